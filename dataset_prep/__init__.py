@@ -1,0 +1,1 @@
+"""Prepare dataset folders for RecBole-PaInvRL: one module per source of data."""

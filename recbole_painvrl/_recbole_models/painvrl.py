@@ -1,0 +1,1 @@
+from recbole_painvrl.model.painvrl import PaInvRL  # noqa: F401

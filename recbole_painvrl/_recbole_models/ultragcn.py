@@ -1,0 +1,1 @@
+from recbole_painvrl.model.ultragcn import UltraGCN  # noqa: F401

@@ -1,0 +1,245 @@
+"""The only place that knows what RecBole 1.2.1 needs on today's stack.
+
+Every entry says why it exists and which version would make it unnecessary. RecBole is imported
+inside the functions, so that :func:`check_versions` can speak before RecBole fails to import.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from recbole_painvrl.errors import UserError
+
+_TAG = "_recbole_painvrl"
+
+# Highest version (excluded) of each distribution that RecBole 1.2.1 works with, and why.
+# Unnecessary once a RecBole newer than 1.2.1 supports the newer versions.
+_BELOW: dict[str, tuple[tuple[int, ...], str]] = {
+    # Config.compatibility_settings reads np.float_ and ray 2.6.3 reads np.bool8.
+    "numpy": ((2,), "numpy<2"),
+    # Copy-on-write turns Dataset._fill_nan into a no-op and ids become INT64_MIN, silently.
+    "pandas": ((3,), "pandas>=2,<3"),
+    # The adjacency matrices of LightGCN, NGCF and others call the removed dok_matrix._update.
+    "scipy": ((1, 13), "scipy<1.13"),
+    # The hooks below rest on private names of 1.2.1.
+    "recbole": ((1, 3), "recbole==1.2.1"),
+}
+
+
+class IncompatibleError(UserError, ImportError):
+    """An installed version with which RecBole 1.2.1 cannot work."""
+
+
+def incompatibilities() -> list[str]:
+    """One line for every installed version that cannot work, saying what to type."""
+    found = []
+    if sys.version_info >= (3, 12):
+        version = ".".join(map(str, sys.version_info[:2]))
+        # ray<=2.6.3, which RecBole 1.2.1 requires, has no wheel above 3.11.
+        found.append(f"Python {version}: RecBole 1.2.1 needs Python 3.11 or older; use Python 3.11")
+    for name, (limit, requirement) in _BELOW.items():
+        version = _installed(name)
+        if version is None:
+            found.append(f"{name} is not installed; type: pip install '{requirement}'")
+        elif _numbers(version) >= limit:
+            found.append(
+                f"{name} {version}: RecBole 1.2.1 needs {requirement}; "
+                f"type: pip install '{requirement}'"
+            )
+    # ray 2.6.3 imports pkg_resources, which setuptools 82 dropped.
+    if importlib.util.find_spec("pkg_resources") is None:
+        version = _installed("setuptools") or "missing"
+        found.append(
+            f"setuptools {version}: RecBole 1.2.1 needs pkg_resources; "
+            "type: pip install 'setuptools<82'"
+        )
+    return found
+
+
+def check_versions() -> None:
+    """Raise :class:`IncompatibleError` with one line if something installed cannot work."""
+    found = incompatibilities()
+    if found:
+        more = f" (and {len(found) - 1} more: {'; '.join(found[1:])})" if found[1:] else ""
+        raise IncompatibleError(found[0] + more)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Leading numbers of a version: ``"1.12.0rc1"`` -> ``(1, 12)``."""
+    numbers = []
+    for part in version.partition("+")[0].split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def quiet_imports() -> None:
+    """Hide warnings of RecBole 1.2.1 and of ray 2.6.3, which it imports; users can do nothing.
+
+    Unnecessary with a RecBole that allows a newer ray, and pandas 3.
+    """
+    warnings.filterwarnings(
+        "ignore", "pkg_resources is deprecated", category=UserWarning, module=r"ray\."
+    )
+    warnings.filterwarnings("ignore", "`np.bool8`", category=DeprecationWarning, module=r"ray\.")
+    # Harmless under the pins: chained fillna still works before pandas 3, GradScaler only warns.
+    warnings.filterwarnings(
+        "ignore", "A value is trying to be set", FutureWarning, r"recbole\.data\.dataset\."
+    )
+    warnings.filterwarnings(
+        "ignore", r"`torch\.cuda\.amp\.GradScaler", FutureWarning, r"recbole\.trainer\."
+    )
+
+
+def add_model_folder(folder: Path) -> None:
+    """Let RecBole's ``get_model`` find the modules of ``folder``.
+
+    ``get_model`` looks for ``recbole.model.general_recommender.<name in lower case>``; another
+    folder on that package's search path is all it takes. Unnecessary with a RecBole that has an
+    entry point for models.
+    """
+    package = importlib.import_module("recbole.model.general_recommender")
+    if str(folder) not in package.__path__:
+        package.__path__.append(str(folder))
+
+
+def add_lazy_attributes(module_name: str, targets: Mapping[str, str]) -> None:
+    """Give a RecBole module attributes that are imported when RecBole first asks for them.
+
+    ``get_trainer`` and ``create_dataset`` look for ``<Model>Trainer`` and ``<Model>Dataset`` by
+    ``getattr``. Unnecessary with a RecBole that has an entry point for them.
+
+    Args:
+        module_name: ``recbole.trainer`` or ``recbole.data.dataset``.
+        targets: attribute -> ``"module:name"``.
+    """
+    module = importlib.import_module(module_name)
+    known: dict[str, str] | None = module.__dict__.get(_TAG)
+    if known is not None:
+        known.update(targets)
+        return
+    known = dict(targets)
+    setattr(module, _TAG, known)
+    previous = module.__dict__.get("__getattr__")
+    module.__dict__["__getattr__"] = _lazy_getattr(module, known, previous)
+
+
+def _lazy_getattr(
+    module: ModuleType, known: dict[str, str], previous: Callable[[str], Any] | None
+) -> Callable[[str], Any]:
+    def lazy(name: str) -> Any:
+        if name not in known:
+            if previous is not None:
+                return previous(name)
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        source, attribute = known[name].split(":")
+        try:
+            value = getattr(importlib.import_module(source), attribute)
+        except AttributeError as error:
+            # RecBole takes AttributeError for "no own trainer" and would go on with its default.
+            raise ImportError(f"{source} could not give {attribute}: {error}") from error
+        setattr(module, name, value)
+        return value
+
+    return lazy
+
+
+def add_dataset_arguments(names: list[str]) -> None:
+    """Let RecBole's cache of filtered datasets notice that one of these settings changed.
+
+    Unnecessary with a RecBole whose cache compares the whole configuration.
+    """
+    known = importlib.import_module("recbole.utils.argument_list").dataset_arguments
+    known.extend(name for name in names if name not in known)
+
+
+def wrap_internal_config(
+    internal: Callable[[Any, str, str], dict[str, Any] | None],
+) -> None:
+    """Let the plugin supply the property files of its models in RecBole's own ``Config``.
+
+    ``Config._load_internal_config_dict`` reads RecBole's own folder only and has no hook.
+    Unnecessary with a RecBole that has a search path for properties.
+
+    Args:
+        internal: called with the configuration, model and dataset; returns what is laid over
+            RecBole's internal values, or None for a model that is not the plugin's.
+    """
+    config_class = importlib.import_module("recbole.config").Config
+    original = config_class._load_internal_config_dict
+    if hasattr(original, _TAG):
+        return
+
+    @functools.wraps(original)
+    def load(self: Any, model: str, model_class: type, dataset: str) -> None:
+        original(self, model, model_class, dataset)
+        own = internal(self, model, dataset)
+        if own is not None:
+            self.internal_config_dict.update(own)
+
+    setattr(load, _TAG, True)
+    config_class._load_internal_config_dict = load
+
+
+def fix_collector() -> None:
+    """Make ItemCoverage, AveragePopularity, GiniIndex and TailPercentage work.
+
+    ``Collector.get_data_struct`` calls ``.cpu()`` on counts that are plain numbers (RecBole issue
+    2194). Unnecessary with a RecBole newer than 1.2.1 that has fixed it.
+    """
+    module = importlib.import_module("recbole.evaluator.collector")
+    original = module.Collector.get_data_struct
+    if hasattr(original, _TAG):
+        return
+
+    @functools.wraps(original)
+    def get_data_struct(self: Any) -> Any:
+        values = self.data_struct._data_dict
+        plain = {key: value for key, value in values.items() if not hasattr(value, "cpu")}
+        for key in plain:
+            del values[key]
+        try:
+            collected = original(self)
+        finally:
+            values.update(plain)
+        for key, value in plain.items():
+            collected.set(key, value)
+        return collected
+
+    setattr(get_data_struct, _TAG, True)
+    module.Collector.get_data_struct = get_data_struct
+
+
+@contextmanager
+def tensorboard_in(path: Path) -> Iterator[None]:
+    """Trainers constructed inside write their TensorBoard events into ``path``.
+
+    ``Trainer.__init__`` calls ``get_tensorboard``, which writes to ./log_tensorboard wherever
+    the command was started. Unnecessary with a RecBole that has a setting for the folder.
+    """
+    module: Any = importlib.import_module("recbole.trainer.trainer")
+    writer_class = importlib.import_module("torch.utils.tensorboard").SummaryWriter
+    original = module.get_tensorboard
+    module.get_tensorboard = lambda logger: writer_class(str(path))
+    try:
+        yield
+    finally:
+        module.get_tensorboard = original

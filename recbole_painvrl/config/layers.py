@@ -1,0 +1,81 @@
+"""Which property file says what: the layers of a configuration, weakest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.config.properties import preset_names, properties_root
+from recbole_painvrl.config.settings import SCHEMAS
+from recbole_painvrl.errors import UserError, did_you_mean
+
+
+class Layer(NamedTuple):
+    """Values that came from one place."""
+
+    source: str
+    values: dict[str, Any]
+
+
+def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) -> list[Layer]:
+    """The property files of a model and a dataset, RecBole's and ours, weakest first.
+
+    Args:
+        model: name, which decides the model's file.
+        dataset: name, which decides the dataset's files.
+        external: what the user set, which may name a preset.
+
+    Raises :class:`UserError` for a preset that does not exist.
+    """
+    own, recbole = properties_root(), _recbole_properties()
+    chosen, sources = merge(external)
+    preset = chosen.get("preset")
+    plugin = model in SCHEMAS
+    files = [
+        ("RecBole overall", recbole / "overall.yaml"),
+        ("plugin overall", own / "overall.yaml"),
+        ("model" if plugin else "RecBole model", _of(own if plugin else recbole, "model", model)),
+    ]
+    if preset is not None:
+        files.append((f"preset {preset}", _preset_file(model, preset, sources["preset"])))
+    files += [
+        ("RecBole dataset", recbole / "dataset" / "sample.yaml"),
+        ("RecBole dataset", _of(recbole, "dataset", dataset)),
+        ("dataset", _of(own, "dataset", dataset)),
+    ]
+    return [Layer(source, read_yaml(path)) for source, path in files if path.is_file()]
+
+
+def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """``(values, sources)`` of layers given weakest first."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        values.update(layer.values)
+        sources.update(dict.fromkeys(layer.values, layer.source))
+    return values, sources
+
+
+def _of(root: Path, kind: str, name: str) -> Path:
+    # Only a plain name is looked up: `../x` is no property file.
+    return root / kind / f"{Path(name).name}.yaml"
+
+
+def _preset_file(model: str, preset: Any, source: str) -> Path:
+    names = preset_names(model)
+    if preset in names:
+        return properties_root() / "preset" / model / f"{preset}.yaml"
+    expected = f"one of {', '.join(names)}" if names else f"none: {model} has no presets"
+    raise UserError(
+        f"`preset`: found {preset!r} ({source}), expected {expected}"
+        f"{did_you_mean(str(preset), names)}"
+    )
+
+
+def _recbole_properties() -> Path:
+    spec = find_spec("recbole")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "properties"

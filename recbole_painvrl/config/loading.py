@@ -1,0 +1,139 @@
+"""YAML and command lines to plain values, without evaluating anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_painvrl.config.settings import RunSettings
+from recbole_painvrl.errors import UserError
+
+# RecBole's own pattern: YAML 1.1 reads 1e-3 as text.
+_FLOAT = re.compile(
+    r"""^(?:
+     [-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+    |\.[0-9_]+(?:[eE][-+][0-9]+)?
+    |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
+    |[-+]?\.(?:inf|Inf|INF)
+    |\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+
+
+class PlainLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+    """Safe YAML with RecBole's numbers, without dates, and without repeated keys."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Refuse a key that occurs twice; YAML would take the last one silently."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"`{key.value}` occurs twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+# Adding a resolver gives the subclass tables of its own; yaml.SafeLoader stays as it is.
+PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
+    # A run named 2024-01-01 is text.
+    PlainLoader.yaml_implicit_resolvers[_first] = [
+        pair for pair in _resolvers if pair[0] != "tag:yaml.org,2002:timestamp"
+    ]
+
+# Settings that are text whatever they look like: a run may be called 2024 or 1e3.
+_TEXT = {
+    name
+    for name, field in RunSettings.model_fields.items()
+    if field.annotation in (str, str | None)
+} | {
+    "model",
+    "dataset",
+    "config_files",
+    "gpu_id",
+    "data_path",
+    "checkpoint_dir",
+    "dataset_save_path",
+    "dataloaders_save_path",
+    "wandb_project",
+    "ip",
+    "port",
+}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Mapping of setting to value in a YAML file; an empty file is an empty mapping.
+
+    Raises :class:`UserError` for a file that is missing or not such a mapping, and for tags.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration file; correct `config_files`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as text ({error}); correct `config_files`") from None
+    try:
+        values = yaml.load(text, Loader=PlainLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path}: not valid YAML{_problem(error)}; correct the file") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds {type(values).__name__}, expected lines `setting: value`")
+    for key in values:
+        if not isinstance(key, str):
+            raise UserError(f"{path}: found the key {key!r}, expected the name of a setting")
+    return values
+
+
+def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
+    """``--key=value`` and ``--key value`` to typed values, read as YAML and never evaluated.
+
+    ``~`` and ``None`` are none. What is not YAML stays text (``[5,inf)``).
+
+    Raises :class:`UserError` for anything else, a missing value and a repeated key.
+    """
+    values: dict[str, Any] = {}
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        key, equals, text = word[2:].partition("=")
+        if not word.startswith("--") or not key:
+            raise UserError(f"command line: found {word!r}, expected `--setting=value`")
+        if not equals:
+            if not words or words[0].startswith("--"):
+                raise UserError(f"command line: `{word}` has no value; write `{word}=VALUE`")
+            text = words.pop(0)
+        if key in values:
+            raise UserError(f"command line: `--{key}` occurs twice; give it once")
+        values[key] = _value(key, text)
+    return values
+
+
+def _value(key: str, text: str) -> Any:
+    if text in ("~", "null", "None"):
+        return None
+    if key in _TEXT or not text:
+        return text
+    try:
+        return yaml.load(text, Loader=PlainLoader)
+    except yaml.constructor.ConstructorError as error:
+        raise UserError(f"`{key}`: found {text!r} (command line){_problem(error)}") from None
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def _problem(error: Exception) -> str:
+    """`` at line 3: ...`` for a YAML error, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or error
+    line = f" at line {mark.line + 1}" if mark is not None else ""
+    return f"{line}: {' '.join(str(problem).split())}"

@@ -1,0 +1,65 @@
+"""From a model's name to its class, for the plugin's models and RecBole's general ones."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+
+from recbole_painvrl.config.settings import SCHEMAS
+from recbole_painvrl.errors import UserError, did_you_mean
+
+_GENERAL = "recbole.model.general_recommender"
+_OTHER_TYPES = {
+    "context_aware_recommender": "context-aware",
+    "sequential_recommender": "sequential",
+    "knowledge_aware_recommender": "knowledge-based",
+}
+_TREES = ("lightgbm", "xgboost")
+
+
+def model_names() -> list[str]:
+    """The plugin's models and RecBole's general and traditional recommenders, sorted."""
+    package = importlib.import_module(_GENERAL)
+    own = {
+        name
+        for name, value in vars(package).items()
+        if inspect.isclass(value) and value.__module__.startswith(_GENERAL + ".")
+    }
+    return sorted(own | set(SCHEMAS))
+
+
+def model_class(name: str) -> type:
+    """Class of a model that a run can train.
+
+    Raises :class:`UserError` for an unknown name and for other types of RecBole models.
+    """
+    names = model_names()
+    if name not in names:
+        raise UserError(_unknown(name, names))
+    module = importlib.import_module(f"{_GENERAL}.{name.lower()}")
+    found: type = getattr(module, name)
+    return found
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    for package, kind in _OTHER_TYPES.items():
+        module = importlib.import_module(f"recbole.model.{package}")
+        if inspect.isclass(getattr(module, name, None)):
+            return (
+                f"`model`: {name} is a {kind} recommender of RecBole, expected a general one; "
+                f"use one of {', '.join(names)}"
+            )
+    if name.lower() in _TREES:
+        return (
+            f"`model`: {name} is a decision tree of RecBole, expected a general recommender; "
+            f"use one of {', '.join(names)}"
+        )
+    by_lower = {other.lower(): other for other in names}
+    if name.lower() in by_lower:
+        close = f"; did you mean `{by_lower[name.lower()]}`?"
+    else:
+        close = did_you_mean(name.lower(), by_lower)
+        for lower, other in by_lower.items():
+            close = close.replace(f"`{lower}`", f"`{other}`")
+    return f"`model`: unknown model `{name}`{close or '; use one of ' + ', '.join(names)}"

@@ -1,0 +1,25 @@
+"""Where the property files are, in a checkout and in an installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def properties_root() -> Path:
+    """Folder of overall.yaml, ``model``, ``preset``, ``dataset`` and ``search``.
+
+    Raises :class:`FileNotFoundError` if the installation is incomplete.
+    """
+    package = Path(__file__).resolve().parent.parent
+    # An installed package carries them inside; a checkout has them beside the package.
+    for root in (package / "properties", package.parent / "properties"):
+        if (root / "overall.yaml").is_file():
+            return root
+    raise FileNotFoundError(
+        f"{package}: the property files are missing; install recbole-painvrl again"
+    )
+
+
+def preset_names(model: str) -> list[str]:
+    """Presets of a model, sorted; empty for a model without any."""
+    return sorted(path.stem for path in (properties_root() / "preset" / model).glob("*.yaml"))

@@ -1,0 +1,128 @@
+"""The settings of RecBole itself that users change, with types and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from recbole_painvrl.config.base import Settings, where, wrong_value
+from recbole_painvrl.errors import UserError, did_you_mean
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class RecBoleSettings(Settings):
+    """RecBole's own settings, common to all models; its property files hold the defaults."""
+
+    gpu_id: int | str = Field(description="Identifiers of the GPUs, separated by commas.")
+    use_gpu: bool = Field(description="Whether to use a GPU if there is one.")
+    worker: int = Field(ge=0, description="Processes that prepare batches.")
+    # numpy takes no larger seed.
+    seed: int = Field(ge=0, le=2**32 - 1, description="Seed of everything random but the split.")
+    state: str = Field(description="Logging level.")
+    reproducibility: bool = Field(description="Whether to use deterministic algorithms.")
+    data_path: str = Field(description="Folder of the dataset folders.")
+    checkpoint_dir: str = Field(description="Folder of RecBole's own checkpoints.")
+    show_progress: bool = Field(description="Whether to show progress bars.")
+    save_dataset: bool = Field(description="Whether to save the filtered dataset.")
+    save_dataloaders: bool = Field(description="Whether to save the split data.")
+    log_wandb: bool = Field(description="Whether to log to Weights and Biases.")
+    shuffle: bool = Field(description="Whether to shuffle the training data.")
+
+    epochs: int = Field(ge=1, description="Most epochs of training.")
+    train_batch_size: int = Field(ge=1, description="Interactions per training step.")
+    learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"] = Field(
+        description="Optimiser."
+    )
+    learning_rate: float = Field(gt=0, description="Learning rate.")
+    train_neg_sample_args: dict[str, Any] | None = Field(description="RecBole's negatives.")
+    eval_step: int = Field(ge=0, description="Epochs between evaluations; 0 for none.")
+    stopping_step: int = Field(ge=0, description="Evaluations without gain before stopping.")
+    clip_grad_norm: dict[str, Any] | None = Field(description="Arguments of clip_grad_norm_.")
+    weight_decay: float = Field(ge=0, description="The optimiser's weight decay.")
+    loss_decimal_place: int = Field(ge=0, description="Decimals of losses in the log.")
+    require_pow: bool = Field(description="Whether RecBole's EmbLoss squares its norms.")
+    enable_amp: bool = Field(description="Whether to train in mixed precision.")
+    enable_scaler: bool = Field(description="Whether to scale gradients in mixed precision.")
+
+    eval_args: dict[str, Any] = Field(description="Split, order, grouping and mode.")
+    repeatable: bool = Field(description="Whether items of the training set are ranked.")
+    metrics: list[str] | str = Field(description="Metrics to report.")
+    topk: list[Positive] | Positive = Field(description="Cut-offs K of the ranking metrics.")
+    valid_metric: str = Field(description="Metric that chooses the epoch.")
+    valid_metric_bigger: bool = Field(default=True, description="Derived from the metric.")
+    eval_batch_size: int = Field(ge=1, description="Scores per evaluation step.")
+    metric_decimal_place: int = Field(ge=0, description="Decimals of the metrics.")
+
+
+_EVAL_ARGS = ("split", "group_by", "order", "mode")
+
+
+def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Check types, bounds and metric names of RecBole's own settings.
+
+    Raises :class:`UserError` with one line for the first that is wrong.
+    """
+    present = {name: values[name] for name in RecBoleSettings.model_fields if name in values}
+    settings = RecBoleSettings.checked(present, sources)
+    for name in settings.eval_args:
+        if name not in _EVAL_ARGS:
+            raise UserError(
+                f"`eval_args`: found the key `{name}`{where('eval_args', sources)}, expected "
+                f"only {', '.join(_EVAL_ARGS)}{did_you_mean(name, _EVAL_ARGS)}"
+            )
+    if values.get("nproc", 1) != 1:
+        raise wrong_value(
+            "nproc", values["nproc"], sources, "1: training on several processes is not supported"
+        )
+    _check_metrics(settings, sources)
+
+
+def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> None:
+    from recbole.evaluator import metric_types, metrics_dict
+
+    names = {name: metric.__name__ for name, metric in metrics_dict.items()}
+    metrics = [settings.metrics] if isinstance(settings.metrics, str) else settings.metrics
+    if not metrics:
+        raise wrong_value("metrics", metrics, sources, "at least one metric")
+    for metric in metrics:
+        if metric.lower() not in names:
+            raise _unknown_metric("metrics", metric, names, sources)
+    if len({metric_types[metric.lower()] for metric in metrics}) > 1:
+        raise wrong_value("metrics", metrics, sources, "ranking metrics only or value metrics only")
+    _check_valid_metric(settings, metrics, names, sources)
+
+
+def _check_valid_metric(
+    settings: RecBoleSettings,
+    metrics: list[str],
+    names: Mapping[str, str],
+    sources: Mapping[str, str],
+) -> None:
+    """RecBole fails with a KeyError after the first epoch if it is not among what it computes."""
+    chosen = settings.valid_metric
+    name, _, cut_off = chosen.partition("@")
+    if name.lower() not in names:
+        raise _unknown_metric("valid_metric", chosen, names, sources)
+    topk = [settings.topk] if isinstance(settings.topk, int) else settings.topk
+    if not topk:
+        raise wrong_value("topk", topk, sources, "at least one cut-off")
+    if name.lower() not in {metric.lower() for metric in metrics}:
+        expected = f"one of `metrics`, such as `--valid_metric={metrics[0]}@{topk[0]}`"
+        raise wrong_value("valid_metric", chosen, sources, expected)
+    if cut_off and cut_off not in {str(k) for k in topk}:
+        expected = f"a cut-off in `topk`, such as `--valid_metric={name}@{topk[0]}`"
+        raise wrong_value("valid_metric", chosen, sources, expected)
+
+
+def _unknown_metric(
+    setting: str, value: str, names: Mapping[str, str], sources: Mapping[str, str]
+) -> UserError:
+    close = did_you_mean(value.partition("@")[0].lower(), names)
+    for lower, name in names.items():
+        close = close.replace(f"`{lower}`", f"`{name}`")
+    return wrong_value(
+        setting, value, sources, f"a metric out of {', '.join(sorted(names.values()))}{close}"
+    )

@@ -1,0 +1,170 @@
+"""RecBole's ``Config`` without ``eval``, with every value checked and traced to its source."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+
+from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.config.loading import PlainLoader, parse_overrides, read_yaml
+from recbole_painvrl.config.lookup import model_class
+from recbole_painvrl.config.settings import SCHEMAS
+from recbole_painvrl.config.validation import check_like_defaults, check_names, check_values
+from recbole_painvrl.errors import UserError
+
+DERIVED = "derived by RecBole"
+
+
+class SafeConfig(Config):  # type: ignore[misc]
+    """Configuration of a run of any general recommender, the plugin's or RecBole's.
+
+    From weak to strong: RecBole overall, plugin overall, model, preset, RecBole dataset, dataset,
+    configuration files in the order given, overrides.
+
+    Args:
+        model: name; None if a file or the overrides have it.
+        dataset: name; None if a file or the overrides have it.
+        config_files: YAML files.
+        overrides: typed values, see :func:`parse_overrides`.
+        overrides_from: how messages and ``sources`` call the overrides.
+
+    Attributes:
+        sources: where each value came from.
+
+    Raises :class:`UserError` with one line for whatever is wrong.
+
+    Deviations from RecBole: neither ``sys.argv`` nor ``eval``; yaml's own loaders stay as they
+    are; ``use_gpu: False`` keeps the model on the CPU; ``CUDA_VISIBLE_DEVICES`` of the
+    environment is respected unless ``gpu_id`` is set.
+    """
+
+    sources: dict[str, str]
+    parameters: dict[str, list[str]]
+
+    def __init__(
+        self,
+        model: str | None = None,
+        dataset: str | None = None,
+        config_files: Sequence[str | Path] = (),
+        overrides: Mapping[str, Any] | None = None,
+        overrides_from: str = "command line",
+    ) -> None:
+        named = {"model": model, "dataset": dataset}
+        # RecBole completes nested dictionaries in place.
+        given = copy.deepcopy(dict(overrides or {}))
+        given.update({name: value for name, value in named.items() if value is not None})
+        self.sources = {}
+        self._external = [Layer(f"file {path}", read_yaml(Path(path))) for path in config_files]
+        self._external.append(Layer(overrides_from, given))
+        super().__init__()
+        for name in self.final_config_dict:
+            self.sources.setdefault(name, DERIVED)
+
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """Every plain value with its source, ready for YAML or JSON, sorted by name."""
+        return {
+            name: {"value": value, "from": self.sources[name]}
+            for name, value in sorted(self.final_config_dict.items())
+            if _is_plain(value)
+        }
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.sources[key] = "set by the run"
+
+    def _init_parameters_category(self) -> None:
+        super()._init_parameters_category()
+        # RecBole appends dataset settings to lists that all configurations share.
+        self.parameters = {name: list(values) for name, values in self.parameters.items()}
+
+    def _build_yaml_loader(self) -> type[PlainLoader]:
+        return PlainLoader
+
+    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        return config_dict
+
+    def _load_variable_config_dict(self, config_dict: Any) -> dict[str, Any]:
+        return merge(self._external)[0]
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _get_model_and_dataset(self, model: Any, dataset: Any) -> tuple[str, type, str]:
+        example = "expected a name such as"
+        name, data = (self.external_config_dict.get(key) for key in ("model", "dataset"))
+        if not isinstance(name, str):
+            raise UserError(f"`model`: found {name!r}, {example} `--model=PaInvRL`")
+        if not isinstance(data, str) or not data:
+            raise UserError(f"`dataset`: found {data!r}, {example} `--dataset=ml-trailers`")
+        return name, model_class(name), data
+
+    def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
+        internal = internal_layers(model, dataset, self._external)
+        check_names(model, internal, self._external)
+        values, self.sources = merge([*internal, *self._external])
+        check_values(model, values, self.sources)
+        if model not in SCHEMAS:
+            defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
+            check_like_defaults(defaults, values, self.sources)
+        self.internal_config_dict, _ = merge(internal)
+        self.internal_config_dict["MODEL_TYPE"] = model_class.type
+
+    def _init_device(self) -> None:
+        values = self.final_config_dict
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is not None and self.sources["gpu_id"] == "RecBole overall":
+            values["gpu_id"] = visible
+        if values["use_gpu"]:
+            super()._init_device()
+        else:
+            values["gpu_id"] = str(values["gpu_id"])
+            values.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
+
+    def _set_default_parameters(self) -> None:
+        with _recbole_errors():
+            super()._set_default_parameters()
+
+    def _set_train_neg_sample_args(self) -> None:
+        with _recbole_errors():
+            super()._set_train_neg_sample_args()
+
+    def _set_eval_neg_sample_args(self, phase: Any) -> None:
+        with _recbole_errors():
+            super()._set_eval_neg_sample_args(phase)
+
+
+def config_from_arguments(argv: Sequence[str]) -> SafeConfig:
+    """Configuration of a command line; ``--config_files`` holds files separated by spaces.
+
+    Raises :class:`UserError` with one line for whatever is wrong.
+    """
+    overrides = parse_overrides(argv)
+    files = overrides.pop("config_files", None) or ""
+    return SafeConfig(config_files=files.split(), overrides=overrides)
+
+
+@contextmanager
+def _recbole_errors() -> Iterator[None]:
+    """RecBole's own checks speak of the user's settings too: one line, no traceback."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise UserError(f"RecBole refuses the configuration: {message}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,90 @@
+"""Every setting that a user gives exists and has the right type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from recbole_painvrl.config.base import wrong_value
+from recbole_painvrl.config.layers import Layer
+from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
+from recbole_painvrl.config.settings import NEEDS_MODALITIES, SCHEMAS, RunSettings
+from recbole_painvrl.errors import UserError, did_you_mean
+
+# Read by RecBole or by command lines, but in no property file.
+_FURTHER = {
+    "model",
+    "dataset",
+    "config_files",
+    "nproc",
+    "ip",
+    "port",
+    "world_size",
+    "offset",
+    "group_offset",
+    "encoding",
+    "tail_ratio",
+}
+
+
+def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
+    """Names that a user may set for a model: RecBole's, ours, the model's and the dataset's."""
+    from recbole.utils import argument_list
+
+    known = set(_FURTHER) | set(RunSettings.model_fields) | set(RecBoleSettings.model_fields)
+    known.update(argument_list.general_arguments, argument_list.training_arguments)
+    known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
+    for layer in internal:
+        known.update(layer.values)
+    if model in SCHEMAS:
+        known.update(SCHEMAS[model].model_fields)
+    return known
+
+
+def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) -> None:
+    """Raise :class:`UserError` for the first external setting that does not exist."""
+    known = known_settings(model, internal)
+    for layer in external:
+        for name in layer.values:
+            if name not in known:
+                close = did_you_mean(name, known) or f"; {model} has no such setting, remove it"
+                raise UserError(f"unknown setting `{name}` ({layer.source}){close}")
+
+
+def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Raise :class:`UserError` for the first value with a wrong type or out of bounds."""
+    check_recbole_settings(values, sources)
+    schemas = [RunSettings, SCHEMAS[model]] if model in SCHEMAS else [RunSettings]
+    for schema in schemas:
+        fields = schema.model_fields
+        schema.checked({name: values[name] for name in fields if name in values}, sources)
+    if model in NEEDS_MODALITIES and values["modalities"] == []:
+        raise wrong_value(
+            "modalities",
+            [],
+            sources,
+            f"at least one: {model} learns about features; `--model=UltraGCN` works with ids alone",
+        )
+
+
+def check_like_defaults(
+    defaults: Mapping[str, Any], values: Mapping[str, Any], sources: Mapping[str, str]
+) -> None:
+    """Check settings of RecBole's own models, of which only the default value is known.
+
+    Raises :class:`UserError` for a value that is no boolean, number or list where the default is.
+    """
+    for name, default in defaults.items():
+        value, expected = values[name], ""
+        if isinstance(default, bool):
+            expected = "" if isinstance(value, bool) else "true or false"
+        elif isinstance(default, int | float):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            expected = "" if number else "a number"
+        elif isinstance(default, list):
+            expected = "" if isinstance(value, list) else "a list"
+        if expected:
+            raise wrong_value(name, value, sources, f"{expected} such as {default!r}")
+    size = values.get("embedding_size", 1)
+    if not isinstance(size, int) or size < 1:
+        raise wrong_value("embedding_size", size, sources, "an integer >= 1")

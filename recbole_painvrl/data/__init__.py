@@ -1,0 +1,1 @@
+"""Datasets with modalities, the protocols that split them, and loaders over the parts."""

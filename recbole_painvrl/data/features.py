@@ -1,0 +1,290 @@
+"""Feature files of a dataset folder, checked and aligned to the recommender's item numbers."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from recbole_painvrl.errors import UserError, did_you_mean
+
+Missing = Literal["zero", "mean", "error"]
+Unknown = Literal["error", "ignore"]
+FloatArray = npt.NDArray[np.floating[Any]]
+
+LIMIT = 1e6
+_BLOCK_CELLS = 1 << 21
+_AGAIN = "write the file again with `python -m dataset_prep`"
+
+
+@dataclass(frozen=True)
+class AlignedModality:
+    """One modality in the order of the recommender's item numbers.
+
+    ``matrix`` is float32 [n_items, d] with rows of length 1, or 0 where the item has no features;
+    row 0 is padding. The counts say what was found on the way.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    n_missing: int
+    n_unknown: int
+    n_constant_columns: int
+
+
+def available_modalities(folder: Path) -> list[str]:
+    """Names of the modalities with a feature file, sorted."""
+    return sorted(path.stem for path in (folder / "features").glob("*.npy"))
+
+
+def load_modality(folder: Path, modality: str) -> tuple[FloatArray, list[str]]:
+    """Memory-mapped matrix [n_rows, d] and the item token of each row.
+
+    Raises :class:`UserError` when a file is missing or unreadable or when the two disagree.
+    """
+    matrix = _open_matrix(folder, modality)
+    tokens = _read_tokens(folder / "features" / f"{modality}.items.tsv", matrix.shape[0])
+    return matrix, tokens
+
+
+def aligned_features(
+    folder: Path,
+    modality: str,
+    token_to_id: Mapping[str, int],
+    n_items: int,
+    missing: Missing = "zero",
+    unknown: Unknown = "error",
+) -> AlignedModality:
+    """Rows divided by their L2 norm (in float64) and placed at the item's number.
+
+    ``token_to_id`` maps item tokens to 1 .. ``n_items`` - 1; number 0 is padding. An item without
+    a row gets zeros or the mean direction of the others. Raises :class:`UserError` on NaN, Inf or
+    values above 1e6, on unknown ids, on missing ids where that is asked for, and on no id in
+    common.
+    """
+    matrix, tokens = load_modality(folder, modality)
+    n_constant = _check_values(matrix, _npy(folder, modality))
+    numbers = np.array([token_to_id.get(token, 0) for token in tokens], dtype=np.int64)
+    n_unknown = _check_ids(folder, modality, tokens, numbers, token_to_id, unknown)
+    aligned = np.zeros((n_items, matrix.shape[1]), dtype=np.float32)
+    total = np.zeros(matrix.shape[1])
+    for rows, block in _blocks(matrix):
+        kept = numbers[rows] > 0
+        normalised = _normalise(block[kept])
+        total += normalised.sum(axis=0)
+        aligned[numbers[rows][kept]] = normalised
+    has_row = np.zeros(n_items, dtype=np.bool_)
+    has_row[numbers] = True
+    has_row[0] = True
+    n_missing = int((~has_row).sum())
+    if n_missing and missing == "error":
+        first = int(np.argmin(has_row))
+        token = next((token for token, number in token_to_id.items() if number == first), first)
+        raise UserError(
+            f"{_npy(folder, modality)}: {n_missing} of {n_items - 1} items have no row, first item "
+            f"{token!r}; add their rows or set `missing_modality: zero` or `mean`"
+        )
+    if n_missing and missing == "mean":
+        aligned[~has_row] = _normalise(total[None, :])
+    return AlignedModality(aligned, n_missing, n_unknown, n_constant)
+
+
+def _npy(folder: Path, modality: str) -> Path:
+    return folder / "features" / f"{modality}.npy"
+
+
+def _normalise(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Divide rows [n, d] by their L2 norm; zero rows stay zero."""
+    norms = np.linalg.norm(block, axis=1, keepdims=True)
+    return np.divide(block, norms, out=np.zeros_like(block), where=norms > 0)
+
+
+def _blocks(matrix: FloatArray) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
+    """Rows of a memory-mapped matrix as float64, a bounded piece at a time."""
+    size = max(1, _BLOCK_CELLS // matrix.shape[1])
+    for start in range(0, matrix.shape[0], size):
+        rows = slice(start, min(start + size, matrix.shape[0]))
+        yield rows, np.asarray(matrix[rows], dtype=np.float64)
+
+
+def _open_matrix(folder: Path, modality: str) -> FloatArray:
+    path = _npy(folder, modality)
+    if not path.is_file():
+        known = available_modalities(folder)
+        raise UserError(
+            f"{path}: no such file, the dataset has features for {', '.join(known) or 'nothing'}"
+            f"{did_you_mean(modality, known)}; correct `modalities` or prepare these features with "
+            "`python -m dataset_prep`"
+        )
+    shape, dtype, offset = _read_header(path)
+    if dtype.hasobject:
+        raise UserError(f"{path}: holds Python objects, which are never loaded; save float32 rows")
+    if dtype.kind != "f":
+        raise UserError(f"{path}: holds {dtype} values; save the rows as float32")
+    if len(shape) != 2:
+        raise UserError(
+            f"{path}: has {len(shape)} dimensions, shape {shape}; save one row per item and one "
+            "column per feature"
+        )
+    if 0 in shape:
+        raise UserError(f"{path}: is empty, shape {shape}; {_AGAIN}")
+    expected, found = offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
+    if found < expected:
+        raise UserError(
+            f"{path}: truncated, {found} bytes where shape {shape} of {dtype} needs {expected}; "
+            f"{_AGAIN} or copy it again"
+        )
+    try:
+        matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not readable ({_first_line(error)}); {_AGAIN}") from error
+    return matrix
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype and data offset of a .npy file, without touching the data."""
+    try:
+        with open(path, "rb") as stream:
+            version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+            readers = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }
+            if version not in readers:
+                raise ValueError(f"unknown .npy version {version}")
+            shape, _, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+            return shape, dtype, stream.tell()
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(
+            f"{path}: not a readable .npy file ({_first_line(error)}); {_AGAIN} or `numpy.save`"
+        ) from error
+
+
+def _read_tokens(path: Path, n_rows: int) -> list[str]:
+    """Item token of each matrix row, from a table with the columns row and item_id."""
+    lines = _read_lines(path)
+    if not lines or lines[0] != ["row", "item_id"]:
+        raise UserError(
+            f"{path}: the first line is {_short((lines or [[]])[0])} instead of the header "
+            f"row<TAB>item_id; {_AGAIN}"
+        )
+    body = lines[1:]
+    if len(body) != n_rows:
+        raise UserError(
+            f"{path}: lists {len(body)} rows, {path.name.removesuffix('.items.tsv')}.npy has "
+            f"{n_rows}; the two belong together, prepare both again with `python -m dataset_prep`"
+        )
+    tokens: list[str | None] = [None] * n_rows
+    for number, line in enumerate(body, start=2):
+        if len(line) != 2 or not line[1]:
+            raise UserError(
+                f"{path}: line {number} is {_short(line)}, not row<TAB>item_id; {_AGAIN}"
+            )
+        digits = line[0].isascii() and line[0].isdigit() and len(line[0]) < 19
+        row = int(line[0]) if digits else -1
+        if not 0 <= row < n_rows or tokens[row] is not None:
+            raise UserError(
+                f"{path}: line {number} has row {_short(line[0])}, but rows must be "
+                f"0 to {n_rows - 1}, each once; {_AGAIN}"
+            )
+        tokens[row] = line[1]
+    complete = [token for token in tokens if token is not None]
+    _check_duplicates(path, complete)
+    return complete
+
+
+def _read_lines(path: Path) -> list[list[str]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            return [line for line in csv.reader(stream, delimiter="\t") if line]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: no such file, so the item of each row is unknown; write it with the columns "
+            "row and item_id, or prepare the dataset with `python -m dataset_prep`"
+        ) from error
+    except (ValueError, OSError, csv.Error) as error:
+        raise UserError(f"{path}: not readable ({_first_line(error)}); {_AGAIN}") from error
+
+
+def _check_duplicates(path: Path, tokens: Sequence[str]) -> None:
+    extra = len(tokens) - len(set(tokens))
+    if extra:
+        seen: dict[str, int] = {}
+        for row, token in enumerate(tokens):
+            if token in seen:
+                raise UserError(
+                    f"{path}: {extra} item ids occur more than once, first {token!r} in rows "
+                    f"{seen[token]} and {row}; keep one row per item"
+                )
+            seen[token] = row
+
+
+def _check_ids(
+    folder: Path,
+    modality: str,
+    tokens: Sequence[str],
+    numbers: npt.NDArray[np.int64],
+    token_to_id: Mapping[str, int],
+    unknown: Unknown,
+) -> int:
+    """Number of rows whose item the dataset does not have; an error where that is not allowed."""
+    path = folder / "features" / f"{modality}.items.tsv"
+    strangers = np.flatnonzero(numbers == 0)
+    if len(strangers) == len(tokens):
+        sample = next((token for token, number in token_to_id.items() if number > 0), "none")
+        raise UserError(
+            f"{path}: none of its {len(tokens)} item ids is in the dataset, which has ids like "
+            f"{sample!r} where the file has {tokens[0]!r}; use the ids of the .inter file"
+        )
+    if len(strangers) and unknown == "error":
+        first = int(strangers[0])
+        raise UserError(
+            f"{path}: {len(strangers)} of {len(tokens)} item ids are not in the dataset, first "
+            f"{tokens[first]!r} in row {first}; remove them or set `unknown_items: ignore`"
+        )
+    return len(strangers)
+
+
+def _check_values(matrix: FloatArray, path: Path) -> int:
+    """Number of constant columns; an error on NaN, Inf or values above the limit."""
+    n_bad, first_bad = 0, ""
+    low = np.full(matrix.shape[1], np.inf)
+    high = -low
+    for rows, block in _blocks(matrix):
+        bad = ~np.isfinite(block)
+        if bad.any():
+            if not n_bad:
+                row, column = (int(n) for n in np.argwhere(bad)[0])
+                first_bad = f"{block[row, column]} in row {rows.start + row}, column {column}"
+            n_bad += int(bad.sum())
+            continue
+        low = np.minimum(low, block.min(axis=0))
+        high = np.maximum(high, block.max(axis=0))
+    if n_bad:
+        raise UserError(
+            f"{path}: {n_bad} values are NaN or Inf, first {first_bad}; repair these rows, or "
+            "leave them out of both files and choose `missing_modality`"
+        )
+    exploding = np.flatnonzero(np.maximum(-low, high) > LIMIT)
+    if len(exploding):
+        names = ", ".join(str(n) for n in exploding[:5]) + (", ..." if len(exploding) > 5 else "")
+        largest = max(-float(low.min()), float(high.max()))
+        raise UserError(
+            f"{path}: {len(exploding)} columns have values above {LIMIT:.0e} (columns {names}; "
+            f"largest {largest:.3g}); rescale or drop these columns with `python -m dataset_prep`"
+        )
+    return int((low == high).sum())
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,45 @@
+"""RecBole's loaders and samplers over the parts of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recbole.data.utils import get_dataloader
+from recbole.sampler import Sampler
+
+from recbole_painvrl.errors import UserError
+
+
+def training_loader(config: Any, train: Any) -> Any:
+    """RecBole's training loader; negatives avoid the user's training items only."""
+    arguments = config["train_neg_sample_args"]
+    sampler = None
+    if arguments["distribution"] != "none":
+        sampler = _sampler([train], "train", arguments["distribution"], arguments["alpha"])
+    return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])
+
+
+def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: str) -> Any:
+    """RecBole's evaluation loader of one part.
+
+    Args:
+        config: RecBole configuration.
+        history: parts whose items are not recommended again (training, and what is known).
+        dataset: the part to evaluate.
+        phase: ``valid`` or ``test``, whose evaluation mode applies.
+    """
+    arguments = config[f"{phase}_neg_sample_args"]
+    distribution = arguments["distribution"]
+    sampler = None
+    if distribution != "none":
+        sampler = _sampler([*history, dataset], phase, distribution, 1.0)
+    return get_dataloader(config, phase)(config, dataset, sampler, shuffle=False)
+
+
+def _sampler(datasets: list[Any], phase: str, distribution: str, alpha: float) -> Any:
+    phases = [f"history {index}" for index in range(len(datasets) - 1)] + [phase]
+    try:
+        return Sampler(phases, datasets, distribution, alpha).set_phase(phase)
+    except ValueError as error:
+        raise UserError(f"negative sampling: {' '.join(str(error).split())}") from error

@@ -1,0 +1,1 @@
+"""Per-user metrics and the figures that planted data allow."""

@@ -1,0 +1,64 @@
+"""RecBole's metrics, kept per user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from recbole.evaluator import Evaluator
+
+FloatArray = npt.NDArray[np.float64]
+
+# RecBole's top-K metrics by whether they take the number of positives of the user.
+_WITHOUT_LENGTH = frozenset({"hit", "mrr", "precision"})
+_WITH_LENGTH = frozenset({"recall", "ndcg", "map"})
+
+
+def ndcg_hits(hits: npt.NDArray[np.bool_]) -> FloatArray:
+    """NDCG as InvRL's code computes it: the ideal holds the hits found, not the positives.
+
+    Args:
+        hits: ``[n_users, K]``, whether the recommendation at each rank is a positive.
+
+    Returns:
+        ``[n_users]``; 0 without a hit. Never smaller than the usual NDCG, and not comparable
+        with it.
+    """
+    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    gained = (hits * discount).sum(axis=1)
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[hits.sum(axis=1)]
+    return np.divide(gained, ideal, out=np.zeros(len(hits)), where=ideal > 0)
+
+
+class PerUserEvaluator(Evaluator):  # type: ignore[misc]
+    """RecBole's evaluator that also keeps every top-K metric per user.
+
+    Attributes:
+        per_user: ``metric@k`` to one value per user, in the order of the loader's users, of the
+            last evaluation; empty where the metrics are not top-K ones.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.per_user: dict[str, FloatArray] = {}
+
+    def evaluate(self, dataobject: Any) -> Any:
+        """Means as RecBole returns them; the values per user are kept in ``per_user``."""
+        result = super().evaluate(dataobject)
+        self.per_user = {}
+        for name, metric in self.metric_class.items():
+            if name not in _WITHOUT_LENGTH | _WITH_LENGTH:
+                continue
+            hits, n_positives = metric.used_info(dataobject)
+            arguments = (hits, n_positives) if name in _WITH_LENGTH else (hits,)
+            values = metric.metric_info(*arguments)
+            for k in metric.topk:
+                self.per_user[f"{name}@{k}"] = np.asarray(values[:, k - 1], dtype=np.float64)
+        if self.config["ndcg_hits"] and self.per_user:
+            hits, _ = next(iter(self.metric_class.values())).used_info(dataobject)
+            for k in self.config["topk"]:
+                self.per_user[f"ndcg_hits@{k}"] = ndcg_hits(hits[:, :k])
+                result[f"ndcg_hits@{k}"] = float(self.per_user[f"ndcg_hits@{k}"].mean())
+        return result
+

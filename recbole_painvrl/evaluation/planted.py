@@ -1,0 +1,120 @@
+"""Scores against planted truth: found columns (AUC) and found environments (adjusted Rand)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score, roc_auc_score
+from torch import Tensor
+
+from recbole_painvrl.data.folder import Truth, read_truth
+from recbole_painvrl.errors import UserError
+
+BoolArray = npt.NDArray[np.bool_]
+_SHUFFLES = 200
+
+
+def planted_truth(dataset: Any) -> Truth | None:
+    """Truth of the dataset's folder, or None where nothing was planted."""
+    return read_truth(dataset.folder)
+
+
+def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | None:
+    """Planted environment of every interaction, ``[n]``, or None without planted truth.
+
+    Raises:
+        UserError: an interaction has no planted environment (another split than the folder's).
+    """
+    truth = planted_truth(dataset)
+    if truth is None:
+        return None
+    table = truth.environments
+    user_numbers = table["user_id"].map(dataset.field2token_id[dataset.uid_field])
+    item_numbers = table["item_id"].map(dataset.field2token_id[dataset.iid_field])
+    labels = {
+        (int(u), int(i)): int(e)
+        for u, i, e in zip(user_numbers, item_numbers, table["environment"], strict=True)
+        if u == u and i == i
+    }
+    found = [labels.get(pair, -1) for pair in zip(users.tolist(), items.tolist(), strict=True)]
+    if min(found, default=-1) < 0:
+        raise UserError(
+            f"{dataset.folder / 'truth' / 'environments.tsv'}: {found.count(-1)} training "
+            "interactions have no planted environment; use `--protocol=files`"
+        )
+    return torch.tensor(found)
+
+
+def oracle_mask(truth: Truth, slices: Mapping[str, slice], width: int) -> Tensor:
+    """1 on invariant and unknown columns, 0 on planted spurious ones, ``[width]``."""
+    mask = torch.ones(width)
+    for modality, columns in slices.items():
+        if modality in truth.columns:
+            mask[columns] = torch.from_numpy(truth.columns[modality].astype(np.float32))
+    return mask
+
+
+def mask_scores(
+    mask: Tensor, truth: Truth, slices: Mapping[str, slice], rng: np.random.Generator
+) -> dict[str, Any]:
+    """AUC of the mask against the invariant columns, and the gap between the two means.
+
+    Returns:
+        Per modality and ``overall``: ``auc``, ``auc_shuffled`` (control: mean AUC over shuffled
+        truths, 0.5 by construction), ``mean_invariant``, ``mean_spurious``.
+    """
+    values = mask.detach().cpu().double().numpy()
+    parts = {
+        modality: (values[columns], truth.columns[modality])
+        for modality, columns in slices.items()
+        if modality in truth.columns
+    }
+    if parts:
+        parts["overall"] = (
+            np.concatenate([part[0] for part in parts.values()]),
+            np.concatenate([part[1] for part in parts.values()]),
+        )
+    return {name: _column_scores(part, invariant, rng) for name, (part, invariant) in parts.items()}
+
+
+def _column_scores(
+    values: npt.NDArray[np.float64], invariant: BoolArray, rng: np.random.Generator
+) -> dict[str, float]:
+    control = [roc_auc_score(rng.permutation(invariant), values) for _ in range(_SHUFFLES)]
+    return {
+        "auc": float(roc_auc_score(invariant, values)),
+        "auc_shuffled": float(np.mean(control)),
+        "mean_invariant": float(values[invariant].mean()),
+        "mean_spurious": float(values[~invariant].mean()),
+    }
+
+
+def environment_scores(
+    labels: Tensor, truth: Tensor, item_features: Tensor, rng: np.random.Generator
+) -> dict[str, float]:
+    """Adjusted Rand index of the found environments.
+
+    Args:
+        labels: found environment of every training interaction, ``[n]``.
+        truth: planted environment, ``[n]``.
+        item_features: features of every interaction's item, ``[n, d]``.
+        rng: shuffles the control.
+
+    Returns:
+        ``ari``; ``ari_shuffled`` (control, 0 by construction); ``ari_supervised``, what a
+        logistic regression from item features to the *planted* environment reaches.
+    """
+    classifier = LogisticRegression(max_iter=500)
+    predicted = classifier.fit(item_features.numpy(), truth.numpy()).predict(item_features.numpy())
+    return {
+        "ari": float(adjusted_rand_score(truth.numpy(), labels.cpu().numpy())),
+        "ari_shuffled": float(
+            adjusted_rand_score(rng.permutation(truth.numpy()), labels.cpu().numpy())
+        ),
+        "ari_supervised": float(adjusted_rand_score(truth.numpy(), predicted)),
+    }

@@ -1,0 +1,74 @@
+"""Weights of the invariant and the variant representation (Eq. 13, 14)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+AttentionOutput = Literal["sigmoid", "softmax", "identity"]
+
+
+class PairAttention(nn.Module):
+    """The two MLPs of Eq. 14 in factorised form: one scalar per pair and representation.
+
+    The first layer of ``MLP([p^t_u, p^f_u, t_i, f_i])`` is linear in a concatenation, so it is
+    a user table plus an item table, computed once for a step and added per pair (exact).
+
+    Args:
+        user_width: width of ``[p^t, p^f]``.
+        item_width: width of ``[t, f]``.
+        hidden_size: hidden units of each MLP.
+        output: ``sigmoid`` (two independent weights), ``softmax`` (they sum to 1) or
+            ``identity``.
+        generator: draws the initial weights.
+
+    Deviations:
+        The paper leaves the output activation and the initial values open. The last biases
+        start at +1 (invariant) and -1 (variant): where both weights are equal, and without the
+        outer gate, the gradient by the mask is exactly 0.
+    """
+
+    def __init__(
+        self,
+        user_width: int,
+        item_width: int,
+        hidden_size: int = 64,
+        output: AttentionOutput = "sigmoid",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.output = output
+        fan_in = user_width + item_width
+
+        def draw(*shape: int, width: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) / width**0.5)
+
+        self.user_weight = draw(user_width, 2 * hidden_size, width=fan_in)
+        self.item_weight = draw(item_width, 2 * hidden_size, width=fan_in)
+        self.bias = nn.Parameter(torch.zeros(2 * hidden_size))
+        self.last_weight = draw(2, hidden_size, width=hidden_size)
+        self.last_bias = nn.Parameter(torch.tensor([1.0, -1.0]))
+
+    def tables(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """First layer per user ``[n, 2 hidden]`` and per item ``[n, 2 hidden]``."""
+        return users @ self.user_weight + self.bias, items @ self.item_weight
+
+    def forward(self, user_hidden: Tensor, item_hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """``(alpha^Phi, alpha^Psi)`` of pairs whose table rows broadcast against each other.
+
+        Args:
+            user_hidden: rows of the user table, ``[..., 2 hidden]``.
+            item_hidden: rows of the item table, ``[..., 2 hidden]``.
+        """
+        hidden = torch.relu(user_hidden + item_hidden)
+        first = hidden[..., : self.hidden_size] @ self.last_weight[0] + self.last_bias[0]
+        second = hidden[..., self.hidden_size :] @ self.last_weight[1] + self.last_bias[1]
+        if self.output == "identity":
+            return first, second
+        if self.output == "softmax":
+            weight = torch.sigmoid(first - second)
+            return weight, 1 - weight
+        return torch.sigmoid(first), torch.sigmoid(second)

@@ -1,0 +1,154 @@
+"""The UltraGCN loss (Eq. 3, 4, 5, 7), summed over the positives of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class UltraGCNWeights:
+    """The scalars of the loss, in UltraGCN's names (its release: w1 to w4, negative weight).
+
+    A positive pair weighs ``w1 + w2 * v_ui`` and a negative pair ``w3 + w4 * v_uj``.
+    PaInvRL's Eq. 3 is ``w1 = w3 = 1``, ``w2 = w4 = eta``, ``negative_weight = 1``,
+    ``item_item = kappa``.
+    """
+
+    w1: float
+    w2: float
+    w3: float
+    w4: float
+    negative_weight: float
+    item_item: float
+
+    @classmethod
+    def from_paper(cls, eta: float, kappa: float) -> UltraGCNWeights:
+        """Eq. 3 with its two weights ``eta`` (L_U) and ``kappa`` (L_I)."""
+        return cls(1.0, eta, 1.0, eta, 1.0, kappa)
+
+
+@dataclass(frozen=True)
+class GraphWeights:
+    """The two graphs as tables (see ``graph.py``).
+
+    Attributes:
+        user_factor: factor of Eq. 6, ``[n_users]``.
+        item_factor: factor of Eq. 6, ``[n_items]``.
+        neighbours: S(i) of Eq. 7, ``[n_items, K]``; K = 0 switches L_I off.
+        neighbour_weight: s_ij of Eq. 8, ``[n_items, K]``.
+    """
+
+    user_factor: Tensor
+    item_factor: Tensor
+    neighbours: Tensor
+    neighbour_weight: Tensor
+
+    def to(self, device: torch.device) -> GraphWeights:
+        """The same tables on another device."""
+        return GraphWeights(
+            self.user_factor.to(device),
+            self.item_factor.to(device),
+            self.neighbours.to(device),
+            self.neighbour_weight.to(device),
+        )
+
+
+def positive_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Positive half of Eq. 4 + 5, ``sum_b (w1 + w2 v) softplus(-s)``.
+
+    Args:
+        scores: ``[B]`` scores of the positives.
+        edge_weight: ``[B]`` values of Eq. 6.
+    """
+    return ((weights.w1 + weights.w2 * edge_weight) * F.softplus(-scores)).sum()
+
+
+def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Negative half of Eq. 4 + 5: mean over the negatives of each positive, summed over positives.
+
+    Args:
+        scores: ``[B, N]`` scores of the sampled negatives, the user's own or one shared pool.
+        edge_weight: ``[B, N]`` values of Eq. 6.
+
+    Deviations:
+        The paper sums over every unobserved pair; a mean over N uniform draws per positive is
+        what the public codes of UltraGCN and InvRL do.
+    """
+    losses = (weights.w3 + weights.w4 * edge_weight) * F.softplus(scores)
+    return weights.negative_weight * losses.mean(dim=-1).sum()
+
+
+def item_item_loss(scores: Tensor, neighbour_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Eq. 7 times kappa: ``-kappa sum_b sum_{j in S(i)} s_ij log sigma(score_uj)``.
+
+    Args:
+        scores: ``[B, K]`` scores of the user with the neighbours of the positive item.
+        neighbour_weight: ``[B, K]`` values of Eq. 8.
+    """
+    return weights.item_item * (neighbour_weight * F.softplus(-scores)).sum()
+
+
+def positive_residual(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Derivative of :func:`positive_loss` by each score, itself differentiable (``[B]``)."""
+    return -(weights.w1 + weights.w2 * edge_weight) * torch.sigmoid(-scores)
+
+
+def negative_residual(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Derivative of :func:`negative_loss` by each score, itself differentiable (``[B, N]``)."""
+    scale = weights.negative_weight / scores.shape[-1]
+    return scale * (weights.w3 + weights.w4 * edge_weight) * torch.sigmoid(scores)
+
+
+def item_item_residual(
+    scores: Tensor, neighbour_weight: Tensor, weights: UltraGCNWeights
+) -> Tensor:
+    """Derivative of :func:`item_item_loss` by each score, itself differentiable (``[B, K]``)."""
+    return -weights.item_item * neighbour_weight * torch.sigmoid(-scores)
+
+
+def batch_loss(
+    user_vectors: Tensor,
+    item_table: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    graph: GraphWeights,
+    weights: UltraGCNWeights,
+) -> Tensor:
+    """Eq. 3 on one batch when the score is a plain dot product.
+
+    Args:
+        user_vectors: vectors of the batch's users, ``[B, D]``.
+        item_table: vectors of all items, ``[n_items, D]``.
+        users: ``[B]``.
+        positives: ``[B]``.
+        negatives: ``[B, N]``, drawn per positive, or ``[P]``, one pool scored by a single GEMM.
+        graph: tables of Eq. 6 and 8.
+        weights: scalars of the loss.
+
+    Returns:
+        The loss, summed over the B positives.
+    """
+    factor = graph.user_factor[users]
+    positive_scores = (user_vectors * item_table[positives]).sum(dim=-1)
+    loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
+    if negatives.dim() == 1:
+        negative_scores = user_vectors @ item_table[negatives].T
+    else:
+        negative_scores = own_scores(user_vectors, item_table, negatives)
+    edge = factor[:, None] * graph.item_factor[negatives]
+    loss = loss + negative_loss(negative_scores, edge, weights)
+    if weights.item_item and graph.neighbours.shape[1]:
+        neighbours = graph.neighbours[positives]
+        scores = own_scores(user_vectors, item_table, neighbours)
+        loss = loss + item_item_loss(scores, graph.neighbour_weight[positives], weights)
+    return loss
+
+
+def own_scores(user_vectors: Tensor, item_table: Tensor, items: Tensor) -> Tensor:
+    """Scores of every user with a list of its own items, ``[B, D], [n, D], [B, N] -> [B, N]``."""
+    return torch.einsum("bd,bnd->bn", user_vectors, item_table[items])

@@ -1,0 +1,177 @@
+"""Environment models as the paper has them: a whole UltraGCN per environment (Eq. 2, 3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.identification.batches import shuffled_batches
+from recbole_painvrl.identification.content import FitSettings
+
+
+class PlainUltraGCN:
+    """UltraGCN as bare tensors, with ids and optionally content: ``<p^t, t> + <p^f, W f>``.
+
+    Args:
+        n_users: with padding.
+        n_items: with padding.
+        content: ``[n_items, d]`` or None for ids only.
+        graph: tables of Eq. 6 and 8, of the whole training set.
+        weights: scalars of the loss.
+        embedding_size: k, for ids and for content each.
+        init_std: standard deviation of the initial values.
+        generator: draws the initial values.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_items: int,
+        content: Tensor | None,
+        graph: GraphWeights,
+        weights: UltraGCNWeights,
+        embedding_size: int,
+        init_std: float,
+        generator: torch.Generator,
+    ) -> None:
+        self.graph, self.weights, self.content = graph, weights, content
+        device = graph.user_factor.device
+
+        def draw(*shape: int) -> Tensor:
+            values = init_std * torch.randn(*shape, generator=generator)
+            return values.to(device).requires_grad_()
+
+        width = embedding_size * (1 if content is None else 2)
+        self.users, self.items = draw(n_users, width), draw(n_items, embedding_size)
+        self.projection = None if content is None else draw(embedding_size, content.shape[1])
+
+    def parameters(self) -> list[Tensor]:
+        """Everything that is learnt."""
+        return [p for p in (self.users, self.items, self.projection) if p is not None]
+
+    def item_table(self) -> Tensor:
+        """Vectors of all items, ``[n_items, k or 2k]``."""
+        if self.content is None or self.projection is None:
+            return self.items
+        return torch.cat([self.items, self.content @ self.projection.T], dim=1)
+
+    def fit(
+        self,
+        users: Tensor,
+        items: Tensor,
+        settings: FitSettings,
+        embedding_reg_weight: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Train on the given interactions for a fixed number of epochs."""
+        learner = torch.optim.Adagrad if settings.learner == "adagrad" else torch.optim.Adam
+        # Coupled weight decay is the gradient of the dense L2 term, without a graph for it.
+        optimizer = learner(
+            self.parameters(), lr=settings.learning_rate, weight_decay=2 * embedding_reg_weight
+        )
+        for _ in range(settings.epochs):
+            for rows in shuffled_batches(len(users), settings.batch_size, generator):
+                pool = torch.randint(
+                    1, len(self.items), (settings.n_negatives,), generator=generator
+                ).to(self.items.device)
+                optimizer.zero_grad()
+                batch_users = users[rows]
+                loss = batch_loss(
+                    self.users[batch_users],
+                    self.item_table(),
+                    batch_users,
+                    items[rows],
+                    pool,
+                    self.graph,
+                    self.weights,
+                )
+                loss.backward()
+                optimizer.step()
+
+    @torch.no_grad()
+    def score(self, users: Tensor, items: Tensor, block: int = 65536) -> Tensor:
+        """Scores of pairs, ``[n], [n] -> [n]``."""
+        table = self.item_table()
+        return torch.cat(
+            [
+                (self.users[u] * table[i]).sum(dim=-1)
+                for u, i in zip(users.split(block), items.split(block), strict=True)
+            ]
+        )
+
+
+class FullEnvironmentModel:
+    """Eq. 2 literally: a fresh UltraGCN on the interactions of each environment.
+
+    Args:
+        users: user of every interaction, ``[n]``.
+        items: item of every interaction, ``[n]``.
+        n_users: with padding.
+        content: Psi (Eq. 25), ``[n_items, d]``, or None for the id-only model of the protocol.
+        graph: tables of Eq. 6 and 8, of the whole training set.
+        weights: scalars of the loss.
+        n_environments: |E|.
+        fit: training settings.
+        embedding_size: k.
+        init_std: standard deviation of the initial values.
+        embedding_reg_weight: L2 of all tables, per step.
+
+    Deviations:
+        Negatives are a pool shared by the batch. See ``content.py`` for why this model tends to
+        return its random start.
+    """
+
+    def __init__(
+        self,
+        users: Tensor,
+        items: Tensor,
+        n_users: int,
+        content: Tensor | None,
+        graph: GraphWeights,
+        weights: UltraGCNWeights,
+        n_environments: int,
+        fit: FitSettings,
+        embedding_size: int,
+        init_std: float,
+        embedding_reg_weight: float,
+    ) -> None:
+        self.users, self.items, self.n_users = users, items, n_users
+        self.content, self.graph, self.weights = content, graph, weights
+        self.n_environments, self.fit_settings = n_environments, fit
+        self.embedding_size, self.init_std = embedding_size, init_std
+        self.embedding_reg_weight = embedding_reg_weight
+
+    def fit_and_score(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+        """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
+        n_items = len(self.graph.item_factor)
+        draws = torch.randint(1, n_items, (len(self.users),), generator=generator)
+        draws = draws.to(self.users.device)
+        scores, negatives = [], []
+        for environment in range(self.n_environments):
+            mine = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
+            model = PlainUltraGCN(
+                self.n_users,
+                n_items,
+                self.content,
+                self.graph,
+                self.weights,
+                self.embedding_size,
+                self.init_std,
+                generator,
+            )
+            model.fit(
+                self.users[mine],
+                self.items[mine],
+                self.fit_settings,
+                self.embedding_reg_weight,
+                generator,
+            )
+            scores.append(model.score(self.users, self.items))
+            negatives.append(model.score(self.users, draws))
+        stacked, negative = torch.stack(scores), torch.stack(negatives)
+        best, label = stacked.max(dim=0)
+        negative_best = negative.gather(0, label[None]).squeeze(0)
+        likelihood = float((F.logsigmoid(best) + F.logsigmoid(-negative_best)).mean())
+        return stacked, likelihood

@@ -1,0 +1,1 @@
+"""One RecBole general recommender per file."""

@@ -1,0 +1,39 @@
+"""PaInvRL (Huang et al., MM '23): the final model; the stages that make its mask are in trainer/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole_painvrl.config import PaInvRLSettings
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.model.ultragcn import UltraGCN
+
+
+class PaInvRL(UltraGCN):
+    """UltraGCN on the invariant representations ``Phi = m (.) f`` (Eq. 26).
+
+    Before ``PaInvRLTrainer`` has learnt the mask it is all ones, and the model is the backbone.
+
+    Args:
+        config: RecBole configuration; the settings are ``PaInvRLSettings``.
+        dataset: the training dataset, with at least one modality.
+
+    Raises:
+        UserError: the dataset has no modality: there would be nothing to mask.
+
+    Deviations:
+        See ``docs/method.md`` for every reading of the paper; the final model is trained from
+        scratch on Phi, as Eq. 26 says, and W, the MLPs and the vectors of the mask stage are
+        discarded.
+    """
+
+    settings_class: Any = PaInvRLSettings
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        if not self.has_content:
+            raise UserError(
+                f"dataset `{config['dataset']}`: PaInvRL needs at least one modality, found none; "
+                "add features/<modality>.npy with features/<modality>.items.tsv, "
+                "or run --model=UltraGCN"
+            )

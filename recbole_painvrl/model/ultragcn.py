@@ -1,0 +1,201 @@
+"""UltraGCN (Mao et al., CIKM '21) with any number of modalities, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from recbole_painvrl.config import UltraGCNSettings
+from recbole_painvrl.functional.gate import invariant
+from recbole_painvrl.functional.graph import degree_factors, item_neighbours
+from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
+from recbole_painvrl.sampling import NegativeSampler, sorted_keys
+from recbole_painvrl.seeds import generator
+
+
+class UltraGCN(GeneralRecommender):
+    """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
+
+    ``modalities: []`` is UltraGCN as published, ids only. With modalities it is the backbone and
+    the final model of PaInvRL and InvRL.
+
+    Args:
+        config: RecBole configuration; the settings are ``UltraGCNSettings``.
+        dataset: the training dataset; its ``features`` are used if it has any.
+
+    Deviations:
+        The release and InvRL add the L2 norm of the whole tables to every batch; here it is the
+        optimiser's coupled weight decay (``parameter_groups``), whose gradient is the same.
+        ``negative_sampling: shared`` scores the batch against one pool of uniform negatives;
+        ``per_positive`` is the release's draw. The padding item is never drawn.
+    """
+
+    input_type = InputType.POINTWISE
+    settings_class: Any = UltraGCNSettings
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.settings = self.settings_class.from_config(config)
+        self.seed = int(config["seed"])
+        self.weights = self.settings.loss_weights()
+        matrix = dataset.inter_matrix(form="csr")
+        matrix.sum_duplicates()
+        matrix.data[:] = 1
+        self.graph = self._graph(matrix).to(self.device)
+        features = getattr(dataset, "features", None)
+        self.modality_slices: dict[str, slice] = {} if features is None else features.slices
+        self.has_content = bool(self.modality_slices)
+        width = features.matrix.shape[1] if self.has_content else 0
+        table = features.matrix if self.has_content else torch.zeros(self.n_items, 0)
+        self.register_buffer("features", table.to(self.device), persistent=False)
+        self.register_buffer("mask", torch.ones(width, device=self.device))
+        self.user_id_embedding = self._table(self.n_users, self.settings.embedding_size)
+        self.item_id_embedding = self._table(self.n_items, self.settings.embedding_size)
+        if self.has_content:
+            size = self.settings.content_embedding_size
+            self.user_content_embedding = self._table(self.n_users, size)
+            self.projection = nn.Linear(width, size)
+        self.negatives = NegativeSampler(
+            self.n_items,
+            self.settings.n_negatives,
+            self.settings.negative_sampling,
+            generator(self.seed, "negatives", self.device),
+            self._keys(matrix) if self.settings.exclude_positives else None,
+        )
+        self._item_table: Tensor | None = None
+        self._masked: Tensor | None = None
+        self.reset("initial values")
+
+    def _graph(self, matrix: Any) -> GraphWeights:
+        user_degree = torch.from_numpy(matrix.getnnz(axis=1).astype("int64"))
+        item_degree = torch.from_numpy(matrix.getnnz(axis=0).astype("int64"))
+        user_factor, item_factor = degree_factors(user_degree, item_degree)
+        size = self.settings.n_neighbours if self.weights.item_item else 0
+        neighbours, weight = item_neighbours(matrix, size, self.settings.item_graph)
+        return GraphWeights(user_factor, item_factor, neighbours, weight)
+
+    def _table(self, rows: int, width: int) -> nn.Embedding:
+        return nn.Embedding(rows, width)
+
+    def _keys(self, matrix: Any) -> Tensor:
+        users, items = (torch.from_numpy(part).long() for part in matrix.nonzero())
+        return sorted_keys(users, items, self.n_items).to(self.device)
+
+    def reset(self, purpose: str) -> None:
+        """Fresh parameters, N(0, init_std^2) with bias 0, from the generator of ``purpose``."""
+        source = generator(self.seed, purpose)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                else:
+                    values = torch.randn(parameter.shape, generator=source)
+                    parameter.copy_(self.settings.init_std * values)
+        self._forget_tables()
+
+    def set_mask(self, mask: Tensor) -> None:
+        """Put a mask on the feature columns: the content becomes ``Phi = m (.) f`` (Eq. 24)."""
+        with torch.no_grad():
+            self.mask.copy_(mask)
+        self._forget_tables()
+
+    def _forget_tables(self) -> None:
+        self._item_table, self._masked = None, None
+
+    def train(self, mode: bool = True) -> UltraGCN:
+        """Switch mode; the item table cached for evaluation is dropped."""
+        self._item_table = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load, and forget everything computed from the old parameters."""
+        result = super().load_state_dict(*args, **kwargs)
+        self._forget_tables()
+        return result
+
+    def parameter_groups(self, projection_reg_weight: float | None = None) -> list[dict[str, Any]]:
+        """Parameters with their L2 weights as coupled weight decay (``d/dp w p^2 = 2 w p``)."""
+        s = self.settings
+        weight = s.projection_reg_weight if projection_reg_weight is None else projection_reg_weight
+        embeddings = [p for n, p in self.named_parameters() if not n.startswith("projection")]
+        groups = [{"params": embeddings, "weight_decay": 2 * s.embedding_reg_weight}]
+        if self.has_content:
+            content = {"params": list(self.projection.parameters()), "weight_decay": 2 * weight}
+            groups.append(content)
+        return groups
+
+    def content(self) -> Tensor:
+        """Phi of Eq. 24 for the current mask, ``[n_items, d]``."""
+        if self._masked is None:
+            self._masked = invariant(self.features, self.mask)
+        return self._masked
+
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """``[p^t, p^f]`` of the users, ``[B, D]``."""
+        ids = self.user_id_embedding(users)
+        if not self.has_content:
+            return ids
+        return torch.cat([ids, self.user_content_embedding(users)], dim=1)
+
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """``[t, W Phi + b]`` of the items, or of all of them, ``[n, D]``."""
+        ids = self.item_id_embedding.weight if items is None else self.item_id_embedding(items)
+        if not self.has_content:
+            return ids
+        content = self.content() if items is None else self.content()[items]
+        return torch.cat([ids, self.projection(content)], dim=1)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Eq. 3 on the batch's positives, summed; negatives are drawn here."""
+        users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        negatives = self.negatives.draw(users)
+        table, graph, positives, negatives = self._local(positives, negatives)
+        return batch_loss(
+            self.user_vectors(users), table, users, positives, negatives, graph, self.weights
+        )
+
+    def _local(
+        self, positives: Tensor, negatives: Tensor
+    ) -> tuple[Tensor, GraphWeights, Tensor, Tensor]:
+        """Project only the batch's items where that is less than the catalogue (exact)."""
+        has_graph = self.graph.neighbours.shape[1] > 0
+        n_drawn = positives.numel() * (1 + self.graph.neighbours.shape[1]) + negatives.numel()
+        if not self.has_content or n_drawn >= self.n_items:
+            return self.item_vectors(), self.graph, positives, negatives
+        groups = [positives, negatives.reshape(-1)]
+        if has_graph:
+            groups.append(self.graph.neighbours[positives].reshape(-1))
+        items, inverse = torch.unique(torch.cat(groups), return_inverse=True)
+        local_positives, local_negatives, *rest = inverse.split([len(group) for group in groups])
+        neighbours = self.graph.neighbours[:0]
+        weight = self.graph.neighbour_weight[:0]
+        if has_graph:
+            size = self.graph.neighbours.shape[1]
+            neighbours = torch.zeros(len(items), size, dtype=torch.long, device=items.device)
+            neighbours[local_positives] = rest[0].view(-1, size)
+            weight = self.graph.neighbour_weight[items]
+        graph = GraphWeights(
+            self.graph.user_factor, self.graph.item_factor[items], neighbours, weight
+        )
+        return self.item_vectors(items), graph, local_positives, local_negatives.view_as(negatives)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of (user, item) pairs, ``[B]``."""
+        users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        return (self.user_vectors(users) * self._evaluation_table()[items]).sum(dim=-1)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of users with all items, ``[B * n_items]``."""
+        users = interaction[self.USER_ID]
+        return (self.user_vectors(users) @ self._evaluation_table().T).view(-1)
+
+    def _evaluation_table(self) -> Tensor:
+        if self.training:
+            return self.item_vectors()
+        if self._item_table is None:
+            self._item_table = self.item_vectors().detach()
+        return self._item_table

@@ -1,0 +1,65 @@
+"""The table that a run prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NAMES = {"valid": "valid", "test": "test", "iid": "test (IID)", "ood": "test (OOD)"}
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Rows are the evaluated parts, columns the metrics."""
+    columns = list(dict.fromkeys(name for part in metrics.values() for name in part))
+    width = max([12, *(len(name) for name in columns)]) + 2
+    label = max(len(_label(part)) for part in metrics) + 2
+    lines = ["".ljust(label) + "".join(name.rjust(width) for name in columns)]
+    for part, values in metrics.items():
+        cells = (f"{values[n]:.4f}" if n in values else "-" for n in columns)
+        lines.append(_label(part).ljust(label) + "".join(cell.rjust(width) for cell in cells))
+    return "\n".join(lines)
+
+
+def _label(part: str) -> str:
+    return _NAMES.get(part, part)
+
+
+def run_summary(result: Mapping[str, Any]) -> str:
+    """Everything a person wants to read after a run."""
+    title = f"{result['model']} on {result['dataset']}"
+    lines = [
+        "",
+        f"{title} · protocol {result['protocol']} · seed {result['seed']}",
+        f"edition: {result['edition']}",
+        metrics_table(result["metrics"]),
+    ]
+    shift = result["split"].get("shift")
+    if shift is not None:
+        lines.append(f"shift: {shift}")
+    planted = result.get("planted")
+    if planted:
+        lines += ["", *planted_lines(planted)]
+    lines.append(f"\nrun folder: {result['run_folder']}")
+    return "\n".join(lines)
+
+
+def planted_lines(planted: Mapping[str, Any]) -> list[str]:
+    """What the planted truth says about this run."""
+    lines = []
+    if "mask_auc" in planted:
+        mask = planted["mask"]["overall"]
+        lines.append(
+            f"planted columns: mask AUC {planted['mask_auc']['overall']:.3f} "
+            f"(shuffled truth {planted['mask_auc_shuffled']['overall']:.3f}), "
+            f"mean mask {mask['mean_invariant']:.3f} invariant, "
+            f"{mask['mean_spurious']:.3f} spurious"
+        )
+    if planted.get("environment_ari") is not None:
+        lines.append(
+            f"planted environments: adjusted Rand {planted['environment_ari']:.3f} "
+            f"(shuffled truth {planted['environment_ari_shuffled']:.3f}, "
+            f"supervised on item features {planted['environment_ari_supervised']:.3f})"
+        )
+    if "oracle" in planted:
+        lines += ["with the oracle mask:", metrics_table(planted["oracle"])]
+    return lines

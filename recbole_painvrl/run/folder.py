@@ -1,0 +1,94 @@
+"""The run folder: who made this result, from what, with which figures."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recbole_painvrl.atomic import write_bytes, write_json, write_with
+from recbole_painvrl.errors import UserError
+
+# Where a run is written and how it is shown does not change what it computes.
+_NOT_HASHED = frozenset(
+    {"output_dir", "run_name", "run_folder", "show_progress", "checkpoint_dir", "data_path",
+     "state", "resume"}
+)  # fmt: skip
+_PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "safetensors")
+
+
+def create_run_folder(output_dir: str, run_name: str | None, model: str, dataset: str) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        UserError: a folder of that name exists, or it cannot be made.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder = Path(output_dir) / (run_name or f"{model}-{dataset}-{stamp}")
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UserError(
+            f"{folder}: the run folder exists; choose another `--run_name` or remove it"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); choose another `--output_dir`"
+        ) from error
+    return folder
+
+
+def write_config(folder: Path, effective: Mapping[str, Any]) -> str:
+    """Write ``config.yaml`` (value and source of every setting); returns the configuration's hash."""
+    text = yaml.safe_dump(_plain(effective), sort_keys=True, allow_unicode=True)
+    write_bytes(folder / "config.yaml", text.encode())
+    values = {k: v["value"] for k, v in effective.items() if k not in _NOT_HASHED}
+    return hashlib.sha256(json.dumps(_plain(values), sort_keys=True).encode()).hexdigest()
+
+
+def write_per_user(folder: Path, frame: pd.DataFrame) -> None:
+    """Write ``per_user.parquet``: one row per test set and user."""
+    write_with(folder / "per_user.parquet", lambda stream: frame.to_parquet(stream, index=False))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed npz of plain arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json``, the last file of a run: where it is, the run is complete."""
+    write_json(folder / "result.json", _plain(result))
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that figures depend on."""
+    from recbole_painvrl import __version__
+
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"recbole_painvrl": __version__, "python": platform.python_version(), **packages}
+
+
+def _plain(value: Any) -> Any:
+    """Plain Python values; NaN and infinities become None, since JSON has no name for them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

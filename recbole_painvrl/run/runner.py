@@ -1,0 +1,175 @@
+"""A run: dataset, split, model, stages, locked tests, run folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.utils import get_model, get_trainer, init_seed
+from torch import Tensor
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.locked import LockedTests
+from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.prepare import ensure_dataset
+from recbole_painvrl.report.stages import peak_memory_mb
+from recbole_painvrl.run.folder import (
+    create_run_folder,
+    versions,
+    write_config,
+    write_per_user,
+    write_result,
+)
+from recbole_painvrl.run.logs import RunLog, run_log
+from recbole_painvrl.run.stages import StageReport, report_stages
+from recbole_painvrl.trainer.base import run_trainer_class
+
+
+def run(config: SafeConfig) -> dict[str, Any]:
+    """Train and evaluate one model as configured; returns what ``result.json`` holds.
+
+    Raises:
+        UserError: the input or the configuration is wrong.
+    """
+    start = time.perf_counter()
+    with run_log() as log:
+        if config["n_threads"]:
+            torch.set_num_threads(config["n_threads"])
+        ensure_dataset(config["dataset"], Path(config["data_path"]))
+        init_seed(config["seed"], config["reproducibility"])
+        return Run(config, log).execute(start)
+
+
+class Run:
+    """The objects of one run, in the order in which they come to be.
+
+    Args:
+        config: the configuration.
+        log: where records go once the run folder exists.
+    """
+
+    def __init__(self, config: SafeConfig, log: RunLog) -> None:
+        self.config = config
+        self.dataset = ModalityDataset(config)
+        parts = self.dataset.build_parts()
+        self.train, self.valid = parts[TRAIN], parts[VALID]
+        self.ood_valid = parts.get(OOD_VALID)
+        self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
+        if self.ood_valid is not None:
+            self.valid.further, self.valid.history = {OOD_VALID: self.ood_valid}, [self.train]
+        self.train_loader = training_loader(config, self.train)
+        self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
+        init_seed(config["seed"], config["reproducibility"])
+        self.model = get_model(config["model"])(config, self.train).to(config["device"])
+        self.folder = create_run_folder(
+            config["output_dir"], config["run_name"], config["model"], config["dataset"]
+        )
+        log.write_to(self.folder / "train.log")
+        config["run_folder"] = str(self.folder)
+        config["checkpoint_dir"] = str(self.folder / "checkpoint")
+        self.config_hash = write_config(self.folder, config.effective())
+        trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
+        self.trainer = trainer_class(config, self.model)
+
+    def execute(self, start: float) -> dict[str, Any]:
+        """All stages, then the final evaluation, then the files."""
+        getLogger("recbole_painvrl").info("%s", self._opening())
+        progress = bool(self.config["show_progress"])
+        self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
+        report = report_stages(self.trainer, self.train, self.train_loader, self.valid_loader)
+        metrics: dict[str, dict[str, float]] = {
+            "valid": _floats(self.trainer.evaluate(self.valid_loader, load_best_model=False))
+        }
+        self.tests.unlock()
+        frames = []
+        for name in self.tests.names:
+            values, frame = self.evaluate_test(name)
+            metrics[self._public_name(name)] = values
+            frames.append(frame)
+        write_per_user(self.folder, pd.concat(frames, ignore_index=True))
+        if report.oracle is not None:
+            report.planted["oracle"] = self._oracle(report.oracle)
+        result = self._result(metrics, report, time.perf_counter() - start)
+        report.write(self.folder)
+        write_result(self.folder, result)
+        return result
+
+    def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
+        """Mean metrics of a test set and its metrics per user."""
+        known = [part for part in (self.train, self.valid, self.ood_valid) if part is not None]
+        loader = evaluation_loader(self.config, known, self.tests[name], "test")
+        values = _floats(self.trainer.evaluate(loader, load_best_model=False))
+        per_user = self.trainer.evaluator.per_user
+        tokens = self.dataset.field2id_token[self.dataset.uid_field]
+        users = [str(tokens[number]) for number in getattr(loader, "uid_list", [])]
+        frame = pd.DataFrame({"user_id": users, **per_user} if per_user else {})
+        frame.insert(0, "test_set", self._public_name(name))
+        return values, frame
+
+    def _oracle(self, weights: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+        """Test metrics of the final model trained with the true mask."""
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(weights)
+        metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
+        self.model.load_state_dict(own)
+        return metrics
+
+    def _public_name(self, name: str) -> str:
+        """The IID test is called ``iid`` where there is an OOD test beside it."""
+        return "iid" if name == TEST and OOD in self.tests.names else name
+
+    def _edition(self) -> str:
+        return str(self.dataset.manifest.get("edition", "as found"))
+
+    def _opening(self) -> str:
+        sizes = ", ".join(f"{k} {v}" for k, v in self.dataset.split_diagnostics["sizes"].items())
+        modalities = ", ".join(
+            f"{name} {columns.stop - columns.start}"
+            for name, columns in self.dataset.features.slices.items()
+        )
+        return (
+            f"{self.config['model']} on {self.config['dataset']}: "
+            f"{self.dataset.user_num - 1} users, {self.dataset.item_num - 1} items, "
+            f"modalities: {modalities or 'none'}\n"
+            f"protocol {self.dataset.protocol}: {sizes}\nedition: {self._edition()}"
+        )
+
+    def _result(
+        self, metrics: dict[str, dict[str, float]], report: StageReport, seconds: float
+    ) -> dict[str, Any]:
+        config = self.config
+        result = {
+            "model": config["model"],
+            "dataset": config["dataset"],
+            "edition": self._edition(),
+            "protocol": self.dataset.protocol,
+            "seed": config["seed"],
+            "metrics": metrics,
+            "split": self.dataset.split_diagnostics,
+            "modalities": self.dataset.features.counts,
+            "stages": self.trainer.stage_log.entries,
+            "seconds": round(seconds, 3),
+            "peak_memory_mb": peak_memory_mb(),
+            "threads": torch.get_num_threads(),
+            "device": str(config["device"]),
+            "versions": versions(),
+            "hashes": {"data": dataset_hash(self.dataset.folder), "config": self.config_hash},
+            "command": sys.argv,
+            "run_folder": str(self.folder),
+        }
+        if report.planted:
+            result["planted"] = report.planted
+        return result
+
+
+def _floats(metrics: Any) -> dict[str, float]:
+    return {name: float(np.asarray(value)) for name, value in metrics.items()}

@@ -1,0 +1,236 @@
+"""What every trainer that our runner starts does differently from RecBole's, as a mixin."""
+
+from __future__ import annotations
+
+import math
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.trainer import Trainer
+from recbole.utils import get_local_time
+from tqdm import tqdm
+
+from recbole_painvrl.compat import tensorboard_in
+from recbole_painvrl.data.loaders import evaluation_loader
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.report.stages import StageLog
+from recbole_painvrl.trainer.checkpoint import (
+    decode_other,
+    encode_other,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+_OTHER = "other_parameter."
+
+
+class NonFiniteLossError(RuntimeError):
+    """Training met a loss that is NaN or infinite."""
+
+
+class RunTrainerMixin:
+    """Mixed in before a RecBole trainer: safe checkpoints, fused Adam, stages, per-user metrics.
+
+    * checkpoints are single safetensors files, atomic, never pickled;
+    * Adam is fused (same update rule, several times faster on large tables);
+    * one progress bar per stage, its epochs in the log file;
+    * every evaluation keeps the metrics per user (``evaluator.per_user``);
+    * ``select_on`` may choose the epoch by the OOD validation part, too;
+    * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
+    """
+
+    def __init__(self, config: Any, model: Any) -> None:
+        default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
+        folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
+        self.folder = Path(folder)
+        with tensorboard_in(self.folder / "tensorboard"):
+            super().__init__(config, model)
+        self.log = getLogger("recbole_painvrl")
+        self.evaluator = PerUserEvaluator(config)
+        self.stage_log = StageLog()
+        self.stage = "train"
+        self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
+        self._bar: Any = None
+        self._ood_valid_loader: Any = None
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        """RecBole's optimisers with Adam fused and the model's own weight decay where it has any."""
+        own = getattr(self.model, "parameter_groups", None)
+        if "params" not in kwargs and own is not None:
+            kwargs["params"] = own()
+        optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)  # type: ignore[misc]
+        if type(optimizer) is torch.optim.Adam:
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
+
+    # --- stages ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Any = None,
+    ) -> tuple[float, Any]:
+        """Train the single stage of this model; see :meth:`fit_stage`."""
+        return self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
+
+    def fit_stage(
+        self,
+        stage: str,
+        train_data: Any,
+        valid_data: Any,
+        saved: bool,
+        show_progress: bool,
+        callback_fn: Any = None,
+    ) -> tuple[float, Any]:
+        """Run RecBole's ``fit`` as one stage: one bar, one entry in the run's list of stages.
+
+        Afterwards the model holds the weights of its best epoch, if ``saved``.
+        """
+        self.stage = stage
+        with self.stage_log.measure(stage) as entry:
+            self._bar = tqdm(total=self.epochs, desc=stage, disable=not show_progress, ncols=100)
+            try:
+                # verbose=False: the epochs go to our log file, not between the progress bars.
+                score, result = super().fit(  # type: ignore[misc]
+                    train_data, valid_data, False, saved, show_progress, callback_fn
+                )
+            finally:
+                self._bar.close()
+                self._bar = None
+            if saved:
+                self.load_best()
+            entry.update(
+                epochs=len(self.train_loss_dict),
+                best_epoch=self._best_epoch(valid_data is not None),
+                loss=list(self.train_loss_dict.values())[-1] if self.train_loss_dict else None,
+                best_valid={k: float(v) for k, v in (result or {}).items()},
+            )
+        self.log.info("%s", self.stage_log.line(stage))
+        return score, result
+
+    def _best_epoch(self, validated: bool) -> int:
+        """Number of the chosen epoch, from 1."""
+        last = len(self.train_loss_dict)
+        return last - self.cur_step * self.eval_step if validated else last
+
+    def _train_epoch(
+        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+    ) -> Any:
+        loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)  # type: ignore[misc]
+        total = sum(loss) if isinstance(loss, tuple) else loss
+        if not math.isfinite(total):
+            raise NonFiniteLossError(
+                f"stage {self.stage}, epoch {epoch_idx + 1}: the training loss is {total}; "
+                "lower `learning_rate`; the last good checkpoint is kept"
+            )
+        self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
+        if self._bar is not None:
+            self._bar.update(1)
+            self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
+        return loss
+
+    def _add_train_loss_to_tensorboard(
+        self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
+    ) -> None:
+        super()._add_train_loss_to_tensorboard(  # type: ignore[misc]
+            epoch_idx, losses, f"{self.stage}/loss"
+        )
+
+    def _add_hparam_to_tensorboard(self, best_valid_result: Any) -> None:
+        """Nothing: the effective configuration is in config.yaml, once per run, not per stage."""
+
+    # --- selection ------------------------------------------------------------------------
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
+        score, result = super()._valid_epoch(valid_data, False)  # type: ignore[misc]
+        if self.config["select_on"] in ("ood", "harmonic"):
+            shifted = self._ood_valid(valid_data)
+            result.update({f"ood_{name}": value for name, value in shifted.items()})
+            other = shifted[self.valid_metric]
+            if self.config["select_on"] == "ood":
+                score = other
+            else:
+                score = 2 * score * other / (score + other) if score + other > 0 else 0.0
+        self.log.debug("%s valid: %s", self.stage, dict(result))
+        return score, result
+
+    def _ood_valid(self, valid_data: Any) -> Any:
+        if self._ood_valid_loader is None:
+            dataset = valid_data._dataset
+            further = getattr(dataset, "further", {})
+            if "ood_valid" not in further:
+                raise UserError(
+                    f"`select_on: {self.config['select_on']}` needs an OOD validation part, which "
+                    f"protocol `{getattr(dataset, 'protocol', 'random')}` lacks; "
+                    "set `select_on: iid` or another `protocol`"
+                )
+            self._ood_valid_loader = evaluation_loader(
+                self.config, [dataset.history[0]], further["ood_valid"], "valid"
+            )
+        return self.evaluate(self._ood_valid_loader, load_best_model=False)
+
+    # --- evaluation -----------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> Any:
+        """RecBole's evaluation; also of the OOD test where RecBole's own loader carries one."""
+        if load_best_model:
+            self.load_best(None if model_file is None else Path(model_file))
+        if isinstance(eval_data, FullSortEvalDataLoader):
+            self.item_tensor = None
+        result = super().evaluate(eval_data, False, None, show_progress)  # type: ignore[misc]
+        dataset = getattr(eval_data, "_dataset", None)
+        if load_best_model:
+            for name, part in getattr(dataset, "further", {}).items():
+                loader = evaluation_loader(self.config, dataset.history, part, "test")
+                shifted = super().evaluate(loader, False, None, show_progress)  # type: ignore[misc]
+                result.update({f"{name}_{metric}": value for metric, value in shifted.items()})
+        return result
+
+    # --- checkpoints ----------------------------------------------------------------------
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
+        other, other_state = encode_other(self.model.other_parameter())
+        tensors = dict(self.model.state_dict())
+        tensors.update({_OTHER + name: tensor for name, tensor in other.items()})
+        state = {
+            "model": self.config["model"],
+            "stage": self.stage,
+            "epoch": epoch,
+            "other_parameter": other_state,
+        }
+        write_checkpoint(path, tensors, state)
+
+    def load_best(self, path: Path | None = None) -> None:
+        """Load the weights of the best epoch."""
+        tensors, state = read_checkpoint(path or Path(self.saved_model_file), self.device)
+        other = {n[len(_OTHER) :]: t for n, t in tensors.items() if n.startswith(_OTHER)}
+        weights = {n: t for n, t in tensors.items() if not n.startswith(_OTHER)}
+        self.model.load_state_dict(weights)
+        self.model.load_other_parameter(decode_other(other, state["other_parameter"]))
+
+
+def run_trainer_class(trainer_class: type) -> type:
+    """Any RecBole trainer class with :class:`RunTrainerMixin` in front."""
+    if issubclass(trainer_class, RunTrainerMixin):
+        return trainer_class
+    return type(f"Run{trainer_class.__name__}", (RunTrainerMixin, trainer_class), {})
+
+
+class RunTrainer(RunTrainerMixin, Trainer):  # type: ignore[misc]
+    """RecBole's plain trainer with the mixin."""

@@ -1,0 +1,120 @@
+"""The property files hold what the schemas ask for, all of it and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_painvrl.config import SCHEMAS, RunSettings, properties
+from recbole_painvrl.config.layers import internal_layers, merge
+from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.config.properties import preset_names, properties_root
+from recbole_painvrl.config.recbole_settings import RecBoleSettings
+from recbole_painvrl.config.settings import DATA_SETTINGS
+from recbole_painvrl.config.validation import check_values
+
+PRESETS = [(model, preset) for model in SCHEMAS for preset in preset_names(model)]
+RECBOLE = set(RecBoleSettings.model_fields)
+
+
+def _uncommented(path: Path) -> list[str]:
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    return [line for line in lines if "#" not in line]
+
+
+@pytest.mark.parametrize("model", SCHEMAS)
+def test_model_file_and_schema_agree(model: str) -> None:
+    names = set(read_yaml(properties_root() / "model" / f"{model}.yaml"))
+    fields = set(SCHEMAS[model].model_fields)
+    assert fields - names == set()
+    assert names - fields <= RECBOLE
+    assert all(field.is_required() for field in SCHEMAS[model].model_fields.values())
+
+
+@pytest.mark.parametrize(("model", "preset"), PRESETS)
+def test_presets_say_everything_themselves(model: str, preset: str) -> None:
+    # Otherwise a better default would change what "the paper's values" means.
+    names = set(read_yaml(properties_root() / "preset" / model / f"{preset}.yaml"))
+    fields = set(SCHEMAS[model].model_fields)
+    assert fields - names == set()
+    assert names - fields <= RECBOLE | {"modalities"}
+    assert {"learning_rate", "train_batch_size", "epochs", "stopping_step"} <= names
+
+
+@pytest.mark.parametrize(("model", "preset"), [*PRESETS, *((model, None) for model in SCHEMAS)])
+@pytest.mark.parametrize("dataset", ["ml-trailers", "planted", "unknown"])
+def test_every_combination_is_valid(model: str, preset: str | None, dataset: str) -> None:
+    chosen = [] if preset is None else [_layer(preset=preset)]
+    values, sources = merge(internal_layers(model, dataset, chosen))
+    check_values(model, values, sources)
+    SCHEMAS[model].from_config(values)
+
+
+def _layer(**values: Any) -> Any:
+    from recbole_painvrl.config.layers import Layer
+
+    return Layer("test", values)
+
+
+def test_run_defaults_agree_with_overall() -> None:
+    values = read_yaml(properties_root() / "overall.yaml")
+    assert set(values) - set(RunSettings.model_fields) <= RECBOLE
+    assert RunSettings.from_config(values) == RunSettings()
+    assert set(RunSettings.model_fields) <= set(values)
+    assert set(DATA_SETTINGS) <= set(RunSettings.model_fields)
+
+
+def test_every_setting_has_a_description_and_a_comment() -> None:
+    for schema in (RunSettings, RecBoleSettings, *SCHEMAS.values()):
+        assert all(field.description for field in schema.model_fields.values())
+    assert _uncommented(properties_root() / "overall.yaml") == [
+        "metrics: [Recall, NDCG, Precision]",
+        "topk: [10]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        # spec 3.2: dim, init, lr, batch, w1..w4, N, NW, gamma, lambda, early stop, sift
+        ("ml-1m", (128, 1e-3, 1e-3, 1024, 1e-7, 1, 1e-7, 1, 200, 200, 1e-4, 1e-3, 50, False)),
+        ("electronics", (64, 1e-3, 1e-3, 2048, 1e-7, 1, 1e-7, 1, 75, 75, 5e-5, 1e-7, 250, True)),
+        ("amazon-cds", (64, 1e-4, 1e-3, 1024, 1e-7, 1, 1e-7, 1, 1000, 1000, 1e-4, 1, 15, False)),
+        ("amazon-books", (64, 1e-4, 1e-3, 1024, 1e-8, 1, 1, 1e-8, 500, 500, 1e-4, 2.75, 15, False)),
+        ("gowalla", (64, 1e-4, 1e-4, 512, 1e-6, 1, 1e-6, 1, 1500, 300, 1e-4, 5e-4, 150, False)),
+        ("yelp2018", (64, 1e-4, 1e-3, 1024, 1e-8, 1, 1e-8, 1, 800, 300, 1e-4, 5e-4, 15, False)),
+    ],
+)
+def test_published_ultragcn_settings(preset: str, expected: tuple[Any, ...]) -> None:
+    values = read_yaml(properties_root() / "preset" / "UltraGCN" / f"{preset}.yaml")
+    names = (
+        *("embedding_size", "init_std", "learning_rate", "train_batch_size"),
+        *("w1", "w2", "w3", "w4", "n_negatives", "negative_weight"),
+    )
+    found = [values[name] for name in names]
+    found += [2 * values["embedding_reg_weight"], values["item_item_weight"]]
+    found += [values["stopping_step"], values["exclude_positives"]]
+    assert tuple(found) == expected
+    assert (values["item_graph"], values["modalities"], values["epochs"]) == ("code", [], 2000)
+    assert (values["topk"], values["valid_metric"]) == ([20], "Recall@20")
+
+
+def test_an_installed_package_finds_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site-packages" / "recbole_painvrl"
+    (package / "config").mkdir(parents=True)
+    monkeypatch.setattr(properties, "__file__", str(package / "config" / "properties.py"))
+    with pytest.raises(FileNotFoundError, match="install recbole-painvrl again"):
+        properties_root()
+    # A stranger's folder of that name beside the package is not ours.
+    (tmp_path / "site-packages" / "properties").mkdir()
+    with pytest.raises(FileNotFoundError):
+        properties_root()
+    monkeypatch.undo()
+    shutil.copytree(properties_root(), package / "properties")
+    monkeypatch.setattr(properties, "__file__", str(package / "config" / "properties.py"))
+    assert properties_root() == package / "properties"

@@ -1,0 +1,123 @@
+"""Importing the package makes its models known to RecBole and changes nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recbole_painvrl
+from recbole_painvrl.config import SCHEMAS, PaInvRLSettings
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.registry import PLUGIN_MODELS, register
+
+ROOT = Path(recbole_painvrl.__file__).resolve().parent.parent
+
+
+def _recbole_config(model: str, **values: Any) -> Any:
+    from recbole.config import Config
+
+    return Config(model=model, dataset="planted", config_dict=values)
+
+
+def test_tables_agree() -> None:
+    assert set(PLUGIN_MODELS) == set(SCHEMAS)
+    folder = ROOT / "recbole_painvrl" / "_recbole_models"
+    assert {path.stem for path in folder.glob("*.py")} == {name.lower() for name in SCHEMAS}
+
+
+def test_register_is_idempotent() -> None:
+    import recbole.data.dataset
+    import recbole.model.general_recommender as package
+    import recbole.trainer
+    from recbole.config import Config
+    from recbole.evaluator.collector import Collector
+    from recbole.utils.argument_list import dataset_arguments
+
+    def state() -> list[Any]:
+        return [
+            list(package.__path__),
+            list(dataset_arguments),
+            Config._load_internal_config_dict,
+            Collector.get_data_struct,
+            recbole.trainer.__dict__["__getattr__"],
+            recbole.data.dataset.__dict__["__getattr__"],
+        ]
+
+    before = state()
+    register()
+    assert state() == before
+    assert len(set(dataset_arguments)) == len(dataset_arguments)
+
+
+@pytest.mark.parametrize("model", PLUGIN_MODELS)
+def test_recbole_finds_the_model(model: str) -> None:
+    from recbole.utils import get_model
+
+    assert get_model(model).__module__ == f"recbole_painvrl.model.{model.lower()}"
+
+
+@pytest.mark.parametrize("model", PLUGIN_MODELS)
+def test_recbole_finds_trainer_and_dataset(model: str) -> None:
+    import recbole.data.dataset
+    from recbole.utils import ModelType, get_trainer
+
+    assert get_trainer(ModelType.GENERAL, model).__module__.startswith("recbole_painvrl.trainer")
+    dataset = getattr(recbole.data.dataset, f"{model}Dataset")
+    assert dataset.__module__ == "recbole_painvrl.data.dataset"
+
+
+def test_unknown_attributes_stay_unknown() -> None:
+    import recbole.data.dataset
+    import recbole.trainer
+
+    assert not hasattr(recbole.trainer, "LightGCNTrainer")
+    assert not hasattr(recbole.data.dataset, "LightGCNDataset")
+
+
+def test_recbole_config_of_a_plugin_model() -> None:
+    config = _recbole_config("PaInvRL", preset="paper_literal", kappa=0.5, epochs=3)
+    settings = PaInvRLSettings.from_config(config)
+    assert (settings.kappa, settings.mask_decay, config["epochs"]) == (0.5, 1.0, 3)
+    assert config["topk"] == [10]
+    assert config["load_col"] == {"inter": ["user_id", "item_id"]}
+
+
+def test_recbole_config_of_a_plugin_model_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"unknown setting `kapa` \(config_dict\).*`kappa`"):
+        _recbole_config("PaInvRL", kapa=1)
+    with pytest.raises(UserError, match=r"^`eta`: found 'x' \(config_dict\), expected a number"):
+        _recbole_config("PaInvRL", eta="x")
+    with pytest.raises(UserError, match=r"^`preset`: found 'x' \(config_dict\)"):
+        _recbole_config("PaInvRL", preset="x")
+    monkeypatch.setattr(sys, "argv", ["test", "--mask_epoch=3"])
+    with pytest.raises(UserError, match=r"unknown setting `mask_epoch` \(command line\)"):
+        _recbole_config("PaInvRL")
+
+
+_PRINT_CONFIG = """
+import sys
+sys.argv = ["test"]
+if {plugin}:
+    import recbole_painvrl
+from recbole.config import Config
+config = Config(model="LightGCN", dataset="planted", config_dict={{"anything": 1}})
+print(sorted((k, str(v)) for k, v in config.final_config_dict.items()))
+"""
+
+
+def test_other_models_keep_their_configuration() -> None:
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", _PRINT_CONFIG.format(plugin=plugin)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for plugin in (False, True)
+    ]
+    assert outputs[0] == outputs[1] != ""

@@ -1,0 +1,213 @@
+"""The configuration of a run: precedence, sources, and one line for every mistake."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from recbole_painvrl.config import PaInvRLSettings, RunSettings, SafeConfig, config_from_arguments
+from recbole_painvrl.config.lookup import model_names
+from recbole_painvrl.errors import UserError
+
+
+def _config(*argv: str, model: str = "BPR") -> SafeConfig:
+    return config_from_arguments([f"--model={model}", "--dataset=planted", *argv])
+
+
+def _message(*argv: str, model: str = "BPR") -> str:
+    with pytest.raises(UserError) as caught:
+        _config(*argv, model=model)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "--lerning_rate=1",
+            "unknown setting `lerning_rate` (command line); did you mean `learning_rate`?",
+        ),
+        ("--epochs=abc", "`epochs`: found 'abc' (command line), expected an integer >= 1"),
+        ("--epochs=0", "`epochs`: found 0 (command line), expected an integer >= 1"),
+        ("--epochs=True", "`epochs`: found True (command line), expected an integer >= 1"),
+        ("--seed=-1", "expected an integer >= 0 and <= 4294967295"),
+        ("--learning_rate=0", "expected a number > 0"),
+        ("--embedding_size=a", "`embedding_size`: found 'a' (command line), expected"),
+        ("--embedding_size=0", "`embedding_size`: found 0 (command line), expected"),
+        ("--topk=[10, 0]", "expected a list (each an integer >= 1) or an integer >= 1"),
+        ("--topk=[10,20", "`topk`: found '[10,20' (command line)"),
+        ("--topk=[]", "`topk`: found [] (command line), expected at least one cut-off"),
+        ("--metrics=[Recal]", "did you mean `Recall`?"),
+        ("--metrics=[]", "expected at least one metric"),
+        ("--metrics=[NDCG,AUC]", "expected ranking metrics only or value metrics only"),
+        ("--valid_metric=NDGC@10", "did you mean `NDCG`?"),
+        ("--valid_metric=MRR@10", "expected one of `metrics`, such as `--valid_metric=Recall@10`"),
+        ("--topk=[20]", "expected a cut-off in `topk`, such as `--valid_metric=NDCG@20`"),
+        ("--eval_args={spilt: 1}", "did you mean `split`?"),
+        ("--eval_args=full", "expected a mapping"),
+        ("--train_neg_sample_args={distribution: x}", "RecBole refuses the configuration: "),
+        ("--eval_args={mode: unixx}", "RecBole refuses the configuration: "),
+        ("--learner=adamm", "`learner`: found 'adamm' (command line), expected one of adam, "),
+        ("--protocol=iidood", "expected one of random, files, iid_ood, popularity, time or ~"),
+        ("--ood_fraction=1", "expected a number > 0 and < 1"),
+        ("--modalities=text", "expected a list (each text) or ~ (none)"),
+        ("--nproc=2", "training on several processes is not supported"),
+        ("--preset=papre", "`preset`: found 'papre' (command line), expected "),
+        ("--config_files=none.yaml", "none.yaml: no such configuration file"),
+    ],
+)
+def test_mistakes_are_one_line(model: str, argument: str, message: str) -> None:
+    assert message in _message(argument, model=model)
+
+
+def test_presets_that_exist_are_listed() -> None:
+    expected = "`preset`: found 'paper_litral' (command line), expected one of "
+    expected += "invrl_like, paper_literal; did you mean `paper_literal`?"
+    assert _message("--preset=paper_litral", model="PaInvRL") == expected
+    assert "expected none: BPR has no presets" in _message("--preset=x")
+    assert "expected one of" in _message("--preset=../../overall", model="PaInvRL")
+
+
+def test_painvrl_needs_features() -> None:
+    found = _message("--modalities=[]", model="PaInvRL")
+    assert found.startswith("`modalities`: found [] (command line), expected at least one")
+    assert _config("--modalities=[]", model="UltraGCN")["modalities"] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("lightgcn", "unknown model `lightgcn`; did you mean `LightGCN`?"),
+        ("LihgtGCN", "did you mean `LightGCN`?"),
+        ("PaInvLR", "did you mean `PaInvRL`?"),
+        ("Qqqqqq", "use one of ADMMSLIM, "),
+        ("SASRec", "SASRec is a sequential recommender of RecBole"),
+        ("KGAT", "KGAT is a knowledge-based recommender of RecBole"),
+        ("FM", "FM is a context-aware recommender of RecBole"),
+        ("XGBoost", "XGBoost is a decision tree of RecBole"),
+    ],
+)
+def test_models_that_cannot_run(model: str, message: str) -> None:
+    found = _message(model=model)
+    assert found.startswith("`model`: ")
+    assert message in found
+
+
+def test_model_and_dataset_are_needed() -> None:
+    with pytest.raises(UserError, match=r"^`model`: found None, expected a name such as"):
+        config_from_arguments(["--dataset=planted"])
+    with pytest.raises(UserError, match=r"^`dataset`: found None, expected a name such as"):
+        config_from_arguments(["--model=BPR"])
+
+
+@pytest.mark.parametrize("model", [m for m in model_names() if m not in ("NCL", "RaCT")])
+def test_every_general_recommender_is_accepted(model: str) -> None:
+    config = _config(model=model)
+    assert config["model"] == model
+    assert config["metrics"] == ["Recall", "NDCG", "Precision"]
+    assert config["eval_batch_size"] == 4_000_000
+    assert set(config.sources) == set(config.final_config_dict)
+    yaml.safe_dump(config.effective())
+
+
+def test_precedence_and_sources(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("preset: paper_literal\nseed: 1\nepochs: 7\nkappa: 0.5\n")
+    second.write_text("epochs: 8\nstopping_step: 3\n")
+    config = config_from_arguments(
+        [
+            "--model=PaInvRL",
+            "--dataset=ml-trailers",
+            f"--config_files={first} {second}",
+            "--stopping_step=4",
+        ]
+    )
+    expected: dict[str, tuple[Any, str]] = {
+        "worker": (0, "RecBole overall"),
+        "metric_decimal_place": (6, "plugin overall"),
+        "train_neg_sample_args": (config["train_neg_sample_args"], "model"),
+        "mask_decay": (1.0, "preset paper_literal"),
+        "threshold": (None, "RecBole dataset"),
+        "load_col": ({"inter": ["user_id", "item_id", "timestamp"]}, "dataset"),
+        "seed": (1, f"file {first}"),
+        "kappa": (0.5, f"file {first}"),
+        "epochs": (8, f"file {second}"),
+        "stopping_step": (4, "command line"),
+        "model": ("PaInvRL", "command line"),
+        "device": (config["device"], "derived by RecBole"),
+    }
+    for name, (value, source) in expected.items():
+        assert (config[name], config.sources[name]) == (value, source)
+    assert PaInvRLSettings.from_config(config).n_environments == 10
+    assert RunSettings.from_config(config).preset == "paper_literal"
+    assert config.effective()["epochs"] == {"value": 8, "from": f"file {second}"}
+    assert "device" not in config.effective()
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("epochs: many\n")
+    assert _message(f"--config_files={file}") == (
+        f"`epochs`: found 'many' (file {file}), expected an integer >= 1"
+    )
+    file.write_text("epoch: 3\n")
+    assert _message(f"--config_files={file}") == (
+        f"unknown setting `epoch` (file {file}); did you mean `epochs`?"
+    )
+
+
+def test_settings_of_built_in_models_are_like_their_defaults() -> None:
+    found = _message("--n_layers=two", model="LightGCN")
+    assert found == "`n_layers`: found 'two' (command line), expected a number such as 2"
+    assert "expected a list such as [64, 64, 64]" in _message("--hidden_size_list=64", model="NGCF")
+    assert _config("--n_layers=3", model="LightGCN")["n_layers"] == 3
+    assert "unknown setting `n_layers`" in _message("--n_layers=3", model="BPR")
+
+
+def test_neither_eval_nor_the_process_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made"
+    attack = f"__import__('os').system('touch {target}')"
+    monkeypatch.setattr(sys, "argv", ["test", f"--epochs={attack}", "--seed=99"])
+    config = _config(f"--run_name={attack}")
+    assert (config["run_name"], config["seed"], config["epochs"]) == (attack, 2020, 300)
+    assert "`epochs`: found " in _message(f"--epochs={attack}")
+    assert "`topk`: found " in _message(f"--topk={attack}")
+    with pytest.raises(UserError):
+        SafeConfig("BPR", "planted", overrides={"eval_args": attack})
+    assert not target.exists()
+
+
+def test_overrides_are_left_alone_and_may_be_named() -> None:
+    overrides = {"train_neg_sample_args": {"distribution": "uniform"}}
+    config = SafeConfig("BPR", "planted", overrides=overrides, overrides_from="benchmark")
+    assert overrides == {"train_neg_sample_args": {"distribution": "uniform"}}
+    assert config.sources["train_neg_sample_args"] == "benchmark"
+    config["protocol"] = "files"
+    assert config.sources["protocol"] == "set by the run"
+    assert copy.deepcopy(config).sources == config.sources
+
+
+def test_yaml_and_recbole_lists_stay_as_they_are() -> None:
+    from recbole.utils import argument_list
+
+    before = list(argument_list.dataset_arguments)
+    _config("--dataset_save_path=x", model="LightGCN")
+    assert argument_list.dataset_arguments == before
+
+
+def test_use_gpu_false_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert _config("--use_gpu=False")["device"] == torch.device("cpu")
+    assert _config()["gpu_id"] == "3"
+    assert _config("--gpu_id=1")["gpu_id"] == "1"

@@ -1,0 +1,234 @@
+"""Feature files: alignment, normalisation, and one clear line for every fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
+from recbole_painvrl.errors import UserError
+
+IDS = {"[PAD]": 0, "a": 1, "b": 2, "c": 3}
+MATRIX = np.array([[3, 4], [0, 0], [1, 0]], dtype=np.float32)
+TOKENS = ["c", "a", "b"]
+
+
+def write(
+    folder: Path,
+    matrix: Any = MATRIX,
+    tokens: list[str] = TOKENS,
+    rows: list[Any] | None = None,
+    name: str = "visual",
+) -> Path:
+    (folder / "features").mkdir(exist_ok=True)
+    np.save(folder / "features" / f"{name}.npy", matrix, allow_pickle=True)
+    numbers = range(len(tokens)) if rows is None else rows
+    lines = [f"{row}\t{token}\n" for row, token in zip(numbers, tokens, strict=True)]
+    table = "row\titem_id\n" + "".join(lines)
+    (folder / "features" / f"{name}.items.tsv").write_text(table, encoding="utf-8")
+    return folder
+
+
+def fault(folder: Path, modality: str = "visual", **choices: Any) -> str:
+    """The one line of the error, with its file checked."""
+    with pytest.raises(UserError) as caught:
+        aligned_features(folder, modality, IDS, 4, **choices)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(folder / "features" / modality))
+    assert ";" in message, "the message says what to do"
+    return message
+
+
+def npy(folder: Path) -> Path:
+    return folder / "features" / "visual.npy"
+
+
+def tsv(folder: Path) -> Path:
+    return folder / "features" / "visual.items.tsv"
+
+
+def test_rows_land_at_their_item_with_length_one(tmp_path: Path) -> None:
+    aligned = aligned_features(write(tmp_path), "visual", IDS, 4)
+    expected = np.array([[0, 0], [0, 0], [1, 0], [3 / 5, 4 / 5]])
+    np.testing.assert_allclose(aligned.matrix, expected, rtol=1e-7)
+    assert aligned.matrix.dtype == np.float32
+    assert (aligned.n_missing, aligned.n_unknown, aligned.n_constant_columns) == (0, 0, 0)
+
+
+def test_row_numbers_not_line_order_decide(tmp_path: Path) -> None:
+    write(tmp_path, tokens=["b", "a", "c"], rows=[2, 1, 0])
+    matrix, tokens = load_modality(tmp_path, "visual")
+    assert tokens == ["c", "a", "b"]
+    assert isinstance(matrix, np.memmap)
+
+
+@given(st.permutations(range(6)), st.permutations(range(6)), st.sampled_from(["<f2", "<f4", ">f8"]))
+@settings(max_examples=25, deadline=None)
+def test_neither_row_order_nor_line_order_matters(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[int], lines: list[int], dtype: str
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    matrix = np.random.default_rng(0).integers(-4, 5, (6, 3)).astype(np.float32)
+    ids = {f"i{n}": n + 1 for n in range(6)}
+    write(
+        folder,
+        matrix[rows].astype(dtype),
+        tokens=[f"i{rows[line]}" for line in lines],
+        rows=lines,
+    )
+    norms = np.linalg.norm(matrix.astype(float), axis=1, keepdims=True)
+    expected = np.divide(matrix, norms, out=np.zeros((6, 3)), where=norms > 0)
+    aligned = aligned_features(folder, "visual", ids, 7).matrix
+    np.testing.assert_allclose(aligned[1:], expected, rtol=1e-6)
+
+
+def test_missing_items_zero_or_mean(tmp_path: Path) -> None:
+    write(tmp_path, MATRIX[[0, 2]], ["c", "b"])
+    zero = aligned_features(tmp_path, "visual", IDS, 4, missing="zero")
+    assert zero.n_missing == 1
+    assert not zero.matrix[1].any()
+    mean = aligned_features(tmp_path, "visual", IDS, 4, missing="mean").matrix
+    direction = np.array([3 / 5 + 1, 4 / 5]) / np.hypot(3 / 5 + 1, 4 / 5)
+    np.testing.assert_allclose(mean[1], direction, rtol=1e-6)
+    assert not mean[0].any(), "padding stays zero"
+
+
+def test_missing_items_can_be_an_error(tmp_path: Path) -> None:
+    write(tmp_path, MATRIX[[0, 2]], ["c", "b"])
+    message = fault(tmp_path, missing="error")
+    assert "1 of 3 items have no row, first item 'a'" in message
+    assert "missing_modality" in message
+
+
+def test_unknown_ids_are_an_error_or_counted(tmp_path: Path) -> None:
+    write(tmp_path, tokens=["a", "b", "x"])
+    message = fault(tmp_path)
+    assert "1 of 3 item ids" in message and "first 'x' in row 2" in message
+    assert "unknown_items: ignore" in message
+    aligned = aligned_features(tmp_path, "visual", IDS, 4, unknown="ignore")
+    assert (aligned.n_unknown, aligned.n_missing) == (1, 1)
+    np.testing.assert_allclose(aligned.matrix[1], [3 / 5, 4 / 5], rtol=1e-6)
+    assert not aligned.matrix[[0, 2, 3]].any(), "the unknown row went nowhere, not to padding"
+
+
+def test_no_id_in_common_shows_both_kinds_of_id(tmp_path: Path) -> None:
+    write(tmp_path, tokens=["i1", "i2", "i3"])
+    message = fault(tmp_path, unknown="ignore")
+    assert "none of its 3 item ids" in message and "'a'" in message and "'i1'" in message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite(tmp_path: Path, value: float) -> None:
+    matrix = MATRIX.copy()
+    matrix[1, 0] = matrix[2, 1] = value
+    message = fault(write(tmp_path, matrix))
+    assert "2 values are NaN or Inf" in message
+    assert f"first {value} in row 1, column 0" in message
+
+
+def test_exploding_columns_are_named(tmp_path: Path) -> None:
+    matrix = MATRIX.copy()
+    matrix[2, 1] = -2e6
+    message = fault(write(tmp_path, matrix))
+    assert "1 columns have values above 1e+06 (columns 1; largest 2e+06)" in message
+    assert "drop these columns" in message
+
+
+def test_value_at_the_limit_and_constant_columns_pass(tmp_path: Path) -> None:
+    matrix = np.array([[1e6, 7], [0, 7], [1, 7]], dtype=np.float32)
+    assert aligned_features(write(tmp_path, matrix), "visual", IDS, 4).n_constant_columns == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "found"),
+    [
+        (np.array([[1, None], [2, 3], [4, 5]], dtype=object), "Python objects"),
+        (np.ones(3, dtype=np.float32), "1 dimensions, shape (3,)"),
+        (np.ones((3, 2, 2), dtype=np.float32), "3 dimensions"),
+        (np.ones((0, 2), dtype=np.float32), "is empty, shape (0, 2)"),
+        (np.ones((3, 0), dtype=np.float32), "is empty, shape (3, 0)"),
+        (np.ones((3, 2), dtype=np.int64), "int64 values"),
+        (np.ones((3, 2), dtype=np.complex64), "complex64 values"),
+        (np.array([["a", "b"]] * 3), "values; save the rows as float32"),
+    ],
+)
+def test_wrong_arrays(tmp_path: Path, matrix: Any, found: str) -> None:
+    assert found in fault(write(tmp_path, matrix))
+
+
+def test_objects_are_never_unpickled(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path(tmp_path / "sprung").touch, ()
+
+    write(tmp_path, np.array([[Trap()], [Trap()], [Trap()]], dtype=object))
+    fault(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 5, 40, -1])
+def test_truncated_at_any_place(tmp_path: Path, kept: int) -> None:
+    write(tmp_path)
+    content = npy(tmp_path).read_bytes()
+    npy(tmp_path).write_bytes(content[:kept])
+    message = fault(tmp_path)
+    assert "truncated" in message if kept == -1 else "not a readable .npy file" in message
+
+
+def test_not_a_npy_file(tmp_path: Path) -> None:
+    write(tmp_path)
+    with npy(tmp_path).open("wb") as stream:
+        np.savez(stream, MATRIX)
+    assert "not a readable .npy file" in fault(tmp_path)
+
+
+def test_missing_matrix_suggests_a_name(tmp_path: Path) -> None:
+    write(tmp_path)
+    message = fault(tmp_path, "visuals")
+    assert "no such file, the dataset has features for visual" in message
+    assert "did you mean `visual`?" in message
+
+
+def test_missing_table(tmp_path: Path) -> None:
+    write(tmp_path)
+    tsv(tmp_path).unlink()
+    assert "no such file, so the item of each row is unknown" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("", "instead of the header"),
+        ("0\tc\n1\ta\n2\tb\n", "first line is ['0', 'c'] instead of the header"),
+        ("row\titem_id\n0\tc\n1\ta\n", "lists 2 rows, visual.npy has 3"),
+        ("row\titem_id\n0\tc\n1\ta\n3\tb\n", "line 4 has row '3', but rows must be 0 to 2"),
+        ("row\titem_id\n0\tc\n0\ta\n2\tb\n", "line 3 has row '0', but"),
+        ("row\titem_id\n0\tc\n-1\ta\n2\tb\n", "line 3 has row '-1', but"),
+        ("row\titem_id\n0\tc\n²\ta\n2\tb\n", "line 3 has row '²', but"),
+        ("row\titem_id\n0\tc\n1\n2\tb\n", "line 3 is ['1'], not row<TAB>item_id"),
+        ("row\titem_id\n0\tc\n1\t\n2\tb\n", "line 3 is ['1', ''], not"),
+        ("row\titem_id\n0\tc\n1\tb\n2\tb\n", "1 item ids occur more than once, first 'b' in rows"),
+    ],
+)
+def test_wrong_tables(tmp_path: Path, table: str, found: str) -> None:
+    write(tmp_path)
+    tsv(tmp_path).write_text(table, encoding="utf-8")
+    assert found in fault(tmp_path)
+
+
+def test_table_that_is_not_text(tmp_path: Path) -> None:
+    write(tmp_path)
+    tsv(tmp_path).write_bytes(b"row\titem_id\n\xff\xfe\t1\n")
+    assert "not readable" in fault(tmp_path)
+
+
+def test_available_modalities_are_sorted(tmp_path: Path) -> None:
+    write(write(tmp_path), name="acoustic")
+    assert available_modalities(tmp_path) == ["acoustic", "visual"]
+    assert available_modalities(tmp_path / "nowhere") == []
