@@ -28,6 +28,7 @@ from recbole_painvrl.data.parts import (
     drop_cold,
     hold_out,
 )
+from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.shifts import popularity_split, time_split
 from recbole_painvrl.errors import UserError, did_you_mean
 
@@ -63,6 +64,7 @@ class ModalityDataset(Dataset):  # type: ignore[misc]
     def __init__(self, config: Any) -> None:
         self.run_settings = RunSettings.from_config(config)
         self.split_diagnostics: dict[str, Any] = {}
+        ensure_dataset(config["dataset"], Path(config["data_path"]))
         super().__init__(config)
         self._check_interactions()
         self.features = self._load_features()
@@ -209,7 +211,8 @@ class ModalityDataset(Dataset):  # type: ignore[misc]
             part: np.arange(start, end)
             for part, start, end in zip(self.part_names, starts, ends, strict=True)
         }
-        diagnostics: dict[str, Any] = {"shift": self.manifest.get("shift", "as in the files")}
+        known = "planted" if self.manifest.get("planted") else "as in the files"
+        diagnostics: dict[str, Any] = {"shift": known}
         if VALID not in rows:
             rng = np.random.default_rng([self.run_settings.split_seed, 0])
             size = round(0.1 * len(rows[TRAIN]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from logging import getLogger
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
-from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.run.folder import (
     create_run_folder,
@@ -44,7 +42,6 @@ def run(config: SafeConfig) -> dict[str, Any]:
     with run_log() as log:
         if config["n_threads"]:
             torch.set_num_threads(config["n_threads"])
-        ensure_dataset(config["dataset"], Path(config["data_path"]))
         init_seed(config["seed"], config["reproducibility"])
         return Run(config, log).execute(start)
 

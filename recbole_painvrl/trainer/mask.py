@@ -179,11 +179,11 @@ class MaskLearner:
             torch.zeros_like(variable) if grad is None else grad
             for variable, grad in zip(variables, by_irm, strict=True)
         )
-        chosen = self._weights(by_erm[0], by_irm[0], float(l_erm), float(l_irm))
+        chosen = self._weights(by_erm[0], by_irm[0], l_erm.item(), l_irm.item())
         self._update(by_erm, by_irm, chosen)
         return {
-            "l_erm": float(l_erm),
-            "l_irm": float(l_irm),
+            "l_erm": l_erm.item(),
+            "l_irm": l_irm.item(),
             "norm_erm": chosen.norm_erm,
             "norm_irm": chosen.norm_irm,
             "cosine": chosen.cosine,

@@ -220,13 +220,12 @@ class PaInvRLTrainer(RunTrainer):
         ):
             for epoch in range(s.mask_epochs):
                 means = learner.run_epoch()
-                learner.trajectory.epochs.append(
-                    {**means, "mask": self.mask_statistics(learner.mask.detach())}
-                )
+                figures = {**means, "mask": self.mask_statistics(learner.mask.detach())}
+                learner.trajectory.epochs.append(figures)
                 bar.update(1)
                 bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
-                self._report_mask_epoch(name, epoch, learner.trajectory.epochs[-1])
-            entry.update(epochs=s.mask_epochs, **means, **self.mask_statistics(learner.mask)["all"])
+                self._report_mask_epoch(name, epoch, figures)
+            entry.update(epochs=s.mask_epochs, **means, **figures["mask"]["all"])
         self.log.info("%s", self.stage_log.line(name))
         self.trajectories.append(learner.trajectory)
         self.masks.append(learner.mask.detach().clone())
