@@ -58,7 +58,8 @@ class NegativeSampler:
         assert self.positive_keys is not None
         keys = offsets + items
         found = torch.searchsorted(self.positive_keys, keys).clamp(max=len(self.positive_keys) - 1)
-        return self.positive_keys[found] == keys
+        known: Tensor = self.positive_keys[found] == keys
+        return known
 
 
 def sorted_keys(users: Tensor, items: Tensor, n_items: int) -> Tensor:

@@ -22,7 +22,7 @@ from recbole_painvrl.errors import UserError
 DERIVED = "derived by RecBole"
 
 
-class SafeConfig(Config):  # type: ignore[misc]
+class SafeConfig(Config):
     """Configuration of a run of any general recommender, the plugin's or RecBole's.
 
     From weak to strong: RecBole overall, plugin overall, model, preset, RecBole dataset, dataset,

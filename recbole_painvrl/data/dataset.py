@@ -48,7 +48,7 @@ class Features:
     counts: dict[str, dict[str, int]]
 
 
-class ModalityDataset(Dataset):  # type: ignore[misc]
+class ModalityDataset(Dataset):
     """RecBole's dataset plus ``features`` and :meth:`build_parts`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The paper's IID/OOD protocol (4.2.2): two environments found by the HIM, the larger is trained."""
+"""The paper's IID/OOD protocol (4.2.2): two environments found by the HIM, the larger trains."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from recbole_painvrl.data.parts import (
     TEST,
     TRAIN,
     VALID,
+    BoolArray,
     IntArray,
     Split,
     distinct_rows,
@@ -71,9 +72,7 @@ def iid_ood_split(
     return split
 
 
-def _make(
-    users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings
-) -> Split:
+def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> Split:
     rows = distinct_rows(users, items)
     found = _environments(users[rows], items[rows], content, settings)
     sizes = torch.bincount(found.labels, minlength=2)
@@ -147,9 +146,7 @@ def _fitted(
     return model
 
 
-def _shift(
-    split: Split, users: IntArray, items: IntArray, settings: RunSettings
-) -> dict[str, Any]:
+def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings) -> dict[str, Any]:
     """Is the OOD part one? A fixed id-only UltraGCN answers, on tests no selection has seen."""
     n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     train = split.rows[TRAIN]
@@ -179,7 +176,7 @@ def _shift(
     }
 
 
-def _degree_shift(items: IntArray, inside: np.ndarray) -> dict[str, float]:
+def _degree_shift(items: IntArray, inside: BoolArray) -> dict[str, float]:
     degree = np.bincount(items)
     larger, smaller = degree[items[inside]], degree[items[~inside]]
     return {
@@ -188,9 +185,7 @@ def _degree_shift(items: IntArray, inside: np.ndarray) -> dict[str, float]:
     }
 
 
-def _key(
-    users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings
-) -> str:
+def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> str:
     digest = hashlib.sha256()
     parameters = {
         "seed": settings.split_seed,
@@ -209,7 +204,7 @@ def _key(
 def _write(path: Path, split: Split) -> None:
     text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, diagnostics=text, **split.rows)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, diagnostics=text, **split.rows)
     write_bytes(path, buffer.getvalue())
 
 

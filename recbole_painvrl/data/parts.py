@@ -76,8 +76,6 @@ def drop_cold(split: Split, users: IntArray, items: IntArray) -> Split:
     train = split.rows[TRAIN]
     warm = np.isin(users, users[train]) & np.isin(items, items[train])
     cold = {part: int((~warm[rows]).sum()) for part, rows in split.rows.items() if part != TRAIN}
-    rows = {
-        part: rows if part == TRAIN else rows[warm[rows]] for part, rows in split.rows.items()
-    }
+    rows = {part: rows if part == TRAIN else rows[warm[rows]] for part, rows in split.rows.items()}
     sizes = {part: len(numbers) for part, numbers in rows.items()}
     return Split(rows, {**split.diagnostics, "sizes": sizes, "cold_dropped": cold})

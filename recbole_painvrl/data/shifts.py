@@ -15,9 +15,7 @@ from recbole_painvrl.data.parts import (
 )
 
 
-def popularity_split(
-    users: IntArray, items: IntArray, ood_fraction: float, seed: int
-) -> Split:
+def popularity_split(users: IntArray, items: IntArray, ood_fraction: float, seed: int) -> Split:
     """OOD rows are drawn with probability proportional to 1 / popularity of their item.
 
     In the OOD test every item is then about equally frequent, while training follows popularity.

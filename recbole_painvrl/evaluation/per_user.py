@@ -31,7 +31,7 @@ def ndcg_hits(hits: npt.NDArray[np.bool_]) -> FloatArray:
     return np.divide(gained, ideal, out=np.zeros(len(hits)), where=ideal > 0)
 
 
-class PerUserEvaluator(Evaluator):  # type: ignore[misc]
+class PerUserEvaluator(Evaluator):
     """RecBole's evaluator that also keeps every top-K metric per user.
 
     Attributes:
@@ -61,4 +61,3 @@ class PerUserEvaluator(Evaluator):  # type: ignore[misc]
                 self.per_user[f"ndcg_hits@{k}"] = ndcg_hits(hits[:, :k])
                 result[f"ndcg_hits@{k}"] = float(self.per_user[f"ndcg_hits@{k}"].mean())
         return result
-

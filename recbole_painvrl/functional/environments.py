@@ -42,8 +42,8 @@ def agreement(first: Tensor, second: Tensor, n_environments: int) -> float:
     """Share of interactions that two partitions put together, under the best renaming."""
     from scipy.optimize import linear_sum_assignment
 
-    table = torch.bincount(
-        first * n_environments + second, minlength=n_environments**2
-    ).reshape(n_environments, n_environments)
+    table = torch.bincount(first * n_environments + second, minlength=n_environments**2).reshape(
+        n_environments, n_environments
+    )
     rows, columns = linear_sum_assignment(-table.numpy())
     return float(table.numpy()[rows, columns].sum()) / max(1, len(first))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+FloatArray = npt.NDArray[np.float64]
 ItemGraphForm = Literal["paper", "code"]
 
 
@@ -90,8 +92,8 @@ def item_neighbours(
 
 
 def _scales(
-    totals: np.ndarray, diagonal: np.ndarray, form: ItemGraphForm
-) -> tuple[np.ndarray, np.ndarray]:
+    totals: FloatArray, diagonal: FloatArray, form: ItemGraphForm
+) -> tuple[FloatArray, FloatArray]:
     """Row and column factors of the two forms of ``s_ij``; 0 where the formula divides by 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if form == "paper":

@@ -1,4 +1,4 @@
-"""PaInvRL (Huang et al., MM '23): the final model; the stages that make its mask are in trainer/."""
+"""PaInvRL (Huang et al., MM '23): the final model. The stages before it are in trainer/."""
 
 from __future__ import annotations
 

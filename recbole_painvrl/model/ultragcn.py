@@ -46,7 +46,7 @@ class UltraGCN(GeneralRecommender):
         matrix.sum_duplicates()
         matrix.data[:] = 1
         self.graph = self._graph(matrix).to(self.device)
-        features = getattr(dataset, "features", None)
+        features: Any = getattr(dataset, "features", None)
         self.modality_slices: dict[str, slice] = {} if features is None else features.slices
         self.has_content = bool(self.modality_slices)
         width = features.matrix.shape[1] if self.has_content else 0
@@ -106,7 +106,7 @@ class UltraGCN(GeneralRecommender):
     def _forget_tables(self) -> None:
         self._item_table, self._masked = None, None
 
-    def train(self, mode: bool = True) -> UltraGCN:
+    def train(self, mode: bool = True) -> Any:
         """Switch mode; the item table cached for evaluation is dropped."""
         self._item_table = None
         return super().train(mode)
@@ -136,14 +136,16 @@ class UltraGCN(GeneralRecommender):
 
     def user_vectors(self, users: Tensor) -> Tensor:
         """``[p^t, p^f]`` of the users, ``[B, D]``."""
-        ids = self.user_id_embedding(users)
+        ids: Tensor = self.user_id_embedding(users)
         if not self.has_content:
             return ids
         return torch.cat([ids, self.user_content_embedding(users)], dim=1)
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``[t, W Phi + b]`` of the items, or of all of them, ``[n, D]``."""
-        ids = self.item_id_embedding.weight if items is None else self.item_id_embedding(items)
+        ids: Tensor = (
+            self.item_id_embedding.weight if items is None else self.item_id_embedding(items)
+        )
         if not self.has_content:
             return ids
         content = self.content() if items is None else self.content()[items]

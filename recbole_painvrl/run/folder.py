@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import yaml
 
 from recbole_painvrl.atomic import write_bytes, write_json, write_with
 from recbole_painvrl.errors import UserError
+
+Array = npt.NDArray[Any]
 
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
@@ -49,7 +52,7 @@ def create_run_folder(output_dir: str, run_name: str | None, model: str, dataset
 
 
 def write_config(folder: Path, effective: Mapping[str, Any]) -> str:
-    """Write ``config.yaml`` (value and source of every setting); returns the configuration's hash."""
+    """Write ``config.yaml`` (every setting with its source); returns the hash of the values."""
     text = yaml.safe_dump(_plain(effective), sort_keys=True, allow_unicode=True)
     write_bytes(folder / "config.yaml", text.encode())
     values = {k: v["value"] for k, v in effective.items() if k not in _NOT_HASHED}
@@ -61,10 +64,10 @@ def write_per_user(folder: Path, frame: pd.DataFrame) -> None:
     write_with(folder / "per_user.parquet", lambda stream: frame.to_parquet(stream, index=False))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write a compressed npz of plain arrays."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 

@@ -37,8 +37,10 @@ def run_log() -> Iterator[RunLog]:
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(
-        lambda record: record.levelno >= logging.WARNING
-        or (record.name.startswith(PLUGIN) and record.levelno >= logging.INFO)
+        lambda record: (
+            record.levelno >= logging.WARNING
+            or (record.name.startswith(PLUGIN) and record.levelno >= logging.INFO)
+        )
     )
     root.setLevel(logging.INFO)
     plugin.setLevel(logging.DEBUG)

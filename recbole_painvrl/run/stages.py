@@ -16,7 +16,7 @@ from recbole_painvrl.evaluation.planted import (
     planted_truth,
     true_environments,
 )
-from recbole_painvrl.run.folder import write_arrays
+from recbole_painvrl.run.folder import Array, write_arrays
 from recbole_painvrl.seeds import derive_seed
 
 
@@ -31,8 +31,8 @@ class StageReport:
         oracle: weights of the final model trained with the true mask, or None.
     """
 
-    mask: dict[str, np.ndarray] = field(default_factory=dict)
-    environments: dict[str, np.ndarray] = field(default_factory=dict)
+    mask: dict[str, Array] = field(default_factory=dict)
+    environments: dict[str, Array] = field(default_factory=dict)
     planted: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Tensor] | None = None
 
@@ -67,7 +67,7 @@ def report_stages(trainer: Any, train: Any, train_loader: Any, valid_loader: Any
     return report
 
 
-def _mask_arrays(trainer: Any, slices: dict[str, slice]) -> dict[str, np.ndarray]:
+def _mask_arrays(trainer: Any, slices: dict[str, slice]) -> dict[str, Array]:
     arrays = {}
     for number, (mask, trajectory) in enumerate(
         zip(trainer.masks, trainer.trajectories, strict=True), 1
@@ -83,7 +83,7 @@ def _mask_arrays(trainer: Any, slices: dict[str, slice]) -> dict[str, np.ndarray
     return arrays
 
 
-def _environment_arrays(trainer: Any, train: Any) -> dict[str, np.ndarray]:
+def _environment_arrays(trainer: Any, train: Any) -> dict[str, Array]:
     """User token, item token and environment of every training interaction."""
     arrays = {"environment": trainer.found.labels.cpu().numpy().astype(np.int16)}
     for name, token_field in (("user_id", train.uid_field), ("item_id", train.iid_field)):

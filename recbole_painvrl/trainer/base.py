@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
@@ -25,6 +25,12 @@ from recbole_painvrl.trainer.checkpoint import (
     write_checkpoint,
 )
 
+if TYPE_CHECKING:
+    from recbole.trainer import Trainer as _Trainer
+else:
+    # Mixed in before any of RecBole's trainer classes.
+    _Trainer = object
+
 _OTHER = "other_parameter."
 
 
@@ -32,7 +38,7 @@ class NonFiniteLossError(RuntimeError):
     """Training met a loss that is NaN or infinite."""
 
 
-class RunTrainerMixin:
+class RunTrainerMixin(_Trainer):
     """Mixed in before a RecBole trainer: safe checkpoints, fused Adam, stages, per-user metrics.
 
     * checkpoints are single safetensors files, atomic, never pickled;
@@ -58,11 +64,11 @@ class RunTrainerMixin:
         self._ood_valid_loader: Any = None
 
     def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
-        """RecBole's optimisers with Adam fused and the model's own weight decay where it has any."""
+        """RecBole's optimisers; Adam is fused and a model may bring its own weight decay."""
         own = getattr(self.model, "parameter_groups", None)
         if "params" not in kwargs and own is not None:
             kwargs["params"] = own()
-        optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)  # type: ignore[misc]
+        optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)
         if type(optimizer) is torch.optim.Adam:
             for group in optimizer.param_groups:
                 group["fused"] = True
@@ -100,7 +106,7 @@ class RunTrainerMixin:
             self._bar = tqdm(total=self.epochs, desc=stage, disable=not show_progress, ncols=100)
             try:
                 # verbose=False: the epochs go to our log file, not between the progress bars.
-                score, result = super().fit(  # type: ignore[misc]
+                score, result = super().fit(
                     train_data, valid_data, False, saved, show_progress, callback_fn
                 )
             finally:
@@ -125,7 +131,7 @@ class RunTrainerMixin:
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
-        loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)  # type: ignore[misc]
+        loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)
         total = sum(loss) if isinstance(loss, tuple) else loss
         if not math.isfinite(total):
             raise NonFiniteLossError(
@@ -141,9 +147,7 @@ class RunTrainerMixin:
     def _add_train_loss_to_tensorboard(
         self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
     ) -> None:
-        super()._add_train_loss_to_tensorboard(  # type: ignore[misc]
-            epoch_idx, losses, f"{self.stage}/loss"
-        )
+        super()._add_train_loss_to_tensorboard(epoch_idx, losses, f"{self.stage}/loss")
 
     def _add_hparam_to_tensorboard(self, best_valid_result: Any) -> None:
         """Nothing: the effective configuration is in config.yaml, once per run, not per stage."""
@@ -151,7 +155,7 @@ class RunTrainerMixin:
     # --- selection ------------------------------------------------------------------------
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
-        score, result = super()._valid_epoch(valid_data, False)  # type: ignore[misc]
+        score, result = super()._valid_epoch(valid_data, False)
         if self.config["select_on"] in ("ood", "harmonic"):
             shifted = self._ood_valid(valid_data)
             result.update({f"ood_{name}": value for name, value in shifted.items()})
@@ -192,12 +196,12 @@ class RunTrainerMixin:
             self.load_best(None if model_file is None else Path(model_file))
         if isinstance(eval_data, FullSortEvalDataLoader):
             self.item_tensor = None
-        result = super().evaluate(eval_data, False, None, show_progress)  # type: ignore[misc]
-        dataset = getattr(eval_data, "_dataset", None)
+        result = super().evaluate(eval_data, False, None, show_progress)
+        dataset: Any = getattr(eval_data, "_dataset", None)
         if load_best_model:
             for name, part in getattr(dataset, "further", {}).items():
                 loader = evaluation_loader(self.config, dataset.history, part, "test")
-                shifted = super().evaluate(loader, False, None, show_progress)  # type: ignore[misc]
+                shifted = super().evaluate(loader, False, None, show_progress)
                 result.update({f"{name}_{metric}": value for metric, value in shifted.items()})
         return result
 
@@ -232,5 +236,5 @@ def run_trainer_class(trainer_class: type) -> type:
     return type(f"Run{trainer_class.__name__}", (RunTrainerMixin, trainer_class), {})
 
 
-class RunTrainer(RunTrainerMixin, Trainer):  # type: ignore[misc]
+class RunTrainer(RunTrainerMixin, Trainer):
     """RecBole's plain trainer with the mixin."""

@@ -164,9 +164,7 @@ class MaskLearner:
         settings = self.settings
         noise = settings.mask_noise * torch.randn(len(self.mask), generator=self.generator)
         gate = clipped_gate(self.mask, noise.to(self.mask.device))
-        representation = Representation.build(
-            self.mask, gate, self.attention, settings.outer_gate
-        )
+        representation = Representation.build(self.mask, gate, self.attention, settings.outer_gate)
         losses, gradients = joint_losses(
             representation, self.projection, batches, self.tables, self.weights
         )
@@ -191,9 +189,7 @@ class MaskLearner:
             "stationarity": chosen.stationarity,
         }
 
-    def _weights(
-        self, by_erm: Tensor, by_irm: Tensor, l_erm: float, l_irm: float
-    ) -> ParetoWeights:
+    def _weights(self, by_erm: Tensor, by_irm: Tensor, l_erm: float, l_irm: float) -> ParetoWeights:
         settings = self.settings
         if settings.loss_weighting == "fixed":
             # L_ERM + alpha L_IRM, written with weights that sum to 1 and its scale restored.
@@ -209,9 +205,7 @@ class MaskLearner:
                 plain.stationarity * total,
             )
         fixed = {"pareto": None, "erm": 1.0, "irm": 0.0}[settings.loss_weighting]
-        return pareto_weights(
-            by_erm, by_irm, l_erm, l_irm, settings.gradient_normalization, fixed
-        )
+        return pareto_weights(by_erm, by_irm, l_erm, l_irm, settings.gradient_normalization, fixed)
 
     @torch.no_grad()
     def _update(

@@ -24,7 +24,7 @@ _DEAD_MASK = 0.05
 
 
 class PaInvRLTrainer(RunTrainer):
-    """Runs the stages of PaInvRL in turn; RecBole's ``fit`` trains the backbone and the final model.
+    """Runs the stages of PaInvRL; RecBole's ``fit`` trains the backbone and the final model.
 
     Attributes:
         mask: m of the last outer round, ``[d]``, after the mask stage.
@@ -65,7 +65,9 @@ class PaInvRLTrainer(RunTrainer):
         d = tables.features.shape[1]
         mask = torch.full((d,), self.settings.mask_initial, device=self.device)
         for outer in range(self.settings.outer_rounds):
-            labels = self._environments(outer, users, items, tables, mask, show_progress, train_data)
+            labels = self._environments(
+                outer, users, items, tables, mask, show_progress, train_data
+            )
             if self.settings.mask_reset:
                 mask = torch.full_like(mask, self.settings.mask_initial)
             mask = self._learn_mask(outer, users, items, labels, tables, mask, show_progress)
@@ -118,7 +120,7 @@ class PaInvRLTrainer(RunTrainer):
         self.start_epoch, self.cur_step = 0, 0
         self.best_valid_score = -np.inf if self.valid_metric_bigger else np.inf
         self.best_valid_result = None
-        self.train_loss_dict = {}
+        self.train_loss_dict: dict[int, float] = {}
         self.saved_model_file = str(self.folder / "checkpoint" / f"{checkpoint}.safetensors")
         groups = self.model.parameter_groups(projection_reg_weight)
         self.optimizer = self._build_optimizer(params=groups)
@@ -220,7 +222,10 @@ class PaInvRLTrainer(RunTrainer):
         ):
             for epoch in range(s.mask_epochs):
                 means = learner.run_epoch()
-                figures = {**means, "mask": self.mask_statistics(learner.mask.detach())}
+                figures: dict[str, Any] = {
+                    **means,
+                    "mask": self.mask_statistics(learner.mask.detach()),
+                }
                 learner.trajectory.epochs.append(figures)
                 bar.update(1)
                 bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
