@@ -64,4 +64,5 @@ class NegativeSampler:
 
 def sorted_keys(users: Tensor, items: Tensor, n_items: int) -> Tensor:
     """Sorted ``user * n_items + item`` keys of the training positives."""
-    return torch.unique(users.long() * n_items + items.long())
+    keys: Tensor = torch.unique(users.long() * n_items + items.long())
+    return keys

@@ -143,9 +143,8 @@ class UltraGCN(GeneralRecommender):
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``[t, W Phi + b]`` of the items, or of all of them, ``[n, D]``."""
-        ids: Tensor = (
-            self.item_id_embedding.weight if items is None else self.item_id_embedding(items)
-        )
+        table: Tensor = self.item_id_embedding.weight
+        ids = table if items is None else table[items]
         if not self.has_content:
             return ids
         content = self.content() if items is None else self.content()[items]
