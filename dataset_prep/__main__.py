@@ -10,10 +10,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dataset_prep import planted
+from dataset_prep import planted, table
 from recbole_painvrl.errors import UserError
 
-SOURCES = (planted,)
+SOURCES = (table, planted)
 
 
 def build_parser() -> argparse.ArgumentParser:

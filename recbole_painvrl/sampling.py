@@ -8,6 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+# A user who has (almost) every item would be drawn again for ever; what is left then stays.
+_MOST_REDRAWS = 100
+
 NegativeSampling = Literal["shared", "per_positive"]
 
 
@@ -48,7 +51,9 @@ class NegativeSampler:
         assert self.positive_keys is not None
         offsets = (users * self.n_items)[:, None].expand_as(negatives)
         pending = self._is_positive(offsets, negatives)
-        while pending.any():
+        for _ in range(_MOST_REDRAWS):
+            if not pending.any():
+                break
             fresh = self._uniform((int(pending.sum()),))
             negatives[pending] = fresh
             pending = pending & self._is_positive(offsets, negatives)

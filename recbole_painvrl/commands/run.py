@@ -23,6 +23,7 @@ settings: every RecBole setting, those of the plugin (docs/settings.md), and
   --config_files="a.yaml b.yaml"   YAML files, laid over the defaults in this order
   --protocol=random|files|iid_ood|popularity|time
   --output_dir=runs --run_name=NAME
+  --resume=RUN                     go on with an interrupted run, exactly where it was
 exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 anything else
 """
 
@@ -36,14 +37,19 @@ def main(argv: Sequence[str]) -> int:
         # Imported late, so that help needs neither torch nor RecBole.
         from recbole_painvrl.config import config_from_arguments
         from recbole_painvrl.report.table import run_summary
+        from recbole_painvrl.run.resume import interrupted_run
         from recbole_painvrl.run.runner import run
 
-        print(run_summary(run(config_from_arguments(argv))))
+        if any(argument.startswith("--resume") for argument in argv):
+            folder, config = interrupted_run(argv)
+            print(run_summary(run(config, folder)))
+        else:
+            print(run_summary(run(config_from_arguments(argv))))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped by the user; the run folder keeps the checkpoints so far", file=sys.stderr)
+        print("stopped; go on with: python run_recbole.py --resume=RUN_FOLDER", file=sys.stderr)
         return 1
     except Exception as error:
         logging.getLogger("recbole_painvrl").debug("traceback", exc_info=True)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from recbole_painvrl.atomic import atomic_file, write_json, write_with
+from recbole_painvrl.data.streams import (
+    MatrixStream,
+    pair_keys,
+    put_in_place,
+    save_interactions,
+    save_matrix,
+)
 from recbole_painvrl.errors import UserError
 
 BoolArray = npt.NDArray[np.bool_]
@@ -28,11 +35,31 @@ IntArray = npt.NDArray[np.integer[Any]]
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 _AGAIN = "delete the folder and prepare the dataset again with `python -m dataset_prep`"
-_TYPES = {"user_id": "token", "item_id": "token", "timestamp": "float"}
+_TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 # Strings that RecBole, which reads by pandas' defaults, would take for a missing value.
-_MISSING = frozenset(("", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")) | {
-    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN")
-}
+MISSING_TOKENS = frozenset(
+    [
+        "",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+    ]
+)
 
 
 class FolderExistsError(UserError):
@@ -55,9 +82,11 @@ class Truth:
 class DatasetContent:
     """A dataset in memory, ready for :func:`write_dataset`.
 
-    ``interactions`` and every frame of ``splits`` have user_id, item_id and optionally timestamp;
+    ``interactions`` and every frame of ``splits`` have user_id, item_id and optionally rating and
+    timestamp; the ids are strings, or categories of strings that all frames share (large data);
     ``item_table`` has RecBole's typed column names (``item_id:token``, ``movie_title:token_seq``);
-    ``features[modality]`` is (matrix [n_rows, d], item token of each row).
+    ``features[modality]`` is (matrix [n_rows, d] or a stream of it, item token of each row);
+    ``modality_notes`` and ``provenance`` go into the manifest as they are.
     """
 
     name: str
@@ -67,22 +96,27 @@ class DatasetContent:
     interactions: pd.DataFrame
     splits: dict[str, pd.DataFrame] = field(default_factory=dict)
     item_table: pd.DataFrame | None = None
-    features: dict[str, tuple[FloatArray, list[str]]] = field(default_factory=dict)
+    features: Mapping[str, tuple[FloatArray | MatrixStream, list[str]]] = field(
+        default_factory=dict
+    )
     truth: Truth | None = None
     default_protocol: str = "random"
     counts: dict[str, int] = field(default_factory=dict)
     encoders: dict[str, str] = field(default_factory=dict)
+    modality_notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def write_dataset(content: DatasetContent, folder: Path) -> None:
+def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) -> None:
     """Write the folder in one step: it is complete when it appears, or it never appears.
 
+    With ``replace`` an existing dataset folder stays as it is until the new one takes its place.
     Raises :class:`FolderExistsError` when the folder exists, :class:`UserError` when the content
     is inconsistent or the place cannot be written.
     """
     _check(content)
     try:
-        with _new_folder(folder) as work:
+        with _new_folder(folder, replace) as work:
             _write_files(content, work)
             write_json(work / MANIFEST, _manifest(content, work))
     except OSError as error:
@@ -167,34 +201,57 @@ def _check(content: DatasetContent) -> None:
         raise UserError(f"{where}: has no interaction left; loosen the filters or check the input")
     for column in ("user_id", "item_id"):
         tokens = content.interactions[column]
-        bad = tokens[tokens.isin(_MISSING) | tokens.str.contains(r"[\t\r\n]", regex=True)]
+        if isinstance(tokens.dtype, pd.CategoricalDtype):
+            tokens = pd.Series(tokens.cat.categories)
+        bad = tokens[tokens.isin(MISSING_TOKENS) | tokens.str.contains(r"[\t\r\n]", regex=True)]
         if len(bad):
             raise UserError(
                 f"{where}: {len(bad)} {column} values cannot be stored as tokens, first "
                 f"{bad.iloc[0]!r}; rename ids that are empty, hold a tab or read as missing"
             )
-    if content.splits:
-        pairs = pd.concat(
-            [frame[["user_id", "item_id"]].drop_duplicates() for frame in content.splits.values()]
-        )
-        twice = pairs[pairs.duplicated()]
-        if len(twice):
-            raise UserError(
-                f"{where}: {len(twice)} (user, item) pairs are in two splits, first "
-                f"{tuple(twice.iloc[0])}; remove each from all splits but one"
-            )
+    _check_splits(content, where)
     for modality, (matrix, rows) in content.features.items():
-        if matrix.ndim != 2 or matrix.shape[0] != len(rows) or len(set(rows)) != len(rows):
+        if len(matrix.shape) != 2 or matrix.shape[0] != len(rows) or len(set(rows)) != len(rows):
             raise UserError(
                 f"{where}: features {modality} have shape {matrix.shape} for {len(rows)} item ids "
                 f"({len(set(rows))} different); give one row per item"
             )
 
 
+def _check_splits(content: DatasetContent, where: str) -> None:
+    """Raise :class:`UserError` when a pair is in two splits."""
+    if not content.splits:
+        return
+    frames = list(content.splits.values())
+    if isinstance(frames[0]["user_id"].dtype, pd.CategoricalDtype):
+        keys = np.concatenate([np.unique(pair_keys(frame)) for frame in frames])
+        keys.sort()
+        twice: list[Any] = keys[1:][keys[1:] == keys[:-1]].tolist()
+        if twice:
+            user, item = divmod(twice[0], len(frames[0]["item_id"].cat.categories))
+            twice[0] = (
+                frames[0]["user_id"].cat.categories[user],
+                frames[0]["item_id"].cat.categories[item],
+            )
+    else:
+        pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
+        twice = list(pairs[pairs.duplicated()].itertuples(index=False, name=None))
+    if twice:
+        raise UserError(
+            f"{where}: {len(twice)} (user, item) pairs are in two splits, first {twice[0]}; "
+            "remove each from all splits but one"
+        )
+
+
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def _new_folder(folder: Path, replace: bool) -> Iterator[Path]:
     """Give a hidden folder beside ``folder`` and rename it into place after a clean exit."""
-    if folder.exists():
+    if replace and folder.exists() and not (folder / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: has no {MANIFEST}, so it is not a dataset folder and is not replaced; "
+            "choose another folder or delete it"
+        )
+    if folder.exists() and not replace:
         raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
@@ -204,7 +261,10 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
             _sync(directory)
         try:
-            os.rename(work, folder)
+            if folder.exists() and replace:
+                put_in_place(work, folder)
+            else:
+                os.rename(work, folder)
         except OSError as error:
             # Another process finished the same folder meanwhile: rename refuses a full target.
             if not folder.exists():
@@ -251,21 +311,19 @@ def _write_files(content: DatasetContent, work: Path) -> None:
         _write_table(work / "truth" / "environments.tsv", content.truth.environments)
 
 
-def _write_matrix(path: Path, matrix: FloatArray) -> None:
-    write_with(path, lambda stream: np.save(stream, matrix, allow_pickle=False))
+def _write_matrix(path: Path, matrix: FloatArray | MatrixStream) -> None:
+    write_with(path, lambda stream: save_matrix(stream, matrix))
 
 
 def _write_interactions(path: Path, frame: pd.DataFrame) -> None:
-    columns = [column for column in _TYPES if column in frame.columns]
-    typed = frame[columns].copy()
-    if "timestamp" in columns and (typed["timestamp"] % 1 == 0).all():
-        typed["timestamp"] = typed["timestamp"].astype("int64")
-    typed.columns = pd.Index([f"{column}:{_TYPES[column]}" for column in columns])
-    _write_table(path, typed)
+    _write_table(path, frame, _TYPES)
 
 
-def _write_table(path: Path, frame: pd.DataFrame) -> None:
+def _write_table(path: Path, frame: pd.DataFrame, types: dict[str, str] | None = None) -> None:
     with atomic_file(path) as stream:
+        if types is not None:
+            save_interactions(stream, frame, types)
+            return
         frame.to_csv(stream, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
 
 
@@ -284,7 +342,7 @@ def _read_table(path: Path, expected: list[str]) -> pd.DataFrame:
 
 
 def _manifest(content: DatasetContent, work: Path) -> dict[str, Any]:
-    items = set(content.interactions["item_id"])
+    items = set(content.interactions["item_id"].unique())
     modalities = {}
     for modality, (matrix, tokens) in content.features.items():
         covered = len(items.intersection(tokens))
@@ -295,6 +353,7 @@ def _manifest(content: DatasetContent, work: Path) -> dict[str, Any]:
             "encoder": content.encoders.get(modality, "not recorded"),
             "normalisation": "none in the file; rows are divided by their L2 norm on loading",
             "coverage": {"items": covered, "of": len(items), "share": covered / len(items)},
+            **content.modality_notes.get(modality, {}),
         }
     files = sorted(p for p in work.rglob("*") if p.is_file())
     return {
@@ -307,5 +366,6 @@ def _manifest(content: DatasetContent, work: Path) -> dict[str, Any]:
         "splits": {split: len(frame) for split, frame in content.splits.items()},
         "modalities": modalities,
         "counts": dict(content.counts),
+        "provenance": dict(content.provenance),
         "sha256": {p.relative_to(work).as_posix(): file_hash(p) for p in files},
     }

@@ -1,4 +1,4 @@
-"""Environment models on content alone: ``Gamma_e(u, i) = <p^f_u, W_e Psi_i>``."""
+"""Environment models on content alone: ``Gamma_e(u, i) = <[p^f_u, 1], W_e Psi_i>``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recbole_painvrl.identification.batches import shuffled_batches
+
+# A share below this counts as this: its logarithm must not shut an environment out for good.
+_SMALLEST_SHARE = 0.02
+# How fast the running shares of the environments follow the batches.
+_SHARE_MOMENTUM = 0.9
+# Shared negatives of the likelihood, and pairs scored at a time.
+_LIKELIHOOD_POOL = 256
+_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,10 @@ class FitSettings:
         batch_size: positives per step, over all environments together.
         n_negatives: size of the pool of uniform negatives of a step.
         learner: ``adam`` or ``adagrad``.
+        share_weight: weight of the log share of an environment in Eq. 9 while refining; 0 is
+            the paper.
+        refine_learning_rate: learning rate at the start of the refinement, as a factor of
+            ``learning_rate``; from there it falls linearly to 0.
     """
 
     epochs: int
@@ -28,10 +40,12 @@ class FitSettings:
     batch_size: int
     n_negatives: int
     learner: str
+    share_weight: float = 0.5
+    refine_learning_rate: float = 1 / 3
 
 
 class ContentEnvironmentModel:
-    """Eq. 2 with the user's content vector frozen and only the projection W_e learnt.
+    """Eq. 2 with the user's content vector frozen and only the projections W_e learnt.
 
     Args:
         users: user of every interaction, ``[n]``.
@@ -42,10 +56,19 @@ class ContentEnvironmentModel:
         fit: training settings.
 
     Deviations:
-        Eq. 2 trains all of UltraGCN per environment. With the id terms inside, every model
-        memorises its own interactions, the arg max of Eq. 9 returns the random start and no
-        environment is found; that model is ``full.py``. Without them there is nothing to
-        memorise with.
+        * Eq. 2 trains all of UltraGCN per environment. With the id terms inside, every model
+          memorises its own interactions, the arg max of Eq. 9 returns the random start and no
+          environment is found; that model is ``full.py``. Without them there is nothing to
+          memorise with.
+        * p^f is scaled to mean square norm 1 and gets a constant entry, so that a taste that
+          all users share has a place of its own whatever the backbone made of it.
+        * The models of a round continue from those of the last, and every batch is divided by
+          Eq. 9 with the current models in place of the partition of the last round: the same
+          alternation in smaller steps, which rests far less often in a poor partition. A start
+          is a random draw of the models, not of the labels: models of random parts begin almost
+          equal, and take several times as long to part.
+        * The arg max of raw scores divides a large and a small environment too evenly. While
+          refining, ``share_weight`` times the log share of each environment is added.
     """
 
     def __init__(
@@ -58,62 +81,89 @@ class ContentEnvironmentModel:
         fit: FitSettings,
     ) -> None:
         self.users, self.items = users, items
-        self.user_content, self.content = user_content, content
+        norm = user_content.square().sum(dim=1).mean().sqrt().clamp(min=1e-12)
+        constant = user_content.new_ones(len(user_content), 1)
+        self.user_content = torch.cat([user_content / norm, constant], dim=1)
+        self.content = content
         self.n_environments, self.fit = n_environments, fit
+        self.projections: Tensor | None = None
 
-    def fit_and_score(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+    def restart(self, generator: torch.Generator) -> Tensor | None:
         """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
         size, k, d = self.n_environments, self.user_content.shape[1], self.content.shape[1]
         weight = 0.01 * torch.randn(size, k, d, generator=generator)
-        projections = weight.to(self.content.device).requires_grad_()
+        self.projections = weight.to(self.content.device).requires_grad_()
         learner = torch.optim.Adagrad if self.fit.learner == "adagrad" else torch.optim.Adam
-        optimizer = learner([projections], lr=self.fit.learning_rate)
-        device_labels = labels.to(self.content.device)
+        self.optimizer: torch.optim.Optimizer = learner(
+            [self.projections], lr=self.fit.learning_rate
+        )
+        self.shares = self.content.new_full((size,), 1.0 / size)
+        with torch.no_grad():
+            return self._scores_and_likelihood(generator)[0].argmax(dim=0).cpu()
+
+    def state(self) -> tuple[object, ...]:
+        """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
+        return self.projections, self.optimizer, self.shares
+
+    def load_state(self, state: tuple[object, ...]) -> None:
+        """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
+        self.projections, self.optimizer, self.shares = state  # type: ignore[assignment]
+
+    def fit_and_score(
+        self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
+    ) -> tuple[Tensor, float]:
+        """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
+        if self.projections is None:
+            self.restart(generator)
+        assert self.projections is not None
+        rate = self.fit.learning_rate
+        if refinement is not None:
+            rate *= self.fit.refine_learning_rate * (1.0 - refinement)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         for _ in range(self.fit.epochs):
             for rows in shuffled_batches(len(self.users), self.fit.batch_size, generator):
-                optimizer.zero_grad()
-                self._batch_loss(projections, rows, device_labels, generator).backward()
-                optimizer.step()
+                self.optimizer.zero_grad()
+                self._batch_loss(rows, refinement is not None, generator).backward()
+                self.optimizer.step()
         with torch.no_grad():
-            tables = self.content @ projections.transpose(1, 2)
-            scores = self._all_scores(tables)
-            likelihood = self._likelihood(tables, scores, generator)
-        return scores, likelihood
+            scores, likelihood = self._scores_and_likelihood(generator)
+            return scores + self._offset(refinement is not None), likelihood
 
-    def _batch_loss(
-        self, projections: Tensor, rows: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _offset(self, refining: bool) -> Tensor:
+        """What Eq. 9 adds to the scores of every environment, ``[E, 1]``."""
+        weight = self.fit.share_weight if refining else 0.0
+        return weight * self.shares.clamp(min=_SMALLEST_SHARE).log()[:, None]
+
+    def _batch_loss(self, rows: Tensor, refining: bool, generator: torch.Generator) -> Tensor:
         """BCE (Eq. 4) of every environment's model on its own rows of the batch, summed."""
+        assert self.projections is not None
         pool = torch.randint(1, len(self.content), (self.fit.n_negatives,), generator=generator)
-        negative_content = self.content[pool]
-        loss = projections.new_zeros(())
-        for environment in range(self.n_environments):
-            mine = rows[labels[rows] == environment]
-            if not len(mine):
-                continue
-            users = self.user_content[self.users[mine]]
-            # <p, W f> = <p W, f>: projecting the users' side once serves positives and pool.
-            reach = users @ projections[environment]
-            positives = (reach * self.content[self.items[mine]]).sum(dim=-1)
-            loss = loss + F.softplus(-positives).sum()
-            loss = loss + F.softplus(reach @ negative_content.T).mean(dim=-1).sum()
-        return loss
+        rows = rows.to(self.users.device)
+        # <p, W f> = <p W, f>: projecting the users' side once serves positives and pool.
+        reach = self.user_content[self.users[rows]] @ self.projections
+        positives = (reach * self.content[self.items[rows]]).sum(dim=-1)
+        with torch.no_grad():
+            labels = (positives + self._offset(refining)).argmax(dim=0)
+            share = torch.bincount(labels, minlength=self.n_environments) / len(labels)
+            self.shares = _SHARE_MOMENTUM * self.shares + (1 - _SHARE_MOMENTUM) * share
+        numbers = torch.arange(len(rows), device=rows.device)
+        own_reach = reach[labels, numbers]
+        negatives = own_reach @ self.content[pool.to(rows.device)].T
+        own = F.softplus(-positives[labels, numbers]).sum()
+        return own + F.softplus(negatives).mean(dim=-1).sum()
 
-    def _all_scores(self, tables: Tensor, block: int = 65536) -> Tensor:
-        scores = [
-            torch.einsum(
-                "nk,enk->en",
-                self.user_content[self.users[start : start + block]],
-                tables[:, self.items[start : start + block]],
-            )
-            for start in range(0, len(self.users), block)
-        ]
-        return torch.cat(scores, dim=1)
-
-    def _likelihood(self, tables: Tensor, scores: Tensor, generator: torch.Generator) -> float:
-        """Mean log-likelihood of every pair and of uniform negatives under its best model."""
-        best, label = scores.max(dim=0)
-        draws = torch.randint(1, len(self.content), (len(self.users),), generator=generator)
-        vectors = tables[label, draws]
-        negatives = (self.user_content[self.users] * vectors).sum(dim=-1)
-        return float((F.logsigmoid(best) + F.logsigmoid(-negatives)).mean())
+    def _scores_and_likelihood(self, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Scores ``[E, n]``; mean log-likelihood of pairs and negatives under the best model."""
+        assert self.projections is not None
+        pool = torch.randint(1, len(self.content), (_LIKELIHOOD_POOL,), generator=generator)
+        negative_content = self.content[pool.to(self.content.device)]
+        scores, total = [], 0.0
+        for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
+            reach = self.user_content[users] @ self.projections
+            scores.append((reach * self.content[items]).sum(dim=-1))
+            best, label = scores[-1].max(dim=0)
+            numbers = torch.arange(len(users), device=users.device)
+            negatives = reach[label, numbers] @ negative_content.T
+            total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
+        return torch.cat(scores, dim=1), total / max(1, len(self.users))

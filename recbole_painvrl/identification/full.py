@@ -143,7 +143,20 @@ class FullEnvironmentModel:
         self.embedding_size, self.init_std = embedding_size, init_std
         self.embedding_reg_weight = embedding_reg_weight
 
-    def fit_and_score(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+    def restart(self, generator: torch.Generator) -> Tensor | None:
+        """Nothing to forget, and uniform random labels: every round trains fresh models."""
+        return None
+
+    def state(self) -> tuple[object, ...]:
+        """Nothing is kept between rounds."""
+        return ()
+
+    def load_state(self, state: tuple[object, ...]) -> None:
+        """Nothing is kept between rounds."""
+
+    def fit_and_score(
+        self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
+    ) -> tuple[Tensor, float]:
         """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
         n_items = len(self.graph.item_factor)
         draws = torch.randint(1, n_items, (len(self.users),), generator=generator)

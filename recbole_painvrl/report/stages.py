@@ -28,10 +28,10 @@ class StageLog:
         self.entries: list[dict[str, Any]] = []
 
     @contextmanager
-    def measure(self, name: str) -> Iterator[dict[str, Any]]:
-        """Add an entry with the seconds and the peak memory of the block."""
+    def measure(self, name: str, spent: float = 0.0) -> Iterator[dict[str, Any]]:
+        """Add an entry with the seconds (``spent`` earlier included) and memory of the block."""
         entry: dict[str, Any] = {"name": name}
-        start = time.perf_counter()
+        start = time.perf_counter() - spent
         yield entry
         entry["seconds"] = round(time.perf_counter() - start, 3)
         entry["peak_memory_mb"] = peak_memory_mb()

@@ -22,6 +22,8 @@ from recbole_painvrl.errors import UserError
 
 Array = npt.NDArray[Any]
 
+RESULT = "result.json"
+
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
     {"output_dir", "run_name", "run_folder", "show_progress", "checkpoint_dir", "data_path",
@@ -51,10 +53,14 @@ def create_run_folder(output_dir: str, run_name: str | None, model: str, dataset
     return folder
 
 
-def write_config(folder: Path, effective: Mapping[str, Any]) -> str:
-    """Write ``config.yaml`` (every setting with its source); returns the hash of the values."""
+def write_config(folder: Path, effective: Mapping[str, Any]) -> None:
+    """Write ``config.yaml``: every setting with its source."""
     text = yaml.safe_dump(_plain(effective), sort_keys=True, allow_unicode=True)
     write_bytes(folder / "config.yaml", text.encode())
+
+
+def config_hash(effective: Mapping[str, Any]) -> str:
+    """SHA-256 of every setting that changes what a run computes."""
     values = {k: v["value"] for k, v in effective.items() if k not in _NOT_HASHED}
     return hashlib.sha256(json.dumps(_plain(values), sort_keys=True).encode()).hexdigest()
 
@@ -73,7 +79,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write ``result.json``, the last file of a run: where it is, the run is complete."""
-    write_json(folder / "result.json", _plain(result))
+    write_json(folder / RESULT, _plain(result))
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.run.folder import (
+    config_hash,
     create_run_folder,
     versions,
     write_config,
@@ -32,8 +34,12 @@ from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.trainer.base import run_trainer_class
 
 
-def run(config: SafeConfig) -> dict[str, Any]:
+def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     """Train and evaluate one model as configured; returns what ``result.json`` holds.
+
+    Args:
+        config: the configuration.
+        resume: folder of an interrupted run with this configuration, to go on with.
 
     Raises:
         UserError: the input or the configuration is wrong.
@@ -43,7 +49,7 @@ def run(config: SafeConfig) -> dict[str, Any]:
         if config["n_threads"]:
             torch.set_num_threads(config["n_threads"])
         init_seed(config["seed"], config["reproducibility"])
-        return Run(config, log).execute(start)
+        return Run(config, log, resume).execute(start)
 
 
 class Run:
@@ -52,9 +58,10 @@ class Run:
     Args:
         config: the configuration.
         log: where records go once the run folder exists.
+        resume: folder to go on in, or None for a new one.
     """
 
-    def __init__(self, config: SafeConfig, log: RunLog) -> None:
+    def __init__(self, config: SafeConfig, log: RunLog, resume: Path | None) -> None:
         self.config = config
         self.dataset = ModalityDataset(config)
         parts = self.dataset.build_parts()
@@ -67,15 +74,19 @@ class Run:
         self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         init_seed(config["seed"], config["reproducibility"])
         self.model = get_model(config["model"])(config, self.train).to(config["device"])
-        self.folder = create_run_folder(
+        self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
         )
         log.write_to(self.folder / "train.log")
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
-        self.config_hash = write_config(self.folder, config.effective())
+        self.config_hash = config_hash(config.effective())
+        if resume is None:
+            write_config(self.folder, config.effective())
         trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
         self.trainer = trainer_class(config, self.model)
+        if resume is not None:
+            self.trainer.progress.load()
 
     def execute(self, start: float) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""

@@ -24,6 +24,7 @@ from recbole_painvrl.trainer.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from recbole_painvrl.trainer.progress import Progress
 
 if TYPE_CHECKING:
     from recbole.trainer import Trainer as _Trainer
@@ -60,6 +61,7 @@ class RunTrainerMixin(_Trainer):
         self.stage_log = StageLog()
         self.stage = "train"
         self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
+        self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
         self._bar: Any = None
         self._ood_valid_loader: Any = None
 
@@ -86,6 +88,7 @@ class RunTrainerMixin(_Trainer):
         callback_fn: Any = None,
     ) -> tuple[float, Any]:
         """Train the single stage of this model; see :meth:`fit_stage`."""
+        self.progress.begin(train_data, enabled=saved)
         return self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
 
     def fit_stage(
@@ -101,9 +104,19 @@ class RunTrainerMixin(_Trainer):
 
         Afterwards the model holds the weights of its best epoch, if ``saved``.
         """
+        if self.progress.is_done(stage):
+            self.load_best()
+            return self.progress.outcome(stage)
         self.stage = stage
-        with self.stage_log.measure(stage) as entry:
-            self._bar = tqdm(total=self.epochs, desc=stage, disable=not show_progress, ncols=100)
+        spent = self.progress.continue_stage(stage)
+        with self.stage_log.measure(stage, spent) as entry:
+            self._bar = tqdm(
+                total=self.epochs,
+                initial=self.start_epoch,
+                desc=stage,
+                disable=not show_progress,
+                ncols=100,
+            )
             try:
                 # verbose=False: the epochs go to our log file, not between the progress bars.
                 score, result = super().fit(
@@ -121,6 +134,7 @@ class RunTrainerMixin(_Trainer):
                 best_valid={k: float(v) for k, v in (result or {}).items()},
             )
         self.log.info("%s", self.stage_log.line(stage))
+        self.progress.finish_stage(stage, score, result)
         return score, result
 
     def _best_epoch(self, validated: bool) -> int:
@@ -131,6 +145,7 @@ class RunTrainerMixin(_Trainer):
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
+        self.progress.save_epoch(epoch_idx)
         loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)
         total = sum(loss) if isinstance(loss, tuple) else loss
         if not math.isfinite(total):

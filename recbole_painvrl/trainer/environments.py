@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.functional.gate import variant
@@ -20,6 +22,69 @@ from recbole_painvrl.identification.loop import (
     LoopSettings,
     identify,
 )
+from recbole_painvrl.seeds import generator as purpose_generator
+
+# Above this agreement with its random start a partition has identified nothing.
+_UNMOVED = 0.9
+
+
+def run_environment_stage(
+    trainer: Any,
+    name: str,
+    users: Tensor,
+    items: Tensor,
+    tables: FrozenTables,
+    mask: Tensor,
+    show_progress: bool,
+) -> Identification:
+    """The stage of one outer round: progress, figures, warnings, taken over when already done.
+
+    Args:
+        trainer: the PaInvRL trainer (model, settings, logs, progress).
+        name: name of the stage.
+        users: user of every training interaction, ``[n]``.
+        items: item of every training interaction, ``[n]``.
+        tables: the frozen backbone and its graph.
+        mask: m learnt so far, ``[d]``.
+        show_progress: whether to draw the bar.
+    """
+    if trainer.progress.is_done(name):
+        labels = trainer.progress.tensors[f"{name}/labels"].cpu()
+        return Identification(labels=labels, **trainer.progress.values[name])
+    s = trainer.settings
+    spent = trainer.progress.begin_own_stage(name)
+    n_rounds = s.environment_restarts * s.environment_rounds
+    with (
+        trainer.stage_log.measure(name, spent) as entry,
+        tqdm(total=n_rounds, desc=name, disable=not show_progress, ncols=100) as bar,
+    ):
+
+        def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:
+            bar.update(1)
+            bar.set_postfix_str(f"start {start + 1} moved {moved:.1%}", refresh=False)
+            trainer.log.debug("%s start %d round %d: %s %s", name, start, number, moved, sizes)
+            step = start * s.environment_rounds + number
+            trainer.tensorboard.add_scalar(f"{name}/moved", moved, step)
+            for environment, size in enumerate(sizes):
+                trainer.tensorboard.add_scalar(f"{name}/size {environment}", size, step)
+
+        source = purpose_generator(trainer.model.seed, name, "cpu")
+        found = identify_environments(
+            users, items, tables, mask, trainer.model.weights, s, source, on_round
+        )
+        entry.update(environment_figures(found, items.cpu()))
+    trainer.log.info("%s", trainer.stage_log.line(name))
+    if s.n_environments > 1 and found.start_agreement > _UNMOVED:
+        trainer.log.warning(
+            "%s: %.0f %% of the interactions stayed where the random start put them; "
+            "no environments were identified",
+            name,
+            100 * found.start_agreement,
+        )
+    values = asdict(found)
+    trainer.progress.put(name, {"labels": values.pop("labels")}, values)
+    trainer.progress.finish_stage(name)
+    return found
 
 
 def identify_environments(

@@ -1,0 +1,1 @@
+"""What every source shares: readers, faults and their repairs, filters, writing."""

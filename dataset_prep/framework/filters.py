@@ -1,0 +1,133 @@
+"""Filters of interactions, each followed by a count."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataset_prep.framework.interactions import Interactions, Mask
+from dataset_prep.framework.report import Report
+from recbole_painvrl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which filters to apply.
+
+    Attributes:
+        min_rating: lowest rating that counts as an interaction, or None for any.
+        user_core: fewest interactions of a user.
+        item_core: fewest interactions of an item.
+        all_modalities: keep only items with a row in every modality.
+        resplit: forget the fixed splits of the source.
+    """
+
+    min_rating: float | None = None
+    user_core: int = 1
+    item_core: int = 1
+    all_modalities: bool = False
+    resplit: bool = False
+
+
+def count_step(report: Report, name: str, interactions: Interactions) -> None:
+    """Record interactions, users and items after a step."""
+    report.step(name, len(interactions), interactions.n_users(), interactions.n_items())
+
+
+def clean(interactions: Interactions, filters: Filters, report: Report) -> Interactions:
+    """Drop missing ids, low ratings and duplicates; counts after each."""
+    count_step(report, "read", interactions)
+    if filters.resplit and interactions.parts is not None:
+        interactions = replace(interactions, parts=None, part_names=())
+    known = (interactions.users >= 0) & (interactions.items >= 0)
+    interactions = interactions.keep(known)
+    count_step(report, "without missing ids", interactions)
+    if filters.min_rating is not None:
+        if interactions.ratings is None:
+            raise UserError("--min-rating: the interactions have no ratings; leave the option out")
+        interactions = interactions.keep(interactions.ratings >= filters.min_rating)
+        count_step(report, f"rating >= {filters.min_rating:g}", interactions)
+    interactions = _without_duplicates(interactions, report)
+    count_step(report, "without duplicates", interactions)
+    return interactions
+
+
+def select(
+    interactions: Interactions,
+    filters: Filters,
+    modalities: dict[str, Collection[str]],
+    report: Report,
+) -> Interactions:
+    """Items with all modalities, then the k-core; counts after each."""
+    if filters.all_modalities and modalities:
+        covered = set.intersection(*(set(tokens) for tokens in modalities.values()))
+        has_all = np.array([token in covered for token in interactions.item_tokens], dtype=np.bool_)
+        interactions = interactions.keep(has_all[interactions.items])
+        count_step(report, "items with all modalities", interactions)
+    if filters.user_core > 1 or filters.item_core > 1:
+        alive = k_core(interactions, filters.user_core, filters.item_core)
+        interactions = interactions.keep(alive)
+        count_step(report, f"{filters.user_core}/{filters.item_core}-core", interactions)
+    if not len(interactions):
+        last = report.steps[-1][0]
+        raise UserError(f"no interaction is left after `{last}`; loosen the filters")
+    return interactions
+
+
+def k_core(interactions: Interactions, user_core: int, item_core: int) -> Mask:
+    """Rows of the largest part in which every user and every item has enough rows."""
+    alive = np.ones(len(interactions), dtype=np.bool_)
+    users, items = interactions.users, interactions.items
+    place = np.arange(0)
+    while True:
+        user_ok = np.bincount(users, minlength=1) >= user_core
+        item_ok = np.bincount(items, minlength=1) >= item_core
+        stay = user_ok[users] & item_ok[items]
+        if stay.all():
+            return alive
+        if len(place):
+            alive[place[~stay]] = False
+            place = place[stay]
+        else:
+            alive &= stay
+            place = np.flatnonzero(alive)
+        users, items = users[stay], items[stay]
+
+
+def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
+    """Keep the first row of a pair; a pair in two splits is a fault, since it leaks."""
+    keys = interactions.keys()
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return interactions
+    del ordered
+    order = np.argsort(keys, kind="stable")
+    same = np.zeros(len(keys), dtype=np.bool_)
+    same[1:] = keys[order[1:]] == keys[order[:-1]]
+    again = np.zeros(len(keys), dtype=np.bool_)
+    again[order[same]] = True
+    if interactions.parts is not None:
+        _report_leaks(interactions, keys, again, report)
+    return interactions.keep(~again)
+
+
+def _report_leaks(
+    interactions: Interactions,
+    keys: np.ndarray,
+    again: Mask,
+    report: Report,  # type: ignore[type-arg]
+) -> None:
+    assert interactions.parts is not None
+    repeated = np.unique(keys[again])
+    first_part = np.full(len(repeated), -1, dtype=np.int8)
+    concerned = np.isin(keys, repeated)
+    place = np.searchsorted(repeated, keys[concerned])
+    parts = interactions.parts[concerned]
+    # Written backwards, so that the first row of a pair has the last word.
+    first_part[place[::-1]] = parts[::-1]
+    leaking = int((parts != first_part[place]).sum())
+    if leaking:
+        what = f"{leaking} pairs of one split are also in another"
+        report.found("splits", what, leaking, "drop-duplicates")

@@ -1,0 +1,148 @@
+"""Options that every source shares, and the input that every source gives."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dataset_prep.framework.filters import Filters
+from dataset_prep.framework.interactions import Interactions
+from dataset_prep.framework.read_features import FeatureTable
+from dataset_prep.framework.report import FIXES, Report, parse_fixes
+from recbole_painvrl.errors import UserError
+
+# Interactions, users, items of the paper's Table 1.
+PAPER = {
+    "movielens": (1_239_508, 55_485, 5_986),
+    "tiktok": (726_065, 36_656, 76_085),
+    "kwai": (298_492, 7_010, 86_483),
+}
+
+
+@dataclass
+class RawDataset:
+    """What a source read.
+
+    Attributes:
+        interactions: numbers and tokens.
+        features: one table per modality.
+        item_table: ``item_id:token`` and more typed columns, or None.
+        source: what the data are.
+        licence: what may be done with them.
+        edition: of the manifest.
+        paper: interactions, users, items in the paper, where it has this dataset.
+        inputs: files that were read, for the manifest.
+    """
+
+    interactions: Interactions
+    features: list[FeatureTable] = field(default_factory=list)
+    item_table: pd.DataFrame | None = None
+    source: str = "not recorded"
+    licence: str = "not recorded; see where the data come from"
+    edition: str = "prepared from files"
+    paper: tuple[int, int, int] | None = None
+    inputs: list[Path] = field(default_factory=list)
+
+
+Reader = Callable[[argparse.Namespace, Report, Path], RawDataset]
+
+
+def add_source(
+    subparsers: Any, name: str, summary: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    """Parser of a source with the options that all share."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"{example}\n\nrepairs (--fix):\n"
+        + "\n".join(f"  {fix:<16} {text}" for fix, text in FIXES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="dataset folder to write; its last part names the dataset",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only report; write nothing")
+    parser.add_argument(
+        "--force", action="store_true", help="replace an existing dataset folder in one step"
+    )
+    parser.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="REPAIR,...",
+        help="repairs to make, each counted and recorded (list below)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="type of the written features (default %(default)s)",
+    )
+    _add_filters(parser)
+    return parser
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "filters, applied in this order after missing ids are dropped"
+    )
+    group.add_argument("--min-rating", type=float, metavar="X", help="lowest rating that counts")
+    group.add_argument(
+        "--all-modalities", action="store_true", help="only items with a row in every modality"
+    )
+    group.add_argument(
+        "--k-core", type=int, default=1, metavar="K", help="fewest interactions of users and items"
+    )
+    group.add_argument("--user-core", type=int, metavar="K", help="the same for users alone")
+    group.add_argument("--item-core", type=int, metavar="K", help="the same for items alone")
+    group.add_argument(
+        "--resplit", action="store_true", help="merge the fixed splits of the source into one table"
+    )
+
+
+def filters_of(arguments: argparse.Namespace) -> Filters:
+    """The filters that were chosen."""
+    cores = {
+        name: getattr(arguments, name) if getattr(arguments, name) is not None else arguments.k_core
+        for name in ("user_core", "item_core")
+    }
+    if min(cores.values()) < 1:
+        raise UserError("--k-core: must be at least 1; 1 keeps everything")
+    return Filters(
+        min_rating=arguments.min_rating,
+        all_modalities=arguments.all_modalities,
+        resplit=arguments.resplit,
+        **cores,
+    )
+
+
+def report_of(arguments: argparse.Namespace) -> Report:
+    """An empty report that knows the repairs that were asked for."""
+    return Report(fixes=parse_fixes(arguments.fix))
+
+
+def name_and_path(text: str) -> tuple[str, Path]:
+    """``NAME=PATH`` of a feature option."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH, as in visual=features.npy")
+    return name, Path(path)
+
+
+@contextmanager
+def spool_folder() -> Iterator[Path]:
+    """A temporary folder for what has to be unpacked; ``TMPDIR`` chooses the disk."""
+    with tempfile.TemporaryDirectory(prefix="dataset-prep-") as folder:
+        yield Path(folder)

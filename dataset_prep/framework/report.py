@@ -1,0 +1,116 @@
+"""Faults, the repairs that were asked for, and the counts after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from recbole_painvrl.errors import UserError, did_you_mean
+
+FIXES = {
+    "drop-rows": "drop malformed interaction lines, and feature rows with NaN or Inf, without "
+    "content, or without an id",
+    "drop-columns": "drop feature columns that are constant, explode, or hold NaN or Inf",
+    "drop-duplicates": "keep the first feature row of an id; keep a pair in its first split only",
+    "drop-unrated": "drop feature rows of items that have no interaction",
+    "keep-unrated": "keep them; runs then need `unknown_items: ignore`",
+    "keep-constant": "keep constant feature columns",
+    "fill-mean": "replace NaN and Inf by the mean of their column",
+    "clip": "clip exploding columns at their 1st and 99th percentile",
+    "standardise": "shift and scale every feature column to mean 0 and deviation 1",
+    "shift-ids": "move feature ids by one where that makes them meet the interactions",
+    "keep-ids": "take the feature ids as they are although a shift by one fits better",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong in the input that no chosen repair mends; ``fixes`` would, best first."""
+
+    where: str
+    what: str
+    fixes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """One line: where, what, and what mends it."""
+        mend = " or ".join(f"`--fix {fix}`" for fix in self.fixes)
+        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if mend else "correct it")
+
+
+@dataclass
+class Report:
+    """What was found, mended, noted and counted on the way from the input to the folder.
+
+    Attributes:
+        fixes: repairs that the user asked for.
+        faults: found and not mended; a run with any of them writes nothing.
+        repairs: mended, with ``where``, ``fix``, ``what`` and ``count``.
+        notes: worth knowing, no fault.
+        steps: (step, interactions, users, items).
+    """
+
+    fixes: frozenset[str] = frozenset()
+    faults: list[Fault] = field(default_factory=list)
+    repairs: list[dict[str, str | int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    steps: list[tuple[str, int, int, int]] = field(default_factory=list)
+
+    def found(self, where: str, what: str, count: int, *fixes: str) -> str | None:
+        """Record a fault or, where one of ``fixes`` was asked for, its repair; return that fix."""
+        for fix in fixes:
+            if fix in self.fixes:
+                self.repairs.append({"where": where, "fix": fix, "what": what, "count": count})
+                return fix
+        self.faults.append(Fault(where, what, fixes))
+        return None
+
+    def applied(self, where: str, what: str, count: int, fix: str) -> None:
+        """Record a repair that answers no particular fault (``standardise``)."""
+        self.repairs.append({"where": where, "fix": fix, "what": what, "count": count})
+
+    def note(self, text: str) -> None:
+        """Remember something worth knowing."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def step(self, name: str, interactions: int, users: int, items: int) -> None:
+        """Count after a step."""
+        self.steps.append((name, interactions, users, items))
+
+    def missing_fixes(self) -> list[str]:
+        """The best fix of every fault that has one, each once."""
+        return list(dict.fromkeys(fault.fixes[0] for fault in self.faults if fault.fixes))
+
+    def refuse_if_broken(self, name: str) -> None:
+        """Raise :class:`UserError` when a fault is left, with the repairs that would mend it."""
+        if not self.faults:
+            return
+        hopeless = [fault for fault in self.faults if not fault.fixes]
+        first = (hopeless or self.faults)[0]
+        more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
+        if hopeless:
+            raise UserError(f"{first.where}: {first.what}{more}; nothing was written, correct it")
+        wanted = ",".join([*sorted(self.fixes), *self.missing_fixes()])
+        raise UserError(
+            f"{name}: {first.where}: {first.what}{more}; nothing was written, `--fix {wanted}` "
+            "would mend it"
+        )
+
+
+def parse_fixes(texts: Iterable[str]) -> frozenset[str]:
+    """Names from ``--fix a,b --fix c``.
+
+    Raises:
+        UserError: an unknown name, or two that contradict each other.
+    """
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in FIXES:
+            raise UserError(
+                f"--fix {name}: no such repair{did_you_mean(name, FIXES)}; there are "
+                f"{', '.join(FIXES)}"
+            )
+    for one, other in (("drop-unrated", "keep-unrated"), ("shift-ids", "keep-ids")):
+        if one in names and other in names:
+            raise UserError(f"--fix {one},{other}: the two contradict each other; choose one")
+    return frozenset(names)

@@ -1,0 +1,182 @@
+"""The mask stage of a run: progress, figures, warnings, and how to go on after an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_painvrl.functional.invariance import FrozenTables
+from recbole_painvrl.sampling import NegativeSampler
+from recbole_painvrl.seeds import generator
+from recbole_painvrl.trainer.mask import MaskLearner, MaskSettings, Trajectory
+from recbole_painvrl.trainer.state import Tensors, optimizer_state, part, restore_optimizer
+
+# A mask below this everywhere has switched the content branch off.
+_DEAD_MASK = 0.05
+
+
+def run_mask_stage(
+    trainer: Any,
+    name: str,
+    users: Tensor,
+    items: Tensor,
+    labels: Tensor,
+    tables: FrozenTables,
+    mask: Tensor,
+    show_progress: bool,
+) -> tuple[Tensor, Trajectory]:
+    """Learn the mask of one outer round; returns it with its trajectory.
+
+    Args:
+        trainer: the PaInvRL trainer (model, settings, logs, progress).
+        name: name of the stage.
+        users: user of every training interaction, ``[n]``.
+        items: item of every training interaction, ``[n]``.
+        labels: environment of every training interaction, ``[n]``.
+        tables: the frozen backbone and its graph.
+        mask: m to start from, ``[d]``.
+        show_progress: whether to draw the bar.
+    """
+    s = trainer.settings
+    learner = _learner(trainer, name, users, items, labels, tables, mask)
+    if name in trainer.progress.values:
+        _restore(learner, part(trainer.progress.tensors, f"{name}/"), trainer.progress.values[name])
+    if trainer.progress.is_done(name):
+        return learner.mask.detach().clone(), learner.trajectory
+    spent = trainer.progress.begin_own_stage(name)
+    first = len(learner.trajectory.epochs)
+    with (
+        trainer.stage_log.measure(name, spent) as entry,
+        tqdm(
+            total=s.mask_epochs, initial=first, desc=name, disable=not show_progress, ncols=100
+        ) as bar,
+    ):
+        for epoch in range(first, s.mask_epochs):
+            means = learner.run_epoch()
+            statistics = mask_statistics(learner.mask.detach(), trainer.model.modality_slices)
+            learner.trajectory.epochs.append({**means, "mask": statistics})
+            _report(trainer, name, epoch, means, statistics)
+            bar.update(1)
+            bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
+            trainer.progress.put(name, *_state(learner))
+            trainer.progress.save_epoch(epoch + 1)
+        last = learner.trajectory.epochs[-1]
+        entry.update(epochs=s.mask_epochs)
+        entry.update({key: value for key, value in last.items() if key != "mask"})
+        entry.update(last["mask"]["all"])
+    trainer.log.info("%s", trainer.stage_log.line(name))
+    trainer.progress.finish_stage(name)
+    return learner.mask.detach().clone(), learner.trajectory
+
+
+def mask_statistics(mask: Tensor, slices: dict[str, slice]) -> dict[str, dict[str, float]]:
+    """Mean, std, min and max of the mask, per modality and over ``all``."""
+    parts = {name: mask[columns] for name, columns in slices.items()}
+    return {
+        name: {
+            "mask_mean": float(values.mean()),
+            "mask_std": float(values.std(unbiased=False)),
+            "mask_min": float(values.min()),
+            "mask_max": float(values.max()),
+        }
+        for name, values in {**parts, "all": mask}.items()
+    }
+
+
+def _learner(
+    trainer: Any,
+    name: str,
+    users: Tensor,
+    items: Tensor,
+    labels: Tensor,
+    tables: FrozenTables,
+    mask: Tensor,
+) -> MaskLearner:
+    s, model = trainer.settings, trainer.model
+    negatives = NegativeSampler(
+        model.n_items,
+        s.mask_negatives,
+        s.negative_sampling,
+        generator(model.seed, f"{name} negatives", trainer.device),
+    )
+    settings = MaskSettings(
+        **{field.name: getattr(s, field.name) for field in fields(MaskSettings)}
+    )
+    source = generator(model.seed, name, "cpu")
+    return MaskLearner(
+        users, items, labels, tables, model.weights, mask, settings, negatives, source
+    )
+
+
+def _report(
+    trainer: Any,
+    name: str,
+    epoch: int,
+    means: dict[str, float],
+    statistics: dict[str, dict[str, float]],
+) -> None:
+    """TensorBoard, log file, and warnings where a loss or the content is switched off."""
+    trainer.log.debug("%s epoch %d: %s %s", name, epoch + 1, means, statistics)
+    for key, value in means.items():
+        trainer.tensorboard.add_scalar(f"{name}/{key}", value, epoch)
+    for modality, figures in statistics.items():
+        for key, value in figures.items():
+            trainer.tensorboard.add_scalar(f"{name}/{modality}/{key}", value, epoch)
+    if means["w_erm"] in (0.0, 1.0) and trainer.settings.loss_weighting == "pareto":
+        trainer.log.warning(
+            "%s epoch %d: w_ERM was %.0f in every step; one of the two losses is switched off "
+            "(see `gradient_normalization`)",
+            name,
+            epoch + 1,
+            means["w_erm"],
+        )
+    if statistics["all"]["mask_max"] < _DEAD_MASK:
+        trainer.log.warning(
+            "%s epoch %d: the largest mask entry is %.3g; the content is switched off "
+            "(see `mask_decay` and `mask_center`)",
+            name,
+            epoch + 1,
+            statistics["all"]["mask_max"],
+        )
+
+
+def _state(learner: MaskLearner) -> tuple[Tensors, dict[str, Any]]:
+    """Everything of the learner that changes between epochs."""
+    tensors = {"mask": learner.mask.detach().clone(), "generator": learner.generator.get_state()}
+    tensors["negatives"] = learner.negatives.generator.get_state()
+    for number, variable in enumerate(learner.learnt):
+        tensors[f"learnt/{number}"] = variable.detach().clone()
+    for key, steps in learner.trajectory.steps.items():
+        tensors[f"steps/{key}"] = torch.tensor(steps, dtype=torch.float64)
+    state: dict[str, Any] = {"epochs": learner.trajectory.epochs}
+    for key, optimizer in _optimizers(learner).items():
+        own, state[key] = optimizer_state(optimizer)
+        tensors.update({f"{key}/{name}": tensor.clone() for name, tensor in own.items()})
+    return tensors, state
+
+
+def _restore(learner: MaskLearner, tensors: Tensors, state: dict[str, Any]) -> None:
+    """Inverse of :func:`_state`."""
+    with torch.no_grad():
+        learner.mask.copy_(tensors["mask"])
+        for number, variable in enumerate(learner.learnt):
+            variable.copy_(tensors[f"learnt/{number}"])
+    learner.generator.set_state(tensors["generator"].cpu())
+    learner.negatives.generator.set_state(tensors["negatives"].cpu())
+    learner.trajectory.epochs = list(state["epochs"])
+    learner.trajectory.steps = {
+        key: values.tolist() for key, values in part(tensors, "steps/").items()
+    }
+    for key, optimizer in _optimizers(learner).items():
+        restore_optimizer(optimizer, part(tensors, f"{key}/"), state[key])
+
+
+def _optimizers(learner: MaskLearner) -> dict[str, torch.optim.Optimizer]:
+    optimizers: dict[str, torch.optim.Optimizer] = {"learnt_optimizer": learner.optimizer}
+    if learner.mask_optimizer is not None:
+        optimizers["mask_optimizer"] = learner.mask_optimizer
+    return optimizers

@@ -1,0 +1,182 @@
+"""Where a run stands: which stages are done, and how to go on inside the one that is not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.trainer.checkpoint import (
+    decode_other,
+    encode_other,
+    read_checkpoint,
+    write_checkpoint,
+)
+from recbole_painvrl.trainer.state import (
+    global_rng,
+    optimizer_state,
+    part,
+    restore_global_rng,
+    restore_optimizer,
+)
+
+# Share of the training time that saving may take; below it every epoch is saved.
+_SAVING_SHARE = 0.05
+_COUNTERS = ("start_epoch", "cur_step", "best_valid_score", "best_valid_result", "train_loss_dict")
+
+
+class Progress:
+    """Saves and restores a trainer at stage and epoch boundaries, exactly.
+
+    The file is written before an epoch starts: at that moment the previous epoch's validation
+    and early stopping are complete. An interrupted epoch is trained again from the same state,
+    with the same draws.
+
+    Args:
+        trainer: the trainer (a ``RunTrainerMixin``).
+        path: the rolling checkpoint.
+    """
+
+    def __init__(self, trainer: Any, path: Path) -> None:
+        self.trainer, self.path = trainer, path
+        self.done: dict[str, Any] = {}
+        self.tensors: dict[str, Tensor] = {}
+        self.values: dict[str, Any] = {}
+        self._pending: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        self._loader_generator: Any = None
+        self._enabled = True
+        self._stage_start = time.perf_counter()
+        self._saved_at, self._cost = 0.0, 0.0
+
+    def load(self) -> None:
+        """Read the file; :meth:`begin` and :meth:`continue_stage` will take up from it.
+
+        Raises:
+            UserError: there is no readable file.
+        """
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: nothing to resume from; start the run again")
+        tensors, state = read_checkpoint(self.path, self.trainer.device)
+        self.done, self.values = state["done"], state["values"]
+        self.tensors = part(tensors, "values/")
+        self.trainer.stage_log.entries = state["stages"]
+        self._pending = tensors, state
+
+    def begin(self, train_data: Any, enabled: bool = True) -> None:
+        """Call before the first stage: takes up every source of random numbers.
+
+        Args:
+            train_data: the training loader, whose generator draws the order of the batches.
+            enabled: whether to write the rolling checkpoint.
+        """
+        self._enabled = enabled
+        self._loader_generator = train_data.generator
+        if self._pending is None:
+            return
+        tensors, state = self._pending
+        restore_global_rng(tensors, state["rng"])
+        for name, generator in self._generators().items():
+            generator.set_state(tensors[f"generator/{name}"].cpu())
+
+    def is_done(self, stage: str) -> bool:
+        """Whether the stage was finished before the interruption."""
+        return stage in self.done
+
+    def outcome(self, stage: str) -> tuple[float, Any]:
+        """Best validation score and result of a finished stage."""
+        score, result = self.done[stage]
+        return score, result
+
+    def continue_stage(self, stage: str) -> float:
+        """Restore the trainer if this is the interrupted stage; returns the seconds spent in it."""
+        self._stage_start = time.perf_counter()
+        if self._pending is None or self._pending[1]["stage"] != stage:
+            return 0.0
+        tensors, state = self._pending
+        self._pending = None
+        trainer = self.trainer
+        trainer.model.load_state_dict(part(tensors, "model/"))
+        other = decode_other(part(tensors, "other/"), state["other_parameter"])
+        trainer.model.load_other_parameter(other)
+        restore_optimizer(trainer.optimizer, tensors, state["optimizer"])
+        for name in _COUNTERS:
+            setattr(trainer, name, state["counters"][name])
+        losses = state["counters"]["train_loss_dict"]
+        trainer.train_loss_dict = {int(epoch): loss for epoch, loss in losses.items()}
+        self._stage_start -= state["seconds"]
+        return float(state["seconds"])
+
+    def begin_own_stage(self, stage: str) -> float:
+        """Start a stage that restores itself from ``values``; returns the seconds spent in it."""
+        self._stage_start = time.perf_counter()
+        self.trainer.stage = stage
+        if self._pending is None or self._pending[1]["stage"] != stage:
+            return 0.0
+        spent = float(self._pending[1]["seconds"])
+        self._pending = None
+        self._stage_start -= spent
+        return spent
+
+    def put(self, stage: str, tensors: dict[str, Tensor], values: Any) -> None:
+        """What a stage of its own keeps; it is written with the next save."""
+        self.tensors.update({f"{stage}/{name}": tensor for name, tensor in tensors.items()})
+        self.values[stage] = values
+
+    def finish_stage(self, stage: str, score: float = 0.0, result: Any = None) -> None:
+        """Note that a stage is complete; nothing of it is computed again."""
+        plain = None if result is None else {name: float(value) for name, value in result.items()}
+        self.done[stage] = [float(score), plain]
+        self._stage_start = time.perf_counter()
+        self.save(None, 0)
+
+    def save_epoch(self, epoch: int) -> None:
+        """Save before an epoch, unless saving would take more than its share of the time."""
+        now = time.perf_counter()
+        if self._saved_at and now - self._saved_at < self._cost / _SAVING_SHARE:
+            return
+        self.save(self.trainer.stage, epoch)
+
+    def save(self, stage: str | None, epoch: int) -> None:
+        """Write the rolling checkpoint, whole or not at all."""
+        if not self._enabled:
+            return
+        start = time.perf_counter()
+        trainer = self.trainer
+        rng_tensors, rng = global_rng()
+        optimizer_tensors, optimizer = optimizer_state(trainer.optimizer)
+        other_tensors, other = encode_other(trainer.model.other_parameter())
+        counters = {name: getattr(trainer, name) for name in _COUNTERS}
+        counters["start_epoch"] = epoch
+        tensors = {
+            **rng_tensors,
+            **optimizer_tensors,
+            **{f"model/{name}": tensor for name, tensor in trainer.model.state_dict().items()},
+            **{f"other/{name}": tensor for name, tensor in other_tensors.items()},
+            **{f"values/{name}": tensor for name, tensor in self.tensors.items()},
+            **{f"generator/{name}": g.get_state() for name, g in self._generators().items()},
+        }
+        state = {
+            "stage": stage,
+            "seconds": start - self._stage_start,
+            "done": self.done,
+            "values": self.values,
+            "stages": trainer.stage_log.entries,
+            "rng": rng,
+            "optimizer": optimizer,
+            "other_parameter": other,
+            "counters": counters,
+        }
+        write_checkpoint(self.path, tensors, state)
+        self._saved_at = time.perf_counter()
+        self._cost = self._saved_at - start
+
+    def _generators(self) -> dict[str, Any]:
+        """Generators that live across stages; those of one stage start anew with it."""
+        generators = {"loader": self._loader_generator}
+        negatives = getattr(self.trainer.model, "negatives", None)
+        if negatives is not None:
+            generators["negatives"] = negatives.generator
+        return generators

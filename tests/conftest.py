@@ -1,0 +1,59 @@
+"""What every test gets: fixed seeds, an empty command line, one thread, and a tiny dataset."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from laws import quick
+
+from recbole_painvrl.config import SafeConfig, config_from_arguments
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("fixed")
+
+MakeConfig = Callable[..., SafeConfig]
+
+TINY = PlantedDesign(
+    n_users=120,
+    n_items=90,
+    min_interactions=15,
+    max_interactions=20,
+    modalities={"visual": 16, "acoustic": 8},
+)
+
+
+@pytest.fixture(autouse=True)
+def _same_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RecBole reads sys.argv, and its samplers draw from the global generators."""
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    torch.set_num_threads(1)
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of dataset folders with one planted dataset, ``tiny``; never change it."""
+    root = tmp_path_factory.mktemp("dataset")
+    write_dataset(generate_planted(TINY, "tiny"), root / "tiny")
+    return root
+
+
+@pytest.fixture()
+def tiny_config(tiny_data: Path, tmp_path: Path) -> MakeConfig:
+    """Configuration of a run on the tiny dataset, on the CPU and without progress bars."""
+
+    def make(model: str, *argv: str, data: Path | None = None) -> SafeConfig:
+        return config_from_arguments([f"--model={model}", *quick(data or tiny_data, tmp_path), *argv])
+
+    return make

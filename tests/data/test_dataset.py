@@ -1,0 +1,153 @@
+"""The RecBole dataset with modalities: protocols end to end, one id map, clear errors."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MakeConfig
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.errors import UserError
+
+EVERY = {TRAIN, VALID, TEST, OOD_VALID, OOD}
+
+
+@pytest.fixture()
+def own(tiny_data: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny dataset that a test may change."""
+    return Path(shutil.copytree(tiny_data, tmp_path / "own"))
+
+
+def pairs(dataset: Any) -> set[tuple[str, str]]:
+    table = dataset.inter_feat
+    users = dataset.id2token(dataset.uid_field, table[dataset.uid_field])
+    items = dataset.id2token(dataset.iid_field, table[dataset.iid_field])
+    return set(zip(users, items, strict=True))
+
+
+def pairs_in(path: Path) -> set[tuple[str, str]]:
+    lines = path.read_text().splitlines()[1:]
+    return {tuple(line.split("\t")[:2]) for line in lines}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("protocol", ["random", "files", "iid_ood", "popularity"])
+def test_protocols(protocol: str, tiny_config: MakeConfig, own: Path) -> None:
+    argv = (f"--protocol={protocol}", "--split_epochs=1", "--split_rounds=2")
+    dataset = ModalityDataset(tiny_config("UltraGCN", *argv, data=own))
+    parts = dataset.build_parts()
+    assert dataset.protocol == protocol
+    assert set(parts) == ({TRAIN, VALID, TEST} if protocol == "random" else EVERY)
+    found = {name: pairs(part) for name, part in parts.items()}
+    for one, other in itertools.combinations(found, 2):
+        assert not found[one] & found[other]
+    for name, part in parts.items():
+        assert part.field2id_token is dataset.field2id_token or (
+            part.field2token_id[part.iid_field] == dataset.field2token_id[dataset.iid_field]
+        )
+        assert len(part) == dataset.split_diagnostics["sizes"][name]
+        assert part.inter_feat[part.iid_field].min() >= 1
+    assert (own / "tiny" / "splits").is_dir() == (protocol == "iid_ood")
+
+
+def test_files_protocol_is_the_files(tiny_config: MakeConfig, tiny_data: Path) -> None:
+    parts = ModalityDataset(tiny_config("UltraGCN")).build_parts()
+    for name, part in parts.items():
+        assert pairs(part) == pairs_in(tiny_data / "tiny" / f"tiny.{name}.inter")
+
+
+def test_files_protocol_without_validation_file(tiny_config: MakeConfig, own: Path) -> None:
+    (own / "tiny" / "tiny.valid.inter").unlink()
+    dataset = ModalityDataset(tiny_config("UltraGCN", data=own))
+    parts = dataset.build_parts()
+    training_file = pairs_in(own / "tiny" / "tiny.train.inter")
+    assert pairs(parts[TRAIN]) | pairs(parts[VALID]) == training_file
+    assert not pairs(parts[TRAIN]) & pairs(parts[VALID])
+    assert len(parts[VALID]) == pytest.approx(0.1 * len(training_file), abs=1)
+    assert "10 %" in dataset.split_diagnostics["valid"]
+
+
+def test_the_iid_test_may_be_called_iid(tiny_config: MakeConfig, own: Path) -> None:
+    folder = own / "tiny"
+    expected = pairs_in(folder / "tiny.test.inter")
+    (folder / "tiny.test.inter").rename(folder / "tiny.iid.inter")
+    parts = ModalityDataset(tiny_config("UltraGCN", data=own)).build_parts()
+    assert set(parts) == EVERY
+    assert pairs(parts[TEST]) == expected
+
+
+def test_features_follow_the_tokens(tiny_config: MakeConfig, tiny_data: Path) -> None:
+    dataset = ModalityDataset(tiny_config("UltraGCN"))
+    assert set(dataset.features.slices) == {"visual", "acoustic"}
+    assert not dataset.features.matrix[0].any()
+    for modality, columns in dataset.features.slices.items():
+        stored = np.load(tiny_data / "tiny" / "features" / f"{modality}.npy")
+        rows = (tiny_data / "tiny" / "features" / f"{modality}.items.tsv").read_text().split("\n")
+        for line in rows[1:20]:
+            row, token = line.split("\t")
+            number = dataset.field2token_id[dataset.iid_field][token]
+            expected = stored[int(row)] / np.linalg.norm(stored[int(row)])
+            found = dataset.features.matrix[number, columns].numpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_chosen_modalities(tiny_config: MakeConfig) -> None:
+    one = ModalityDataset(tiny_config("UltraGCN", "--modalities=[acoustic]"))
+    assert one.features.slices == {"acoustic": slice(0, 8)}
+    none = ModalityDataset(tiny_config("UltraGCN", "--modalities=[]"))
+    assert none.features.slices == {}
+    with pytest.raises(UserError, match="no modality `acustic`.*did you mean `acoustic`"):
+        ModalityDataset(tiny_config("UltraGCN", "--modalities=[acustic]"))
+
+
+def test_time_protocol_needs_times(tiny_config: MakeConfig) -> None:
+    dataset = ModalityDataset(tiny_config("UltraGCN", "--protocol=time"))
+    with pytest.raises(UserError, match="protocol `time` needs a column `timestamp:float`"):
+        dataset.build_parts()
+
+
+def test_time_protocol_reads_the_column(tiny_config: MakeConfig, own: Path) -> None:
+    path = own / "tiny" / "tiny.inter"
+    lines = path.read_text().splitlines()
+    stamped = [f"{line}\t{number}" for number, line in enumerate(lines[1:])]
+    path.write_text("\n".join([lines[0] + "\ttimestamp:float", *stamped]) + "\n")
+    config = tiny_config("UltraGCN", "--protocol=time", data=own)
+    parts = ModalityDataset(config).build_parts()
+    times = {name: part.inter_feat["timestamp"] for name, part in parts.items()}
+    assert max(times[name].max() for name in (TRAIN, VALID, TEST)) < min(
+        times[name].min() for name in (OOD_VALID, OOD)
+    )
+
+
+def test_renaming_and_reordering_rows_changes_nothing_but_names(
+    tiny_config: MakeConfig, own: Path
+) -> None:
+    """Tokens decide, not their order: the same graph and features under another id map."""
+    from recbole_painvrl.model.ultragcn import UltraGCN
+
+    config = tiny_config("UltraGCN", data=own)
+    models, datasets = [], []
+    for change in (False, True):
+        if change:
+            path = own / "tiny" / "tiny.train.inter"
+            lines = path.read_text().splitlines()
+            path.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+        train = ModalityDataset(config).build_parts()[TRAIN]
+        models.append(UltraGCN(config, train))
+        datasets.append(train)
+    first, second = datasets
+    tokens = first.field2id_token[first.iid_field]
+    there = second.field2token_id[second.iid_field]
+    numbers = [0, *(there[token] for token in tokens[1:])]
+    assert numbers != list(range(len(numbers))), "the id map did change"
+    old, new = models
+    assert old.features.equal(new.features[numbers])
+    assert old.graph.item_factor.equal(new.graph.item_factor[numbers])
+    np.testing.assert_allclose(
+        old.graph.neighbour_weight.numpy(), new.graph.neighbour_weight[numbers].numpy(), rtol=1e-6
+    )

@@ -1,0 +1,261 @@
+"""Splits: no pair in two parts, nobody without training rows, one seed one split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recbole_painvrl.config import RunSettings
+from recbole_painvrl.data import iid_ood as iid_ood_module
+from recbole_painvrl.data.iid_ood import iid_ood_split
+from recbole_painvrl.data.parts import (
+    OOD,
+    OOD_VALID,
+    TEST,
+    TRAIN,
+    VALID,
+    IntArray,
+    Split,
+    distinct_rows,
+    drop_cold,
+    hold_out,
+    split_iid,
+    split_ood,
+)
+from recbole_painvrl.data.shifts import popularity_split, time_split
+
+N_USERS, N_ITEMS = 80, 60
+Pairs = tuple[IntArray, IntArray]
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Pairs:
+    """1,600 rows with long-tailed items and some pairs twice, users and items from 1."""
+    rng = np.random.default_rng(0)
+    popularity = 1 / np.arange(1, N_ITEMS + 1)
+    users = np.repeat(np.arange(1, N_USERS + 1), 20)
+    items = 1 + rng.choice(N_ITEMS, size=len(users), p=popularity / popularity.sum())
+    return users, items
+
+
+def times(users: IntArray) -> np.ndarray:
+    return np.random.default_rng(9).permutation(len(users)).astype(np.float64)
+
+
+def settings(**values: object) -> RunSettings:
+    return RunSettings.model_validate({"split_epochs": 2, "split_rounds": 3, **values})
+
+
+def make(name: str, pairs: Pairs, seed: int, folder: Path) -> Split:
+    users, items = pairs
+    if name == "popularity":
+        return popularity_split(users, items, 0.2, seed)
+    if name == "time":
+        return time_split(users, items, times(users), 0.2, seed)
+    if name == "iid_ood content":
+        content = torch.randn(N_ITEMS + 1, 6, generator=torch.Generator().manual_seed(0))
+        own = settings(split_seed=seed, split_environment_model="content")
+        return iid_ood_split(users, items, content, own, folder)
+    return iid_ood_split(users, items, None, settings(split_seed=seed), folder)
+
+
+SPLITS = pytest.mark.parametrize("name", ["popularity", "time", "iid_ood", "iid_ood content"])
+
+
+@SPLITS
+def test_laws_of_a_split(name: str, pairs: Pairs, tmp_path: Path) -> None:
+    users, items = pairs
+    split = make(name, pairs, 0, tmp_path)
+    assert set(split.rows) == {TRAIN, VALID, TEST, OOD_VALID, OOD}
+    keys = {part: set(zip(users[r], items[r], strict=True)) for part, r in split.rows.items()}
+    for part, rows in split.rows.items():
+        assert len(keys[part]) == len(rows) > 0, "no pair twice in a part"
+    for one, other in itertools.combinations(keys, 2):
+        assert not keys[one] & keys[other], f"{one} and {other} share pairs"
+    train = split.rows[TRAIN]
+    for part, rows in split.rows.items():
+        assert set(users[rows]) <= set(users[train]), part
+        assert set(items[rows]) <= set(items[train]), part
+    # Nothing is lost but what is counted as cold.
+    lost = len(distinct_rows(users, items)) - sum(len(rows) for rows in split.rows.values())
+    assert lost == sum(split.diagnostics["cold_dropped"].values())
+    assert split.diagnostics["sizes"] == {part: len(rows) for part, rows in split.rows.items()}
+    assert "shift" in split.diagnostics
+
+
+@SPLITS
+def test_shares(name: str, pairs: Pairs, tmp_path: Path) -> None:
+    split = make(name, pairs, 0, tmp_path)
+    sizes = {part: len(rows) for part, rows in split.rows.items()}
+    inside = sizes[TRAIN] + sizes[VALID] + sizes[TEST]
+    cold = split.diagnostics["cold_dropped"]
+    assert (sizes[TEST] + cold[TEST]) / inside == pytest.approx(0.1, abs=0.01)
+    assert (sizes[VALID] + cold[VALID]) / inside == pytest.approx(0.1, abs=0.01)
+    outside = sizes[OOD] + sizes[OOD_VALID] + cold[OOD] + cold[OOD_VALID]
+    assert (sizes[OOD] + cold[OOD]) / outside == pytest.approx(0.8, abs=0.01)
+    if name in ("popularity", "time"):
+        assert outside / (inside + outside) == pytest.approx(0.2, abs=0.01)
+
+
+@SPLITS
+def test_same_seed_same_split_other_seed_other_split(
+    name: str, pairs: Pairs, tmp_path: Path
+) -> None:
+    # Folders of their own, so that none is read from another's cache.
+    first, again, other = (
+        make(name, pairs, seed, tmp_path / folder)
+        for seed, folder in ((0, "a"), (0, "b"), (1, "c"))
+    )
+    for part, rows in first.rows.items():
+        np.testing.assert_array_equal(rows, again.rows[part])
+    assert first.diagnostics == again.diagnostics
+    assert any(not np.array_equal(rows, other.rows[part]) for part, rows in first.rows.items())
+
+
+def entropy(items: IntArray) -> float:
+    share = np.bincount(items)[np.bincount(items) > 0] / len(items)
+    return float(-(share * np.log(share)).sum())
+
+
+def test_popularity_ood_is_flatter_than_training(pairs: Pairs, tmp_path: Path) -> None:
+    users, items = pairs
+    split = make("popularity", pairs, 0, tmp_path)
+    train, ood = items[split.rows[TRAIN]], items[split.rows[OOD]]
+    degree = np.bincount(items[distinct_rows(users, items)])
+    assert degree[ood].mean() < 0.8 * degree[train].mean()
+    same_size = np.random.default_rng(0).choice(train, len(ood), replace=False)
+    assert entropy(ood) > entropy(same_size)
+
+
+def test_time_ood_is_the_latest(pairs: Pairs, tmp_path: Path) -> None:
+    users, _ = pairs
+    split = make("time", pairs, 0, tmp_path)
+    when = times(users)
+    earliest_ood = min(when[split.rows[OOD]].min(), when[split.rows[OOD_VALID]].min())
+    for part in (TRAIN, VALID, TEST):
+        assert when[split.rows[part]].max() < earliest_ood
+
+
+def test_ties_in_time_keep_table_order() -> None:
+    # Every ten rows hold each user and each item once.
+    users = np.tile(np.arange(1, 11), 10)
+    items = 1 + (users + np.repeat(np.arange(10), 10)) % 10
+    split = time_split(users, items, np.zeros(100), 0.2, 0)
+    late = np.concatenate([split.rows[OOD], split.rows[OOD_VALID]])
+    assert late.min() >= 80
+
+
+def test_iid_ood_diagnostics(pairs: Pairs, tmp_path: Path) -> None:
+    split = make("iid_ood", pairs, 0, tmp_path)
+    found = split.diagnostics
+    assert set(found) >= {
+        "environment_sizes", "moved_per_round", "agreement_with_start", "mean_item_degree",
+        "sizes", "cold_dropped", "shift",
+    }  # fmt: skip
+    assert sum(found["environment_sizes"]) == len(distinct_rows(*pairs))
+    assert 1 <= len(found["moved_per_round"]) <= 3
+    assert 0.5 <= found["agreement_with_start"] <= 1
+    assert found["shift"] in ("identified environments", "not detected")
+    inside = sum(found["sizes"][part] for part in (TRAIN, VALID, TEST))
+    assert inside + sum(
+        found["cold_dropped"][part] for part in (VALID, TEST)
+    ) == max(found["environment_sizes"])  # fmt: skip
+
+
+@pytest.fixture()
+def count_makes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    made: list[int] = []
+    original: Callable[..., Split] = iid_ood_module._make
+
+    def spy(*arguments: object) -> Split:
+        made.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(iid_ood_module, "_make", spy)
+    return made
+
+
+def test_iid_ood_is_made_once(pairs: Pairs, tmp_path: Path, count_makes: list[int]) -> None:
+    first, second = (make("iid_ood", pairs, 0, tmp_path) for _ in range(2))
+    assert len(count_makes) == 1, "the second call reads the cache"
+    for part, rows in first.rows.items():
+        np.testing.assert_array_equal(rows, second.rows[part])
+        assert second.rows[part].dtype == rows.dtype
+    assert first.diagnostics == second.diagnostics
+    (cached,) = (tmp_path / "splits").iterdir()
+    # Other parameters and other data are other files.
+    make("iid_ood", pairs, 1, tmp_path)
+    iid_ood_split(*pairs, None, settings(split_epochs=1), tmp_path)
+    iid_ood_split(pairs[0][:-1], pairs[1][:-1], None, settings(), tmp_path)
+    assert len(count_makes) == 4
+    assert len(list((tmp_path / "splits").iterdir())) == 4
+    assert cached.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "no diagnostics"])
+def test_damaged_cache_is_made_again(
+    damage: str, pairs: Pairs, tmp_path: Path, count_makes: list[int]
+) -> None:
+    first = make("iid_ood", pairs, 0, tmp_path)
+    (path,) = (tmp_path / "splits").iterdir()
+    whole = path.read_bytes()
+    if damage == "no diagnostics":
+        with open(path, "wb") as stream:
+            np.savez(stream, train=np.arange(3))
+    else:
+        path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"x"}[damage])
+    second = make("iid_ood", pairs, 0, tmp_path)
+    assert len(count_makes) == 2
+    for part, rows in first.rows.items():
+        np.testing.assert_array_equal(rows, second.rows[part])
+    make("iid_ood", pairs, 0, tmp_path)
+    assert len(count_makes) == 2, "the remade cache is whole"
+
+
+def test_distinct_rows_keeps_the_first() -> None:
+    users, items = np.array([2, 1, 2, 1, 2]), np.array([3, 4, 3, 5, 4])
+    assert distinct_rows(users, items).tolist() == [0, 1, 3, 4]
+
+
+rows_of_pairs = st.lists(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=60, unique=True
+)
+
+
+@given(drawn=rows_of_pairs, size=st.integers(0, 60), seed=st.integers(0, 9))
+def test_hold_out_keeps_a_row_of_everybody(
+    drawn: list[tuple[int, int]], size: int, seed: int
+) -> None:
+    users, items = (np.array(side) for side in zip(*drawn, strict=True))
+    rows = np.arange(len(users))
+    kept, held = hold_out(rows, users, items, size, np.random.default_rng(seed))
+    assert sorted([*kept, *held]) == rows.tolist()
+    assert set(users[kept]) == set(users)
+    assert set(items[kept]) == set(items)
+    assert len(held) <= size
+
+
+@given(drawn=rows_of_pairs, seed=st.integers(0, 9))
+def test_split_iid_and_ood_partition_their_rows(drawn: list[tuple[int, int]], seed: int) -> None:
+    users, items = (np.array(side) for side in zip(*drawn, strict=True))
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(users))
+    for parts in (split_iid(rows, users, items, rng), split_ood(rows, rng)):
+        assert sorted(np.concatenate(list(parts.values()))) == rows.tolist()
+
+
+def test_cold_rows_are_dropped_and_counted() -> None:
+    users, items = np.array([1, 2, 3, 1, 2]), np.array([1, 2, 1, 3, 1])
+    split = Split({TRAIN: np.array([0, 1]), TEST: np.array([2, 3, 4])}, {"shift": "x"})
+    dropped = drop_cold(split, users, items)
+    assert dropped.rows[TEST].tolist() == [4], "user 3 and item 3 have no training row"
+    assert dropped.diagnostics["cold_dropped"] == {TEST: 2}
+    assert dropped.diagnostics["sizes"] == {TRAIN: 2, TEST: 1}
+    assert dropped.diagnostics["shift"] == "x"

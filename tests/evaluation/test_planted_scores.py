@@ -1,0 +1,93 @@
+"""Scores against planted truth, each with its control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import MakeConfig
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import Truth
+from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.planted import (
+    environment_scores,
+    mask_scores,
+    oracle_mask,
+    planted_truth,
+    true_environments,
+)
+
+SLICES = {"text": slice(0, 3), "visual": slice(3, 7), "acoustic": slice(7, 9)}
+NO_ENVIRONMENTS = pd.DataFrame(columns=["user_id", "item_id", "environment"])
+TRUTH = Truth(
+    {"visual": np.array([True, True, False, False]), "acoustic": np.array([False, True])},
+    NO_ENVIRONMENTS,
+)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_auc_by_hand() -> None:
+    """visual: pairs (invariant, spurious) in order 3 of 4; acoustic: 1 of 1; text is unknown."""
+    mask = torch.tensor([0.0, 0.0, 0.0, 0.9, 0.4, 0.5, 0.1, 0.2, 0.6])
+    scores = mask_scores(mask, TRUTH, SLICES, rng())
+    assert set(scores) == {"visual", "acoustic", "overall"}
+    assert scores["visual"]["auc"] == pytest.approx(3 / 4)
+    assert scores["acoustic"]["auc"] == 1.0
+    # Invariant .9 .4 .6 against spurious .5 .1 .2: 9 pairs, only .4 < .5 is wrong.
+    assert scores["overall"]["auc"] == pytest.approx(8 / 9)
+    assert scores["overall"]["mean_invariant"] == pytest.approx((0.9 + 0.4 + 0.6) / 3)
+    assert scores["overall"]["mean_spurious"] == pytest.approx((0.5 + 0.1 + 0.2) / 3)
+
+
+def test_shuffled_truth_is_chance() -> None:
+    truth = Truth({"visual": np.arange(200) % 2 == 0}, NO_ENVIRONMENTS)
+    mask = torch.from_numpy(truth.columns["visual"]).float()
+    scores = mask_scores(mask, truth, {"visual": slice(0, 200)}, rng())
+    assert scores["visual"]["auc"] == 1.0
+    assert scores["visual"]["auc_shuffled"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_oracle_mask_drops_spurious_columns_alone() -> None:
+    assert oracle_mask(TRUTH, SLICES, 9).tolist() == [1, 1, 1, 1, 1, 0, 0, 0, 1]
+
+
+def test_environment_scores() -> None:
+    truth = torch.tensor([0, 1] * 100)
+    features = torch.stack([truth.float(), torch.zeros(200)], dim=1)
+    scores = environment_scores(1 - truth, truth, features, rng())
+    assert scores["ari"] == 1.0, "names do not matter"
+    assert scores["ari_supervised"] == 1.0
+    assert abs(scores["ari_shuffled"]) < 0.1
+    random = torch.randint(0, 2, (200,), generator=torch.Generator().manual_seed(0))
+    assert abs(environment_scores(random, truth, features, rng())["ari"]) < 0.1
+
+
+def test_truth_of_the_folder(tiny_config: MakeConfig) -> None:
+    dataset = ModalityDataset(tiny_config("UltraGCN"))
+    parts = dataset.build_parts()
+    train: Any = parts[TRAIN]
+    truth = planted_truth(train)
+    assert truth is not None
+    users, items = (train.inter_feat[f] for f in (train.uid_field, train.iid_field))
+    labels = true_environments(train, users, items)
+    assert labels is not None
+    by_pair = {
+        (u, i): int(e)
+        for u, i, e in truth.environments.itertuples(index=False)
+    }  # fmt: skip
+    for u, i, label in zip(
+        train.id2token(train.uid_field, users), train.id2token(train.iid_field, items),
+        labels.tolist(), strict=True,
+    ):  # fmt: skip
+        assert by_pair[u, i] == label
+    ood = parts["ood"].inter_feat
+    with pytest.raises(UserError, match="no planted environment; use `--protocol=files`"):
+        true_environments(train, ood[train.uid_field], ood[train.iid_field])

@@ -1,0 +1,243 @@
+"""Eq. 11, 12, 15 in closed form against double backward in float64; the symmetry of the mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from laws import literal_environment_losses, literal_score, random_graph
+from torch import Tensor
+
+from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.gate import clipped_gate
+from recbole_painvrl.functional.invariance import (
+    EnvironmentBatch,
+    FrozenTables,
+    Representation,
+    VarianceForm,
+    irm_loss,
+    joint_losses,
+)
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+
+N_USERS, N_ITEMS, K, D, BATCH, N_ENVIRONMENTS = 9, 14, 3, 5, 4, 3
+WEIGHTS = UltraGCNWeights(1.0, 0.3, 1.0, 0.2, 1.5, 0.4)
+
+
+@dataclass
+class Case:
+    """Everything that one joint step reads, random and in float64."""
+
+    tables: FrozenTables
+    projection: Tensor
+    mask: Tensor
+    noise: Tensor
+    attention: PairAttention | None
+    batches: list[EnvironmentBatch]
+    outer_gate: bool
+
+    @property
+    def gate(self) -> Tensor:
+        return clipped_gate(self.mask, self.noise)
+
+    def closed_form(self) -> tuple[Tensor, Tensor]:
+        built = Representation.build(self.mask, self.gate, self.attention, self.outer_gate)
+        return joint_losses(built, self.projection, self.batches, self.tables, WEIGHTS)
+
+    def literal(self) -> Tensor:
+        score = literal_score(
+            self.tables, self.projection, self.mask, self.gate, self.attention, self.outer_gate
+        )
+        return literal_environment_losses(score, self.batches, self.tables, WEIGHTS)
+
+    def learnt(self) -> list[Tensor]:
+        extra = [] if self.attention is None else list(self.attention.parameters())
+        return [self.mask, self.projection, *extra]
+
+
+def make(
+    attention: bool = True,
+    shared: bool = False,
+    n_neighbours: int = 2,
+    outer_gate: bool = True,
+    seed: int = 0,
+    n_environments: int = N_ENVIRONMENTS,
+) -> Case:
+    source = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=source, dtype=torch.float64)
+
+    tables = FrozenTables(
+        draw(N_USERS, K),
+        draw(N_USERS, K),
+        draw(N_ITEMS, K),
+        draw(N_ITEMS, D),
+        random_graph(N_USERS, N_ITEMS, n_neighbours, source),
+    )
+    batches = [
+        EnvironmentBatch(
+            torch.randint(1, N_USERS, (BATCH,), generator=source),
+            torch.randint(1, N_ITEMS, (BATCH,), generator=source),
+            torch.randint(1, N_ITEMS, (6,) if shared else (BATCH, 3), generator=source),
+        )
+        for _ in range(n_environments)
+    ]
+    mlp = PairAttention(2 * K, K + D, 4, generator=source).double() if attention else None
+    # Inside, above 1 and below 0 after the noise.
+    mask = torch.tensor([0.3, 0.6, 0.99, 0.02, 0.5], dtype=torch.float64).requires_grad_()
+    noise = torch.tensor([0.02, -0.03, 0.05, -0.05, 0.01], dtype=torch.float64)
+    return Case(tables, draw(K, D).requires_grad_(), mask, noise, mlp, batches, outer_gate)
+
+
+CASES = pytest.mark.parametrize(
+    ("attention", "shared", "n_neighbours", "outer_gate"),
+    [
+        (attention, shared, n_neighbours, outer_gate)
+        for attention in (True, False)
+        for shared in (True, False)
+        for n_neighbours in (2, 0)
+        for outer_gate in (True, False)
+    ],
+)
+
+
+@CASES
+def test_losses_are_the_literal_ones(
+    attention: bool, shared: bool, n_neighbours: int, outer_gate: bool
+) -> None:
+    case = make(attention, shared, n_neighbours, outer_gate)
+    losses, _ = case.closed_form()
+    expected = case.literal()
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+    by_erm = torch.autograd.grad(losses.mean(), case.learnt(), allow_unused=True)
+    literal = torch.autograd.grad(expected.mean(), case.learnt(), allow_unused=True)
+    for found, wanted in zip(by_erm, literal, strict=True):
+        assert found is not None
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-11)
+
+
+@CASES
+@pytest.mark.parametrize("form", ["mean", "sum"])
+def test_closed_form_is_double_backward(
+    attention: bool, shared: bool, n_neighbours: int, outer_gate: bool, form: VarianceForm
+) -> None:
+    case = make(attention, shared, n_neighbours, outer_gate)
+    _, gradients = case.closed_form()
+    by_autograd = torch.stack(
+        [
+            torch.autograd.grad(loss, case.projection, create_graph=True)[0]
+            for loss in case.literal()
+        ]
+    )
+    torch.testing.assert_close(gradients, by_autograd, rtol=1e-10, atol=1e-11)
+
+    variance = by_autograd.var(dim=0, unbiased=False) * (1 if form == "mean" else N_ENVIRONMENTS)
+    literal = (variance * case.gate).square().sum()
+    closed = irm_loss(gradients, case.gate, form)
+    torch.testing.assert_close(closed, literal, rtol=1e-10, atol=0.0)
+    # dL_IRM/dm, dL_IRM/dW and the attention's gradients.
+    found = torch.autograd.grad(closed, case.learnt(), allow_unused=True)
+    wanted = torch.autograd.grad(literal, case.learnt(), allow_unused=True)
+    for ours, theirs in zip(found, wanted, strict=True):
+        if theirs is None:
+            assert ours is None or not ours.any()
+            continue
+        assert ours is not None
+        scale = theirs.abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_irm_loss_by_hand() -> None:
+    """Two environments, k = 1, d = 2: Var = ((1-3)/2)^2 = 1 and 0; gate 1/2 and 1."""
+    gradients = torch.tensor([[[1.0, 5.0]], [[3.0, 5.0]]])
+    gate = torch.tensor([0.5, 1.0])
+    assert irm_loss(gradients, gate, "mean").item() == pytest.approx((1 * 1 / 2) ** 2)
+    assert irm_loss(gradients, gate, "sum").item() == pytest.approx((2 * 1 / 2) ** 2)
+
+
+def test_one_environment_has_no_irm_loss() -> None:
+    case = make(n_environments=1)
+    losses, gradients = case.closed_form()
+    penalty = irm_loss(gradients, case.gate)
+    assert penalty.item() == 0.0
+    for gradient in torch.autograd.grad(penalty, case.learnt()):
+        assert not gradient.any()
+    assert losses.shape == (1,)
+
+
+def test_equal_environments_have_no_irm_loss() -> None:
+    case = make()
+    case.batches = [case.batches[0]] * 3
+    _, gradients = case.closed_form()
+    scale = gradients.abs().max().item() ** 4
+    assert irm_loss(gradients, case.gate).item() <= 1e-25 * scale
+
+
+def equal_alphas(case: Case) -> None:
+    assert case.attention is not None
+    with torch.no_grad():
+        case.attention.last_weight[1] = case.attention.last_weight[0]
+        case.attention.last_bias.fill_(0.3)
+        half = case.attention.hidden_size
+        for table in (case.attention.user_weight, case.attention.item_weight):
+            table[:, half:] = table[:, :half]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_equal_alphas_give_the_mask_no_gradient_without_the_outer_gate(shared: bool) -> None:
+    case = make(outer_gate=False, shared=shared)
+    equal_alphas(case)
+    losses, _ = case.closed_form()
+    (by_erm,) = torch.autograd.grad(losses.mean(), case.mask)
+    assert by_erm.abs().max() < 1e-12
+
+    gated = make(outer_gate=True, shared=shared)
+    equal_alphas(gated)
+    losses, _ = gated.closed_form()
+    (by_erm,) = torch.autograd.grad(losses.mean(), gated.mask)
+    assert by_erm.abs().max() > 1e-3
+
+
+def mirrored(case: Case) -> Case:
+    """The same case with m -> 1 - m and the two MLPs exchanged."""
+    assert case.attention is not None
+    swapped = PairAttention(2 * K, K + D, 4).double()
+    order = torch.cat([torch.arange(4, 8), torch.arange(4)])
+    with torch.no_grad():
+        swapped.user_weight.copy_(case.attention.user_weight[:, order])
+        swapped.item_weight.copy_(case.attention.item_weight[:, order])
+        swapped.bias.copy_(case.attention.bias[order])
+        swapped.last_weight.copy_(case.attention.last_weight.flip(0))
+        swapped.last_bias.copy_(case.attention.last_bias.flip(0))
+    mask = (1 - case.mask.detach()).requires_grad_()
+    return Case(
+        case.tables, case.projection, mask, -case.noise, swapped, case.batches, case.outer_gate
+    )
+
+
+@pytest.mark.parametrize("outer_gate", [True, False])
+def test_only_the_outer_gate_tells_invariant_from_variant(outer_gate: bool) -> None:
+    case = make(outer_gate=outer_gate)
+    losses, gradients = case.closed_form()
+    other_losses, other_gradients = mirrored(case).closed_form()
+    gap = (losses - other_losses).abs().max().item()
+    if outer_gate:
+        assert gap > 1e-2
+    else:
+        assert gap < 1e-12
+        torch.testing.assert_close(gradients, other_gradients)
+
+
+def test_without_attention_the_gate_alone_masks() -> None:
+    """InvRL's plain gate: L_IRM grows with the sixth power of mu at fixed residuals."""
+    case = make(attention=False)
+    case.tables.user_content.mul_(1e-9)  # scores no longer depend on the gate
+    built = Representation.build(case.mask, torch.ones(D, dtype=torch.float64), None, True)
+    _, whole = joint_losses(built, case.projection, case.batches, case.tables, WEIGHTS)
+    half = torch.full((D,), 0.5, dtype=torch.float64)
+    built = Representation.build(case.mask, half, None, True)
+    _, part = joint_losses(built, case.projection, case.batches, case.tables, WEIGHTS)
+    ratio = irm_loss(part, half) / irm_loss(whole, torch.ones(D, dtype=torch.float64))
+    assert ratio.item() == pytest.approx(0.5**6, rel=1e-6)
