@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from laws import quick
+from laws import MakeConfig, quick
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
 from recbole_painvrl.data.folder import write_dataset
@@ -19,8 +18,6 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("fixed")
-
-MakeConfig = Callable[..., SafeConfig]
 
 TINY = PlantedDesign(
     n_users=120,
@@ -32,9 +29,10 @@ TINY = PlantedDesign(
 
 
 @pytest.fixture(autouse=True)
-def _same_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RecBole reads sys.argv, and its samplers draw from the global generators."""
+def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """RecBole reads sys.argv, draws from the global generators and writes where it stands."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
     random.seed(0)
     np.random.seed(0)

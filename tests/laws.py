@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 
 Score = Callable[[int, int], Tensor]
+MakeConfig = Callable[..., SafeConfig]
 
 # A whole PaInvRL run in a second, whatever the defaults become.
 SHORT_STAGES = (
@@ -155,3 +164,40 @@ def assert_means(per_user: Any, metrics: dict[str, dict[str, float]]) -> None:
         assert "[PAD]" not in set(rows["user_id"])
         for metric, value in values.items():
             assert rows[metric].mean() == pytest.approx(value, abs=1e-6)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run through the command line: exit code, what it printed, and its folder."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def result(self) -> Any:
+        """``result.json``, read as strictly as JSON is defined."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"result.json holds {name}")
+
+        return json.loads((self.folder / "result.json").read_text(), parse_constant=refuse)
+
+    @property
+    def per_user(self) -> pd.DataFrame:
+        """``per_user.parquet``."""
+        return pd.read_parquet(self.folder / "per_user.parquet")
+
+    def weights(self, name: str = "best") -> dict[str, Tensor]:
+        """Tensors of a checkpoint."""
+        return load_file(self.folder / "checkpoint" / f"{name}.safetensors")
+
+
+def run_main(data_path: Path, output_dir: Path, model: str, *argv: str, name: str) -> Finished:
+    """Run a model by the command line's ``main`` into ``output_dir/runs/name``."""
+    out, err = io.StringIO(), io.StringIO()
+    arguments = [f"--model={model}", *quick(data_path, output_dir), f"--run_name={name}", *argv]
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(arguments)
+    return Finished(code, out.getvalue(), err.getvalue(), output_dir / "runs" / name)

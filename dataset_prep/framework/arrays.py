@@ -130,9 +130,12 @@ def unpack_member(path: Path, member: str, spool: Path) -> RowMatrix:
     """
     target = spool / f"{path.stem}-{member}.npy"
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as packed:
-            with open(target, "wb") as stream:
-                shutil.copyfileobj(packed, stream, 1 << 20)
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open(f"{member}.npy") as packed,
+            open(target, "wb") as stream,
+        ):
+            shutil.copyfileobj(packed, stream, 1 << 20)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
     return open_matrix(target, f"{path} ({member})")

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from dataset_prep.framework.interactions import Interactions, Mask
 from dataset_prep.framework.report import Report
@@ -115,9 +116,9 @@ def _without_duplicates(interactions: Interactions, report: Report) -> Interacti
 
 def _report_leaks(
     interactions: Interactions,
-    keys: np.ndarray,
+    keys: npt.NDArray[np.int64],
     again: Mask,
-    report: Report,  # type: ignore[type-arg]
+    report: Report,
 ) -> None:
     assert interactions.parts is not None
     repeated = np.unique(keys[again])

@@ -81,7 +81,8 @@ class Interactions:
         """Tokens of the items that have a row."""
         seen = np.zeros(len(self.item_tokens) + 1, dtype=np.bool_)
         seen[self.items] = True
-        return self.item_tokens[seen[:-1]]
+        rated: Tokens = self.item_tokens[seen[:-1]]
+        return rated
 
     def part(self, name: str) -> Mask:
         """Rows of one split."""

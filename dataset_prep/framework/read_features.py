@@ -34,7 +34,7 @@ from dataset_prep.framework.text_tables import (
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
-_ID_NAMES = frozenset("id ids key index".split())
+_ID_NAMES = frozenset(["id", "ids", "key", "index"])
 _SIDE_FILES = (".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv")
 
 
@@ -200,7 +200,8 @@ def _read_text(
     id_column = _id_column(path, layout, ids.column)
     if not layout.has_header:
         report.note(f"{path.name}: has no header, its first column is taken as the id")
-    numbers, skipped = [], []
+    numbers: list[str] = []
+    skipped: list[str] = []
     for place, column in enumerate(layout.names):
         if column != id_column:
             numeric = all(is_number(row[place]) for row in layout.sample if place < len(row))
@@ -265,7 +266,7 @@ class Spool:
 
     def __init__(self, path: Path, width: int) -> None:
         self._path, self._width, self._rows = path, width, 0
-        self._stream = open(path, "wb")
+        self._stream = open(path, "wb")  # noqa: SIM115
 
     def __enter__(self) -> Spool:
         return self

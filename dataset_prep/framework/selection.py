@@ -45,14 +45,14 @@ class Scan:
     @property
     def mean(self) -> Block:
         """Mean of the finite values of each column; 0 without any."""
-        return self.shift + self.total / np.maximum(self.n_finite, 1)
+        return np.asarray(self.shift + self.total / np.maximum(self.n_finite, 1))
 
     @property
     def deviation(self) -> Block:
         """Standard deviation of each column."""
         count = np.maximum(self.n_finite, 1)
         variance = self.squares / count - np.square(self.total / count)
-        return np.sqrt(np.maximum(variance, 0))
+        return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:

@@ -41,7 +41,6 @@ def step_table(report: Report, paper: tuple[int, int, int] | None) -> list[str]:
         lines.append(f"{'paper, Table 1':>28} {paper[0]:>14,} {paper[1]:>10,} {paper[2]:>10,}")
         last = report.steps[-1][1:]
         differences = [mine - theirs for mine, theirs in zip(last, paper, strict=True)]
-        lines.append(
-            f"{'difference':>28} {differences[0]:>+14,} {differences[1]:>+10,} {differences[2]:>+10,}"
-        )
+        rows, users, items = differences
+        lines.append(f"{'difference':>28} {rows:>+14,} {users:>+10,} {items:>+10,}")
     return lines

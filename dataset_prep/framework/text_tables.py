@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import pandas as pd
 
@@ -24,15 +24,16 @@ _SAMPLE = 1 << 16
 _TAIL = 1 << 12
 _SEPARATORS = ("::", "\t", ",", ";", "|", " ")
 
+_NAMES = {
+    "user": "user userid uid reviewerid userno customerid memberid u",
+    "item": "item itemid iid movieid asin parentasin photoid videoid pid productid businessid "
+    "bookid songid trackid itemno newsid i",
+    "rating": "rating ratings score stars overall label click",
+    "time": "timestamp time ts unixreviewtime date datetime unixtime",
+    "part": "xlabel split part fold",
+}
 ALIASES: Mapping[str, frozenset[str]] = {
-    "user": frozenset("user userid uid reviewerid userno customerid memberid u".split()),
-    "item": frozenset(
-        "item itemid iid movieid asin parentasin photoid videoid pid productid businessid "
-        "bookid songid trackid itemno newsid i".split()
-    ),
-    "rating": frozenset("rating ratings score stars overall label click".split()),
-    "time": frozenset("timestamp time ts unixreviewtime date datetime unixtime".split()),
-    "part": frozenset("xlabel split part fold".split()),
+    role: frozenset(names.split()) for role, names in _NAMES.items()
 }
 
 
@@ -143,7 +144,9 @@ def reason(error: BaseException) -> str:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return open(path, "rb")
 
 
 def _first_lines(path: Path, encoding: str) -> list[str]:

@@ -58,7 +58,8 @@ class TokenIndex:
         for place, value in enumerate(uniques.tolist()):
             token = clean_token(value)
             numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
-        return numbers[codes]
+        encoded: Codes = numbers[codes]
+        return encoded
 
     def tokens(self, where: str) -> npt.NDArray[np.object_]:
         """Token of each number.

@@ -172,10 +172,13 @@ class MaskLearner:
         l_irm = irm_loss(gradients, gate, settings.variance)
         variables = [self.mask, *self.learnt]
         by_erm = torch.autograd.grad(l_erm, variables, retain_graph=True)
-        by_irm = torch.autograd.grad(l_irm, variables, allow_unused=True)
+        # Only the weighted objective needs L_IRM's gradient by W and the attention; without it
+        # the backward never enters the attention's hidden layer, since alpha is free of m.
+        wanted = variables if settings.projection_objective == "weighted" else variables[:1]
+        by_irm = torch.autograd.grad(l_irm, wanted, allow_unused=True)
         by_irm = tuple(
             torch.zeros_like(variable) if grad is None else grad
-            for variable, grad in zip(variables, by_irm, strict=True)
+            for variable, grad in zip(wanted, by_irm, strict=True)
         )
         chosen = self._weights(by_erm[0], by_irm[0], l_erm.item(), l_irm.item())
         self._update(by_erm, by_irm, chosen)
@@ -213,9 +216,9 @@ class MaskLearner:
     ) -> None:
         settings = self.settings
         direction = mask_direction(by_erm[0], by_irm[0], chosen)
-        for variable, erm, irm in zip(self.learnt, by_erm[1:], by_irm[1:], strict=True):
-            weighted = settings.projection_objective == "weighted"
-            variable.grad = mask_direction(erm, irm, chosen) if weighted else erm
+        weighted = settings.projection_objective == "weighted"
+        for number, (variable, erm) in enumerate(zip(self.learnt, by_erm[1:], strict=True), 1):
+            variable.grad = mask_direction(erm, by_irm[number], chosen) if weighted else erm
         if self.mask_optimizer is None:
             self.mask.copy_(
                 mask_step(

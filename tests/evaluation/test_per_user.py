@@ -7,7 +7,7 @@ from math import log2
 import numpy as np
 import pytest
 import torch
-from conftest import MakeConfig
+from laws import MakeConfig
 from hypothesis import given
 from hypothesis import strategies as st
 from recbole.evaluator import Evaluator

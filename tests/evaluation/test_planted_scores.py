@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import MakeConfig
+from laws import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import Truth

@@ -1,0 +1,136 @@
+"""Other models and protocols: the same command, the same kind of run folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from laws import SHORT_STAGES, assert_means, files_in, run_main
+from torch import Tensor
+
+from recbole_painvrl.model.ultragcn import UltraGCN
+
+FILES = {
+    "config.yaml",
+    "result.json",
+    "per_user.parquet",
+    "train.log",
+    "tensorboard",
+    "checkpoint/best.safetensors",
+}
+
+
+# RecBole builds its sparse matrices by a deprecated constructor.
+@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+@pytest.mark.parametrize(
+    ("model", "argv"),
+    [
+        ("UltraGCN", ()),
+        ("UltraGCN", ("--modalities=[]",)),
+        ("UltraGCN", ("--modalities=[visual]", "--negative_sampling=per_positive",
+                      "--n_negatives=5", "--exclude_positives=True")),
+        ("BPR", ()),
+        ("LightGCN", ()),
+        ("NGCF", ()),
+        ("Pop", ()),
+        ("ItemKNN", ()),
+    ],
+    ids=["UltraGCN", "ids only", "one modality", "BPR", "LightGCN", "NGCF", "Pop", "ItemKNN"],
+)  # fmt: skip
+def test_every_model_leaves_the_same_kind_of_folder(
+    model: str, argv: tuple[str, ...], tiny_data: Path, tmp_path: Path
+) -> None:
+    run = run_main(tiny_data, tmp_path, model, *argv, name="x")
+    assert run.code == 0, run.err
+    assert files_in(run.folder) >= FILES
+    assert not {"mask.npz", "environments.npz"} & files_in(run.folder)
+    result = run.result
+    assert result["model"] == model
+    assert set(result["metrics"]) == {"valid", "iid", "ood"}
+    assert result["metrics"]["iid"]["ndcg@10"] > 0
+    assert [stage["name"] for stage in result["stages"]] == ["train"]
+    assert_means(run.per_user, result["metrics"])
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    used = {} if "--modalities=[]" in argv else result["modalities"]
+    assert result["modalities"] == used
+    for words in (f"{model} on tiny", "test (IID)", "test (OOD)"):
+        assert words in run.out
+
+
+@pytest.mark.parametrize("protocol", ["random", "iid_ood", "popularity"])
+@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
+def test_protocols(protocol: str, model: str, tiny_data: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
+    argv = (f"--protocol={protocol}", "--split_epochs=1", "--split_rounds=2", "--topk=[5,10]")
+    stages = SHORT_STAGES if model == "PaInvRL" else ()
+    run = run_main(data, tmp_path, model, *argv, *stages, name="x")
+    assert run.code == 0, run.err
+    tests = {"test"} if protocol == "random" else {"iid", "ood"}
+    assert set(run.result["metrics"]) == {"valid"} | tests
+    assert run.result["protocol"] == protocol
+    assert_means(run.per_user, run.result["metrics"])
+    assert "ndcg@5" in run.result["metrics"]["valid"]
+
+
+def test_every_model_gets_the_same_split(tiny_data: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
+    argv = ("--protocol=iid_ood", "--split_epochs=1", "--split_rounds=2")
+    splits, users = [], []
+    for model, seed in (("BPR", 1), ("UltraGCN", 2)):
+        run = run_main(data, tmp_path, model, *argv, f"--seed={seed}", name=model)
+        assert run.code == 0, run.err
+        splits.append(run.result["split"])
+        users.append(run.per_user[["test_set", "user_id"]])
+    assert splits[0] == splits[1]
+    assert users[0].equals(users[1])
+    assert len(list((data / "tiny" / "splits").iterdir())) == 1
+
+
+def test_padding_is_never_ranked(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run_main(tiny_data, tmp_path, "UltraGCN", name="plain")
+    original = UltraGCN.full_sort_predict
+
+    def favour_padding(self: UltraGCN, interaction: object) -> Tensor:
+        scores = original(self, interaction).view(-1, self.n_items).clone()
+        scores[:, 0] = 1e6
+        return scores.view(-1)
+
+    monkeypatch.setattr(UltraGCN, "full_sort_predict", favour_padding)
+    favoured = run_main(tiny_data, tmp_path, "UltraGCN", name="favoured")
+    assert favoured.code == 0, favoured.err
+    assert favoured.result["metrics"] == plain.result["metrics"]
+
+
+def test_known_environments_and_several_outer_rounds(tiny_data: Path, tmp_path: Path) -> None:
+    argv = (*SHORT_STAGES, "--known_environments=True", "--outer_rounds=2", "--oracle=False")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 0, run.err
+    names = [stage["name"] for stage in run.result["stages"]]
+    assert "mask 2" in names
+    assert "final with oracle mask" not in names
+    assert "oracle" not in run.result["planted"]
+    assert run.result["planted"].get("environment_ari") is None, "nothing was identified"
+
+
+@pytest.mark.parametrize("preset", ["paper_literal", "invrl_like"])
+def test_presets_run(preset: str, tiny_data: Path, tmp_path: Path) -> None:
+    short = (*SHORT_STAGES, "--environment_epochs=1", "--outer_rounds=1", "--oracle=False")
+    argv = (f"--preset={preset}", "--n_environments=3", "--eval_step=1", *short)
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 0, run.err
+    assert len(run.result["stages"][1]["sizes"]) == 3
+
+
+def test_one_environment_run(tiny_data: Path, tmp_path: Path) -> None:
+    argv = (*SHORT_STAGES, "--n_environments=1", "--oracle=False")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 0, run.err
+    stages = {stage["name"]: stage for stage in run.result["stages"]}
+    assert stages["mask 1"]["l_irm"] == 0.0
+    assert stages["mask 1"]["w_erm"] == 1.0
+    mask = run.weights()["mask"]
+    assert mask.isfinite().all()
+    assert mask.std() > 0

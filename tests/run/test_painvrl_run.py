@@ -1,0 +1,178 @@
+"""PaInvRL by one command on the tiny planted data: everything the run folder promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from laws import SHORT_STAGES, Finished, assert_means, files_in, run_main
+
+METRICS = {"recall@10", "ndcg@10", "precision@10"}
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    place = tmp_path_factory.mktemp("painvrl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr("sys.argv", ["pytest"])
+        return {
+            name: run_main(
+                tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name
+            )
+            for name, seed in (("first", 1), ("again", 1), ("other", 2))
+        }
+
+
+@pytest.fixture(scope="module")
+def first(runs: dict[str, Finished]) -> Finished:
+    return runs["first"]
+
+
+def test_run_folder_is_complete(first: Finished) -> None:
+    assert first.code == 0, first.err
+    assert files_in(first.folder) >= {
+        "config.yaml",
+        "result.json",
+        "per_user.parquet",
+        "mask.npz",
+        "environments.npz",
+        "train.log",
+        "tensorboard",
+        "checkpoint/best.safetensors",
+    }
+    assert not [name for name in files_in(first.folder) if name.endswith((".tmp", ".pth", ".pkl"))]
+
+
+def test_nothing_is_written_elsewhere(first: Finished) -> None:
+    place = first.folder.parent.parent
+    assert {path.name for path in place.iterdir()} == {"runs"}
+
+
+def test_result_says_who_made_it_from_what(first: Finished) -> None:
+    result = first.result
+    assert (result["model"], result["dataset"], result["seed"]) == ("PaInvRL", "tiny", 1)
+    assert (result["protocol"], result["edition"]) == ("files", "planted")
+    assert set(result["metrics"]) == {"valid", "iid", "ood"}
+    for values in result["metrics"].values():
+        assert set(values) == METRICS
+        assert all(0 <= value <= 1 for value in values.values())
+    names = [stage["name"] for stage in result["stages"]]
+    assert names[:4] == ["backbone", "environments 1", "mask 1", "final"]
+    assert all(stage["seconds"] >= 0 for stage in result["stages"])
+    stages = {stage["name"]: stage for stage in result["stages"]}
+    assert stages["backbone"]["epochs"] == stages["final"]["epochs"] == 2
+    assert stages["mask 1"]["epochs"] == 2
+    assert sum(stages["environments 1"]["sizes"]) == result["split"]["sizes"]["train"]
+    assert {"recbole", "torch", "numpy", "python", "recbole_painvrl"} <= set(result["versions"])
+    assert all(len(value) == 64 for value in result["hashes"].values())
+    assert result["split"]["shift"] == "planted"
+    assert result["seconds"] > 0
+
+
+def test_result_scores_against_the_planted_truth(first: Finished) -> None:
+    planted = first.result["planted"]
+    for key in ("mask_auc", "mask_auc_shuffled"):
+        assert set(planted[key]) == {"visual", "acoustic", "overall"}
+        assert all(0 <= value <= 1 for value in planted[key].values())
+    assert planted["mask_auc_shuffled"]["overall"] == pytest.approx(0.5, abs=0.1)
+    assert -1 <= planted["environment_ari"] <= 1
+    assert abs(planted["environment_ari_shuffled"]) < 0.1
+    assert planted["environment_ari_supervised"] > 0.2
+    assert set(planted["oracle"]) == {"iid", "ood"}
+    assert planted["oracle"] != {k: v for k, v in first.result["metrics"].items() if k != "valid"}
+
+
+def test_config_says_where_each_value_came_from(first: Finished) -> None:
+    config = yaml.safe_load((first.folder / "config.yaml").read_text())
+    assert config["epochs"] == {"value": 2, "from": "command line"}
+    assert config["n_environments"]["from"] == "model"
+    assert config["topk"] == {"value": [10], "from": "plugin overall"}
+    assert all(set(entry) == {"value", "from"} for entry in config.values())
+
+
+def test_mask_and_trajectory_are_stored(first: Finished) -> None:
+    with np.load(first.folder / "mask.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    assert arrays["visual"].shape == (16,)
+    assert arrays["acoustic"].shape == (8,)
+    for modality in ("visual", "acoustic"):
+        assert arrays[modality].min() >= 0
+        assert arrays[modality].max() <= 1
+        np.testing.assert_array_equal(arrays[modality], arrays[f"round 1/{modality}"])
+    steps = {name: a for name, a in arrays.items() if name.startswith("round 1/trajectory/")}
+    assert {name.rsplit("/", 1)[1] for name in steps} >= {
+        "l_erm", "l_irm", "w_erm", "norm_erm", "norm_irm", "cosine",
+    }  # fmt: skip
+    assert len({len(values) for values in steps.values()}) == 1
+    assert all(np.isfinite(values).all() for values in steps.values())
+    # The mask of the final model is the learnt one.
+    learnt = np.concatenate([arrays["acoustic"], arrays["visual"]])
+    np.testing.assert_array_equal(first.weights()["mask"].numpy(), learnt)
+
+
+def test_environments_are_stored_with_their_pairs(first: Finished, tiny_data: Path) -> None:
+    with np.load(first.folder / "environments.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    lines = (tiny_data / "tiny" / "tiny.train.inter").read_text().splitlines()[1:]
+    pairs = set(zip(arrays["user_id"], arrays["item_id"], strict=True))
+    assert pairs == {tuple(line.split("\t")[:2]) for line in lines}
+    sizes = np.bincount(arrays["environment"])
+    assert sizes.tolist() == arrays["sizes_per_round"][-1].tolist()
+    assert len(arrays["moved_per_round"]) == len(arrays["sizes_per_round"])
+
+
+def test_metrics_per_user(first: Finished) -> None:
+    assert_means(first.per_user, first.result["metrics"])
+
+
+def test_log_and_table(first: Finished) -> None:
+    log = (first.folder / "train.log").read_text()
+    for stage in ("backbone", "environments 1", "mask 1", "final"):
+        assert f"INFO {stage}: " in log
+        assert f"\n{stage}: " in f"\n{first.err}", "each stage has its line of figures"
+    for words in (
+        "PaInvRL on tiny", "protocol files", "seed 1", "edition: planted", "valid", "test (IID)",
+        "test (OOD)", "recall@10", "mask AUC", "adjusted Rand", "oracle", str(first.folder),
+    ):  # fmt: skip
+        assert words in first.out
+    assert "Traceback" not in log
+
+
+def test_tensorboard_has_the_trajectory(first: Finished) -> None:
+    module = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = module.EventAccumulator(str(first.folder / "tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    for name in ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm"):
+        assert f"mask 1/{name}" in tags
+    assert "mask 1/visual/mask_mean" in tags
+    assert "environments 1/moved" in tags
+    assert {"backbone/loss", "final/loss"} <= tags
+
+
+def test_same_seed_same_numbers(runs: dict[str, Finished]) -> None:
+    first, again = runs["first"], runs["again"]
+    for key in ("metrics", "planted", "split", "hashes"):
+        assert first.result[key] == again.result[key]
+    for name in ("best", "backbone"):
+        weights, same = first.weights(name), again.weights(name)
+        assert set(weights) == set(same)
+        for key, tensor in weights.items():
+            assert tensor.numpy().tobytes() == same[key].numpy().tobytes(), key
+    for archive in ("mask.npz", "environments.npz"):
+        with np.load(first.folder / archive) as a, np.load(again.folder / archive) as b:
+            for key in a.files:
+                np.testing.assert_array_equal(a[key], b[key])
+    assert first.per_user.equals(again.per_user)
+
+
+def test_other_seed_other_numbers(runs: dict[str, Finished]) -> None:
+    first, other = runs["first"], runs["other"]
+    assert first.result["metrics"] != other.result["metrics"]
+    assert first.result["split"] == other.result["split"], "the split has a seed of its own"
+    assert not np.array_equal(first.weights()["mask"], other.weights()["mask"])
+    assert first.result["hashes"]["data"] == other.result["hashes"]["data"]
+    assert first.result["hashes"]["config"] != other.result["hashes"]["config"]
