@@ -1,4 +1,4 @@
-"""Command line of the dataset preparation: ``python -m dataset_prep SOURCE --output FOLDER``.
+"""Command line: ``python -m dataset_prep SOURCE ... --output FOLDER``, ``check``, ``describe``.
 
 A source is a module with ``add_parser(subparsers)``, which sets the default ``run``, and
 ``run(arguments) -> int``, the exit code.
@@ -10,10 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dataset_prep import planted, table
+from dataset_prep import check, describe, diffmm, mmgcn, movielens, planted, table, ultragcn
 from recbole_painvrl.errors import UserError
 
-SOURCES = (table, planted)
+SOURCES = (movielens, mmgcn, diffmm, ultragcn, table, planted)
+COMMANDS = (check, describe)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,11 +22,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_prep",
         description="Prepare a checked dataset folder from a source of data.",
-        epilog="example: python -m dataset_prep planted --output dataset/planted-small --users 500",
+        epilog="python -m dataset_prep NAME --help shows a full example of each",
     )
-    subparsers = parser.add_subparsers(title="sources", metavar="SOURCE", required=True)
-    for source in SOURCES:
-        source.add_parser(subparsers)
+    subparsers = parser.add_subparsers(
+        title="sources and commands", metavar="SOURCE", required=True
+    )
+    for module in (*SOURCES, *COMMANDS):
+        module.add_parser(subparsers)
     return parser
 
 

@@ -195,9 +195,14 @@ class Finished:
 
 
 def run_main(data_path: Path, output_dir: Path, model: str, *argv: str, name: str) -> Finished:
-    """Run a model by the command line's ``main`` into ``output_dir/runs/name``."""
+    """Run a model on the tiny dataset by the command line's ``main`` into ``runs/name``."""
+    return run_command(f"--model={model}", *quick(data_path, output_dir), *argv, name=name)
+
+
+def run_command(*argv: str, name: str) -> Finished:
+    """Run the command line's ``main`` with a run name; ``--output_dir`` must be among ``argv``."""
     out, err = io.StringIO(), io.StringIO()
-    arguments = [f"--model={model}", *quick(data_path, output_dir), f"--run_name={name}", *argv]
     with redirect_stdout(out), redirect_stderr(err):
-        code = main(arguments)
-    return Finished(code, out.getvalue(), err.getvalue(), output_dir / "runs" / name)
+        code = main([*argv, f"--run_name={name}"])
+    (parent,) = (word.partition("=")[2] for word in argv if word.startswith("--output_dir="))
+    return Finished(code, out.getvalue(), err.getvalue(), Path(parent) / name)

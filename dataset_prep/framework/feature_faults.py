@@ -92,13 +92,16 @@ def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) 
 def mend_rows(selection: Selection, report: Report) -> None:
     """Rows without content, and rows or columns with NaN or Inf."""
     where = selection.table.where
+    absent = selection.table.absent
+    if absent is not None:
+        report.note(f"{where}: {int(absent.sum())} of {len(absent)} rows have no content")
     scan = selection.scan()
     if scan.broken_rows.any():
         _mend_broken(selection, scan, report)
         scan = selection.scan()
     empty = scan.zero_rows
-    if selection.table.absent is not None:
-        empty = empty | selection.table.absent[selection.rows]
+    if absent is not None:
+        empty = empty | absent[selection.rows]
     if empty.any():
         count = int(empty.sum())
         shown = selection.tokens[int(np.argmax(empty))]

@@ -69,12 +69,14 @@ class IdSource:
         column: name of the id column; None for the usual names.
         file: file with one id per row of matrices without ids.
         first_row: the first row's item, where row numbers are the ids; None where they are not.
+        first_column: whether the first column of a table with a header holds the ids.
         encoding: of text files.
     """
 
     column: str | None = None
     file: Path | None = None
     first_row: int | None = None
+    first_column: bool = False
     encoding: str = "utf-8-sig"
 
 
@@ -197,7 +199,11 @@ def _read_text(
     name: str, path: Path, spool: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[str]]:
     layout = sniff(path, encoding=ids.encoding)
-    id_column = _id_column(path, layout, ids.column)
+    id_column = (
+        layout.names[0]
+        if ids.first_column and layout.has_header
+        else _id_column(path, layout, ids.column)
+    )
     if not layout.has_header:
         report.note(f"{path.name}: has no header, its first column is taken as the id")
     numbers: list[str] = []

@@ -61,6 +61,10 @@ class TokenIndex:
         encoded: Codes = numbers[codes]
         return encoded
 
+    def listed(self) -> list[str]:
+        """Token of each number, as met."""
+        return list(self._numbers)
+
     def tokens(self, where: str) -> npt.NDArray[np.object_]:
         """Token of each number.
 

@@ -70,7 +70,7 @@ class LoopSettings:
     rounds: int
     tolerance: float
     restarts: int
-    scout_share: float = 0.25
+    scout_share: float = 0.2
     refine_share: float = 0.4
 
     @property

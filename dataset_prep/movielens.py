@@ -1,0 +1,177 @@
+"""Source ``movielens``: GroupLens folders of any size with trailer, text or poster features."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dataset_prep.framework.arrays import open_matrix, read_array
+from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.options import PAPER, RawDataset, add_source
+from dataset_prep.framework.read_features import FeatureTable, read_features, read_ids
+from dataset_prep.framework.read_interactions import TableColumns, read_interactions
+from dataset_prep.framework.report import Report
+from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.mmtf import add_mmtf_options, mmtf_features
+from dataset_prep.table import add_feature_options, ids_of, item_table
+from recbole_painvrl.errors import UserError
+
+_DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
+of prepared trailer data (interactions.npz, feature_rows.tsv, *.npy), and the
+features of its films: MMTF-14K as released, or any .npy/.npz/CSV/Parquet file
+with MovieLens ids."""
+_EXAMPLE = """example:
+  python -m dataset_prep movielens --input ml-10M100K --mmtf Final_MMTF14K_Web \\
+      --features textual=sentences.parquet --min-rating 4 --all-modalities --k-core 5 \\
+      --fix drop-unrated,drop-rows,drop-columns --output dataset/ml-trailers
+  python -m dataset_prep movielens --input ml1m-trailers \\
+      --fix drop-unrated,drop-columns,drop-rows --output dataset/ml-trailers"""
+_LICENCE = (
+    "GroupLens MovieLens: research use, no redistribution without permission; cite Harper and "
+    "Konstan (2015)"
+)
+_RATINGS = ("ratings.csv", "ratings.dat", "u.data", "interactions.npz")
+_COLUMNS = ("user", "item", "rating", "timestamp")
+_MOVIES = {"movies.csv": None, "movies.dat": ("item", "title", "genres"), "u.item": None}
+# What the modalities of the paper are called, by the start of a file's name.
+_MODALITIES = {"audio": "acoustic", "text": "textual", "visual": "visual", "image": "visual"}
+_LARGE = 50_000
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = add_source(
+        subparsers,
+        "movielens",
+        "GroupLens folders (100K to 32M) with MMTF-14K or other features",
+        _DESCRIPTION,
+        _EXAMPLE,
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
+    add_mmtf_options(parser)
+    add_feature_options(parser)
+    parser.set_defaults(run=run, encoding="utf-8-sig")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the folder."""
+    return run_source(arguments, read)
+
+
+def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
+    """Ratings, titles and features of the folder.
+
+    Raises:
+        UserError: the folder has no ratings, or a file cannot be read.
+    """
+    folder: Path = arguments.input
+    ratings = next((folder / n for n in _RATINGS if (folder / n).is_file()), None)
+    if ratings is None:
+        raise UserError(
+            f"{folder}: has none of {', '.join(_RATINGS)}; give the unpacked GroupLens folder"
+        )
+    builder = InteractionBuilder()
+    columns = None if ratings.suffix in (".csv", ".npz") else TableColumns(names=_COLUMNS)
+    read_interactions(ratings, builder, report, columns)
+    interactions = builder.finish(str(ratings))
+    inputs = [ratings]
+    features: list[FeatureTable] = []
+    if (folder / "feature_rows.tsv").is_file() and not arguments.features:
+        features = trailer_features(folder, report)
+        inputs.append(folder / "feature_rows.tsv")
+        inputs += sorted(folder.glob("*.npy"))
+    for name, path in arguments.features:
+        features.append(read_features(name, path, report, spool, ids_of(arguments)))
+        inputs.append(path)
+    for table, path in mmtf_features(arguments, report, spool):
+        features.append(table)
+        inputs.append(path)
+    return RawDataset(
+        interactions=interactions,
+        features=features,
+        item_table=_titles(folder, report),
+        source=f"MovieLens, {folder.resolve().name}",
+        licence=_LICENCE,
+        edition="real features" if features else "no features",
+        paper=PAPER["movielens"] if interactions.n_users() > _LARGE else None,
+        inputs=inputs,
+    )
+
+
+def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
+    """Every matrix of the folder that has a row per line of ``feature_rows.tsv``."""
+    ids = folder / "feature_rows.tsv"
+    tokens = read_ids(ids, report)
+    absent = {
+        path.stem.removeprefix("has_"): ~read_array(path).astype(np.bool_)
+        for path in sorted(folder.glob("has_*.npy"))
+    }
+    tables: list[FeatureTable] = []
+    for path in sorted(folder.glob("*.npy")):
+        if path.stem.startswith("has_"):
+            continue
+        matrix = open_matrix(path)
+        if matrix.shape[0] != len(tokens):
+            raise UserError(
+                f"{path}: has {matrix.shape[0]} rows where {ids.name} lists {len(tokens)}; the two "
+                "belong together, copy both again"
+            )
+        name = _modality(path.stem, {table.name for table in tables})
+        mask = next((m for key, m in absent.items() if key in path.stem.split("_")), None)
+        if mask is not None and len(mask) != len(tokens):
+            raise UserError(f"{folder}: a has_*.npy has {len(mask)} rows, not {len(tokens)}")
+        tables.append(FeatureTable(name, path.name, tokens, matrix, mask, encoder=path.stem))
+    return tables
+
+
+def _modality(stem: str, taken: set[str]) -> str:
+    """Name of a modality by its file; posters are pictures, but not of the trailer."""
+    if "poster" in stem:
+        return "poster"
+    name = _MODALITIES.get(stem.split("_")[0], stem)
+    return stem if name in taken else name
+
+
+def _titles(folder: Path, report: Report) -> pd.DataFrame | None:
+    """Titles of the films, where the folder has them."""
+    for file, names in _MOVIES.items():
+        path = folder / file
+        if not path.is_file():
+            continue
+        encoding = "utf-8-sig" if file.endswith(".csv") else "latin-1"
+        layout = sniff(path, names, encoding)
+        if file == "u.item":
+            layout = replace(layout, separator="|", names=_u_item_names(path), has_header=False)
+        id_column, title = layout.names[0], layout.names[1]
+        if file == "movies.dat":
+            return _titles_dat(path)
+        table = pd.concat(chunks(layout, [id_column, title], report))
+        return item_table(table[id_column].tolist(), table[title].tolist())
+    rows = folder / "feature_rows.tsv"
+    if rows.is_file():
+        table = pd.concat(chunks(sniff(rows), ["itemId", "title"], report))
+        return item_table(table["itemId"].tolist(), table["title"].tolist())
+    return None
+
+
+def _titles_dat(path: Path) -> pd.DataFrame:
+    """``movies.dat``: titles hold colons, so that the fast parser cannot split it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "\ufffd" in text:
+        text = path.read_text(encoding="latin-1")
+    rows = [line.split("::") for line in text.splitlines() if line.strip()]
+    if any(len(row) < 2 for row in rows):
+        raise UserError(f"{path}: has a line that is not id::title::genres; copy it again")
+    return item_table([row[0] for row in rows], [row[1] for row in rows])
+
+
+def _u_item_names(path: Path) -> tuple[str, ...]:
+    with open(path, encoding="latin-1") as stream:
+        width = stream.readline().count("|") + 1
+    return tuple(map(str, range(width)))

@@ -1,0 +1,168 @@
+"""Selection never sees a test set, and reads the validation part that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from laws import SHORT_STAGES, run_main
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.locked import LockedTestError, LockedTests
+from recbole_painvrl.data.parts import OOD, TEST
+from recbole_painvrl.trainer.base import RunTrainerMixin
+
+CASES = pytest.mark.parametrize(
+    ("model", "argv"), [("PaInvRL", SHORT_STAGES), ("UltraGCN", ()), ("BPR", ())]
+)
+
+
+def permute_items(path: Path, seed: int) -> None:
+    """Deal the items of a split file out to its users anew; the items stay the same."""
+    header, *lines = path.read_text().splitlines()
+    users, items = zip(*(line.split("\t") for line in lines), strict=True)
+    dealt = np.random.default_rng(seed).permutation(items)
+    rows = dict.fromkeys(zip(users, dealt, strict=True))
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+
+
+@CASES
+def test_permuting_test_labels_changes_only_the_test_lines(
+    model: str, argv: tuple[str, ...], tiny_data: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(tiny_data, tmp_path / "changed"))
+    for number, split in enumerate(("test", "ood")):
+        permute_items(changed / "tiny" / f"tiny.{split}.inter", number)
+    before, after = (
+        run_main(data, tmp_path, model, *argv, name=name)
+        for data, name in ((tiny_data, "before"), (changed, "after"))
+    )
+    assert after.code == 0, after.err
+    old, new = before.result, after.result
+    assert new["metrics"]["valid"] == old["metrics"]["valid"]
+    assert new["metrics"]["iid"] != old["metrics"]["iid"]
+    assert new["metrics"]["ood"] != old["metrics"]["ood"]
+
+    def figures(result: Any) -> list[dict[str, Any]]:
+        timing = ("seconds", "peak_memory_mb")
+        return [{k: v for k, v in s.items() if k not in timing} for s in result["stages"]]
+
+    assert figures(new) == figures(old)
+    weights, others = before.weights(), after.weights()
+    assert set(weights) == set(others)
+    for name, tensor in weights.items():
+        assert tensor.numpy().tobytes() == others[name].numpy().tobytes(), name
+
+
+class Sealed:
+    """A test dataset from which nothing can be read before the lock is open."""
+
+    def __init__(self, dataset: Any, is_open: Callable[[], bool]) -> None:
+        self.__dict__.update(_dataset=dataset, _is_open=is_open)
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._is_open():
+            raise LockedTestError(f"`{name}` of a test set was read")
+        return getattr(self._dataset, name)
+
+    def __len__(self) -> int:
+        return int(self.__getattr__("__len__")())
+
+
+@CASES
+def test_no_test_set_is_read_before_training_is_over(
+    model: str,
+    argv: tuple[str, ...],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+    build, unlock = ModalityDataset.build_parts, LockedTests.unlock
+    stage = RunTrainerMixin.fit_stage
+
+    def sealed_parts(self: Any) -> Any:
+        parts = build(self)
+        for name in (TEST, OOD):
+            parts[name] = Sealed(parts[name], lambda: "unlock" in events)
+        return parts
+
+    def spy_unlock(self: Any) -> None:
+        events.append("unlock")
+        unlock(self)
+
+    def spy_stage(self: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        events.append(name)
+        return stage(self, name, *arguments, **options)
+
+    monkeypatch.setattr(ModalityDataset, "build_parts", sealed_parts)
+    monkeypatch.setattr(LockedTests, "unlock", spy_unlock)
+    monkeypatch.setattr(RunTrainerMixin, "fit_stage", spy_stage)
+    run = run_main(tiny_data, tmp_path, model, *argv, name="x")
+    assert run.code == 0, run.err
+    assert events[-1] == "unlock", "every stage is over before"
+    assert len(events) > 1
+    assert set(run.result["metrics"]) == {"valid", "iid", "ood"}
+
+
+def spied_scores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, dict[str, float]]]:
+    seen: list[tuple[float, dict[str, float]]] = []
+    original = RunTrainerMixin._valid_epoch
+
+    def spy(self: Any, *arguments: Any, **options: Any) -> Any:
+        score, result = original(self, *arguments, **options)
+        seen.append((float(score), {name: float(value) for name, value in result.items()}))
+        return score, result
+
+    monkeypatch.setattr(RunTrainerMixin, "_valid_epoch", spy)
+    return seen
+
+
+@pytest.mark.parametrize("select_on", ["iid", "ood", "harmonic"])
+@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
+def test_select_on(
+    select_on: str,
+    model: str,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = spied_scores(monkeypatch)
+    argv = (*SHORT_STAGES, "--oracle=False") if model == "PaInvRL" else ()
+    run = run_main(tiny_data, tmp_path, model, f"--select_on={select_on}", *argv, name="x")
+    assert run.code == 0, run.err
+    assert len(seen) >= 2
+    for score, result in seen:
+        near, far = result["ndcg@10"], result.get("ood_ndcg@10")
+        if select_on == "iid":
+            assert (score, far) == (near, None)
+        elif select_on == "ood":
+            assert score == far
+        else:
+            assert far is not None
+            expected = 2 * near * far / (near + far) if near + far else 0.0
+            assert score == pytest.approx(expected)
+    last = run.result["stages"][-1]
+    best = max(score for score, _ in seen[-2:])
+    chosen = seen[-2:][last["best_epoch"] - 1]
+    assert chosen[0] == best
+    assert run.result["metrics"]["valid"]["ndcg@10"] == pytest.approx(chosen[1]["ndcg@10"])
+
+
+def test_the_best_epoch_is_kept(tiny_data: Path, tmp_path: Path) -> None:
+    """The valid line is the best of all evaluated epochs, not the last one's."""
+    argv = ("--epochs=12", "--learning_rate=0.3")
+    arguments = [word for word in argv if not word.startswith("--epochs")]
+    with pytest.MonkeyPatch.context() as patch:
+        seen = spied_scores(patch)
+        config = tmp_path / "epochs.yaml"
+        config.write_text("stopping_step: 20\n")
+        run = run_main(
+            tiny_data, tmp_path, "UltraGCN", f"--config_files={config}", *arguments, name="x"
+        )
+    assert run.code == 0, run.err
+    assert run.result["metrics"]["valid"]["ndcg@10"] == max(score for score, _ in seen)
