@@ -1,4 +1,10 @@
-"""Source ``diffmm``: users and items numbered from 0, one feature row per item number."""
+"""Source ``diffmm``: users and items numbered from 0, one feature row per item number.
+
+Confirmed from DiffMM's own code: ``trnMat.pkl`` and ``tstMat.pkl`` (and ``valMat.pkl``) are
+pickled SciPy matrices [n_users, n_items], anything but 0 is an interaction, and row i of
+``image_feat.npy``, ``text_feat.npy``, ``audio_feat.npy`` belongs to item i. The pickles are read by
+stand-ins that run nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +12,31 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.framework.arrays import open_archive, open_matrix
+import numpy as np
+
+from dataset_prep.framework.arrays import open_archive
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.options import RawDataset, add_source
-from dataset_prep.framework.read_features import FeatureTable
-from dataset_prep.framework.read_interactions import read_interactions
+from dataset_prep.framework.read_interactions import add_pairs, read_interactions
 from dataset_prep.framework.report import Report
+from dataset_prep.readers.folders import find_file, item_count, numbered_features
+from dataset_prep.readers.matrix_pickle import read_pickled_matrix
 from recbole_painvrl.errors import UserError
 
-_DESCRIPTION = """Read interactions.npz (arrays train, val, test of user and item numbers) and
-image_feat.npy, audio_feat.npy, text_feat.npy, whose row i belongs to item i:
-the data of DiffMM and MMSSL without their pickles."""
+_DESCRIPTION = """Read the splits of DiffMM and MMSSL, pickled (trnMat.pkl, valMat.pkl, tstMat.pkl;
+train_mat, val_mat, test_mat) or as interactions.npz (arrays train, val, test of
+user and item numbers), and image_feat.npy, audio_feat.npy, text_feat.npy, whose
+row i belongs to item i. Pickles are read without importing or calling anything
+that they name."""
 _EXAMPLE = """example:
-  python -m dataset_prep diffmm --input tiktok --output dataset/tiktok"""
-_FEATURES = {"image_feat": "visual", "audio_feat": "acoustic", "text_feat": "textual"}
+  python -m dataset_prep diffmm --input DiffMM/Datasets/tiktok --fix drop-unrated \\
+      --output dataset/tiktok"""
+_PICKLES = {
+    "train": ("trnMat.pkl", "train_mat", "train_mat.pkl"),
+    "valid": ("valMat.pkl", "val_mat", "val_mat.pkl"),
+    "test": ("tstMat.pkl", "test_mat", "test_mat.pkl"),
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
     parser = add_source(
         subparsers,
         "diffmm",
-        "interactions.npz and *_feat.npy (DiffMM, MMSSL)",
+        "pickled matrices or interactions.npz, and *_feat.npy (DiffMM, MMSSL)",
         _DESCRIPTION,
         _EXAMPLE,
     )
@@ -45,40 +61,51 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     """Splits and features of the folder.
 
     Raises:
-        UserError: a file is missing, unreadable, or contradicts the stated shape.
+        UserError: a file is missing, unreadable, dangerous, or contradicts the stated shape.
     """
     folder: Path = arguments.input
-    path = folder / "interactions.npz"
-    if not path.is_file():
-        raise UserError(f"{folder}: has no interactions.npz; give the folder that holds it")
     builder = InteractionBuilder()
-    read_interactions(path, builder, report)
-    interactions = builder.finish(str(path))
-    shape = open_archive(path).get("shape")
-    n_items = max(int(token) for token in interactions.item_tokens) + 1
-    if shape is not None and n_items > int(shape[1]):
+    inputs = [folder / "interactions.npz"]
+    if inputs[0].is_file():
+        read_interactions(inputs[0], builder, report)
+        stated = open_archive(inputs[0]).get("shape")
+        width = None if stated is None else int(stated[1])
+    else:
+        inputs, width = _read_pickles(folder, builder)
+    interactions = builder.finish(str(inputs[0]))
+    n_items = item_count(interactions, inputs[0])
+    if width is not None and n_items > width:
         raise UserError(
-            f"{path}: item {n_items - 1} is beyond the stated {int(shape[1])} items; the file is "
+            f"{inputs[0]}: item {n_items - 1} is beyond the stated {width} items; the file is "
             "damaged, copy it again"
         )
-    features, inputs = [], [path]
-    for stem, name in _FEATURES.items():
-        file = folder / f"{stem}.npy"
-        if not file.is_file():
-            report.note(f"{file.name}: not there, no modality {name}")
-            continue
-        matrix = open_matrix(file)
-        if matrix.shape[0] < n_items:
-            raise UserError(
-                f"{file}: has {matrix.shape[0]} rows for {n_items} items; it is cut or of another "
-                "dataset"
-            )
-        tokens = [str(row) for row in range(matrix.shape[0])]
-        features.append(FeatureTable(name, file.name, tokens, matrix))
-        inputs.append(file)
+    features = numbered_features([folder], width or n_items, report)
     return RawDataset(
         interactions=interactions,
         features=features,
         source=f"DiffMM family, {folder.resolve().name}",
-        inputs=inputs,
+        inputs=inputs + [folder / table.where for table in features],
     )
+
+
+def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path], int]:
+    """Append the splits; give the files and the number of items."""
+    files = {part: find_file(folder, names, part, "--input") for part, names in _PICKLES.items()}
+    if files["train"] is None or files["test"] is None:
+        raise UserError(
+            f"{folder}: has neither interactions.npz nor trnMat.pkl and tstMat.pkl; give the "
+            "folder that holds them"
+        )
+    shapes: dict[Path, tuple[int, int]] = {}
+    for part, path in files.items():
+        if path is None:
+            continue
+        matrix = read_pickled_matrix(path)
+        there = matrix.data != 0
+        pairs = np.stack([matrix.row[there], matrix.col[there]], axis=1).astype(np.int64)
+        add_pairs(path, pairs, builder, part)
+        shapes[path] = (int(matrix.shape[0]), int(matrix.shape[1]))
+    if len(set(shapes.values())) > 1:
+        shown = ", ".join(f"{path.name} {shape}" for path, shape in shapes.items())
+        raise UserError(f"{folder}: the splits have different shapes ({shown}); copy them again")
+    return list(shapes), next(iter(shapes.values()))[1]

@@ -47,11 +47,13 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_config(tiny_data: Path, tmp_path: Path) -> MakeConfig:
     """Configuration of a run on the tiny dataset, on the CPU and without progress bars."""
 
     def make(model: str, *argv: str, data: Path | None = None) -> SafeConfig:
-        return config_from_arguments([f"--model={model}", *quick(data or tiny_data, tmp_path), *argv])
+        return config_from_arguments(
+            [f"--model={model}", *quick(data or tiny_data, tmp_path), *argv]
+        )
 
     return make

@@ -77,9 +77,13 @@ def read_array(path: Path) -> Array:
         UserError: unreadable, cut, or holding Python objects.
     """
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with open(path, "rb") as stream:
+            array = np.load(stream, allow_pickle=False)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path}: is no .npy file; check its extension")
+    return array
 
 
 def open_archive(path: Path) -> dict[str, Array]:
@@ -89,11 +93,11 @@ def open_archive(path: Path) -> dict[str, Array]:
         UserError: unreadable, cut, or holding Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
-    except AttributeError as error:
+    except (AttributeError, TypeError) as error:
         raise UserError(f"{path}: is a .npy file called .npz; rename it") from error
 
 
@@ -177,7 +181,8 @@ def row_blocks(matrix: RowMatrix, rows: npt.NDArray[np.int64]) -> Iterator[Array
 
 
 def _why(path: Path | str, error: Exception) -> str:
-    if "allow_pickle" in str(error) or "pickled" in str(error) or "Object arrays" in str(error):
+    signs = ("allow_pickle", "pickled", "Object arrays", "Python objects")
+    if any(sign in str(error) for sign in signs):
         return (
             f"{path}: holds Python objects or is no NumPy file; a pickle can run code when read, "
             "save it as plain numbers"

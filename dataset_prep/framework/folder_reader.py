@@ -39,7 +39,8 @@ class FolderTable:
 
     def pairs(self) -> npt.NDArray[np.int64]:
         """One number per distinct (user, item) pair, ascending."""
-        return np.unique((self.users.astype(np.int64) << 32) + self.items)
+        keys: npt.NDArray[np.int64] = (self.users.astype(np.int64) << 32) + self.items
+        return np.asarray(np.unique(keys))
 
 
 class FolderReader:

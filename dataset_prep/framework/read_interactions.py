@@ -142,11 +142,12 @@ def _read_npz(path: Path, builder: InteractionBuilder, part: str | None) -> None
 def _read_text(
     path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
 ) -> None:
-    layout = sniff(path, columns.names, columns.encoding)
+    layout = sniff(path, columns.names, columns.encoding, tuple(columns.roles.values()))
     if not layout.has_header and columns.names is None:
         raise UserError(
-            f"{path}: its first line is data ({', '.join(layout.sample[0])[:60]}), there is no "
-            "header; name the columns, as in `--columns user,item,rating,timestamp`"
+            f"{path}: its first line ({', '.join(layout.sample[0])[:60]}) is no header that is "
+            "known; if it is data, name the columns, as in `--columns user,item,rating,timestamp`, "
+            "else use `--user-column` and `--item-column`"
         )
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")

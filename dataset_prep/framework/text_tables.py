@@ -7,7 +7,7 @@ import gzip
 import io
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -22,6 +22,7 @@ ROWS_PER_CHUNK = 1_000_000
 READ_ERRORS = (OSError, ValueError, EOFError, zlib.error, csv.Error)
 _SAMPLE = 1 << 16
 _TAIL = 1 << 12
+_FEW = 16
 _SEPARATORS = ("::", "\t", ",", ";", "|", " ")
 
 _NAMES = {
@@ -68,13 +69,19 @@ def is_number(text: str) -> bool:
     return True
 
 
-def sniff(path: Path, columns: Sequence[str] | None = None, encoding: str = "utf-8-sig") -> Layout:
+def sniff(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    encoding: str = "utf-8-sig",
+    expected: Collection[str] = (),
+) -> Layout:
     """Layout of a text file from its first 64 KiB.
 
     Args:
         path: text file, ``.gz`` allowed.
         columns: names for a file without a header.
         encoding: of the file; a UTF-8 mark at its start is skipped.
+        expected: names that show the first line to be a header.
 
     Raises:
         UserError: unreadable, empty, binary, or not a table.
@@ -82,7 +89,7 @@ def sniff(path: Path, columns: Sequence[str] | None = None, encoding: str = "utf
     lines = _first_lines(path, encoding)
     separator = _separator(path, lines)
     rows = tuple(tuple(row) for row in _split(lines, separator) if row)
-    has_header = _looks_like_header(rows, columns)
+    has_header = bool(set(expected) & set(rows[0])) or _looks_like_header(rows, columns)
     width = max(len(row) for row in rows[:1] or rows)
     names = rows[0] if has_header else tuple(columns or map(str, range(width)))
     if len(set(names)) < len(names):
@@ -122,6 +129,11 @@ def chunks(
             if waiting is not None:
                 # One frame waits, so that the last line can be left out where it is cut.
                 yield waiting.iloc[:-1] if cut else waiting
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: holds bytes that are not {layout.encoding}; give `--encoding latin-1` or save "
+            "it as UTF-8"
+        ) from error
     except READ_ERRORS as error:
         raise UserError(
             f"{path}: not readable ({reason(error)}); copy or export it again"
@@ -163,7 +175,7 @@ def _first_lines(path: Path, encoding: str) -> list[str]:
         text = io.TextIOWrapper(io.BytesIO(sample), encoding, errors="strict", newline=None).read()
     except UnicodeDecodeError as error:
         # A character may be cut where the sample ends.
-        if error.start < len(sample) - 4:
+        if len(sample) < _SAMPLE or error.start < len(sample) - 4:
             raise UserError(
                 f"{path}: byte {error.start} is not {encoding}; give `--encoding latin-1` or save "
                 "it as UTF-8"
@@ -245,10 +257,11 @@ def _reader(
     step = 2 if double else 1
     width = step * (len(layout.names) - 1) + 1
     taken = [step * place for place in places]
-    types = {
-        number: (float if column in numeric else str)
-        for number, column in zip(taken, columns, strict=True)
+    types = dict.fromkeys(range(width), str) | {
+        number: float for number, column in zip(taken, columns, strict=True) if column in numeric
     }
+    # Told which columns to use, pandas no longer sees that a line is too long.
+    few = len(layout.names) - len(columns) <= _FEW
     reader = pd.read_csv(
         stream,
         sep=":" if double else layout.separator,
@@ -256,7 +269,7 @@ def _reader(
         names=list(range(width)),
         index_col=False,
         skiprows=1 if layout.has_header else 0,
-        usecols=taken,
+        usecols=None if few else taken,
         dtype=types,
         na_filter=bool(numeric),
         keep_default_na=bool(numeric),

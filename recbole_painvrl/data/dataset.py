@@ -16,6 +16,7 @@ from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.features import aligned_features, available_modalities
 from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.iid_ood import iid_ood_split
+from recbole_painvrl.data.inter_files import check_inter_file
 from recbole_painvrl.data.parts import (
     OOD,
     OOD_VALID,
@@ -78,10 +79,14 @@ class ModalityDataset(Dataset):
         if self.protocol == "files":
             self.part_names = self._part_files()
             self.benchmark_filename_list = list(self.part_names.values())
-        elif self.protocol == "time":
+        if self.protocol == "time":
             columns = (self.config["load_col"] or {}).get("inter")
             if columns is not None and self.config["TIME_FIELD"] not in columns:
                 columns.append(self.config["TIME_FIELD"])
+
+    def _get_field_from_config(self) -> None:
+        super()._get_field_from_config()
+        self._check_files()
 
     def _part_files(self) -> dict[str, str]:
         """Part -> suffix of its file; the IID test may be called ``test`` or ``iid``."""
@@ -98,13 +103,13 @@ class ModalityDataset(Dataset):
                 f"{self.dataset_name}.test.inter, found splits {sorted(found) or 'none'}; "
                 "add them or choose `--protocol=random`"
             )
-        for suffix in names.values():
-            path = self.folder / f"{self.dataset_name}.{suffix}.inter"
-            with open(path, "rb") as stream:
-                stream.readline()
-                if not stream.readline().strip():
-                    raise UserError(f"{path}: the split is empty; write it again or remove it")
         return names
+
+    def _check_files(self) -> None:
+        suffixes = [f".{name}" for name in self.benchmark_filename_list or ()] or [""]
+        for suffix in suffixes:
+            path = self.folder / f"{self.dataset_name}{suffix}.inter"
+            check_inter_file(path, (self.uid_field, self.iid_field), self.config["field_separator"])
 
     def _check_interactions(self) -> None:
         if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:

@@ -213,7 +213,7 @@ def _read(path: Path) -> Split | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         diagnostics = json.loads(arrays.pop("diagnostics").tobytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):

@@ -50,6 +50,22 @@ def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | No
     return torch.tensor(found)
 
 
+def known_environments(dataset: Any) -> Tensor:
+    """Planted environment of every interaction of a training part, ``[n]``.
+
+    Raises:
+        UserError: nothing is planted, or not for these interactions.
+    """
+    table = dataset.inter_feat
+    labels = true_environments(dataset, table[dataset.uid_field], table[dataset.iid_field])
+    if labels is None:
+        raise UserError(
+            f"`known_environments`: dataset `{dataset.dataset_name}` has no planted environments; "
+            "set it to False"
+        )
+    return labels
+
+
 def oracle_mask(truth: Truth, slices: Mapping[str, slice], width: int) -> Tensor:
     """1 on invariant and unknown columns, 0 on planted spurious ones, ``[width]``."""
     mask = torch.ones(width)

@@ -21,6 +21,7 @@ from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.report.stages import peak_memory_mb
+from recbole_painvrl.run.checks import check_run
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -66,14 +67,14 @@ class Run:
         self.dataset = ModalityDataset(config)
         parts = self.dataset.build_parts()
         self.train, self.valid = parts[TRAIN], parts[VALID]
-        self.ood_valid = parts.get(OOD_VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
-        if self.ood_valid is not None:
-            self.valid.further, self.valid.history = {OOD_VALID: self.ood_valid}, [self.train]
+        self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
+        self.valid.history = [self.train]
         self.train_loader = training_loader(config, self.train)
         self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         init_seed(config["seed"], config["reproducibility"])
         self.model = get_model(config["model"])(config, self.train).to(config["device"])
+        check_run(config, self.model, parts)
         self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
         )
@@ -113,8 +114,8 @@ class Run:
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
-        known = [part for part in (self.train, self.valid, self.ood_valid) if part is not None]
-        loader = evaluation_loader(self.config, known, self.tests[name], "test")
+        history = [self.train, self.valid]
+        loader = evaluation_loader(self.config, history, self.tests[name], "test")
         values = _floats(self.trainer.evaluate(loader, load_best_model=False))
         per_user = self.trainer.evaluator.per_user
         tokens = self.dataset.field2id_token[self.dataset.uid_field]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from recbole_painvrl.compat import tensorboard_in
 from recbole_painvrl.data.loaders import evaluation_loader
+from recbole_painvrl.data.parts import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.report.stages import StageLog
@@ -148,16 +148,19 @@ class RunTrainerMixin(_Trainer):
         self.progress.save_epoch(epoch_idx)
         loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)
         total = sum(loss) if isinstance(loss, tuple) else loss
-        if not math.isfinite(total):
-            raise NonFiniteLossError(
-                f"stage {self.stage}, epoch {epoch_idx + 1}: the training loss is {total}; "
-                "lower `learning_rate`; the last good checkpoint is kept"
-            )
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
         if self._bar is not None:
             self._bar.update(1)
             self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
         return loss
+
+    def _check_nan(self, loss: torch.Tensor) -> None:
+        """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        if not bool(torch.isfinite(loss).all()):
+            raise NonFiniteLossError(
+                f"stage {self.stage}, epoch {len(self.train_loss_dict) + 1}: the training loss is "
+                f"{loss.item():g}; lower `learning_rate`; the last good checkpoint is kept"
+            )
 
     def _add_train_loss_to_tensorboard(
         self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
@@ -186,14 +189,13 @@ class RunTrainerMixin(_Trainer):
         if self._ood_valid_loader is None:
             dataset = valid_data._dataset
             further = getattr(dataset, "further", {})
-            if "ood_valid" not in further:
+            if OOD_VALID not in further:
                 raise UserError(
                     f"`select_on: {self.config['select_on']}` needs an OOD validation part, which "
-                    f"protocol `{getattr(dataset, 'protocol', 'random')}` lacks; "
-                    "set `select_on: iid` or another `protocol`"
+                    "this protocol lacks; set `select_on: iid` or another `protocol`"
                 )
             self._ood_valid_loader = evaluation_loader(
-                self.config, [dataset.history[0]], further["ood_valid"], "valid"
+                self.config, [dataset.history[0]], further[OOD_VALID], "valid"
             )
         return self.evaluate(self._ood_valid_loader, load_best_model=False)
 

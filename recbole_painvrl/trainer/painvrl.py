@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_painvrl.errors import UserError
-from recbole_painvrl.evaluation.planted import true_environments
+from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.identification.loop import Identification
 from recbole_painvrl.trainer.base import RunTrainer
@@ -134,11 +133,6 @@ class PaInvRLTrainer(RunTrainer):
     def _interactions(self, dataset: Any) -> tuple[Tensor, Tensor]:
         table = dataset.inter_feat
         users, items = table[dataset.uid_field].long(), table[dataset.iid_field].long()
-        if len(users) < self.settings.n_environments:
-            raise UserError(
-                f"`n_environments`: found {self.settings.n_environments}, but there are only "
-                f"{len(users)} training interactions; set it lower"
-            )
         return users.to(self.device), items.to(self.device)
 
     def _environments(
@@ -157,10 +151,4 @@ class PaInvRLTrainer(RunTrainer):
                 self, name, users, items, tables, mask, show_progress
             )
             return self.found.labels.to(self.device)
-        labels = true_environments(train_data._dataset, users, items)
-        if labels is None:
-            raise UserError(
-                f"`known_environments`: dataset `{self.config['dataset']}` has no planted "
-                "environments; set it to False"
-            )
-        return labels.to(self.device)
+        return known_environments(train_data._dataset).to(self.device)

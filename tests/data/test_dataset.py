@@ -18,7 +18,7 @@ from recbole_painvrl.errors import UserError
 EVERY = {TRAIN, VALID, TEST, OOD_VALID, OOD}
 
 
-@pytest.fixture()
+@pytest.fixture
 def own(tiny_data: Path, tmp_path: Path) -> Path:
     """A copy of the tiny dataset that a test may change."""
     return Path(shutil.copytree(tiny_data, tmp_path / "own"))
@@ -101,7 +101,7 @@ def test_chosen_modalities(tiny_config: MakeConfig) -> None:
     assert one.features.slices == {"acoustic": slice(0, 8)}
     none = ModalityDataset(tiny_config("UltraGCN", "--modalities=[]"))
     assert none.features.slices == {}
-    with pytest.raises(UserError, match="no modality `acustic`.*did you mean `acoustic`"):
+    with pytest.raises(UserError, match=r"no modality `acustic`.*did you mean `acoustic`"):
         ModalityDataset(tiny_config("UltraGCN", "--modalities=[acustic]"))
 
 

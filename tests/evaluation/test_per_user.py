@@ -7,9 +7,9 @@ from math import log2
 import numpy as np
 import pytest
 import torch
-from laws import MakeConfig
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import MakeConfig
 from recbole.evaluator import Evaluator
 
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator, ndcg_hits

@@ -136,7 +136,8 @@ def test_renaming_items_renames_the_graph(form: ItemGraphForm) -> None:
     old = item_neighbours(sp.csr_matrix(dense), 11, form)
     new = item_neighbours(sp.csr_matrix(dense[:, order]), 11, form)
     for number in range(12):
-        before = dict(zip(old[0][order[number]].tolist(), old[1][order[number]].tolist(), strict=True))
+        place = order[number]
+        before = dict(zip(old[0][place].tolist(), old[1][place].tolist(), strict=True))
         names = order[new[0][number].numpy()].tolist()
         after = dict(zip(names, new[1][number].tolist(), strict=True))
         before.pop(0, None), after.pop(0, None)

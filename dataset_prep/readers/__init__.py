@@ -1,0 +1,1 @@
+"""Readers of formats that more than one source meets."""

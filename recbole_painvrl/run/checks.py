@@ -1,0 +1,32 @@
+"""What can be refused before anything is trained or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole_painvrl.data.parts import OOD_VALID, TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.planted import known_environments
+
+
+def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
+    """Check the settings against the data they meet.
+
+    Raises:
+        UserError: the first setting that cannot work with these data.
+    """
+    train = parts[TRAIN]
+    if config["select_on"] != "iid" and OOD_VALID not in parts:
+        raise UserError(
+            f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
+            f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    settings: Any = getattr(model, "settings", None)
+    if getattr(settings, "n_environments", 0) > len(train):
+        raise UserError(
+            f"`n_environments`: found {settings.n_environments}, but there are only {len(train)} "
+            "training interactions; set it lower"
+        )
+    if getattr(settings, "known_environments", False):
+        known_environments(train)

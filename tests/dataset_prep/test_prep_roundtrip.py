@@ -1,0 +1,194 @@
+"""Any table survives; any single corruption is mended with a count or refused by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prep_support import Result, done, features, pairs, prepare, write
+
+from recbole_painvrl.data.folder import MISSING_TOKENS
+
+IDS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), min_size=1, max_size=6
+).filter(lambda text: text not in MISSING_TOKENS and text.strip() == text and text != "\ufeff")
+PAIRS = st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12, unique=True)
+FORMATS = st.sampled_from(["csv", "tsv", "crlf", "bom", "parquet"])
+FEATURE_FORMATS = st.sampled_from(["npy", "npz", "csv", "parquet"])
+QUIET = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def write_events(path: Path, rows: list[tuple[str, str]], kind: str) -> Path:
+    if kind == "parquet":
+        path = path.with_suffix(".parquet")
+        pd.DataFrame(rows, columns=["user_id", "item_id"]).to_parquet(path)
+        return path
+    stream = io.StringIO()
+    end = "\r\n" if kind == "crlf" else "\n"
+    writer = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",", lineterminator=end)
+    writer.writerows([("user_id", "item_id"), *rows])
+    text = stream.getvalue().encode()
+    return write(path, b"\xef\xbb\xbf" + text if kind == "bom" else text)
+
+
+def write_matrix(path: Path, tokens: list[str], matrix: Any, kind: str) -> Path:
+    path = path.with_suffix(f".{kind}")
+    if kind == "npy":
+        np.save(path, matrix)
+        np.save(path.with_suffix(".ids.npy"), np.array(tokens))
+    elif kind == "npz":
+        np.savez(path, ids=np.array(tokens), features=matrix)
+    else:
+        frame = pd.DataFrame(matrix, columns=[f"f{n}" for n in range(matrix.shape[1])])
+        frame.insert(0, "item_id", tokens)
+        frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path, index=False)
+    return path
+
+
+@given(rows=PAIRS, kind=FORMATS, feature_kind=FEATURE_FORMATS, data=st.data())
+@QUIET
+def test_any_table_survives_with_ids_aligned(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    kind: str,
+    feature_kind: str,
+    data: st.DataObject,
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    items = data.draw(st.permutations(sorted({item for _, item in rows})))
+    matrix = np.arange(1, 1 + 3 * len(items), dtype=np.float32).reshape(-1, 3)
+    events = write_events(folder / "e.csv", rows, kind)
+    vectors = write_matrix(folder / "f", list(items), matrix, feature_kind)
+    done("table", "--input", events, "--features", f"v={vectors}", "--output", folder / "out")
+    assert pairs(folder / "out") == rows
+    expected = {item: row.tolist() for item, row in zip(items, matrix, strict=True)}
+    assert features(folder / "out", "v") == expected
+    assert prepare("check", folder / "out").code == 0
+
+
+BASE = [("u1", "i1", "4.5", "100"), ("u1", "i2", "3.5", "101"), ("u2", "i1", "2.5", "102")]
+BASE += [("u2", "i3", "1.5", "103"), ("u3", "i2", "5.0", "104")]
+GOOD = {row[:2] for row in BASE}
+HEADER = ("user_id", "item_id", "rating", "timestamp")
+
+
+def base_text() -> str:
+    return "".join(",".join(row) + "\n" for row in [HEADER, *BASE])
+
+
+def prepared(folder: Path, content: bytes, *options: str) -> Result:
+    events = write(folder / "e.csv", content)
+    return prepare("table", "--input", events, "--output", folder / "out", *options)
+
+
+@given(cut=st.integers(0, len(base_text()) - 1))
+@settings(max_examples=60, deadline=None)
+def test_truncated_text(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    """Mended, refused, noted, or cut exactly between two lines, which nobody can see."""
+    folder = tmp_path_factory.mktemp("cut")
+    content = base_text()[:cut]
+    result = prepared(folder, content.encode())
+    if result.code == 2:
+        assert "e.csv" in result.refusal
+        assert not (folder / "out").exists()
+        return
+    whole = content.endswith("\n")
+    assert whole or "no end of line" in result.out
+    got = set(pairs(folder / "out"))
+    assert got <= GOOD
+
+
+CORRUPTIONS = {
+    "duplicate line": lambda lines, n: lines[: n + 1] + lines[n:],
+    "swapped lines": lambda lines, n: [lines[0], *lines[:0:-1]],
+    "empty user": lambda lines, n: _replace(lines, n, 0, ""),
+    "null item": lambda lines, n: _replace(lines, n, 1, "NULL"),
+    "NaN rating": lambda lines, n: _replace(lines, n, 2, "nan"),
+    "infinite rating": lambda lines, n: _replace(lines, n, 2, "inf"),
+    "word for a time": lambda lines, n: _replace(lines, n, 3, "soon"),
+    "too many fields": lambda lines, n: _replace(lines, n, 3, "1,2"),
+    "too few fields": lambda lines, n: [*lines[:n], ",".join(lines[n].split(",")[:2]), *lines[n + 1 :]],
+    "blank line": lambda lines, n: [*lines[:n], "", *lines[n:]],
+    "no header": lambda lines, n: lines[1:],
+    "header twice": lambda lines, n: [*lines[:n], lines[0], *lines[n:]],
+    "carriage returns": lambda lines, n: [line + "\r" for line in lines],
+    "byte order mark": lambda lines, n: ["\ufeff" + lines[0], *lines[1:]],
+    "open quote": lambda lines, n: _replace(lines, n, 1, '"i1'),
+}
+
+
+def _replace(lines: list[str], number: int, column: int, value: str) -> list[str]:
+    fields = lines[number].split(",")
+    fields[column] = value
+    return [*lines[:number], ",".join(fields), *lines[number + 1 :]]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@given(number=st.integers(1, len(BASE)))
+@settings(max_examples=5, deadline=None)
+def test_corrupt_text(
+    tmp_path_factory: pytest.TempPathFactory, name: str, number: int
+) -> None:
+    """Refused by name, or prepared without a pair that was not there; with drop-rows, too."""
+    lines = CORRUPTIONS[name](base_text().splitlines(), number)
+    content = "".join(f"{line}\n" for line in lines).encode()
+    for options in ((), ("--fix", "drop-rows")):
+        folder = tmp_path_factory.mktemp("corrupt")
+        result = prepared(folder, content, *options)
+        if result.code == 2:
+            assert "e.csv" in result.refusal
+            assert not (folder / "out").exists()
+        else:
+            assert set(pairs(folder / "out")) <= GOOD
+            assert len(pairs(folder / "out")) >= len(GOOD) - 1
+
+
+@given(damage=st.sampled_from(["cut", "nan", "duplicate", "swap", "dtype"]), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_corrupt_features(
+    tmp_path_factory: pytest.TempPathFactory, damage: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("features")
+    items = ["i1", "i2", "i3"]
+    matrix = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    tokens = list(items)
+    if damage == "nan":
+        matrix[data.draw(st.integers(0, 2)), data.draw(st.integers(0, 3))] = np.nan
+    elif damage == "duplicate":
+        matrix, tokens = np.vstack([matrix, matrix[:1]]), [*tokens, "i1"]
+    elif damage == "swap":
+        order = data.draw(st.permutations(range(3)))
+        matrix, tokens = matrix[list(order)], [tokens[n] for n in order]
+    kind = data.draw(FEATURE_FORMATS if damage != "dtype" else st.sampled_from(["npy", "npz"]))
+    stored = matrix.astype(str) if damage == "dtype" else matrix
+    path = write_matrix(folder / "f", tokens, stored, kind)
+    if damage == "cut":
+        content = path.read_bytes()
+        # Cutting only the last end of line of a text leaves it whole.
+        write(path, content[: data.draw(st.integers(1, len(content) - 4))])
+    events = write(folder / "e.csv", base_text())
+    arguments = ["table", "--input", events, "--features", f"v={path}", "--output", folder / "out"]
+    result = prepare(*arguments)
+    if damage == "swap":
+        assert result.code == 0
+    if result.code == 2:
+        assert path.name in result.refusal
+        assert not (folder / "out").exists()
+        assert damage not in ("nan", "duplicate") or "--fix" in result.refusal
+        return
+    assert damage in ("cut", "swap")
+    got = features(folder / "out", "v")
+    if damage == "swap":
+        for token, row in zip(tokens, matrix, strict=True):
+            np.testing.assert_allclose(got[token], row, rtol=1e-6)
+    else:
+        assert "no end of line" in result.out or len(got) < 3
