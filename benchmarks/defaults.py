@@ -31,7 +31,6 @@ FIXED = [
     "--mask_step_size=1e-3",
     "--mask_decay=0.2",
     "--mask_center=0.5",
-    "--mask_epochs=40",
     "--projection_objective=weighted",
     "--projection_learning_rate=1e-3",
 ]

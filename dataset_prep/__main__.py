@@ -10,10 +10,29 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dataset_prep import check, describe, diffmm, mmgcn, movielens, planted, table, ultragcn
+from dataset_prep import (
+    amazon,
+    check,
+    describe,
+    diffmm,
+    extract,
+    kwai,
+    lattice,
+    microlens,
+    mmgcn,
+    mmrec,
+    movielens,
+    planted,
+    table,
+    tiktok,
+    ultragcn,
+)
 from recbole_painvrl.errors import UserError
 
-SOURCES = (movielens, mmgcn, diffmm, ultragcn, table, planted)
+SOURCES = (
+    *(movielens, mmgcn, diffmm, ultragcn, table, planted),
+    *(tiktok, kwai, mmrec, lattice, amazon, microlens, extract),
+)
 COMMANDS = (check, describe)
 
 

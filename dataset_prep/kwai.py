@@ -99,11 +99,10 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
     features = [_visual(visual, rated, arguments.visual_ids, report, spool)]
     inputs = [log] if visual.is_dir() else [log, visual]
-    text = arguments.text or find_file(folder, ("*train_text.txt",), "text", "--text")
     if arguments.text is not None:
-        features.append(_words(text, set(rated), report, arguments.text_size))
-        inputs.append(text)
-    elif text is not None:
+        features.append(_words(arguments.text, set(rated), report, arguments.text_size))
+        inputs.append(arguments.text)
+    elif (text := find_file(folder, ("*train_text.txt",), "text", "--text")) is not None:
         report.note(f"{text.name}: left out as in the paper; add it with --text {text}")
     return RawDataset(
         interactions=interactions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import wavfile
-from scipy.signal import resample_poly
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes
 from dataset_prep.framework.progress import bar
@@ -27,6 +26,11 @@ _WINDOW, _HOP, _SIZE = 400, 160, 512
 _BANDS, _LOW, _HIGH = 64, 125.0, 7_500.0
 _FLOOR = 1e-2
 _FRAMES_PER_BLOCK = 4096
+# What SciPy raises on damaged headers.
+_BROKEN = (
+    *(OSError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError),
+    *(NameError, struct.error),
+)
 
 
 def find_sounds(folder: Path, tokens: Sequence[str]) -> dict[str, Path]:
@@ -113,13 +117,16 @@ def _vector(
 
 def read_sound(path: Path, seconds: float) -> Samples | None:
     """Samples [t] from -1 to 1 at 16 kHz, the mean of the channels; None where it is no WAV."""
+    # SciPy's signal package takes a second to import, which every other source would pay.
+    from scipy.io import wavfile
+    from scipy.signal import resample_poly
+
     try:
         with warnings.catch_warnings():
             # Unknown chunks (titles, pictures) only raise warnings.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, data = wavfile.read(path)
-    except Exception:
-        # SciPy raises nearly anything on damaged headers.
+    except _BROKEN:
         return None
     if rate <= 0:
         return None

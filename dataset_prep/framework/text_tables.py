@@ -7,7 +7,8 @@ import gzip
 import io
 import warnings
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -118,9 +119,13 @@ def chunks(
     cut = _check_tail(layout, report)
     too_long = 0
     try:
-        with open(path, "rb") as stream, bar(path.stat().st_size, path.name) as progress:
+        with (
+            open(path, "rb") as stream,
+            bar(path.stat().st_size, path.name) as progress,
+            closing(_reader(layout, columns, numeric, rows, stream)) as frames,
+        ):
             waiting: pd.DataFrame | None = None
-            for frame, skipped in _with_bad_lines(_reader(layout, columns, numeric, rows, stream)):
+            for frame, skipped in _with_bad_lines(frames):
                 progress.update(stream.tell() - progress.n)
                 too_long += skipped
                 if waiting is not None:
@@ -250,7 +255,7 @@ def _check_tail(layout: Layout, report: Report) -> bool:
 
 def _reader(
     layout: Layout, columns: Sequence[str], numeric: Sequence[str], rows: int, stream: IO[bytes]
-) -> Iterator[pd.DataFrame]:
+) -> Generator[pd.DataFrame, None, None]:
     places = [layout.names.index(column) for column in columns]
     double = layout.separator == "::"
     # pandas' fast parser knows separators of one character: `::` leaves an empty field between.

@@ -153,6 +153,9 @@ class PaInvRLSettings(BackboneSettings):
     backbone_stopping_step: int = Field(
         ge=0, description="Evaluations without gain after which the backbone stops."
     )
+    backbone_embedding_reg_weight: float = Field(
+        ge=0, description="Weight of the squared norm of the backbone's embedding tables."
+    )
     backbone_projection_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of W in the backbone."
     )

@@ -44,7 +44,9 @@ def check_inter_file(path: Path, required: Sequence[str], separator: str = "\t")
                 f"{expected}"
             )
     if not row:
-        raise UserError(f"{path}: the file is empty, it has no interactions; write it again or remove it")
+        raise UserError(
+            f"{path}: the file is empty, it has no interactions; write it again or remove it"
+        )
     if len(row.split(separator)) != len(columns):
         raise UserError(
             f"{path}: {len(columns)} columns in the first line, "

@@ -117,14 +117,22 @@ class UltraGCN(GeneralRecommender):
         self._forget_tables()
         return result
 
-    def parameter_groups(self, projection_reg_weight: float | None = None) -> list[dict[str, Any]]:
+    def parameter_groups(
+        self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
+    ) -> list[dict[str, Any]]:
         """Parameters with their L2 weights as coupled weight decay (``d/dp w p^2 = 2 w p``)."""
         s = self.settings
-        weight = s.projection_reg_weight if projection_reg_weight is None else projection_reg_weight
+        if embedding_reg_weight is None:
+            embedding_reg_weight = s.embedding_reg_weight
+        if projection_reg_weight is None:
+            projection_reg_weight = s.projection_reg_weight
         embeddings = [p for n, p in self.named_parameters() if not n.startswith("projection")]
-        groups = [{"params": embeddings, "weight_decay": 2 * s.embedding_reg_weight}]
+        groups = [{"params": embeddings, "weight_decay": 2 * embedding_reg_weight}]
         if self.has_content:
-            content = {"params": list(self.projection.parameters()), "weight_decay": 2 * weight}
+            content = {
+                "params": list(self.projection.parameters()),
+                "weight_decay": 2 * projection_reg_weight,
+            }
             groups.append(content)
         return groups
 

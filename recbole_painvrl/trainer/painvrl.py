@@ -83,7 +83,7 @@ class PaInvRLTrainer(RunTrainer):
         self.model.reset("final initial values")
         self.model.set_mask(mask)
         epochs, patience = self.config["epochs"], self.config["stopping_step"]
-        self._start_stage(stage, epochs, patience, None, checkpoint)
+        self._start_stage(stage, epochs, patience, checkpoint)
         return self.fit_stage(stage, train_data, valid_data, saved, show_progress)
 
     def _fit_backbone(
@@ -95,8 +95,9 @@ class PaInvRLTrainer(RunTrainer):
             "backbone",
             s.backbone_epochs,
             s.backbone_stopping_step,
-            s.backbone_projection_reg_weight,
             "backbone",
+            s.backbone_embedding_reg_weight,
+            s.backbone_projection_reg_weight,
         )
         self.fit_stage("backbone", train_data, valid_data, saved, show_progress)
 
@@ -105,8 +106,9 @@ class PaInvRLTrainer(RunTrainer):
         name: str,
         epochs: int,
         stopping_step: int,
-        projection_reg_weight: float | None,
         checkpoint: str,
+        embedding_reg_weight: float | None = None,
+        projection_reg_weight: float | None = None,
     ) -> None:
         """Forget the previous stage: RecBole's ``fit`` keeps its counters on the trainer."""
         self.stage = name
@@ -117,7 +119,7 @@ class PaInvRLTrainer(RunTrainer):
         self.best_valid_result = None
         self.train_loss_dict: dict[int, float] = {}
         self.saved_model_file = str(self.folder / "checkpoint" / f"{checkpoint}.safetensors")
-        groups = self.model.parameter_groups(projection_reg_weight)
+        groups = self.model.parameter_groups(embedding_reg_weight, projection_reg_weight)
         self.optimizer = self._build_optimizer(params=groups)
 
     def _frozen_tables(self) -> FrozenTables:

@@ -94,9 +94,7 @@ BROKEN: dict[str, tuple[Matrix, list[Any] | None, str, str, tuple[int, int]]] = 
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_fault_is_refused_with_its_fix_and_mended_with_a_count(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_fault_is_refused_with_its_fix_and_mended_with_a_count(tmp_path: Path, name: str) -> None:
     matrix, ids, what, fix, shape = BROKEN[name]
     refusal = run(tmp_path, matrix, ids=ids).refusal
     assert what in refusal

@@ -31,9 +31,7 @@ def naive_core(edges: list[tuple[int, int]], user_core: int, item_core: int) -> 
     while True:
         users = Counter(edges[n][0] for n in alive)
         items = Counter(edges[n][1] for n in alive)
-        bad = [
-            n for n in alive if users[edges[n][0]] < user_core or items[edges[n][1]] < item_core
-        ]
+        bad = [n for n in alive if users[edges[n][0]] < user_core or items[edges[n][1]] < item_core]
         if not bad:
             return alive
         alive.remove(bad[0])
@@ -82,10 +80,19 @@ def test_an_empty_result_is_refused(tmp_path: Path) -> None:
 
 
 def splits(tmp_path: Path, train: str, test: str, *options: str) -> tuple[Path, list[str]]:
-    files = {name: write(tmp_path / f"{name}.csv", f"user,item\n{rows}")
-             for name, rows in (("train", train), ("test", test))}
+    files = {
+        name: write(tmp_path / f"{name}.csv", f"user,item\n{rows}")
+        for name, rows in (("train", train), ("test", test))
+    }
     given = [f"{name}={path}" for name, path in files.items()]
-    return tmp_path / "out", ["table", "--splits", *given, "--output", str(tmp_path / "out"), *options]
+    return tmp_path / "out", [
+        "table",
+        "--splits",
+        *given,
+        "--output",
+        str(tmp_path / "out"),
+        *options,
+    ]
 
 
 def test_fixed_splits_become_files(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ NAMES = ("user_id", "item_id", "rating", "timestamp")
 
 def text(separator: str = ",", end: str = "\n", header: bool = True, names: Any = NAMES) -> str:
     lines = [separator.join(names)] if header else []
-    return "".join(f"{line}{end}" for line in [*lines, *(separator.join(map(str, r)) for r in ROWS)])
+    return "".join(
+        f"{line}{end}" for line in [*lines, *(separator.join(map(str, r)) for r in ROWS)]
+    )
 
 
 def read(tmp_path: Path, content: str | bytes, *options: str, file: str = "e.csv") -> Path:
@@ -43,9 +45,7 @@ def test_separators_are_found(tmp_path: Path, separator: str) -> None:
         pytest.param(text().replace("u1", '"u1"').replace("i2", '"i2"'), id="quotes"),
         pytest.param(text().replace("u1", " u1 "), id="spaces"),
         pytest.param(text(names=("reviewerID", "asin", "overall", "unixReviewTime")), id="names"),
-        pytest.param(
-            text("\t", names=[f"{n}:token" for n in NAMES]), id="RecBole's own header"
-        ),
+        pytest.param(text("\t", names=[f"{n}:token" for n in NAMES]), id="RecBole's own header"),
     ],
 )
 def test_variants_read_the_same(tmp_path: Path, content: str | bytes) -> None:
@@ -185,12 +185,17 @@ def write_features(tmp_path: Path, kind: str) -> tuple[Path, list[str]]:
     elif kind == "npz":
         np.savez_compressed(path, features=matrix, item_id=np.array(tokens))
     elif kind == "csv":
-        write(path, "movieId,title,a,b\n" + "".join(
-            f"{t},Film {n},{v[0]},{v[1]}\n" for n, (t, v) in enumerate(VECTORS.items())))
+        write(
+            path,
+            "movieId,title,a,b\n"
+            + "".join(f"{t},Film {n},{v[0]},{v[1]}\n" for n, (t, v) in enumerate(VECTORS.items())),
+        )
     elif kind == "csv headless":
         write(path, "".join(f"{t},{v[0]},{v[1]}\n" for t, v in VECTORS.items()))
     elif kind == "tsv":
-        write(path, "id\ta\tb\r\n" + "".join(f"{t}\t{v[0]}\t{v[1]}\r\n" for t, v in VECTORS.items()))
+        write(
+            path, "id\ta\tb\r\n" + "".join(f"{t}\t{v[0]}\t{v[1]}\r\n" for t, v in VECTORS.items())
+        )
     elif kind == "parquet columns":
         pd.DataFrame({"item": tokens, "a": matrix[:, 0], "b": matrix[:, 1]}).to_parquet(path)
     else:

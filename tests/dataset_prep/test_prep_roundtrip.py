@@ -22,9 +22,7 @@ IDS = st.text(
 PAIRS = st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12, unique=True)
 FORMATS = st.sampled_from(["csv", "tsv", "crlf", "bom", "parquet"])
 FEATURE_FORMATS = st.sampled_from(["npy", "npz", "csv", "parquet"])
-QUIET = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def write_events(path: Path, rows: list[tuple[str, str]], kind: str) -> Path:
@@ -116,7 +114,11 @@ CORRUPTIONS = {
     "infinite rating": lambda lines, n: _replace(lines, n, 2, "inf"),
     "word for a time": lambda lines, n: _replace(lines, n, 3, "soon"),
     "too many fields": lambda lines, n: _replace(lines, n, 3, "1,2"),
-    "too few fields": lambda lines, n: [*lines[:n], ",".join(lines[n].split(",")[:2]), *lines[n + 1 :]],
+    "too few fields": lambda lines, n: [
+        *lines[:n],
+        ",".join(lines[n].split(",")[:2]),
+        *lines[n + 1 :],
+    ],
     "blank line": lambda lines, n: [*lines[:n], "", *lines[n:]],
     "no header": lambda lines, n: lines[1:],
     "header twice": lambda lines, n: [*lines[:n], lines[0], *lines[n:]],
@@ -135,9 +137,7 @@ def _replace(lines: list[str], number: int, column: int, value: str) -> list[str
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @given(number=st.integers(1, len(BASE)))
 @settings(max_examples=5, deadline=None)
-def test_corrupt_text(
-    tmp_path_factory: pytest.TempPathFactory, name: str, number: int
-) -> None:
+def test_corrupt_text(tmp_path_factory: pytest.TempPathFactory, name: str, number: int) -> None:
     """Refused by name, or prepared without a pair that was not there; with drop-rows, too."""
     lines = CORRUPTIONS[name](base_text().splitlines(), number)
     content = "".join(f"{line}\n" for line in lines).encode()

@@ -11,6 +11,18 @@ from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
 DESIGN = PlantedDesign(n_users=400, n_items=300)
+# Written out, so that this test is about the code: the shipped defaults suit larger data.
+SETTINGS = (
+    "--backbone_epochs=15",
+    "--backbone_embedding_reg_weight=1e-4",
+    "--backbone_projection_reg_weight=1e-2",
+    "--mask_epochs=2",
+    "--mask_batch_size=256",
+    "--mask_step_size=0.05",
+    "--mask_decay=0.0",
+    "--gradient_normalization=l2",
+    "--loss_weighting=pareto",
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +33,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_known_environments_separate_the_columns(data: Path, tmp_path: Path) -> None:
-    run = run_main(
-        data, tmp_path, "PaInvRL", "--seed=1", "--known_environments=True",
-        "--backbone_epochs=15", "--mask_epochs=2", "--oracle=False", name="x",
-    )  # fmt: skip
+    argv = ("--seed=2", "--known_environments=True", "--oracle=False", *SETTINGS)
+    run = run_main(data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 0, run.err
     planted = run.result["planted"]
-    assert planted["mask_auc"]["overall"] > 0.9
+    assert all(auc > 0.9 for auc in planted["mask_auc"].values()), planted["mask_auc"]
     assert planted["mask_auc_shuffled"]["overall"] == pytest.approx(0.5, abs=0.05)
     scores = planted["mask"]["overall"]
-    assert scores["mean_invariant"] - scores["mean_spurious"] > 0.05
+    assert scores["mean_invariant"] - scores["mean_spurious"] > 0.1

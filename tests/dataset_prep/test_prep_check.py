@@ -1,0 +1,153 @@
+"""``check`` finds what was damaged afterwards; ``describe`` shows what is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prep_support import done, prepare, write
+
+
+@pytest.fixture()
+def folder(tmp_path: Path) -> Path:
+    """Two splits, four items, one of them without a row."""
+    train = write(tmp_path / "train.csv", "user,item\na,x\na,y\nb,x\nb,z\n")
+    test = write(tmp_path / "test.csv", "user,item\na,z\nb,w\n")
+    items = write(tmp_path / "items.csv", "item,title\nx,The X\ny,The Y\nz,The Z\n")
+    vectors = write(tmp_path / "f.csv", "item,a,b\nx,1,0\ny,0.9,0.1\nz,-1,1\n")
+    done(
+        "table", "--splits", f"train={train}", f"test={test}", "--items", items,
+        "--features", f"visual={vectors}", "--output", tmp_path / "set",
+    )  # fmt: skip
+    return tmp_path / "set"
+
+
+def resave(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    path = folder / "features" / "visual.npy"
+    np.save(path, change(np.load(path)))
+
+
+def unsign(folder: Path) -> None:
+    """Take the checksums away, so that later checks are seen alone."""
+    (folder / "manifest.json").unlink()
+
+
+def test_a_sound_folder(folder: Path) -> None:
+    result = prepare("check", folder)
+    assert result.code == 0
+    assert "broken" not in result.out
+    assert "6 interactions, 2 users, 4 items" in result.out
+    assert "0 users and 1 items have no training row" in result.out
+    assert "3 of 4 items (75.0%)" in result.out
+    assert result.out.rstrip().endswith("sound")
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "changed file": (
+        lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "c\tx\n"),
+        "changed since it was written",
+    ),
+    "lost file": (lambda f: (f / "set.item").unlink(), "set.item: missing"),
+    "swapped rows": (lambda f: resave(f, lambda m: m[::-1]), "visual.npy: changed"),
+    "broken manifest": (lambda f: write(f / "manifest.json", "{"), "not readable as JSON"),
+    "no checksums": (lambda f: write(f / "manifest.json", '{"name": "set"}'), "no checksums"),
+    "NaN": (lambda f: resave(f, lambda m: m * np.nan), "rows hold NaN or Inf"),
+    "exploding": (lambda f: resave(f, lambda m: m * 1e12), "columns exceed"),
+    "wrong dtype": (lambda f: resave(f, lambda m: m.astype(str)), "holds <U"),
+    "row lost": (lambda f: resave(f, lambda m: m[1:]), "lists 3 rows"),
+    "duplicate pair": (
+        lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "a\tx\n"),
+        "1 rows repeat a pair",
+    ),
+    "leak": (
+        lambda f: write(f / "set.test.inter", (f / "set.test.inter").read_text() + "a\tx\n"),
+        "1 pairs are in an earlier split too",
+    ),
+    "stranger": (
+        lambda f: write(f / "set.test.inter", (f / "set.test.inter").read_text() + "b\ty\n"),
+        "1 pairs are not in set.inter",
+    ),
+    "no header": (
+        lambda f: write(f / "set.inter", "a\tx\nb\ty\n"),
+        "without user_id and item_id",
+    ),
+    "cut": (lambda f: write(f / "set.inter", (f / "set.inter").read_bytes()[:-3]), "cut"),
+    "missing id": (
+        lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "NULL\tx\n"),
+        "1 rows have no user or item id",
+    ),
+    "no table": (lambda f: (f / "set.inter").unlink(), "set.inter: missing"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found(folder: Path, name: str) -> None:
+    damage, named = DAMAGES[name]
+    damage(folder)
+    result = prepare("check", folder)
+    assert result.code == 2
+    lines = [line for line in result.out.splitlines() if line.startswith("broken: ")]
+    assert any(named in line for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["NaN", "leak", "stranger", "missing id", "cut"])
+def test_damage_is_found_without_checksums(folder: Path, name: str) -> None:
+    damage, named = DAMAGES[name]
+    damage(folder)
+    unsign(folder)
+    result = prepare("check", folder)
+    assert result.code == 2
+    assert named in result.out
+
+
+def test_a_manifest_is_not_needed(folder: Path) -> None:
+    unsign(folder)
+    result = prepare("check", folder)
+    assert result.code == 0
+    assert "cannot be verified" in result.out
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    assert "no such folder" in prepare("check", tmp_path / "nothing").refusal
+
+
+def test_planted_folders_are_sound(tmp_path: Path) -> None:
+    done("planted", "--users", "60", "--items", "50", "--output", tmp_path / "p")
+    result = prepare("check", tmp_path / "p")
+    assert result.code == 0, result.out
+    assert "truth: 2 modalities" in result.out
+
+
+def test_describe(folder: Path) -> None:
+    result = done("describe", folder, "--items", "1")
+    assert "6 interactions, 2 users, 4 items" in result.out
+    assert "sparsity 25.0000%" in result.out
+    assert "covers 3 of 4 items (75.0%)" in result.out
+    assert "  The X: The Y (" in result.out
+    assert "  The Z: " in done("describe", folder, "--item", "z").out
+    assert "no item 'q'" in prepare("describe", folder, "--item", "q").refusal
+
+
+def test_describe_plot(folder: Path, tmp_path: Path) -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        refusal = prepare("describe", folder, "--plot", tmp_path / "d.png").refusal
+        assert "pip install matplotlib" in refusal
+    else:
+        done("describe", folder, "--plot", tmp_path / "d.png")
+        assert (tmp_path / "d.png").stat().st_size > 0
+
+
+def test_the_manifest_tells_what_was_done(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    inputs = manifest["provenance"]["inputs"]
+    assert [entry["name"] for entry in inputs] == ["train.csv", "test.csv", "f.csv"]
+    assert all(len(entry["sha256"]) == 64 for entry in inputs)
+    assert manifest["counts"] == {
+        "read": 6, "without missing ids": 6, "without duplicates": 6, "train": 4, "test": 2,
+    }  # fmt: skip
+    assert manifest["modalities"]["visual"]["coverage"] == {"items": 3, "of": 4, "share": 0.75}

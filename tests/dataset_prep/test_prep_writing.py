@@ -1,0 +1,128 @@
+"""Writing: all or nothing, old or new, and within bounded memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prep_support import done, features, pairs, prepare, write
+
+from recbole_painvrl.data import folder as folder_module
+from recbole_painvrl.data import streams
+
+
+def table(tmp_path: Path, rows: str = "a,x\nb,y\n", vectors: str = "x,1\ny,2\n") -> list[object]:
+    events = write(tmp_path / "e.csv", f"user,item\n{rows}")
+    matrix = write(tmp_path / "f.csv", f"item,v\n{vectors}")
+    return ["table", "--input", events, "--features", f"v={matrix}", "--output", tmp_path / "out"]
+
+
+def test_an_existing_folder_needs_force(tmp_path: Path) -> None:
+    done(*table(tmp_path))
+    assert "--force" in prepare(*table(tmp_path, "c,x\nc,y\n")).refusal
+    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "y")]
+    done(*table(tmp_path, "c,x\nc,y\n"), "--force")
+    assert pairs(tmp_path / "out") == [("c", "x"), ("c", "y")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.csv", "f.csv", "out"]
+
+
+def test_force_spares_what_is_no_dataset(tmp_path: Path) -> None:
+    write(tmp_path / "out" / "letters.txt", "precious")
+    assert "not a dataset folder" in prepare(*table(tmp_path), "--force").refusal
+    assert (tmp_path / "out" / "letters.txt").read_text() == "precious"
+
+
+def test_without_an_exchange_call_two_renames_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_exchange", lambda one, other: False)
+    done(*table(tmp_path))
+    done(*table(tmp_path, "c,x\nc,y\n"), "--force")
+    assert pairs(tmp_path / "out") == [("c", "x"), ("c", "y")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.csv", "f.csv", "out"]
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run in a forked process; its exit status."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("where", ["_write_matrix", "_write_table", "write_json", "put_in_place"])
+def test_a_killed_run_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    done(*table(tmp_path))
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    arguments = [*table(tmp_path, "c,x\nc,y\n"), "--force"]
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, where, lambda *_: os._exit(9))
+        assert in_child(lambda: prepare(*arguments)) == 9
+    after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_a_killed_first_run_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = table(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "write_json", lambda *_: os._exit(9))
+        assert in_child(lambda: prepare(*arguments)) == 9
+    assert not (tmp_path / "out").exists()
+
+
+def test_float16(tmp_path: Path) -> None:
+    done(*table(tmp_path), "--dtype", "float16")
+    assert np.load(tmp_path / "out" / "features" / "v.npy").dtype == np.float16
+    assert features(tmp_path / "out", "v") == {"x": [1.0], "y": [2.0]}
+
+
+def test_a_stream_must_keep_its_promise(tmp_path: Path) -> None:
+    class Short:
+        shape, dtype = (3, 2), np.dtype(np.float32)
+
+        def blocks(self) -> list[np.ndarray]:
+            return [np.zeros((2, 2), dtype=np.float32)]
+
+    with open(tmp_path / "m.npy", "wb") as stream, pytest.raises(ValueError, match="2 rows"):
+        streams.save_matrix(stream, Short())  # type: ignore[arg-type]
+
+
+def _data_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmData:")[1].split()[0]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's limits")
+def test_features_larger_than_the_memory_allowed(tmp_path: Path) -> None:
+    """256 MB of features and 400,000 interactions with 160 MB to spare."""
+    n_items, width = 125_000, 512
+    matrix = np.lib.format.open_memmap(tmp_path / "f.npy", "w+", np.float32, (n_items, width))
+    rng = np.random.default_rng(0)
+    for start in range(0, n_items, 25_000):
+        matrix[start : start + 25_000] = rng.random((25_000, width), dtype=np.float32)
+    del matrix
+    np.save(tmp_path / "f.ids.npy", np.arange(n_items))
+    rows = np.stack([rng.integers(0, 9_000, 400_000), rng.permutation(400_000) % n_items], axis=1)
+    np.save(tmp_path / "e.npy", rows.astype(np.int32))
+    arguments = ["table", "--input", tmp_path / "e.npy", "--features", f"v={tmp_path / 'f.npy'}"]
+
+    def limited() -> None:
+        limit = _data_bytes() + 160 * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        with pytest.raises(MemoryError):
+            np.load(tmp_path / "f.npy")
+        done(*arguments, "--fix", "standardise", "--dtype", "float16", "--output", tmp_path / "out")
+
+    assert in_child(limited) == 0
+    assert np.load(tmp_path / "out" / "features" / "v.npy", mmap_mode="r").shape == (n_items, width)
