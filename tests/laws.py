@@ -136,18 +136,6 @@ def literal_environment_losses(
     )
 
 
-def assert_one_error_line(code: int, captured: Any, *parts: str) -> None:
-    """Exit code 2, one line on stderr that starts with ``error: ``, no traceback, no table."""
-    assert code == 2, captured.err
-    lines = captured.err.strip().splitlines()
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0]
-    assert "Traceback" not in captured.err + captured.out
-    assert captured.out == ""
-
-
 def files_in(folder: Path) -> set[str]:
     """Every file below a folder, TensorBoard's names cut to their folder."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

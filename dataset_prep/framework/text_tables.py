@@ -136,8 +136,8 @@ def chunks(
                 yield waiting.iloc[:-1] if cut else waiting
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: holds bytes that are not {layout.encoding}; give `--encoding latin-1` or save "
-            "it as UTF-8"
+            f"{path}: holds bytes that are not {layout.encoding}; give `--encoding latin-1` or "
+            "save it as UTF-8"
         ) from error
     except READ_ERRORS as error:
         raise UserError(

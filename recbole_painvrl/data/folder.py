@@ -21,7 +21,7 @@ import pandas as pd
 from recbole_painvrl.atomic import atomic_file, write_json, write_with
 from recbole_painvrl.data.streams import (
     MatrixStream,
-    pair_keys,
+    pairs_in_two,
     put_in_place,
     save_interactions,
     save_matrix,
@@ -37,29 +37,10 @@ _CHUNK = 1 << 20
 _AGAIN = "delete the folder and prepare the dataset again with `python -m dataset_prep`"
 _TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 # Strings that RecBole, which reads by pandas' defaults, would take for a missing value.
-MISSING_TOKENS = frozenset(
-    [
-        "",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-    ]
-)
+MISSING_TOKENS = frozenset((
+    "", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A", "#N/A N/A",
+    "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+))  # fmt: skip
 
 
 class FolderExistsError(UserError):
@@ -222,20 +203,7 @@ def _check_splits(content: DatasetContent, where: str) -> None:
     """Raise :class:`UserError` when a pair is in two splits."""
     if not content.splits:
         return
-    frames = list(content.splits.values())
-    if isinstance(frames[0]["user_id"].dtype, pd.CategoricalDtype):
-        keys = np.concatenate([np.unique(pair_keys(frame)) for frame in frames])
-        keys.sort()
-        twice: list[Any] = keys[1:][keys[1:] == keys[:-1]].tolist()
-        if twice:
-            user, item = divmod(twice[0], len(frames[0]["item_id"].cat.categories))
-            twice[0] = (
-                frames[0]["user_id"].cat.categories[user],
-                frames[0]["item_id"].cat.categories[item],
-            )
-    else:
-        pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
-        twice = list(pairs[pairs.duplicated()].itertuples(index=False, name=None))
+    twice = pairs_in_two(list(content.splits.values()))
     if twice:
         raise UserError(
             f"{where}: {len(twice)} (user, item) pairs are in two splits, first {twice[0]}; "

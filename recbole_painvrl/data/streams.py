@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
@@ -83,8 +83,20 @@ def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, st
         )
 
 
-def pair_keys(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """One number per (user, item) pair of a frame with the categorical columns of one dataset."""
+def pairs_in_two(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """(user, item) pairs that are in more than one of the frames of a dataset."""
+    if not isinstance(frames[0]["user_id"].dtype, pd.CategoricalDtype):
+        pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
+        return list(pairs[pairs.duplicated()].itertuples(index=False, name=None))
+    keys = np.concatenate([np.unique(_pair_keys(frame)) for frame in frames])
+    keys.sort()
+    users, items = (frames[0][name].cat.categories for name in ("user_id", "item_id"))
+    repeated = keys[1:][keys[1:] == keys[:-1]]
+    return [(users[key // len(items)], items[key % len(items)]) for key in repeated.tolist()]
+
+
+def _pair_keys(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """One number per (user, item) pair of a frame with the categories of its dataset."""
     users = np.asarray(frame["user_id"].cat.codes, dtype=np.int64)
     items = np.asarray(frame["item_id"].cat.codes, dtype=np.int64)
     return users * np.int64(len(frame["item_id"].cat.categories)) + items

@@ -134,10 +134,10 @@ def batch_loss(
         The loss, summed over the B positives.
     """
     factor = graph.user_factor[users]
-    positive_scores = (user_vectors * item_table[positives]).sum(dim=-1)
+    positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
     if negatives.dim() == 1:
-        negative_scores = user_vectors @ item_table[negatives].T
+        negative_scores = user_vectors @ item_table.index_select(0, negatives).T
     else:
         negative_scores = own_scores(user_vectors, item_table, negatives)
     edge = factor[:, None] * graph.item_factor[negatives]
@@ -151,4 +151,6 @@ def batch_loss(
 
 def own_scores(user_vectors: Tensor, item_table: Tensor, items: Tensor) -> Tensor:
     """Scores of every user with a list of its own items, ``[B, D], [n, D], [B, N] -> [B, N]``."""
-    return torch.einsum("bd,bnd->bn", user_vectors, item_table[items])
+    # index_select has a faster backward than indexing with a matrix.
+    rows = item_table.index_select(0, items.reshape(-1)).view(*items.shape, -1)
+    return torch.einsum("bd,bnd->bn", user_vectors, rows)

@@ -37,6 +37,8 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
     if (folder / RESULT).is_file():
         raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
     values = {name: entry["value"] for name, entry in _read(path).items()}
+    # RecBole appends the dataset's name to the path.
+    values["data_path"] = str(Path(values["data_path"]).parent)
     negatives = values.get("train_neg_sample_args")
     if negatives is not None and negatives.get("distribution") == "none":
         # RecBole rewrites "no negatives" to a form that it does not accept as input.

@@ -11,7 +11,7 @@ import pytest
 from prep_support import done, prepare, write
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two splits, four items, one of them without a row."""
     train = write(tmp_path / "train.csv", "user,item\na,x\na,y\nb,x\nb,z\n")

@@ -196,8 +196,9 @@ def test_malformed_interactions_are_counted(tmp_path: Path) -> None:
     assert sorted(r["count"] for r in repairs(tmp_path)) == [1, 2]
 
 
-def test_a_cut_last_line_is_found(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", "user,item,time\na,x,1\nb,y,2\nc,z")
+@pytest.mark.parametrize("last", ["time", "remark"])
+def test_a_cut_last_line_is_found(tmp_path: Path, last: str) -> None:
+    path = write(tmp_path / "e.csv", f"user,item,{last}\na,x,1\nb,y,2\nc,z")
     refusal = prepare("table", "--input", path, "--output", tmp_path / "out").refusal
     assert "--fix drop-rows" in refusal
     done("table", "--input", path, "--output", tmp_path / "out", "--fix", "drop-rows")

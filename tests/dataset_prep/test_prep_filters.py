@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prep_support import done, features, pairs, prepare, write
 
 from dataset_prep.framework.filters import k_core
-from dataset_prep.framework.interactions import Interactions, InteractionBuilder
+from dataset_prep.framework.interactions import InteractionBuilder, Interactions
 
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
 
@@ -69,6 +69,12 @@ def test_counts_after_every_step(tmp_path: Path) -> None:
     assert all(step["step"] in result.out for step in steps)
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("c", "x")]
     assert list(features(tmp_path / "out", "v")) == ["x"]
+
+
+def test_ids_stay_right_when_the_first_ones_go(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.csv", "user,item\nlone,rare\na,x\nb,x\na,y\nb,y\n")
+    done("table", "--input", path, "--k-core", "2", "--output", tmp_path / "out")
+    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]
 
 
 def test_an_empty_result_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Measurements behind the documentation; nothing here is imported by the package."""

@@ -1,0 +1,152 @@
+"""run(2k) == run(k) + resume(k), wherever the run was killed, also inside a save."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from laws import Finished, run_main
+
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.trainer import progress
+
+STAGES = (
+    "--backbone_epochs=2",
+    "--environment_rounds=4",
+    "--mask_epochs=2",
+    "--mask_batch_size=128",
+    "--outer_rounds=2",
+)
+# Negatives of BPR come from numpy's global generator, those of UltraGCN from its own.
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "PaInvRL": STAGES,
+    "UltraGCN": (),
+    "BPR": (),
+    "ItemKNN": (),
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+Outcome = tuple[dict[str, Any], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcome]:
+    """Result and files of an uninterrupted run of a model, made once."""
+
+    @functools.cache
+    def run(model: str) -> Outcome:
+        place = tmp_path_factory.mktemp(model)
+        finished = run_main(tiny_data, place, model, *MODELS[model], name="whole")
+        assert finished.code == 0, finished.err
+        return outcome(finished.folder)
+
+    return run
+
+
+def outcome(folder: Path) -> Outcome:
+    """What must not depend on the interruption."""
+    result = json.loads((folder / "result.json").read_text())
+    kept = {key: result.get(key) for key in ("metrics", "split", "planted")}
+    kept["stages"] = [
+        {key: value for key, value in stage.items() if key not in ("seconds", "peak_memory_mb")}
+        for stage in result["stages"]
+    ]
+    files = {
+        path.name: path.read_bytes()
+        for path in sorted((folder / "checkpoint").iterdir())
+        if path.name != "last.safetensors"
+    }
+    for path in folder.glob("*.npz"):
+        with np.load(path) as arrays:
+            files.update({f"{path.name}/{name}": arrays[name].tobytes() for name in arrays.files})
+    return kept, files
+
+
+def killed_at(
+    data: Path, place: Path, model: str, save: int, before: bool, patch: pytest.MonkeyPatch
+) -> Path | None:
+    """Kill a run at its n-th save, before or after the file is in place; None if it was over."""
+    original, count = progress.write_checkpoint, 0
+
+    def write(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == save and before:
+            raise Killed
+        original(*arguments)
+        if count == save:
+            raise Killed
+
+    with patch.context() as inner:
+        inner.setattr(progress, "write_checkpoint", write)
+        # Saving every epoch, however small its share of the time.
+        inner.setattr(progress, "_SAVING_SHARE", 1e9)
+        try:
+            finished: Finished = run_main(data, place, model, *MODELS[model], name="killed")
+        except Killed:
+            return place / "runs" / "killed"
+    assert finished.code == 0
+    return None
+
+
+@pytest.mark.parametrize(
+    ("model", "save", "before"),
+    [
+        *[("PaInvRL", save, save % 2 == 0) for save in (2, 3, 5, 6, 8, 11, 15)],
+        *[("UltraGCN", save, save % 2 == 0) for save in (2, 3)],
+        *[("BPR", save, save % 2 == 1) for save in (2, 3)],
+        ("ItemKNN", 2, False),
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_one(
+    model: str,
+    save: int,
+    before: bool,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    expected = whole(model)
+    folder = killed_at(tiny_data, tmp_path, model, save, before, monkeypatch)
+    assert folder is not None, "the run ended before it was killed"
+    assert not (folder / "result.json").exists()
+    code = main([f"--resume={folder}", "--show_progress=False"])
+    assert code == 0, capsys.readouterr().err
+    got = outcome(folder)
+    assert got[0] == expected[0]
+    assert got[1].keys() == expected[1].keys()
+    assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        (["--resume={runs}/none"], "no run to resume"),
+        (["--resume={runs}/whole"], "the run is complete"),
+        (["--resume={runs}/whole", "--epochs=9"], "`epochs`: a resumed run keeps its settings"),
+    ],
+)
+def test_what_cannot_be_resumed(
+    argv: list[str],
+    found: str,
+    tiny_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_main(tiny_data, tmp_path, "ItemKNN", name="whole")
+    capsys.readouterr()
+    assert main([word.format(runs=tmp_path / "runs") for word in argv]) == 2
+    line = capsys.readouterr().err
+    assert found in line
+    assert line.count("\n") == 1
