@@ -101,6 +101,18 @@ class ContentEnvironmentModel:
         with torch.no_grad():
             return self._scores_and_likelihood(generator)[0].argmax(dim=0).cpu()
 
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        """Continue an environment that no pair chose as a disturbed copy of the largest one.
+
+        Labels are made anew in every batch, so only another W_e can win pairs back.
+        """
+        assert self.projections is not None
+        with torch.no_grad():
+            largest = self.projections[int(self.shares.argmax())]
+            noise = torch.randn(largest.shape, generator=generator).to(largest.device)
+            self.projections[environment] = largest + largest.std() * noise
+            self.shares[environment] = 1.0 / self.n_environments
+
     def state(self) -> tuple[object, ...]:
         """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
         return self.projections, self.optimizer, self.shares

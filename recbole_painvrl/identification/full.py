@@ -151,6 +151,9 @@ class FullEnvironmentModel:
         """Nothing is kept between rounds."""
         return ()
 
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        """Nothing to do: every round trains fresh models on the labels, which are seeded anew."""
+
     def load_state(self, state: tuple[object, ...]) -> None:
         """Nothing is kept between rounds."""
 

@@ -32,6 +32,10 @@ class EnvironmentModel(Protocol):
         """What was learnt since :meth:`restart`, by reference."""
         ...
 
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        """Give an environment that nothing chose a new chance."""
+        ...
+
     def load_state(self, state: tuple[object, ...]) -> None:
         """Continue from what :meth:`state` returned."""
         ...
@@ -98,7 +102,7 @@ class Identification:
         start_agreement: share of interactions still in their random start's environment, under
             the best renaming; near 1 means nothing was identified.
         likelihoods: mean log-likelihood of every start when the starts were compared.
-        reseeded: environments that were found empty and seeded again, per round.
+        reseeded: environments that were empty and seeded again, before every round.
         stability: agreement of the kept start with every other start, each as far as it came.
         kept: index of the kept start.
     """
@@ -130,9 +134,12 @@ class _Start:
         """One round; returns the share of the interactions that moved."""
         found = self.found
         self.model.load_state(self.state)
-        scores, self.likelihood = self.model.fit_and_score(found.labels, self.generator, refinement)
+        current, empty = reseed_empty(found.labels, self.size, self.generator)
+        for environment in empty:
+            self.model.reseed(environment, self.generator)
+        scores, self.likelihood = self.model.fit_and_score(current, self.generator, refinement)
         self.state = self.model.state()
-        labels, empty = reseed_empty(partition(scores).cpu(), self.size, self.generator)
+        labels = partition(scores).cpu()
         moved = float((labels != found.labels).float().mean())
         found.labels = labels
         found.moves.append(moved)

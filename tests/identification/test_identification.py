@@ -94,6 +94,10 @@ class Scripted:
     def __init__(self, scores: list[Tensor], likelihoods: list[float]) -> None:
         self.scores, self.likelihoods = scores, likelihoods
         self.seen: list[Tensor] = []
+        self.reseeded: list[int] = []
+
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        self.reseeded.append(environment)
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
         return None
@@ -119,10 +123,27 @@ def one_hot(labels: list[int], n_environments: int) -> Tensor:
 
 def test_an_environment_that_lost_everything_is_seeded_again() -> None:
     model = Scripted([one_hot([0] * 12, 3)], [0.0])
-    found = identify(model, 12, LoopSettings(3, 1, 0.0, 1), source())
-    assert found.reseeded == [[1, 2]]
-    assert min(found.sizes[0]) > 0
-    assert len(torch.unique(found.labels)) == 3
+    found = identify(model, 12, LoopSettings(3, 2, -1.0, 1), source())
+    assert found.reseeded == [[], [1, 2]]
+    assert model.reseeded == [1, 2]
+    assert len(torch.unique(model.seen[1])) == 3, "the next round trains on three environments"
+    assert found.labels.tolist() == [0] * 12, "what is reported is Eq. 9, not the seeding"
+
+
+def test_a_reseeded_content_model_wins_pairs(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    model, draws = content_model(easy, 2), source(5)
+    model.restart(draws)
+    assert model.projections is not None
+    with torch.no_grad():
+        # The constant entry of p^f and -100 there: no pair ever chooses environment 1.
+        model.projections[1] = 0
+        model.projections[1, -1] = -100 * easy[4].mean(dim=0).sign()
+    labels = torch.zeros(len(easy[2]), dtype=torch.long)
+    model.reseed(1, draws)
+    scores, _ = model.fit_and_score(labels, draws)
+    assert 0.05 < float(scores.argmax(dim=0).float().mean()) < 0.95
 
 
 def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
