@@ -133,17 +133,25 @@ def test_an_environment_that_lost_everything_is_seeded_again() -> None:
 def test_a_reseeded_content_model_wins_pairs(
     easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
 ) -> None:
-    model, draws = content_model(easy, 2), source(5)
-    model.restart(draws)
-    assert model.projections is not None
-    with torch.no_grad():
-        # The constant entry of p^f and -100 there: no pair ever chooses environment 1.
-        model.projections[1] = 0
-        model.projections[1, -1] = -100 * easy[4].mean(dim=0).sign()
-    labels = torch.zeros(len(easy[2]), dtype=torch.long)
-    model.reseed(1, draws)
-    scores, _ = model.fit_and_score(labels, draws)
-    assert 0.05 < float(scores.argmax(dim=0).float().mean()) < 0.95
+    users, items, _, people, content = easy
+    always_one = torch.cat([torch.ones(len(content), 1), content], dim=1)
+    fit = FitSettings(1, 0.05, 512, 64, "adam")
+    model, draws = ContentEnvironmentModel(users, items, people, always_one, 2, fit), source(5)
+
+    def share_of_the_lost(reseed: bool) -> float:
+        model.restart(draws)
+        assert model.projections is not None
+        with torch.no_grad():
+            # A score of -100 whatever the user and the item: no pair chooses environment 1.
+            model.projections[1] = 0
+            model.projections[1, -1, 0] = -100
+        if reseed:
+            model.reseed(1, draws)
+        scores, _ = model.fit_and_score(torch.zeros(len(users), dtype=torch.long), draws)
+        return float(scores.argmax(dim=0).float().mean())
+
+    assert share_of_the_lost(reseed=False) == 0.0
+    assert 0.05 < share_of_the_lost(reseed=True) < 0.95
 
 
 def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
