@@ -35,8 +35,7 @@ def read_id_records(
         raise UserError(f"{path}: no such file; check the path")
     record = np.dtype([("id", f"S{sizes[0]}"), ("values", "<f4", (sizes[1],))])
     tokens: list[str] = []
-    done = unrated = 0
-    rest = b""
+    done, rest = 0, b""
     try:
         with (
             _open(path) as stream,
@@ -53,10 +52,9 @@ def read_id_records(
                 writer.add(rows["values"][kept])
                 tokens += [names[place] for place in kept]
                 done += len(rows)
-                unrated += len(rows) - len(kept)
+    except UserError:
+        raise
     except READ_ERRORS as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
     if not tokens:
         raise UserError(
@@ -66,8 +64,9 @@ def read_id_records(
     if rest:
         what = f"is cut in record {done}: {len(rest)} of {record.itemsize} bytes"
         report.found(path.name, what, 1, "drop-rows")
-    if unrated:
-        report.note(f"{path.name}: {unrated} records of items without interaction are left out")
+    if done > len(tokens):
+        left = done - len(tokens)
+        report.note(f"{path.name}: {left} records of items without interaction are left out")
     return FeatureTable(name, path.name, tokens, writer.matrix(path))
 
 

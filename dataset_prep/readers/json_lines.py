@@ -141,6 +141,12 @@ def json_vectors(
     finally:
         if writer is not None:
             writer.close()
+    _tell_left_out(path, report, (other, empty, unrated), width)
+    return FeatureTable(name, path.name, tokens, writer.matrix(path))
+
+
+def _tell_left_out(path: Path, report: Report, counts: tuple[int, int, int], width: int) -> None:
+    other, empty, unrated = counts
     if other:
         what = f"{other} lines have no vector of {width} numbers"
         report.found(path.name, what, other, "drop-rows")
@@ -148,7 +154,6 @@ def json_vectors(
         report.note(f"{path.name}: {empty} items have an empty vector and get no row")
     if unrated:
         report.note(f"{path.name}: {unrated} lines of items without interaction are left out")
-    return FeatureTable(name, path.name, tokens, writer.matrix(path))
 
 
 def _is_vector(vector: object, width: int) -> bool:

