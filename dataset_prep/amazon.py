@@ -1,11 +1,12 @@
 """Source ``amazon``: reviews, ratings, metadata and visual features of 2014, 2018 and 2023.
 
-Confirmed from the releases' pages and from code that reads them: reviews are JSON lines, with
-reviewerID, asin, overall, unixReviewTime (2014, 2018) or user_id, parent_asin, rating, timestamp in
-milliseconds (2023); ratings without a header are user, item, rating, time in 2014 and item, user,
-rating, time in 2018, told apart by the ten letters of an item id; metadata of 2014 and some of 2018
-are Python literals, parsed as constants and never evaluated; image_features_*.b repeats ten bytes
-of item id and 4,096 little-endian float32.
+Confirmed from public code and pages: reviews of 2014 are JSON lines with reviewerID, asin, overall,
+unixReviewTime; its metadata are Python literals (parsed as constants, never evaluated); its
+image_features_*.b repeats ten bytes of item id and 4,096 float32; items of 2023 are parent_asin.
+Taken from common knowledge of the releases and not confirmed: the same review fields in 2018;
+user_id, rating and timestamp in milliseconds in 2023; and the order of ratings without a header,
+user first in 2014 and item first in 2018, which is therefore read off the data (item ids have ten
+letters) and refused where it cannot be told.
 """
 
 from __future__ import annotations

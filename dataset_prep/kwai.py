@@ -108,7 +108,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         interactions=interactions,
         features=features,
         source=f"Kuaishou user interest modelling 2018, rows with {arguments.actions}",
-        licence="terms of the challenge; redistribution is not allowed",
+        licence="terms of the challenge; check them before sharing",
         paper=PAPER["kwai"],
         inputs=inputs,
     )

@@ -4,7 +4,8 @@ Confirmed from MMRec's own preprocessing and from projects that use it: ``<name>
 tab-separated with a header (userID, itemID, rating, timestamp, x_label; 0, 1, 2 for training,
 validation, test), ids are numbers from 0, row i of ``image_feat.npy`` and ``text_feat.npy``
 belongs to item i, ``i_id_mapping.csv`` and ``u_id_mapping.csv`` are tab-separated original ids and
-numbers. Items without a picture hold the mean of the others there; such rows are found.
+numbers. Not confirmed: what stands for items without a picture or text (MMRec says only that it is
+not zero); rows that repeat the mean of the others, as in LATTICE, are found.
 """
 
 from __future__ import annotations

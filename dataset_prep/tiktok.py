@@ -110,7 +110,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         interactions=interactions,
         features=features,
         source=f"ICME 2019 short video challenge, rows with {arguments.actions}",
-        licence="terms of the challenge; redistribution is not allowed",
+        licence="terms of the challenge; check them before sharing",
         paper=PAPER["tiktok"],
         inputs=inputs,
     )
