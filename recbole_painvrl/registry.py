@@ -18,7 +18,7 @@ __all__ = ["PLUGIN_MODELS", "model_class", "model_names", "properties_root", "re
 # in _recbole_models and properties/model/<Model>.yaml.
 _TRAINERS = {
     "PaInvRL": "recbole_painvrl.trainer.painvrl:PaInvRLTrainer",
-    "UltraGCN": "recbole_painvrl.trainer.single:UltraGCNTrainer",
+    "UltraGCN": "recbole_painvrl.trainer.base:RunTrainer",
 }
 _DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
 

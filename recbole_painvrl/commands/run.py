@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -35,12 +34,12 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         # Imported late, so that help needs neither torch nor RecBole.
-        from recbole_painvrl.config import config_from_arguments
+        from recbole_painvrl.config import config_from_arguments, parse_overrides
         from recbole_painvrl.report.table import run_summary
         from recbole_painvrl.run.resume import interrupted_run
         from recbole_painvrl.run.runner import run
 
-        if any(argument.startswith("--resume") for argument in argv):
+        if "resume" in parse_overrides(argv):
             folder, config = interrupted_run(argv)
             print(run_summary(run(config, folder)))
         else:
@@ -52,7 +51,10 @@ def main(argv: Sequence[str]) -> int:
         print("stopped; go on with: python run_recbole.py --resume=RUN_FOLDER", file=sys.stderr)
         return 1
     except Exception as error:
-        logging.getLogger("recbole_painvrl").debug("traceback", exc_info=True)
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        print(
+            f"error: {type(error).__name__}: {message} (train.log in the run folder has more)",
+            file=sys.stderr,
+        )
         return 1
     return 0

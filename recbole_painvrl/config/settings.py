@@ -196,6 +196,9 @@ class PaInvRLSettings(BackboneSettings):
     projection_learning_rate: float = Field(
         gt=0, description="Adam's learning rate for W and the attention in the mask stage."
     )
+    mask_projection_reg_weight: float = Field(
+        ge=0, description="Weight of the squared norm of W in the mask stage."
+    )
     projection_objective: Literal["weighted", "erm"] = Field(
         description="What W and the attention descend: the weighted losses or L_ERM."
     )

@@ -26,12 +26,15 @@ from recbole_painvrl.data.parts import (
     VALID,
     IntArray,
     Split,
+    check_parts,
     drop_cold,
     hold_out,
 )
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.shifts import popularity_split, time_split
 from recbole_painvrl.errors import UserError, did_you_mean
+
+_FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class ModalityDataset(Dataset):
         default = str(self.manifest.get("default_protocol", "random"))
         self.protocol = self.run_settings.protocol or default
         if self.protocol == "files":
+            self._refuse_filters()
             self.part_names = self._part_files()
             self.benchmark_filename_list = list(self.part_names.values())
         if self.protocol == "time":
@@ -87,6 +91,17 @@ class ModalityDataset(Dataset):
     def _get_field_from_config(self) -> None:
         super()._get_field_from_config()
         self._check_files()
+
+    def _remove_duplication(self) -> None:
+        """RecBole keeps repeated pairs; a split could then put one pair into two parts."""
+        super()._remove_duplication()
+        before = len(self.inter_feat)
+        pair = [self.uid_field, self.iid_field]
+        self.inter_feat.drop_duplicates(subset=pair, keep="first", inplace=True)
+        if len(self.inter_feat) < before:
+            getLogger("recbole_painvrl").info(
+                "%d repeated (user, item) rows were dropped", before - len(self.inter_feat)
+            )
 
     def _part_files(self) -> dict[str, str]:
         """Part -> suffix of its file; the IID test may be called ``test`` or ``iid``."""
@@ -104,6 +119,16 @@ class ModalityDataset(Dataset):
                 "add them or choose `--protocol=random`"
             )
         return names
+
+    def _refuse_filters(self) -> None:
+        """RecBole filters nothing where the parts are files, and does not say so."""
+        for name in _FILTERS:
+            value = self.config[name]
+            if value is not None and str(value).replace(" ", "") != "[0,inf)":
+                raise UserError(
+                    f"`{name}`: found {value!r} with protocol `files`, which takes its parts "
+                    "as they are; filter with `python -m dataset_prep` or change the `protocol`"
+                )
 
     def _check_files(self) -> None:
         suffixes = [f".{name}" for name in self.benchmark_filename_list or ()] or [""]
@@ -188,6 +213,8 @@ class ModalityDataset(Dataset):
         for near, far in ((VALID, OOD_VALID), (TEST, OOD)):
             parts[near].further = {far: parts[far]} if far in parts else {}
             parts[near].history = history
+        # RecBole evaluates one test set; our trainers add the OOD test that hangs on it.
+        parts[TEST].evaluate_further = True
         return [parts[TRAIN], parts[VALID], parts[TEST]]
 
     def _split(self) -> Split:
@@ -218,6 +245,7 @@ class ModalityDataset(Dataset):
         }
         known = "planted" if self.manifest.get("planted") else "as in the files"
         diagnostics: dict[str, Any] = {"shift": known}
+        check_parts(rows, users, items, self.folder)
         if VALID not in rows:
             rng = np.random.default_rng([self.run_settings.split_seed, 0])
             size = round(0.1 * len(rows[TRAIN]))

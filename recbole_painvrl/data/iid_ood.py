@@ -114,7 +114,7 @@ def _environments(
     if content is None:
         model = FullEnvironmentModel(
             u, i, n_users, None, graph, _WEIGHTS, 2, _fit(settings.split_epochs),
-            _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT,
+            _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT,
         )  # fmt: skip
     else:
         content = content[:n_items]
@@ -140,7 +140,15 @@ def _fitted(
 ) -> PlainUltraGCN:
     n_items = len(graph.item_factor)
     model = PlainUltraGCN(
-        n_users, n_items, content, graph, _WEIGHTS, _EMBEDDING_SIZE, _INIT_STD, source
+        n_users,
+        n_items,
+        content,
+        graph,
+        _WEIGHTS,
+        _EMBEDDING_SIZE,
+        _EMBEDDING_SIZE,
+        _INIT_STD,
+        source,
     )
     model.fit(users, items, _fit(epochs), _REG_WEIGHT, source)
     return model

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from recbole_painvrl.errors import UserError
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -30,6 +35,30 @@ class Split:
 
     rows: dict[str, IntArray]
     diagnostics: dict[str, Any] = field(default_factory=dict)
+
+
+def check_parts(
+    rows: Mapping[str, IntArray], users: IntArray, items: IntArray, folder: Path
+) -> None:
+    """Refuse parts from files that hold missing ids or share a (user, item) pair.
+
+    Raises:
+        UserError: naming the part or the two parts, and how many rows.
+    """
+    keys = users * (int(items.max(initial=0)) + 1) + items
+    for part, numbers in rows.items():
+        missing = int(((users[numbers] == 0) | (items[numbers] == 0)).sum())
+        if missing:
+            raise UserError(
+                f"{folder}: {missing} rows of part `{part}` lack a user or an item; remove them"
+            )
+    for first, second in combinations(rows, 2):
+        shared = len(np.intersect1d(keys[rows[first]], keys[rows[second]]))
+        if shared:
+            raise UserError(
+                f"{folder}: {shared} (user, item) pairs are in part `{first}` and in part "
+                f"`{second}`; remove them from one of the two files"
+            )
 
 
 def distinct_rows(users: IntArray, items: IntArray) -> IntArray:

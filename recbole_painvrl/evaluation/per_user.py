@@ -46,7 +46,7 @@ class PerUserEvaluator(Evaluator):
     def evaluate(self, dataobject: Any) -> Any:
         """Means as RecBole returns them; the values per user are kept in ``per_user``."""
         result = super().evaluate(dataobject)
-        self.per_user = {}
+        self.per_user, hits = {}, None
         for name, metric in self.metric_class.items():
             if name not in _WITHOUT_LENGTH | _WITH_LENGTH:
                 continue
@@ -55,8 +55,7 @@ class PerUserEvaluator(Evaluator):
             values = metric.metric_info(*arguments)
             for k in metric.topk:
                 self.per_user[f"{name}@{k}"] = np.asarray(values[:, k - 1], dtype=np.float64)
-        if self.config["ndcg_hits"] and self.per_user:
-            hits, _ = next(iter(self.metric_class.values())).used_info(dataobject)
+        if self.config["ndcg_hits"] and hits is not None:
             for k in self.config["topk"]:
                 self.per_user[f"ndcg_hits@{k}"] = ndcg_hits(hits[:, :k])
                 result[f"ndcg_hits@{k}"] = float(self.per_user[f"ndcg_hits@{k}"].mean())

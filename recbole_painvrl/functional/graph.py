@@ -64,8 +64,10 @@ def item_neighbours(
     Deviations:
         ``g_i`` sums over all items; the paper's ``sum_{k=1}^{K}`` re-uses the name K.
     """
+    n_items = interactions.shape[1]
+    if n_neighbours == 0:
+        return torch.zeros(n_items, 0, dtype=torch.long), torch.zeros(n_items, 0)
     matrix = interactions.astype(np.float64).tocsr()
-    n_items = matrix.shape[1]
     transposed = matrix.T.tocsr()
     # Row sums of G without forming it: G 1 = R^T (R 1).
     totals = np.asarray(transposed @ (matrix @ np.ones(n_items))).ravel()

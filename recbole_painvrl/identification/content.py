@@ -88,6 +88,8 @@ class ContentEnvironmentModel:
         self.n_environments, self.fit = n_environments, fit
         self.projections: Tensor | None = None
 
+    refines = True
+
     def restart(self, generator: torch.Generator) -> Tensor | None:
         """See :class:`~recbole_painvrl.identification.loop.EnvironmentModel`."""
         size, k, d = self.n_environments, self.user_content.shape[1], self.content.shape[1]

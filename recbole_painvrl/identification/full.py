@@ -20,7 +20,8 @@ class PlainUltraGCN:
         content: ``[n_items, d]`` or None for ids only.
         graph: tables of Eq. 6 and 8, of the whole training set.
         weights: scalars of the loss.
-        embedding_size: k, for ids and for content each.
+        embedding_size: width of the id vectors.
+        content_embedding_size: width of p^f and W f.
         init_std: standard deviation of the initial values.
         generator: draws the initial values.
     """
@@ -33,6 +34,7 @@ class PlainUltraGCN:
         graph: GraphWeights,
         weights: UltraGCNWeights,
         embedding_size: int,
+        content_embedding_size: int,
         init_std: float,
         generator: torch.Generator,
     ) -> None:
@@ -43,9 +45,11 @@ class PlainUltraGCN:
             values = init_std * torch.randn(*shape, generator=generator)
             return values.to(device).requires_grad_()
 
-        width = embedding_size * (1 if content is None else 2)
+        width = embedding_size + (0 if content is None else content_embedding_size)
         self.users, self.items = draw(n_users, width), draw(n_items, embedding_size)
-        self.projection = None if content is None else draw(embedding_size, content.shape[1])
+        self.projection = (
+            None if content is None else draw(content_embedding_size, content.shape[1])
+        )
 
     def parameters(self) -> list[Tensor]:
         """Everything that is learnt."""
@@ -114,7 +118,8 @@ class FullEnvironmentModel:
         weights: scalars of the loss.
         n_environments: |E|.
         fit: training settings.
-        embedding_size: k.
+        embedding_size: width of the id vectors.
+        content_embedding_size: width of p^f and W f.
         init_std: standard deviation of the initial values.
         embedding_reg_weight: L2 of all tables, per step.
 
@@ -134,6 +139,7 @@ class FullEnvironmentModel:
         n_environments: int,
         fit: FitSettings,
         embedding_size: int,
+        content_embedding_size: int,
         init_std: float,
         embedding_reg_weight: float,
     ) -> None:
@@ -141,6 +147,7 @@ class FullEnvironmentModel:
         self.content, self.graph, self.weights = content, graph, weights
         self.n_environments, self.fit_settings = n_environments, fit
         self.embedding_size, self.init_std = embedding_size, init_std
+        self.content_embedding_size = content_embedding_size
         self.embedding_reg_weight = embedding_reg_weight
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
@@ -150,6 +157,8 @@ class FullEnvironmentModel:
     def state(self) -> tuple[object, ...]:
         """Nothing is kept between rounds."""
         return ()
+
+    refines = False
 
     def reseed(self, environment: int, generator: torch.Generator) -> None:
         """Nothing to do: every round trains fresh models on the labels, which are seeded anew."""
@@ -174,6 +183,7 @@ class FullEnvironmentModel:
                 self.graph,
                 self.weights,
                 self.embedding_size,
+                self.content_embedding_size,
                 self.init_std,
                 generator,
             )

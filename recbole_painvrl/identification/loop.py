@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -18,7 +18,13 @@ from recbole_painvrl.functional.environments import (
 
 
 class EnvironmentModel(Protocol):
-    """Gamma_e of Eq. 2 and 9, one per environment."""
+    """Gamma_e of Eq. 2 and 9, one per environment.
+
+    Attributes:
+        refines: whether the last rounds of a search refine; otherwise there are none.
+    """
+
+    refines: bool
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
         """Forget what was learnt: a new start begins.
@@ -102,7 +108,8 @@ class Identification:
         start_agreement: share of interactions still in their random start's environment, under
             the best renaming; near 1 means nothing was identified.
         likelihoods: mean log-likelihood of every start when the starts were compared.
-        reseeded: environments that were empty and seeded again, before every round.
+        reseeded: environments that were empty and seeded again, before every round of
+            the search.
         stability: agreement of the kept start with every other start, each as far as it came.
         kept: index of the kept start.
     """
@@ -134,7 +141,10 @@ class _Start:
         """One round; returns the share of the interactions that moved."""
         found = self.found
         self.model.load_state(self.state)
-        current, empty = reseed_empty(found.labels, self.size, self.generator)
+        current = found.labels
+        empty: list[int] = []
+        if refinement is None:
+            current, empty = reseed_empty(found.labels, self.size, self.generator)
         for environment in empty:
             self.model.reseed(environment, self.generator)
         scores, self.likelihood = self.model.fit_and_score(current, self.generator, refinement)
@@ -172,6 +182,8 @@ def identify(
         on; an empty environment is seeded again, since without interactions it could never win
         one back. The last rounds refine (see ``content.py``).
     """
+    if not model.refines:
+        settings = replace(settings, refine_share=0.0)
     starts = []
     for number in range(settings.restarts):
         start = _Start(number, model, n, settings.n_environments, generator)

@@ -10,11 +10,15 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_painvrl.config import UltraGCNSettings
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 from recbole_painvrl.seeds import generator
+
+# Optimisers of RecBole whose weight decay is the gradient of an L2 term.
+_COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 
 
 class UltraGCN(GeneralRecommender):
@@ -39,6 +43,12 @@ class UltraGCN(GeneralRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        if config["learner"] not in _COUPLED or config["weight_decay"]:
+            raise UserError(
+                f"`learner: {config['learner']}`, `weight_decay: {config['weight_decay']}`: the L2 "
+                f"weights of {type(self).__name__} are the optimiser's coupled weight decay; use "
+                f"one of {', '.join(_COUPLED)}, and `embedding_reg_weight` for `weight_decay`"
+            )
         self.settings = self.settings_class.from_config(config)
         self.seed = int(config["seed"])
         self.weights = self.settings.loss_weights()

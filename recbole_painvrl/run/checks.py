@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recbole.utils import EvaluatorType
+
 from recbole_painvrl.data.parts import OOD_VALID, TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
@@ -21,6 +23,11 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
         raise UserError(
             f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
             f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    if config["eval_type"] == EvaluatorType.VALUE and hasattr(model, "settings"):
+        raise UserError(
+            f"`metrics: {config['metrics']}`: {config['model']} ranks items and has no labels; "
+            "use ranking metrics such as [Recall, NDCG, Precision]"
         )
     settings: Any = getattr(model, "settings", None)
     if getattr(settings, "n_environments", 0) > len(train):

@@ -13,6 +13,8 @@ from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.folder import RESULT
 
+# Models of RecBole whose trainers hold state beyond weights, one optimiser and generators.
+_NOT_EXACT = frozenset({"RecVAE", "DiffRec", "LDiffRec", "NCL", "RaCT"})
 _SET_BY_RUN = "set by the run"
 # What a resumed run may change: nothing that its numbers depend on.
 _FREE = frozenset({"resume", "show_progress"})
@@ -37,6 +39,10 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
     if (folder / RESULT).is_file():
         raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
     values = {name: entry["value"] for name, entry in _read(path).items()}
+    if values["model"] in _NOT_EXACT:
+        raise UserError(
+            f"{folder}: a run of {values['model']} cannot be resumed exactly; start it again"
+        )
     # RecBole appends the dataset's name to the path.
     values["data_path"] = str(Path(values["data_path"]).parent)
     negatives = values.get("train_neg_sample_args")

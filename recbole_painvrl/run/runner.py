@@ -50,7 +50,11 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         if config["n_threads"]:
             torch.set_num_threads(config["n_threads"])
         init_seed(config["seed"], config["reproducibility"])
-        return Run(config, log, resume).execute(start)
+        try:
+            return Run(config, log, resume).execute(start)
+        except Exception:
+            getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
+            raise
 
 
 class Run:

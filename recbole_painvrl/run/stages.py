@@ -80,17 +80,23 @@ def _mask_arrays(trainer: Any, slices: dict[str, slice]) -> dict[str, Array]:
                 arrays[modality] = values
         for name, steps in trajectory.steps.items():
             arrays[f"round {number}/trajectory/{name}"] = np.asarray(steps)
+        for part in (*slices, "all"):
+            for name in trajectory.epochs[0]["mask"][part]:
+                values = np.asarray([epoch["mask"][part][name] for epoch in trajectory.epochs])
+                arrays[f"round {number}/epochs/{part}/{name}"] = values
     return arrays
 
 
 def _environment_arrays(trainer: Any, train: Any) -> dict[str, Array]:
-    """User token, item token and environment of every training interaction."""
+    """User, item and environment of every training interaction; moves and sizes per round."""
     arrays = {"environment": trainer.found.labels.cpu().numpy().astype(np.int16)}
     for name, token_field in (("user_id", train.uid_field), ("item_id", train.iid_field)):
         tokens = np.asarray(train.field2id_token[token_field]).astype(str)
         arrays[name] = tokens[train.inter_feat[token_field].numpy()]
-    arrays["moved_per_round"] = np.asarray(trainer.found.moves)
-    arrays["sizes_per_round"] = np.asarray(trainer.found.sizes)
+    for number, found in enumerate(trainer.partitions, 1):
+        arrays[f"round {number}/environment"] = found.labels.cpu().numpy().astype(np.int16)
+        arrays[f"round {number}/moved"] = np.asarray(found.moves)
+        arrays[f"round {number}/sizes"] = np.asarray(found.sizes)
     return arrays
 
 

@@ -19,6 +19,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.report.stages import StageLog
 from recbole_painvrl.trainer.checkpoint import (
+    NonFiniteLossError,
     decode_other,
     encode_other,
     read_checkpoint,
@@ -33,10 +34,6 @@ else:
     _Trainer = object
 
 _OTHER = "other_parameter."
-
-
-class NonFiniteLossError(RuntimeError):
-    """Training met a loss that is NaN or infinite."""
 
 
 class RunTrainerMixin(_Trainer):
@@ -125,22 +122,16 @@ class RunTrainerMixin(_Trainer):
             finally:
                 self._bar.close()
                 self._bar = None
-            if saved:
-                self.load_best()
+            best_epoch = self.load_best() + 1 if saved else None
             entry.update(
                 epochs=len(self.train_loss_dict),
-                best_epoch=self._best_epoch(valid_data is not None),
+                best_epoch=best_epoch,
                 loss=list(self.train_loss_dict.values())[-1] if self.train_loss_dict else None,
                 best_valid={k: float(v) for k, v in (result or {}).items()},
             )
         self.log.info("%s", self.stage_log.line(stage))
         self.progress.finish_stage(stage, score, result)
         return score, result
-
-    def _best_epoch(self, validated: bool) -> int:
-        """Number of the chosen epoch, from 1."""
-        last = len(self.train_loss_dict)
-        return last - self.cur_step * self.eval_step if validated else last
 
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
@@ -215,7 +206,7 @@ class RunTrainerMixin(_Trainer):
             self.item_tensor = None
         result = super().evaluate(eval_data, False, None, show_progress)
         dataset: Any = getattr(eval_data, "_dataset", None)
-        if load_best_model:
+        if getattr(dataset, "evaluate_further", False):
             for name, part in getattr(dataset, "further", {}).items():
                 loader = evaluation_loader(self.config, dataset.history, part, "test")
                 shifted = super().evaluate(loader, False, None, show_progress)
@@ -237,13 +228,14 @@ class RunTrainerMixin(_Trainer):
         }
         write_checkpoint(path, tensors, state)
 
-    def load_best(self, path: Path | None = None) -> None:
-        """Load the weights of the best epoch."""
+    def load_best(self, path: Path | None = None) -> int:
+        """Load the weights of the best epoch; returns its number, from 0."""
         tensors, state = read_checkpoint(path or Path(self.saved_model_file), self.device)
         other = {n[len(_OTHER) :]: t for n, t in tensors.items() if n.startswith(_OTHER)}
         weights = {n: t for n, t in tensors.items() if not n.startswith(_OTHER)}
         self.model.load_state_dict(weights)
         self.model.load_other_parameter(decode_other(other, state["other_parameter"]))
+        return int(state["epoch"])
 
 
 def run_trainer_class(trainer_class: type) -> type:

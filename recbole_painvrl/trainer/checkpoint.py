@@ -21,9 +21,14 @@ _STATE = "state"
 _SPARSE = ("data", "indices", "indptr")
 
 
+class NonFiniteLossError(RuntimeError):
+    """Training met a loss that is NaN or infinite; no checkpoint is written from there on."""
+
+
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write tensors and a JSON-able state into one file, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # A copy each: safetensors refuses tensors that share memory, which some models have.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(path, save(plain, metadata={_STATE: json.dumps(state)}))
 
 

@@ -51,9 +51,9 @@ def run_environment_stage(
     if trainer.progress.is_done(name):
         labels = trainer.progress.tensors[f"{name}/labels"].cpu()
         return Identification(labels=labels, **trainer.progress.values[name])
-    s = trainer.settings
+    s, loop = trainer.settings, _loop(trainer.settings)
     spent = trainer.progress.begin_own_stage(name)
-    n_rounds = s.environment_restarts * s.environment_rounds
+    n_rounds = loop.restarts * loop.scout_rounds + loop.rounds - loop.scout_rounds
     with (
         trainer.stage_log.measure(name, spent) as entry,
         tqdm(total=n_rounds, desc=name, disable=not show_progress, ncols=100) as bar,
@@ -62,11 +62,7 @@ def run_environment_stage(
         def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:
             bar.update(1)
             bar.set_postfix_str(f"start {start + 1} moved {moved:.1%}", refresh=False)
-            trainer.log.debug("%s start %d round %d: %s %s", name, start, number, moved, sizes)
-            step = start * s.environment_rounds + number
-            trainer.tensorboard.add_scalar(f"{name}/moved", moved, step)
-            for environment, size in enumerate(sizes):
-                trainer.tensorboard.add_scalar(f"{name}/size {environment}", size, step)
+            _report_round(trainer, name, start, number, moved, sizes)
 
         source = purpose_generator(trainer.model.seed, name, "cpu")
         found = identify_environments(
@@ -85,6 +81,25 @@ def run_environment_stage(
     trainer.progress.put(name, {"labels": values.pop("labels")}, values)
     trainer.progress.finish_stage(name)
     return found
+
+
+def _report_round(
+    trainer: Any, name: str, start: int, number: int, moved: float, sizes: list[int]
+) -> None:
+    trainer.log.debug("%s start %d round %d: %s %s", name, start, number, moved, sizes)
+    step = start * trainer.settings.environment_rounds + number
+    trainer.tensorboard.add_scalar(f"{name}/moved", moved, step)
+    for environment, size in enumerate(sizes):
+        trainer.tensorboard.add_scalar(f"{name}/size {environment}", size, step)
+
+
+def _loop(settings: PaInvRLSettings) -> LoopSettings:
+    return LoopSettings(
+        settings.n_environments,
+        settings.environment_rounds,
+        settings.environment_tolerance,
+        settings.environment_restarts,
+    )
 
 
 def identify_environments(
@@ -132,16 +147,11 @@ def identify_environments(
             size,
             fit,
             settings.embedding_size,
+            settings.content_embedding_size,
             settings.init_std,
             settings.embedding_reg_weight,
         )
-    loop = LoopSettings(
-        size,
-        settings.environment_rounds,
-        settings.environment_tolerance,
-        settings.environment_restarts,
-    )
-    return identify(model, len(users), loop, generator, on_round)
+    return identify(model, len(users), _loop(settings), generator, on_round)
 
 
 def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:

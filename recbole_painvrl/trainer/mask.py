@@ -55,6 +55,7 @@ class MaskSettings:
     attention: bool
     attention_hidden_size: int
     attention_output: AttentionOutput
+    mask_projection_reg_weight: float
     init_std: float
 
 
@@ -113,22 +114,29 @@ class MaskLearner:
             torch.nonzero(environments == label).squeeze(-1)
             for label in torch.unique(environments).tolist()
         ]
-        device, k, d = mask.device, tables.item_id.shape[1], tables.features.shape[1]
+        device, k = mask.device, tables.user_content.shape[1]
+        n_ids, d = tables.item_id.shape[1], tables.features.shape[1]
         self.mask = mask.clone().requires_grad_()
         start = settings.init_std * torch.randn(k, d, generator=generator)
         self.projection = start.to(device).requires_grad_()
         self.attention: PairAttention | None = None
         if settings.attention:
             self.attention = PairAttention(
-                2 * k,
-                k + d,
+                n_ids + k,
+                n_ids + d,
                 settings.attention_hidden_size,
                 settings.attention_output,
                 generator,
             ).to(device)
         extra = [] if self.attention is None else list(self.attention.parameters())
         self.learnt: list[Tensor] = [self.projection, *extra]
-        self.optimizer = torch.optim.Adam(self.learnt, lr=settings.projection_learning_rate)
+        # Coupled weight decay is the gradient of the L2 term; it is the same in every environment
+        # and cancels in Var_e.
+        decay = 2 * settings.mask_projection_reg_weight
+        groups: list[dict[str, Any]] = [{"params": [self.projection], "weight_decay": decay}]
+        if extra:
+            groups.append({"params": extra})
+        self.optimizer = torch.optim.Adam(groups, lr=settings.projection_learning_rate)
         self.mask_optimizer: torch.optim.Optimizer | None = None
         if settings.mask_optimizer == "adam":
             self.mask_optimizer = torch.optim.Adam([self.mask], lr=settings.mask_step_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.seeds import generator
+from recbole_painvrl.trainer.checkpoint import NonFiniteLossError
 from recbole_painvrl.trainer.mask import MaskLearner, MaskSettings, Trajectory
 from recbole_painvrl.trainer.state import Tensors, optimizer_state, part, restore_optimizer
 
@@ -57,6 +59,7 @@ def run_mask_stage(
     ):
         for epoch in range(first, s.mask_epochs):
             means = learner.run_epoch()
+            _check_finite(name, epoch, means)
             statistics = mask_statistics(learner.mask.detach(), trainer.model.modality_slices)
             learner.trajectory.epochs.append({**means, "mask": statistics})
             _report(trainer, name, epoch, means, statistics)
@@ -85,6 +88,15 @@ def mask_statistics(mask: Tensor, slices: dict[str, slice]) -> dict[str, dict[st
         }
         for name, values in {**parts, "all": mask}.items()
     }
+
+
+def _check_finite(name: str, epoch: int, means: dict[str, float]) -> None:
+    for key, value in means.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"stage {name}, epoch {epoch + 1}: {key} is {value:g}; lower "
+                "`projection_learning_rate` or `mask_step_size`"
+            )
 
 
 def _learner(
@@ -126,7 +138,13 @@ def _report(
     for modality, figures in statistics.items():
         for key, value in figures.items():
             trainer.tensorboard.add_scalar(f"{name}/{modality}/{key}", value, epoch)
-    if means["w_erm"] in (0.0, 1.0) and trainer.settings.loss_weighting == "pareto":
+    if means["norm_irm"] == 0.0:
+        trainer.log.warning(
+            "%s epoch %d: L_IRM has no gradient (one environment?), so w_ERM is 1",
+            name,
+            epoch + 1,
+        )
+    elif means["w_erm"] in (0.0, 1.0) and trainer.settings.loss_weighting == "pareto":
         trainer.log.warning(
             "%s epoch %d: w_ERM was %.0f in every step; one of the two losses is switched off "
             "(see `gradient_normalization`)",

@@ -23,6 +23,7 @@ class PaInvRLTrainer(RunTrainer):
     Attributes:
         mask: m of the last outer round, ``[d]``, after the mask stage.
         found: environments of the last outer round.
+        partitions: environments of every outer round.
         masks: m after every outer round.
         trajectories: one per outer round.
 
@@ -36,6 +37,7 @@ class PaInvRLTrainer(RunTrainer):
         self.settings = model.settings
         self.mask: Tensor | None = None
         self.found: Identification | None = None
+        self.partitions: list[Identification] = []
         self.masks: list[Tensor] = []
         self.trajectories: list[Trajectory] = []
 
@@ -152,5 +154,6 @@ class PaInvRLTrainer(RunTrainer):
             self.found = run_environment_stage(
                 self, name, users, items, tables, mask, show_progress
             )
+            self.partitions.append(self.found)
             return self.found.labels.to(self.device)
         return known_environments(train_data._dataset).to(self.device)

@@ -91,6 +91,8 @@ def test_one_environment(easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) ->
 class Scripted:
     """An environment model whose scores are given, one [E, n] per call; the last one repeats."""
 
+    refines = True
+
     def __init__(self, scores: list[Tensor], likelihoods: list[float]) -> None:
         self.scores, self.likelihoods = scores, likelihoods
         self.seen: list[Tensor] = []
@@ -123,7 +125,7 @@ def one_hot(labels: list[int], n_environments: int) -> Tensor:
 
 def test_an_environment_that_lost_everything_is_seeded_again() -> None:
     model = Scripted([one_hot([0] * 12, 3)], [0.0])
-    found = identify(model, 12, LoopSettings(3, 2, -1.0, 1), source())
+    found = identify(model, 12, LoopSettings(3, 2, -1.0, 1, refine_share=0.0), source())
     assert found.reseeded == [[], [1, 2]]
     assert model.reseeded == [1, 2]
     assert len(torch.unique(model.seen[1])) == 3, "the next round trains on three environments"
@@ -196,7 +198,7 @@ def test_full_model_scores_every_pair_with_every_model(
     model = FullEnvironmentModel(
         users, items, N_USERS, content if with_content else None, graph,
         UltraGCNWeights.from_paper(1e-4, 0.0), 2, FitSettings(6, 5e-3, 256, 64, "adam"),
-        8, 0.01, 1e-4,
+        8, 6, 0.01, 1e-4,
     )  # fmt: skip
     scores, likelihood = model.fit_and_score(truth, source())
     assert scores.shape == (2, len(users))
@@ -211,10 +213,24 @@ def test_full_model_scores_every_pair_with_every_model(
 def test_plain_ultragcn_scores_by_hand() -> None:
     graph = random_graph(3, 4, 0, source())
     content = torch.randn(4, 5)
-    model = PlainUltraGCN(3, 4, content, graph, UltraGCNWeights.from_paper(0, 0), 2, 1.0, source())
+    weights = UltraGCNWeights.from_paper(0, 0)
+    model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
     assert model.projection is not None
     users, items = torch.tensor([0, 1, 2]), torch.tensor([3, 1, 1])
     for u, i, score in zip(users, items, model.score(users, items), strict=True):
         by_hand = model.users[u, :2] @ model.items[i]
         by_hand = by_hand + model.users[u, 2:] @ (model.projection @ content[i])
         assert score.item() == pytest.approx(by_hand.item(), abs=1e-6)
+
+
+def test_nothing_is_seeded_while_refining() -> None:
+    model = Scripted([one_hot([0] * 12, 3)], [0.0])
+    settings = LoopSettings(3, 4, -1.0, 1, refine_share=0.5)
+    assert identify(model, 12, settings, source()).reseeded == [[], [1, 2], [], []]
+
+
+def test_a_model_that_cannot_refine_stops_when_nothing_moves() -> None:
+    model = Scripted([one_hot([0, 1] * 6, 2)], [0.0])
+    model.refines = False
+    settings = LoopSettings(2, 20, 0.0, 1, refine_share=0.5)
+    assert len(identify(model, 12, settings, source()).moves) <= 3

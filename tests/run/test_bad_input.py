@@ -246,3 +246,44 @@ def test_result_of_a_refused_run_is_not_there(tiny_data: Path, tmp_path: Path) -
     assert json.loads((run.folder / "result.json").read_text())["model"] == "Pop"
     newest = max(run.folder.rglob("*"), key=lambda path: path.stat().st_mtime_ns)
     assert newest in (run.folder / "result.json", run.folder / "train.log")
+
+
+def test_parts_that_share_a_pair(own: Path, tmp_path: Path) -> None:
+    train = (own / "tiny" / "tiny.train.inter").read_text().splitlines()[1:4]
+    rewrite(own / "tiny" / "tiny.test.inter", lambda lines: lines + train)
+    run = run_main(own, tmp_path, "BPR", name="x")
+    assert_refused(run, "3 (user, item) pairs are in part `train` and in part `test`")
+
+
+def test_rows_without_an_id(own: Path, tmp_path: Path) -> None:
+    rewrite(own / "tiny" / "tiny.train.inter", lambda lines: [*lines, "\ti3"])
+    run = run_main(own, tmp_path, "BPR", name="x")
+    assert_refused(run, "1 rows of part `train` lack a user or an item")
+
+
+def test_filters_that_files_would_ignore(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "BPR", "--item_inter_num_interval=[5,inf)", name="x")
+    assert_refused(run, "`item_inter_num_interval`", "protocol `files`")
+
+
+def test_optimiser_whose_decay_is_no_l2_term(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "UltraGCN", "--learner=adamw", name="x")
+    assert_refused(run, "`learner: adamw`")
+
+
+def test_a_name_that_only_begins_like_resume(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "BPR", "--resumee=x", name="x")
+    assert_refused(run, "unknown setting `resumee`", "`resume`")
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_the_log(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, *arguments: object, **named: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("recbole_painvrl.trainer.base.RunTrainerMixin.fit", broken)
+    run = run_main(tiny_data, tmp_path, "BPR", name="x")
+    assert run.code == 1
+    assert "RuntimeError: two lines" in run.err
+    assert "Traceback" in (run.folder / "train.log").read_text()

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from laws import SHORT_STAGES, assert_means, files_in, run_main
+from laws import SHORT_STAGES, assert_means, files_in, quick, run_command, run_main
 from torch import Tensor
 
+from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.model.ultragcn import UltraGCN
 
 FILES = {
@@ -134,3 +136,30 @@ def test_one_environment_run(tiny_data: Path, tmp_path: Path) -> None:
     mask = run.weights()["mask"]
     assert mask.isfinite().all()
     assert mask.std() > 0
+
+
+def test_repeated_rows_are_in_one_part(tiny_data: Path, tmp_path: Path) -> None:
+    lines = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
+    folder = tmp_path / "own" / "twice"
+    folder.mkdir(parents=True)
+    (folder / "twice.inter").write_text("\n".join([*lines, *lines[1:]]) + "\n")
+    config = config_from_arguments(["--model=BPR", *quick(tmp_path / "own", tmp_path, "twice")])
+    parts = ModalityDataset(config).build_parts()
+    assert sum(len(part) for part in parts.values()) == len(lines) - 1
+
+
+def test_content_and_id_vectors_of_different_width(tiny_data: Path, tmp_path: Path) -> None:
+    sizes = ("--content_embedding_size=12", "--backbone_epochs=1", "--mask_epochs=1")
+    for name in ("content", "full"):
+        model = f"--environment_model={name}"
+        rounds = ("--environment_rounds=1", "--environment_epochs=1")
+        run = run_main(tiny_data, tmp_path, "PaInvRL", *sizes, model, *rounds, name=name)
+        assert run.code == 0, run.err
+
+
+def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "ItemKNN", name="one")
+    assert run.result["stages"][0]["best_epoch"] == 1
+    argv = [a for a in quick(tiny_data, tmp_path) if not a.startswith("--epochs")]
+    run = run_command("--model=UltraGCN", *argv, "--epochs=3", "--eval_step=2", name="eval step 2")
+    assert run.result["stages"][0]["best_epoch"] == 2

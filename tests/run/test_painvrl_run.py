@@ -118,8 +118,8 @@ def test_environments_are_stored_with_their_pairs(first: Finished, tiny_data: Pa
     pairs = set(zip(arrays["user_id"], arrays["item_id"], strict=True))
     assert pairs == {tuple(line.split("\t")[:2]) for line in lines}
     sizes = np.bincount(arrays["environment"])
-    assert sizes.tolist() == arrays["sizes_per_round"][-1].tolist()
-    assert len(arrays["moved_per_round"]) == len(arrays["sizes_per_round"])
+    assert sizes.tolist() == arrays["round 1/sizes"][-1].tolist()
+    assert len(arrays["round 1/moved"]) == len(arrays["round 1/sizes"])
 
 
 def test_metrics_per_user(first: Finished) -> None:

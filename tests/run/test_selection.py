@@ -22,11 +22,21 @@ CASES = pytest.mark.parametrize(
 
 
 def permute_items(path: Path, seed: int) -> None:
-    """Deal the items of a split file out to its users anew; the items stay the same."""
+    """Swap items between the users of a split file; no pair of another split comes in."""
     header, *lines = path.read_text().splitlines()
-    users, items = zip(*(line.split("\t") for line in lines), strict=True)
-    dealt = np.random.default_rng(seed).permutation(items)
-    rows = dict.fromkeys(zip(users, dealt, strict=True))
+    rows = [tuple(line.split("\t")[:2]) for line in lines]
+    taken = {
+        tuple(line.split("\t")[:2])
+        for other in path.parent.glob("tiny.*.inter")
+        for line in other.read_text().splitlines()[1:]
+    }
+    for first, second in np.random.default_rng(seed).integers(len(rows), size=(20 * len(rows), 2)):
+        (user, item), (other_user, other_item) = rows[first], rows[second]
+        swapped = (user, other_item), (other_user, item)
+        if taken.isdisjoint(swapped):
+            taken.difference_update((rows[first], rows[second]))
+            taken.update(swapped)
+            rows[first], rows[second] = swapped
     path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
 
 
