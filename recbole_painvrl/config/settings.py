@@ -62,7 +62,9 @@ class RunSettings(Settings):
         default=None, description="Named set of values laid over the model's defaults."
     )
     n_threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; none for PyTorch's choice."
+        default=None,
+        ge=1,
+        description="CPU threads; none for 1 on small data, else PyTorch's choice.",
     )
     ndcg_hits: bool = Field(
         default=False,

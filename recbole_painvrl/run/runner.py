@@ -32,6 +32,7 @@ from recbole_painvrl.run.folder import (
 )
 from recbole_painvrl.run.logs import RunLog, run_log
 from recbole_painvrl.run.stages import StageReport, report_stages
+from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.trainer.base import run_trainer_class
 
 
@@ -47,14 +48,16 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     """
     start = time.perf_counter()
     with run_log() as log:
-        if config["n_threads"]:
-            torch.set_num_threads(config["n_threads"])
         init_seed(config["seed"], config["reproducibility"])
         try:
             return Run(config, log, resume).execute(start)
         except Exception:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
             raise
+
+
+# Usual width of an item's own vectors; only its order of magnitude matters.
+_VECTOR_WIDTH = 128
 
 
 class Run:
@@ -95,6 +98,11 @@ class Run:
 
     def execute(self, start: float) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""
+        width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
+        with cpu_threads(self.config["n_threads"], self.dataset.item_num, width):
+            return self._execute(start)
+
+    def _execute(self, start: float) -> dict[str, Any]:
         getLogger("recbole_painvrl").info("%s", self._opening())
         progress = bool(self.config["show_progress"])
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
