@@ -47,6 +47,14 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        package = {"faiss": "faiss-cpu"}.get(str(error.name), error.name)
+        print(
+            f"error: the model needs the package `{error.name}`, which is not installed; "
+            f"type `pip install {package}`",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("stopped; go on with: python run_recbole.py --resume=RUN_FOLDER", file=sys.stderr)
         return 1

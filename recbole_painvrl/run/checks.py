@@ -12,6 +12,19 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
 
 
+def check_model(config: Any) -> None:
+    """Refuse the one general recommender of RecBole that is not trained in one run.
+
+    Raises:
+        UserError: the model is RaCT.
+    """
+    if config["model"] == "RaCT":
+        raise UserError(
+            "`model`: RaCT trains in several process runs that hand over pickled files; "
+            "run it with RecBole's own run_recbole"
+        )
+
+
 def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
     """Check the settings against the data they meet.
 

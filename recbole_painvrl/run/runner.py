@@ -21,7 +21,7 @@ from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.report.stages import peak_memory_mb
-from recbole_painvrl.run.checks import check_run
+from recbole_painvrl.run.checks import check_model, check_run
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -70,6 +70,7 @@ class Run:
     """
 
     def __init__(self, config: SafeConfig, log: RunLog, resume: Path | None) -> None:
+        check_model(config)
         self.config = config
         self.dataset = ModalityDataset(config)
         parts = self.dataset.build_parts()

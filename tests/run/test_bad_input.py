@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -287,3 +288,17 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
     assert run.code == 1
     assert "RuntimeError: two lines" in run.err
     assert "Traceback" in (run.folder / "train.log").read_text()
+
+
+def test_a_model_that_trains_in_several_processes(tiny_data: Path, tmp_path: Path) -> None:
+    assert_refused(run_main(tiny_data, tmp_path, "RaCT", name="x"), "RaCT")
+
+
+@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+@pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
+def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "NCL", name="x")
+    # NCL asks for the package in its first epoch only.
+    assert run.code == 2
+    assert "needs the package `faiss`" in run.err
+    assert run.err.splitlines()[-1].endswith("type `pip install faiss-cpu`")
