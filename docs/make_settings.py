@@ -17,8 +17,8 @@ def settings_page() -> str:
     text = [
         "# Settings",
         "",
-        "Written by `python -m docs.make_settings` from `recbole_painvrl/config/settings.py` and "
-        "`properties/`.",
+        "Written by `python -m docs.make_settings` from `recbole_painvrl/config/settings.py`, "
+        "`recbole_painvrl/config/models/` and `properties/`.",
         "RecBole's own settings (`epochs`, `learning_rate`, `train_batch_size`, `eval_step`, "
         "`stopping_step`, `seed`, ...) keep their names and meaning.",
         "",

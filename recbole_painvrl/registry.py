@@ -14,7 +14,7 @@ from recbole_painvrl.config.validation import check_names, check_values
 
 __all__ = ["PLUGIN_MODELS", "model_class", "model_names", "properties_root", "register"]
 
-# Model -> its trainer. A new model needs a line here, one in config.settings.SCHEMAS, a module
+# Model -> its trainer. A new model needs a line here, one in config.models.SCHEMAS, a module
 # in _recbole_models and properties/model/<Model>.yaml.
 _TRAINERS = {
     "PaInvRL": "recbole_painvrl.trainer.painvrl:PaInvRLTrainer",

@@ -2,15 +2,15 @@
 
 from recbole_painvrl.config.base import Settings
 from recbole_painvrl.config.loading import parse_overrides
-from recbole_painvrl.config.properties import preset_names, properties_root
-from recbole_painvrl.config.safe import SafeConfig, config_from_arguments
-from recbole_painvrl.config.settings import (
+from recbole_painvrl.config.models import (
     SCHEMAS,
     BackboneSettings,
     PaInvRLSettings,
-    RunSettings,
     UltraGCNSettings,
 )
+from recbole_painvrl.config.properties import preset_names, properties_root
+from recbole_painvrl.config.safe import SafeConfig, config_from_arguments
+from recbole_painvrl.config.settings import RunSettings
 
 __all__ = [
     "SCHEMAS",

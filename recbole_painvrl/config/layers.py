@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.config.models import SCHEMAS
 from recbole_painvrl.config.properties import preset_names, properties_root
-from recbole_painvrl.config.settings import SCHEMAS
 from recbole_painvrl.errors import UserError, did_you_mean
 
 

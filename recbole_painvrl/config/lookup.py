@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 
-from recbole_painvrl.config.settings import SCHEMAS
+from recbole_painvrl.config.models import SCHEMAS
 from recbole_painvrl.errors import UserError, did_you_mean
 
 _GENERAL = "recbole.model.general_recommender"

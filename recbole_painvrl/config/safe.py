@@ -15,7 +15,7 @@ from recbole.config import Config
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.config.loading import PlainLoader, parse_overrides, read_yaml
 from recbole_painvrl.config.lookup import model_class
-from recbole_painvrl.config.settings import SCHEMAS
+from recbole_painvrl.config.models import SCHEMAS
 from recbole_painvrl.config.validation import check_like_defaults, check_names, check_values
 from recbole_painvrl.errors import UserError
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recbole_painvrl.config.base import wrong_value
+from recbole_painvrl.config.base import Settings, wrong_value
 from recbole_painvrl.config.layers import Layer
+from recbole_painvrl.config.models import NEEDS_MODALITIES, SCHEMAS
 from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
-from recbole_painvrl.config.settings import NEEDS_MODALITIES, SCHEMAS, RunSettings
+from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError, did_you_mean
 
 # Read by RecBole or by command lines, but in no property file.
@@ -54,7 +55,9 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
 def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     """Raise :class:`UserError` for the first value with a wrong type or out of bounds."""
     check_recbole_settings(values, sources)
-    schemas = [RunSettings, SCHEMAS[model]] if model in SCHEMAS else [RunSettings]
+    schemas: list[type[Settings]] = [RunSettings]
+    if model in SCHEMAS:
+        schemas.append(SCHEMAS[model])
     for schema in schemas:
         fields = schema.model_fields
         schema.checked({name: values[name] for name in fields if name in values}, sources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recbole_painvrl.config import PaInvRLSettings
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.model.base import require_modalities
 from recbole_painvrl.model.ultragcn import UltraGCN
 
 
@@ -31,9 +31,4 @@ class PaInvRL(UltraGCN):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        if not self.has_content:
-            raise UserError(
-                f"dataset `{config['dataset']}`: PaInvRL needs at least one modality, found none; "
-                "add features/<modality>.npy with features/<modality>.items.tsv, "
-                "or run --model=UltraGCN"
-            )
+        require_modalities(self, config, "there would be nothing to mask")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
+from recbole_painvrl.model.base import TableRecommender
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 from recbole_painvrl.seeds import generator
 
@@ -21,7 +21,7 @@ from recbole_painvrl.seeds import generator
 _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 
 
-class UltraGCN(GeneralRecommender):
+class UltraGCN(TableRecommender):
     """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
 
     ``modalities: []`` is UltraGCN as published, ids only. With modalities it is the backbone and
@@ -49,19 +49,13 @@ class UltraGCN(GeneralRecommender):
                 f"weights of {type(self).__name__} are the optimiser's coupled weight decay; use "
                 f"one of {', '.join(_COUPLED)}, and `embedding_reg_weight` for `weight_decay`"
             )
-        self.settings = self.settings_class.from_config(config)
-        self.seed = int(config["seed"])
         self.weights = self.settings.loss_weights()
         matrix = dataset.inter_matrix(form="csr")
         matrix.sum_duplicates()
         matrix.data[:] = 1
         self.graph = self._graph(matrix).to(self.device)
-        features: Any = getattr(dataset, "features", None)
-        self.modality_slices: dict[str, slice] = {} if features is None else features.slices
         self.has_content = bool(self.modality_slices)
-        width = features.matrix.shape[1] if self.has_content else 0
-        table = features.matrix if self.has_content else torch.zeros(self.n_items, 0)
-        self.register_buffer("features", table.to(self.device), persistent=False)
+        width = self.features.shape[1]
         self.register_buffer("mask", torch.ones(width, device=self.device))
         self.user_id_embedding = self._table(self.n_users, self.settings.embedding_size)
         self.item_id_embedding = self._table(self.n_items, self.settings.embedding_size)
@@ -76,7 +70,6 @@ class UltraGCN(GeneralRecommender):
             generator(self.seed, "negatives", self.device),
             self._keys(matrix) if self.settings.exclude_positives else None,
         )
-        self._item_table: Tensor | None = None
         self._masked: Tensor | None = None
         self.reset("initial values")
 
@@ -105,27 +98,18 @@ class UltraGCN(GeneralRecommender):
                 else:
                     values = torch.randn(parameter.shape, generator=source)
                     parameter.copy_(self.settings.init_std * values)
-        self._forget_tables()
+        self.forget_tables()
 
     def set_mask(self, mask: Tensor) -> None:
         """Put a mask on the feature columns: the content becomes ``Phi = m (.) f`` (Eq. 24)."""
         with torch.no_grad():
             self.mask.copy_(mask)
-        self._forget_tables()
+        self.forget_tables()
 
-    def _forget_tables(self) -> None:
-        self._item_table, self._masked = None, None
-
-    def train(self, mode: bool = True) -> Any:
-        """Switch mode; the item table cached for evaluation is dropped."""
-        self._item_table = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Load, and forget everything computed from the old parameters."""
-        result = super().load_state_dict(*args, **kwargs)
-        self._forget_tables()
-        return result
+    def forget_tables(self) -> None:
+        """Forget the masked features, too."""
+        super().forget_tables()
+        self._masked = None
 
     def parameter_groups(
         self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
@@ -168,6 +152,12 @@ class UltraGCN(GeneralRecommender):
         content = self.content() if items is None else self.content()[items]
         return torch.cat([ids, self.projection(content)], dim=1)
 
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """``[p^t, p^f]`` of all users and ``[t, W Phi + b]`` of all items."""
+        return self.user_vectors(
+            torch.arange(self.n_users, device=self.device)
+        ), self.item_vectors()
+
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed; negatives are drawn here."""
         users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
@@ -201,20 +191,3 @@ class UltraGCN(GeneralRecommender):
             self.graph.user_factor, self.graph.item_factor[items], neighbours, weight
         )
         return self.item_vectors(items), graph, local_positives, local_negatives.view_as(negatives)
-
-    def predict(self, interaction: Any) -> Tensor:
-        """Scores of (user, item) pairs, ``[B]``."""
-        users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        return (self.user_vectors(users) * self._evaluation_table()[items]).sum(dim=-1)
-
-    def full_sort_predict(self, interaction: Any) -> Tensor:
-        """Scores of users with all items, ``[B * n_items]``."""
-        users = interaction[self.USER_ID]
-        return (self.user_vectors(users) @ self._evaluation_table().T).view(-1)
-
-    def _evaluation_table(self) -> Tensor:
-        if self.training:
-            return self.item_vectors()
-        if self._item_table is None:
-            self._item_table = self.item_vectors().detach()
-        return self._item_table

@@ -194,7 +194,7 @@ def test_zero_features_are_ids_up_to_a_constant_per_user(tiny_config: MakeConfig
     model = build(tiny_config("UltraGCN", *SMALL))
     model.features.zero_()
     torch.nn.init.normal_(model.projection.bias)
-    model._forget_tables()
+    model.forget_tables()
     by_id = model.user_id_embedding.weight @ model.item_id_embedding.weight.T
     gap = matrix_of(model) - by_id.detach()
     constant = model.user_content_embedding.weight @ model.projection.bias

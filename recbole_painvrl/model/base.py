@@ -1,0 +1,97 @@
+"""What the plugin's models share: features, and scores that are products of two tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from torch import Tensor
+
+from recbole_painvrl.errors import UserError
+
+
+class TableRecommender(GeneralRecommender):
+    """A recommender that scores a pair by the product of a user's and an item's vector.
+
+    A subclass sets ``settings_class`` and gives :meth:`tables`. In evaluation mode the tables
+    are computed once and kept until the model is trained or loaded again.
+
+    Args:
+        config: RecBole configuration.
+        dataset: the training dataset; its ``features`` are used if it has any.
+
+    Attributes:
+        settings: the model's checked settings.
+        seed: the run's seed, from which every generator is derived.
+        features: all modalities side by side, ``[n_items, d]``; row 0 (padding) is zero.
+        modality_slices: columns of each modality, empty without any.
+    """
+
+    settings_class: Any
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.settings = self.settings_class.from_config(config)
+        self.seed = int(config["seed"])
+        features: Any = getattr(dataset, "features", None)
+        self.modality_slices: dict[str, slice] = {} if features is None else features.slices
+        table = features.matrix if self.modality_slices else torch.zeros(self.n_items, 0)
+        self.register_buffer("features", table.to(self.device), persistent=False)
+        self._tables: tuple[Tensor, Tensor] | None = None
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``."""
+        raise NotImplementedError
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of (user, item) pairs, ``[B]``."""
+        users, items = self._evaluation_tables()
+        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=-1)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of users with all items, ``[B * n_items]``."""
+        users, items = self._evaluation_tables()
+        return (users[interaction[self.USER_ID]] @ items.T).view(-1)
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch mode; the tables kept for evaluation are dropped."""
+        self.forget_tables()
+        return super().train(mode)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load, and forget everything computed from the old parameters."""
+        result = super().load_state_dict(*args, **kwargs)
+        self.forget_tables()
+        return result
+
+    def forget_tables(self) -> None:
+        """Drop what was computed from parameters that have changed."""
+        self._tables = None
+
+    def _evaluation_tables(self) -> tuple[Tensor, Tensor]:
+        if self.training:
+            return self.tables()
+        if self._tables is None:
+            with torch.no_grad():
+                self._tables = self.tables()
+        return self._tables
+
+
+def require_modalities(model: TableRecommender, config: Any, why: str) -> None:
+    """Refuse a dataset without features.
+
+    Args:
+        model: the model under construction.
+        config: RecBole configuration.
+        why: what the model would lack, as a clause.
+
+    Raises:
+        UserError: the dataset has no modality.
+    """
+    if not model.modality_slices:
+        raise UserError(
+            f"dataset `{config['dataset']}`: {config['model']} needs at least one modality, found "
+            f"none: {why}; add features/<modality>.npy with features/<modality>.items.tsv, or run "
+            "--model=UltraGCN"
+        )
