@@ -31,7 +31,9 @@ class Propagation(torch.nn.Module):
 
     def forward(self, table: Tensor) -> Tensor:
         """``A x``, ``[m, k] -> [n, k]``."""
-        result: Tensor = _Product.apply(self.matrix, self.transposed, table)
+        result: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+            self.matrix, self.transposed, table
+        )
         return result
 
 
@@ -42,7 +44,7 @@ class _Product(torch.autograd.Function):
         return matrix @ table
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.transposed @ gradient
 
 

@@ -154,9 +154,8 @@ class UltraGCN(TableRecommender):
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """``[p^t, p^f]`` of all users and ``[t, W Phi + b]`` of all items."""
-        return self.user_vectors(
-            torch.arange(self.n_users, device=self.device)
-        ), self.item_vectors()
+        everybody = torch.arange(self.n_users, device=self.device)
+        return self.user_vectors(everybody), self.item_vectors()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed; negatives are drawn here."""
