@@ -39,6 +39,13 @@ class RunSettings(Settings):
         lt=1,
         description="Share of the interactions in the OOD part (popularity, time).",
     )
+    validation_share: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the training file held out for validation where protocol files has "
+        "no validation file; 0 trains for `epochs` epochs and tests the last.",
+    )
     select_on: Literal["iid", "ood", "harmonic"] = Field(
         default="iid",
         description="Validation set that chooses the epoch, or the harmonic mean of both.",
@@ -75,6 +82,7 @@ DATA_SETTINGS = (
     "split_epochs",
     "split_rounds",
     "ood_fraction",
+    "validation_share",
     "missing_modality",
     "unknown_items",
     "modalities",

@@ -209,6 +209,11 @@ class ModalityDataset(Dataset):
         ``further`` of the validation and test datasets holds what RecBole's three places cannot.
         """
         parts = self.build_parts()
+        if VALID not in parts:
+            raise UserError(
+                "`validation_share: 0`: RecBole's own entry points need a validation part; "
+                "use `python run_recbole.py`, or set a share"
+            )
         history = [parts[TRAIN], parts[VALID]]
         for near, far in ((VALID, OOD_VALID), (TEST, OOD)):
             parts[near].further = {far: parts[far]} if far in parts else {}
@@ -246,9 +251,10 @@ class ModalityDataset(Dataset):
         known = "planted" if self.manifest.get("planted") else "as in the files"
         diagnostics: dict[str, Any] = {"shift": known}
         check_parts(rows, users, items, self.folder)
-        if VALID not in rows:
+        share = self.run_settings.validation_share
+        if VALID not in rows and share > 0:
             rng = np.random.default_rng([self.run_settings.split_seed, 0])
-            size = round(0.1 * len(rows[TRAIN]))
+            size = round(share * len(rows[TRAIN]))
             rows[TRAIN], rows[VALID] = hold_out(rows[TRAIN], users, items, size, rng)
-            diagnostics["valid"] = "10 % of the training file; the folder has no validation file"
+            diagnostics["valid"] = f"{share:.0%} of the training file; there is no validation file"
         return drop_cold(Split(rows, diagnostics), users, items)

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Below this many items per negative one product with all items beats gathering the negatives.
+_DENSE_BELOW = 15
+
 
 @dataclass(frozen=True)
 class UltraGCNWeights:
@@ -82,6 +85,22 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
     return weights.negative_weight * losses.mean(dim=-1).sum()
 
 
+def counted_negative_loss(
+    scores: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
+) -> Tensor:
+    """:func:`negative_loss` from the scores of all items, each weighted by how often it was drawn.
+
+    Args:
+        scores: ``[B, n_items]`` scores of all items.
+        negatives: ``[B, N]`` items drawn, with repetition.
+        edge_weight: ``[B, n_items]`` values of Eq. 6.
+    """
+    ones = torch.ones((), device=scores.device, dtype=scores.dtype).expand(negatives.shape)
+    drawn = torch.zeros_like(scores).scatter_add_(1, negatives, ones)
+    losses = drawn * (weights.w3 + weights.w4 * edge_weight) * F.softplus(scores)
+    return weights.negative_weight / negatives.shape[1] * losses.sum()
+
+
 def item_item_loss(scores: Tensor, neighbour_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
     """Eq. 7 times kappa: ``-kappa sum_b sum_{j in S(i)} s_ij log sigma(score_uj)``.
 
@@ -136,12 +155,17 @@ def batch_loss(
     factor = graph.user_factor[users]
     positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
-    if negatives.dim() == 1:
-        negative_scores = user_vectors @ item_table.index_select(0, negatives).T
+    if negatives.dim() == 2 and len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
+        scores = user_vectors @ item_table.T
+        edge = factor[:, None] * graph.item_factor
+        loss = loss + counted_negative_loss(scores, negatives, edge, weights)
     else:
-        negative_scores = own_scores(user_vectors, item_table, negatives)
-    edge = factor[:, None] * graph.item_factor[negatives]
-    loss = loss + negative_loss(negative_scores, edge, weights)
+        if negatives.dim() == 1:
+            scores = user_vectors @ item_table.index_select(0, negatives).T
+        else:
+            scores = own_scores(user_vectors, item_table, negatives)
+        edge = factor[:, None] * graph.item_factor[negatives]
+        loss = loss + negative_loss(scores, edge, weights)
     if weights.item_item and graph.neighbours.shape[1]:
         neighbours = graph.neighbours[positives]
         scores = own_scores(user_vectors, item_table, neighbours)

@@ -74,12 +74,14 @@ class Run:
         self.config = config
         self.dataset = ModalityDataset(config)
         parts = self.dataset.build_parts()
-        self.train, self.valid = parts[TRAIN], parts[VALID]
+        self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
-        self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
-        self.valid.history = [self.train]
         self.train_loader = training_loader(config, self.train)
-        self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
+        self.valid_loader: Any = None
+        if self.valid is not None:
+            self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
+            self.valid.history = [self.train]
+            self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         init_seed(config["seed"], config["reproducibility"])
         self.model = get_model(config["model"])(config, self.train).to(config["device"])
         check_run(config, self.model, parts)
@@ -108,9 +110,10 @@ class Run:
         progress = bool(self.config["show_progress"])
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
         report = report_stages(self.trainer, self.train, self.train_loader, self.valid_loader)
-        metrics: dict[str, dict[str, float]] = {
-            "valid": _floats(self.trainer.evaluate(self.valid_loader, load_best_model=False))
-        }
+        metrics: dict[str, dict[str, float]] = {}
+        if self.valid_loader is not None:
+            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            metrics["valid"] = _floats(valid)
         self.tests.unlock()
         frames = []
         for name in self.tests.names:
@@ -127,7 +130,7 @@ class Run:
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
-        history = [self.train, self.valid]
+        history = [part for part in (self.train, self.valid) if part is not None]
         loader = evaluation_loader(self.config, history, self.tests[name], "test")
         values = _floats(self.trainer.evaluate(loader, load_best_model=False))
         per_user = self.trainer.evaluator.per_user
