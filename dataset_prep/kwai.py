@@ -15,14 +15,13 @@ from typing import Any
 
 from dataset_prep.encoders.text import encode_texts
 from dataset_prep.framework.finish import run_source
-from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.options import PAPER, RawDataset, add_source
 from dataset_prep.framework.read_features import FeatureTable, IdSource, read_features
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.readers.folders import find_file, need_file
-from dataset_prep.readers.impressions import LogColumns, chosen_actions, read_log
+from dataset_prep.readers.impressions import LogColumns, chosen_actions, log_interactions
 from dataset_prep.readers.small_arrays import read_small_arrays
 from recbole_painvrl.errors import UserError
 
@@ -86,13 +85,14 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         UserError: a file is missing, ambiguous, unreadable or of another layout.
     """
     folder: Path = arguments.input
-    log = arguments.log or need_file(
-        folder, ("*train_interaction.txt", "*train_interaction*", "*interaction*"), "log", "--log"
-    )
     actions = chosen_actions(arguments.actions, _ACTIONS)
-    builder = InteractionBuilder()
-    read_log(log, LogColumns(LOG_COLUMNS, "user_id", "photo_id", actions, "time"), builder, report)
-    interactions = builder.finish(str(log))
+    interactions, log = log_interactions(
+        arguments.log,
+        folder,
+        ("*train_interaction.txt", "*train_interaction*", "*interaction*"),
+        LogColumns(LOG_COLUMNS, "user_id", "photo_id", actions, "time"),
+        report,
+    )
     rated = interactions.rated().tolist()
     visual = arguments.visual or need_file(
         folder, ("*visual_train", "*visual*.zip", "*visual*"), "visual features", "--visual"

@@ -19,7 +19,7 @@ import pandas as pd
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
-from dataset_prep.framework.options import RawDataset, add_source
+from dataset_prep.framework.options import RawDataset, add_source, encoding_name
 from dataset_prep.framework.read_features import FeatureTable, read_features
 from dataset_prep.framework.read_interactions import TableColumns, read_interactions
 from dataset_prep.framework.report import Report
@@ -53,7 +53,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
     )
-    parser.add_argument("--encoding", default="utf-8-sig", help="of text (default %(default)s)")
+    parser.add_argument(
+        "--encoding", type=encoding_name, default="utf-8-sig", help="of text (default %(default)s)"
+    )
     add_feature_options(parser)
     parser.set_defaults(run=run)
 

@@ -43,6 +43,9 @@ def read_mmgcn_features(
             report.note(f"{folder.name}: no features for modality {name}")
             continue
         path = candidates[0]
+        if len(candidates) > 1:
+            others = ", ".join(other.name for other in candidates[1:])
+            report.note(f"{name}: {path.name} is taken; move it away to take {others}")
         matrix, encoder = _open(path, n_items)
         if matrix.shape[0] < n_items:
             raise UserError(
@@ -57,8 +60,12 @@ def read_mmgcn_features(
 
 def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
     if path.suffix == ".npy":
-        return open_matrix(path), "not recorded"
-    array = _load_tensor(path)
+        matrix = open_matrix(path)
+        if matrix.shape[0] != 2 or matrix.dtype.kind not in "iu":
+            return matrix, "not recorded"
+        array = np.asarray(matrix.read(0, 2))
+    else:
+        array = _load_tensor(path)
     if array.ndim == 2 and array.shape[0] == 2 and array.dtype.kind in "iu":
         width = min(_BAG_WIDTH, n_items - 1, int(array[1].max()))
         bag = word_bag(array, n_items, width)

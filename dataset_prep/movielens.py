@@ -19,13 +19,14 @@ from dataset_prep.framework.read_interactions import TableColumns, read_interact
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.mmtf import add_mmtf_options, mmtf_features
+from dataset_prep.movielens_links import ID_KINDS, read_links, with_movie_ids
 from dataset_prep.table import add_feature_options, ids_of, item_table
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
 of prepared trailer data (interactions.npz, feature_rows.tsv, *.npy), and the
 features of its films: MMTF-14K as released, or any .npy/.npz/CSV/Parquet file
-with MovieLens ids."""
+with MovieLens ids, or with IMDb or TMDb ids where the folder has links.csv."""
 _EXAMPLE = """example:
   python -m dataset_prep movielens --input ml-10M100K --mmtf Final_MMTF14K_Web \\
       --features textual=sentences.parquet --min-rating 4 --all-modalities --k-core 5 \\
@@ -57,6 +58,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
     add_mmtf_options(parser)
     add_feature_options(parser)
+    parser.add_argument(
+        "--feature-ids-are",
+        choices=ID_KINDS,
+        default=ID_KINDS[0],
+        help="ids of --features files; imdb and tmdb are looked up in links.csv (default "
+        "%(default)s)",
+    )
     parser.set_defaults(run=run, encoding="utf-8-sig")
 
 
@@ -77,22 +85,19 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         raise UserError(
             f"{folder}: has none of {', '.join(_RATINGS)}; give the unpacked GroupLens folder"
         )
+    rows = folder / "feature_rows.tsv"
+    if ratings.suffix == ".npz" and not rows.is_file():
+        raise UserError(
+            f"{ratings}: has no {rows.name} beside it, so nothing says that its items are films; "
+            "read it with the source `diffmm` or `table`"
+        )
     builder = InteractionBuilder()
     columns = None if ratings.suffix in (".csv", ".npz") else TableColumns(names=_COLUMNS)
     read_interactions(ratings, builder, report, columns)
     interactions = builder.finish(str(ratings))
-    inputs = [ratings]
-    features: list[FeatureTable] = []
-    if (folder / "feature_rows.tsv").is_file() and not arguments.features:
-        features = trailer_features(folder, report)
-        inputs.append(folder / "feature_rows.tsv")
-        inputs += sorted(folder.glob("*.npy"))
-    for name, path in arguments.features:
-        features.append(read_features(name, path, report, spool, ids_of(arguments)))
-        inputs.append(path)
-    for table, path in mmtf_features(arguments, report, spool):
-        features.append(table)
-        inputs.append(path)
+    features, files = _features(arguments, report, spool)
+    inputs = [ratings, *files]
+    inputs += [folder / name for name in (*_MOVIES, "links.csv") if (folder / name).is_file()]
     return RawDataset(
         interactions=interactions,
         features=features,
@@ -103,6 +108,32 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         paper=PAPER["movielens"] if interactions.n_users() in _PAPER_USERS else None,
         inputs=inputs,
     )
+
+
+def _features(
+    arguments: argparse.Namespace, report: Report, spool: Path
+) -> tuple[list[FeatureTable], list[Path]]:
+    """Features that the options name, else those of the folder, and their files."""
+    folder: Path = arguments.input
+    rows = folder / "feature_rows.tsv"
+    features: list[FeatureTable] = []
+    inputs: list[Path] = []
+    kind = arguments.feature_ids_are
+    links = read_links(folder, kind, report) if kind != ID_KINDS[0] else None
+    if rows.is_file() and not arguments.features:
+        features = trailer_features(folder, report)
+        inputs += [rows, *sorted(folder.glob("*.npy"))]
+    elif rows.is_file():
+        report.note(f"{folder.name}: its own features are left out, since --features gives others")
+    for name, path in arguments.features:
+        features.append(read_features(name, path, report, spool, ids_of(arguments)))
+        inputs.append(path)
+        if links is not None:
+            with_movie_ids(features[-1], links, kind)
+    for table, path in mmtf_features(arguments, report, spool):
+        features.append(table)
+        inputs.append(path)
+    return features, inputs
 
 
 def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.data.folder import FolderExistsError, write_dataset
+from dataset_prep.framework.options import output_folder
+from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
 
@@ -23,6 +23,20 @@ _EXAMPLE = """examples:
   python -m dataset_prep planted --output dataset/planted-av --modality audio=32 --modality video=64
   python -m dataset_prep planted --output dataset/planted-big --users 100000 --items 20000 --dry-run
 """
+
+_OPTIONS: tuple[tuple[str, str, type, str], ...] = (
+    ("--users", "n_users", int, "number of users"),
+    ("--items", "n_items", int, "number of items"),
+    ("--min-interactions", "min_interactions", int, "fewest interactions of a user"),
+    ("--max-interactions", "max_interactions", int, "most interactions of a user"),
+    ("--majority", "majority", float, "share drawn in the majority environment"),
+    ("--gamma", "gamma", float, "pull of style: +gamma in the majority, -gamma elsewhere"),
+    ("--factors", "n_factors", int, "number of content factors and of style factors"),
+    ("--personal", "spurious_personal", float, "personal part of the taste for styles"),
+    ("--noise", "noise", float, "noise on the feature columns"),
+    ("--ood", "n_ood", int, "extra minority draws per user for the OOD test"),
+    ("--seed", "seed", int, "seed of everything that is drawn"),
+)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,19 +56,10 @@ def add_parser(subparsers: Any) -> None:
         help="new folder; its last part names the dataset",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
-    for option, name, kind, text in (
-        ("--users", "n_users", int, "number of users"),
-        ("--items", "n_items", int, "number of items"),
-        ("--min-interactions", "min_interactions", int, "fewest interactions of a user"),
-        ("--max-interactions", "max_interactions", int, "most interactions of a user"),
-        ("--majority", "majority", float, "share drawn in the majority environment"),
-        ("--gamma", "gamma", float, "pull of style: +gamma in the majority, -gamma elsewhere"),
-        ("--factors", "n_factors", int, "number of content factors and of style factors"),
-        ("--personal", "spurious_personal", float, "personal part of the taste for styles"),
-        ("--noise", "noise", float, "noise on the feature columns"),
-        ("--ood", "n_ood", int, "extra minority draws per user for the OOD test"),
-        ("--seed", "seed", int, "seed of everything that is drawn"),
-    ):
+    parser.add_argument(
+        "--force", action="store_true", help="replace an existing dataset folder in one step"
+    )
+    for option, name, kind, text in _OPTIONS:
         default = getattr(_DEFAULT, name)
         parser.add_argument(
             option,
@@ -82,17 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.modalities and len(modalities) < len(arguments.modalities):
         raise UserError(f"--modality: a name is given twice, {_show(modalities)} is left of them")
     design = PlantedDesign(**(chosen | {"modalities": modalities}))
-    folder = Path(os.path.abspath(arguments.output))
-    # Asked again when the folder is put in place; here it spares the work.
-    if folder.exists() and not arguments.dry_run:
-        raise FolderExistsError(f"{arguments.output}: exists already; choose another --output")
+    folder = output_folder(arguments.output, arguments.force, arguments.dry_run)
     content = generate_planted(design, name=folder.name)
     for what, count in content.counts.items():
         print(f"{what:>24}  {count}")
     if arguments.dry_run:
         print("dry run: nothing was written")
     else:
-        write_dataset(content, folder)
+        write_dataset(content, folder, replace=arguments.force)
         print(f"written to {arguments.output}; try --dataset={folder.name}")
     return 0
 

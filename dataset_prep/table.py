@@ -10,7 +10,7 @@ import pandas as pd
 
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
-from dataset_prep.framework.options import RawDataset, add_source, name_and_path
+from dataset_prep.framework.options import RawDataset, add_source, encoding_name, name_and_path
 from dataset_prep.framework.read_features import IdSource, read_features
 from dataset_prep.framework.read_interactions import TableColumns, part_name, read_interactions
 from dataset_prep.framework.report import Report
@@ -60,7 +60,9 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
     )
     for role in ("user", "item", "rating", "time", "part"):
         group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
-    group.add_argument("--encoding", default="utf-8-sig", help="of text (default %(default)s)")
+    group.add_argument(
+        "--encoding", type=encoding_name, default="utf-8-sig", help="of text (default %(default)s)"
+    )
 
 
 def add_feature_options(parser: argparse.ArgumentParser) -> None:
@@ -158,5 +160,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         item_table=titles,
         source=arguments.source_note,
         licence=arguments.licence,
-        inputs=[path for _, path in files] + [path for _, path in arguments.features],
+        inputs=[path for _, path in files]
+        + [path for _, path in arguments.features]
+        + ([arguments.items] if arguments.items else []),
     )

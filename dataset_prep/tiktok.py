@@ -20,13 +20,12 @@ import scipy.sparse as sp
 
 from dataset_prep.encoders.text import encode_words
 from dataset_prep.framework.finish import run_source
-from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.options import PAPER, RawDataset, add_source
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.tokens import clean_token
-from dataset_prep.readers.folders import find_file, need_file
-from dataset_prep.readers.impressions import LogColumns, chosen_actions, read_log
+from dataset_prep.readers.folders import find_file
+from dataset_prep.readers.impressions import LogColumns, chosen_actions, log_interactions
 from dataset_prep.readers.json_lines import json_lines, json_vectors
 from recbole_painvrl.errors import UserError
 
@@ -84,13 +83,14 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         UserError: a file is missing, ambiguous, unreadable or of another layout.
     """
     folder: Path = arguments.input
-    log = arguments.log or need_file(
-        folder, ("*train.txt", "*train.txt.gz", "final_track*train*"), "log", "--log"
+    actions = chosen_actions(arguments.actions, _ACTIONS)
+    interactions, log = log_interactions(
+        arguments.log,
+        folder,
+        ("*train.txt", "*train.txt.gz", "final_track*train*"),
+        LogColumns(LOG_COLUMNS, "uid", "item_id", actions),
+        report,
     )
-    columns = LogColumns(LOG_COLUMNS, "uid", "item_id", chosen_actions(arguments.actions, _ACTIONS))
-    builder = InteractionBuilder()
-    read_log(log, columns, builder, report)
-    interactions = builder.finish(str(log))
     rated = set(interactions.rated().tolist())
     features, inputs = [], [log]
     for name, (stem, keys) in _VECTORS.items():

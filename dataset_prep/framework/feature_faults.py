@@ -168,12 +168,18 @@ def mend_columns(selection: Selection, report: Report) -> None:
         _clip(selection, exploding)
     if gone.any():
         selection.keep_columns(~gone)
-    if "standardise" in report.fixes:
+    if gone.any() or clip:
         scan = selection.scan()
+    if "standardise" in report.fixes:
         scale = np.where(scan.deviation > 0, scan.deviation, 1.0)
         selection.standard = np.stack([scan.mean, scale])
         what = "columns have mean 0 and deviation 1"
         report.applied(where, what, selection.shape[1], "standardise")
+    elif scan.uneven:
+        report.note(
+            f"{where}: about {scan.effective:.0f} of {selection.shape[1]} columns hold nearly all "
+            "variance and drown the others in cosines; consider `--fix standardise`"
+        )
 
 
 def check_result(selection: Selection, report: Report) -> None:

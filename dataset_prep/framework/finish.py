@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +11,18 @@ import numpy as np
 from dataset_prep.framework import feature_faults
 from dataset_prep.framework.filters import Filters, clean, select
 from dataset_prep.framework.interactions import PARTS, Interactions
-from dataset_prep.framework.options import RawDataset, Reader, filters_of, report_of, spool_folder
+from dataset_prep.framework.options import (
+    RawDataset,
+    Reader,
+    filters_of,
+    output_folder,
+    report_of,
+    spool_folder,
+)
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.selection import Selection
 from dataset_prep.framework.summary import print_summary
-from recbole_painvrl.data.folder import (
-    DatasetContent,
-    FolderExistsError,
-    file_hash,
-    write_dataset,
-)
+from recbole_painvrl.data.folder import DatasetContent, file_hash, write_dataset
 from recbole_painvrl.errors import UserError
 
 
@@ -32,15 +32,12 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
     Raises:
         UserError: the input is faulty and no chosen repair mends it; nothing was written.
     """
-    folder = Path(os.path.abspath(arguments.output))
-    if folder.exists() and not (arguments.dry_run or arguments.force):
-        raise FolderExistsError(
-            f"{arguments.output}: exists already; choose another --output or add --force"
-        )
+    folder = output_folder(arguments.output, arguments.force, arguments.dry_run)
     report = report_of(arguments)
     filters = filters_of(arguments)
     with spool_folder() as spool:
         raw = read(arguments, report, spool)
+        refuse_twice([table.name for table in raw.features])
         interactions, selections = mend_and_filter(raw, filters, report, arguments.dtype)
         print_summary(raw, interactions, selections, report)
         if arguments.dry_run:
@@ -51,6 +48,13 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
         write_dataset(content, folder, replace=arguments.force)
     print(f"written to {arguments.output}; try --dataset={folder.name}")
     return 0
+
+
+def refuse_twice(names: list[str]) -> None:
+    """Raise :class:`UserError` where two modalities share a name: one would hide the other."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"modality {twice}: is given twice; give each file a name of its own")
 
 
 def mend_and_filter(

@@ -17,6 +17,17 @@ from recbole_painvrl.errors import UserError
 _ORDER = ("train", "valid", "test", "iid", "ood_valid", "ood")
 
 
+def dataset_folder(given: Path) -> Path:
+    """The folder under its own name, which ``.`` and ``..`` hide.
+
+    Raises:
+        UserError: no such folder.
+    """
+    if not given.is_dir():
+        raise UserError(f"{given}: no such folder; give a dataset folder")
+    return given if given.name and given.name != ".." else given.resolve()
+
+
 @dataclass
 class FolderTable:
     """An .inter file as numbers that all tables of one reader share.

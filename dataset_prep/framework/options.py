@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +19,10 @@ from dataset_prep.framework.filters import Filters
 from dataset_prep.framework.interactions import Interactions
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import FIXES, Report, parse_fixes
+from recbole_painvrl.data.folder import MANIFEST, FolderExistsError
 from recbole_painvrl.errors import UserError
 
+_NAME = re.compile(r"\w[\w.-]*")
 # Interactions, users, items of the paper's Table 1.
 PAPER = {
     "movielens": (1_239_508, 55_485, 5_986),
@@ -128,17 +133,70 @@ def filters_of(arguments: argparse.Namespace) -> Filters:
     )
 
 
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder holds a dataset, so that it may be replaced."""
+    return (folder / MANIFEST).is_file()
+
+
+def output_folder(
+    output: Path, force: bool, dry_run: bool, ours: Callable[[Path], bool] = is_dataset
+) -> Path:
+    """The folder to write, asked before hours of work rather than after.
+
+    Args:
+        output: as given.
+        force: whether an existing folder may be replaced, if it is one of ``ours``.
+        dry_run: whether nothing will be written.
+        ours: tells folders that were written by this source.
+
+    Raises:
+        UserError: it exists, its name cannot name a dataset, or its place cannot be written.
+    """
+    folder = Path(os.path.abspath(output))
+    if not _NAME.fullmatch(folder.name):
+        raise UserError(
+            f"--output {output}: {folder.name!r} cannot name a dataset; use letters, digits, `_`, "
+            "`-` and `.`, starting with a letter or digit"
+        )
+    if dry_run:
+        return folder
+    if folder.exists() and not force:
+        raise FolderExistsError(f"{output}: exists already; choose another --output or add --force")
+    if folder.exists() and not (folder.is_dir() and ours(folder)):
+        raise UserError(
+            f"{output}: is not a dataset folder of this kind and is not replaced; choose another "
+            "--output or delete it"
+        )
+    place = next(parent for parent in folder.parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"--output {output}: {place} cannot be written; choose another place")
+    return folder
+
+
 def report_of(arguments: argparse.Namespace) -> Report:
     """An empty report that knows the repairs that were asked for."""
     return Report(fixes=parse_fixes(arguments.fix))
 
 
 def name_and_path(text: str) -> tuple[str, Path]:
-    """``NAME=PATH`` of a feature option."""
+    """``NAME=PATH`` of a feature option; the name becomes a file name."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH, as in visual=features.npy")
+    if not _NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"{name!r} must consist of letters, digits, _, - and .")
     return name, Path(path)
+
+
+def encoding_name(text: str) -> str:
+    """A text encoding that Python knows."""
+    try:
+        codecs.lookup(text)
+    except LookupError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no encoding; try utf-8-sig, latin-1 or cp1252"
+        ) from error
+    return text
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dataset_prep.framework.arrays import (
     read_array,
     unpack_member,
 )
+from dataset_prep.framework.encoder_file import read_encoder
 from dataset_prep.framework.read_interactions import open_parquet
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import (
@@ -100,7 +101,7 @@ def read_features(
     elif kind == ".npz":
         matrix, tokens = _read_npz(path, spool, ids, report)
     elif kind == ".parquet":
-        matrix, tokens = _read_parquet(name, path, spool, ids)
+        matrix, tokens = _read_parquet(name, path, spool, ids, report)
     else:
         matrix, tokens = _read_text(name, path, spool, ids, report)
     if len(tokens) != matrix.shape[0]:
@@ -110,7 +111,10 @@ def read_features(
         )
     if matrix.dtype.kind != "f":
         report.note(f"{path.name}: holds {matrix.dtype}, stored as floating point")
-    return FeatureTable(name, path.name, tokens, matrix)
+    table = FeatureTable(name, path.name, tokens, matrix)
+    if kind == ".npy" and (recorded := read_encoder(path)) is not None:
+        table.encoder, table.notes = recorded
+    return table
 
 
 def read_ids(path: Path, report: Report, column: str | None = None) -> list[str]:
@@ -227,7 +231,9 @@ def _read_text(
     return writer.matrix(path), as_tokens(tokens)
 
 
-def _read_parquet(name: str, path: Path, spool: Path, ids: IdSource) -> tuple[RowMatrix, list[str]]:
+def _read_parquet(
+    name: str, path: Path, spool: Path, ids: IdSource, report: Report
+) -> tuple[RowMatrix, list[str]]:
     file = open_parquet(path)
     schema = file.schema_arrow
     id_column = ids.column if ids.column in schema.names else None
@@ -237,23 +243,13 @@ def _read_parquet(name: str, path: Path, spool: Path, ids: IdSource) -> tuple[Ro
             f"{path}: no id column among {', '.join(schema.names[:8])}; name it with "
             "`--feature-id-column`"
         )
-    import pyarrow.types as kinds
-
-    lists = [f.name for f in schema if kinds.is_list(f.type) or kinds.is_fixed_size_list(f.type)]
-    plain = [
-        f.name
-        for f in schema
-        if f.name != id_column and (kinds.is_floating(f.type) or kinds.is_integer(f.type))
-    ]
-    chosen = lists if len(lists) == 1 else plain
-    if not chosen:
-        raise UserError(f"{path}: no column of numbers beside `{id_column}`; store float columns")
+    chosen, vectors = _parquet_columns(path, schema, id_column, report)
     writer: Spool | None = None
     tokens: list[Any] = []
     try:
         for batch in file.iter_batches(1 << 14, columns=[id_column, *chosen]):
             frame = batch.to_pandas()
-            block = np.stack(frame[chosen[0]].tolist()) if lists else frame[chosen].to_numpy()
+            block = np.stack(frame[chosen[0]].tolist()) if vectors else frame[chosen].to_numpy()
             writer = writer or Spool(spool / f"{name}.f32", block.shape[1])
             tokens.extend(frame[id_column].tolist())
             writer.add(block)
@@ -265,6 +261,31 @@ def _read_parquet(name: str, path: Path, spool: Path, ids: IdSource) -> tuple[Ro
     if writer is None:
         raise UserError(f"{path}: holds no row; check that it was written completely")
     return writer.matrix(path), as_tokens(tokens)
+
+
+def _parquet_columns(
+    path: Path, schema: Any, id_column: str, report: Report
+) -> tuple[list[str], bool]:
+    """Columns of numbers, or the one column of vectors, and whether it is that."""
+    import pyarrow.types as kinds
+
+    lists = [f.name for f in schema if kinds.is_list(f.type) or kinds.is_fixed_size_list(f.type)]
+    plain = [
+        f.name
+        for f in schema
+        if f.name != id_column
+        and not f.name.startswith("__index_level_")
+        and (kinds.is_floating(f.type) or kinds.is_integer(f.type))
+    ]
+    if len(lists) > 1:
+        raise UserError(f"{path}: holds {len(lists)} vectors ({', '.join(lists)}); keep one")
+    chosen = lists or plain
+    if not chosen:
+        raise UserError(f"{path}: no column of numbers beside `{id_column}`; store float columns")
+    left = [name for name in schema.names if name not in (id_column, *chosen)]
+    if left:
+        report.note(f"{path.name}: columns that are no features left out: {', '.join(left[:6])}")
+    return chosen, bool(lists)
 
 
 class Spool:
@@ -281,7 +302,13 @@ class Spool:
         self.close()
 
     def add(self, block: npt.NDArray[Any]) -> None:
-        """Append rows [n, d]; what does not fit float32 becomes infinite and is found later."""
+        """Append rows [n, d]; what does not fit float32 becomes infinite and is found later.
+
+        Raises:
+            ValueError: rows of another width, which would shift all that follow.
+        """
+        if block.ndim != 2 or block.shape[1] != self._width:
+            raise ValueError(f"vectors of {block.shape[1:]} numbers where {self._width} are due")
         with np.errstate(over="ignore"):
             self._stream.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
         self._rows += len(block)

@@ -96,6 +96,16 @@ def choose_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str]) 
     return chosen
 
 
+def _tell_columns(
+    path: Path, chosen: Mapping[str, str], names: Sequence[str], report: Report
+) -> None:
+    """Say which columns were taken, so that a person sees a wrong guess."""
+    taken = ", ".join(f"{role} = {name}" for role, name in chosen.items())
+    left = [name for name in names if name not in chosen.values()]
+    rest = f"; left out: {', '.join(left[:6])}" if left else ""
+    report.note(f"{path.name}: {taken}{rest}")
+
+
 def add_pairs(
     path: Path, pairs: npt.NDArray[Any], builder: InteractionBuilder, part: str | None
 ) -> None:
@@ -152,6 +162,7 @@ def _read_text(
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")
     chosen = choose_columns(path, layout.names, columns.roles)
+    _tell_columns(path, chosen, layout.names, report)
     line = 2 if layout.has_header else 1
     for frame in chunks(layout, list(chosen.values()), report):
         frame.columns = pd.Index(list(chosen))
@@ -164,6 +175,7 @@ def _read_parquet(
 ) -> None:
     file = open_parquet(path)
     chosen = choose_columns(path, file.schema_arrow.names, columns.roles)
+    _tell_columns(path, chosen, file.schema_arrow.names, report)
     line = 1
     try:
         for batch in file.iter_batches(1 << 20, columns=list(chosen.values())):
@@ -184,9 +196,7 @@ def open_parquet(path: Path) -> Any:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UserError(
-            f"{path}: needs pyarrow; type `pip install 'recbole-painvrl[prep]'`"
-        ) from error
+        raise UserError(f"{path}: needs pyarrow; type `pip install 'pyarrow<18'`") from error
     try:
         return pq.ParquetFile(path)
     except (OSError, ValueError) as error:

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.framework.arrays import row_blocks
+from dataset_prep.framework.progress import bar
 from dataset_prep.framework.read_features import FeatureTable
+
+_FEW_COLUMNS = 0.05
 
 Block = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -58,6 +61,18 @@ class Scan:
     def constant(self) -> npt.NDArray[np.bool_]:
         """Columns whose finite values are all equal."""
         return np.asarray((self.low == self.high) | (self.n_finite == 0), dtype=np.bool_)
+
+    @property
+    def effective(self) -> float:
+        """How many columns of equal variance would spread it as unevenly: 1 to d."""
+        variance = np.square(self.deviation / max(float(self.deviation.max()), 1e-300))
+        return float(variance.sum() ** 2 / max(float(np.square(variance).sum()), 1e-300))
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a few columns with large numbers decide every cosine."""
+        width = len(self.shift)
+        return width > 2 and self.effective < max(2.0, _FEW_COLUMNS * width)
 
     def exploding(self, limit: float) -> npt.NDArray[np.bool_]:
         """Columns with finite values beyond the limit."""
@@ -123,15 +138,20 @@ class Selection:
     def values(self) -> Iterator[Block]:
         """The changed values, float64, a bounded piece at a time."""
         every = len(self.columns) == self.table.matrix.shape[1]
-        for block in row_blocks(self.table.matrix, self.rows):
-            chosen = block if every else block[:, self.columns]
-            if self.fill is not None:
-                chosen = np.where(np.isfinite(chosen), chosen, self.fill)
-            if self.bounds is not None:
-                chosen = np.clip(chosen, self.bounds[0], self.bounds[1])
-            if self.standard is not None:
-                chosen = (chosen - self.standard[0]) / self.standard[1]
-            yield chosen
+        with bar(len(self.rows), self.table.where, "row") as progress:
+            for block in row_blocks(self.table.matrix, self.rows):
+                progress.update(len(block))
+                yield self._changed(block, every)
+
+    def _changed(self, block: Block, every: bool) -> Block:
+        chosen = block if every else block[:, self.columns]
+        if self.fill is not None:
+            chosen = np.where(np.isfinite(chosen), chosen, self.fill)
+        if self.bounds is not None:
+            chosen = np.clip(chosen, self.bounds[0], self.bounds[1])
+        if self.standard is not None:
+            chosen = (chosen - self.standard[0]) / self.standard[1]
+        return chosen
 
     def blocks(self) -> Iterator[npt.NDArray[np.floating[Any]]]:
         """The changed values in the written type (``MatrixStream``)."""

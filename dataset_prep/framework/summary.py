@@ -24,6 +24,21 @@ def print_summary(
             f"{'modality ' + selection.table.name:>28} {rows:,} rows x {width} columns, "
             f"{covered:,} of {items:,} items ({covered / max(items, 1):.1%})"
         )
+    print_report(report)
+
+
+def print_modalities(selections: list[Selection]) -> None:
+    """Size of each modality where there are no interactions."""
+    for selection in selections:
+        rows, width = selection.shape
+        print(
+            f"{'modality ' + selection.table.name:>28} {rows:,} rows x {width} columns, "
+            f"{selection.table.encoder}"
+        )
+
+
+def print_report(report: Report) -> None:
+    """Repairs, notes and faults, one line each."""
     for repair in report.repairs:
         print(f"mended by {repair['fix']}: {repair['where']}: {repair['what']}")
     for text in report.notes:

@@ -160,7 +160,8 @@ def reason(error: BaseException) -> str:
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file to read, unpacked where it ends in ``.gz``."""
     if path.suffix == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     return open(path, "rb")
@@ -168,7 +169,7 @@ def _open(path: Path) -> IO[bytes]:
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
     try:
-        with _open(path) as stream:
+        with open_bytes(path) as stream:
             sample = stream.read(_SAMPLE)
     except READ_ERRORS as error:
         raise UserError(f"{path}: not readable ({reason(error)}); check the path") from error

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.read_features import FeatureTable, Spool
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import READ_ERRORS, reason
+from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from recbole_painvrl.errors import UserError
 
 _RECORDS_PER_BLOCK = 512
@@ -38,7 +36,7 @@ def read_id_records(
     done, rest = 0, b""
     try:
         with (
-            _open(path) as stream,
+            open_bytes(path) as stream,
             bar(path.stat().st_size, path.name) as progress,
             Spool(spool / f"{name}.f32", sizes[1]) as writer,
         ):
@@ -68,10 +66,6 @@ def read_id_records(
         left = done - len(tokens)
         report.note(f"{path.name}: {left} records of items without interaction are left out")
     return FeatureTable(name, path.name, tokens, writer.matrix(path))
-
-
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb"))
 
 
 def _token(path: Path, number: int, raw: bytes) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.interactions import InteractionBuilder, Interactions
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import Layout, chunks, sniff
+from dataset_prep.readers.folders import need_file
 from recbole_painvrl.errors import UserError
 
 _FLAGS = ("0", "1", "-1")
@@ -50,6 +51,24 @@ def chosen_actions(text: str, known: Sequence[str]) -> tuple[str, ...]:
     if wrong is not None or not actions:
         raise UserError(f"--actions {text}: choose among {', '.join(known)}, or any")
     return actions
+
+
+def log_interactions(
+    given: Path | None,
+    folder: Path,
+    patterns: Sequence[str],
+    columns: LogColumns,
+    report: Report,
+) -> tuple[Interactions, Path]:
+    """Interactions of the log that was named or that the folder holds, and its file.
+
+    Raises:
+        UserError: missing, ambiguous, unreadable, or of another layout.
+    """
+    path = given or need_file(folder, patterns, "log", "--log")
+    builder = InteractionBuilder()
+    read_log(path, columns, builder, report)
+    return builder.finish(str(path)), path
 
 
 def read_log(path: Path, columns: LogColumns, builder: InteractionBuilder, report: Report) -> None:

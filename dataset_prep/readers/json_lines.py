@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.read_features import FeatureTable, Spool
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import READ_ERRORS, reason
+from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from dataset_prep.framework.tokens import clean_token
 from recbole_painvrl.errors import UserError
 
@@ -41,7 +40,7 @@ def json_lines(path: Path, report: Report, python: bool = False) -> Iterator[dic
     lines = bad = first = last = 0
     whole = True
     try:
-        with _open(path) as stream, bar(path.stat().st_size, path.name) as progress:
+        with open_bytes(path) as stream, bar(path.stat().st_size, path.name) as progress:
             for number, line in enumerate(stream, start=1):
                 whole = line.endswith(b"\n")
                 progress.update(len(line))
@@ -71,10 +70,6 @@ def _tell(path: Path, report: Report, bad: int, first: int, cut: bool) -> None:
     if bad > cut:
         what = f"{bad - cut} lines hold no JSON object, first line {first}"
         report.found(path.name, what, bad - cut, "drop-rows")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb"))
 
 
 def _parse(text: bytes, python: bool) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from prep_support import done, prepare, write
 
+from dataset_prep.framework.degree_plot import at_least, concentration
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -45,6 +47,19 @@ def test_a_sound_folder(folder: Path) -> None:
     assert result.out.rstrip().endswith("sound")
 
 
+def with_rating(path: Path, value: str) -> str:
+    head, *rows = path.read_text().splitlines()
+    return "".join(
+        f"{line}\n" for line in [f"{head}\trating:float", *(f"{r}\t{value}" for r in rows)]
+    )
+
+
+def manifest_with(folder: Path, old: str, new: str) -> str:
+    text = (folder / "manifest.json").read_text()
+    assert old in text
+    return text.replace(old, new)
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed file": (
         lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "c\tx\n"),
@@ -78,6 +93,38 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing id": (
         lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "NULL\tx\n"),
         "1 rows have no user or item id",
+    ),
+    "no types": (
+        lambda f: write(f / "set.inter", (f / "set.inter").read_text().replace(":token", "")),
+        "column `user_id` has no type",
+    ),
+    "rating that is none": (
+        lambda f: write(f / "set.inter", with_rating(f / "set.inter", "nan")),
+        "rows have no number in rating:float",
+    ),
+    "word for a rating": (
+        lambda f: write(f / "set.inter", with_rating(f / "set.inter", "good")),
+        "set.inter: not readable",
+    ),
+    "item twice": (
+        lambda f: write(f / "set.item", (f / "set.item").read_text() + "x\tThe X again\n"),
+        "1 rows repeat an item",
+    ),
+    "strange items": (
+        lambda f: write(f / "set.item", "item_id:token\tmovie_title:token_seq\nq\tQ\n"),
+        "none of its items is in the interactions",
+    ),
+    "split of another size": (
+        lambda f: write(f / "manifest.json", manifest_with(f, '"train": 4', '"train": 7')),
+        "manifest.json: says splits {'train': 7",
+    ),
+    "modality of another size": (
+        lambda f: write(f / "manifest.json", manifest_with(f, '"dims": 2', '"dims": 9')),
+        "says visual is [3, 9], the file has [3, 2]",
+    ),
+    "modality unknown": (
+        lambda f: write(f / "manifest.json", manifest_with(f, '"visual": {', '"sound": {')),
+        "modality sound is in only one of",
     ),
     "no table": (lambda f: (f / "set.inter").unlink(), "set.inter: missing"),
 }
@@ -131,6 +178,37 @@ def test_describe(folder: Path) -> None:
     assert "no item 'q'" in prepare("describe", folder, "--item", "q").refusal
 
 
+@pytest.mark.parametrize("command", ["check", "describe"])
+def test_the_folder_one_stands_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(folder)
+    assert "6 interactions" in done(command, ".").out
+    monkeypatch.chdir(folder / "features")
+    assert "6 interactions" in done(command, "..").out
+    assert "no such folder" in prepare(command, folder / "nothing").refusal
+
+
+def test_neighbours_do_not_follow_one_large_column(folder: Path) -> None:
+    """Column 0 is large noise; in all others x equals z."""
+    rows = np.array([[900.0, 1, 2, 3], [901.0, 3, 1, 2], [-900.0, 1, 2, 3.01]], dtype=np.float32)
+    np.save(folder / "features" / "visual.npy", rows)
+    assert "  The X: The Z (" in done("describe", folder, "--item", "x").out
+
+
+def test_a_negative_number_of_items_is_refused(folder: Path) -> None:
+    assert "must be 0 or more" in prepare("describe", folder, "--items", "-1").refusal
+
+
+def test_degrees_of_a_plot() -> None:
+    places, shares = at_least(np.array([1, 1, 2, 5]))
+    assert places.tolist() == [1, 2, 5]
+    assert shares.tolist() == [4 / 4, 2 / 4, 1 / 4]
+    part, held = concentration(np.array([1, 1, 2, 4]))
+    assert part.tolist() == [0, 1 / 4, 2 / 4, 3 / 4, 1]
+    assert held.tolist() == [0, 4 / 8, 6 / 8, 7 / 8, 1]
+
+
 def test_describe_plot(folder: Path, tmp_path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
@@ -140,12 +218,14 @@ def test_describe_plot(folder: Path, tmp_path: Path) -> None:
     else:
         done("describe", folder, "--plot", tmp_path / "d.png")
         assert (tmp_path / "d.png").stat().st_size > 0
+        for place, word in (("d.xyz", "no picture format"), ("none/d.png", "no such folder")):
+            assert word in prepare("describe", folder, "--plot", tmp_path / place).refusal
 
 
 def test_the_manifest_tells_what_was_done(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     inputs = manifest["provenance"]["inputs"]
-    assert [entry["name"] for entry in inputs] == ["train.csv", "test.csv", "f.csv"]
+    assert [entry["name"] for entry in inputs] == ["train.csv", "test.csv", "f.csv", "items.csv"]
     assert all(len(entry["sha256"]) == 64 for entry in inputs)
     assert manifest["counts"] == {
         "read": 6, "without missing ids": 6, "without duplicates": 6, "train": 4, "test": 2,

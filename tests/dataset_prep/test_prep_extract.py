@@ -177,7 +177,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         (("--text", f"p={folder / 't.csv'}", "--text-columns", "story"), "no column `story`"),
         (("--audio", "a=nowhere"), "no such folder"),
         (("--audio", f"a={folder / 'img'}"), "ffmpeg"),
-        (("--images", f"a={folder / 'wav'}"), "has no picture named by an item"),
+        (("--images", f"a={folder / 'wav'}"), "or another picture"),
     ):
         assert word in convert(folder, *options).refusal
 

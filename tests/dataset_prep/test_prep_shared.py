@@ -83,6 +83,7 @@ def test_ml1m_trailers_faults_are_named(tmp_path: Path) -> None:
     assert "3 columns explode beyond 1e+06, up to 3.0e+15: columns 104, 105, 106" in result.out
     assert "visual_avf_avg.npy: 3 columns are constant: columns 30, 31, 103" in result.out
     assert "1127 of 1807 rows are of items without interaction" in result.out
+    assert "visual_avf_avg.npy: about 3 of 101 columns hold nearly all variance" in result.out
     assert "text_minilm_title_plot.npy: 665 of 1807 rows have no content" in result.out
     assert set(result.refusal.split("--fix ")[1].split("`")[0].split(",")) == set(FIXES.split(","))
 

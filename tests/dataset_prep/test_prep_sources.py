@@ -161,6 +161,20 @@ def test_mmgcn(tmp_path: Path) -> None:
     assert "difference" in result.out
 
 
+def test_mmgcn_word_bags_in_numpy_files_and_two_candidates(tmp_path: Path) -> None:
+    source = mmgcn(tmp_path / "movielens")
+    arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]
+    done(*arguments)
+    expected = features(tmp_path / "ml", "textual")
+    np.save(source / "feat_t.npy", torch.load(source / "feat_t.pt", weights_only=True).numpy())
+    (source / "feat_t.pt").unlink()
+    np.save(source / "FeatureVideo.npy", np.array([[5.0, 1], [2, 1], [3, 5], [4, 7]]))
+    result = done(*arguments, "--force")
+    assert features(tmp_path / "ml", "textual") == expected
+    assert features(tmp_path / "ml", "visual")["0"] == [5.0, 1.0]
+    assert "FeatureVideo.npy is taken; move it away to take FeatureVideo_normal.npy" in result.out
+
+
 def test_mmgcn_refuses_lists_with_negatives_and_short_features(tmp_path: Path) -> None:
     source = mmgcn(tmp_path / "in")
     arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]

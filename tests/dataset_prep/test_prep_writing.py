@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from prep_support import done, features, pairs, prepare, write
 
 from recbole_painvrl.data import folder as folder_module
 from recbole_painvrl.data import streams
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that are killed here leave their temporary files behind, as any killed run does."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("spool")))
 
 
 def table(tmp_path: Path, rows: str = "a,x\nb,y\n", vectors: str = "x,1\ny,2\n") -> list[object]:

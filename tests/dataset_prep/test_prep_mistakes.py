@@ -1,0 +1,227 @@
+"""What a user gets wrong is one line, said before the long work, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prep_support import Result, done, prepare, write
+from scipy.io import wavfile
+
+from dataset_prep.framework import finish, options
+from dataset_prep.framework.read_features import Spool
+
+EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
+VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"
+
+
+def table(folder: Path, *further: Any, output: Any = None) -> Result:
+    events = write(folder / "e.csv", EVENTS)
+    return prepare("table", "--input", events, "--output", output or folder / "out", *further)
+
+
+def test_a_modality_given_twice_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "f.csv", VECTORS)
+    given = ("--features", f"v={tmp_path / 'f.csv'}")
+    assert "modality v: is given twice" in table(tmp_path, *given, *given).refusal
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "..", ""])
+def test_a_modality_must_name_a_file(tmp_path: Path, name: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        table(tmp_path, "--features", f"{name}=f.csv")
+    assert stop.value.code == 2
+
+
+def test_an_encoding_must_exist(tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        table(tmp_path, "--encoding", "latin-99")
+    assert stop.value.code == 2
+    assert table(tmp_path, "--encoding", "latin-1").code == 0
+
+
+@pytest.mark.parametrize("name", ["my data", ".hidden"])
+def test_an_output_must_name_a_dataset(tmp_path: Path, name: str) -> None:
+    refusal = prepare("table", "--input", "none.csv", "--output", tmp_path / name).refusal
+    assert "cannot name a dataset" in refusal
+
+
+def test_a_place_that_cannot_be_written_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "file", "")
+    refusal = table(tmp_path, output=tmp_path / "file" / "out").refusal
+    assert "cannot be written; choose another place" in refusal
+    # Root may write everywhere, so that permission is played.
+    monkeypatch.setattr(options.os, "access", lambda *_: False)
+    assert "cannot be written; choose another place" in table(tmp_path).refusal
+    assert "dry run" in table(tmp_path, "--dry-run").out
+
+
+def test_an_error_of_the_system_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(finish, "mend_and_filter", full)
+    refusal = table(tmp_path).refusal
+    assert "/somewhere: No space left on device" in refusal and "TMPDIR" in refusal
+
+
+def test_the_columns_that_were_guessed_are_told(tmp_path: Path) -> None:
+    out = table(tmp_path).out
+    assert "note: e.csv: user = user, item = item, rating = rating" in out
+
+
+def test_planted_needs_force_too(tmp_path: Path) -> None:
+    small = ("planted", "--users", 40, "--items", 50, "--output", tmp_path / "p")
+    done(*small)
+    assert "--force" in prepare(*small).refusal
+    done(*small, "--force")
+
+
+def test_interactions_without_films_are_no_movielens(tmp_path: Path) -> None:
+    np.savez(tmp_path / "interactions.npz", train=np.array([[0, 1]]), test=np.array([[0, 2]]))
+    refusal = prepare("movielens", "--input", tmp_path, "--output", tmp_path / "out").refusal
+    assert "feature_rows.tsv" in refusal and "diffmm" in refusal
+
+
+def vectors(folder: Path, frame: pd.DataFrame, **further: Any) -> Result:
+    frame.to_parquet(folder / "f.parquet", **further)
+    return table(folder, "--features", f"v={folder / 'f.parquet'}", "--force")
+
+
+def test_parquet_of_two_vectors_is_refused(tmp_path: Path) -> None:
+    lists = [[1.0, 2.0], [2.0, 1.0], [4.0, 4.0]]
+    frame = pd.DataFrame({"item_id": ["x", "y", "z"], "a": lists, "b": lists, "year": [1, 2, 3]})
+    assert "holds 2 vectors (a, b)" in vectors(tmp_path, frame).refusal
+    result = vectors(tmp_path, frame.drop(columns="b"))
+    assert result.code == 0, result.err
+    assert "columns that are no features left out: year" in result.out
+
+
+def test_parquet_vectors_that_change_their_width_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of another width in a later piece would shift everything that follows."""
+    import pyarrow.parquet as pq
+
+    whole = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile, "iter_batches", lambda self, size, columns: whole(self, 2, columns=columns)
+    )
+    lists = [[1.0, 2.0], [2.0, 1.0], [4.0, 4.0, 4.0]]
+    frame = pd.DataFrame({"item_id": ["x", "y", "z"], "a": lists})
+    assert "vectors of (3,) numbers where 2 are due" in vectors(tmp_path, frame).refusal
+    with Spool(tmp_path / "s", 2) as spool, pytest.raises(ValueError, match="are due"):
+        spool.add(np.zeros(2))
+
+
+def test_the_index_of_a_parquet_table_is_no_feature(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"item_id": ["x", "y", "z"], "p": [1.0, 2, 4], "q": [3.0, 1, 4]})
+    assert vectors(tmp_path, frame.set_index(pd.Index([7, 8, 9])), index=True).code == 0
+    assert np.load(tmp_path / "out" / "features" / "v.npy").shape == (3, 2)
+
+
+def test_columns_that_drown_the_others_are_noted(tmp_path: Path) -> None:
+    columns = np.random.default_rng(0).standard_normal((3, 8)) * np.array([1000, *[1] * 7])
+    frame = pd.DataFrame(columns, columns=[f"c{n}" for n in range(8)])
+    frame.insert(0, "item_id", ["x", "y", "z"])
+    assert "about 1 of 8 columns hold nearly all variance" in vectors(tmp_path, frame).out
+    frame["c0"] /= 1000
+    assert "nearly all variance" not in vectors(tmp_path, frame).out
+
+
+MOVIES = {
+    "ratings.csv": "userId,movieId,rating,timestamp\n1,10,4,1\n1,20,3,2\n2,10,5,3\n2,30,4,4\n",
+    "movies.csv": "movieId,title,genres\n10,A,Drama\n20,B,Drama\n30,C,Drama\n",
+    "links.csv": "movieId,imdbId,tmdbId\n10,0114709,862\n20,0113497,\n30,0113228,862\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "fixes"),
+    [
+        ("imdb", ["tt0113497", "0114709", "113228"], ""),
+        ("imdb", ["tt0113497", "0114709", "113228", "tt9"], "drop-unrated"),
+        ("tmdb", ["862"], ""),
+    ],
+)
+def test_links_turn_other_ids_into_films(
+    tmp_path: Path, kind: str, ids: list[str], fixes: str
+) -> None:
+    for name, content in MOVIES.items():
+        write(tmp_path / "ml" / name, content)
+    rows = [f"{token},{n},{n * n}" for n, token in enumerate(ids, start=1)]
+    path = write(tmp_path / "f.csv", "\n".join(["id,p,q", *rows]) + "\n")
+    arguments = ("movielens", "--input", tmp_path / "ml", "--features", f"v={path}")
+    arguments += ("--feature-ids-are", kind, "--output", tmp_path / "out", "--fix", fixes)
+    if fixes:
+        assert "first 'imdb:tt9'" in prepare(*arguments[:-2]).refusal
+    result = done(*arguments)
+    found = pd.read_csv(tmp_path / "out" / "features" / "v.items.tsv", sep="\t", dtype=str)
+    expected = ["20", "10", "30"] if kind == "imdb" else ["10"]
+    assert found["item_id"].tolist() == expected
+    assert kind == "imdb" or "1 films share a tmdb id with another" in result.out
+    (tmp_path / "ml" / "links.csv").unlink()
+    assert "links.csv: no such file" in prepare(*arguments, "--force").refusal
+
+
+def run_alone(*arguments: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dataset_prep", *map(str, arguments)]
+    # The package may not be installed: it stands two folders above.
+    root = str(Path(finish.__file__).parents[2])
+    known = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(known)},
+    )
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path / "f.csv", VECTORS)
+    assert table(tmp_path, "--features", f"v={tmp_path / 'f.csv'}").code == 0
+    process = run_alone("describe", tmp_path / "out")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert "Traceback" not in errors and "BrokenPipe" not in errors
+
+
+def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    events = write(tmp_path / "e.csv", EVENTS)
+    waiting = write(
+        tmp_path / "slow_audio.py", "import time\ndef wait(samples, rate):\n    time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(waiting.parent))
+    (tmp_path / "wav").mkdir()
+    wavfile.write(tmp_path / "wav" / "x.wav", 16_000, np.ones(1600, dtype=np.int16) * 99)
+    process = run_alone(
+        *("extract", "--input", events, "--audio", f"s={tmp_path / 'wav'}"),
+        *("--audio-encoder", "slow_audio:wait", "--output", tmp_path / "out"),
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "tmp").glob("dataset-prep-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not list((tmp_path / "tmp").glob("dataset-prep-*"))
+    assert not (tmp_path / "out").exists()
