@@ -21,19 +21,6 @@ from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
-# Name in the table -> model and settings on top of the shipped defaults. Backbone, environments
-# and final training are the same everywhere, or the mask would not be what differs.
-FIXED = [
-    "--loss_weighting=fixed",
-    "--gradient_normalization=none",
-    "--attention=False",
-    "--mask_optimizer=adam",
-    "--mask_step_size=1e-3",
-    "--mask_decay=0.2",
-    "--mask_center=0.5",
-    "--projection_objective=weighted",
-    "--projection_learning_rate=1e-3",
-]
 LITERAL = [
     "--gradient_normalization=none",
     "--mask_optimizer=sgd",
@@ -44,10 +31,12 @@ LITERAL = [
     "--projection_objective=weighted",
     "--projection_learning_rate=1e-3",
 ]
+# Name in the table -> model and settings on top of the shipped defaults. Backbone, environments
+# and final training are the same everywhere, or the mask would not be what differs.
 METHODS: dict[str, list[str]] = {
     "UltraGCN, ids only": ["--model=UltraGCN", "--modalities=[]"],
     "UltraGCN with features": ["--model=UltraGCN"],
-    "fixed weights (InvRL-like)": ["--model=PaInvRL", "--oracle=False", *FIXED],
+    "InvRL": ["--model=InvRL", "--oracle=False"],
     "Eq. 11, 17, 19 to the letter": ["--model=PaInvRL", "--oracle=False", *LITERAL],
     "PaInvRL": ["--model=PaInvRL"],
     "PaInvRL, true environments": [

@@ -17,8 +17,12 @@ __all__ = ["PLUGIN_MODELS", "model_class", "model_names", "properties_root", "re
 # Model -> its trainer. A new model needs a line here, one in config.models.SCHEMAS, a module
 # in _recbole_models and properties/model/<Model>.yaml.
 _TRAINERS = {
-    "PaInvRL": "recbole_painvrl.trainer.painvrl:PaInvRLTrainer",
+    "InvRL": "recbole_painvrl.trainer.staged:StagedTrainer",
+    "MMGCN": "recbole_painvrl.trainer.base:RunTrainer",
+    "MMSSL": "recbole_painvrl.trainer.mmssl:MMSSLTrainer",
+    "PaInvRL": "recbole_painvrl.trainer.staged:StagedTrainer",
     "UltraGCN": "recbole_painvrl.trainer.base:RunTrainer",
+    "VBPR": "recbole_painvrl.trainer.base:RunTrainer",
 }
 _DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
 

@@ -5,8 +5,12 @@ from recbole_painvrl.config.loading import parse_overrides
 from recbole_painvrl.config.models import (
     SCHEMAS,
     BackboneSettings,
+    InvRLSettings,
+    MMGCNSettings,
+    MMSSLSettings,
     PaInvRLSettings,
     UltraGCNSettings,
+    VBPRSettings,
 )
 from recbole_painvrl.config.properties import preset_names, properties_root
 from recbole_painvrl.config.safe import SafeConfig, config_from_arguments
@@ -15,11 +19,15 @@ from recbole_painvrl.config.settings import RunSettings
 __all__ = [
     "SCHEMAS",
     "BackboneSettings",
+    "InvRLSettings",
+    "MMGCNSettings",
+    "MMSSLSettings",
     "PaInvRLSettings",
     "RunSettings",
     "SafeConfig",
     "Settings",
     "UltraGCNSettings",
+    "VBPRSettings",
     "config_from_arguments",
     "parse_overrides",
     "preset_names",

@@ -121,13 +121,18 @@ def mask_direction(grad_erm: Tensor, grad_irm: Tensor, weights: ParetoWeights) -
 
 
 def mask_step(
-    mask: Tensor, direction: Tensor, step_size: float, decay: float, center: float
+    mask: Tensor,
+    direction: Tensor,
+    step_size: float,
+    decay: float,
+    center: float,
+    project: bool = True,
 ) -> Tensor:
     """Eq. 19, ``m - s (direction + lambda (m - center))``, projected on [0, 1]^d.
 
     Deviations:
         The projection: Eq. 24 needs ``m`` in [0, 1], which Eq. 19 does not keep. The paper's
-        ``lambda m`` is ``center = 0``; the released InvRL pulls to 0.5.
+        ``lambda m`` is ``center = 0``; the released InvRL pulls to 0.5 and does not ``project``.
     """
     stepped = mask - step_size * (direction + decay * (mask - center))
-    return torch.clamp(stepped, 0.0, 1.0)
+    return torch.clamp(stepped, 0.0, 1.0) if project else stepped

@@ -36,6 +36,15 @@ class Propagation(torch.nn.Module):
         )
         return result
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Propagation:
+        """A copy of its own, for RecBole's count of operations; PyTorch copies no CSR tensor."""
+        other = type(self).__new__(type(self))
+        torch.nn.Module.__init__(other)
+        for name, matrix in self.named_buffers():
+            other.register_buffer(name, matrix.clone(), persistent=False)
+        memo[id(self)] = other
+        return other
+
 
 class _Product(torch.autograd.Function):
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ _LIKELIHOOD_POOL = 256
 _BLOCK = 8192
 
 
+EnvironmentLearner = Literal["adam", "adagrad", "mixed"]
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How the environment models are trained.
@@ -28,7 +32,8 @@ class FitSettings:
         learning_rate: of Adam or Adagrad.
         batch_size: positives per step, over all environments together.
         n_negatives: size of the pool of uniform negatives of a step.
-        learner: ``adam`` or ``adagrad``.
+        learner: ``adam``, ``adagrad``, or ``mixed``: Adagrad for embedding tables and Adam for
+            the projections, as in InvRL's code.
         share_weight: weight of the log share of an environment in Eq. 9 while refining; 0 is
             the paper.
         refine_learning_rate: learning rate at the start of the refinement, as a factor of
@@ -39,7 +44,7 @@ class FitSettings:
     learning_rate: float
     batch_size: int
     n_negatives: int
-    learner: str
+    learner: EnvironmentLearner
     share_weight: float = 0.5
     refine_learning_rate: float = 1 / 3
 

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.identification.batches import shuffled_batches
-from recbole_painvrl.identification.content import FitSettings
+from recbole_painvrl.identification.content import EnvironmentLearner, FitSettings
+
+_Learner = type[torch.optim.Adam] | type[torch.optim.Adagrad]
+# Of the embedding tables and of W.
+_LEARNERS: dict[EnvironmentLearner, tuple[_Learner, _Learner]] = {
+    "adam": (torch.optim.Adam, torch.optim.Adam),
+    "adagrad": (torch.optim.Adagrad, torch.optim.Adagrad),
+    "mixed": (torch.optim.Adagrad, torch.optim.Adam),
+}
 
 
 class PlainUltraGCN:
@@ -51,10 +59,6 @@ class PlainUltraGCN:
             None if content is None else draw(content_embedding_size, content.shape[1])
         )
 
-    def parameters(self) -> list[Tensor]:
-        """Everything that is learnt."""
-        return [p for p in (self.users, self.items, self.projection) if p is not None]
-
     def item_table(self) -> Tensor:
         """Vectors of all items, ``[n_items, k or 2k]``."""
         if self.content is None or self.projection is None:
@@ -68,19 +72,28 @@ class PlainUltraGCN:
         settings: FitSettings,
         embedding_reg_weight: float,
         generator: torch.Generator,
+        projection_reg_weight: float | None = None,
     ) -> None:
-        """Train on the given interactions for a fixed number of epochs."""
-        learner = torch.optim.Adagrad if settings.learner == "adagrad" else torch.optim.Adam
-        # Coupled weight decay is the gradient of the dense L2 term, without a graph for it.
-        optimizer = learner(
-            self.parameters(), lr=settings.learning_rate, weight_decay=2 * embedding_reg_weight
-        )
+        """Train on the given interactions for a fixed number of epochs.
+
+        Args:
+            users: user of every interaction, ``[n]``.
+            items: item of every interaction, ``[n]``.
+            settings: how to train.
+            embedding_reg_weight: L2 of the tables, per step.
+            generator: order of the interactions and negatives.
+            projection_reg_weight: L2 of W, per step; None for that of the tables.
+        """
+        if projection_reg_weight is None:
+            projection_reg_weight = embedding_reg_weight
+        optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
             for rows in shuffled_batches(len(users), settings.batch_size, generator):
                 pool = torch.randint(
                     1, len(self.items), (settings.n_negatives,), generator=generator
                 ).to(self.items.device)
-                optimizer.zero_grad()
+                for optimizer in optimizers:
+                    optimizer.zero_grad()
                 batch_users = users[rows]
                 loss = batch_loss(
                     self.users[batch_users],
@@ -92,7 +105,22 @@ class PlainUltraGCN:
                     self.weights,
                 )
                 loss.backward()
-                optimizer.step()
+                for optimizer in optimizers:
+                    optimizer.step()
+
+    def _optimizers(
+        self, settings: FitSettings, embedding_reg_weight: float, projection_reg_weight: float
+    ) -> list[torch.optim.Optimizer]:
+        """One for the tables, one for W; coupled weight decay is the gradient of a dense L2."""
+        for_tables, for_projection = _LEARNERS[settings.learner]
+        rate = settings.learning_rate
+        optimizers: list[torch.optim.Optimizer] = [
+            for_tables([self.users, self.items], lr=rate, weight_decay=2 * embedding_reg_weight)
+        ]
+        if self.projection is not None:
+            decay = 2 * projection_reg_weight
+            optimizers.append(for_projection([self.projection], lr=rate, weight_decay=decay))
+        return optimizers
 
     @torch.no_grad()
     def score(self, users: Tensor, items: Tensor, block: int = 65536) -> Tensor:
@@ -122,10 +150,13 @@ class FullEnvironmentModel:
         content_embedding_size: width of p^f and W f.
         init_std: standard deviation of the initial values.
         embedding_reg_weight: L2 of all tables, per step.
+        projection_reg_weight: L2 of W, per step; None for that of the tables.
 
     Deviations:
-        Negatives are a pool shared by the batch. See ``content.py`` for why this model tends to
-        return its random start.
+        Negatives are a pool shared by the batch. InvRL's code starts all models equal, gives W a
+        bias and scores with an item table that is one step old; here every model has its own
+        draw, no bias and its last table. See ``content.py`` for why this model tends to return
+        its random start.
     """
 
     def __init__(
@@ -142,6 +173,7 @@ class FullEnvironmentModel:
         content_embedding_size: int,
         init_std: float,
         embedding_reg_weight: float,
+        projection_reg_weight: float | None = None,
     ) -> None:
         self.users, self.items, self.n_users = users, items, n_users
         self.content, self.graph, self.weights = content, graph, weights
@@ -149,6 +181,7 @@ class FullEnvironmentModel:
         self.embedding_size, self.init_std = embedding_size, init_std
         self.content_embedding_size = content_embedding_size
         self.embedding_reg_weight = embedding_reg_weight
+        self.projection_reg_weight = projection_reg_weight
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
         """Nothing to forget, and uniform random labels: every round trains fresh models."""
@@ -193,6 +226,7 @@ class FullEnvironmentModel:
                 self.fit_settings,
                 self.embedding_reg_weight,
                 generator,
+                self.projection_reg_weight,
             )
             scores.append(model.score(self.users, self.items))
             negatives.append(model.score(self.users, draws))

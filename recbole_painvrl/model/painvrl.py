@@ -12,7 +12,7 @@ from recbole_painvrl.model.ultragcn import UltraGCN
 class PaInvRL(UltraGCN):
     """UltraGCN on the invariant representations ``Phi = m (.) f`` (Eq. 26).
 
-    Before ``PaInvRLTrainer`` has learnt the mask it is all ones, and the model is the backbone.
+    Before ``StagedTrainer`` has learnt the mask it is all ones, and the model is the backbone.
 
     Args:
         config: RecBole configuration; the settings are ``PaInvRLSettings``.

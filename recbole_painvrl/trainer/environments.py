@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_painvrl.config import PaInvRLSettings
+from recbole_painvrl.config import InvRLSettings, PaInvRLSettings
 from recbole_painvrl.functional.gate import variant
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
@@ -40,7 +40,7 @@ def run_environment_stage(
     """The stage of one outer round: progress, figures, warnings, taken over when already done.
 
     Args:
-        trainer: the PaInvRL trainer (model, settings, logs, progress).
+        trainer: the trainer with stages (model, settings, logs, progress).
         name: name of the stage.
         users: user of every training interaction, ``[n]``.
         items: item of every training interaction, ``[n]``.
@@ -93,7 +93,7 @@ def _report_round(
         trainer.tensorboard.add_scalar(f"{name}/size {environment}", size, step)
 
 
-def _loop(settings: PaInvRLSettings) -> LoopSettings:
+def _loop(settings: InvRLSettings | PaInvRLSettings) -> LoopSettings:
     return LoopSettings(
         settings.n_environments,
         settings.environment_rounds,
@@ -108,11 +108,13 @@ def identify_environments(
     tables: FrozenTables,
     mask: Tensor,
     weights: UltraGCNWeights,
-    settings: PaInvRLSettings,
+    settings: InvRLSettings | PaInvRLSettings,
     generator: torch.Generator,
     on_round: Callable[[int, int, float, list[int]], None] | None = None,
 ) -> Identification:
     """Partition the training interactions with environment models on Psi (Eq. 2, 9, 25).
+
+    With ``environment_features: full`` they see all of f, and the mask has no say.
 
     Args:
         users: user of every training interaction, ``[n]``.
@@ -124,7 +126,9 @@ def identify_environments(
         generator: every draw of the stage.
         on_round: called with (start, round, share moved, sizes).
     """
-    content = variant(tables.features, mask)
+    content = tables.features
+    if settings.environment_features == "variant":
+        content = variant(content, mask)
     fit = FitSettings(
         settings.environment_epochs,
         settings.environment_learning_rate,
@@ -150,6 +154,7 @@ def identify_environments(
             settings.content_embedding_size,
             settings.init_std,
             settings.embedding_reg_weight,
+            settings.environment_projection_reg_weight,
         )
     return identify(model, len(users), _loop(settings), generator, on_round)
 

@@ -51,6 +51,8 @@ class MaskSettings:
     loss_weighting: LossWeighting
     irm_weight: float
     variance: VarianceForm
+    penalty_gate: Literal["noisy", "plain"]
+    mask_clipping: Literal["every_step", "in_use"]
     outer_gate: bool
     attention: bool
     attention_hidden_size: int
@@ -158,6 +160,10 @@ class MaskLearner:
             for name, values in self.trajectory.steps.items()
         }
 
+    def result(self) -> Tensor:
+        """The mask in [0, 1], as it enters Phi and Psi (Eq. 24, 25), ``[d]``."""
+        return self.mask.detach().clamp(0.0, 1.0)
+
     def _stream(self, rows: Tensor) -> Iterator[EnvironmentBatch]:
         """Batches of one environment without end; a new random order at every turn."""
         size = self.settings.mask_batch_size
@@ -177,7 +183,8 @@ class MaskLearner:
             representation, self.projection, batches, self.tables, self.weights
         )
         l_erm = losses.mean()
-        l_irm = irm_loss(gradients, gate, settings.variance)
+        penalty_gate = gate if settings.penalty_gate == "noisy" else self.mask
+        l_irm = irm_loss(gradients, penalty_gate, settings.variance)
         variables = [self.mask, *self.learnt]
         by_erm = torch.autograd.grad(l_erm, variables, retain_graph=True)
         # Only the weighted objective needs L_IRM's gradient by W and the attention; without it
@@ -224,6 +231,7 @@ class MaskLearner:
     ) -> None:
         settings = self.settings
         direction = mask_direction(by_erm[0], by_irm[0], chosen)
+        project = settings.mask_clipping == "every_step"
         weighted = settings.projection_objective == "weighted"
         for number, (variable, erm) in enumerate(zip(self.learnt, by_erm[1:], strict=True), 1):
             variable.grad = mask_direction(erm, by_irm[number], chosen) if weighted else erm
@@ -235,10 +243,12 @@ class MaskLearner:
                     settings.mask_step_size,
                     settings.mask_decay,
                     settings.mask_center,
+                    project,
                 )
             )
         else:
             self.mask.grad = direction + settings.mask_decay * (self.mask - settings.mask_center)
             self.mask_optimizer.step()
-            self.mask.clamp_(0.0, 1.0)
+            if project:
+                self.mask.clamp_(0.0, 1.0)
         self.optimizer.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ _DEAD_MASK = 0.05
 
 def run_mask_stage(
     trainer: Any,
-    name: str,
+    outer: int,
     users: Tensor,
     items: Tensor,
     labels: Tensor,
@@ -34,8 +34,8 @@ def run_mask_stage(
     """Learn the mask of one outer round; returns it with its trajectory.
 
     Args:
-        trainer: the PaInvRL trainer (model, settings, logs, progress).
-        name: name of the stage.
+        trainer: the trainer with stages (model, settings, logs, progress).
+        outer: number of the outer round, from 1.
         users: user of every training interaction, ``[n]``.
         items: item of every training interaction, ``[n]``.
         labels: environment of every training interaction, ``[n]``.
@@ -43,12 +43,12 @@ def run_mask_stage(
         mask: m to start from, ``[d]``.
         show_progress: whether to draw the bar.
     """
-    s = trainer.settings
-    learner = _learner(trainer, name, users, items, labels, tables, mask)
+    s, name = trainer.settings, f"mask {outer}"
+    learner = _learner(trainer, outer, users, items, labels, tables, mask)
     if name in trainer.progress.values:
         _restore(learner, part(trainer.progress.tensors, f"{name}/"), trainer.progress.values[name])
     if trainer.progress.is_done(name):
-        return learner.mask.detach().clone(), learner.trajectory
+        return learner.result(), learner.trajectory
     spent = trainer.progress.begin_own_stage(name)
     first = len(learner.trajectory.epochs)
     with (
@@ -60,20 +60,17 @@ def run_mask_stage(
         for epoch in range(first, s.mask_epochs):
             means = learner.run_epoch()
             _check_finite(name, epoch, means)
-            statistics = mask_statistics(learner.mask.detach(), trainer.model.modality_slices)
+            statistics = mask_statistics(learner.result(), trainer.model.modality_slices)
             learner.trajectory.epochs.append({**means, "mask": statistics})
             _report(trainer, name, epoch, means, statistics)
             bar.update(1)
             bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
             trainer.progress.put(name, *_state(learner))
             trainer.progress.save_epoch(epoch + 1)
-        last = learner.trajectory.epochs[-1]
-        entry.update(epochs=s.mask_epochs)
-        entry.update({key: value for key, value in last.items() if key != "mask"})
-        entry.update(last["mask"]["all"])
+        entry.update(_figures(learner))
     trainer.log.info("%s", trainer.stage_log.line(name))
     trainer.progress.finish_stage(name)
-    return learner.mask.detach().clone(), learner.trajectory
+    return learner.result(), learner.trajectory
 
 
 def mask_statistics(mask: Tensor, slices: dict[str, slice]) -> dict[str, dict[str, float]]:
@@ -90,6 +87,16 @@ def mask_statistics(mask: Tensor, slices: dict[str, slice]) -> dict[str, dict[st
     }
 
 
+def _figures(learner: MaskLearner) -> dict[str, Any]:
+    """What the stage reports: weights that may grow from round to round, and the last epoch."""
+    s, last = learner.settings, learner.trajectory.epochs[-1]
+    figures: dict[str, Any] = {"epochs": s.mask_epochs}
+    if s.loss_weighting == "fixed":
+        figures |= {"irm_weight": s.irm_weight, "mask_decay": s.mask_decay}
+    means = {key: value for key, value in last.items() if key != "mask"}
+    return {**figures, **means, **last["mask"]["all"]}
+
+
 def _check_finite(name: str, epoch: int, means: dict[str, float]) -> None:
     for key, value in means.items():
         if not math.isfinite(value):
@@ -101,14 +108,14 @@ def _check_finite(name: str, epoch: int, means: dict[str, float]) -> None:
 
 def _learner(
     trainer: Any,
-    name: str,
+    outer: int,
     users: Tensor,
     items: Tensor,
     labels: Tensor,
     tables: FrozenTables,
     mask: Tensor,
 ) -> MaskLearner:
-    s, model = trainer.settings, trainer.model
+    s, model, name = trainer.settings, trainer.model, f"mask {outer}"
     negatives = NegativeSampler(
         model.n_items,
         s.mask_negatives,
@@ -117,6 +124,12 @@ def _learner(
     )
     settings = MaskSettings(
         **{field.name: getattr(s, field.name) for field in fields(MaskSettings)}
+    )
+    growth = s.weight_growth ** (outer - 1)
+    settings = replace(
+        settings,
+        irm_weight=growth * settings.irm_weight,
+        mask_decay=growth * settings.mask_decay,
     )
     source = generator(model.seed, name, "cpu")
     return MaskLearner(
@@ -140,7 +153,7 @@ def _report(
             trainer.tensorboard.add_scalar(f"{name}/{modality}/{key}", value, epoch)
     if means["norm_irm"] == 0.0:
         trainer.log.warning(
-            "%s epoch %d: L_IRM has no gradient (one environment?), so w_ERM is 1",
+            "%s epoch %d: L_IRM has no gradient (one environment?); only L_ERM moves the mask",
             name,
             epoch + 1,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,11 @@ def test_isolated_rows_stay_zero() -> None:
     to_users, to_items = interaction_matrices(interactions(), "mean")
     assert Propagation(to_users)(torch.ones(5, 2))[[0, 3]].abs().sum() == 0
     assert Propagation(to_items)(torch.ones(7, 2))[0].abs().sum() == 0
+
+
+def test_a_copy_is_independent_and_equal() -> None:
+    product = Propagation(interactions())
+    other = copy.deepcopy(product).double()
+    table = torch.randn(5, 2)
+    torch.testing.assert_close(other(table.double()).float(), product(table))
+    assert product.matrix.dtype == torch.float32

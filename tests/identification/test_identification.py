@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from laws import random_graph
@@ -9,9 +11,13 @@ from torch import Tensor
 
 from recbole_painvrl.functional.environments import agreement
 from recbole_painvrl.functional.graph import degree_factors
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.identification.batches import shuffled_batches
-from recbole_painvrl.identification.content import ContentEnvironmentModel, FitSettings
+from recbole_painvrl.identification.content import (
+    ContentEnvironmentModel,
+    EnvironmentLearner,
+    FitSettings,
+)
 from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.identification.loop import LoopSettings, identify
 
@@ -234,3 +240,61 @@ def test_a_model_that_cannot_refine_stops_when_nothing_moves() -> None:
     model.refines = False
     settings = LoopSettings(2, 20, 0.0, 1, refine_share=0.5)
     assert len(identify(model, 12, settings, source()).moves) <= 3
+
+
+@pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])
+def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner) -> None:
+    """Three steps of the named rules by hand, with the L2 terms in the gradient."""
+    weights = UltraGCNWeights.from_paper(0.5, 0)
+    fit = FitSettings(3, 0.1, 8, 4, learner)
+    users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
+
+    def fresh() -> PlainUltraGCN:
+        graph, content = random_graph(3, 4, 0, source()), torch.randn(4, 5, generator=source(1))
+        graph = replace(
+            graph, user_factor=graph.user_factor.float(), item_factor=graph.item_factor.float()
+        )
+        return PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+
+    model = fresh()
+    model.fit(users, items, fit, 0.3, source(2), 0.7)
+    by_hand = fresh()
+    assert by_hand.projection is not None
+    assert model.projection is not None
+    tables, draws = [by_hand.users, by_hand.items], source(2)
+    rules = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
+    first = rules["adam" if learner == "adam" else "adagrad"](tables, lr=0.1)
+    second = rules["adagrad" if learner == "adagrad" else "adam"]([by_hand.projection], lr=0.1)
+    for _ in range(3):
+        rows = torch.randperm(4, generator=draws)
+        pool = torch.randint(1, 4, (4,), generator=draws)
+        loss = batch_loss(
+            by_hand.users[users[rows]], by_hand.item_table(), users[rows], items[rows], pool,
+            by_hand.graph, weights,
+        )  # fmt: skip
+        loss = loss + 0.3 * sum(table.square().sum() for table in tables)
+        loss = loss + 0.7 * by_hand.projection.square().sum()
+        first.zero_grad()
+        second.zero_grad()
+        loss.backward()
+        first.step()
+        second.step()
+    for got, expected in zip(
+        [model.users, model.items, model.projection], [*tables, by_hand.projection], strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_w_decays_as_the_tables_unless_told_otherwise() -> None:
+    graph, content = random_graph(3, 4, 0, source()), torch.randn(4, 5)
+    users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
+    ends = []
+    for projection_weight in (None, 0.3, 0.0):
+        weights = UltraGCNWeights.from_paper(0, 0)
+        model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+        fit = FitSettings(3, 0.1, 8, 4, "adam")
+        model.fit(users, items, fit, 0.3, source(), projection_weight)
+        assert model.projection is not None
+        ends.append(model.projection)
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.allclose(ends[0], ends[2])

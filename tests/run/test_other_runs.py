@@ -117,11 +117,11 @@ def test_known_environments_and_several_outer_rounds(tiny_data: Path, tmp_path: 
     assert run.result["planted"].get("environment_ari") is None, "nothing was identified"
 
 
-@pytest.mark.parametrize("preset", ["paper_literal", "invrl_like"])
-def test_presets_run(preset: str, tiny_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "preset"), [("PaInvRL", "paper_literal"), ("InvRL", "released")])
+def test_presets_run(model: str, preset: str, tiny_data: Path, tmp_path: Path) -> None:
     short = (*SHORT_STAGES, "--environment_epochs=1", "--outer_rounds=1", "--oracle=False")
     argv = (f"--preset={preset}", "--n_environments=3", "--eval_step=1", *short)
-    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    run = run_main(tiny_data, tmp_path, model, *argv, name="x")
     assert run.code == 0, run.err
     assert len(run.result["stages"][1]["sizes"]) == 3
 

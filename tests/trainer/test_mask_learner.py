@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recbole_painvrl.config.loading import read_yaml
-from recbole_painvrl.config.properties import properties_root
+from recbole_painvrl.config import PaInvRLSettings
+from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
@@ -23,9 +23,9 @@ N_USERS, N_ITEMS, K, D, N = 60, 50, 4, 6, 600
 
 def _settings(**values: Any) -> MaskSettings:
     """The named values; a setting that is not named here has the shipped default."""
-    shipped = read_yaml(properties_root() / "model" / "PaInvRL.yaml")
-    names = {field.name for field in fields(MaskSettings)}
-    return MaskSettings(**{**{name: shipped[name] for name in names & set(shipped)}, **values})
+    shipped = PaInvRLSettings.from_config(merge(internal_layers("PaInvRL", "planted"))[0])
+    defaults = {field.name: getattr(shipped, field.name) for field in fields(MaskSettings)}
+    return MaskSettings(**{**defaults, **values})
 
 
 SETTINGS = _settings(

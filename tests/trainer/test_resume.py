@@ -25,7 +25,10 @@ STAGES = (
 # Negatives of BPR come from numpy's global generator, those of UltraGCN from its own.
 MODELS: Mapping[str, tuple[str, ...]] = {
     "PaInvRL": STAGES,
+    "InvRL": STAGES,
     "UltraGCN": (),
+    "VBPR": (),
+    "MMGCN": (),
     "BPR": (),
     "ItemKNN": (),
 }
@@ -102,7 +105,10 @@ def killed_at(
     ("model", "save", "before"),
     [
         *[("PaInvRL", save, save % 2 == 0) for save in (2, 3, 5, 6, 8, 11, 15)],
+        # Inside the first mask stage, and twice inside the second, whose weights have grown.
+        *[("InvRL", save, save % 2 == 0) for save in (5, 9, 10)],
         *[("UltraGCN", save, save % 2 == 0) for save in (2, 3)],
+        *[(model, save, save % 2 == 1) for model in ("VBPR", "MMGCN") for save in (2, 3)],
         *[("BPR", save, save % 2 == 1) for save in (2, 3)],
         ("ItemKNN", 2, False),
     ],

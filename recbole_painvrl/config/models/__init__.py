@@ -1,21 +1,33 @@
 """Settings of each of the plugin's models, one file per model."""
 
 from recbole_painvrl.config.base import Settings
+from recbole_painvrl.config.models.invrl import InvRLSettings
+from recbole_painvrl.config.models.mmgcn import MMGCNSettings
+from recbole_painvrl.config.models.mmssl import MMSSLSettings
 from recbole_painvrl.config.models.painvrl import PaInvRLSettings
 from recbole_painvrl.config.models.ultragcn import BackboneSettings, UltraGCNSettings
+from recbole_painvrl.config.models.vbpr import VBPRSettings
 
 __all__ = [
     "NEEDS_MODALITIES",
     "SCHEMAS",
     "BackboneSettings",
+    "InvRLSettings",
+    "MMGCNSettings",
+    "MMSSLSettings",
     "PaInvRLSettings",
     "UltraGCNSettings",
+    "VBPRSettings",
 ]
 
 SCHEMAS: dict[str, type[Settings]] = {
+    "InvRL": InvRLSettings,
+    "MMGCN": MMGCNSettings,
+    "MMSSL": MMSSLSettings,
     "PaInvRL": PaInvRLSettings,
     "UltraGCN": UltraGCNSettings,
+    "VBPR": VBPRSettings,
 }
 
 # Models that learn about the features and have nothing to learn without any.
-NEEDS_MODALITIES = frozenset({"PaInvRL"})
+NEEDS_MODALITIES = frozenset({"InvRL", "MMGCN", "MMSSL", "PaInvRL"})

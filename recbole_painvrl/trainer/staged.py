@@ -1,4 +1,4 @@
-"""Algorithm 1: backbone, then T times (environments, mask), then the final model."""
+"""PaInvRL's Algorithm 1 and InvRL: backbone, T times (environments, mask), final model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from recbole_painvrl.trainer.mask import Trajectory
 from recbole_painvrl.trainer.mask_stage import run_mask_stage
 
 
-class PaInvRLTrainer(RunTrainer):
-    """Runs the stages of PaInvRL; RecBole's ``fit`` trains the backbone and the final model.
+class StagedTrainer(RunTrainer):
+    """Runs the stages of PaInvRL and of InvRL, which differ by their settings alone.
+
+    RecBole's ``fit`` trains the backbone and the final model.
 
     Attributes:
         mask: m of the last outer round, ``[d]``, after the mask stage.
@@ -64,7 +66,7 @@ class PaInvRLTrainer(RunTrainer):
             if self.settings.mask_reset:
                 mask = torch.full_like(mask, self.settings.mask_initial)
             mask, trajectory = run_mask_stage(
-                self, f"mask {outer}", users, items, labels, tables, mask, show_progress
+                self, outer, users, items, labels, tables, mask, show_progress
             )
             self.masks.append(mask)
             self.trajectories.append(trajectory)

@@ -1,0 +1,1 @@
+from recbole_painvrl.model.invrl import InvRL  # noqa: F401

@@ -1,0 +1,1 @@
+from recbole_painvrl.model.mmgcn import MMGCN  # noqa: F401

@@ -1,0 +1,1 @@
+from recbole_painvrl.model.mmssl import MMSSL  # noqa: F401

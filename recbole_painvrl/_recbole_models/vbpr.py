@@ -1,0 +1,1 @@
+from recbole_painvrl.model.vbpr import VBPR  # noqa: F401

@@ -1,0 +1,89 @@
+"""Settings of MMSSL."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from recbole_painvrl.config.base import Settings
+from recbole_painvrl.functional.modality_attention import ModalityAttention
+from recbole_painvrl.functional.propagation import GraphNorm
+
+
+class MMSSLSettings(Settings):
+    """MMSSL, the paper's and the released behaviour."""
+
+    embedding_size: int = Field(ge=1, description="Width of all vectors.")
+    n_layers: int = Field(ge=1, description="Layers of the GCN over the interactions.")
+    n_heads: int = Field(ge=1, description="Heads of the attention over modalities.")
+    attention: ModalityAttention = Field(
+        description="Weigh the modalities (the paper), or the identity that the released code is."
+    )
+    modality_dropout: float = Field(ge=0, lt=1, description="Dropout of the projected features.")
+    id_residual_weight: float = Field(
+        ge=0, description="Weight of the learnt graphs' vectors beside the ids."
+    )
+    modality_residual_weight: float = Field(
+        ge=0, description="Weight of the modalities' vectors beside the GCN's."
+    )
+    graph_norm: GraphNorm = Field(
+        description="Scaling of the interactions and the learnt graphs; row_sqrt is the released."
+    )
+    last_layer_softmax: bool = Field(
+        description="Put the GCN's last layer through a softmax (as released)."
+    )
+
+    embedding_reg_weight: float = Field(
+        ge=0, description="Weight of half the squared norms of the batch's vectors."
+    )
+    feature_reg_weight: float = Field(
+        ge=0, description="Weight of half the squared norms of the content, per item."
+    )
+    contrastive_weight: float = Field(ge=0, description="Weight of the contrastive loss.")
+    contrastive_temperature: float = Field(gt=0, description="Its temperature.")
+    adversarial_weight: float = Field(
+        ge=0, description="Weight of the discriminator's answer; 0 trains without one."
+    )
+
+    graph_update_every: int = Field(
+        ge=0,
+        description="T, steps between refreshes of the learnt graphs; 0 for the released "
+        "behaviour, graphs that are empty from the third step on.",
+    )
+    graph_share: float = Field(
+        gt=0, lt=1, description="Nearest items of a user as a share of all items; at least one."
+    )
+    graph_carry_over: bool = Field(
+        description="Users not drawn since the last refresh keep their row of the learnt graphs."
+    )
+
+    discriminator_columns: int | None = Field(
+        ge=1, description="Most items the discriminator sees, drawn once; none for all."
+    )
+    discriminator_slope: float = Field(
+        ge=0, le=1, description="LeakyReLU's slope; 1 is the released one, without nonlinearity."
+    )
+    discriminator_learning_rate: float = Field(gt=0, description="Adam's learning rate.")
+    discriminator_beta1: float = Field(ge=0, lt=1, description="Adam's first decay.")
+    discriminator_beta2: float = Field(ge=0, lt=1, description="Adam's second decay.")
+    discriminator_dropout1: float = Field(
+        ge=0, lt=1, description="Dropout of the first hidden layer."
+    )
+    discriminator_dropout2: float = Field(
+        ge=0, lt=1, description="Dropout of the second hidden layer."
+    )
+    gradient_penalty_weight: float = Field(ge=0, description="Weight of the gradient penalty.")
+    gumbel_noise: float = Field(ge=0, description="Scale of the noise on the real rows.")
+    real_similarity_weight: float = Field(
+        ge=0, description="Weight of the final vectors' similarities in the real rows."
+    )
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.embedding_size % self.n_heads:
+            raise ValueError(
+                f"`n_heads`: found {self.n_heads}, expected a divisor of `embedding_size` "
+                f"({self.embedding_size})"
+            )
+        return self

@@ -1,0 +1,74 @@
+"""InvRL (Du et al., MM '22): the final model. The stages before it are in trainer/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole_painvrl.config import InvRLSettings
+from recbole_painvrl.model.base import require_modalities
+from recbole_painvrl.model.ultragcn import UltraGCN
+
+
+class InvRL(UltraGCN):
+    """UltraGCN on ``Phi = m (.) f``, with m learnt from a plain sum of two losses.
+
+    The mask descends, in the notation of PaInvRL's Eq. 10 and 11 and with the plain gate
+    ``mu = clip(m + eps, 0, 1)`` in place of attention,
+
+        mean_e L^e + alpha || Var_e(dL^e / dW) (.) mu ||_F^2 + lambda || m - 1/2 ||^2
+
+    where alpha (``irm_weight``) and lambda (half of ``mask_decay``) grow by ``weight_growth``
+    after every outer round. W takes the gradient of the same sum. Everything else is shared with
+    PaInvRL: ``StagedTrainer`` runs both, and only the settings differ.
+
+    Args:
+        config: RecBole configuration; the settings are ``InvRLSettings``.
+        dataset: the training dataset, with at least one modality.
+
+    Raises:
+        UserError: the dataset has no modality: there would be nothing to mask.
+
+    Deviations:
+        The paper's text was not at hand, only its abstract, PaInvRL's account of it and the
+        released code. Where these differ the default is the method as described, and the preset
+        ``released`` is the code:
+
+        * environments are found on Psi of the mask learnt so far; the code uses all of f
+          (``environment_features: full``), so that its masks never reach its environments;
+        * the mask goes on from round to round; the code starts anew (``mask_reset``), as the
+          search for environments always does;
+        * the penalty holds the gate of the loss; the code's is without noise and clipping
+          (``penalty_gate: plain``), and its m leaves [0, 1] while it is learnt
+          (``mask_clipping: in_use``);
+        * the variance is a mean over environments; the code sums (``variance``);
+        * environment models of one optimiser; the code trains their tables with Adagrad and
+          their W with Adam (``environment_learner: mixed``);
+        * in the code's final model item ids decay twice (``item_id_reg_factor: 2``) and W ten
+          times (``projection_reg_weight``), beta counts fully (``eta: 1``) and there is no
+          item-item term (``kappa: 0``).
+
+        Sizes, epochs and regularisation of the defaults are those of PaInvRL. Of the code these
+        are not carried over: the noise drawn per environment and not per step, the incomplete
+        last step of an epoch, the L1 term of weight 0.01 on W (.) m in the environment models
+        (its gradient is about 4e-7) and their doubled decay of item ids, learnt word vectors
+        (features are dense here), and training items ranked with score 1e-5. Its NDCG is
+        ``ndcg_hits``.
+    """
+
+    settings_class: Any = InvRLSettings
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        require_modalities(self, config, "there would be nothing to mask")
+
+    def parameter_groups(
+        self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
+    ) -> list[dict[str, Any]]:
+        """As UltraGCN's; in the final model, which names no weights, item ids decay by a factor."""
+        tables, content = super().parameter_groups(embedding_reg_weight, projection_reg_weight)
+        if embedding_reg_weight is not None:
+            return [tables, content]
+        items = self.item_id_embedding.weight
+        others = {**tables, "params": [p for p in tables["params"] if p is not items]}
+        decay = self.settings.item_id_reg_factor * tables["weight_decay"]
+        return [others, {"params": [items], "weight_decay": decay}, content]
