@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from laws import random_graph
+from support import random_graph
 from torch import Tensor
 
 from recbole_painvrl.functional.environments import agreement

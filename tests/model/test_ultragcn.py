@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laws import MakeConfig
+from support import MakeConfig
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
