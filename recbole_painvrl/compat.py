@@ -228,6 +228,31 @@ def fix_collector() -> None:
     module.Collector.get_data_struct = get_data_struct
 
 
+def fix_popularity() -> None:
+    """Let ``Pop`` count every interaction.
+
+    ``Pop.calculate_loss`` adds 1 by indexed assignment, so an item that occurs often in a batch
+    is counted once; the ranking depends on ``train_batch_size``. Unnecessary with a RecBole
+    newer than 1.2.1 that accumulates.
+    """
+    pop = importlib.import_module("recbole.model.general_recommender.pop").Pop
+    original = pop.calculate_loss
+    if hasattr(original, _TAG):
+        return
+
+    @functools.wraps(original)
+    def calculate_loss(self: Any, interaction: Any) -> Any:
+        items = interaction[self.ITEM_ID]
+        before = self.item_cnt.clone()
+        loss = original(self, interaction)
+        self.item_cnt = before + items.bincount(minlength=len(before))[:, None]
+        self.max_cnt = self.item_cnt.max(dim=0)[0]
+        return loss
+
+    setattr(calculate_loss, _TAG, True)
+    pop.calculate_loss = calculate_loss
+
+
 @contextmanager
 def tensorboard_in(path: Path) -> Iterator[None]:
     """Trainers constructed inside write their TensorBoard events into ``path``.

@@ -46,6 +46,7 @@ def register() -> None:
     compat.add_dataset_arguments(list(DATA_SETTINGS))
     compat.wrap_internal_config(_internal_values)
     compat.fix_collector()
+    compat.fix_popularity()
 
 
 def _internal_values(config: Any, model: str, dataset: str) -> dict[str, Any] | None:

@@ -48,20 +48,18 @@ class NegativeSampler:
         )
 
     def _redraw_positives(self, users: Tensor, negatives: Tensor) -> Tensor:
-        assert self.positive_keys is not None
-        offsets = (users * self.n_items)[:, None].expand_as(negatives)
-        pending = self._is_positive(offsets, negatives)
+        flat = negatives.view(-1)
+        offsets = (users * self.n_items)[:, None].expand_as(negatives).reshape(-1)
+        pending = torch.nonzero(self._is_positive(offsets + flat)).squeeze(-1)
         for _ in range(_MOST_REDRAWS):
-            if not pending.any():
+            if not len(pending):
                 break
-            fresh = self._uniform((int(pending.sum()),))
-            negatives[pending] = fresh
-            pending = pending & self._is_positive(offsets, negatives)
+            flat[pending] = self._uniform((len(pending),))
+            pending = pending[self._is_positive(offsets[pending] + flat[pending])]
         return negatives
 
-    def _is_positive(self, offsets: Tensor, items: Tensor) -> Tensor:
+    def _is_positive(self, keys: Tensor) -> Tensor:
         assert self.positive_keys is not None
-        keys = offsets + items
         found = torch.searchsorted(self.positive_keys, keys).clamp(max=len(self.positive_keys) - 1)
         known: Tensor = self.positive_keys[found] == keys
         return known

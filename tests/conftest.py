@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from laws import MakeConfig, quick
+from support import MakeConfig, quick
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
 from recbole_painvrl.data.folder import write_dataset
@@ -49,11 +49,11 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_config(tiny_data: Path, tmp_path: Path) -> MakeConfig:
-    """Configuration of a run on the tiny dataset, on the CPU and without progress bars."""
+    """Configuration of a quiet run on the tiny dataset; of repeated settings the last holds."""
 
     def make(model: str, *argv: str, data: Path | None = None) -> SafeConfig:
-        return config_from_arguments(
-            [f"--model={model}", *quick(data or tiny_data, tmp_path), *argv]
-        )
+        words = [f"--model={model}", *quick(data or tiny_data, tmp_path), *argv]
+        last = {word.partition("=")[0]: word for word in words}
+        return config_from_arguments(list(last.values()))
 
     return make

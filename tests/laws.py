@@ -1,196 +1,324 @@
-"""Oracles and laws that several test modules share: slow, literal, easy to read."""
+"""What every recommender obeys, the plugin's and RecBole's: each law once, for any model.
+
+A law takes a :class:`Subject` (a model and how it is set up) and a function that makes
+configurations; ``tests/model/test_laws.py`` applies all laws to all subjects.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pytest
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
+from recbole.data.interaction import Interaction
+from recbole.utils import get_model, get_trainer, init_seed
+from support import MakeConfig
 from torch import Tensor
 
-from recbole_painvrl.commands.run import main
-from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.functional.attention import PairAttention
-from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.parts import TEST, TRAIN, VALID
+from recbole_painvrl.trainer.base import run_trainer_class
 
-Score = Callable[[int, int], Tensor]
-MakeConfig = Callable[..., SafeConfig]
-
-# A whole PaInvRL run in a second, whatever the defaults become.
-SHORT_STAGES = (
-    "--backbone_epochs=2",
-    "--environment_rounds=3",
-    "--environment_restarts=2",
-    "--mask_epochs=2",
-)
-
-
-def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]:
-    """Arguments of a short run on the CPU, quiet, with its run folder in ``output_dir``."""
-    return [
-        f"--dataset={dataset}",
-        f"--data_path={data_path}",
-        f"--output_dir={output_dir / 'runs'}",
-        "--epochs=2",
-        "--show_progress=False",
-        "--use_gpu=False",
-    ]
-
-
-def random_graph(
-    n_users: int, n_items: int, n_neighbours: int, source: torch.Generator
-) -> GraphWeights:
-    """Tables of Eq. 6 and 8 with random values in float64; item 0 has factor 0."""
-    item_factor = torch.rand(n_items, generator=source, dtype=torch.float64)
-    item_factor[0] = 0
-    return GraphWeights(
-        torch.rand(n_users, generator=source, dtype=torch.float64),
-        item_factor,
-        torch.randint(1, n_items, (n_items, n_neighbours), generator=source),
-        torch.rand(n_items, n_neighbours, generator=source, dtype=torch.float64),
-    )
-
-
-def literal_loss(
-    score: Score,
-    users: Tensor,
-    positives: Tensor,
-    negatives: Tensor,
-    graph: GraphWeights,
-    weights: UltraGCNWeights,
-) -> Tensor:
-    """Eq. 3 to 8 one pair at a time; ``negatives`` is [B, N] or one pool [P] for everybody."""
-    total = torch.zeros((), dtype=torch.float64)
-    for row, (u, i) in enumerate(zip(users.tolist(), positives.tolist(), strict=True)):
-        beta = graph.user_factor[u] * graph.item_factor
-        total = total - (weights.w1 + weights.w2 * beta[i]) * F.logsigmoid(score(u, i))
-        own = (negatives if negatives.dim() == 1 else negatives[row]).tolist()
-        for j in own:
-            loss = -(weights.w3 + weights.w4 * beta[j]) * F.logsigmoid(-score(u, j))
-            total = total + weights.negative_weight * loss / len(own)
-        for place, j in enumerate(graph.neighbours[i].tolist()):
-            omega = graph.neighbour_weight[i, place]
-            total = total - weights.item_item * omega * F.logsigmoid(score(u, j))
-    return total
-
-
-def literal_score(
-    tables: FrozenTables,
-    projection: Tensor,
-    mask: Tensor,
-    gate: Tensor,
-    attention: PairAttention | None,
-    outer_gate: bool,
-) -> Score:
-    """Eq. 12 to 15 for one pair: the representation h, then its projection."""
-
-    def score(u: int, i: int) -> Tensor:
-        f = tables.features[i]
-        if attention is None:
-            h = gate * f
-        else:
-            inner = mask.clamp(0, 1) if outer_gate else gate
-            alphas = concatenated_attention(attention, tables, u, i)
-            h = alphas[0] * inner * f + alphas[1] * (1 - inner) * f
-            h = gate * h if outer_gate else h
-        by_id = tables.user_id[u] @ tables.item_id[i]
-        return by_id + tables.user_content[u] @ (projection @ h)
-
-    return score
-
-
-def concatenated_attention(
-    attention: PairAttention, tables: FrozenTables, u: int, i: int
-) -> tuple[Tensor, Tensor]:
-    """Eq. 14 on the concatenation, with sigmoid output."""
-    pair = torch.cat(
-        [tables.user_id[u], tables.user_content[u], tables.item_id[i], tables.features[i]]
-    )
-    first_layer = torch.cat([attention.user_weight, attention.item_weight])
-    hidden = torch.relu(pair @ first_layer + attention.bias)
-    half = attention.hidden_size
-    first = hidden[:half] @ attention.last_weight[0] + attention.last_bias[0]
-    second = hidden[half:] @ attention.last_weight[1] + attention.last_bias[1]
-    return torch.sigmoid(first), torch.sigmoid(second)
-
-
-def literal_environment_losses(
-    score: Score, batches: list[EnvironmentBatch], tables: FrozenTables, weights: UltraGCNWeights
-) -> Tensor:
-    """Loss of every environment, ``[E]``."""
-    return torch.stack(
-        [
-            literal_loss(score, b.users, b.positives, b.negatives, tables.graph, weights)
-            for b in batches
-        ]
-    )
-
-
-def files_in(folder: Path) -> set[str]:
-    """Every file below a folder, TensorBoard's names cut to their folder."""
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {"tensorboard" if name.startswith("tensorboard/") else name for name in names}
-
-
-def assert_means(per_user: Any, metrics: dict[str, dict[str, float]]) -> None:
-    """The means of per_user.parquet are the test metrics of result.json."""
-    tests = {name: values for name, values in metrics.items() if name != "valid"}
-    assert set(per_user["test_set"]) == set(tests)
-    for name, values in tests.items():
-        rows = per_user[per_user["test_set"] == name]
-        assert not rows["user_id"].duplicated().any()
-        assert "[PAD]" not in set(rows["user_id"])
-        for metric, value in values.items():
-            assert rows[metric].mean() == pytest.approx(value, abs=1e-6)
+_CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run through the command line: exit code, what it printed, and its folder."""
+class Subject:
+    """A model under test.
 
-    code: int
-    out: str
-    err: str
-    folder: Path
+    Attributes:
+        model: its name.
+        settings: command-line settings that make it small; widths unlike those of the features.
+        ids_only: settings of the model that it is without features, or None.
+        learns: whether a gradient trains it.
+        uses_features: whether the features enter its scores.
+    """
+
+    model: str
+    settings: tuple[str, ...] = ()
+    ids_only: tuple[str, ...] | None = None
+    learns: bool = True
+    uses_features: bool = False
+
+
+@dataclass
+class Built:
+    """A model with the data and the trainer that belong to it."""
+
+    config: Any
+    parts: dict[str, Any]
+    model: Any
 
     @property
-    def result(self) -> Any:
-        """``result.json``, read as strictly as JSON is defined."""
+    def trainer(self) -> Any:
+        """A fresh trainer of the run's kind."""
+        config = self.config
+        return run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))(
+            config, self.model
+        )
 
-        def refuse(name: str) -> None:
-            raise AssertionError(f"result.json holds {name}")
-
-        return json.loads((self.folder / "result.json").read_text(), parse_constant=refuse)
-
-    @property
-    def per_user(self) -> pd.DataFrame:
-        """``per_user.parquet``."""
-        return pd.read_parquet(self.folder / "per_user.parquet")
-
-    def weights(self, name: str = "best") -> dict[str, Tensor]:
-        """Tensors of a checkpoint."""
-        return load_file(self.folder / "checkpoint" / f"{name}.safetensors")
+    def loader(self) -> Any:
+        """The training loader."""
+        return training_loader(self.config, self.parts[TRAIN])
 
 
-def run_main(data_path: Path, output_dir: Path, model: str, *argv: str, name: str) -> Finished:
-    """Run a model on the tiny dataset by the command line's ``main`` into ``runs/name``."""
-    return run_command(f"--model={model}", *quick(data_path, output_dir), *argv, name=name)
+def build(subject: Subject, make: MakeConfig, data: Path | None = None, *argv: str) -> Built:
+    """The subject's model on a dataset, with its initial values."""
+    config = make(subject.model, *subject.settings, *argv, data=data)
+    parts = ModalityDataset(config).build_parts()
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(subject.model)(config, parts[TRAIN])
+    built = Built(config, parts, model.to(config["device"]))
+    if not subject.learns:
+        # Counting models learn in their loss or when they are built.
+        for batch in built.loader():
+            model.calculate_loss(batch)
+    return built
 
 
-def run_command(*argv: str, name: str) -> Finished:
-    """Run the command line's ``main`` with a run name; ``--output_dir`` must be among ``argv``."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main([*argv, f"--run_name={name}"])
-    (parent,) = (word.partition("=")[2] for word in argv if word.startswith("--output_dir="))
-    return Finished(code, out.getvalue(), err.getvalue(), Path(parent) / name)
+def scores(model: Any) -> Tensor:
+    """Scores of all users with all items by ``full_sort_predict``, ``[n_users, n_items]``."""
+    model.eval()
+    users = torch.arange(1, model.n_users)
+    with torch.no_grad():
+        table = model.full_sort_predict(Interaction({model.USER_ID: users}))
+    return torch.as_tensor(table).view(len(users), model.n_items)
+
+
+def predict_is_full_sort_predict(subject: Subject, make: MakeConfig) -> None:
+    """Both ways of scoring agree on every pair."""
+    model = build(subject, make).model
+    table = scores(model)[:, 1:]
+    users = torch.arange(1, model.n_users).repeat_interleave(model.n_items - 1)
+    items = torch.arange(1, model.n_items).repeat(model.n_users - 1)
+    with torch.no_grad():
+        pairs = model.predict(Interaction({model.USER_ID: users, model.ITEM_ID: items}))
+    torch.testing.assert_close(torch.as_tensor(pairs).view_as(table), table, **_CLOSE)
+
+
+def batch_does_not_matter(subject: Subject, make: MakeConfig) -> None:
+    """A user's scores are the same alone and among others."""
+    model = build(subject, make).model
+    whole = scores(model)
+    with torch.no_grad():
+        for user in (1, 2, model.n_users - 1):
+            alone = model.full_sort_predict(Interaction({model.USER_ID: torch.tensor([user])}))
+            alone = torch.as_tensor(alone).view(-1)
+            torch.testing.assert_close(alone, whole[user - 1], **_CLOSE)
+
+
+def saved_and_loaded_is_the_same(subject: Subject, make: MakeConfig, place: Path) -> None:
+    """A checkpoint brings the scores back into a model that began with other values."""
+    first = build(subject, make)
+    step(first, 2)
+    path = place / "law.safetensors"
+    trainer = first.trainer
+    trainer._save_checkpoint(0, saved_model_file=path)
+    second = build(subject, make, None, "--seed=77")
+    if subject.learns:
+        assert not torch.equal(scores(second.model), scores(first.model))
+    second.trainer.load_best(path)
+    torch.testing.assert_close(scores(second.model), scores(first.model), rtol=0, atol=0)
+
+
+def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> None:
+    """Other internal numbers for the same users and items (``shuffled``): permuted scores."""
+    first, second = build(subject, make), build(subject, make, shuffled)
+    users = _numbers(first, second, first.parts[TRAIN].uid_field)
+    items = _numbers(first, second, first.parts[TRAIN].iid_field)
+    assert not torch.equal(users, torch.arange(len(users)))
+    assert not torch.equal(items, torch.arange(len(items)))
+    state = first.model.state_dict()
+    for name, tensor in state.items():
+        if tensor.dim() and len(tensor) == len(users):
+            state[name] = tensor[users]
+        elif tensor.dim() and len(tensor) == len(items):
+            state[name] = tensor[items]
+    second.model.load_state_dict(state)
+    expected = scores(first.model)[users[1:] - 1][:, items[1:]]
+    torch.testing.assert_close(scores(second.model)[:, 1:], expected, rtol=1e-3, atol=1e-5)
+
+
+def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
+    """Whatever stands in the padding rows, no score and no metric changes; item 0 never wins."""
+    built = build(subject, make)
+    model, trainer = built.model, built.trainer
+    loader = evaluation_loader(built.config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+    before = scores(model)[:, 1:]
+    metrics = trainer.evaluate(loader, load_best_model=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if len(parameter) in (model.n_users, model.n_items):
+                parameter[0] = 1e3
+    model.train()
+    torch.testing.assert_close(scores(model)[:, 1:], before)
+    assert trainer.evaluate(loader, load_best_model=False) == metrics
+
+
+def columns_may_be_permuted(subject: Subject, make: MakeConfig) -> None:
+    """Feature columns permuted together with the weights that read them: the same scores."""
+    built = build(subject, make)
+    model = built.model
+    before = scores(model)
+    source = torch.Generator().manual_seed(5)
+    order = torch.arange(model.features.shape[1])
+    for columns in model.modality_slices.values():
+        width = columns.stop - columns.start
+        order[columns] = columns.start + torch.randperm(width, generator=source)
+    model.features.copy_(model.features[:, order])
+    model.train()
+    assert not torch.allclose(scores(model), before)
+    with torch.no_grad():
+        for parameter, columns in feature_weights(model):
+            parameter.copy_(parameter[:, order[columns] - columns.start])
+    model.train()
+    torch.testing.assert_close(scores(model), before, rtol=1e-4, atol=1e-5)
+
+
+def feature_weights(model: Any) -> Iterator[tuple[Tensor, slice]]:
+    """Weights whose last dimension is the columns of one modality, or of all of them."""
+    width = model.features.shape[1]
+    widths = {c.stop - c.start: c for c in model.modality_slices.values()}
+    for parameter in model.parameters():
+        if parameter.dim() == 2 and parameter.shape[1] == width:
+            yield parameter, slice(0, width)
+        elif parameter.dim() == 2 and parameter.shape[1] in widths:
+            yield parameter, widths[parameter.shape[1]]
+
+
+def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
+    """Without content the model is its ID-only form, up to a constant per user."""
+    assert subject.ids_only is not None
+    with_content, without = build(subject, make), build(subject, make, None, *subject.ids_only)
+    full, plain = with_content.model, without.model
+    full.features.zero_()
+    with torch.no_grad():
+        for name, parameter in plain.named_parameters():
+            own = dict(full.named_parameters())[name]
+            own.view(len(own), -1)[:, : parameter[0].numel()] = parameter.view(len(own), -1)
+    full.train()
+    difference = (scores(full) - scores(plain))[:, 1:]
+    torch.testing.assert_close(
+        difference, difference[:, :1].expand_as(difference), rtol=0, atol=1e-5
+    )
+
+
+def learns_a_checkerboard(
+    subject: Subject, make: MakeConfig, board: Path, *fit: str
+) -> None:
+    """Two groups of users and items: the loss falls, and what was held out comes first."""
+    built = build(
+        subject, make, board, "--validation_share=0", "--topk=[3]", "--valid_metric=NDCG@3", *fit
+    )
+    loader, trainer = built.loader(), built.trainer
+    trainer.fit(loader, None)
+    losses = list(trainer.train_loss_dict.values())
+    total = [sum(loss) if isinstance(loss, tuple) else loss for loss in losses]
+    if subject.learns:
+        assert total[-1] < total[0], total
+    test = evaluation_loader(built.config, [built.parts[TRAIN]], built.parts[TEST], "test")
+    result = trainer.evaluate(test, load_best_model=False)
+    assert result["recall@3"] > 0.99, result
+
+
+def gradients_are_derivatives(subject: Subject, make: MakeConfig) -> None:
+    """The loss's gradient agrees with central differences in float64, draws held fixed."""
+    built = build(subject, make)
+    model = as_double(built.model)
+    model.train()
+    batch = next(iter(built.loader())).to(model.device)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def loss() -> Tensor:
+        with same_draws(model):
+            value = model.calculate_loss(batch)
+        total: Tensor = sum(value) if isinstance(value, tuple) else value
+        return total
+
+    gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
+    assert any(g is not None and bool(g.abs().max() > 0) for g in gradients)
+    source = torch.Generator().manual_seed(3)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        direction = torch.randn(parameter.shape, generator=source, dtype=torch.float64)
+        width = 1e-5
+        with torch.no_grad():
+            parameter += width * direction
+            above = loss()
+            parameter -= 2 * width * direction
+            below = loss()
+            parameter += width * direction
+        expected = 0.0 if gradient is None else float((gradient * direction).sum())
+        numeric = float(above - below) / (2 * width)
+        assert abs(numeric - expected) <= 1e-4 * max(abs(expected), 1e-3), (numeric, expected)
+
+
+# --- tools --------------------------------------------------------------------------------
+
+
+def step(built: Built, n_batches: int) -> None:
+    """A few plain gradient steps, so that weights differ from their initial values."""
+    model = built.model
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not built.config["train_batch_size"] or len(parameters) < 2:
+        return
+    optimizer = torch.optim.SGD(parameters, lr=1e-3)
+    model.train()
+    for _, batch in zip(range(n_batches), built.loader(), strict=False):
+        optimizer.zero_grad()
+        loss = model.calculate_loss(batch)
+        (sum(loss) if isinstance(loss, tuple) else loss).backward()
+        optimizer.step()
+
+
+def as_double(model: Any) -> Any:
+    """The model in float64, RecBole's plain tensor attributes too."""
+    model.double()
+    for name, value in vars(model).items():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            setattr(model, name, value.double())
+        elif hasattr(value, "item_factor"):
+            setattr(model, name, _double_graph(value))
+    return model
+
+
+def _double_graph(graph: Any) -> Any:
+    double = copy.copy(graph)
+    for name, value in vars(graph).items():
+        if value.is_floating_point():
+            object.__setattr__(double, name, value.double())
+    return double
+
+
+@contextmanager
+def same_draws(model: Any) -> Iterator[None]:
+    """Inside, every generator starts from where it was; afterwards it is put back there."""
+    generators = [torch.default_generator, *_generators(model)]
+    states = [generator.get_state() for generator in generators]
+    # RecBole's regulariser adds into a tensor of the default type.
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _generators(model: Any) -> Iterator[torch.Generator]:
+    owners = [model, *(value for value in vars(model).values() if hasattr(value, "generator"))]
+    for owner in owners:
+        for value in vars(owner).values():
+            if isinstance(value, torch.Generator):
+                yield value
+
+
+def _numbers(first: Built, second: Built, field: str) -> Tensor:
+    """For every internal number of ``second``, the number of the same token in ``first``."""
+    token2id = first.parts[TRAIN].field2token_id[field]
+    tokens = second.parts[TRAIN].field2id_token[field]
+    return torch.tensor([token2id[token] for token in tokens])

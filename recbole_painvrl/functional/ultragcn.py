@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Below this many items per negative one product with all items beats gathering the negatives.
-_DENSE_BELOW = 15
+_DENSE_BELOW = 25
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import MakeConfig
 
 from recbole_painvrl import compat
 from recbole_painvrl.errors import UserError
@@ -105,6 +106,21 @@ def test_collector_passes_plain_counts() -> None:
     assert collected.get("rec.items").tolist() == [[1, 2]]
     assert "rec.items" not in collector.data_struct
     assert collector.data_struct.get("data.num_items") == 5
+
+
+def test_popularity_counts_every_interaction(tiny_config: MakeConfig) -> None:
+    import torch
+    from recbole.data.interaction import Interaction
+    from recbole.model.general_recommender.pop import Pop
+
+    from recbole_painvrl.data.dataset import ModalityDataset
+
+    config = tiny_config("Pop")
+    model: Any = Pop(config, ModalityDataset(config).build_parts()["train"])
+    for batch in ([1, 1, 1, 2], [2, 1]):
+        model.calculate_loss(Interaction({model.ITEM_ID: torch.tensor(batch)}))
+    assert model.item_cnt[:4, 0].tolist() == [0, 4, 2, 0]
+    assert model.max_cnt.item() == 4
 
 
 def test_only_rays_own_warnings_are_hidden() -> None:

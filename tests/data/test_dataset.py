@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws import MakeConfig
+from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID

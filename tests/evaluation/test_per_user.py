@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import MakeConfig
 from recbole.evaluator import Evaluator
+from support import MakeConfig
 
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator, ndcg_hits
 

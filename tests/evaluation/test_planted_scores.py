@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from laws import MakeConfig
+from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import Truth

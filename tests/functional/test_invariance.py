@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from laws import literal_environment_losses, literal_score, random_graph
+from support import literal_environment_losses, literal_score, random_graph
 from torch import Tensor
 
 from recbole_painvrl.functional.attention import PairAttention

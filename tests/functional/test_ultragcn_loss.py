@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 import torch
-from laws import literal_loss, random_graph
+from support import literal_loss, random_graph
 
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss

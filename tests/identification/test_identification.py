@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from laws import random_graph
+from support import random_graph
 from torch import Tensor
 
 from recbole_painvrl.functional.environments import agreement

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laws import MakeConfig
 from recbole.data.interaction import Interaction
+from support import MakeConfig
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig

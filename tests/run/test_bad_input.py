@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from laws import SHORT_STAGES, Finished, run_command, run_main
+from support import SHORT_STAGES, Finished, run_command, run_main
 
 from recbole_painvrl.__main__ import main as package_main
 from recbole_painvrl.commands.run import HELP, main

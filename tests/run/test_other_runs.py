@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from laws import SHORT_STAGES, assert_means, files_in, quick, run_command, run_main
+from support import SHORT_STAGES, assert_means, files_in, quick, run_command, run_main
 from torch import Tensor
 
 from recbole_painvrl.config import config_from_arguments

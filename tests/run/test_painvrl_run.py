@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from laws import SHORT_STAGES, Finished, assert_means, files_in, run_main
+from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 

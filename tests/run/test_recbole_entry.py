@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from laws import SHORT_STAGES, run_command, run_main
 from recbole.quick_start import run_recbole
+from support import SHORT_STAGES, run_command, run_main
 
 from recbole_painvrl.config.loading import parse_overrides
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws import SHORT_STAGES, run_main
+from support import SHORT_STAGES, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.locked import LockedTestError, LockedTests

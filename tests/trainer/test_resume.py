@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws import Finished, run_main
+from support import Finished, run_main
 
 from recbole_painvrl.commands.run import main
 from recbole_painvrl.trainer import progress

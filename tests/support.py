@@ -1,0 +1,196 @@
+"""Oracles and short runs that several test modules share: slow, literal, easy to read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+
+Score = Callable[[int, int], Tensor]
+MakeConfig = Callable[..., SafeConfig]
+
+# A whole PaInvRL run in a second, whatever the defaults become.
+SHORT_STAGES = (
+    "--backbone_epochs=2",
+    "--environment_rounds=3",
+    "--environment_restarts=2",
+    "--mask_epochs=2",
+)
+
+
+def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]:
+    """Arguments of a short run on the CPU, quiet, with its run folder in ``output_dir``."""
+    return [
+        f"--dataset={dataset}",
+        f"--data_path={data_path}",
+        f"--output_dir={output_dir / 'runs'}",
+        "--epochs=2",
+        "--show_progress=False",
+        "--use_gpu=False",
+    ]
+
+
+def random_graph(
+    n_users: int, n_items: int, n_neighbours: int, source: torch.Generator
+) -> GraphWeights:
+    """Tables of Eq. 6 and 8 with random values in float64; item 0 has factor 0."""
+    item_factor = torch.rand(n_items, generator=source, dtype=torch.float64)
+    item_factor[0] = 0
+    return GraphWeights(
+        torch.rand(n_users, generator=source, dtype=torch.float64),
+        item_factor,
+        torch.randint(1, n_items, (n_items, n_neighbours), generator=source),
+        torch.rand(n_items, n_neighbours, generator=source, dtype=torch.float64),
+    )
+
+
+def literal_loss(
+    score: Score,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    graph: GraphWeights,
+    weights: UltraGCNWeights,
+) -> Tensor:
+    """Eq. 3 to 8 one pair at a time; ``negatives`` is [B, N] or one pool [P] for everybody."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, (u, i) in enumerate(zip(users.tolist(), positives.tolist(), strict=True)):
+        beta = graph.user_factor[u] * graph.item_factor
+        total = total - (weights.w1 + weights.w2 * beta[i]) * F.logsigmoid(score(u, i))
+        own = (negatives if negatives.dim() == 1 else negatives[row]).tolist()
+        for j in own:
+            loss = -(weights.w3 + weights.w4 * beta[j]) * F.logsigmoid(-score(u, j))
+            total = total + weights.negative_weight * loss / len(own)
+        for place, j in enumerate(graph.neighbours[i].tolist()):
+            omega = graph.neighbour_weight[i, place]
+            total = total - weights.item_item * omega * F.logsigmoid(score(u, j))
+    return total
+
+
+def literal_score(
+    tables: FrozenTables,
+    projection: Tensor,
+    mask: Tensor,
+    gate: Tensor,
+    attention: PairAttention | None,
+    outer_gate: bool,
+) -> Score:
+    """Eq. 12 to 15 for one pair: the representation h, then its projection."""
+
+    def score(u: int, i: int) -> Tensor:
+        f = tables.features[i]
+        if attention is None:
+            h = gate * f
+        else:
+            inner = mask.clamp(0, 1) if outer_gate else gate
+            alphas = concatenated_attention(attention, tables, u, i)
+            h = alphas[0] * inner * f + alphas[1] * (1 - inner) * f
+            h = gate * h if outer_gate else h
+        by_id = tables.user_id[u] @ tables.item_id[i]
+        return by_id + tables.user_content[u] @ (projection @ h)
+
+    return score
+
+
+def concatenated_attention(
+    attention: PairAttention, tables: FrozenTables, u: int, i: int
+) -> tuple[Tensor, Tensor]:
+    """Eq. 14 on the concatenation, with sigmoid output."""
+    pair = torch.cat(
+        [tables.user_id[u], tables.user_content[u], tables.item_id[i], tables.features[i]]
+    )
+    first_layer = torch.cat([attention.user_weight, attention.item_weight])
+    hidden = torch.relu(pair @ first_layer + attention.bias)
+    half = attention.hidden_size
+    first = hidden[:half] @ attention.last_weight[0] + attention.last_bias[0]
+    second = hidden[half:] @ attention.last_weight[1] + attention.last_bias[1]
+    return torch.sigmoid(first), torch.sigmoid(second)
+
+
+def literal_environment_losses(
+    score: Score, batches: list[EnvironmentBatch], tables: FrozenTables, weights: UltraGCNWeights
+) -> Tensor:
+    """Loss of every environment, ``[E]``."""
+    return torch.stack(
+        [
+            literal_loss(score, b.users, b.positives, b.negatives, tables.graph, weights)
+            for b in batches
+        ]
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    """Every file below a folder, TensorBoard's names cut to their folder."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {"tensorboard" if name.startswith("tensorboard/") else name for name in names}
+
+
+def assert_means(per_user: Any, metrics: dict[str, dict[str, float]]) -> None:
+    """The means of per_user.parquet are the test metrics of result.json."""
+    tests = {name: values for name, values in metrics.items() if name != "valid"}
+    assert set(per_user["test_set"]) == set(tests)
+    for name, values in tests.items():
+        rows = per_user[per_user["test_set"] == name]
+        assert not rows["user_id"].duplicated().any()
+        assert "[PAD]" not in set(rows["user_id"])
+        for metric, value in values.items():
+            assert rows[metric].mean() == pytest.approx(value, abs=1e-6)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run through the command line: exit code, what it printed, and its folder."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def result(self) -> Any:
+        """``result.json``, read as strictly as JSON is defined."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"result.json holds {name}")
+
+        return json.loads((self.folder / "result.json").read_text(), parse_constant=refuse)
+
+    @property
+    def per_user(self) -> pd.DataFrame:
+        """``per_user.parquet``."""
+        return pd.read_parquet(self.folder / "per_user.parquet")
+
+    def weights(self, name: str = "best") -> dict[str, Tensor]:
+        """Tensors of a checkpoint."""
+        return load_file(self.folder / "checkpoint" / f"{name}.safetensors")
+
+
+def run_main(data_path: Path, output_dir: Path, model: str, *argv: str, name: str) -> Finished:
+    """Run a model on the tiny dataset by the command line's ``main`` into ``runs/name``."""
+    return run_command(f"--model={model}", *quick(data_path, output_dir), *argv, name=name)
+
+
+def run_command(*argv: str, name: str) -> Finished:
+    """Run the command line's ``main`` with a run name; ``--output_dir`` must be among ``argv``."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([*argv, f"--run_name={name}"])
+    (parent,) = (word.partition("=")[2] for word in argv if word.startswith("--output_dir="))
+    return Finished(code, out.getvalue(), err.getvalue(), Path(parent) / name)
