@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from laws import MakeConfig
 from recbole.data.interaction import Interaction
+from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.parts import TRAIN

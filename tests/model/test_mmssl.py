@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from laws import MakeConfig
 from recbole.data.interaction import Interaction
+from support import MakeConfig
 from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset

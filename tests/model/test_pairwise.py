@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from laws import run_main
 from recbole.quick_start import run_recbole
+from support import run_main
 
 MODELS = pytest.mark.parametrize("model", ["VBPR", "MMGCN"])
 

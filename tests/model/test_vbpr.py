@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from laws import MakeConfig, run_main
 from recbole.data.interaction import Interaction
+from support import MakeConfig, run_main
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig

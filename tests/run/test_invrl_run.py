@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws import SHORT_STAGES, Finished, assert_means, files_in, run_main
+from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
 SHORT = (*SHORT_STAGES, "--oracle=False", "--mask_batch_size=64", "--n_environments=3")
 # What PaInvRL needs to be told to descend InvRL's objective.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from laws import literal_environment_losses, literal_score, random_graph
+from support import literal_environment_losses, literal_score, random_graph
 from torch import Tensor
 
 from recbole_painvrl.config import InvRLSettings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from laws import MakeConfig, assert_means, files_in, run_main
+from support import MakeConfig, assert_means, files_in, run_main
 from torch import Tensor
 
 from recbole_painvrl.commands.run import main
