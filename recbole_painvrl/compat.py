@@ -229,20 +229,27 @@ def fix_collector() -> None:
 
 
 def fix_popularity() -> None:
-    """Let ``Pop`` count every interaction.
+    """Let ``Pop`` count every interaction, and nothing else.
 
     ``Pop.calculate_loss`` adds 1 by indexed assignment, so an item that occurs often in a batch
-    is counted once; the ranking depends on ``train_batch_size``. Unnecessary with a RecBole
-    newer than 1.2.1 that accumulates.
+    is counted once and the ranking depends on ``train_batch_size``; and it counts the negatives
+    that the loader draws. Unnecessary with a RecBole newer than 1.2.1 that has fixed both.
     """
     pop = importlib.import_module("recbole.model.general_recommender.pop").Pop
-    original = pop.calculate_loss
+    original, construct = pop.calculate_loss, pop.__init__
     if hasattr(original, _TAG):
         return
+
+    @functools.wraps(construct)
+    def init(self: Any, config: Any, dataset: Any) -> None:
+        construct(self, config, dataset)
+        self.LABEL = config["LABEL_FIELD"]
 
     @functools.wraps(original)
     def calculate_loss(self: Any, interaction: Any) -> Any:
         items = interaction[self.ITEM_ID]
+        if self.LABEL in interaction.interaction:
+            items = items[interaction[self.LABEL] > 0]
         before = self.item_cnt.clone()
         loss = original(self, interaction)
         self.item_cnt = before + items.bincount(minlength=len(before))[:, None]
@@ -250,7 +257,7 @@ def fix_popularity() -> None:
         return loss
 
     setattr(calculate_loss, _TAG, True)
-    pop.calculate_loss = calculate_loss
+    pop.calculate_loss, pop.__init__ = calculate_loss, init
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Subject:
     Attributes:
         model: its name.
         settings: command-line settings that make it small; widths unlike those of the features.
-        ids_only: settings of the model that it is without features, or None.
+        ids_only: settings of its ID-only form, or None if it has none.
         learns: whether a gradient trains it.
         uses_features: whether the features enter its scores.
     """
@@ -175,20 +175,18 @@ def columns_may_be_permuted(subject: Subject, make: MakeConfig) -> None:
     assert not torch.allclose(scores(model), before)
     with torch.no_grad():
         for parameter, columns in feature_weights(model):
-            parameter.copy_(parameter[:, order[columns] - columns.start])
+            parameter.copy_(parameter[..., order[columns] - columns.start])
     model.train()
     torch.testing.assert_close(scores(model), before, rtol=1e-4, atol=1e-5)
 
 
 def feature_weights(model: Any) -> Iterator[tuple[Tensor, slice]]:
     """Weights whose last dimension is the columns of one modality, or of all of them."""
-    width = model.features.shape[1]
-    widths = {c.stop - c.start: c for c in model.modality_slices.values()}
+    parts = {c.stop - c.start: c for c in model.modality_slices.values()}
+    parts[model.features.shape[1]] = slice(0, model.features.shape[1])
     for parameter in model.parameters():
-        if parameter.dim() == 2 and parameter.shape[1] == width:
-            yield parameter, slice(0, width)
-        elif parameter.dim() == 2 and parameter.shape[1] in widths:
-            yield parameter, widths[parameter.shape[1]]
+        if parameter.dim() and parameter.shape[-1] in parts:
+            yield parameter, parts[parameter.shape[-1]]
 
 
 def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
@@ -198,7 +196,12 @@ def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
     full, plain = with_content.model, without.model
     full.features.zero_()
     with torch.no_grad():
+        for name, parameter in full.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
         for name, parameter in plain.named_parameters():
+            if not parameter.numel():
+                continue
             own = dict(full.named_parameters())[name]
             own.view(len(own), -1)[:, : parameter[0].numel()] = parameter.view(len(own), -1)
     full.train()
@@ -208,9 +211,7 @@ def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
     )
 
 
-def learns_a_checkerboard(
-    subject: Subject, make: MakeConfig, board: Path, *fit: str
-) -> None:
+def learns_a_checkerboard(subject: Subject, make: MakeConfig, board: Path, *fit: str) -> None:
     """Two groups of users and items: the loss falls, and what was held out comes first."""
     built = build(
         subject, make, board, "--validation_share=0", "--topk=[3]", "--valid_metric=NDCG@3", *fit

@@ -10,5 +10,6 @@ file                   equations (PaInvRL, MM '23)
 ``attention.py``       13, 14: weights of the two representations
 ``invariance.py``      11, 12, 15: ERM and IRM losses in closed form
 ``pareto.py``          16, 17, 18, 19: weights of the two losses, mask step
+``pairwise.py``        BPR and its regularisers (VBPR, MMGCN)
 =====================  =====================================================
 """

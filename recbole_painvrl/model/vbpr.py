@@ -47,9 +47,10 @@ class VBPR(PairwiseRecommender):
         content is learnt: ``feature_scale`` sets it, one for all items.
         *Negatives* are RecBole's: uniform over all items that the user does not have in training;
         MMRec draws from the items that training has seen.
-        *The paper* also trains E and beta' without regularisation (``projection_reg_weight: 0``)
-        by plain SGD; here the optimiser is ``learner``. Cornac regularises the negative's bias at
-        a tenth of the positive's, here both are equal.
+        *The paper* and MMRec leave E and beta' without a weight of their own
+        (``projection_reg_weight: 0``); then features rank worse than ids alone, so the default
+        has one. The paper trains by SGD, here the optimiser is ``learner``. Cornac regularises
+        the negative's bias at a tenth of the positive's, here both are equal.
         *Initial values* are MMRec's in both forms: tables Xavier uniform, E Xavier normal, biases
         zero. MMRec's code has a dropout of rate 0; there is none here.
     """

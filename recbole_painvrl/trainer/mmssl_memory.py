@@ -27,7 +27,7 @@ def estimated_memory(model: Any, batch_size: int, n_columns: int) -> dict[str, i
     table = (model.n_users + model.n_items) * s.embedding_size * _FLOAT
     # Tables alive between forward and backward: per modality the projection, content, ids and
     # normalised forms; per head what it blends; per layer users, items and sums. Checked against
-    # the peak of two sizes (9,308 x 6,710 and 36,656 x 76,085): 8 to 25 % too high.
+    # the peak of two sizes (9,308 x 6,710 and 36,656 x 76,085): 7 to 20 % too high.
     tables = 7 * n_modalities + s.n_heads + 2 * s.n_layers + 6
     # To users and to items, of R itself and of every modality's graph.
     graphs = 2 * (1 + n_modalities) * model.interactions.nnz * _ENTRY

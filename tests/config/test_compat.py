@@ -117,8 +117,9 @@ def test_popularity_counts_every_interaction(tiny_config: MakeConfig) -> None:
 
     config = tiny_config("Pop")
     model: Any = Pop(config, ModalityDataset(config).build_parts()["train"])
-    for batch in ([1, 1, 1, 2], [2, 1]):
-        model.calculate_loss(Interaction({model.ITEM_ID: torch.tensor(batch)}))
+    for items, labels in (([1, 1, 1, 2, 3], [1, 1, 1, 1, 0]), ([2, 1], [1, 1])):
+        columns = {model.ITEM_ID: torch.tensor(items), "label": torch.tensor(labels)}
+        model.calculate_loss(Interaction(columns))
     assert model.item_cnt[:4, 0].tolist() == [0, 4, 2, 0]
     assert model.max_cnt.item() == 4
 

@@ -25,23 +25,53 @@ from recbole_painvrl.data.folder import DatasetContent, write_dataset
 
 # Widths that no feature matrix of the tests has.
 _SMALL = ("--embedding_size=6", "--content_embedding_size=5", "--init_std=0.3", "--n_neighbours=3")
+_VBPR = ("--embedding_size=6", "--content_embedding_size=5")
+_MMSSL = (
+    "--embedding_size=6",
+    "--n_heads=2",
+    "--train_batch_size=64",
+    "--discriminator_columns=40",
+)
+# MMGCN has no ID-only form: every one of its networks starts from features.
 SUBJECTS = {
     "UltraGCN": Subject("UltraGCN", _SMALL, ("--modalities=[]",), uses_features=True),
     "UltraGCN, ids only": Subject("UltraGCN", (*_SMALL, "--modalities=[]")),
     "PaInvRL": Subject("PaInvRL", (*_SMALL, *SHORT_STAGES), uses_features=True),
+    "InvRL": Subject("InvRL", (*_SMALL, *SHORT_STAGES), uses_features=True),
+    "VBPR": Subject("VBPR", _VBPR, ("--modalities=[]",), uses_features=True),
+    "VBPR, MMRec": Subject(
+        "VBPR",
+        (*_VBPR, "--form=mmrec", "--regularizer=norm"),
+        ("--modalities=[]",),
+        uses_features=True,
+    ),
+    "MMGCN": Subject("MMGCN", ("--embedding_size=6",), uses_features=True),
+    "MMGCN, released": Subject(
+        "MMGCN",
+        ("--embedding_size=6", "--train_ids=False", "--latent_size=11"),
+        uses_features=True,
+    ),
+    "MMSSL": Subject("MMSSL", _MMSSL, ("--modality_residual_weight=0.0",), uses_features=True),
+    "MMSSL, released": Subject("MMSSL", ("--preset=released", *_MMSSL), uses_features=True),
     "BPR": Subject("BPR", ("--embedding_size=6",)),
     "LightGCN": Subject("LightGCN", ("--embedding_size=6",)),
     "NGCF": Subject("NGCF", ("--embedding_size=6", "--hidden_size_list=[6,6]")),
     "Pop": Subject("Pop", learns=False),
     "ItemKNN": Subject("ItemKNN", learns=False),
 }
-# Two dimensions, and enough training to learn two groups by heart.
+# Two dimensions, and enough training to learn two groups by heart. Released forms are shaped by
+# their faults (frozen ids, dead graphs), so only the intended ones must.
 _BOARD = ("--embedding_size=2", "--learning_rate=0.05", "--epochs=60")
 _ULTRAGCN = (*_BOARD, "--content_embedding_size=2", "--embedding_reg_weight=0.1", "--init_std=0.1")
 FIT = {
     "UltraGCN": _ULTRAGCN,
     "UltraGCN, ids only": _ULTRAGCN,
     "PaInvRL": _ULTRAGCN,
+    "InvRL": _ULTRAGCN,
+    "VBPR": (*_BOARD, "--content_embedding_size=2", "--reg_weight=0.1", "--epochs=120"),
+    "VBPR, MMRec": (*_BOARD, "--content_embedding_size=2", "--reg_weight=0.1"),
+    "MMGCN": (*_BOARD, "--embedding_size=6", "--learning_rate=0.02"),
+    "MMSSL": (*_BOARD, "--embedding_size=4", "--train_batch_size=20"),
     "BPR": (*_BOARD, "--epochs=100", "--weight_decay=0.01"),
     "LightGCN": _BOARD,
     "NGCF": (*_BOARD, "--hidden_size_list=[4]"),
@@ -54,7 +84,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 
 
 def those(condition: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("name", [n for n, s in SUBJECTS.items() if getattr(s, condition)])
+    names = [name for name, subject in SUBJECTS.items() if getattr(subject, condition)]
+    return pytest.mark.parametrize("name", names)
 
 
 @pytest.fixture(scope="module")

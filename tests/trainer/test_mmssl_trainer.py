@@ -35,6 +35,9 @@ def trainer(make: MakeConfig, *argv: str) -> Any:
     model = MMSSL(config, ModalityDataset(config).build_parts()[TRAIN])
     made = MMSSLTrainer(config, model)
     made.progress._enabled = False
+    # Its thread would write into the test's folder after the test.
+    made.tensorboard.close()
+    made.tensorboard = types.SimpleNamespace(add_scalar=lambda *_: None)
     return made
 
 
