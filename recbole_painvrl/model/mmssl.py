@@ -71,14 +71,17 @@ class MMSSL(PairwiseRecommender):
         user counts, where the release would add up repeated draws; users not drawn keep their
         row (``graph_carry_over``), where it would forget them.
         *Attention*: as released it is an identity (``attention: identity``); the default weighs
-        the modalities, as the paper says.
-        *Last layer*: the release puts it through a softmax (``last_layer_softmax``); the paper
-        does not.
+        the modalities against one another, which the code's queries and keys are meant for.
+        *Last layer*: the release puts it through a softmax (``last_layer_softmax``); the
+        default does not.
+        *Scaling* is the release's, by rows alone, and ``graph_norm`` offers others; rows then grow
+        with the degree, which only the release's softmax bounds.
         *Discriminator*: the release's has no nonlinearity (``discriminator_slope: 1``); the
         default is LeakyReLU's usual 0.01. Its width is the catalogue's in the release; here at
         most ``discriminator_columns`` items, drawn once. The real rows enter once, not once per
-        modality; both steps share one forward pass, hence one dropout mask. Everything released
-        is ``preset: released``.
+        modality; both steps share one forward pass, hence one dropout mask.
+        *Released*: ``preset: released`` sets all that has a setting; what has none (repeated
+        draws, real rows per modality, a second forward pass) is not offered.
         *Negatives* avoid the user's training items, one per positive; ``train_neg_sample_args``
         has no effect, since a batch is made of distinct users and not of interactions.
         *Biases* of W_r start at 0. Two modalities in the release, any number here.

@@ -178,6 +178,7 @@ class Run:
             "edition": self._edition(),
             "protocol": self.dataset.protocol,
             "seed": config["seed"],
+            "valid_metric": config["valid_metric"],
             "metrics": metrics,
             "split": self.dataset.split_diagnostics,
             "modalities": self.dataset.features.counts,

@@ -1,0 +1,40 @@
+"""Runs commands into named run folders, goes on where one was interrupted, reads the results."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+
+
+def cell(folder: Path, settings: Sequence[str]) -> Result:
+    """Result of one command, run only if its folder holds none yet.
+
+    Args:
+        folder: the run folder.
+        settings: arguments of run_recbole.py, without output folder and run name.
+
+    Raises:
+        subprocess.CalledProcessError: the run failed; its message is on stderr.
+    """
+    result = folder / "result.json"
+    if not result.is_file():
+        if (folder / "checkpoint" / "last.safetensors").is_file():
+            arguments = [f"--resume={folder}"]
+        else:
+            arguments = [*settings, f"--output_dir={folder.parent}", f"--run_name={folder.name}"]
+        command = [sys.executable, "run_recbole.py", *arguments, "--show_progress=False"]
+        print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    read: Result = json.loads(result.read_text(encoding="utf-8"))
+    return read
+
+
+def best_epoch(result: Result) -> int:
+    """Epoch that validation chose, of the last stage."""
+    return int(result["stages"][-1]["best_epoch"])

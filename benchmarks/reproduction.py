@@ -1,0 +1,181 @@
+"""Runs what others published, over seeds, and prints the tables of docs/reproduction.md.
+
+    python -m benchmarks.reproduction --data dataset --output runs/reproduction --seeds 3
+    python -m benchmarks.reproduction --data dataset --only "UltraGCN electronics"
+
+``--data`` holds the dataset folders made by dataset_prep (docs/reproduction.md says how). Every
+run is a command of its own in a folder of its own; what is complete is not run again, what was
+interrupted goes on. Experiments without any result are listed as not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cells import Result, best_epoch, cell
+from benchmarks.published import EXPERIMENTS, Experiment
+
+_TEST = "test"
+
+
+@dataclass
+class Outcome:
+    """What an experiment's runs gave.
+
+    Attributes:
+        runs: final results, one per seed.
+        epochs: chosen epochs, one per seed.
+        valid: validation score of the choosing runs, one per seed.
+        chosen: settings that the grid chose.
+        tried: settings of the grid with their validation score.
+        at_epoch: results at the published epoch.
+    """
+
+    runs: list[Result] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    chosen: tuple[str, ...] = ()
+    tried: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
+    at_epoch: list[Result] = field(default_factory=list)
+
+
+def main() -> None:
+    """Run what is missing, then print the tables as Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [experiment.name for experiment in EXPERIMENTS]
+    parser.add_argument("--data", type=Path, default=Path("dataset"))
+    parser.add_argument("--output", type=Path, default=Path("runs/reproduction"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    arguments = parser.parse_args()
+    outcomes = {}
+    for experiment in EXPERIMENTS:
+        if experiment.name in arguments.only:
+            outcomes[experiment.name] = run(
+                experiment, arguments.data, arguments.output, arguments.seeds
+            )
+    print(table(outcomes))
+    print()
+    print(choices(outcomes))
+
+
+def run(experiment: Experiment, data: Path, output: Path, seeds: int) -> Outcome:
+    """All runs of an experiment: grid, choice of the epoch, refit, published epoch."""
+    outcome = Outcome()
+    prefix = experiment.name.lower().replace(" ", "-")
+    base = (*experiment.settings, f"--dataset={experiment.dataset}")
+    if experiment.dataset != "ml-100k":
+        base = (*base, f"--data_path={data}")
+    for settings in grid(experiment):
+        label = "-".join(s.lstrip("-").replace("=", "-") for s in settings)
+        result = cell(output / f"{prefix}-grid-{label}", (*base, *settings, "--seed=0"))
+        outcome.tried.append((settings, score(result)))
+    if outcome.tried:
+        outcome.chosen = max(outcome.tried, key=lambda one: one[1])[0]
+    base = (*base, *outcome.chosen)
+    for seed in range(seeds):
+        own = (*base, f"--seed={seed}")
+        result = cell(output / f"{prefix}-choose-{seed}", own)
+        outcome.epochs.append(best_epoch(result))
+        if experiment.refit:
+            settings = full_training(own, outcome.epochs[-1])
+            result = cell(output / f"{prefix}-refit-{seed}", settings)
+        outcome.runs.append(result)
+        if experiment.at_epoch is not None:
+            settings = full_training(own, experiment.at_epoch)
+            outcome.at_epoch.append(cell(output / f"{prefix}-published-epoch-{seed}", settings))
+    return outcome
+
+
+def grid(experiment: Experiment) -> Iterator[tuple[str, ...]]:
+    """Every combination of the experiment's grid as settings; nothing without a grid."""
+    if experiment.grid:
+        for values in itertools.product(*experiment.grid.values()):
+            pairs = zip(experiment.grid, values, strict=True)
+            yield tuple(f"--{name}={value}" for name, value in pairs)
+
+
+def full_training(settings: tuple[str, ...], epochs: int) -> tuple[str, ...]:
+    """The same run on all training data, for a number of epochs known beforehand."""
+    kept = tuple(word for word in settings if not word.startswith("--epochs="))
+    return (*kept, "--validation_share=0", f"--epochs={epochs}")
+
+
+def score(result: Result) -> float:
+    """Best validation score of a run, in the metric that chose its epoch."""
+    stage = result["stages"][-1]
+    return float(stage["best_valid"][result["valid_metric"].lower()])
+
+
+def table(outcomes: dict[str, Outcome]) -> str:
+    """One line per experiment and metric."""
+    lines = [
+        "| experiment | metric | published | here, mean ± sd | epochs | verdict | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for experiment in EXPERIMENTS:
+        outcome = outcomes.get(experiment.name)
+        if outcome is None:
+            continue
+        for metric in experiment.metrics:
+            low, high = experiment.published.get(metric, (None, None))
+            published = (
+                "-" if low is None else (f"{low:g}" if low == high else f"{low:g} to {high:g}")
+            )
+            values = [r["metrics"][_TEST][metric] for r in outcome.runs]
+            cells = [experiment.name, metric, published, spread(values), str(outcome.epochs)]
+            cells += [verdict(experiment, metric, float(np.mean(values)), outcomes)]
+            cells += [f"{np.mean([r['seconds'] for r in outcome.runs]):.0f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+            if outcome.at_epoch:
+                values = [r["metrics"][_TEST][metric] for r in outcome.at_epoch]
+                cells = [f"... at epoch {experiment.at_epoch}", metric, published, spread(values)]
+                cells += ["", verdict(experiment, metric, float(np.mean(values)), outcomes), ""]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str, Outcome]) -> str:
+    """Where the mean stands against the published range and the ID-only form."""
+    words = []
+    if metric in experiment.published:
+        low, high = experiment.published[metric]
+        if mean < low - experiment.tolerance:
+            words.append(f"below by {low - mean:.4f}")
+        elif mean > high + experiment.tolerance:
+            words.append(f"above by {mean - high:.4f}")
+        else:
+            words.append("agrees")
+    other = outcomes.get(experiment.compare)
+    if other is not None:
+        gain = mean - float(np.mean([r["metrics"][_TEST][metric] for r in other.runs]))
+        words.append(f"{gain:+.4f} against ids only")
+    return "; ".join(words) or "-"
+
+
+def choices(outcomes: dict[str, Outcome]) -> str:
+    """What the grids tried, by validation score."""
+    lines = ["| experiment | tried (validation score) | chosen |", "|---|---|---|"]
+    for name, outcome in outcomes.items():
+        if outcome.tried:
+            tried = ", ".join(f"`{' '.join(s)}` {value:.4f}" for s, value in outcome.tried)
+            lines.append(f"| {name} | {tried} | `{' '.join(outcome.chosen)}` |")
+    return "\n".join(lines)
+
+
+def spread(values: list[Any]) -> str:
+    """Mean and standard deviation over the seeds."""
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.4f} ± {deviation:.4f}"
+
+
+if __name__ == "__main__":
+    main()
