@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import torch
 from recbole.data.interaction import Interaction
@@ -56,11 +57,13 @@ class Built:
 
     @property
     def trainer(self) -> Any:
-        """A fresh trainer of the run's kind."""
+        """A fresh trainer of the run's kind, without TensorBoard, whose thread outlives a test."""
         config = self.config
-        return run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))(
-            config, self.model
-        )
+        trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
+        trainer: Any = trainer_class(config, self.model)
+        trainer.tensorboard.close()
+        trainer.tensorboard = MagicMock()
+        return trainer
 
     def loader(self) -> Any:
         """The training loader."""
