@@ -88,16 +88,16 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
 def counted_negative_loss(
     scores: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
-    """:func:`negative_loss` from the scores of all items, each weighted by how often it was drawn.
+    """:func:`negative_loss` from the scores of all items, each with the weight of its draws.
 
     Args:
         scores: ``[B, n_items]`` scores of all items.
         negatives: ``[B, N]`` items drawn, with repetition.
-        edge_weight: ``[B, n_items]`` values of Eq. 6.
+        edge_weight: ``[B, N]`` values of Eq. 6 of the draws.
     """
-    ones = torch.ones((), device=scores.device, dtype=scores.dtype).expand(negatives.shape)
-    drawn = torch.zeros_like(scores).scatter_add_(1, negatives, ones)
-    losses = drawn * (weights.w3 + weights.w4 * edge_weight) * F.softplus(scores)
+    drawn = torch.zeros_like(scores.detach())
+    drawn.scatter_add_(1, negatives, weights.w3 + weights.w4 * edge_weight)
+    losses = drawn * F.softplus(scores)
     return weights.negative_weight / negatives.shape[1] * losses.sum()
 
 
@@ -155,16 +155,15 @@ def batch_loss(
     factor = graph.user_factor[users]
     positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
+    edge = factor[:, None] * graph.item_factor[negatives]
     if negatives.dim() == 2 and len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
-        edge = factor[:, None] * graph.item_factor
         loss = loss + counted_negative_loss(scores, negatives, edge, weights)
     else:
         if negatives.dim() == 1:
             scores = user_vectors @ item_table.index_select(0, negatives).T
         else:
             scores = own_scores(user_vectors, item_table, negatives)
-        edge = factor[:, None] * graph.item_factor[negatives]
         loss = loss + negative_loss(scores, edge, weights)
     if weights.item_item and graph.neighbours.shape[1]:
         neighbours = graph.neighbours[positives]

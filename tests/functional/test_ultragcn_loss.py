@@ -67,6 +67,24 @@ def test_one_pool_is_every_positives_own_draw() -> None:
     torch.testing.assert_close(shared, own)
 
 
+def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One product with all items, each weighted by its draws: the same loss and gradients."""
+    source = torch.Generator().manual_seed(3)
+    graph = random_graph(N_USERS, N_ITEMS, 3, source)
+    users = torch.randint(1, N_USERS, (BATCH,), generator=source)
+    positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
+    negatives = torch.randint(1, N_ITEMS, (BATCH, 6), generator=source)
+    vectors = torch.randn(BATCH, WIDTH, dtype=torch.float64).requires_grad_()
+    table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64).requires_grad_()
+    found = []
+    for limit in (0, N_ITEMS):
+        monkeypatch.setattr(ultragcn, "_DENSE_BELOW", limit)
+        loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
+        found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
+    for gathered, counted in zip(*found, strict=True):
+        torch.testing.assert_close(counted, gathered)
+
+
 @pytest.mark.parametrize(
     ("kind", "shape"),
     [("positive", (9,)), ("negative", (9, 4)), ("item_item", (9, 3))],
