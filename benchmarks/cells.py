@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 Result = dict[str, Any]
 
 
@@ -38,3 +40,9 @@ def cell(folder: Path, settings: Sequence[str]) -> Result:
 def best_epoch(result: Result) -> int:
     """Epoch that validation chose, of the last stage."""
     return int(result["stages"][-1]["best_epoch"])
+
+
+def spread(values: list[Any]) -> str:
+    """Mean and standard deviation over the seeds."""
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.4f} ± {deviation:.4f}"

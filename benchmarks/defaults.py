@@ -9,14 +9,12 @@ Every cell is one command of its own; a cell whose result.json exists is not run
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cells import cell, spread
 from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
@@ -62,10 +60,9 @@ def main() -> None:
         data = arguments.output / f"data-{seed}"
         _data(arguments.dataset, seed, data / arguments.dataset)
         for name in arguments.methods:
-            cell = arguments.output / f"{arguments.dataset}-{seed}-{_slug(name)}"
-            if not (cell / "result.json").is_file():
-                _run(name, arguments.dataset, seed, data, cell)
-            results[name].append(json.loads((cell / "result.json").read_text()))
+            folder = arguments.output / f"{arguments.dataset}-{seed}-{_slug(name)}"
+            settings = (f"--dataset={arguments.dataset}", f"--data_path={data}", f"--seed={seed}")
+            results[name].append(cell(folder, (*METHODS[name], *settings)))
     print(_quality(results))
     print()
     print(_truth(results))
@@ -79,22 +76,6 @@ def _data(dataset: str, seed: int, folder: Path) -> None:
     write_dataset(content, folder)
 
 
-def _run(name: str, dataset: str, seed: int, data: Path, cell: Path) -> None:
-    command = [
-        sys.executable,
-        "run_recbole.py",
-        *METHODS[name],
-        f"--dataset={dataset}",
-        f"--data_path={data}",
-        f"--seed={seed}",
-        f"--output_dir={cell.parent}",
-        f"--run_name={cell.name}",
-        "--show_progress=False",
-    ]
-    print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
 def _quality(results: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         "| method | valid NDCG@10 | IID NDCG@10 | OOD NDCG@10 | seconds |",
@@ -103,14 +84,14 @@ def _quality(results: dict[str, list[dict[str, Any]]]) -> str:
     rows = dict(results)
     for name, runs in rows.items():
         cells = [
-            _spread([run["metrics"][part]["ndcg@10"] for run in runs])
+            spread([run["metrics"][part]["ndcg@10"] for run in runs])
             for part in ("valid", "iid", "ood")
         ]
         seconds = f"{np.mean([run['seconds'] for run in runs]):.0f}"
         lines.append(f"| {name} | {' | '.join(cells)} | {seconds} |")
     oracle = [run["planted"]["oracle"] for run in rows.get("PaInvRL", [])]
     if oracle:
-        cells = [_spread([run[part]["ndcg@10"] for run in oracle]) for part in ("iid", "ood")]
+        cells = [spread([run[part]["ndcg@10"] for run in oracle]) for part in ("iid", "ood")]
         lines.append(f"| oracle mask | | {' | '.join(cells)} | |")
     return "\n".join(lines)
 
@@ -128,24 +109,19 @@ def _truth(results: dict[str, list[dict[str, Any]]]) -> str:
         overall = [part["mask"]["overall"] for part in planted]
         control = np.mean([mask["auc_shuffled"] for mask in overall])
         cells = [
-            f"{_spread([mask['auc'] for mask in overall])} ({control:.2f})",
-            _spread([m["mean_invariant"] for m in overall]),
-            _spread([m["mean_spurious"] for m in overall]),
+            f"{spread([mask['auc'] for mask in overall])} ({control:.2f})",
+            spread([m["mean_invariant"] for m in overall]),
+            spread([m["mean_spurious"] for m in overall]),
         ]
         if "environment_ari" in planted[0]:
             found = [part["environment_ari"] for part in planted]
             shuffled = np.mean([part["environment_ari_shuffled"] for part in planted])
-            cells.append(f"{_spread(found)} ({shuffled:.2f})")
-            cells.append(_spread([part["environment_ari_supervised"] for part in planted]))
+            cells.append(f"{spread(found)} ({shuffled:.2f})")
+            cells.append(spread([part["environment_ari_supervised"] for part in planted]))
         else:
             cells += ["-", "-"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float]) -> str:
-    """Mean and standard deviation over the seeds."""
-    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.4f}"
 
 
 def _slug(name: str) -> str:

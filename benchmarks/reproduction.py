@@ -15,11 +15,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import Result, best_epoch, cell
+from benchmarks.cells import Result, best_epoch, cell, spread
 from benchmarks.published import EXPERIMENTS, Experiment
 
 _TEST = "test"
@@ -169,12 +168,6 @@ def choices(outcomes: dict[str, Outcome]) -> str:
             tried = ", ".join(f"`{' '.join(s)}` {value:.4f}" for s, value in outcome.tried)
             lines.append(f"| {name} | {tried} | `{' '.join(outcome.chosen)}` |")
     return "\n".join(lines)
-
-
-def spread(values: list[Any]) -> str:
-    """Mean and standard deviation over the seeds."""
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.4f} ± {deviation:.4f}"
 
 
 if __name__ == "__main__":

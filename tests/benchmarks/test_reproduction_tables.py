@@ -1,0 +1,77 @@
+"""The reproduction script: what it runs, and what it says about a figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cells, reproduction
+from benchmarks.published import EXPERIMENTS, Experiment
+from benchmarks.reproduction import Outcome
+
+EXPERIMENT = Experiment(
+    "content", "d", ("--model=VBPR", "--epochs=9"), ("recall@10",),
+    {"recall@10": (0.2, 0.3)}, tolerance=0.01,
+    grid={"a": (1, 2), "b": (3,)}, refit=True, compare="ids",
+)  # fmt: skip
+
+
+def outcome(value: float) -> Outcome:
+    return Outcome(runs=[{"metrics": {"test": {"recall@10": value}}, "seconds": 1.0}], epochs=[4])
+
+
+def test_names_are_unique_and_comparisons_exist() -> None:
+    names = [experiment.name for experiment in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+    assert {e.compare for e in EXPERIMENTS if e.compare} <= set(names)
+    for experiment in EXPERIMENTS:
+        assert set(experiment.published) <= set(experiment.metrics)
+
+
+def test_grid_and_refit() -> None:
+    assert list(reproduction.grid(EXPERIMENT)) == [("--a=1", "--b=3"), ("--a=2", "--b=3")]
+    again = reproduction.full_training(EXPERIMENT.settings, 7)
+    assert again == ("--model=VBPR", "--validation_share=0", "--epochs=7")
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [(0.195, "agrees"), (0.25, "agrees"), (0.18, "below by 0.0200"), (0.32, "above by 0.0200")],
+)
+def test_verdict(mean: float, words: str) -> None:
+    outcomes = {"content": outcome(mean), "ids": outcome(0.25)}
+    found = reproduction.verdict(EXPERIMENT, "recall@10", mean, outcomes)
+    assert found == f"{words}; {mean - 0.25:+.4f} against ids only"
+
+
+def test_runs_choose_by_validation_and_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grid is decided by validation, the refit takes the chosen epoch, nothing runs twice."""
+    started: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> None:
+        words = dict(word.lstrip("-").split("=", 1) for word in command[2:])
+        started.append(command[2:])
+        score = {"1": 0.3, "2": 0.5}[words["a"]]
+        result = {
+            "valid_metric": "Recall@10",
+            "stages": [{"best_epoch": 5, "best_valid": {"recall@10": score}}],
+            "metrics": {"test": {"recall@10": 1 - score}},
+        }
+        folder = Path(words["output_dir"]) / words["run_name"]
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result))
+
+    monkeypatch.setattr(cells.subprocess, "run", run)
+    found = reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
+    assert found.chosen == ("--a=2", "--b=3")
+    assert [score for _, score in found.tried] == [0.3, 0.5]
+    refits = [words for words in started if "--validation_share=0" in words]
+    assert len(refits) == 2
+    assert all("--epochs=5" in words and "--a=2" in words for words in refits)
+    before = len(started)
+    reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
+    assert len(started) == before
