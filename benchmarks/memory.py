@@ -68,8 +68,8 @@ def main() -> None:
         for model in models:
             if model not in arguments.models:
                 continue
-            settings = (f"--model={model}", f"--dataset={size}", f"--data_path={data}")
-            settings += ("--epochs=1", *MODELS[model])
+            where = (f"--dataset={size}", f"--data_path={data}")
+            settings = (f"--model={model}", *where, "--epochs=1", *MODELS[model])
             result = cell(arguments.output / f"{size}-{model.lower()}", settings)
             peak = result["peak_memory_mb"] / 1024
             print(f"| {size} | {model} | {peak:.2f} | {limit:g} | {result['seconds']:.0f} |")

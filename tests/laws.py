@@ -35,14 +35,14 @@ class Subject:
     Attributes:
         model: its name.
         settings: command-line settings that make it small; widths unlike those of the features.
-        ids_only: settings of its ID-only form, or None if it has none.
+        ids_only: its ID-only form, or None if it has none.
         learns: whether a gradient trains it.
         uses_features: whether the features enter its scores.
     """
 
     model: str
     settings: tuple[str, ...] = ()
-    ids_only: tuple[str, ...] | None = None
+    ids_only: Subject | None = None
     learns: bool = True
     uses_features: bool = False
 
@@ -125,6 +125,8 @@ def saved_and_loaded_is_the_same(subject: Subject, make: MakeConfig, place: Path
     second = build(subject, make, None, "--seed=77")
     if subject.learns:
         assert not torch.equal(scores(second.model), scores(first.model))
+    for name in getattr(second.model, "other_parameter_name", []):
+        setattr(second.model, name, None)
     second.trainer.load_best(path)
     torch.testing.assert_close(scores(second.model), scores(first.model), rtol=0, atol=0)
 
@@ -148,12 +150,14 @@ def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> 
 
 
 def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
-    """Whatever stands in the padding rows, no score and no metric changes; item 0 never wins."""
+    """Whatever stands in the padding rows, no score, loss or metric changes; item 0 never wins."""
     built = build(subject, make)
     model, trainer = built.model, built.trainer
     loader = evaluation_loader(built.config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+    batch = next(iter(built.loader()))
     before = scores(model)[:, 1:]
     metrics = trainer.evaluate(loader, load_best_model=False)
+    loss = training_loss(model, batch) if subject.learns else None
     with torch.no_grad():
         for parameter in model.parameters():
             if len(parameter) in (model.n_users, model.n_items):
@@ -161,6 +165,8 @@ def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
     model.train()
     torch.testing.assert_close(scores(model)[:, 1:], before)
     assert trainer.evaluate(loader, load_best_model=False) == metrics
+    if loss is not None:
+        torch.testing.assert_close(training_loss(model, batch), loss)
 
 
 def columns_may_be_permuted(subject: Subject, make: MakeConfig) -> None:
@@ -195,7 +201,7 @@ def feature_weights(model: Any) -> Iterator[tuple[Tensor, slice]]:
 def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
     """Without content the model is its ID-only form, up to a constant per user."""
     assert subject.ids_only is not None
-    with_content, without = build(subject, make), build(subject, make, None, *subject.ids_only)
+    with_content, without = build(subject, make), build(subject.ids_only, make)
     full, plain = with_content.model, without.model
     full.features.zero_()
     with torch.no_grad():
@@ -239,10 +245,7 @@ def gradients_are_derivatives(subject: Subject, make: MakeConfig) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
 
     def loss() -> Tensor:
-        with same_draws(model):
-            value = model.calculate_loss(batch)
-        total: Tensor = sum(value) if isinstance(value, tuple) else value
-        return total
+        return training_loss(model, batch, torch.float64)
 
     gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
     assert any(g is not None and bool(g.abs().max() > 0) for g in gradients)
@@ -298,13 +301,22 @@ def _double_graph(graph: Any) -> Any:
     return double
 
 
+def training_loss(model: Any, batch: Interaction, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The loss of a batch in training mode, the same draws every time."""
+    model.train()
+    with same_draws(model, dtype):
+        value = model.calculate_loss(batch.to(model.device))
+    total: Tensor = sum(value) if isinstance(value, tuple) else value
+    return total
+
+
 @contextmanager
-def same_draws(model: Any) -> Iterator[None]:
+def same_draws(model: Any, dtype: torch.dtype) -> Iterator[None]:
     """Inside, every generator starts from where it was; afterwards it is put back there."""
     generators = [torch.default_generator, *_generators(model)]
     states = [generator.get_state() for generator in generators]
     # RecBole's regulariser adds into a tensor of the default type.
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         yield
     finally:

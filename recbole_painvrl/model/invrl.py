@@ -50,9 +50,10 @@ class InvRL(UltraGCN):
         Sizes, epochs and regularisation of the defaults are those of PaInvRL. Of the code these
         are not carried over: the noise drawn per environment and not per step, the incomplete
         last step of an epoch, the L1 term of weight 0.01 on W (.) m in the environment models
-        (its gradient is about 4e-7) and their doubled decay of item ids, learnt word vectors
+        (its gradient is about 4e-7), their doubled decay of item ids and their own negatives per
+        positive (here a pool; the rest is in ``FullEnvironmentModel``), learnt word vectors
         (features are dense here), and training items ranked with score 1e-5. Its NDCG is
-        ``ndcg_hits``.
+        ``ndcg_hits``; epochs are chosen by RecBole's.
     """
 
     settings_class: Any = InvRLSettings

@@ -12,7 +12,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.model.mmssl import Views
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.trainer.adversary import Adversary
+from recbole_painvrl.trainer.adversary import Adversary, drawn_columns
 from recbole_painvrl.trainer.base import RunTrainer
 from recbole_painvrl.trainer.mmssl_memory import estimated_memory, in_words
 from recbole_painvrl.trainer.state import part
@@ -45,6 +45,8 @@ class MMSSLTrainer(RunTrainer):
             (model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID),
         )
         n_modalities = len(model.modality_slices)
+        # The discriminator may be what does not fit: say so before it is made.
+        self.log.info("%s", in_words(self._memory()))
         self.adversary: Adversary | None = None
         if s.adversarial_weight:
             self.adversary = Adversary(s, model.seed, model.n_items, n_modalities, model.device)
@@ -60,8 +62,7 @@ class MMSSLTrainer(RunTrainer):
         show_progress: bool = False,
         callback_fn: Any = None,
     ) -> tuple[float, Any]:
-        """Say what will be trained and how much memory it takes, then train the one stage."""
-        self.log.info("%s", in_words(self._memory()))
+        """Say what will be trained, then train the one stage."""
         self.log.info("learnt graphs: %s", self.graphs_in_words())
         self.progress.begin(train_data, enabled=saved)
         if _KEPT in self.progress.values:
@@ -86,7 +87,10 @@ class MMSSLTrainer(RunTrainer):
         )
 
     def _memory(self) -> dict[str, int]:
-        columns = 0 if self.adversary is None else len(self.adversary.columns)
+        columns = 0
+        if self.settings.adversarial_weight:
+            most, n_items = self.settings.discriminator_columns, self.model.n_items
+            columns = len(drawn_columns(most, self.model.seed, n_items))
         return estimated_memory(self.model, self.batches.batch_size, columns)
 
     def _train_epoch(

@@ -102,6 +102,27 @@ def test_published_ultragcn_settings(preset: str, expected: tuple[Any, ...]) -> 
     assert (values["topk"], values["valid_metric"]) == ([20], "Recall@20")
 
 
+# RecBole stops at the first evaluation after `stopping_step` without gain; spec.md 2.5 and 4 name
+# the evaluation at which the releases stop.
+@pytest.mark.parametrize(
+    ("model", "preset", "stops_at"),
+    [
+        ("InvRL", "released", 42),
+        ("MMGCN", "movielens", 22),
+        ("MMGCN", "kwai", 22),
+        ("MMGCN", "tiktok", 22),
+        ("MMGCN", "mmrec", 21),
+        ("MMSSL", "released", 8),
+        ("VBPR", "mmrec", 21),
+    ],
+)
+def test_presets_stop_where_the_releases_do(model: str, preset: str, stops_at: int) -> None:
+    values = read_yaml(properties_root() / "preset" / model / f"{preset}.yaml")
+    assert values["stopping_step"] + 1 == stops_at
+    if model == "InvRL":
+        assert values["backbone_stopping_step"] + 1 == 12
+
+
 def test_an_installed_package_finds_its_own_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,24 +26,25 @@ from recbole_painvrl.data.folder import DatasetContent, write_dataset
 # Widths that no feature matrix of the tests has.
 _SMALL = ("--embedding_size=6", "--content_embedding_size=5", "--init_std=0.3", "--n_neighbours=3")
 _VBPR = ("--embedding_size=6", "--content_embedding_size=5")
+_MMREC = (*_VBPR, "--form=mmrec", "--regularizer=norm")
 _MMSSL = (
     "--embedding_size=6",
     "--n_heads=2",
     "--train_batch_size=64",
     "--discriminator_columns=40",
 )
+_ULTRAGCN_IDS = Subject("UltraGCN", (*_SMALL, "--modalities=[]"))
 # MMGCN has no ID-only form: every one of its networks starts from features.
 SUBJECTS = {
-    "UltraGCN": Subject("UltraGCN", _SMALL, ("--modalities=[]",), uses_features=True),
-    "UltraGCN, ids only": Subject("UltraGCN", (*_SMALL, "--modalities=[]")),
-    "PaInvRL": Subject("PaInvRL", (*_SMALL, *SHORT_STAGES), uses_features=True),
-    "InvRL": Subject("InvRL", (*_SMALL, *SHORT_STAGES), uses_features=True),
-    "VBPR": Subject("VBPR", _VBPR, ("--modalities=[]",), uses_features=True),
+    "UltraGCN": Subject("UltraGCN", _SMALL, _ULTRAGCN_IDS, uses_features=True),
+    "UltraGCN, ids only": _ULTRAGCN_IDS,
+    "PaInvRL": Subject("PaInvRL", (*_SMALL, *SHORT_STAGES), _ULTRAGCN_IDS, uses_features=True),
+    "InvRL": Subject("InvRL", (*_SMALL, *SHORT_STAGES), _ULTRAGCN_IDS, uses_features=True),
+    "VBPR": Subject(
+        "VBPR", _VBPR, Subject("VBPR", (*_VBPR, "--modalities=[]")), uses_features=True
+    ),
     "VBPR, MMRec": Subject(
-        "VBPR",
-        (*_VBPR, "--form=mmrec", "--regularizer=norm"),
-        ("--modalities=[]",),
-        uses_features=True,
+        "VBPR", _MMREC, Subject("VBPR", (*_MMREC, "--modalities=[]")), uses_features=True
     ),
     "MMGCN": Subject("MMGCN", ("--embedding_size=6",), uses_features=True),
     "MMGCN, released": Subject(
@@ -51,7 +52,12 @@ SUBJECTS = {
         ("--embedding_size=6", "--train_ids=False", "--latent_size=11"),
         uses_features=True,
     ),
-    "MMSSL": Subject("MMSSL", _MMSSL, ("--modality_residual_weight=0.0",), uses_features=True),
+    "MMSSL": Subject(
+        "MMSSL",
+        _MMSSL,
+        Subject("MMSSL", (*_MMSSL, "--modality_residual_weight=0.0")),
+        uses_features=True,
+    ),
     "MMSSL, released": Subject("MMSSL", ("--preset=released", *_MMSSL), uses_features=True),
     "BPR": Subject("BPR", ("--embedding_size=6",)),
     "LightGCN": Subject("LightGCN", ("--embedding_size=6",)),

@@ -228,6 +228,22 @@ def test_memory_estimate_and_the_width_cap(tiny_config: MakeConfig) -> None:
     assert in_words({"a": 3 * 2**29, "b": 2**29}).endswith("about 2.00 GB (a 1.50 GB, b 512 MB)")
 
 
+def test_memory_is_said_before_the_discriminator_is_made(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class TooLargeError(Exception):
+        pass
+
+    def refuse(*_: Any) -> None:
+        raise TooLargeError
+
+    monkeypatch.setattr("recbole_painvrl.trainer.mmssl.Adversary", refuse)
+    caplog.set_level("INFO", logger="recbole_painvrl")
+    with pytest.raises(TooLargeError):
+        trainer(tiny_config, "--discriminator_columns=20")
+    assert "memory needed" in caplog.text
+
+
 @pytest.mark.parametrize("argv", [(), ("--preset=released", "--epochs=2"),
                                   ("--modalities=[visual]", "--adversarial_weight=0.0")],
                          ids=["default", "released", "no adversary"])  # fmt: skip
