@@ -80,7 +80,7 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int) -> Outcome
     if outcome.tried:
         outcome.chosen = max(outcome.tried, key=lambda one: one[1])[0]
     base = (*base, *outcome.chosen)
-    for seed in range(seeds):
+    for seed in experiment.seeds or range(seeds):
         own = (*base, f"--seed={seed}")
         result = cell(output / f"{prefix}-choose-{seed}", own)
         outcome.epochs.append(best_epoch(result))

@@ -95,7 +95,8 @@ def counted_negative_loss(
         negatives: ``[B, N]`` items drawn, with repetition.
         edge_weight: ``[B, N]`` values of Eq. 6 of the draws.
     """
-    drawn = torch.zeros_like(scores.detach())
+    # Scores may have another precision than the graph.
+    drawn = edge_weight.new_zeros(scores.shape)
     drawn.scatter_add_(1, negatives, weights.w3 + weights.w4 * edge_weight)
     losses = drawn * F.softplus(scores)
     return weights.negative_weight / negatives.shape[1] * losses.sum()
