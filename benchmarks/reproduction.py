@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,7 @@ def main() -> None:
 def run(experiment: Experiment, data: Path, output: Path, seeds: int) -> Outcome:
     """All runs of an experiment: grid, choice of the epoch, refit, published epoch."""
     outcome = Outcome()
-    prefix = experiment.name.lower().replace(" ", "-")
+    prefix = re.sub(r"\W+", "-", experiment.name.lower())
     base = (*experiment.settings, f"--dataset={experiment.dataset}")
     if experiment.dataset != "ml-100k":
         base = (*base, f"--data_path={data}")
