@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+
+from recbole_painvrl.config import parse_overrides
 
 Result = dict[str, Any]
 
@@ -23,8 +26,11 @@ def cell(folder: Path, settings: Sequence[str]) -> Result:
 
     Raises:
         subprocess.CalledProcessError: the run failed; its message is on stderr.
+        SystemExit: the folder holds a run with other settings.
     """
     result = folder / "result.json"
+    if (folder / "config.yaml").is_file():
+        check_settings(folder, settings)
     if not result.is_file():
         if (folder / "checkpoint" / "last.safetensors").is_file():
             arguments = [f"--resume={folder}"]
@@ -35,6 +41,22 @@ def cell(folder: Path, settings: Sequence[str]) -> Result:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     read: Result = json.loads(result.read_text(encoding="utf-8"))
     return read
+
+
+def check_settings(folder: Path, settings: Sequence[str]) -> None:
+    """Refuse a folder whose run was made with other settings than these.
+
+    Raises:
+        SystemExit: naming the first setting that differs.
+    """
+    stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    for name, wanted in parse_overrides(settings).items():
+        found = stored[name]["value"]
+        if name != "data_path" and found != wanted:
+            raise SystemExit(
+                f"{folder}: was run with {name}={found}, expected {wanted}; delete the folder or "
+                "choose another --output"
+            )
 
 
 def best_epoch(result: Result) -> int:

@@ -75,3 +75,11 @@ def test_runs_choose_by_validation_and_go_on(
     before = len(started)
     reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
     assert len(started) == before
+
+
+def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
+    stored = {"reg_weight": {"value": 0.01, "from": "command line"}}
+    (tmp_path / "config.yaml").write_text(json.dumps(stored))
+    cells.check_settings(tmp_path, ["--reg_weight=1e-2"])
+    with pytest.raises(SystemExit, match=r"reg_weight=0.01, expected 0.1; delete the folder"):
+        cells.check_settings(tmp_path, ["--reg_weight=0.1"])
