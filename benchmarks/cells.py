@@ -17,14 +17,20 @@ from recbole_painvrl.config import parse_overrides
 Result = dict[str, Any]
 
 
-def cell(folder: Path, settings: Sequence[str]) -> Result:
+class NotRunError(Exception):
+    """There is no result, and nothing may be run."""
+
+
+def cell(folder: Path, settings: Sequence[str], may_run: bool = True) -> Result:
     """Result of one command, run only if its folder holds none yet.
 
     Args:
         folder: the run folder.
         settings: arguments of run_recbole.py, without output folder and run name.
+        may_run: whether to run what is missing.
 
     Raises:
+        NotRunError: there is no result yet and ``may_run`` is false.
         subprocess.CalledProcessError: the run failed; its message is on stderr.
         SystemExit: the folder holds a run with other settings.
     """
@@ -32,6 +38,8 @@ def cell(folder: Path, settings: Sequence[str]) -> Result:
     if (folder / "config.yaml").is_file():
         check_settings(folder, settings)
     if not result.is_file():
+        if not may_run:
+            raise NotRunError(folder.name)
         if (folder / "checkpoint" / "last.safetensors").is_file():
             arguments = [f"--resume={folder}"]
         else:

@@ -5,24 +5,26 @@
 
 ``--data`` holds the dataset folders made by dataset_prep (docs/reproduction.md says how). Every
 run is a command of its own in a folder of its own; what is complete is not run again, what was
-interrupted goes on. Experiments without any result are listed as not run.
+interrupted goes on. ``--report`` runs nothing and lists what is not complete.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import Result, best_epoch, cell, spread
+from benchmarks.cells import NotRunError, Result, best_epoch, cell, spread
 from benchmarks.published import EXPERIMENTS, Experiment
 
 _TEST = "test"
+Cell = Callable[[Path, tuple[str, ...]], Result]
 
 
 @dataclass
@@ -32,7 +34,6 @@ class Outcome:
     Attributes:
         runs: final results, one per seed.
         epochs: chosen epochs, one per seed.
-        valid: validation score of the choosing runs, one per seed.
         chosen: settings that the grid chose.
         tried: settings of the grid with their validation score.
         at_epoch: results at the published epoch.
@@ -54,20 +55,29 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--output", type=Path, default=Path("runs/reproduction"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--report", action="store_true", help="run nothing; tables of what is complete"
+    )
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     arguments = parser.parse_args()
-    outcomes = {}
+    outcomes, missing = {}, []
     for experiment in EXPERIMENTS:
-        if experiment.name in arguments.only:
-            outcomes[experiment.name] = run(
-                experiment, arguments.data, arguments.output, arguments.seeds
-            )
+        if experiment.name not in arguments.only:
+            continue
+        take = functools.partial(cell, may_run=not arguments.report)
+        try:
+            outcome = run(experiment, arguments.data, arguments.output, arguments.seeds, take)
+        except NotRunError:
+            missing.append(experiment.name)
+        else:
+            outcomes[experiment.name] = outcome
     print(table(outcomes))
-    print()
-    print(choices(outcomes))
+    print(f"\n{choices(outcomes)}")
+    if missing:
+        print(f"\nNot (completely) run: {', '.join(missing)}.")
 
 
-def run(experiment: Experiment, data: Path, output: Path, seeds: int) -> Outcome:
+def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell = cell) -> Outcome:
     """All runs of an experiment: grid, choice of the epoch, refit, published epoch."""
     outcome = Outcome()
     prefix = re.sub(r"\W+", "-", experiment.name.lower())
@@ -131,7 +141,8 @@ def table(outcomes: dict[str, Outcome]) -> str:
                 "-" if low is None else (f"{low:g}" if low == high else f"{low:g} to {high:g}")
             )
             values = [r["metrics"][_TEST][metric] for r in outcome.runs]
-            cells = [experiment.name, metric, published, spread(values), str(outcome.epochs)]
+            epochs = ", ".join(map(str, outcome.epochs))
+            cells = [experiment.name, metric, published, spread(values), epochs]
             cells += [verdict(experiment, metric, float(np.mean(values)), outcomes)]
             cells += [f"{np.mean([r['seconds'] for r in outcome.runs]):.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
