@@ -104,6 +104,10 @@ def quiet_imports() -> None:
     warnings.filterwarnings(
         "ignore", "A value is trying to be set", FutureWarning, r"recbole\.data\.dataset\."
     )
+    # LightGCN, NCL and others build their adjacency by a constructor that still works.
+    warnings.filterwarnings(
+        "ignore", r"torch\.sparse\.SparseTensor", UserWarning, r"recbole\.model\."
+    )
     warnings.filterwarnings(
         "ignore", r"`torch\.cuda\.amp\.GradScaler", FutureWarning, r"recbole\.trainer\."
     )

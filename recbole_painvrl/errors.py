@@ -13,6 +13,10 @@ class UserError(ValueError):
     """
 
 
+class InterruptedRunError(KeyboardInterrupt):
+    """Ctrl-C inside a run; its message says how to go on."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean `x`?"`` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)

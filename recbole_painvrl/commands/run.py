@@ -55,8 +55,8 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:
-        print("stopped; go on with: python run_recbole.py --resume=RUN_FOLDER", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "stopped before the run began", file=sys.stderr)
         return 1
     except Exception as error:
         message = " ".join(str(error).split())

@@ -48,7 +48,11 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
     for layer in external:
         for name in layer.values:
             if name not in known:
-                close = did_you_mean(name, known) or f"; {model} has no such setting, remove it"
+                owners = [other for other, schema in SCHEMAS.items() if name in schema.model_fields]
+                if owners:
+                    close = f"; it is a setting of {', '.join(owners)}, not of {model}"
+                else:
+                    close = did_you_mean(name, known) or f"; {model} has no such setting, remove it"
                 raise UserError(f"unknown setting `{name}` ({layer.source}){close}")
 
 

@@ -175,10 +175,20 @@ class ModalityDataset(Dataset):
                 "unknown_rows": aligned.n_unknown,
                 "constant_columns": aligned.n_constant_columns,
             }
-            if aligned.n_missing or aligned.n_unknown or aligned.n_constant_columns:
-                getLogger("recbole_painvrl").info("modality %s: %s", modality, counts[modality])
+            self._report_gaps(modality, counts[modality])
         matrix = torch.cat(matrices, dim=1) if matrices else torch.zeros(self.item_num, 0)
         return Features(matrix, slices, counts)
+
+    def _report_gaps(self, modality: str, counts: dict[str, int]) -> None:
+        words = {
+            "items_without_row": f"of {self.item_num - 1} items have no row "
+            f"(`missing_modality: {self.run_settings.missing_modality}`)",
+            "unknown_rows": "rows belong to items that the interactions lack",
+            "constant_columns": f"of {counts['columns']} columns are constant",
+        }
+        found = [f"{counts[name]} {text}" for name, text in words.items() if counts[name]]
+        if found:
+            getLogger("recbole_painvrl").info("modality %s: %s", modality, "; ".join(found))
 
     def build_parts(self) -> dict[str, ModalityDataset]:
         """The parts of the protocol in force, as datasets that share one id map."""

@@ -24,10 +24,21 @@ def ensure_dataset(name: str, folder: Path) -> None:
     Raises:
         UserError: the folder does not exist and the dataset cannot be generated.
     """
+    if len(Path(name).parts) > 1:
+        given = Path(name)
+        raise UserError(
+            f"dataset `{name}`: found a path, expected a name; type `--data_path={given.parent} "
+            f"--dataset={given.name}`"
+        )
     if folder.is_dir():
         return
     if name not in GENERATORS:
         known = [*GENERATORS, "ml-100k"]
+        if folder.parent.name == name and folder.parent.is_dir():
+            raise UserError(
+                f"`data_path`: found the dataset's own folder {folder.parent}, expected the one "
+                f"above; type `--data_path={folder.parent.parent} --dataset={name}`"
+            )
         raise UserError(
             f"dataset `{name}`: no folder {folder}{did_you_mean(name, known)}; prepare it with "
             f"`python -m dataset_prep SOURCE --output {folder}`, set `--data_path`, "

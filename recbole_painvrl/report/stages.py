@@ -43,7 +43,7 @@ class StageLog:
         figures = [
             f"{key} {_short(value)}"
             for key, value in entry.items()
-            if key not in ("name", "seconds", "peak_memory_mb") and value is not None
+            if key not in ("name", "seconds", "peak_memory_mb") and value not in (None, [], {})
         ]
         return f"{name}: {', '.join(figures)} ({entry['seconds']:.1f} s)"
 

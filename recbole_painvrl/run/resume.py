@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.safe import DERIVED
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import InterruptedRunError, UserError
 from recbole_painvrl.run.folder import RESULT
 
 # Models of RecBole whose trainers hold state beyond weights, one optimiser and generators.
@@ -51,6 +52,23 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
         values["train_neg_sample_args"] = None
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
     return folder, SafeConfig(overrides=values, overrides_from=str(path))
+
+
+@contextmanager
+def how_to_go_on(folder: Path, model: str) -> Iterator[None]:
+    """Ctrl-C inside says how to go on.
+
+    Raises:
+        InterruptedRunError: Ctrl-C, with the command to type.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if model in _NOT_EXACT:
+            message = f"stopped; a run of {model} cannot be resumed exactly, start it again"
+        else:
+            message = f"stopped; go on with: python run_recbole.py --resume={folder}"
+        raise InterruptedRunError(message) from error
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.report.opening import edition, opening
 from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.run.checks import check_model, check_run
 from recbole_painvrl.run.folder import (
@@ -31,6 +32,7 @@ from recbole_painvrl.run.folder import (
     write_result,
 )
 from recbole_painvrl.run.logs import RunLog, run_log
+from recbole_painvrl.run.resume import how_to_go_on
 from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.trainer.base import run_trainer_class
@@ -50,7 +52,9 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     with run_log() as log:
         init_seed(config["seed"], config["reproducibility"])
         try:
-            return Run(config, log, resume).execute(start)
+            prepared = Run(config, log, resume)
+            with how_to_go_on(prepared.folder, str(config["model"])):
+                return prepared.execute(start)
         except Exception:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
             raise
@@ -106,8 +110,9 @@ class Run:
             return self._execute(start)
 
     def _execute(self, start: float) -> dict[str, Any]:
-        getLogger("recbole_painvrl").info("%s", self._opening())
-        progress = bool(self.config["show_progress"])
+        getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
+        # Bars that nobody watches would fill a log file with their every state.
+        progress = bool(self.config["show_progress"]) and sys.stderr.isatty()
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
         report = report_stages(self.trainer, self.train, self.train_loader, self.valid_loader)
         metrics: dict[str, dict[str, float]] = {}
@@ -152,22 +157,6 @@ class Run:
         """The IID test is called ``iid`` where there is an OOD test beside it."""
         return "iid" if name == TEST and OOD in self.tests.names else name
 
-    def _edition(self) -> str:
-        return str(self.dataset.manifest.get("edition", "as found"))
-
-    def _opening(self) -> str:
-        sizes = ", ".join(f"{k} {v}" for k, v in self.dataset.split_diagnostics["sizes"].items())
-        modalities = ", ".join(
-            f"{name} {columns.stop - columns.start}"
-            for name, columns in self.dataset.features.slices.items()
-        )
-        return (
-            f"{self.config['model']} on {self.config['dataset']}: "
-            f"{self.dataset.user_num - 1} users, {self.dataset.item_num - 1} items, "
-            f"modalities: {modalities or 'none'}\n"
-            f"protocol {self.dataset.protocol}: {sizes}\nedition: {self._edition()}"
-        )
-
     def _result(
         self, metrics: dict[str, dict[str, float]], report: StageReport, seconds: float
     ) -> dict[str, Any]:
@@ -175,7 +164,7 @@ class Run:
         result = {
             "model": config["model"],
             "dataset": config["dataset"],
-            "edition": self._edition(),
+            "edition": edition(self.dataset),
             "protocol": self.dataset.protocol,
             "seed": config["seed"],
             "valid_metric": config["valid_metric"],

@@ -1,0 +1,47 @@
+"""What a run says before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.config import SCHEMAS
+from recbole_painvrl.data.parts import PARTS
+
+
+def edition(dataset: Any) -> str:
+    """What the dataset's manifest says about its origin."""
+    return str(dataset.manifest.get("edition", "as found"))
+
+
+def opening(config: Any, dataset: Any, folder: Path) -> str:
+    """Sizes, modalities, protocol and edition of the data, and where the run is written.
+
+    Args:
+        config: the run's configuration.
+        dataset: the whole dataset, after its split.
+        folder: the run folder.
+    """
+    found = dataset.split_diagnostics
+    sizes = ", ".join(f"{part} {found['sizes'][part]}" for part in PARTS if part in found["sizes"])
+    lines = [
+        f"{config['model']} on {config['dataset']}: {dataset.user_num - 1} users, "
+        f"{dataset.item_num - 1} items, {_modalities(config, dataset)}",
+        f"protocol {dataset.protocol}: {sizes}",
+    ]
+    if "valid" in found:
+        lines.append(f"validation: {found['valid']}")
+    cold = {part: count for part, count in found.get("cold_dropped", {}).items() if count}
+    if cold:
+        counts = ", ".join(f"{part} {count}" for part, count in cold.items())
+        lines.append(f"left out, since their user or item is not in training: {counts}")
+    lines += [f"edition: {edition(dataset)}", f"run folder: {folder}"]
+    return "\n".join(lines)
+
+
+def _modalities(config: Any, dataset: Any) -> str:
+    slices = dataset.features.slices
+    if slices and config["model"] not in SCHEMAS:
+        return f"modalities: not used by {config['model']}"
+    widths = [f"{name} {columns.stop - columns.start}" for name, columns in slices.items()]
+    return f"modalities: {', '.join(widths) or 'none'}"

@@ -1,0 +1,74 @@
+"""What a run says to the person before it: at its start, when stopped, when misunderstood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import run_command, run_main
+
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.trainer.base import RunTrainer, RunTrainerMixin
+
+
+def stop(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_names_the_run_to_resume(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunTrainer, "_train_epoch", stop)
+        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
+    assert run.code == 1
+    command = run.err.strip().splitlines()[-1]
+    assert command == f"stopped; go on with: python run_recbole.py --resume={run.folder}"
+    assert f"run folder: {run.folder}" in run.err
+
+
+def test_ctrl_c_says_where_nothing_can_be_resumed(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunTrainerMixin, "fit", stop)
+    run = run_main(tiny_data, tmp_path, "RecVAE", name="x")
+    assert run.code == 1
+    assert "a run of RecVAE cannot be resumed exactly, start it again" in run.err
+
+
+def test_the_opening_counts_what_is_left_out(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "BPR", "--protocol=popularity", name="x")
+    assert run.code == 0, run.err
+    dropped = {k: v for k, v in run.result["split"]["cold_dropped"].items() if v}
+    line = "left out, since their user or item is not in training: "
+    line += ", ".join(f"{part} {count}" for part, count in dropped.items())
+    assert (line in run.err) == bool(dropped)
+    assert "modalities: not used by BPR" in run.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model=UltraGCN", "--mask_epochs=1"], "it is a setting of InvRL, PaInvRL, not of"),
+        (["--model=BPR", "--mask_epoch=1"], "unknown setting `mask_epoch`"),
+    ],
+)
+def test_settings_of_other_models(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, "--dataset=planted"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:
+    as_path = run_command(
+        "--model=BPR", f"--dataset={tiny_data / 'tiny'}", f"--output_dir={tmp_path}", name="x"
+    )
+    own_folder = run_command(
+        "--model=BPR", "--dataset=tiny", f"--data_path={tiny_data / 'tiny'}",
+        f"--output_dir={tmp_path}", name="x",
+    )  # fmt: skip
+    for run in (as_path, own_folder):
+        assert run.code == 2
+        assert f"type `--data_path={tiny_data} --dataset=tiny`" in run.err
