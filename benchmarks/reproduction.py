@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell
         result = cell(output / f"{prefix}-choose-{seed}", own)
         outcome.epochs.append(best_epoch(result))
         if experiment.refit:
-            settings = full_training(own, outcome.epochs[-1])
+            settings = full_training(own, epochs_of_as_many_steps(result))
             result = cell(output / f"{prefix}-refit-{seed}", settings)
         outcome.runs.append(result)
         if experiment.at_epoch is not None:
@@ -117,6 +118,13 @@ def full_training(settings: tuple[str, ...], epochs: int) -> tuple[str, ...]:
     """The same run on all training data, for a number of epochs known beforehand."""
     kept = tuple(word for word in settings if not word.startswith("--epochs="))
     return (*kept, "--validation_share=0", f"--epochs={epochs}")
+
+
+def epochs_of_as_many_steps(result: Result) -> int:
+    """Epochs on all training data that take as many steps as the chosen epochs took on a part."""
+    sizes, size = result["split"]["sizes"], result["train_batch_size"]
+    part, whole = (math.ceil(n / size) for n in (sizes["train"], sizes["train"] + sizes["valid"]))
+    return max(1, round(best_epoch(result) * part / whole))
 
 
 def score(result: Result) -> float:

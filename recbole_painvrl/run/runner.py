@@ -168,6 +168,7 @@ class Run:
             "protocol": self.dataset.protocol,
             "seed": config["seed"],
             "valid_metric": config["valid_metric"],
+            "train_batch_size": config["train_batch_size"],
             "metrics": metrics,
             "split": self.dataset.split_diagnostics,
             "modalities": self.dataset.features.counts,

@@ -58,7 +58,9 @@ def test_runs_choose_by_validation_and_go_on(
         score = {"1": 0.3, "2": 0.5}[words["a"]]
         result = {
             "valid_metric": "Recall@10",
-            "stages": [{"best_epoch": 5, "best_valid": {"recall@10": score}}],
+            "stages": [{"best_epoch": 10, "best_valid": {"recall@10": score}}],
+            "train_batch_size": 10,
+            "split": {"sizes": {"train": 90, "valid": 10}},
             "metrics": {"test": {"recall@10": 1 - score}},
         }
         folder = Path(words["output_dir"]) / words["run_name"]
@@ -71,7 +73,8 @@ def test_runs_choose_by_validation_and_go_on(
     assert [score for _, score in found.tried] == [0.3, 0.5]
     refits = [words for words in started if "--validation_share=0" in words]
     assert len(refits) == 2
-    assert all("--epochs=5" in words and "--a=2" in words for words in refits)
+    # 10 epochs of 9 batches are 9 epochs of 10.
+    assert all("--epochs=9" in words and "--a=2" in words for words in refits)
     before = len(started)
     reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
     assert len(started) == before
