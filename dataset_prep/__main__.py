@@ -29,7 +29,8 @@ from dataset_prep import (
     tiktok,
     ultragcn,
 )
-from recbole_painvrl.errors import UserError
+from dataset_prep.framework.one_line import OneLineParser
+from recbole_painvrl.errors import UserError, did_you_mean
 
 SOURCES = (
     *(movielens, mmgcn, diffmm, ultragcn, table, planted),
@@ -40,7 +41,7 @@ COMMANDS = (check, describe)
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser with one subcommand per source."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m dataset_prep",
         description="Prepare a checked dataset folder from a source of data.",
         epilog="python -m dataset_prep NAME --help shows a full example of each",
@@ -53,10 +54,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_unknown(first: Sequence[str]) -> None:
+    """Raise :class:`UserError` where the first word is neither option, source nor command."""
+    known = [module.__name__.rpartition(".")[2] for module in (*SOURCES, *COMMANDS)]
+    for name in first:
+        if name not in known and not name.startswith("-"):
+            raise UserError(
+                f"{name}: no such source or command{did_you_mean(name, known)}; there are "
+                f"{', '.join(known)}"
+            )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one source; exit code 0 when done, 2 (and one line) when the input is wrong."""
-    arguments = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
+        _refuse_unknown(given[:1])
+        arguments = build_parser().parse_args(given)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read
 
 _EXAMPLE = """example:
   python -m dataset_prep check dataset/ml-trailers"""
+
+# What runs keep there under `split_protocol: iid_ood`, by a digest of their settings.
+_SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -73,7 +77,7 @@ def _manifest_agrees(folder: Path, sizes: dict[str, int], findings: Findings) ->
 
 
 def check_files(folder: Path, findings: Findings) -> None:
-    """Manifest, checksums, and files that it does not know."""
+    """Manifest, checksums, and files that neither it nor a run wrote."""
     manifest = read_manifest(folder)
     if not manifest:
         findings.warn(f"{folder / MANIFEST}: missing, so the files cannot be verified")
@@ -96,7 +100,7 @@ def check_files(folder: Path, findings: Findings) -> None:
         findings.good(f"{len(listed)} files have their checksums")
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     for name in sorted(present - set(listed) - {MANIFEST}):
-        if not name.startswith(("caches/", ".")):
+        if not (name.startswith(("caches/", ".")) or _SPLIT_OF_A_RUN.fullmatch(name)):
             findings.warn(f"{folder / name}: not in the manifest")
 
 

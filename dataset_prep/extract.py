@@ -14,6 +14,7 @@ from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.framework.feature_folder import holds_only_features, mended, write_features
 from dataset_prep.framework.filters import Filters
 from dataset_prep.framework.finish import refuse_twice, run_source
+from dataset_prep.framework.id_columns import id_or_first, is_index
 from dataset_prep.framework.options import (
     RawDataset,
     add_source,
@@ -25,7 +26,7 @@ from dataset_prep.framework.options import (
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.summary import print_modalities, print_report
-from dataset_prep.framework.text_tables import chunks, find_role, sniff
+from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.table import add_column_options, add_feature_options
 from dataset_prep.table import read as read_table
@@ -204,11 +205,15 @@ def _from_texts(
     if not path.is_file():
         raise UserError(f"{path}: no such file; check --text")
     layout = sniff(path, None, arguments.encoding)
-    item = find_role(layout.names, "item") or (layout.names[0] if layout.has_header else None)
-    if item is None:
+    if not layout.has_header:
         raise UserError(f"{path}: has no header; name its columns, as in item,title,plot")
+    named = arguments.feature_id_column
+    # Beside feature files, the name may be meant for these alone.
+    item = id_or_first(
+        path, layout.names, None if arguments.features and named not in layout.names else named
+    )
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
-    wanted = wanted or [column for column in layout.names if column != item]
+    wanted = wanted or [c for c in layout.names if c != item and not is_index(c)]
     unknown = next((column for column in wanted if column not in layout.names), None)
     if unknown is not None:
         raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(layout.names)}")
@@ -224,5 +229,5 @@ def _from_texts(
     if not tokens:
         what = "item" if lookup is None else "item with interactions"
         raise UserError(f"{path}: describes no {what}; check its ids")
-    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size)
+    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
     return encoded.table(name, path.name, tokens)

@@ -15,8 +15,9 @@ from typing import Any
 
 from dataset_prep.encoders.text import encode_texts
 from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.id_columns import IdSource
 from dataset_prep.framework.options import PAPER, RawDataset, add_source
-from dataset_prep.framework.read_features import FeatureTable, IdSource, read_features
+from dataset_prep.framework.read_features import FeatureTable, read_features
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
@@ -119,7 +120,7 @@ def _visual(
 ) -> FeatureTable:
     if path.is_dir() or path.suffix == ".zip":
         return read_small_arrays("visual", path, rated, report, spool)
-    return read_features("visual", path, report, spool, IdSource(None, ids))
+    return read_features("visual", path, report, spool, IdSource(file=ids))
 
 
 def _words(path: Path, rated: set[str], report: Report, width: int) -> FeatureTable:

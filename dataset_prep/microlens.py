@@ -154,5 +154,5 @@ def _title_features(
 ) -> FeatureTable:
     chosen = items[items["item_id:token"].isin(rated)]
     texts = chosen["movie_title:token_seq"].tolist()
-    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size)
+    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
     return encoded.table("textual", path.name, chosen["item_id:token"].tolist())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dataset_prep.framework.read_features import FeatureTable, IdSource, read_features
+from dataset_prep.framework.id_columns import IdSource
+from dataset_prep.framework.read_features import FeatureTable, read_features
 from dataset_prep.framework.report import Report
 from recbole_painvrl.errors import UserError
 

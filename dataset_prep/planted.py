@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.framework.options import output_folder
+from dataset_prep.framework.options import output_folder, use_of
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("dry run: nothing was written")
     else:
         write_dataset(content, folder, replace=arguments.force)
-        print(f"written to {arguments.output}; try --dataset={folder.name}")
+        print(f"written to {arguments.output}; try {use_of(arguments.output)}")
     return 0
 
 

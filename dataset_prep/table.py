@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.id_columns import IdSource, id_or_first
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.options import RawDataset, add_source, encoding_name, name_and_path
-from dataset_prep.framework.read_features import IdSource, read_features
+from dataset_prep.framework.read_features import read_features
 from dataset_prep.framework.read_interactions import TableColumns, part_name, read_interactions
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import chunks, find_role, sniff
+from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
@@ -99,7 +100,11 @@ def columns_of(arguments: argparse.Namespace) -> TableColumns:
 def ids_of(arguments: argparse.Namespace) -> IdSource:
     """Where the ids of feature files are."""
     return IdSource(
-        arguments.feature_id_column, arguments.feature_ids, arguments.rows_from, arguments.encoding
+        column=arguments.feature_id_column,
+        file=arguments.feature_ids,
+        first_row=arguments.rows_from,
+        encoding=arguments.encoding,
+        advice="say where its ids are with `--feature-id-column` or `--feature-ids`",
     )
 
 
@@ -110,7 +115,7 @@ def read_item_table(path: Path, report: Report, encoding: str) -> pd.DataFrame:
         UserError: no id column or no title column.
     """
     layout = sniff(path, None, encoding)
-    id_column = find_role(layout.names, "item") or layout.names[0]
+    id_column = id_or_first(path, layout.names, advice="call it item_id in the file")
     title = next((n for n in layout.names if "title" in n.lower() or "name" in n.lower()), None)
     if title is None or title == id_column:
         raise UserError(f"{path}: no column of titles among {', '.join(layout.names[:8])}")

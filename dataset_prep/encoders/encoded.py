@@ -57,6 +57,7 @@ def encoder_notes(layer: str, width: int, normalisation: str, **more: object) ->
     }
 
 
-def missing_package(what: str, package: str, error: ImportError) -> UserError:
-    """The error for an optional package that is not installed."""
-    return UserError(f"{what}: needs {package} ({error}); type `pip install {package}`")
+def missing_package(what: str, error: ImportError, *packages: str) -> UserError:
+    """The error for optional packages that are not all installed, with one command for them."""
+    wanted = " ".join(packages)
+    return UserError(f"{what}: needs {', '.join(packages)} ({error}); type `pip install {wanted}`")

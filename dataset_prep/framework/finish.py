@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dataset_prep.framework.options import (
     output_folder,
     report_of,
     spool_folder,
+    use_of,
 )
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.selection import Selection
@@ -46,7 +48,7 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
         report.refuse_if_broken(folder.name)
         content = _content(folder.name, raw, interactions, selections, report, arguments)
         write_dataset(content, folder, replace=arguments.force)
-    print(f"written to {arguments.output}; try --dataset={folder.name}")
+    print(f"written to {arguments.output}; try {use_of(arguments.output)}")
     return 0
 
 
@@ -78,7 +80,7 @@ def mend_and_filter(
     raw.interactions = interactions
     left = set(interactions.rated().tolist())
     for selection in selections:
-        _follow_filters(selection, left, report)
+        _follow_filters(selection, rated, left, report)
         feature_faults.mend_columns(selection, report)
         feature_faults.check_result(selection, report)
     for fix in sorted(report.fixes - {str(repair["fix"]) for repair in report.repairs}):
@@ -86,17 +88,19 @@ def mend_and_filter(
     return interactions, selections
 
 
-def _follow_filters(selection: Selection, left: set[str], report: Report) -> None:
-    """Rows of items that the filters removed go with them."""
+def _follow_filters(
+    selection: Selection, rated: Collection[str], left: set[str], report: Report
+) -> None:
+    """Rows of items that the filters removed go with them; ``rated`` are those before."""
     if "keep-unrated" in report.fixes:
         return
     stay = np.array([token in left for token in selection.tokens], dtype=np.bool_)
-    if not stay.all():
+    # Rows whose item had no interaction before either are a fault of their own.
+    removed = sum(token in rated for token in selection.tokens[~stay])
+    if removed:
         name = selection.table.name
-        report.note(
-            f"{name}: {int((~stay).sum())} rows of items that the filters removed are left out"
-        )
-        selection.keep_rows(stay)
+        report.note(f"{name}: {removed} rows of items that the filters removed are left out")
+    selection.keep_rows(stay)
 
 
 def _content(

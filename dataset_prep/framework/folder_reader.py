@@ -23,6 +23,11 @@ def dataset_folder(given: Path) -> Path:
     Raises:
         UserError: no such folder.
     """
+    if not given.is_dir() and given.name == "ml-100k":
+        raise UserError(
+            f"{given}: no such folder; ml-100k comes inside RecBole and needs none, so give "
+            "another dataset folder"
+        )
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; give a dataset folder")
     return given if given.name and given.name != ".." else given.resolve()

@@ -6,6 +6,7 @@ import argparse
 import codecs
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,6 +172,16 @@ def output_folder(
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"--output {output}: {place} cannot be written; choose another place")
     return folder
+
+
+def use_of(output: Path) -> str:
+    """The options of a run with this folder; RecBole looks in ``dataset/`` where it is not told."""
+    folder = Path(os.path.abspath(output))
+    dataset = shlex.quote(f"--dataset={folder.name}")
+    if folder.parent == Path(os.path.abspath("dataset")):
+        return dataset
+    place = output.parent if output.name == folder.name else folder.parent
+    return f"{shlex.quote(f'--data_path={place}')} {dataset}"
 
 
 def report_of(arguments: argparse.Namespace) -> Report:

@@ -21,21 +21,25 @@ from dataset_prep.framework.arrays import (
     unpack_member,
 )
 from dataset_prep.framework.encoder_file import read_encoder
+from dataset_prep.framework.id_columns import (
+    IdSource,
+    find_id,
+    is_label,
+    listed_names,
+    no_id_column,
+)
 from dataset_prep.framework.read_interactions import open_parquet
-from dataset_prep.framework.report import Report
+from dataset_prep.framework.report import CORRECT, Report
 from dataset_prep.framework.text_tables import (
     Layout,
     chunks,
-    find_role,
     is_number,
     reason,
-    simple,
     sniff,
 )
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
-_ID_NAMES = frozenset(["id", "ids", "key", "index"])
 _SIDE_FILES = (".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv")
 
 
@@ -51,6 +55,7 @@ class FeatureTable:
         absent: rows known to have no content (no text, no poster), ``[n]``, or None.
         encoder: what made the features.
         notes: more for the manifest (layer, size, normalisation...).
+        id_advice: what to do where the ids meet no interaction.
     """
 
     name: str
@@ -60,25 +65,7 @@ class FeatureTable:
     absent: npt.NDArray[np.bool_] | None = None
     encoder: str = "not recorded"
     notes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class IdSource:
-    """Where the ids of a feature file are: in a column, a file, or the row number.
-
-    Attributes:
-        column: name of the id column; None for the usual names.
-        file: file with one id per row of matrices without ids.
-        first_row: the first row's item, where row numbers are the ids; None where they are not.
-        first_column: whether the first column of a table with a header holds the ids.
-        encoding: of text files.
-    """
-
-    column: str | None = None
-    file: Path | None = None
-    first_row: int | None = None
-    first_column: bool = False
-    encoding: str = "utf-8-sig"
+    id_advice: str = CORRECT
 
 
 def read_features(
@@ -109,15 +96,19 @@ def read_features(
             f"{path}: has {matrix.shape[0]} rows for {len(tokens)} ids; the two belong together, "
             "give the ids of this file"
         )
+    if not matrix.shape[1]:
+        raise UserError(f"{path}: has {len(tokens)} rows of 0 columns; write its features again")
     if matrix.dtype.kind != "f":
         report.note(f"{path.name}: holds {matrix.dtype}, stored as floating point")
-    table = FeatureTable(name, path.name, tokens, matrix)
+    table = FeatureTable(name, path.name, tokens, matrix, id_advice=ids.advice)
     if kind == ".npy" and (recorded := read_encoder(path)) is not None:
         table.encoder, table.notes = recorded
     return table
 
 
-def read_ids(path: Path, report: Report, column: str | None = None) -> list[str]:
+def read_ids(
+    path: Path, report: Report, column: str | None = None, encoding: str = "utf-8-sig"
+) -> list[str]:
     """One id per row: a one-dimensional .npy, a text file with one id per line, or an id column.
 
     Raises:
@@ -128,7 +119,7 @@ def read_ids(path: Path, report: Report, column: str | None = None) -> list[str]
         if array.ndim != 1 or array.dtype.kind not in "iuSUf":
             raise UserError(f"{path}: has shape {array.shape}; give one id per row")
         return as_tokens(array)
-    layout = sniff(path)
+    layout = sniff(path, encoding=encoding, expected=[column] if column else ())
     if len(layout.names) == 1 and not layout.has_header:
         frames = [frame["0"] for frame in chunks(layout, ["0"], report)]
     else:
@@ -147,11 +138,11 @@ def _side_ids(path: Path, n_rows: int, ids: IdSource, report: Report) -> list[st
     if ids.first_row is not None:
         return [str(ids.first_row + row) for row in range(n_rows)]
     if ids.file is not None:
-        return read_ids(ids.file, report, ids.column)
+        return read_ids(ids.file, report, ids.column, ids.encoding)
     for ending in _SIDE_FILES:
         side = path.with_name(path.name.removesuffix(".npy") + ending)
         if side.is_file():
-            return read_ids(side, report, ids.column)
+            return read_ids(side, report, ids.column, ids.encoding)
     raise UserError(
         f"{path}: no ids for its {n_rows} rows; put {path.stem}.ids.npy beside it, name a file "
         "with `--feature-ids`, or say `--rows-from N` if row 0 is item N"
@@ -169,40 +160,34 @@ def _read_npz(
     matrix = unpack_member(path, wide[0], spool)
     if ids.first_row is not None or ids.file is not None:
         return matrix, _side_ids(path, matrix.shape[0], ids, report)
-    named = [key for key in flat if key == ids.column or _is_id(key)]
-    if len(named or flat) != 1:
+    found = find_id(flat, ids.column)
+    if ids.column is not None and found is None:
+        raise no_id_column(path, list(shapes), ids.column)
+    if found is None and len(flat) != 1:
         raise UserError(f"{path}: no array of ids among {', '.join(shapes)}; add one called `ids`")
-    return matrix, as_tokens(open_archive(path)[(named or flat)[0]])
-
-
-def _is_id(name: str) -> bool:
-    return simple(name) in _ID_NAMES or find_role([name], "item") is not None
+    return matrix, as_tokens(open_archive(path)[found or flat[0]])
 
 
 def _id_column(path: Path, layout: Layout, wanted: str | None) -> str:
     names = layout.names
-    if wanted is not None and wanted in names:
-        return wanted
-    found = find_role(names, "item") or next((n for n in names if simple(n) in _ID_NAMES), None)
-    if found is not None and wanted is None and layout.has_header:
-        return found
-    if wanted is None and not layout.has_header:
+    if wanted is not None or layout.has_header:
+        found = find_id(names, wanted)
+        if found is not None:
+            return found
+    else:
         first = [row[0].strip() for row in layout.sample]
         others = [cell for row in layout.sample for cell in row[1:]]
         whole = all(cell.lstrip("-").isdigit() or not is_number(cell) for cell in first)
         if whole and len(set(first)) == len(first) and not all(c.isdigit() for c in others):
             return names[0]
-    raise UserError(
-        f"{path}: no id column {'`' + wanted + '` ' if wanted else ''}among "
-        f"{', '.join(names[:8])}; name it with `--feature-id-column`"
-        + ("" if layout.has_header else ", after adding a header line")
-    )
+    error = no_id_column(path, names, wanted)
+    raise error if layout.has_header else UserError(f"{error}, after adding a header line")
 
 
 def _read_text(
     name: str, path: Path, spool: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[str]]:
-    layout = sniff(path, encoding=ids.encoding)
+    layout = sniff(path, encoding=ids.encoding, expected=[ids.column] if ids.column else ())
     id_column = (
         layout.names[0]
         if ids.first_column and layout.has_header
@@ -215,10 +200,10 @@ def _read_text(
     for place, column in enumerate(layout.names):
         if column != id_column:
             numeric = all(is_number(row[place]) for row in layout.sample if place < len(row))
-            index = column == "" or simple(column).startswith("unnamed")
-            (numbers if numeric and not index else skipped).append(column)
+            (numbers if numeric and not is_label(column) else skipped).append(column)
     if skipped:
-        report.note(f"{path.name}: columns without numbers left out: {', '.join(skipped[:6])}")
+        left = listed_names(skipped, 6)
+        report.note(f"{path.name}: columns that are no features left out: {left}")
     if not numbers:
         raise UserError(f"{path}: no column of numbers beside `{id_column}`; check the separator")
     rows = max(1, CELLS_PER_BLOCK // len(numbers))
@@ -236,13 +221,9 @@ def _read_parquet(
 ) -> tuple[RowMatrix, list[str]]:
     file = open_parquet(path)
     schema = file.schema_arrow
-    id_column = ids.column if ids.column in schema.names else None
-    id_column = id_column or next((column for column in schema.names if _is_id(column)), None)
-    if id_column is None or (ids.column and id_column != ids.column):
-        raise UserError(
-            f"{path}: no id column among {', '.join(schema.names[:8])}; name it with "
-            "`--feature-id-column`"
-        )
+    id_column = find_id(schema.names, ids.column)
+    if id_column is None:
+        raise no_id_column(path, schema.names, ids.column)
     chosen, vectors = _parquet_columns(path, schema, id_column, report)
     writer: Spool | None = None
     tokens: list[Any] = []
@@ -274,7 +255,7 @@ def _parquet_columns(
         f.name
         for f in schema
         if f.name != id_column
-        and not f.name.startswith("__index_level_")
+        and not (f.name.startswith("__index_level_") or is_label(f.name))
         and (kinds.is_floating(f.type) or kinds.is_integer(f.type))
     ]
     if len(lists) > 1:

@@ -23,18 +23,29 @@ FIXES = {
 }
 
 
+CORRECT = "correct it"
+
+
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong in the input that no chosen repair mends; ``fixes`` would, best first."""
+    """Something wrong in the input that no chosen repair mends.
+
+    Attributes:
+        where: file or table.
+        what: was found.
+        fixes: repairs that would mend it, best first.
+        advice: what to do where there is none.
+    """
 
     where: str
     what: str
     fixes: tuple[str, ...] = ()
+    advice: str = CORRECT
 
     def line(self) -> str:
         """One line: where, what, and what mends it."""
         mend = " or ".join(f"`--fix {fix}`" for fix in self.fixes)
-        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if mend else "correct it")
+        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if mend else self.advice)
 
 
 @dataclass
@@ -55,13 +66,15 @@ class Report:
     notes: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int, int]] = field(default_factory=list)
 
-    def found(self, where: str, what: str, count: int, *fixes: str) -> str | None:
+    def found(
+        self, where: str, what: str, count: int, *fixes: str, advice: str = CORRECT
+    ) -> str | None:
         """Record a fault or, where one of ``fixes`` was asked for, its repair; return that fix."""
         for fix in fixes:
             if fix in self.fixes:
                 self.repairs.append({"where": where, "fix": fix, "what": what, "count": count})
                 return fix
-        self.faults.append(Fault(where, what, fixes))
+        self.faults.append(Fault(where, what, fixes, advice))
         return None
 
     def applied(self, where: str, what: str, count: int, fix: str) -> None:
@@ -77,6 +90,10 @@ class Report:
         """Count after a step."""
         self.steps.append((name, interactions, users, items))
 
+    def is_broken(self, where: str) -> bool:
+        """Whether a file has a fault that is left."""
+        return any(fault.where == where for fault in self.faults)
+
     def missing_fixes(self) -> list[str]:
         """The best fix of every fault that has one, each once."""
         return list(dict.fromkeys(fault.fixes[0] for fault in self.faults if fault.fixes))
@@ -89,7 +106,9 @@ class Report:
         first = (hopeless or self.faults)[0]
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
         if hopeless:
-            raise UserError(f"{first.where}: {first.what}{more}; nothing was written, correct it")
+            raise UserError(
+                f"{first.where}: {first.what}{more}; nothing was written, {first.advice}"
+            )
         wanted = ",".join([*sorted(self.fixes), *self.missing_fixes()])
         raise UserError(
             f"{name}: {first.where}: {first.what}{more}; nothing was written, `--fix {wanted}` "

@@ -157,6 +157,22 @@ def test_a_manifest_is_not_needed(folder: Path) -> None:
     assert "cannot be verified" in result.out
 
 
+def test_splits_of_runs_are_known(folder: Path) -> None:
+    ours = folder / "splits" / "iid_ood-0123456789abcdef.npz"
+    write(ours, b"made by a run")
+    write(folder / "splits" / "mine.npz", b"made by a person")
+    result = prepare("check", folder)
+    assert result.code == 0
+    assert f"warning: {folder / 'splits' / 'mine.npz'}: not in the manifest" in result.out
+    assert ours.name not in result.out
+
+
+@pytest.mark.parametrize("command", ["check", "describe"])
+def test_ml_100k_is_no_folder(tmp_path: Path, command: str) -> None:
+    refusal = prepare(command, tmp_path / "ml-100k").refusal
+    assert "ml-100k comes inside RecBole" in refusal
+
+
 def test_no_folder(tmp_path: Path) -> None:
     assert "no such folder" in prepare("check", tmp_path / "nothing").refusal
 

