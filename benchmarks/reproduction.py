@@ -122,7 +122,8 @@ def full_training(settings: tuple[str, ...], epochs: int) -> tuple[str, ...]:
 
 def epochs_of_as_many_steps(result: Result) -> int:
     """Epochs on all training data that take as many steps as the chosen epochs took on a part."""
-    sizes, size = result["split"]["sizes"], result["train_batch_size"]
+    sizes: dict[str, int] = result["split"]["sizes"]
+    size = int(result["train_batch_size"])
     part, whole = (math.ceil(n / size) for n in (sizes["train"], sizes["train"] + sizes["valid"]))
     return max(1, round(best_epoch(result) * part / whole))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP)
         return 0
+    # A scheduler's SIGTERM ends a run as Ctrl-C does: one line, and --resume goes on.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Imported late, so that help needs neither torch nor RecBole.
         from recbole_painvrl.config import config_from_arguments, parse_overrides

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from recbole_painvrl.run.folder import (
     write_per_user,
     write_result,
 )
+from recbole_painvrl.run.lock import run_lock
 from recbole_painvrl.run.logs import RunLog, run_log
 from recbole_painvrl.run.resume import how_to_go_on
 from recbole_painvrl.run.stages import StageReport, report_stages
@@ -49,10 +51,10 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         UserError: the input or the configuration is wrong.
     """
     start = time.perf_counter()
-    with run_log() as log:
+    with run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
         try:
-            prepared = Run(config, log, resume)
+            prepared = Run(config, log, held, resume)
             with how_to_go_on(prepared.folder, str(config["model"])):
                 return prepared.execute(start)
         except Exception:
@@ -70,10 +72,13 @@ class Run:
     Args:
         config: the configuration.
         log: where records go once the run folder exists.
+        held: what stays held until the run ends: the lock of the folder.
         resume: folder to go on in, or None for a new one.
     """
 
-    def __init__(self, config: SafeConfig, log: RunLog, resume: Path | None) -> None:
+    def __init__(
+        self, config: SafeConfig, log: RunLog, held: ExitStack, resume: Path | None
+    ) -> None:
         check_model(config)
         self.config = config
         self.dataset = ModalityDataset(config)
@@ -92,6 +97,7 @@ class Run:
         self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
         )
+        held.enter_context(run_lock(self.folder))
         log.write_to(self.folder / "train.log")
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from support import run_command, run_main
 
 from recbole_painvrl.commands.run import main
+from recbole_painvrl.run.lock import LOCK, run_lock
 from recbole_painvrl.trainer.base import RunTrainer, RunTrainerMixin
 
 
@@ -45,6 +49,38 @@ def test_the_opening_counts_what_is_left_out(tiny_data: Path, tmp_path: Path) ->
     line += ", ".join(f"{part} {count}" for part, count in dropped.items())
     assert (line in run.err) == bool(dropped)
     assert "modalities: not used by BPR" in run.err
+
+
+def test_sigterm_is_like_ctrl_c(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(RunTrainer, "_train_epoch", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
+    signal.signal(signal.SIGTERM, before)
+    assert run.code == 1
+    assert f"--resume={run.folder}" in run.err
+    assert not (run.folder / LOCK).exists()
+
+
+def test_two_processes_never_write_one_run(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunTrainer, "_save_checkpoint", stop)
+        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
+    resume = [f"--resume={run.folder}", "--show_progress=False"]
+    with run_lock(run.folder):
+        assert main(resume) == 2
+        assert f"process {os.getpid()} is writing this run" in capsys.readouterr().err
+    assert main(resume) == 0
 
 
 @pytest.mark.parametrize(
