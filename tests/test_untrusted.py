@@ -37,6 +37,12 @@ NEVER_OF = {
 
 def dangerous(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and name of every call that may run what it reads."""
+    safe_loaders = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base) == "yaml.SafeLoader" for base in node.bases)
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -47,7 +53,9 @@ def dangerous(tree: ast.AST) -> Iterator[tuple[int, str]]:
             owner, name = node.func.value.id, node.func.attr
             # With weights_only PyTorch reads tensors and nothing else.
             tensors = (owner, name) == ("torch", "load") and _is(keywords.get("weights_only"), True)
-            if owner in NEVER_OF.get(name, ()) and not tensors:
+            given = [ast.unparse(value) for value in (*node.args[1:], *keywords.values())]
+            safe_yaml = owner == "yaml" and bool(safe_loaders & set(given))
+            if owner in NEVER_OF.get(name, ()) and not tensors and not safe_yaml:
                 yield node.lineno, f"{owner}.{name}"
             plain = _is(keywords.get("allow_pickle"), False)
             if owner in ("np", "numpy") and name == "load" and not plain:
