@@ -80,11 +80,6 @@ def interaction_matrices(matrix: Any, norm: GraphNorm) -> tuple[Any, Any]:
     return (user_scale @ csr).tocsr(), (item_scale @ csr.T).tocsr()
 
 
-def bipartite(users_from_items: Any, items_from_users: Any) -> Any:
-    """One matrix over users followed by items, ``[n_users + n_items, n_users + n_items]``."""
-    return sp.bmat([[None, users_from_items], [items_from_users, None]], format="csr")
-
-
 def _power(degrees: Any, power: float) -> Any:
     with np.errstate(divide="ignore"):
         scale = np.where(degrees > 0, degrees.astype(np.float64) ** power, 0.0)

@@ -13,7 +13,6 @@ import torch
 from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
-    bipartite,
     interaction_matrices,
 )
 
@@ -56,15 +55,6 @@ def test_norms_by_hand(norm: GraphNorm) -> None:
                 "row_sqrt": (du[u] ** -0.5, di[i] ** -0.5),
             }[norm]
             assert (to_users[u, i], to_items[i, u]) == pytest.approx(expected, rel=1e-6)
-
-
-def test_bipartite_exchanges_users_and_items() -> None:
-    to_users, to_items = interaction_matrices(interactions(), "mean")
-    whole = Propagation(bipartite(to_users, to_items))
-    users, items = torch.randn(7, 2), torch.randn(5, 2)
-    result = whole(torch.cat([users, items]))
-    torch.testing.assert_close(result[:7], Propagation(to_users)(items))
-    torch.testing.assert_close(result[7:], Propagation(to_items)(users))
 
 
 def test_isolated_rows_stay_zero() -> None:

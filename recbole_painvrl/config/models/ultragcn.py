@@ -27,7 +27,8 @@ class BackboneSettings(Settings):
         description="Draw negatives for each positive, or one pool for the whole batch."
     )
     exclude_positives: bool = Field(
-        description="Draw a negative again if the user has it in training (per_positive only)."
+        description="Draw a negative again if the user has it in training (per_positive only; "
+        "backbone and final model)."
     )
     embedding_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of the embedding tables, every step."
