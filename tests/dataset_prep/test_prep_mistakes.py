@@ -277,8 +277,14 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     events = write(tmp_path / "e.csv", EVENTS)
+    # A signal in the middle of an import may end as the import's own error.
+    encoding = tmp_path / "encoding"
     waiting = write(
-        tmp_path / "slow_audio.py", "import time\ndef wait(samples, rate):\n    time.sleep(60)\n"
+        tmp_path / "slow_audio.py",
+        "import pathlib, time\n"
+        "def wait(samples, rate):\n"
+        f"    pathlib.Path({str(encoding)!r}).touch()\n"
+        "    time.sleep(60)\n",
     )
     monkeypatch.setenv("PYTHONPATH", str(waiting.parent))
     (tmp_path / "wav").mkdir()
@@ -288,8 +294,9 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         *("--audio-encoder", "slow_audio:wait", "--output", tmp_path / "out"),
     )
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "tmp").glob("dataset-prep-*")) and time.monotonic() < deadline:
+    while not encoding.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert list((tmp_path / "tmp").glob("dataset-prep-*"))
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143
