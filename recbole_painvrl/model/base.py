@@ -78,6 +78,14 @@ class TableRecommender(GeneralRecommender):
         return self._tables
 
 
+def binary_interactions(dataset: Any) -> Any:
+    """R of the training dataset, SciPy CSR ``[n_users, n_items]``, every entry 1."""
+    matrix = dataset.inter_matrix(form="csr")
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
 def require_modalities(model: TableRecommender, config: Any, why: str) -> None:
     """Refuse a dataset without features.
 

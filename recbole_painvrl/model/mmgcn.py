@@ -13,7 +13,7 @@ from recbole_painvrl.config import MMGCNSettings
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
-from recbole_painvrl.model.base import require_modalities
+from recbole_painvrl.model.base import binary_interactions, require_modalities
 from recbole_painvrl.model.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
 
@@ -67,9 +67,7 @@ class MMGCN(PairwiseRecommender):
         super().__init__(config, dataset)
         require_modalities(self, config, "every network starts from one")
         s = self.settings
-        matrix = dataset.inter_matrix(form="csr")
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
+        matrix = binary_interactions(dataset)
         users_from_items, items_from_users = interaction_matrices(matrix, "mean")
         self.users_from_items = Propagation(users_from_items).to(self.device)
         self.items_from_users = Propagation(items_from_users).to(self.device)

@@ -15,7 +15,7 @@ from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import fuse_modalities
 from recbole_painvrl.functional.pairwise import bpr_loss, square_penalty
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
-from recbole_painvrl.model.base import require_modalities
+from recbole_painvrl.model.base import binary_interactions, require_modalities
 from recbole_painvrl.model.learnt_graphs import LearntGraphs
 from recbole_painvrl.model.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
@@ -93,9 +93,7 @@ class MMSSL(PairwiseRecommender):
         super().__init__(config, dataset)
         require_modalities(self, config, "every graph is learnt from one")
         s = self.settings
-        matrix = dataset.inter_matrix(form="csr")
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
+        matrix = binary_interactions(dataset)
         self.interactions = matrix.astype("float32")
         to_users, to_items = interaction_matrices(self.interactions, s.graph_norm)
         self.to_users = Propagation(to_users).to(self.device)

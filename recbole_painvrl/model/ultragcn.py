@@ -13,7 +13,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
-from recbole_painvrl.model.base import TableRecommender
+from recbole_painvrl.model.base import TableRecommender, binary_interactions
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 from recbole_painvrl.seeds import generator
 
@@ -50,9 +50,7 @@ class UltraGCN(TableRecommender):
                 f"one of {', '.join(_COUPLED)}, and `embedding_reg_weight` for `weight_decay`"
             )
         self.weights = self.settings.loss_weights()
-        matrix = dataset.inter_matrix(form="csr")
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
+        matrix = binary_interactions(dataset)
         self.graph = self._graph(matrix).to(self.device)
         self.has_content = bool(self.modality_slices)
         width = self.features.shape[1]
