@@ -71,9 +71,9 @@ def write_per_user(folder: Path, frame: pd.DataFrame) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a compressed npz of plain arrays."""
+    """Write a compressed npz of plain arrays, by name: the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **dict(sorted(arrays.items())))
     write_bytes(path, buffer.getvalue())
 
 

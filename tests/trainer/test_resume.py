@@ -69,6 +69,7 @@ def outcome(folder: Path) -> Outcome:
         if path.name != "last.safetensors"
     }
     for path in folder.glob("*.npz"):
+        files[path.name] = path.read_bytes()
         with np.load(path) as arrays:
             files.update({f"{path.name}/{name}": arrays[name].tobytes() for name in arrays.files})
     return kept, files
