@@ -300,5 +300,5 @@ def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> No
     run = run_main(tiny_data, tmp_path, "NCL", name="x")
     # NCL asks for the package in its first epoch only.
     assert run.code == 2
-    assert "needs the package `faiss`" in run.err
+    assert "the package `faiss` is needed" in run.err
     assert run.err.splitlines()[-1].endswith("type `pip install faiss-cpu`")
