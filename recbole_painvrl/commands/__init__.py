@@ -12,4 +12,7 @@ COMMANDS = {
     "recommend": "the best items for your users, with your own ids",
     "export": "embeddings, mask or representations of a run, with your own ids",
     "doctor": "what is installed, what would fail and what to type",
+    "completion": "completion of commands, models, datasets and settings by the tab key",
 }
+# These need neither PyTorch nor RecBole.
+LIGHT = frozenset({"doctor", "completion"})

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, WriteError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -38,6 +38,11 @@ def guarded(
         )
     except KeyboardInterrupt as error:
         return _end(str(error) or stopped, FAILED)
+    except WriteError as error:
+        return _end(f"error: {error}", FAILED)
+    except BrokenPipeError:
+        # Whoever read the output has left, which `__main__` ends without a word.
+        raise
     except Exception as error:
         message = " ".join(str(error).split())
         return _end(f"error: {type(error).__name__}: {message}{more}", FAILED)

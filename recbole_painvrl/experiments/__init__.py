@@ -1,0 +1,1 @@
+"""Grids of runs: cells, who runs them, and the tables made of them."""

@@ -1,0 +1,42 @@
+"""Table 2: models x seeds on the user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments.assemble import assemble
+from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of
+from recbole_painvrl.experiments.work import failures, run_grid, say, write_files
+from recbole_painvrl.report.tables import table_markdown
+
+# The paper's Table 2, with the two simplest baselines that any new method has to beat.
+MODELS = "PaInvRL,InvRL,UltraGCN,VBPR,MMGCN,MMSSL,NGCF,LightGCN,BPR,Pop"
+_METHOD = "PaInvRL"
+
+
+def benchmark(argv: Sequence[str]) -> list[str]:
+    """Run the command; returns a line per failed cell.
+
+    Raises:
+        UserError: the input or the configuration is wrong.
+    """
+    parser = grid_arguments("benchmark")
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--method")
+    options, settings = parser.parse_with_settings(argv)
+    models = models_of(options.models)
+    method = options.method or (_METHOD if _METHOD in models else models[0])
+    if method not in models:
+        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(models)}")
+    plan = plan_of(options, settings, models)
+    try:
+        rows = [plan.row(model, model) for model in models]
+    except UserError as error:
+        raise parser.explain_unknown(error) from error
+    cells = run_grid(options, plan, rows)
+    table = assemble(f"Benchmark on {options.dataset}", rows, method)
+    write_files(table, options.output)
+    print(table_markdown(table, options.output))
+    say(f"tables: {options.output / 'table.html'} (.md, .tex, .csv), significance.csv, cells.json")
+    return failures(cells)

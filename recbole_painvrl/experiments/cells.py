@@ -1,0 +1,128 @@
+"""One cell of a grid: which run it is, where its folder is, how far it has come."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from recbole_painvrl.atomic import write_json
+from recbole_painvrl.run.folder import RESULT
+
+State = Literal["done", "failed", "interrupted", "open"]
+
+# Drawn from finished runs or starting them: nothing here changes what a run computes.
+_NO_INFLUENCE = ("commands", "completion", "doctor", "experiments", "report", "tuning")
+
+
+@dataclass(frozen=True)
+class CellKey:
+    """What makes a cell the same cell: SHA-256 of data, configuration and code."""
+
+    data: str
+    config: str
+    code: str
+
+    @cached_property
+    def digest(self) -> str:
+        """One SHA-256 over the three."""
+        return hashlib.sha256(f"{self.data}/{self.config}/{self.code}".encode()).hexdigest()
+
+    def changed(self, other: dict[str, Any]) -> list[str]:
+        """Which of the three differ from a recorded key."""
+        return [part for part in ("data", "config", "code") if getattr(self, part) != other[part]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        model: name of the model.
+        seed: seed of the run.
+        arguments: of ``recbole_painvrl run``, without output folder and run name.
+        key: what the run depends on.
+        folder: its run folder; the key is part of the name.
+    """
+
+    model: str
+    seed: int
+    arguments: tuple[str, ...]
+    key: CellKey
+    folder: Path
+
+    @property
+    def failure_file(self) -> Path:
+        """Where a failure is recorded."""
+        return self.folder.with_name(f"{self.folder.name}.failed.json")
+
+    @property
+    def log_file(self) -> Path:
+        """What the process of the cell printed."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a process runs the cell."""
+        return self.folder.parent / ".locks" / self.folder.name
+
+    def state(self) -> State:
+        """How far the cell has come, read from its files."""
+        if (self.folder / RESULT).is_file():
+            return "done"
+        if self.failure_file.is_file():
+            return "failed"
+        return "interrupted" if self.folder.is_dir() else "open"
+
+    def result(self) -> dict[str, Any]:
+        """``result.json`` of a cell that is done."""
+        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
+        return found
+
+    def reason(self) -> str:
+        """One line: why the cell failed."""
+        try:
+            record = json.loads(self.failure_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return "just taken up again by another process"
+        return str(record["reason"])
+
+    def fail(self, reason: str, resumable: bool) -> None:
+        """Record a failure; a resumable one came from outside, such as a signal."""
+        record = {"reason": reason, "resumable": resumable, "log": self.log_file.name}
+        write_json(self.failure_file, record)
+
+    def forget_failure(self) -> None:
+        """Let the cell be run again, from the beginning where going on would fail again."""
+        record = json.loads(self.failure_file.read_text(encoding="utf-8"))
+        if not record["resumable"]:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.failure_file.unlink(missing_ok=True)
+
+
+def cell_folder(cells: Path, model: str, dataset: str, seed: int, key: CellKey) -> Path:
+    """Folder of a cell below the folder of all cells."""
+    return cells / f"{model}-{dataset}-seed{seed}-{key.digest[:12]}"
+
+
+def code_hash(package: Path | None = None) -> str:
+    """SHA-256 of the package's version and of every source file that a run's numbers depend on."""
+    from recbole_painvrl import __version__
+
+    root = package or Path(__file__).resolve().parent.parent
+    total = hashlib.sha256(__version__.encode())
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if name.parts[0] not in _NO_INFLUENCE:
+            total.update(f"{name.as_posix()}\t".encode() + path.read_bytes() + b"\n")
+    return total.hexdigest()
+
+
+def distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells without repetitions: rows of several tables may share a run."""
+    return list({cell.key.digest: cell for cell in cells}.values())

@@ -1,0 +1,171 @@
+"""From what the user asked for to cells: settings per model, keys, folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.config import SafeConfig, config_from_arguments, parse_overrides
+from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
+from recbole_painvrl.data.prepare import ensure_dataset
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder, code_hash
+from recbole_painvrl.run.folder import config_hash
+
+# What a grid decides itself -> the option that says it.
+_OWN = {
+    "model": "--models",
+    "seed": "--seeds",
+    "output_dir": "--output",
+    "run_name": "--output",
+    "resume": "the same command, which goes on by itself",
+}
+# Which device a machine shows is not what the user configured.
+_MACHINE = ("gpu_id",)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a label, one cell per seed, and which of several tables it is in."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    group: str = ""
+
+
+@dataclass
+class Plan:
+    """Makes the cells of a grid.
+
+    Args:
+        dataset: name of the dataset.
+        seeds: seeds of every row.
+        output: folder of tables and cells.
+        common: setting -> value as typed, for all cells.
+        files: configuration files of all cells.
+        own_files: model -> its further configuration files.
+        own: model -> setting -> value as typed; stronger than all of the above.
+    """
+
+    dataset: str
+    seeds: Sequence[int]
+    output: Path
+    common: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _data: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.common:
+            if name in _OWN:
+                raise UserError(f"`--{name}`: a grid sets this itself; use {_OWN[name]}")
+
+    @cached_property
+    def code(self) -> str:
+        """Hash of the code."""
+        return code_hash()
+
+    def row(
+        self, label: str, model: str, settings: Mapping[str, str] | None = None, group: str = ""
+    ) -> Row:
+        """A row of a table: one cell per seed.
+
+        Args:
+            label: its name in the table.
+            model: the model.
+            settings: what makes this row; stronger than everything that the user gave.
+            group: which of several tables it is in.
+
+        Raises:
+            UserError: the configuration or the data are wrong.
+        """
+        cells = tuple(self.cell(model, seed, settings or {}) for seed in self.seeds)
+        return Row(label, cells, group)
+
+    def cell(self, model: str, seed: int, settings: Mapping[str, str]) -> Cell:
+        """One cell."""
+        arguments = self.arguments(model, {**settings, "seed": str(seed)})
+        config = self.config(arguments)
+        key = CellKey(self.data_hash(config), _config_hash(config), self.code)
+        folder = cell_folder(self.output / "cells", model, self.dataset, seed, key)
+        return Cell(model, seed, arguments, key, folder)
+
+    def arguments(self, model: str, settings: Mapping[str, str]) -> tuple[str, ...]:
+        """Arguments of ``run`` for a model, from weak to strong: common, own files, own."""
+        own_files = self.own_files.get(model, ())
+        in_files = {name for path in own_files for name in read_yaml(Path(path))}
+        values = {name: text for name, text in self.common.items() if name not in in_files}
+        values.update(self.own.get(model, {}))
+        values.update(settings)
+        files = (*self.files, *own_files)
+        words = [f"--model={model}", f"--dataset={self.dataset}"]
+        words += [f"--config_files={' '.join(files)}"] if files else []
+        return (*words, *(f"--{name}={text}" for name, text in values.items()))
+
+    def config(self, arguments: Sequence[str]) -> SafeConfig:
+        """The effective configuration of a cell.
+
+        Raises:
+            UserError: naming the model and how a setting is given to one model alone.
+        """
+        try:
+            return config_from_arguments(arguments)
+        except UserError as error:
+            text = str(error)
+            if "it is a setting of" in text:
+                text += "; give it to one model alone by `--set MODEL.SETTING=VALUE`"
+            elif not text.startswith("unknown setting"):
+                text = f"{arguments[0].partition('=')[2]}: {text}"
+            raise UserError(text) from error
+
+    def data_hash(self, config: SafeConfig) -> str:
+        """Hash of the dataset folder, which is generated first where the package can."""
+        folder = Path(config["data_path"])
+        if folder not in self._data:
+            ensure_dataset(config["dataset"], folder)
+            self._data[folder] = data_hash(folder)
+        return self._data[folder]
+
+
+def data_hash(folder: Path) -> str:
+    """SHA-256 of all that a run reads from a dataset folder: data, planted truth, protocol."""
+    total = hashlib.sha256(dataset_hash(folder).encode())
+    total.update(str(read_manifest(folder).get("default_protocol")).encode())
+    for path in sorted((folder / "truth").glob("*.tsv")):
+        total.update(f"{path.name}\t{file_hash(path)}\n".encode())
+    return total.hexdigest()
+
+
+def prepare_split(config: SafeConfig, say: Callable[[str], None]) -> None:
+    """Find the two parts of the ``iid_ood`` protocol once, before many cells would at once."""
+    from recbole_painvrl.data.dataset import ModalityDataset
+
+    default = read_manifest(Path(config["data_path"])).get("default_protocol")
+    if (config["protocol"] or default) == "iid_ood":
+        say("the split of protocol iid_ood: made now unless it is there, the same for every cell")
+        ModalityDataset(config).build_parts()
+
+
+def words_of(argv: Sequence[str]) -> dict[str, str]:
+    """``--key=value`` and ``--key value`` as text by key, checked as run_recbole.py checks them.
+
+    Raises:
+        UserError: for what is no such word.
+    """
+    parse_overrides(argv)
+    found, words = {}, list(argv)
+    while words:
+        key, equals, text = words.pop(0)[2:].partition("=")
+        found[key] = text if equals else words.pop(0)
+    return found
+
+
+def _config_hash(config: SafeConfig) -> str:
+    values: dict[str, Any] = config.effective()
+    return config_hash({name: v for name, v in values.items() if name not in _MACHINE})

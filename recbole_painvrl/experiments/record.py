@@ -1,0 +1,68 @@
+"""``cells.json``: every cell of a grid, its key and state, and what earlier keys left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.atomic import write_json
+from recbole_painvrl.experiments.cells import Cell
+from recbole_painvrl.experiments.planning import Row
+
+RECORD = "cells.json"
+
+
+def write_cells(output: Path, rows: Sequence[Row]) -> list[str]:
+    """Write ``cells.json``; returns a line for each cell whose key changed since the last time.
+
+    The folder of a changed cell is left as it is and listed under ``left``.
+    """
+    path = output / RECORD
+    before = _read(path)
+    entries = [_entry(row, cell, output) for row in rows for cell in row.cells]
+    wanted = {entry["folder"] for entry in entries}
+    recorded = {(e["group"], e["row"], e["seed"]): e for e in before.get("cells", [])}
+    left = {e["folder"]: e for e in before.get("left", [])}
+    lines = []
+    for row in rows:
+        for cell in row.cells:
+            old = recorded.get((row.group, row.label, cell.seed))
+            if old is None or old["folder"] in wanted or not (output / old["folder"]).is_dir():
+                continue
+            changed = cell.key.changed(old)
+            left[old["folder"]] = {"folder": old["folder"], "row": row.label, "changed": changed}
+            lines.append(
+                f"{row.label} seed {cell.seed}: {' and '.join(changed)} changed, so it is run "
+                f"again; the earlier run stays in {output / old['folder']}"
+            )
+    kept = [entry for folder, entry in left.items() if folder not in wanted]
+    write_json(path, {"cells": entries, "left": kept})
+    return lines
+
+
+def _entry(row: Row, cell: Cell, output: Path) -> dict[str, Any]:
+    state = cell.state()
+    return {
+        "group": row.group,
+        "row": row.label,
+        "model": cell.model,
+        "seed": cell.seed,
+        "state": state,
+        "reason": cell.reason() if state == "failed" else None,
+        "folder": cell.folder.relative_to(output).as_posix(),
+        "key": cell.key.digest,
+        "data": cell.key.data,
+        "config": cell.key.config,
+        "code": cell.key.code,
+        "arguments": list(cell.arguments),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value

@@ -1,0 +1,69 @@
+"""The overview and the pages of all commands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_painvrl.__main__ import main
+from recbole_painvrl.commands import COMMANDS
+from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.completion.script import help_page
+from recbole_painvrl.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    for name, summary in COMMANDS.items():
+        assert name in page and summary in page
+
+
+@pytest.mark.parametrize("words", ["--help", "doctor --help", "completion bash"])
+def test_a_reader_may_leave_early(words: str, tmp_path: Path) -> None:
+    program = f"{sys.executable} -m recbole_painvrl {words}"
+    text = f"set -o pipefail; {{ {program}; echo code $? >&2; }} | true"
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    # Whether the reader left before or after the last line is a race; it is never a traceback.
+    assert done.stderr in ("code 0\n", "code 1\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_page_is_a_page_of_a_manual(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("usage: python ")
+    assert "exit codes: 0 " in page
+    # Examples stand on lines of their own, ready to be copied.
+    assert "\n  python " in page or '\n  eval "' in page
+    assert max(map(len, page.splitlines())) <= 100
+    assert page.strip() == help_page(name).strip()
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"run", "completion"}))
+def test_a_page_names_every_option(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"recbole_painvrl.commands.{name}")
+    parsers: list[Arguments] = []
+
+    def look(self: Arguments, argv: Any) -> None:
+        parsers.append(self)
+        raise UserError("seen")
+
+    for method in ("parse_args", "parse_intermixed_args", "parse_with_settings"):
+        monkeypatch.setattr(Arguments, method, look)
+    assert module.main(["--something=1"]) == 2
+    (parser,) = parsers
+    for action in parser._actions:
+        names = action.option_strings
+        assert not names or any(name in module.HELP for name in names), names

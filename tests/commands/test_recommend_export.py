@@ -1,0 +1,89 @@
+"""``recommend`` and ``export`` on the command line: exit codes, one line for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support import run_main
+
+from recbole_painvrl.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of UltraGCN."""
+    run = run_main(tiny_data, tmp_path_factory.mktemp("served"), "UltraGCN", name="run")
+    assert run.code == 0, run.err
+    return run.folder
+
+
+@pytest.mark.parametrize("command", ["recommend", "export"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in ([command], [command, "--help"], [command, "x", "-h"]):
+        assert main(argv) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"usage: python -m recbole_painvrl {command} RUN")
+        assert "exit codes: 0 done" in out
+        assert max(map(len, out.splitlines())) <= 100
+
+
+def test_recommend(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "recs.parquet"
+    assert main(["recommend", str(folder), "--users", "all", "--k=3", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("UltraGCN on tiny: 360 rows for 120 users")
+    assert lines[1] == "edition: planted"
+    assert lines[-1] == f"written: {out}"
+    assert len(pd.read_parquet(out)) == 360
+
+
+def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "v.npy"
+    assert main(["export", str(folder), "--what", "embeddings", "--out", str(out)]) == 0
+    assert "users 120x128, items 90x128" in capsys.readouterr().out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"v.users.npy", "v.items.npy", "v.users.tsv", "v.items.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("recommend RUN --out x.csv", "`--users`: nobody to recommend to"),
+        ("recommend RUN --users all", "--out"),
+        ("recommend RUN --users all --out x.xls", "expected a name on .parquet, .csv, .jsonl"),
+        ("recommend RUN --users all --out x.csv --k 0", "`--k`: found 0"),
+        ("recommend RUN --users all --out x.csv --k many", "many"),
+        ("recommend RUN --users all --out x.csv --block=0", "`--block`: found 0"),
+        ("recommend RUN --users all --out x.csv --exclude some", "some"),
+        ("recommend RUN --users all --out x.csv --exlude none", "did you mean `--exclude`?"),
+        ("recommend RUN --users nofile --out x.csv", "nofile: no such file"),
+        ("recommend RUN --users empty --out x.csv", "holds no id"),
+        ("recommend RUN --users strange --out x.csv", "1 of 1 users are not in the run"),
+        ("recommend RUN --users all --items strange --out x.csv", "1 of 1 items are not in the"),
+        ("recommend RUN --users bytes --out x.csv", "not readable as UTF-8"),
+        ("recommend RUN --new-users strange --out x.csv", "expected a .csv or .tsv file"),
+        ("recommend RUN --users all --new-items . --out x.csv", "needs features/"),
+        ("recommend nothing --users all --out x.csv", "nothing: no such folder"),
+        ("recommend RUN --users all --out x.csv --data-path away", "away"),
+        ("export RUN --out x.npy", "--what"),
+        ("export RUN --what weights --out x.npy", "weights"),
+        ("export RUN --what embeddings --out x.pt", "expected a name on .safetensors or .npy"),
+        ("export RUN --what mask --out x.npy", "UltraGCN learns no mask"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    words: str, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").write_text("user_id\n")
+    (tmp_path / "strange").write_text("nobody at all\n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    before = set(tmp_path.iterdir())
+    argv = [str(folder) if word == "RUN" else word for word in words.split()]
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert captured.out == ""
+    assert set(tmp_path.iterdir()) == before

@@ -1,0 +1,103 @@
+"""Paired tests against the textbook's formulas, Holm against all subsets of hypotheses."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from recbole_painvrl.evaluation.significance import compare_paired, holm
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+def closed_test(p_values: list[float]) -> list[float]:
+    """Holm as the closed test of Bonferroni: the worst of all families that hold a hypothesis."""
+    numbers = range(len(p_values))
+    families = [f for size in range(1, len(p_values) + 1) for f in combinations(numbers, size)]
+    bonferroni = {f: min(1.0, len(f) * min(p_values[n] for n in f)) for f in families}
+    return [max(p for f, p in bonferroni.items() if number in f) for number in numbers]
+
+
+@given(P_VALUES)
+def test_holm_is_the_closed_test(p_values: list[float]) -> None:
+    assert holm(np.array(p_values)).tolist() == pytest.approx(closed_test(p_values))
+
+
+def test_holm_by_hand() -> None:
+    found = holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist()
+    assert found == pytest.approx([3 * 0.01, 2 * 0.03, 2 * 0.03, 4 * 0.005])
+    assert holm(np.array([])).tolist() == []
+
+
+def test_t_by_hand() -> None:
+    first, second = np.array([3.0, 5.0, 4.0, 8.0]), np.array([1.0, 4.0, 5.0, 4.0])
+    found = compare_paired(first, second)
+    # Differences 2, 1, -1, 4: mean 3/2, variance (1/4 + 1/4 + 25/4 + 25/4) / 3 = 13/3.
+    t = 1.5 / np.sqrt(13 / 3 / 4)
+    assert found.n == 4
+    assert found.difference == pytest.approx(1.5)
+    assert found.p_t == pytest.approx(2 * stats.t.sf(t, 3))
+    assert found.p_t == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    half = 3.182446305284263 * np.sqrt(13 / 3 / 4)
+    assert (found.low, found.high) == pytest.approx((1.5 - half, 1.5 + half))
+    assert found.effect == pytest.approx(1.5 / np.sqrt(13 / 3))
+    assert found.effect_low < found.effect < found.effect_high
+
+
+def test_wilcoxon_by_hand() -> None:
+    differences = np.array([1.0, -2.0, 3.0, 4.0, 5.0, 6.0])
+    found = compare_paired(differences, np.zeros(6))
+    # The ranks of the negative ones sum to 2; of all 2^6 signs 3 give at most that, per side:
+    # {}, {1}, {2}.
+    assert found.p_wilcoxon == pytest.approx(2 * 3 / 2**6)
+
+
+def test_zero_differences_are_left_out_of_wilcoxon() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0.3, 1, 60)
+    padded = np.concatenate([differences, np.zeros(40)])
+    without = compare_paired(differences, np.zeros(60))
+    found = compare_paired(padded, np.zeros(100))
+    assert found.p_wilcoxon == without.p_wilcoxon
+    assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(padded).pvalue)
+    assert found.n == 100
+
+
+def test_sides_swap() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.random(30), rng.random(30)
+    there, back = compare_paired(one, other), compare_paired(other, one)
+    assert there.difference == -back.difference
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert (there.p_t, there.p_wilcoxon) == pytest.approx((back.p_t, back.p_wilcoxon))
+
+
+def test_equal_methods_do_not_differ() -> None:
+    found = compare_paired(np.ones(5), np.ones(5))
+    assert (found.difference, found.effect, found.p_t, found.p_wilcoxon) == (0, 0, 1, 1)
+
+
+def test_a_constant_gain_is_certain() -> None:
+    found = compare_paired(np.full(9, 2.0), np.ones(9))
+    assert found.p_t == 0 and found.effect == np.inf and (found.low, found.high) == (1, 1)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_pairs_are_needed(size: int) -> None:
+    with pytest.raises(ValueError, match="two pairs"):
+        compare_paired(np.zeros(size), np.zeros(size))
+
+
+def test_false_alarms_are_as_rare_as_promised() -> None:
+    rng = np.random.default_rng(2)
+    found = [compare_paired(rng.normal(size=40), rng.normal(size=40)) for _ in range(400)]
+    for name in ("p_t", "p_wilcoxon"):
+        rate = np.mean([getattr(one, name) < 0.05 for one in found])
+        assert 0.02 < rate < 0.09, name
+    covered = np.mean([one.low <= 0 <= one.high for one in found])
+    assert covered > 0.91

@@ -1,0 +1,146 @@
+"""A cell is the same cell as long as data, configuration and code are the same."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments.ablations import CHOICES, PARTS, ablation, parts_of
+from recbole_painvrl.experiments.cells import Cell, code_hash
+from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of, seeds_of
+from recbole_painvrl.experiments.planning import Plan, words_of
+
+
+def plan(data: Path, output: str = "out", **more: str) -> Plan:
+    common = {"data_path": str(data), "use_gpu": "False", "epochs": "2", **more}
+    return Plan("tiny", [0, 1], Path(output), common)
+
+
+def key(data: Path, **more: str) -> str:
+    return plan(data, **more).cell("BPR", 0, {}).key.digest
+
+
+def test_the_key_is_of_data_configuration_and_code(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = key(tiny_data)
+    assert key(tiny_data) == first
+    assert key(tiny_data, learning_rate="0.5") != first
+    assert plan(tiny_data).cell("BPR", 1, {}).key.digest != first
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_data, copy)
+    assert key(copy) == first, "the same data elsewhere"
+    with open(copy / "tiny" / "truth" / "environments.tsv", "a") as stream:
+        stream.write("u\ti\t0\n")
+    assert key(copy) != first
+    monkeypatch.setattr("recbole_painvrl.experiments.planning.code_hash", lambda: "other")
+    assert key(tiny_data) != first
+
+
+def test_the_key_is_not_of_where_and_how_it_is_run(tiny_data: Path) -> None:
+    first = plan(tiny_data, "here").cell("BPR", 0, {})
+    other = plan(tiny_data, "there", show_progress="False", gpu_id="3").cell("BPR", 0, {})
+    assert first.key == other.key
+    assert first.folder != other.folder
+    assert first.key.digest[:12] in first.folder.name
+
+
+def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
+    for name in ("model/a.py", "report/b.py", "commands/c.py", "data/d.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    first = code_hash(tmp_path)
+    (tmp_path / "report/b.py").write_text("x = 2\n")
+    assert code_hash(tmp_path) == first
+    (tmp_path / "data/d.py").write_text("x = 2\n")
+    changed = code_hash(tmp_path)
+    assert changed != first
+    (tmp_path / "data/d.py").rename(tmp_path / "data/e.py")
+    assert code_hash(tmp_path) not in (first, changed)
+
+
+def settings(cell: Cell) -> dict[str, str]:
+    return words_of(cell.arguments)
+
+
+def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("epochs: 7\nlearning_rate: 0.3\n")
+    words = ["--dataset=tiny", "--seeds=1", "--model-config=BPR=own.yaml"]
+    words += ["--set=BPR.learning_rate=0.7", "--set=Pop.epochs=1"]
+    options = grid_arguments("benchmark").parse_args(words)
+    made = plan_of(options, [f"--data_path={tiny_data}", "--epochs=2"], ["BPR", "Pop", "VBPR"])
+    found = {}
+    for model in ("BPR", "Pop", "VBPR"):
+        config = made.config(made.cell(model, 0, {}).arguments)
+        found[model] = (config["epochs"], config["learning_rate"])
+    assert found["BPR"] == (7, 0.7)
+    assert found["Pop"][0] == 1
+    assert found["VBPR"] == (2, 3e-3)
+
+
+def test_a_setting_of_one_model_says_how_it_is_given(tiny_data: Path) -> None:
+    with pytest.raises(UserError, match=r"not of BPR.*--set MODEL.SETTING=VALUE"):
+        plan(tiny_data, mask_epochs="2").row("BPR", "BPR")
+
+
+@pytest.mark.parametrize(("name", "option"), [("seed", "--seeds"), ("model", "--models")])
+def test_what_the_grid_sets_is_refused(tiny_data: Path, name: str, option: str) -> None:
+    with pytest.raises(UserError, match=option):
+        plan(tiny_data, **{name: "1"})
+
+
+def test_seeds() -> None:
+    assert seeds_of("3") == [0, 1, 2]
+    assert seeds_of("4,2") == seeds_of("[4, 2]") == [4, 2]
+    assert seeds_of("7,") == [7]
+    for wrong in ("0", "", "a", "1,1", "-1", "1.5"):
+        with pytest.raises(UserError, match="--seeds"):
+            seeds_of(wrong)
+
+
+def test_models_exist_and_differ() -> None:
+    assert models_of("BPR, Pop") == ["BPR", "Pop"]
+    with pytest.raises(UserError, match="PaInvRL"):
+        models_of("BPR,PainvRL")
+    with pytest.raises(UserError, match="different"):
+        models_of("BPR,BPR")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--set", "BPR"], ["--set", "BPR=1"], ["--set", "Pop.epochs=1"], ["--model-config", "x.yaml"]],
+)
+def test_what_names_no_model_of_the_grid_is_refused(words: list[str]) -> None:
+    options = grid_arguments("benchmark").parse_args(["--dataset=tiny", *words])
+    with pytest.raises(UserError, match=r"--set|--model-config"):
+        plan_of(options, [], ["BPR"])
+
+
+def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
+    made = {part: ablation(part, plan(tiny_data)) for part in PARTS}
+    rows = {part: {row.label: row for row in one.rows} for part, one in made.items()}
+    for part, one in made.items():
+        assert one.method in rows[part]
+    weightings = {settings(r.cells[0]).get("loss_weighting") for r in made["losses"].rows}
+    assert weightings == {"erm", "irm", "fixed", "pareto", None}
+    assert [row.cells[0].model for row in made["losses"].rows].count("InvRL") == 1
+    numbers = [settings(r.cells[0])["n_environments"] for r in made["environments"].rows]
+    assert numbers == [str(n) for n in range(2, 11)]
+    for row in made["recall_curve"].rows:
+        assert settings(row.cells[0])["topk"] == "[10,20,30,40,50,60,70,80,90,100]"
+    shipped = rows["choices"]["as configured"].cells[0].key
+    # The defaults: two environments, Pareto weights.
+    assert rows["environments"]["|E| = 2"].cells[0].key == shipped
+    assert rows["losses"]["Pareto weights (PaInvRL)"].cells[0].key == shipped
+    varied = sum(len(values) - 1 for values in CHOICES.values())
+    assert len(made["choices"].rows) == 1 + varied
+    assert len({row.cells[0].key for row in made["choices"].rows}) == 1 + varied
+
+
+def test_parts_by_name() -> None:
+    assert parts_of("environments,losses") == ["losses", "environments"]
+    with pytest.raises(UserError, match="recall_curve"):
+        parts_of("recall")

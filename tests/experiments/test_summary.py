@@ -1,0 +1,162 @@
+"""Tables: who is best, against whom it is tested, what is said where something is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from experiments.conftest import MakeCells, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from recbole_painvrl.experiments.assemble import assemble
+from recbole_painvrl.experiments.cells import Cell
+from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.experiments.record import write_cells
+from recbole_painvrl.experiments.summary import places, smaller_is_better
+from recbole_painvrl.report.contents import PRIMARY, Table
+from recbole_painvrl.report.tables import write_table_files
+
+
+@given(st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 4), min_size=1), st.booleans())
+def test_best_and_second(values: dict[str, float], smaller: bool) -> None:
+    found = places(values, smaller)
+    for label, value in values.items():
+        better = {v for v in values.values() if (v < value if smaller else v > value)}
+        assert found[label] == {0: "best", 1: "second"}.get(len(better), "")
+
+
+def test_errors_are_better_where_they_are_smaller() -> None:
+    assert not smaller_is_better("ndcg@10")
+    assert not smaller_is_better("ndcg_hits@10")
+    assert smaller_is_better("rmse")
+
+
+def rows_of(cells: list[Cell]) -> list[Row]:
+    models = dict.fromkeys(cell.model for cell in cells)
+    return [Row(m, tuple(cell for cell in cells if cell.model == m)) for m in models]
+
+
+def filled(make_cells: MakeCells) -> Table:
+    """The method is beaten on the tests by C, but B is the best baseline by validation."""
+    cells = make_cells("Method", "B", "C", "Broken")
+    values = {"Method": (0.3, 0.3), "B": (0.2, 0.9), "C": (0.4, 0.1)}
+    for cell in cells:
+        if cell.model in values:
+            write_run(cell, values[cell.model][0] + 0.01 * cell.seed, values[cell.model][1])
+        else:
+            cell.folder.parent.mkdir(parents=True, exist_ok=True)
+            cell.fail("too <wide> & 100% | broken_here", resumable=False)
+    return assemble("T", rows_of(cells), "Method")
+
+
+def test_means_spread_and_places(make_cells: MakeCells) -> None:
+    table = filled(make_cells)
+    numbers = {row.label: row.numbers.get(("ood", "ndcg@10")) for row in table.rows}
+    method, c = numbers["Method"], numbers["C"]
+    assert method is not None and c is not None
+    assert method.mean == pytest.approx((0.3 + 0.31) / 2)
+    assert method.sd == pytest.approx(0.01 / np.sqrt(2))
+    assert (c.place, method.place) == ("best", "second")
+    assert numbers["Broken"] is None
+
+
+def test_the_reference_is_chosen_on_validation(make_cells: MakeCells) -> None:
+    table = filled(make_cells)
+    assert table.reference == "B"
+    assert any("other rows: B, by its mean ndcg@10 on validation" in n for n in table.notes)
+    assert {one.other for one in table.comparisons if one.family == PRIMARY} == {"B"}
+
+
+def test_users_are_averaged_over_seeds_and_paired(make_cells: MakeCells) -> None:
+    import pandas as pd
+
+    table = filled(make_cells)
+    frames = {
+        row.label: [pd.read_parquet(f / "per_user.parquet") for f in row.folders.values()]
+        for row in table.rows
+    }
+
+    def users(label: str) -> np.ndarray:
+        own = [f[f["test_set"] == "iid"]["ndcg@10"].to_numpy() for f in frames[label]]
+        return np.mean(own, axis=0)
+
+    (one,) = (c for c in table.comparisons if (c.other, c.part) == ("B", "iid"))
+    assert one.paired.p_t == pytest.approx(stats.ttest_rel(users("Method"), users("B")).pvalue)
+    expected = stats.wilcoxon(users("Method"), users("B")).pvalue
+    assert one.paired.p_wilcoxon == pytest.approx(expected)
+    other = next(c for c in table.comparisons if (c.other, c.part) == ("B", "ood"))
+    # Two comparisons with the best baseline: the smaller p counts twice.
+    smaller, larger = sorted([one, other], key=lambda c: c.paired.p_t)
+    assert smaller.holm_t == pytest.approx(min(1, 2 * smaller.paired.p_t))
+    assert larger.holm_t == pytest.approx(max(smaller.holm_t, larger.paired.p_t))
+
+
+def test_what_does_not_win_is_said(make_cells: MakeCells) -> None:
+    table = filled(make_cells)
+    sentence = next(s for s in table.sentences if s.startswith("OOD"))
+    assert "Method (0.3050) does not win: it is behind C (0.4050) by 0.1000, 24.7%" in sentence
+    assert "the difference is significant" in sentence and "95 % interval" in sentence
+
+
+def test_a_row_with_missing_seeds_does_not_compete(make_cells: MakeCells) -> None:
+    cells = make_cells("A", "B")
+    for cell in cells[:3]:
+        write_run(cell, 0.9 if cell.model == "B" else 0.5)
+    table = assemble("T", rows_of(cells), "A")
+    a, b = table.rows
+    assert a.numbers["iid", "ndcg@10"].place == "best"
+    assert b.numbers["iid", "ndcg@10"].place == ""
+    assert b.shown == "B (1 of 2 seeds)"
+    assert table.reference is None
+
+
+def test_every_file_shows_numbers_failures_and_runs(make_cells: MakeCells, tmp_path: Path) -> None:
+    table = filled(make_cells)
+    files = write_table_files(table, tmp_path / "out")
+    for name in ("table.md", "table.tex", "table.html"):
+        assert "0.3050" in files[name] and "failed: too" in files[name], name
+        for row in table.rows:
+            for folder in row.folders.values():
+                assert f"cells/{folder.name}" in files[name], name
+    assert "**0.4050" in files["table.md"] and "<u>0.3050" in files["table.md"]
+    assert "\\textbf{0.4050}" in files["table.tex"]
+    assert "\\underline{0.3050}" in files["table.tex"]
+    assert "too <wide> \\& 100\\% \\textbar{} broken\\_here" in files["table.tex"]
+    assert "too &lt;wide&gt; &amp; 100% | broken_here" in files["table.html"]
+    assert "http" not in files["table.html"] and "<script" not in files["table.html"]
+    lines = list(csv.DictReader(io.StringIO(files["table.csv"])))
+    (line,) = (li for li in lines if (li["row"], li["part"]) == ("Method", "ood"))
+    assert float(line["mean"]) == pytest.approx(0.305)
+    assert [Path(f).name for f in line["run_folders"].split()] == [
+        folder.name for folder in table.rows[0].folders.values()
+    ]
+    assert any(li["row"] == "Broken" and "failed" in li["missing"] for li in lines)
+    tests = list(csv.DictReader(io.StringIO(files["significance.csv"])))
+    assert len(tests) == 4 and {t["family"] for t in tests} == {"best baseline", "other rows"}
+
+
+def test_a_table_of_nothing(make_cells: MakeCells, tmp_path: Path) -> None:
+    table = assemble("T", rows_of(make_cells("A", "B")), "A")
+    files = write_table_files(table, tmp_path)
+    assert "No cell is done yet" in files["table.md"] and "not run" in files["table.csv"]
+
+
+def test_a_changed_cell_leaves_its_run_and_is_named(tmp_path: Path, make_cells: MakeCells) -> None:
+    from dataclasses import replace
+
+    output = tmp_path / "out"
+    (cell, _) = make_cells("A")
+    write_run(cell)
+    assert write_cells(output, [Row("A", (cell,))]) == []
+    key = replace(cell.key, code="new code")
+    changed = replace(cell, key=key, folder=cell.folder.with_name("A-toy-seed0-new"))
+    (line,) = write_cells(output, [Row("A", (changed,))])
+    assert "code changed" in line and cell.folder.name in line
+    assert cell.state() == "done" and changed.state() == "open"
+    assert write_cells(output, [Row("A", (changed,))]) == [], "said once"
+    assert cell.folder.name in (output / "cells.json").read_text()

@@ -1,0 +1,36 @@
+"""Complete runs of many models on the tiny dataset, each made once."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+from serving_support import MakeRun
+from support import SHORT_STAGES, quick, run_command
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
+    """Folder of a complete run of a model with some settings; never change it."""
+    made: dict[tuple[str, ...], Path] = {}
+    place = tmp_path_factory.mktemp("finished")
+    # Protocol iid_ood keeps its split in the dataset's folder.
+    data = Path(shutil.copytree(tiny_data, place / "data"))
+
+    def make(model: str, *argv: str) -> Path:
+        key = (model, *argv)
+        if key not in made:
+            stages = SHORT_STAGES if model in ("PaInvRL", "InvRL") else ()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "torch.sparse.SparseTensor")
+                words = [f"--model={model}", *quick(data, place), *stages, *argv]
+                # Of repeated settings the last holds.
+                last = {word.partition("=")[0]: word for word in words}
+                run = run_command(*last.values(), name=" ".join(key))
+            assert run.code == 0, run.err
+            made[key] = run.folder
+        return made[key]
+
+    return make

@@ -1,0 +1,188 @@
+"""A run opens with nothing but its folder, or says in one line why not."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from serving_support import MakeRun
+from support import Finished, run_main
+
+import recbole_painvrl
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.serving.loading import load_run
+from recbole_painvrl.trainer.checkpoint import read_checkpoint, write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(finished: MakeRun, tmp_path: Path) -> Path:
+    """A run folder that a test may damage."""
+    return Path(shutil.copytree(finished("UltraGCN"), tmp_path / "run"))
+
+
+def stored(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    return read_checkpoint(folder / "checkpoint" / "best.safetensors", torch.device("cpu"))
+
+
+def test_the_public_name(finished: MakeRun) -> None:
+    folder = finished("PaInvRL")
+    run = recbole_painvrl.load_run(str(folder))
+    assert isinstance(run.config, SafeConfig)
+    assert run.result == Finished(0, "", "", folder).result
+    assert set(run.parts) == {"train", "valid", "test", "ood_valid", "ood"}
+    assert not run.model.training
+    weights, _ = stored(folder)
+    for name, tensor in run.model.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    with np.load(folder / "mask.npz", allow_pickle=False) as masks:
+        for name, part in run.dataset.features.slices.items():
+            assert np.array_equal(run.model.mask[part].numpy(), masks[name])
+    with pytest.raises(AttributeError, match="no attribute 'load_runs'"):
+        recbole_painvrl.load_runs  # noqa: B018
+
+
+def test_in_a_fresh_process_from_another_place(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("PaInvRL")
+    run = load_run(folder)
+    scores = run.model.full_sort_predict({"user_id": torch.arange(1, 5)})
+    program = (
+        "import sys, torch, recbole_painvrl\n"
+        "run = recbole_painvrl.load_run(sys.argv[1])\n"
+        "scores = run.model.full_sort_predict({'user_id': torch.arange(1, 5)})\n"
+        "print('scores', scores.double().numpy().tobytes().hex())\n"
+    )
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+        cwd=place, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("scores "))
+    found = np.frombuffer(bytes.fromhex(line.removeprefix("scores ")))
+    assert np.allclose(found, scores.double().detach().numpy(), rtol=1e-6, atol=1e-9)
+    assert list(place.iterdir()) == []
+
+
+def test_the_callers_random_numbers_are_left_alone(finished: MakeRun) -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    folder = finished("UltraGCN")
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    expected = draws()
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])
+    load_run(folder)
+    assert draws() == expected
+
+
+def test_a_moved_dataset_is_found_by_its_new_place(copy: Path, tmp_path: Path) -> None:
+    data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved / "tiny")
+    run = load_run(copy, moved)
+    assert run.dataset.folder == moved / "tiny"
+
+
+def test_changed_data_are_refused(copy: Path, tmp_path: Path) -> None:
+    data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
+    moved = Path(shutil.copytree(data, tmp_path / "moved" / "tiny"))
+    table = moved / "tiny.train.inter"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]))
+    with pytest.raises(UserError, match=r"its files have changed.*train again"):
+        load_run(copy, tmp_path / "moved")
+
+
+def test_no_run(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder; did you mean `run`"):
+        load_run(tmp_path / "runn")
+    with pytest.raises(UserError, match="not a run folder"):
+        load_run(tmp_path)
+    (copy / "result.json").unlink()
+    with pytest.raises(UserError, match=f"not complete.*--resume={copy}"):
+        load_run(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"hashes": {}, "versions": {}}'])
+def test_a_damaged_result(text: str, copy: Path) -> None:
+    (copy / "result.json").write_text(text)
+    with pytest.raises(UserError, match=r"result\.json: not readable"):
+        load_run(copy)
+
+
+def test_a_damaged_configuration(copy: Path) -> None:
+    (copy / "config.yaml").write_text("- 1")
+    with pytest.raises(UserError, match=r"config\.yaml: not readable"):
+        load_run(copy)
+
+
+def test_damaged_weights(copy: Path) -> None:
+    path = copy / "checkpoint" / "best.safetensors"
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], content[:-100]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
+            load_run(copy)
+    path.unlink()
+    with pytest.raises(UserError, match=r"best\.safetensors"):
+        load_run(copy)
+
+
+def test_weights_that_are_not_numbers(copy: Path) -> None:
+    tensors, state = stored(copy)
+    tensors["projection.weight"][0, 0] = torch.nan
+    write_checkpoint(copy / "checkpoint" / "best.safetensors", tensors, state)
+    with pytest.raises(UserError, match=r"`projection\.weight` holds NaN"):
+        load_run(copy)
+
+
+def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
+    path = copy / "checkpoint" / "best.safetensors"
+    shutil.copy(finished("VBPR") / "checkpoint" / "best.safetensors", path)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_run(copy)
+    shutil.copy(finished("PaInvRL") / "checkpoint" / "best.safetensors", path)
+    with pytest.raises(UserError, match="holds weights of PaInvRL"):
+        load_run(copy)
+
+
+def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_run(copy)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    result = json.loads((copy / "result.json").read_text())
+    result["versions"]["torch"] = "1.0"
+    (copy / "result.json").write_text(json.dumps(result))
+    load_run(copy)
+    (line,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert "was made with torch 1.0 (now " in line
+
+
+def test_a_relative_place_is_that_of_the_run(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, place = tmp_path / "home", tmp_path / "elsewhere"
+    shutil.copytree(tiny_data, home / "dataset")
+    place.mkdir()
+    monkeypatch.chdir(home)
+    done = run_main(Path("dataset"), Path(), "BPR", name="x")
+    assert done.code == 0, done.err
+    monkeypatch.chdir(place)
+    assert load_run(home / "runs" / "x").dataset.item_num == 91
+    (home / "dataset").rename(home / "away")
+    with pytest.raises(UserError, match=r"dataset/tiny: no such folder.*--data-path"):
+        load_run(home / "runs" / "x")
+    assert list(place.iterdir()) == []
