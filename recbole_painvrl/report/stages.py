@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+_NOT_IN_LINE = ("name", "seconds", "peak_memory_mb", "history")
+
 
 def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in MiB (and of the GPU, if larger)."""
@@ -43,7 +45,7 @@ class StageLog:
         figures = [
             f"{key} {_short(value)}"
             for key, value in entry.items()
-            if key not in ("name", "seconds", "peak_memory_mb") and value not in (None, [], {})
+            if key not in _NOT_IN_LINE and value not in (None, [], {})
         ]
         return f"{name}: {', '.join(figures)} ({entry['seconds']:.1f} s)"
 

@@ -12,15 +12,16 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """Rows are the evaluated parts, columns the metrics."""
     columns = list(dict.fromkeys(name for part in metrics.values() for name in part))
     width = max([12, *(len(name) for name in columns)]) + 2
-    label = max(len(_label(part)) for part in metrics) + 2
+    label = max(len(part_name(part)) for part in metrics) + 2
     lines = ["".ljust(label) + "".join(name.rjust(width) for name in columns)]
     for part, values in metrics.items():
         cells = (f"{values[n]:.4f}" if n in values else "-" for n in columns)
-        lines.append(_label(part).ljust(label) + "".join(cell.rjust(width) for cell in cells))
+        lines.append(part_name(part).ljust(label) + "".join(cell.rjust(width) for cell in cells))
     return "\n".join(lines)
 
 
-def _label(part: str) -> str:
+def part_name(part: str) -> str:
+    """How a person reads the name of an evaluated part."""
     return _NAMES.get(part, part)
 
 

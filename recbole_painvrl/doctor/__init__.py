@@ -1,0 +1,1 @@
+"""What is installed and what would fail; imports nothing that could itself be broken."""

@@ -1,0 +1,166 @@
+"""What in a run is planted, capped or approximated: rules over its result and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from recbole_painvrl.report.read import RunData, Stage, is_number
+
+Rule = Callable[[RunData], Iterator[str]]
+# The same thresholds as the warnings of the stages.
+_UNMOVED = 0.9
+_DEAD_MASK = 0.05
+
+
+def caveats(run: RunData) -> list[str]:
+    """Sentences about one complete run; empty where there is nothing to say."""
+    return [sentence for rule in _RULES for sentence in rule(run)]
+
+
+def _edition(run: RunData) -> Iterator[str]:
+    result = run.done
+    if "planted" in result.edition:
+        yield f"Edition of the data: {result.edition}."
+    scored = result.planted.get("mask_auc")
+    if isinstance(scored, dict):
+        columns = ", ".join(name for name in scored if name != "overall")
+        yield f"Planted: which columns of {columns} are invariant; real data have no such truth."
+    if "oracle" in result.planted:
+        yield "The oracle's figures come from a mask that was told the planted truth."
+
+
+def _shift(run: RunData) -> Iterator[str]:
+    shift = run.done.split.get("shift")
+    if shift == "not detected":
+        yield (
+            "Shift: not detected. The part called OOD is not out of distribution by the measure "
+            "of this protocol."
+        )
+    elif shift == "planted":
+        yield "The shift of the OOD part is planted."
+    elif shift is not None:
+        yield f"Shift of the OOD part: {shift}."
+
+
+def _split(run: RunData) -> Iterator[str]:
+    cold = run.done.split.get("cold_dropped")
+    if isinstance(cold, dict):
+        left = {part: n for part, n in cold.items() if isinstance(n, int) and n}
+        if left:
+            counts = ", ".join(f"{part} {n}" for part, n in left.items())
+            yield f"Left out, since their user or item is not in training: {counts} interactions."
+    for modality, found in run.done.modalities.items():
+        if found.get("items_without_row"):
+            yield (
+                f"{found['items_without_row']} items have no features in {modality}; they got "
+                f"`missing_modality: {run.value('missing_modality')}`."
+            )
+        if found.get("constant_columns"):
+            yield f"{found['constant_columns']} columns of {modality} are constant."
+
+
+def _selection(run: RunData) -> Iterator[str]:
+    if "valid" not in run.done.metrics:
+        yield "There was no validation part: the last epoch was tested, not the best."
+    if run.value("select_on") in ("ood", "harmonic"):
+        chosen = run.value("select_on")
+        yield f"Epochs were chosen with the OOD validation part (`select_on: {chosen}`)."
+    arguments = run.value("eval_args")
+    mode = arguments.get("mode") if isinstance(arguments, dict) else None
+    tested = mode.get("test") if isinstance(mode, dict) else mode
+    if isinstance(tested, str) and tested != "full":
+        yield f"Metrics are over sampled candidates (`eval_args: mode: {tested}`), not all items."
+
+
+def _epochs(run: RunData) -> Iterator[str]:
+    for stage in run.done.stages:
+        cap = run.value("backbone_epochs" if stage.name == "backbone" else "epochs")
+        if stage.best_epoch is None or not isinstance(cap, int) or stage.epochs is None:
+            continue
+        if cap > 1 and stage.epochs >= cap:
+            yield (
+                f"Stage {stage.name} ended at its cap of {cap} epochs, without early stop; its "
+                f"best epoch was {stage.best_epoch}."
+            )
+
+
+def _negatives(run: RunData) -> Iterator[str]:
+    if run.value("negative_sampling") == "shared":
+        pools = [f"{run.value('n_negatives')} per batch"]
+        if run.value("mask_negatives") is not None:
+            pools.append(f"{run.value('mask_negatives')} in the mask stage")
+        yield (
+            f"Negatives come from one pool that a batch shares ({', '.join(pools)}), in place of "
+            "own draws for each positive."
+        )
+
+
+def _environments(run: RunData) -> Iterator[str]:
+    if run.value("known_environments") is True:
+        yield "The environments are the planted ones, not found (`known_environments`)."
+    for stage in run.done.stages:
+        if stage.name.startswith("environments"):
+            yield from _environment_stage(run, stage)
+
+
+def _environment_stage(run: RunData, stage: Stage) -> Iterator[str]:
+    rounds, moved = stage.numbers("rounds"), stage.numbers("moved")
+    cap, tolerance = run.value("environment_rounds"), run.value("environment_tolerance")
+    if (
+        rounds
+        and moved
+        and rounds[0] == cap
+        and moved[0] > (tolerance if is_number(tolerance) else 0)
+    ):
+        yield (
+            f"Stage {stage.name} ended at its cap of {cap} rounds while {moved[0]:.1%} of the "
+            "interactions still moved."
+        )
+    agreement = stage.numbers("start_agreement")
+    if agreement and agreement[0] > _UNMOVED:
+        yield f"Stage {stage.name} identified nothing: {agreement[0]:.0%} stayed where they began."
+    stability = stage.numbers("stability")
+    if stability and min(stability) < _UNMOVED:
+        yield (
+            f"Stage {stage.name}: random starts disagree (agreement with the kept one down to "
+            f"{min(stability):.2f}), so another seed may find other environments."
+        )
+    if run.value("environment_model") == "content":
+        yield "Environments are found by a content-only model with frozen users, not the paper's."
+
+
+def _mask(run: RunData) -> Iterator[str]:
+    for number in range(1, run.rounds() + 1):
+        weights = run.mask.get(f"round {number}/trajectory/w_erm")
+        pareto = run.value("loss_weighting") == "pareto"
+        if weights is not None and len(weights) and pareto:
+            at_end = float(np.isin(weights, (0.0, 1.0)).mean())
+            if at_end > 0.5:
+                yield (
+                    f"In {at_end:.0%} of the steps of mask {number} one of the two losses had "
+                    "weight 0."
+                )
+    if run.modalities and max(run.mask[name].max() for name in run.modalities) < _DEAD_MASK:
+        yield "The mask is near 0 everywhere: the content is switched off."
+    if run.value("gradient_normalization") not in (None, "none"):
+        yield (
+            f"Gradients of both losses are normalised (`{run.value('gradient_normalization')}`) "
+            "before the Pareto weights, which the paper does not do."
+        )
+
+
+def _models(run: RunData) -> Iterator[str]:
+    columns = run.value("discriminator_columns")
+    if isinstance(columns, int):
+        yield f"The discriminator sees at most {columns} items, drawn once."
+    if run.value("ndcg_hits") is True:
+        yield "`ndcg_hits` is normalised by the hits found and is larger than NDCG."
+    if run.value("preset"):
+        yield f"Settings of preset `{run.value('preset')}`."
+
+
+_RULES: tuple[Rule, ...] = (
+    _edition, _shift, _split, _selection, _epochs, _negatives, _environments, _mask, _models,
+)  # fmt: skip

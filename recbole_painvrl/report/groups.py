@@ -1,0 +1,174 @@
+"""Runs that differ by their seed alone are one column; runs on the same data are one block."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recbole_painvrl.report.read import RunData
+from recbole_painvrl.run.folder import config_hash
+
+_MOST_SETTINGS = 2
+# What the run derives from its seed or its data, and so is no setting of the user's.
+_NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
+
+
+@dataclass
+class Group:
+    """Runs of one model with one set of settings, by seed.
+
+    Attributes:
+        label: name of the column: the model, and the settings in which it differs from others
+            of that model.
+        runs: complete runs, by seed.
+    """
+
+    label: str
+    runs: list[RunData] = field(default_factory=list)
+
+    @property
+    def first(self) -> RunData:
+        """The run with the smallest seed, which stands for the group in figures of one run."""
+        return self.runs[0]
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.first.done.model
+
+    def values(self, part: str, metric: str) -> npt.NDArray[np.float64]:
+        """The metric of every run that has it, ``[n_runs]``."""
+        found = [run.done.metrics.get(part, {}).get(metric) for run in self.runs]
+        return np.asarray([value for value in found if value is not None], dtype=np.float64)
+
+    def mean(self, part: str, metric: str) -> float | None:
+        """Mean over the runs; None where no run has the metric."""
+        values = self.values(part, metric)
+        return float(values.mean()) if len(values) else None
+
+    def spread(self, part: str, metric: str) -> float | None:
+        """Standard deviation over the runs; None of fewer than two."""
+        values = self.values(part, metric)
+        return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+@dataclass
+class Block:
+    """All groups on one dataset under one protocol.
+
+    Attributes:
+        key: short text for anchors and file names.
+        dataset: name of the dataset.
+        protocol: how it was split.
+        edition: what the manifest says about its origin.
+        groups: the columns of its tables.
+    """
+
+    key: str
+    dataset: str
+    protocol: str
+    edition: str
+    groups: list[Group]
+
+    @property
+    def runs(self) -> list[RunData]:
+        """All runs of the block."""
+        return [run for group in self.groups for run in group.runs]
+
+    @property
+    def parts(self) -> list[str]:
+        """Evaluated parts, in the order of the results."""
+        return unique(part for run in self.runs for part in run.done.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics, in the order of the results."""
+        return unique(
+            name for run in self.runs for part in run.done.metrics.values() for name in part
+        )
+
+
+def blocks(runs: Sequence[RunData]) -> list[Block]:
+    """Sort complete runs into blocks and groups; incomplete ones are left out.
+
+    Args:
+        runs: in the order in which the user named them, which is kept.
+    """
+    by_data: dict[tuple[str, ...], list[RunData]] = defaultdict(list)
+    for run in runs:
+        if run.result is not None:
+            result = run.result
+            data = result.hashes.get("data", "")
+            by_data[result.dataset, result.protocol, result.edition, data].append(run)
+    return [
+        Block(f"b{number}", dataset, protocol, edition, _groups(members))
+        for number, ((dataset, protocol, edition, _), members) in enumerate(by_data.items(), 1)
+    ]
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    """Values without repetition, in order."""
+    return list(dict.fromkeys(values))
+
+
+def cutoffs(metrics: Iterable[str]) -> dict[str, list[int]]:
+    """``{"recall": [10, 20], ...}`` of ``recall@10``...; metrics without a cut-off are left out."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for metric in metrics:
+        name, _, k = metric.partition("@")
+        if k.isdigit():
+            found[name].append(int(k))
+    return {name: sorted(ks) for name, ks in found.items()}
+
+
+def short(value: Any, width: int = 24) -> str:
+    """A setting's value in few characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _groups(runs: Sequence[RunData]) -> list[Group]:
+    by_settings: dict[str, list[RunData]] = defaultdict(list)
+    for run in runs:
+        settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
+        by_settings[f"{run.done.model} {config_hash(settings)}"].append(run)
+    groups = [
+        Group(members[0].done.model, sorted(members, key=lambda run: run.done.seed))
+        for members in by_settings.values()
+    ]
+    by_model: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        by_model[group.model].append(group)
+    for same in by_model.values():
+        if len(same) > 1:
+            _tell_apart(same)
+    return groups
+
+
+def _tell_apart(groups: Sequence[Group]) -> None:
+    """Name the settings that differ, those that the user gave first."""
+    differing: list[str] = []
+    for name in unique(name for group in groups for name in group.first.config):
+        # The folder of the run and the like are no settings that results depend on.
+        alone = [config_hash({name: group.first.config.get(name, _NONE)}) for group in groups]
+        if name not in _NO_SETTING and len(set(alone)) > 1:
+            differing.append(name)
+    given = {n for group in groups for n, e in group.first.config.items() if _is_given(e)}
+    differing.sort(key=lambda name: name not in given)
+    for number, group in enumerate(groups, 1):
+        words = [f"{name}={short(group.first.value(name))}" for name in differing[:_MOST_SETTINGS]]
+        more = " …" if len(differing) > _MOST_SETTINGS else ""
+        group.label = f"{group.model} ({', '.join(words) or number}{more})"
+
+
+_NONE = {"value": None, "from": "absent"}
+
+
+def _is_given(entry: dict[str, Any]) -> bool:
+    return entry["from"] == "command line" or str(entry["from"]).endswith((".yaml", ".yml"))

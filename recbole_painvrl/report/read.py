@@ -1,0 +1,247 @@
+"""Reads run folders, which may come from strangers: nothing is unpickled, shapes are checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recbole_painvrl.config.loading import BoundedLoader
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.reading import read_arrays
+from recbole_painvrl.run.folder import RESULT, Array
+
+T = TypeVar("T")
+Metrics = dict[str, dict[str, float | None]]
+CONFIG = "config.yaml"
+_HUGE = 1e300
+# A log's last line is near its end.
+_LOG_TAIL = 1 << 16
+
+
+class Stage(BaseModel):
+    """One entry of ``stages``; what else it holds differs by stage and is read with care."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    epochs: int | None = None
+    best_epoch: int | None = None
+    history: list[dict[str, Any]] = []
+
+    def get(self, name: str) -> Any:
+        """Another value of the entry, or None."""
+        return (self.model_extra or {}).get(name)
+
+    def numbers(self, name: str) -> list[float]:
+        """Another value of the entry as a list of numbers; empty where it is none."""
+        value = self.get(name)
+        values = value if isinstance(value, list) else [value]
+        return [float(v) for v in values if is_number(v)]
+
+
+class Result(BaseModel):
+    """The part of ``result.json`` that a report reads."""
+
+    model_config = ConfigDict(extra="allow")
+    model: str
+    dataset: str
+    edition: str = "not recorded"
+    protocol: str
+    seed: int
+    valid_metric: str = ""
+    metrics: Metrics
+    split: dict[str, Any] = {}
+    modalities: dict[str, dict[str, int]] = {}
+    stages: list[Stage] = []
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    threads: int | None = None
+    device: str = ""
+    versions: dict[str, str] = {}
+    hashes: dict[str, str] = {}
+    command: list[str] = []
+    planted: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Everything a report reads from one run folder.
+
+    Attributes:
+        folder: the run folder, as the user named it.
+        config: ``config.yaml``: setting to ``{"value", "from"}``.
+        result: ``result.json``; None while the run is not complete.
+        mask: arrays of ``mask.npz``; empty without one.
+        environments: arrays of ``environments.npz``; empty without one.
+        per_user: ``per_user.parquet``; None without one.
+        last_line: last line of ``train.log``, which says how far an incomplete run came.
+    """
+
+    folder: Path
+    config: dict[str, dict[str, Any]]
+    result: Result | None
+    mask: dict[str, Array]
+    environments: dict[str, Array]
+    per_user: pd.DataFrame | None
+    last_line: str
+
+    def value(self, name: str) -> Any:
+        """A setting of the run, or None."""
+        return self.config.get(name, {}).get("value")
+
+    @property
+    def done(self) -> Result:
+        """The result of a complete run."""
+        assert self.result is not None
+        return self.result
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities that the mask has values for."""
+        return [name for name in self.mask if "/" not in name]
+
+    def rounds(self) -> int:
+        """Outer rounds of the mask stage."""
+        numbers = {name.split("/")[0] for name in self.mask if name.startswith("round ")}
+        return len(numbers)
+
+
+def read_run(folder: Path) -> RunData:
+    """Read one run folder, complete or not.
+
+    Raises:
+        UserError: not a run folder, or one of its files cannot be read; the message names it.
+    """
+    has_result = (folder / RESULT).is_file()
+    if not has_result and not (folder / CONFIG).is_file():
+        raise UserError(_not_a_run(folder))
+    result = _read(folder / RESULT, _read_result) if has_result else None
+    config = _read(folder / CONFIG, _read_config) if (folder / CONFIG).is_file() else {}
+    arrays = {
+        name: _read(folder / f"{name}.npz", _read_arrays)
+        if (folder / f"{name}.npz").is_file()
+        else {}
+        for name in ("mask", "environments")
+    }
+    path = folder / "per_user.parquet"
+    per_user = _read(path, _read_per_user) if path.is_file() else None
+    mask, environments = arrays["mask"], arrays["environments"]
+    _check_mask(folder / "mask.npz", mask)
+    _check_environments(folder / "environments.npz", environments)
+    return RunData(folder, config, result, mask, environments, per_user, _last_line(folder))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and bool(-_HUGE < value < _HUGE)
+
+
+def _not_a_run(folder: Path) -> str:
+    if not folder.is_dir():
+        siblings = [p.name for p in folder.parent.glob("*") if p.is_dir()]
+        return f"{folder}: no such folder{did_you_mean(folder.name, siblings)}; name run folders"
+    inside = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
+    if inside:
+        return (
+            f"{folder}: holds {len(inside)} run folders and is none itself; name the runs, such "
+            f"as {folder / inside[0]}"
+        )
+    return f"{folder}: not a run folder, there is neither {CONFIG} nor {RESULT}; name a run folder"
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    try:
+        return reader(path)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{path}: damaged: `{place}`: {first['msg'].lower()}; restore the file or run again"
+        ) from error
+    except UserError:
+        raise
+    # Whatever the parsers of five formats raise on foreign bytes, the file is what is wrong.
+    except Exception as error:
+        text = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(f"{path}: damaged ({text}); restore the file or run again") from error
+
+
+def _read_result(path: Path) -> Result:
+    text = path.read_text(encoding="utf-8")
+    return Result.model_validate(json.loads(text, parse_constant=_refuse))
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"holds {name}, which is not JSON")
+
+
+def _read_config(path: Path) -> dict[str, dict[str, Any]]:
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
+    if not isinstance(content, Mapping) or not all(
+        isinstance(entry, Mapping) and {"value", "from"} <= set(entry) for entry in content.values()
+    ):
+        raise ValueError("expected settings with `value` and `from`")
+    return {str(name): dict(entry) for name, entry in content.items()}
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    found = read_arrays(path, "restore the file or run again")
+    for name, array in found.items():
+        if array.ndim not in (1, 2) or array.size == 0 or array.dtype.kind not in "biufU":
+            raise ValueError(f"`{name}` is {array.dtype} of shape {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"`{name}` holds NaN or infinite values")
+    return found
+
+
+def _read_per_user(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    for name in ("test_set", "user_id"):
+        if name not in frame:
+            raise ValueError(f"there is no column `{name}`")
+    for name in frame.columns.difference(["test_set", "user_id"]):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            raise ValueError(f"`{name}` is no column of numbers")
+    return frame
+
+
+def _check_mask(path: Path, arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
+        if array.ndim != 1 or array.dtype.kind not in "biuf":
+            raise UserError(
+                f"{path}: damaged: `{name}` is {array.dtype} of shape {array.shape}, expected one "
+                "row of numbers; restore the file or run again"
+            )
+
+
+def _check_environments(path: Path, arrays: Mapping[str, Array]) -> None:
+    if not arrays:
+        return
+    needed = [arrays.get(name) for name in ("environment", "user_id", "item_id")]
+    sizes = {len(array) for array in needed if array is not None and array.ndim == 1}
+    kinds = [array.dtype.kind for array in needed if array is not None]
+    if len(kinds) < len(needed) or len(sizes) != 1 or kinds[0] not in "iu":
+        raise UserError(
+            f"{path}: damaged: expected environment, user_id and item_id of one length; restore "
+            "the file or run again"
+        )
+
+
+def _last_line(folder: Path) -> str:
+    path = folder / "train.log"
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _LOG_TAIL))
+        lines = stream.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,64 @@
+"""Pareto dominance, the choice from a front, and when a trial is hopeless; larger is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Vector = Sequence[float]
+
+# Validations of the last stage at which trials are compared: each twice as far as the last.
+FIRST_RUNG = 4
+# Peers below which nothing is concluded.
+FEWEST_PEERS = 4
+
+
+def dominates(a: Vector, b: Vector) -> bool:
+    """Whether ``a`` is nowhere worse than ``b`` and somewhere better."""
+    pairs = list(zip(a, b, strict=True))
+    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+
+def pareto_front(values: Sequence[Vector]) -> list[int]:
+    """Places of the vectors that no other dominates, by falling first objective."""
+    kept = [
+        place
+        for place, own in enumerate(values)
+        if not any(dominates(other, own) for other in values)
+    ]
+    return sorted(kept, key=lambda place: tuple(-x for x in values[place]))
+
+
+def score(vector: Vector, select_on: str) -> float:
+    """The figure by which one configuration is chosen, as a run chooses its epoch.
+
+    Args:
+        vector: ``[iid]`` or ``[iid, ood]``.
+        select_on: ``iid``, ``ood`` or ``harmonic`` (mean of the two).
+    """
+    if len(vector) == 1 or select_on == "iid":
+        return vector[0]
+    iid, ood = vector
+    if select_on == "ood":
+        return ood
+    return 2 * iid * ood / (iid + ood) if iid + ood > 0 else 0.0
+
+
+def is_rung(validations: int) -> bool:
+    """Whether trials are compared after this many validations: 4, 8, 16, 32..."""
+    steps, rest = divmod(validations, FIRST_RUNG)
+    return rest == 0 and steps > 0 and steps & (steps - 1) == 0
+
+
+def is_hopeless(own: Vector, peers: Sequence[Vector], fewest: int = FEWEST_PEERS) -> bool:
+    """Whether more than half of the peers are better in every objective at the same rung.
+
+    The median rule of Vizier (Golovin et al., 2017) with Pareto dominance in place of "greater":
+    for one objective it is that rule; for two, a trial that leads in one of them is never stopped.
+
+    Args:
+        own: best value of each objective so far.
+        peers: the same of the other trials after as many validations.
+        fewest: peers below which nothing is hopeless.
+    """
+    better = sum(dominates(other, own) for other in peers)
+    return len(peers) >= fewest and 2 * better > len(peers)

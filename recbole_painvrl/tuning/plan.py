@@ -1,0 +1,129 @@
+"""Everything that the workers of one search share, in plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.parts import OOD_VALID, VALID
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.tuning.space import Space, default_values, describe
+
+# Set for every trial by the search itself.
+_OWN = ("output_dir", "run_name", "show_progress", "resume")
+# A trial must not train the final model twice for the sake of a test metric.
+_TRIAL = {"show_progress": False}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One search.
+
+    Attributes:
+        given: settings of the user, from files and the command line.
+        space: what is searched.
+        output: folder of the search; each trial is a run folder in it.
+        storage: journal file or database URL.
+        trials: how many trials the search has in the end.
+        timeout: seconds after which no new trial begins; None for no limit.
+        metric: name of the validation metric, such as ``ndcg@10``.
+        parts: validation parts that are objectives: ``("valid",)`` or with ``"ood_valid"``.
+        select_on: what chooses the epoch of a trial and the configuration in the end.
+        defaults: the default configuration as a first trial; None if it is outside the space.
+        identity: what must be the same where a search goes on.
+        threads: CPU threads of one worker; None for a run's own choice.
+    """
+
+    given: dict[str, Any]
+    space: Space
+    output: Path
+    storage: str
+    trials: int
+    timeout: float | None
+    metric: str
+    parts: tuple[str, ...]
+    select_on: str
+    seed: int
+    defaults: dict[str, Any] | None
+    identity: dict[str, Any] = field(default_factory=dict)
+    threads: int | None = None
+
+    def config(self, params: dict[str, Any], name: str) -> SafeConfig:
+        """Configuration of the trial whose folder has this name."""
+        machine = {} if self.threads is None else {"n_threads": self.threads}
+        own = {"output_dir": str(self.output), "run_name": name, "select_on": self.select_on}
+        values = {**self.given, **params, **machine, **own, **_TRIAL}
+        return SafeConfig(overrides=values, overrides_from="tune")
+
+    def settings(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What a property file needs to repeat a trial as a run."""
+        return {**self.given, "select_on": self.select_on, **params}
+
+    def label(self, part: str) -> str:
+        """An objective in words."""
+        return f"{self.metric} on {'OOD' if part == OOD_VALID else 'IID'} validation"
+
+
+def make_plan(
+    given: dict[str, Any],
+    space: Space,
+    output: Path,
+    storage: str | None,
+    trials: int,
+    timeout: float | None,
+    threads: int | None,
+) -> Plan:
+    """Check the settings against the data, which are prepared on the way, and fix the objectives.
+
+    Raises:
+        UserError: the configuration is wrong, a searched setting does not exist, or the split has
+            no validation part.
+    """
+    for name in _OWN:
+        if name in given:
+            raise UserError(f"`{name}`: tune sets it for every trial; use `--output=DIR`")
+    searched = {name: domain for name, domain in space.items() if name not in given}
+    if not searched:
+        raise UserError("every setting of the search space is fixed; leave one of them out")
+    examples = {name: domain.example() for name, domain in searched.items()}
+    SafeConfig(overrides={**given, **examples}, overrides_from="search space")
+    config = SafeConfig(overrides=given)
+    if not config["valid_metric_bigger"]:
+        raise UserError(f"`valid_metric: {config['valid_metric']}`: larger must be better")
+    dataset = ModalityDataset(config)
+    parts = dataset.build_parts()
+    if VALID not in parts:
+        raise UserError("the split has no validation part, which a search needs; set `eval_args`")
+    objectives = tuple(part for part in (VALID, OOD_VALID) if part in parts)
+    select_on = given.get("select_on", "harmonic" if OOD_VALID in parts else "iid")
+    if select_on != "iid" and OOD_VALID not in parts:
+        raise UserError(
+            f"`select_on: {select_on}` needs an OOD validation part, which protocol "
+            f"`{dataset.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    config["select_on"] = select_on
+    return Plan(
+        given=given,
+        space=searched,
+        output=output,
+        storage=storage or str(output / "study.journal"),
+        trials=trials,
+        timeout=timeout,
+        metric=str(config["valid_metric"]).lower(),
+        parts=objectives,
+        select_on=select_on,
+        seed=int(config["seed"]),
+        defaults=default_values(searched, config),
+        identity={
+            "settings": config_hash(config.effective()),
+            "data": dataset_hash(dataset.folder),
+            "space": describe(searched),
+            "objectives": list(objectives),
+        },
+        threads=threads,
+    )

@@ -1,0 +1,72 @@
+"""The Pareto front, or with one objective the best value so far, as PNG, PDF and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+from matplotlib.figure import Figure
+from optuna.trial import FrozenTrial
+
+from recbole_painvrl.atomic import write_with
+from recbole_painvrl.tuning.plan import Plan
+from recbole_painvrl.tuning.study import DEFAULTS
+
+# No date in the file: the same trials give the same bytes.
+_FORMATS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
+
+
+def write_plots(
+    plan: Plan,
+    complete: Sequence[FrozenTrial],
+    front: Sequence[FrozenTrial],
+    chosen: FrozenTrial,
+) -> None:
+    """Write ``front.png``, ``front.pdf`` and ``front.svg``."""
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    if len(plan.parts) > 1:
+        _draw_front(axes, plan, complete, front, chosen)
+    else:
+        _draw_progress(axes, plan, complete)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    for kind, metadata in _FORMATS.items():
+        save = partial(figure.savefig, format=kind, dpi=150, metadata=metadata)
+        write_with(plan.output / f"front.{kind}", save)
+
+
+def _draw_front(
+    axes: Any,
+    plan: Plan,
+    complete: Sequence[FrozenTrial],
+    front: Sequence[FrozenTrial],
+    chosen: FrozenTrial,
+) -> None:
+    axes.scatter(*_columns(complete), color="0.7", label="complete trials")
+    axes.plot(*_columns(front), color="C0", marker="o", label="Pareto front")
+    axes.scatter(*_columns([chosen]), color="C3", marker="*", s=160, zorder=3, label="chosen")
+    own = [trial for trial in complete if trial.user_attrs.get(DEFAULTS)]
+    if own:
+        axes.scatter(
+            *_columns(own), facecolors="none", edgecolors="k", s=90, zorder=4, label="defaults"
+        )
+    axes.set(xlabel=plan.label(plan.parts[0]), ylabel=plan.label(plan.parts[1]))
+
+
+def _draw_progress(axes: Any, plan: Plan, complete: Sequence[FrozenTrial]) -> None:
+    numbers = [trial.number for trial in complete]
+    values = [trial.values[0] for trial in complete]
+    axes.scatter(numbers, values, color="0.7", label="complete trials")
+    axes.step(numbers, list(accumulate(values, max)), where="post", label="best so far")
+    axes.set(xlabel="trial", ylabel=plan.label(plan.parts[0]))
+
+
+def _columns(trials: Sequence[FrozenTrial]) -> tuple[list[float], list[float]]:
+    return [trial.values[0] for trial in trials], [trial.values[1] for trial in trials]

@@ -1,0 +1,157 @@
+"""What a search leaves: the front, all trials, a plot, and a property file that is ready."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.run.resume import can_resume
+from recbole_painvrl.tuning.front import pareto_front, score
+from recbole_painvrl.tuning.plan import Plan
+from recbole_painvrl.tuning.plot import write_plots
+from recbole_painvrl.tuning.study import DEFAULTS, FOLDER, REASON, Search
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The trials of a search that have ended.
+
+    Attributes:
+        ended: complete, pruned and failed trials.
+        front: complete trials that no other dominates, by falling IID value.
+        chosen: the one of the front with the best ``select_on``; None without a front.
+    """
+
+    plan: Plan
+    ended: list[FrozenTrial]
+    front: list[FrozenTrial]
+    chosen: FrozenTrial | None
+
+    def count(self, state: TrialState) -> int:
+        """How many trials ended so."""
+        return sum(trial.state is state for trial in self.ended)
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """Trials with values."""
+        return [trial for trial in self.ended if trial.state is TrialState.COMPLETE]
+
+
+def outcome(search: Search) -> Outcome:
+    """Read the study; ties go to the earlier trial."""
+    ended = search.ended()
+    complete = [trial for trial in ended if trial.state is TrialState.COMPLETE]
+    front = [complete[place] for place in pareto_front([trial.values for trial in complete])]
+    best = max(
+        front, key=lambda t: (score(t.values, search.plan.select_on), -t.number), default=None
+    )
+    return Outcome(search.plan, ended, front, best)
+
+
+def write_results(found: Outcome) -> None:
+    """Write ``trials.csv``, and with a complete trial ``front.csv``, plots and ``best.yaml``."""
+    output = found.plan.output
+    write_bytes(output / "trials.csv", _csv(found, found.ended))
+    if found.chosen is None:
+        return
+    write_bytes(output / "front.csv", _csv(found, found.front))
+    write_bytes(output / "best.yaml", _property_file(found, found.chosen).encode())
+    write_plots(found.plan, found.complete, found.front, found.chosen)
+
+
+def summary(found: Outcome) -> str:
+    """The front as a table, the choice and what to type next."""
+    plan = found.plan
+    counts = ", ".join(f"{found.count(state)} {word}" for state, word in _STATES.items())
+    lines = [f"{len(found.ended)} of {plan.trials} trials: {counts}"]
+    if found.chosen is None:
+        return "\n".join([*lines, f"no trial is complete; see {plan.output / 'trials.csv'}"])
+    heads = [plan.label(part) for part in plan.parts]
+    lines.append("Pareto front:" if len(heads) > 1 else "best:")
+    lines.append(f"  {'trial':>7}  {'  '.join(heads)}  folder")
+    for trial in found.front:
+        star = "*" if trial is found.chosen else " "
+        figures = "  ".join(
+            f"{value:>{len(head)}.4f}" for value, head in zip(trial.values, heads, strict=True)
+        )
+        lines.append(f"  {star}{trial.number:>6}  {figures}  {trial.user_attrs[FOLDER]}")
+    rule = plan.select_on if len(heads) > 1 else "the one objective"
+    lines.append(f"* chosen by {rule}{_against_defaults(found)}")
+    lines.append(f"run it: python run_recbole.py --config_files={plan.output / 'best.yaml'}")
+    folder = Path(found.chosen.user_attrs[FOLDER])
+    if can_resume(folder, str(plan.given["model"])):
+        lines.append(f"test it without training again: python run_recbole.py --resume={folder}")
+    return "\n".join(lines)
+
+
+def _against_defaults(found: Outcome) -> str:
+    """How the chosen trial compares with the defaults, which are trial 0 where they can be."""
+    plan = found.plan
+    own = [trial for trial in found.complete if trial.user_attrs.get(DEFAULTS)]
+    if not own or found.chosen is None:
+        return ""
+    before, after = (score(t.values, plan.select_on) for t in (own[0], found.chosen))
+    if own[0] is found.chosen:
+        return "; it is the default configuration"
+    return f" ({after:.4f}; the defaults, trial {own[0].number}, have {before:.4f})"
+
+
+def _csv(found: Outcome, trials: Sequence[FrozenTrial]) -> bytes:
+    plan = found.plan
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = list(plan.space)
+    heads = [f"{part} {plan.metric}" for part in plan.parts]
+    writer.writerow(["trial", "state", *heads, *names, "seconds", "folder", "reason", "chosen"])
+    for trial in trials:
+        values = trial.values or [""] * len(heads)
+        attributes = trial.user_attrs
+        writer.writerow(
+            [
+                trial.number,
+                _STATES[trial.state],
+                *values,
+                *(trial.params.get(name, "") for name in names),
+                attributes.get("seconds", ""),
+                attributes.get(FOLDER, ""),
+                attributes.get(REASON, ""),
+                "yes" if trial is found.chosen else "",
+            ]
+        )
+    return stream.getvalue().encode()
+
+
+def _property_file(found: Outcome, chosen: FrozenTrial) -> str:
+    plan = found.plan
+    figures = ", ".join(
+        f"{plan.label(part)} {value:.6f}"
+        for part, value in zip(plan.parts, chosen.values, strict=True)
+    )
+    head = (
+        f"# Chosen from {len(found.complete)} complete trials by `select_on: {plan.select_on}`,\n"
+        f"# on validation alone: {figures}\n"
+        f"# Trial {chosen.number}: {chosen.user_attrs[FOLDER]}\n"
+    )
+    body: str = yaml.safe_dump(
+        plan.settings(_decoded(plan, chosen)), sort_keys=True, allow_unicode=True
+    )
+    return head + body
+
+
+def _decoded(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
+    """Settings of a finished trial."""
+    return {name: domain.restored(trial.params[name]) for name, domain in plan.space.items()}

@@ -1,0 +1,143 @@
+"""One trial: a run that trains and validates, and ends early where it is hopeless."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+import time
+from contextlib import ExitStack, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import Trial, TrialState
+from recbole.utils import init_seed
+
+from recbole_painvrl.atomic import write_json
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.errors import WriteError
+from recbole_painvrl.run.folder import versions
+from recbole_painvrl.run.logs import run_log
+from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.run.runner import Run
+from recbole_painvrl.tuning.front import is_hopeless, is_rung
+from recbole_painvrl.tuning.study import FOLDER, REASON, RESUME, Search, rung_name
+
+# Only the stage that ends with the model that is selected is comparable between trials.
+_LAST_STAGES = ("train", "final")
+RESULT = "trial.json"
+
+
+class HopelessTrialError(Exception):
+    """Most other trials were better in every objective after as many validations."""
+
+
+class Watch:
+    """Compares a trial with the others after 4, 8, 16... validations of its last stage.
+
+    Args:
+        search: the search.
+        trial: this trial.
+        trainer: of its run.
+        valid_loader: the IID validation part.
+    """
+
+    def __init__(self, search: Search, trial: Trial, trainer: Any, valid_loader: Any) -> None:
+        self.search, self.trial = search, trial
+        self.trainer, self.valid_loader = trainer, valid_loader
+        self.best = [0.0] * len(search.plan.parts)
+
+    def __call__(self, score: float, result: Any) -> None:
+        """Called after every validation.
+
+        Raises:
+            HopelessTrialError: to end the training.
+        """
+        trainer = self.trainer
+        if trainer.stage not in _LAST_STAGES:
+            return
+        validations = len(trainer.train_loss_dict) // trainer.eval_step
+        for known in (result, trainer.best_valid_result or {}):
+            self._see([known.get(name) for name in self._names()])
+        if not is_rung(validations):
+            return
+        if len(self.best) > 1 and self._names()[1] not in result:
+            shifted = trainer.ood_valid(self.valid_loader)
+            self._see([None, shifted[self.search.plan.metric]])
+        self.trial.set_user_attr(rung_name(validations), self.best)
+        if is_hopeless(self.best, self.search.peers(self.trial.number, validations)):
+            raise HopelessTrialError(f"hopeless after {validations} validations")
+
+    def _names(self) -> tuple[str, str]:
+        return self.search.plan.metric, f"ood_{self.search.plan.metric}"
+
+    def _see(self, values: list[Any]) -> None:
+        seen = zip(self.best, values, strict=False)
+        self.best = [old if new is None else max(old, float(new)) for old, new in seen]
+
+
+def work_on(search: Search, trial: Trial) -> str:
+    """Run a trial and tell the study what came of it; returns a line about it.
+
+    Raises:
+        KeyboardInterrupt: the trial was given back, and can go on.
+        WriteError: the disk is full; the trial was given back.
+    """
+    plan, start = search.plan, time.perf_counter()
+    params = {name: domain.suggest(trial, name) for name, domain in plan.space.items()}
+    earlier = trial.user_attrs.get(RESUME)
+    name = earlier or f"trial-{trial.number:04d}"
+    folder = plan.output / name
+    trial.set_user_attr(FOLDER, str(folder))
+    try:
+        resume = None if earlier is None else folder
+        # As it began: the number of workers, and so of threads, may be another one now.
+        config = plan.config(params, name) if resume is None else _stored(folder)
+        values, metrics = _validated(search, trial, config, resume)
+        bad = [value for value in values if not math.isfinite(value)]
+        if bad:
+            raise ValueError(f"the validation metric is {bad[0]}")
+    except HopelessTrialError as error:
+        trial.set_user_attr(REASON, str(error))
+        search.study.tell(trial, state=TrialState.PRUNED)
+        # The weights of a search would fill a disk; these are of no use.
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        return _line(trial, f"pruned, {error}", start)
+    except (KeyboardInterrupt, WriteError):
+        search.give_back(trial.number)
+        raise
+    except Exception as error:  # noqa: BLE001
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        trial.set_user_attr(REASON, reason)
+        search.study.tell(trial, state=TrialState.FAIL)
+        return _line(trial, f"failed, {reason}", start)
+    record = {"trial": trial.number, "params": params, "metrics": metrics, "versions": versions()}
+    write_json(folder / RESULT, record)
+    trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
+    search.study.tell(trial, values)
+    figures = zip(plan.parts, values, strict=True)
+    return _line(trial, ", ".join(f"{plan.label(p)} {v:.4f}" for p, v in figures), start)
+
+
+def _validated(
+    search: Search, trial: Trial, config: SafeConfig, resume: Path | None
+) -> tuple[list[float], dict[str, dict[str, float]]]:
+    """Objectives and all validation metrics of a trained configuration."""
+    # What a run says goes to its own train.log; the console belongs to the search.
+    with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
+        init_seed(config["seed"], config["reproducibility"])
+        run = Run(config, log, held, resume)
+        run.trainer.on_valid = Watch(search, trial, run.trainer, run.valid_loader)
+        metrics = run.validate()
+    return [metrics[part][search.plan.metric] for part in search.plan.parts], metrics
+
+
+def _stored(folder: Path) -> SafeConfig:
+    """The configuration of an interrupted trial."""
+    path = folder / "config.yaml"
+    return SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
+
+
+def _line(trial: Trial, outcome: str, start: float) -> str:
+    seconds = time.perf_counter() - start
+    return f"trial {trial.number}: {outcome} ({seconds:.1f} s) {trial.user_attrs[FOLDER]}"

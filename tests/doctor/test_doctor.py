@@ -1,0 +1,187 @@
+"""doctor on sound and on broken installations, datasets, folders and runs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole_painvrl.commands import doctor as command
+from recbole_painvrl.commands.doctor import main
+from recbole_painvrl.doctor import machine
+from recbole_painvrl.doctor.findings import Finding, isolated
+from recbole_painvrl.doctor.folders import check_datasets, check_runs
+from recbole_painvrl.doctor.imports import check_imports
+from recbole_painvrl.doctor.packages import check_extras, check_required
+from recbole_painvrl.doctor.requirements import parse, read_setup, requirements
+from recbole_painvrl.locks import file_lock
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def failures(found: list[Finding]) -> list[str]:
+    return [one.text for one in found if one.level == "FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("line", "right", "wrong"),
+    [
+        ("numpy>=1.24,<2", ["1.24", "1.26.4"], ["1.23.9", "2", "2.0.0rc1"]),
+        ("torch>=2.4,<2.14", ["2.4.0", "2.13.0+cpu"], ["2.3.1", "2.14.0"]),
+        ("recbole==1.2.1", ["1.2.1"], ["1.2", "1.3.0"]),
+        ("x != 3", ["2", "3.1"], ["3", "3.0"]),
+        ("x", ["0"], []),
+    ],
+)
+def test_versions(line: str, right: list[str], wrong: list[str]) -> None:
+    one = parse(line)
+    assert all(one.is_met_by(version) for version in right)
+    assert not any(one.is_met_by(version) for version in wrong)
+
+
+def test_requirements_of_setup_and_of_metadata() -> None:
+    found, python = requirements()
+    assert python == ">=3.11,<3.12"
+    assert {"recbole", "torch", "numpy"} <= {one.name for one in found if one.extra is None}
+    assert "optuna" in {one.name for one in found if one.extra == "tune"}
+    # The lines as the metadata of a wheel has them.
+    assert parse("optuna>=4; extra == 'tune'").extra == "tune"
+    assert str(parse('numpy <2,>=1.24 ; python_version > "3"')) == "numpy<2,>=1.24"
+    with pytest.raises(StopIteration):
+        read_setup("print('no call of setup')")
+
+
+def test_every_pinned_version_is_among_those_that_work() -> None:
+    known = {one.name.lower(): one for one in requirements()[0]}
+    pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
+    for name, _, version in (line.partition("==") for line in pins):
+        assert known[name.lower()].is_met_by(version), name
+
+
+def test_wrong_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(check_required()) == []
+    real = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name in ("pandas", "matplotlib"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "2.1.0" if name == "numpy" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    found = check_required()
+    assert failures(found) == [
+        "numpy 2.1.0: numpy>=1.24,<2 is needed", "pandas is not installed, pandas>=2,<3 is needed",
+    ]  # fmt: skip
+    assert "type: pip install 'numpy>=1.24,<2'" in {one.advice for one in found}
+    # An extra that is absent is no failure.
+    notes = [one for one in check_extras() if one.level == "note"]
+    assert "type: pip install 'matplotlib>=3.7'" in {one.advice for one in notes}
+
+
+def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
+    """A fake numpy 2: `run` says so in one line, `doctor` looks at everything else, too."""
+    fake = tmp_path / "numpy-2.2.0.dist-info"
+    fake.mkdir()
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 2.2.0\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+    def call(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "recbole_painvrl", *argv],
+            capture_output=True, text=True, env=environment, cwd=tmp_path,
+        )  # fmt: skip
+
+    run = call("run", "--model=BPR", "--dataset=planted")
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: numpy 2.2.0: RecBole 1.2.1 needs numpy<2")
+    assert run.stderr.count("\n") == 1
+    doctor = call("doctor")
+    assert doctor.returncode == 1
+    assert doctor.stderr == ""
+    assert "FAIL  numpy 2.2.0: numpy>=1.24,<2 is needed" in doctor.stdout
+    assert "FAIL  the plugin cannot be imported" in doctor.stdout
+    assert "GiB of memory free" in doctor.stdout
+    assert call("--help").returncode == 0
+    assert call("tune", "--help").returncode == 0
+
+
+def test_a_library_that_crashes_takes_only_the_probe_with_it() -> None:
+    (found,) = check_imports("import os; os.kill(os.getpid(), 11)")
+    assert found.text == "PyTorch cannot be imported: the process was ended by signal 11"
+    said = 'print(\'{"torch": "2", "gpus": [], "threads": 1}\', flush=True)\n'
+    first, second = check_imports(said + "import no_such_recbole")
+    assert first.level == "ok"
+    assert second.text.startswith("RecBole cannot be imported: ModuleNotFoundError")
+
+
+def test_a_check_that_breaks_is_a_finding() -> None:
+    def broken() -> list[Finding]:
+        raise RuntimeError("planted")
+
+    assert failures(isolated("memory", broken)) == [
+        "memory could not be looked at: RuntimeError: planted"
+    ]
+
+
+def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
+    assert failures(check_datasets(tiny_data)) == []
+    assert any("modalities acoustic, visual" in one.text for one in check_datasets(tiny_data))
+    root = tmp_path / "dataset"
+    for name in ("empty", "headless", "rows", "features"):
+        (root / name).mkdir(parents=True)
+    (root / "headless" / "headless.inter").write_text("user\titem\n1\t2\n")
+    (root / "rows" / "rows.inter").write_text("user_id:token\titem_id:token\n")
+    sound = "user_id:token\titem_id:token\n1\t2\n"
+    (root / "features" / "features.inter").write_text(sound)
+    (root / "features" / "features").mkdir()
+    (root / "features" / "features" / "visual.npy").write_bytes(b"\x93NUMPY")
+    (root / "features" / "features" / "text.npy").write_bytes(b"PK")
+    (root / "features" / "features" / "text.items.tsv").write_text("row\titem_id\n")
+    texts = " | ".join(failures(check_datasets(root)))
+    for part in (
+        "empty: lacks empty.inter", "lacks item_id:token, user_id:token", "holds no interaction",
+        "visual.npy: lacks visual.items.tsv", "text.npy: is no .npy file",
+    ):  # fmt: skip
+        assert part in texts
+
+
+def test_interrupted_runs_and_locks(tmp_path: Path) -> None:
+    for name in ("done", "stale", "working"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").touch()
+    (tmp_path / "runs" / "done" / "result.json").touch()
+    (tmp_path / "runs" / "stale" / ".lock").write_text("7 on here")
+    with file_lock(tmp_path / "runs" / "working" / ".lock"):
+        stale, working = check_runs(tmp_path / "runs")
+    assert "left its lock (process 7 on here), which hinders nobody" in stale.text
+    assert stale.advice.endswith(f"--resume={tmp_path / 'runs' / 'stale'}")
+    assert f"process {os.getpid()} on" in working.text
+    assert (tmp_path / "runs" / "stale" / ".lock").is_file()
+
+
+def test_disk_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(machine.check_disk(tmp_path / "not" / "yet")) == []
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "file").touch()
+    assert len(failures(machine.check_disk(tmp_path / "file"))) == 1
+    free = machine.free_memory()
+    assert free is None or 0 <= free < 2**50
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**28)
+    assert "0.2 GiB of memory free" in failures(machine.check_memory())[0]
+
+
+def test_exit_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "check_imports", lambda: [Finding("ok", "imports")])
+    assert main([]) == 0
+    assert capsys.readouterr().out.endswith("nothing would fail\n")
+    (tmp_path / "dataset" / "broken").mkdir(parents=True)
+    assert main([]) == 1
+    assert "FAIL" in capsys.readouterr().out
+    assert main(["--outputdir=x"]) == 2
+    assert "did you mean `--output_dir`?" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""The page: every figure of the runs, nothing from outside, figures in both formats."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from conftest import RUNS, Report, Reported
+
+VOID = {"meta", "img", "br", "input", "link", "hr"}
+
+
+class Reader(HTMLParser):
+    """Tags, ids, addresses and text of a page; nesting is checked on the way."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.handlers: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in ("href", "src", "xlink:href", "action", "data"):
+                self.addresses.append(str(value))
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def reader(page: Reported) -> Reader:
+    assert page.code == 0, page.err
+    return Reader(page.text)
+
+
+def result(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return value
+
+
+def test_every_metric_of_every_run_is_on_the_page(reader: Reader, run_folders: Path) -> None:
+    words = set(reader.words)
+    for name, _, _ in RUNS:
+        for part in result(run_folders / name)["metrics"].values():
+            assert part
+            for value in part.values():
+                assert f"{value:.4f}" in words
+
+
+def test_seeds_are_one_column_with_mean_and_spread(page: Reported, run_folders: Path) -> None:
+    first, second = (result(run_folders / f"painvrl-{n}")["metrics"]["ood"] for n in (1, 2))
+    a, b = first["ndcg@10"], second["ndcg@10"]
+    spread = abs(a - b) / 2**0.5
+    text = re.sub(r"<[^>]+>", "", page.text)
+    assert f"{(a + b) / 2:.4f} ± {spread:.4f}" in text
+    assert "seeds 1, 2" in text
+    # One model with other settings is another column, named by what differs.
+    assert "UltraGCN (modalities=[])" in text
+
+
+def test_every_number_leads_to_its_run(reader: Reader, page: Reported, run_folders: Path) -> None:
+    local = [unquote(a) for a in reader.addresses if a.startswith("./")]
+    assert local
+    assert all((page.page.parent / address).exists() for address in local)
+    for name, _, _ in RUNS:
+        assert sum(name in address for address in local) > len(
+            result(run_folders / name)["metrics"]
+        )
+
+
+def test_nothing_comes_from_outside(page: Reported, reader: Reader) -> None:
+    assert "://" not in page.text
+    assert "@import" not in page.text
+    assert "url(" not in re.sub(r"url\(#[\w.-]+\)", "", page.text)
+    assert all(a.startswith(("./", "#", "data:image/png;base64,")) for a in reader.addresses)
+    assert not {"script", "iframe", "object", "embed", "link", "img", "form"} & set(reader.tags)
+    assert not reader.handlers
+
+
+def test_the_page_is_well_formed(reader: Reader) -> None:
+    assert reader.open == []
+    assert len(reader.ids) == len(set(reader.ids)), "ids are unique"
+    wanted = {a[1:] for a in reader.addresses if a.startswith("#")}
+    assert wanted <= set(reader.ids), "every jump has its target"
+
+
+def test_figures_have_words_and_both_formats(page: Reported) -> None:
+    labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', page.text)
+    folder = page.page.with_name("page_figures")
+    names = {path.stem for path in folder.iterdir()}
+    assert len(labels) == len(names) == page.text.count("<svg")
+    assert all(len(label) > 30 for label in labels)
+    for name in names:
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    for part in ("recall-at-k-ood", "mask-visual-strips", "mask-visual-histogram",
+                 "mask-acoustic-sorted", "environment-moves", "environment-sizes",
+                 "environment-popularity", "path-PaInvRL", "path-InvRL", "w-erm", "stationarity",
+                 "backbone-loss", "final-valid", "seconds", "memory"):  # fmt: skip
+        assert f"b1-{part}" in names
+
+
+def test_it_says_what_is_planted_capped_or_approximated(page: Reported) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", "", page.text))
+    for sentence in (
+        "The shift of the OOD part is planted.",
+        "Planted: which columns of acoustic, visual are invariant",
+        "Stage backbone ended at its cap of 2 epochs",
+        "Negatives come from one pool that a batch shares (512 per batch, 64 in the mask stage)",
+        "the dataset has no timestamps",
+        "One seed: nothing is known about its spread.",
+    ):
+        assert sentence in text
+
+
+def test_command_configuration_versions_and_hashes(page: Reported, run_folders: Path) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page.text))
+    made = result(run_folders / "invrl-1")
+    for words in (*made["hashes"].values(), made["versions"]["torch"]):
+        assert words in text
+    assert re.search(r"mask_epochs\s+2\s+command line", text)
+
+
+def test_a_run_named_twice_counts_once(run_folders: Path, tmp_path: Path, report: Report) -> None:
+    run = run_folders / "ultragcn-1"
+    found = report(tmp_path / "x.html", run, run_folders / "." / "ultragcn-1")
+    assert found.code == 0, found.err
+    assert "1 complete of 1 runs" in found.text
+    assert "One column: there is nothing to compare it with." in found.text
+
+
+def test_without_matplotlib_one_line_says_what_to_install(
+    run_folders: Path, tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [n for n in sys.modules if n.startswith("recbole_painvrl.report.p")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found = report(tmp_path / "x.html", run_folders / "ultragcn-1")
+    assert found.code == 2
+    assert found.err.count("\n") == 1
+    assert "matplotlib" in found.err and "pip install" in found.err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,162 @@
+"""Run folders from strangers: escaped, damaged, incomplete or no run at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Report
+from test_page import Reader
+
+EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture
+def copy(run_folders: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folders / "painvrl-1", folder)
+    return folder
+
+
+def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Report) -> None:
+    def change(result: dict[str, Any]) -> None:
+        for key in ("model", "dataset", "edition", "protocol", "device", "valid_metric"):
+            result[key] = EVIL + key
+        result["metrics"] = {EVIL: {EVIL: 0.5, f"{EVIL}@5": 0.25, f"{EVIL}@10": 0.5}}
+        result["split"] = {"shift": EVIL, "sizes": {EVIL: 1}, "cold_dropped": {EVIL: 2}}
+        result["versions"] = {EVIL: EVIL}
+        result["command"] = [EVIL, f"$(touch x) {EVIL}"]
+        result["modalities"] = {EVIL: {"items_without_row": 3}}
+        for stage in result["stages"]:
+            stage["name"] += EVIL
+
+    edit_json(copy / "result.json", change)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["preset"] = {"value": EVIL, "from": EVIL}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with np.load(copy / "mask.npz") as archive:
+        arrays = {name.replace("visual", "<b>$x"): archive[name] for name in archive.files}
+    np.savez(copy / "mask.npz", **arrays)
+    folder = copy.rename(tmp_path / 'javascript:alert(1)"><script>')
+    found = report(tmp_path / "x.html", folder)
+    assert found.code == 0, found.err
+    reader = Reader(found.text)
+    assert not {"script", "img"} & set(reader.tags)
+    assert not reader.handlers
+    assert all(a.startswith(("./", "#", "data:image/png;base64,")) for a in reader.addresses)
+    assert "&lt;script&gt;" in found.text
+    assert {path.parent for path in tmp_path.rglob("*.pdf")} == {tmp_path / "x_figures"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("result.json", b"{"),
+        ("result.json", b'{"model": "x"}'),
+        ("result.json", b'{"model": "x", "dataset": "d", "protocol": "p", "seed": 1, '
+                        b'"metrics": {"ood": {"ndcg@10": NaN}}}'),
+        ("config.yaml", b"- 1"),
+        ("config.yaml", b"!!python/object/apply:os.system ['true']"),
+        ("mask.npz", b"PK no archive"),
+        ("environments.npz", b""),
+        ("per_user.parquet", b"PAR1"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named(
+    name: str, content: bytes, copy: Path, tmp_path: Path, report: Report
+) -> None:
+    (copy / name).write_bytes(content)
+    found = report(tmp_path / "x.html", copy)
+    assert (found.code, found.err.count("\n")) == (2, 1), found.err
+    assert str(copy / name) in found.err
+    assert not found.page.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays"),
+    [
+        ("mask.npz", {"visual": np.asarray([{}], dtype=object)}),
+        ("mask.npz", {"visual": np.asarray([np.nan])}),
+        ("mask.npz", {"visual": np.zeros((2, 2))}),
+        ("mask.npz", {"visual": np.asarray(["a"])}),
+        ("environments.npz", {"environment": np.zeros(3, np.int16)}),
+        ("environments.npz", {"environment": np.zeros(3, np.int16), "user_id": np.asarray(["a"]),
+                              "item_id": np.asarray(["b"])}),
+    ],
+)  # fmt: skip
+def test_arrays_that_cannot_be(
+    name: str, arrays: dict[str, Any], copy: Path, tmp_path: Path, report: Report
+) -> None:
+    np.savez(copy / name, **arrays)
+    found = report(tmp_path / "x.html", copy)
+    assert found.code == 2
+    assert str(copy / name) in found.err
+
+
+def test_an_incomplete_run_is_shown_as_incomplete(
+    copy: Path, run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    (copy / "result.json").unlink()
+    found = report(tmp_path / "x.html", copy, run_folders / "ultragcn-1")
+    assert found.code == 0, found.err
+    assert "1 complete of 2 runs" in found.text
+    assert f"run_recbole.py --resume={copy}" in found.text
+    assert "PaInvRL on tiny" in found.text
+    alone = report(tmp_path / "y.html", copy)
+    assert alone.code == 0, alone.err
+    assert "1 incomplete run" in alone.text
+    assert not (tmp_path / "y_figures").exists()
+
+
+def test_optional_files_may_be_absent(
+    copy: Path, run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    for name in ("per_user.parquet", "environments.npz", "mask.npz", "config.yaml"):
+        (copy / name).unlink()
+    found = report(tmp_path / "x.html", copy, run_folders / "ultragcn-1")
+    assert found.code == 0, found.err
+    assert "not tested: no metrics per user in these runs" in found.text
+    assert "Environments</h3>" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["{runs}/ultragcn-2"], "did you mean `ultragcn-1`"),
+        (["{runs}"], "holds 5 run folders"),
+        (["{runs}/ultragcn-1/checkpoint"], "not a run folder"),
+        ([], "expected the name of a run folder"),
+        (["{runs}/ultragcn-1", "--outptu=x.html"], "did you mean `--output`"),
+        (["{runs}/ultragcn-1", "--output=x.pdf"], "expected the name of a page"),
+    ],
+)
+def test_wrong_calls(
+    argv: list[str], words: str, run_folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from recbole_painvrl.commands.report import main
+
+    code = main([word.format(runs=run_folders) for word in argv] or ["--output=x.html"])
+    err = capsys.readouterr().err
+    assert (code, err.count("\n")) == (2, 1), err
+    assert words in err
+
+
+def test_help_names_usage_files_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    from recbole_painvrl.commands.report import main
+
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for words in ("usage:", "--output", "_figures/", "exit codes"):
+        assert words in out

@@ -1,0 +1,70 @@
+"""Dominance, choice and pruning, against brute force and planted answers."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recbole_painvrl.tuning.front import (
+    dominates,
+    is_hopeless,
+    is_rung,
+    pareto_front,
+    score,
+)
+
+VECTORS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
+
+
+def test_a_front_known_by_construction() -> None:
+    values = [(0.1, 0.9), (0.5, 0.5), (0.4, 0.5), (0.9, 0.1), (0.9, 0.05)]
+    assert pareto_front(values) == [3, 1, 0]
+
+
+@given(VECTORS)
+def test_laws_of_the_front(values: list[tuple[int, int]]) -> None:
+    front = pareto_front(values)
+    assert front
+    for place, own in enumerate(values):
+        beaten = any(dominates(values[other], own) for other in front)
+        assert beaten == (place not in front)
+    # Along the front one objective falls and the other does not.
+    pairs = [values[place] for place in front]
+    assert pairs == sorted(pairs, key=lambda pair: (-pair[0], pair[1])) or len(set(pairs)) == 1
+
+
+@given(VECTORS)
+def test_every_rule_chooses_from_the_front(values: list[tuple[int, int]]) -> None:
+    front = {values[place] for place in pareto_front(values)}
+    for rule in ("iid", "ood", "harmonic"):
+        best = max(score(pair, rule) for pair in values)
+        assert best == max(score(pair, rule) for pair in front)
+
+
+def test_scores() -> None:
+    assert score((0.2,), "harmonic") == 0.2
+    assert score((0.3, 0.1), "iid") == 0.3
+    assert score((0.3, 0.1), "ood") == 0.1
+    assert score((0.3, 0.1), "harmonic") == 2 / (1 / 0.3 + 1 / 0.1)
+    assert score((0.0, 0.0), "harmonic") == 0
+
+
+def test_rungs_double() -> None:
+    assert [n for n in range(70) if is_rung(n)] == [4, 8, 16, 32, 64]
+
+
+def test_hopeless_is_the_median_rule_with_one_objective() -> None:
+    peers = [(0.1,), (0.2,), (0.3,), (0.4,), (0.5,)]
+    assert is_hopeless((0.25,), peers)
+    assert not is_hopeless((0.3,), peers)
+
+
+def test_who_leads_in_one_objective_is_never_hopeless() -> None:
+    peers = [(0.9, 0.5)] * 9
+    assert not is_hopeless((0.1, 0.6), peers)
+    assert is_hopeless((0.1, 0.4), peers)
+
+
+def test_few_peers_conclude_nothing() -> None:
+    assert not is_hopeless((0.1,), [(0.9,)] * 3)
+    assert is_hopeless((0.1,), [(0.9,)] * 4)

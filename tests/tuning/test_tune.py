@@ -1,0 +1,244 @@
+"""Searches through the command line: objectives, locks, resumption, failures, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import SHORT_STAGES, run_command
+
+from recbole_painvrl.commands import tune as command
+from recbole_painvrl.commands.run import main as run_main
+from recbole_painvrl.commands.tune import main
+from recbole_painvrl.data.locked import LockedTests
+from recbole_painvrl.run.runner import Run
+from recbole_painvrl.tuning import trial as trial_module
+from recbole_painvrl.tuning.study import Search
+from recbole_painvrl.tuning.trial import Watch
+
+SPACE = "learning_rate: {low: 0.001, high: 0.1, log: true}\nn_negatives: {choices: [16, 32]}\n"
+Tune = Callable[..., int]
+
+
+@pytest.fixture
+def tune(tiny_data: Path, tmp_path: Path) -> Tune:
+    """A search of UltraGCN on the tiny dataset into ``tmp_path/search``."""
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE)
+
+    def call(*argv: str) -> int:
+        words = [
+            "--model=UltraGCN", "--dataset=tiny", f"--data_path={tiny_data}", "--epochs=2",
+            "--use_gpu=False", f"--space={space}", f"--output={tmp_path / 'search'}", *argv,
+        ]  # fmt: skip
+        last = {word.partition("=")[0]: word for word in words}
+        return main(list(last.values()))
+
+    return call
+
+
+def rows(tmp_path: Path, name: str = "trials") -> list[dict[str, str]]:
+    with open(tmp_path / "search" / f"{name}.csv", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_search_and_its_files(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests: list[LockedTests] = []
+    construct = Run.__init__
+
+    def spy(self: Run, *args: Any) -> None:
+        construct(self, *args)
+        tests.append(self.tests)
+
+    monkeypatch.setattr(Run, "__init__", spy)
+    assert tune("--trials=3") == 0
+    # Not one test set was unlocked.
+    assert len(tests) == 3
+    assert all(locked.names == ["test", "ood"] and not locked._open for locked in tests)
+    out = capsys.readouterr().out
+    assert "ndcg@10 on IID validation and ndcg@10 on OOD validation" in out
+    assert "Pareto front:" in out
+    assert {path.name for path in (tmp_path / "search").iterdir()} == {
+        "best.yaml", "front.csv", "front.pdf", "front.png", "front.svg", "study.journal",
+        "trial-0000", "trial-0001", "trial-0002", "trials.csv", "workers",
+    }  # fmt: skip
+    trials = rows(tmp_path)
+    # The first trial has the defaults, the others do not repeat each other.
+    assert (trials[0]["learning_rate"], trials[0]["n_negatives"]) != ("", "")
+    assert len({row["learning_rate"] for row in trials}) == 3
+    (chosen,) = (row for row in rows(tmp_path, "front") if row["chosen"])
+    assert (Path(chosen["folder"]) / "trial.json").is_file()
+    assert not (Path(chosen["folder"]) / "result.json").exists()
+    assert not (Path(chosen["folder"]) / "per_user.parquet").exists()
+    best = yaml.safe_load((tmp_path / "search" / "best.yaml").read_text())
+    assert best["select_on"] == "harmonic"
+    assert best["learning_rate"] == float(chosen["learning_rate"])
+    # The property file repeats the trial as a run, with the same validation figures.
+    again = run_command(
+        f"--config_files={tmp_path / 'search' / 'best.yaml'}", f"--output_dir={tmp_path}",
+        "--show_progress=False", name="again",
+    )  # fmt: skip
+    assert again.result["metrics"]["valid"]["ndcg@10"] == float(chosen["valid ndcg@10"])
+    # The trial itself gives the same test figures without another epoch.
+    assert run_main([f"--resume={chosen['folder']}", "--show_progress=False"]) == 0
+    resumed = json.loads((Path(chosen["folder"]) / "result.json").read_text())
+    assert resumed["metrics"] == again.result["metrics"]
+    # The same command has nothing left to do; a larger number goes on.
+    monkeypatch.setattr(trial_module, "work_on", None)
+    assert tune("--trials=3") == 0
+    assert "going on: 3 of 3 trials have ended" in capsys.readouterr().out
+
+
+def test_an_interrupted_trial_goes_on_in_its_folder(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune("--trials=2", "--epochs=4", f"--output={tmp_path / 'whole'}") == 0
+    original = Watch.__call__
+    calls = []
+
+    def stop(self: Watch, score: float, result: Any) -> None:
+        calls.append(score)
+        original(self, score, result)
+        # In the middle of the second trial.
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "__call__", stop)
+    assert tune("--trials=2", "--epochs=4") == 1
+    assert "the same command goes on" in capsys.readouterr().err
+    assert len(rows(tmp_path)) == 1
+    # Another number of workers has other threads; the trial goes on as it began.
+    monkeypatch.setattr(command, "_threads", lambda workers, given: 1)
+    assert tune("--trials=2", "--epochs=4") == 0
+    trials = rows(tmp_path)
+    assert [Path(row["folder"]).name for row in trials] == ["trial-0000", "trial-0001"]
+    log = (tmp_path / "search" / "trial-0001" / "train.log").read_text()
+    assert log.count("run folder:") == 2
+    with open(tmp_path / "whole" / "trials.csv", encoding="utf-8") as stream:
+        whole = list(csv.DictReader(stream))
+    for name in ("learning_rate", "valid ndcg@10", "ood_valid ndcg@10"):
+        assert [row[name] for row in trials] == [row[name] for row in whole]
+
+
+@pytest.mark.parametrize("lock_is_left", [True, False])
+def test_the_trial_of_a_killed_worker_is_taken_over(
+    lock_is_left: bool,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    killed = []
+
+    def claim_and_die(plan: Any, say: Any) -> None:
+        search = Search(plan)
+        with search.working() as name:
+            trial = search.claim(name)
+            assert trial is not None
+            # A killed process leaves its lock file, unlocked.
+            killed.append(tmp_path / "search" / "workers" / f"{name}.lock")
+            trial.set_user_attr("folder", "trial-0000")
+        (tmp_path / "search" / "trial-0000").mkdir()
+        if lock_is_left:
+            killed[0].write_text("gone")
+
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", claim_and_die)
+    assert tune("--trials=1") == 1
+    monkeypatch.undo()
+    assert tune("--trials=1") == 0
+    assert "1 of killed workers go on" in capsys.readouterr().out
+    assert len(rows(tmp_path)) == 1
+
+
+def test_failed_and_hopeless_trials_are_recorded(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = iter(range(3))
+
+    def validate(run: Run) -> dict[str, dict[str, float]]:
+        here = next(number)
+        if here == 1:
+            raise RuntimeError("a planted\nfault")
+        if here == 2:
+            # Four peers, all better in both objectives, after four validations.
+            watch = run.trainer.on_valid
+            assert watch is not None
+            run.trainer.stage, run.trainer.train_loss_dict = "train", dict.fromkeys(range(4), 0.0)
+            watch.search.peers = lambda own, rung: [[0.9, 0.9]] * 4
+            watch(0.1, {"ndcg@10": 0.1, "ood_ndcg@10": 0.1})
+        return {"valid": {"ndcg@10": 0.3}, "ood_valid": {"ndcg@10": 0.2}}
+
+    monkeypatch.setattr(Run, "validate", validate)
+    assert tune("--trials=3") == 0
+    trials = rows(tmp_path)
+    assert [row["state"] for row in trials] == ["complete", "failed", "pruned"]
+    assert trials[1]["reason"] == "RuntimeError: a planted fault"
+    assert trials[2]["reason"] == "hopeless after 4 validations"
+
+
+def test_one_objective_without_an_ood_part(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune("--trials=1", "--protocol=random", "--epochs=1") == 0
+    out = capsys.readouterr().out
+    assert "one objective, since this protocol has no OOD validation part" in out
+    assert "ood_valid ndcg@10" not in rows(tmp_path)[0]
+
+
+def test_all_stages_of_painvrl(tune: Tune, tmp_path: Path) -> None:
+    space = tmp_path / "mask.yaml"
+    space.write_text("mask_step_size: {low: 0.01, high: 0.3, log: true}\n")
+    assert tune("--model=PaInvRL", f"--space={space}", "--trials=1", *SHORT_STAGES) == 0
+    assert float(rows(tmp_path)[0]["ood_valid ndcg@10"]) > 0
+
+
+def test_two_workers(tune: Tune, tmp_path: Path) -> None:
+    assert tune("--trials=3", "--workers=2", "--epochs=1") == 0
+    assert len({row["folder"] for row in rows(tmp_path)}) == 3
+    assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (["--trails=3"], "did you mean `--trials`?"),
+        (["--trials=0"], "`--trials`: found 0"),
+        (["--output_dir=x"], "`--output=DIR`"),
+        (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
+        (["--select_on=ood", "--protocol=random"], "needs an OOD validation part"),
+        (["--learning_rat=0.1"], "did you mean `learning_rate`?"),
+        (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    argv: list[str], part: str, tune: Tune, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(*argv) == 2
+    err = capsys.readouterr().err
+    assert part in err
+    assert err.count("\n") == 1
+
+
+def test_another_search_in_the_same_folder_is_refused(
+    tune: Tune, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say: None)
+    assert tune("--trials=1") == 1
+    assert tune("--trials=1", "--epochs=3") == 2
+    assert "holds a search with other settings" in capsys.readouterr().err
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    for option in command._parser().options():
+        assert f"{option}=" in page
