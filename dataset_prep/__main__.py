@@ -30,7 +30,7 @@ from dataset_prep import (
     ultragcn,
 )
 from dataset_prep.framework.one_line import OneLineParser
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import UserError, WriteError, did_you_mean
 
 SOURCES = (
     *(movielens, mmgcn, diffmm, ultragcn, table, planted),
@@ -66,7 +66,7 @@ def _refuse_unknown(first: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one source; exit code 0 when done, 2 (and one line) when the input is wrong."""
+    """Run one source; exit code 0 when done, 2 (and one line) when the input is wrong, 1 else."""
     given = list(sys.argv[1:] if argv is None else argv)
     try:
         _refuse_unknown(given[:1])
@@ -76,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except WriteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader of a pipe (`| head`) has seen enough; nothing may be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,6 +23,7 @@ from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.selection import Selection
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
+from recbole_painvrl.reading import inside
 
 _EXAMPLE = """example:
   python -m dataset_prep check dataset/ml-trailers"""
@@ -88,8 +89,13 @@ def check_files(folder: Path, findings: Findings) -> None:
         return
     changed = 0
     for name, expected in listed.items():
-        path = folder / name
-        if not path.is_file():
+        path = inside(folder, name)
+        if path is None:
+            findings.bad(
+                f"{folder / MANIFEST}: lists {str(name)[:80]!r}, which is outside the folder; "
+                "prepare the dataset again"
+            )
+        elif not path.is_file():
             findings.bad(f"{path}: missing, the manifest lists it; prepare the dataset again")
         elif file_hash(path) != expected:
             findings.bad(f"{path}: changed since it was written; prepare the dataset again")

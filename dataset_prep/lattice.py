@@ -32,6 +32,7 @@ from dataset_prep.readers.folders import (
 )
 from recbole_painvrl.errors import UserError
 
+_LARGEST_ITEM = 2**62
 _FILES = {"train": ("train.json",), "valid": ("val.json", "valid.json"), "test": ("test.json",)}
 _DESCRIPTION = """Read train.json, val.json and test.json (user -> list of items) from a folder or
 its 5-core subfolder, and image_feat.npy, text_feat.npy, audio_feat.npy with one
@@ -121,10 +122,11 @@ def _read_lists(path: Path, builder: InteractionBuilder, part: str) -> None:
         raise UserError(f"{path}: cut or no JSON ({reason(error)}); copy it again") from error
     if not isinstance(found, dict) or not all(isinstance(items, list) for items in found.values()):
         raise UserError(f'{path}: must map users to lists of items, as in {{"0": [5, 7]}}')
-    if not all(isinstance(item, int) and item >= 0 for items in found.values() for item in items):
+    every = [item for items in found.values() for item in items]
+    if not all(isinstance(item, int) and 0 <= item <= _LARGEST_ITEM for item in every):
         raise UserError(f"{path}: holds an item that is no number from 0; give the 5-core files")
     users = np.repeat(np.array(list(found), dtype=object), [len(i) for i in found.values()])
-    items = np.array([item for items in found.values() for item in items], dtype=np.int64)
+    items = np.array(every, dtype=np.int64)
     builder.add(users, items, part=part)
 
 

@@ -21,6 +21,8 @@ _STEMS = {
     "acoustic": ("FeatureAudio", "feat_a", "a_feat", "audio_feat"),
     "textual": ("FeatureText", "feat_t", "t_feat", "text_feat"),
 }
+# A table has a place for every number up to the largest.
+_LARGEST_NUMBER = 10**7
 _BAG_WIDTH = 128
 
 
@@ -67,6 +69,11 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
     else:
         array = _load_tensor(path)
     if array.ndim == 2 and array.shape[0] == 2 and array.dtype.kind in "iu":
+        if array.size == 0 or int(array.min()) < 0 or int(array.max()) > _LARGEST_NUMBER:
+            raise UserError(
+                f"{path}: as a bag of words it must hold numbers of items and words from 0 to "
+                f"{_LARGEST_NUMBER}; copy it again"
+            )
         width = min(_BAG_WIDTH, n_items - 1, int(array[1].max()))
         bag = word_bag(array, n_items, width)
         return ArrayMatrix(bag), f"TF-IDF of word numbers, SVD to {bag.shape[1]} columns"

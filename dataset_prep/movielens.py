@@ -180,6 +180,8 @@ def _titles(folder: Path, report: Report) -> pd.DataFrame | None:
         layout = sniff(path, names, encoding)
         if file == "u.item":
             layout = replace(layout, separator="|", names=_u_item_names(path), has_header=False)
+        if len(layout.names) < 2:
+            raise UserError(f"{path}: has one column, expected ids and titles; copy it again")
         id_column, title = layout.names[0], layout.names[1]
         if file == "movies.dat":
             return _titles_dat(path)

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from recbole_painvrl import compat
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from recbole_painvrl.serving.loading import load_run
+
+__all__ = ["__version__", "load_run"]
 __version__ = "0.1.0"
 
 
-def _start() -> None:
+def __getattr__(name: str) -> Any:
+    # Imported when asked for, so that importing the package stays quick.
+    if name == "load_run":
+        from recbole_painvrl.serving.loading import load_run
+
+        return load_run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def start() -> None:
+    """Make the models known to RecBole; repeating it is harmless.
+
+    Raises:
+        compat.IncompatibleError: an installed version cannot work.
+    """
     # Versions first: on an unsuitable stack RecBole itself fails with a message that helps nobody.
     compat.check_versions()
     from recbole_painvrl.registry import register
@@ -16,4 +37,15 @@ def _start() -> None:
     register()
 
 
-_start()
+def _is_command_line() -> bool:
+    """Whether this process is ``python -m recbole_painvrl`` or ``recbole-painvrl``."""
+    words = sys.orig_argv
+    module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
+    if module:
+        return module[0] == __name__
+    return len(words) > 1 and Path(words[1]).name == "recbole-painvrl"
+
+
+# The command line starts itself: its help, completion and `doctor` work on any stack.
+if not _is_command_line():
+    start()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
-from recbole_painvrl.commands import COMMANDS
-from recbole_painvrl.commands.outcome import DONE, WRONG_INPUT
+import recbole_painvrl
+from recbole_painvrl.commands import COMMANDS, LIGHT
+from recbole_painvrl.commands.outcome import DONE, FAILED, WRONG_INPUT, guarded
 from recbole_painvrl.errors import did_you_mean
 
 
@@ -16,19 +18,41 @@ def help_page() -> str:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items())
     return f"""\
-usage: python -m recbole_painvrl COMMAND [...]
+usage: python -m recbole_painvrl COMMAND [...]       (installed: recbole-painvrl COMMAND [...])
 
-commands:
+PaInvRL (MM '23) and its baselines on your data, in and out of distribution.
+
+commands
 {lines}
 
 `python -m recbole_painvrl COMMAND --help` is a page about the command, with examples.
-Datasets are made and checked by `python -m dataset_prep`.
+
+from a CSV and feature files to a table (docs/tutorial.md has every step)
+  python -m dataset_prep table --input ratings.csv --features visual=clip.csv --output dataset/mine
+  python -m recbole_painvrl doctor
+  python -m recbole_painvrl run --model=PaInvRL --dataset=mine
+  python -m recbole_painvrl benchmark --dataset mine --seeds 5 --protocol iid_ood
+  python -m recbole_painvrl report runs/PaInvRL-mine-20260101-120000-000
+  python -m recbole_painvrl tune --model=PaInvRL --dataset=mine --trials=50
+
+Without data of your own: --dataset=ml-trailers, planted and ml-100k need no download.
+exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 anything else
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch to a command; returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has seen enough; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_page())
         return DONE
@@ -38,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: unknown command `{name}`{hint}", file=sys.stderr)
         return WRONG_INPUT
     module = importlib.import_module(f"recbole_painvrl.commands.{name}")
+    if name not in LIGHT and not {"-h", "--help"} & set(arguments):
+        started = guarded(recbole_painvrl.start)
+        if started != DONE:
+            return started
     code: int = module.main(arguments[1:])
     return code
 

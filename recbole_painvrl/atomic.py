@@ -2,27 +2,95 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from recbole_painvrl.errors import WriteError
+
+_FULL = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space or raise the quota"}
+_CLOSED = dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable")
+_TOO_LARGE = {errno.EFBIG: "raise the limit on file sizes (`ulimit -f`)"}
+# Reasons for which a place cannot be written, each with what to do about it.
+_ADVICE = {**_FULL, **_CLOSED, **_TOO_LARGE}
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` and put it in place only after a clean exit."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Open a temporary file beside ``path`` and put it in place only after a clean exit.
+
+    Raises:
+        WriteError: disk full, quota, a place that cannot be written; ``path`` is as it was.
+    """
+    # The process number alone is not enough: hosts that share a disk may share it, too.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        sync_folder(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Failures of the system inside are failures to write ``path``.
+
+    Raises:
+        WriteError: in place of the system's own error, which may not name the file.
+    """
     try:
-        with open(temporary, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        if error.errno is not None and not is_write_failure(error):
+            raise
+        raise write_failure(path, error) from error
+
+
+def write_failure(path: Path, error: OSError) -> WriteError:
+    """The error of the system as one line that says what to do and names ``path``."""
+    if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    return WriteError(
+        f"{path}: cannot be written ({error.strerror or error}); what was there before is "
+        f"unchanged; {_ADVICE.get(error.errno or 0, 'check the disk')}"
+    )
+
+
+def is_write_failure(error: OSError) -> bool:
+    """Whether the system refused because of the place: full, quota, limit or no permission."""
+    return error.errno in _ADVICE
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power cut, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_temporary(folder: Path) -> list[str]:
+    """Remove what a killed process left half-written below a folder that nobody else writes."""
+    left = sorted(path for path in folder.rglob(".*.tmp") if path.is_file())
+    for path in left:
+        path.unlink(missing_ok=True)
+    return [path.name for path in left]
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class UserError(ValueError):
@@ -11,6 +12,32 @@ class UserError(ValueError):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+class WriteError(OSError):
+    """A file could not be written; what was there before is unchanged.
+
+    Its message is one line that names the file, the reason and what to do; the command line
+    prints it without a traceback and exits with code 1.
+    """
+
+
+class NonFiniteLossError(RuntimeError):
+    """Training met a number that is NaN or infinite; no checkpoint is written from there on."""
+
+
+class BadNumberError(ArithmeticError):
+    """A loss or gradient is NaN or infinite; where in the run is for the caller to say.
+
+    Args:
+        what: the loss term or gradient, and its value.
+        columns: tensors ``[..., d]`` among whose columns the culprit may be, by name.
+        batch: batch of the epoch, from 1, where it is known.
+    """
+
+    def __init__(self, what: str, columns: Mapping[str, Any], batch: int | None = None) -> None:
+        super().__init__(what)
+        self.columns, self.batch = columns, batch
 
 
 class InterruptedRunError(KeyboardInterrupt):

@@ -6,6 +6,45 @@ import hashlib
 
 import torch
 
+# Random numbers of one mask stage, beside its negatives.
+MASK_PURPOSES = ("initial values", "order", "gate noise")
+# Models whose initial values have a generator of their own.
+_OWN_VALUES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL"})
+_OWN_NEGATIVES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "MMSSL"})
+_STAGED = frozenset({"PaInvRL", "InvRL"})
+
+
+def run_seeds(seed: int, split_seed: int, model: str, outer_rounds: int = 1) -> dict[str, int]:
+    """The seed of every purpose of a run, as ``result.json`` records them.
+
+    Args:
+        seed: the run's seed; it seeds RecBole's own generators itself (torch's global one, numpy's
+            global one and the loader's), so that its models have the numbers of RecBole.
+        split_seed: seed of the split.
+        model: name of the model.
+        outer_rounds: rounds of environments and mask (PaInvRL, InvRL).
+    """
+
+    def own(purpose: str) -> int:
+        return derive_seed(seed, purpose)
+
+    seeds = {
+        "run": seed,
+        "split": split_seed,
+        "initial values": own("initial values") if model in _OWN_VALUES else seed,
+        "shuffling": own("batches") if model == "MMSSL" else seed,
+        "negatives": own("negatives") if model in _OWN_NEGATIVES else seed,
+    }
+    if model == "MMSSL":
+        parts = (f"discriminator {part}" for part in ("columns", "initial values", "noise"))
+        seeds |= {name: own(name) for name in ("dropout", *parts)}
+    if model in _STAGED:
+        seeds["final initial values"] = own("final initial values")
+        for number in range(1, outer_rounds + 1):
+            names = (f"mask {number} {purpose}" for purpose in (*MASK_PURPOSES, "negatives"))
+            seeds |= {name: own(name) for name in (f"environments {number}", *names)}
+    return seeds
+
 
 def derive_seed(seed: int, purpose: str) -> int:
     """Seed of a purpose (``"negatives"``, ``"gate noise"``...): the same pair, the same number."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from recbole_painvrl.sampling import NegativeSampler, NegativeSampling, sorted_keys
+from recbole_painvrl.sampling import NegativeSampler, NegativeSampling, PairSet, sorted_keys
 
 N_ITEMS = 21
 
@@ -51,6 +51,37 @@ def test_excluded_positives_are_never_drawn_and_the_rest_stays_uniform() -> None
 def test_keys_are_sorted_and_distinct() -> None:
     keys = sorted_keys(torch.tensor([2, 1, 2]), torch.tensor([3, 4, 3]), 10)
     assert keys.tolist() == [14, 23]
+
+
+@pytest.mark.parametrize("n_keys", [0, 1, 50, 5_000])
+def test_a_set_of_pairs_is_exact(n_keys: int) -> None:
+    source = torch.Generator().manual_seed(n_keys)
+    keys = torch.unique(torch.randint(0, 40_000, (n_keys,), generator=source))
+    pairs = PairSet(keys)
+    asked = torch.randint(0, 40_000, (30_000,), generator=source)
+    asked[:: max(1, n_keys)] = keys[0] if n_keys else 7
+    expected = torch.isin(asked, keys).nonzero().squeeze(-1)
+    assert torch.equal(pairs.contained(asked), expected)
+    # Keys as large as those of the largest datasets wrap around 64 bits in the filter.
+    large = keys + 2**61
+    assert torch.equal(PairSet(large).contained(asked + 2**61), expected)
+
+
+def test_the_filter_spares_almost_all_searches() -> None:
+    keys = torch.unique(torch.randint(0, 10**9, (20_000,)))
+    pairs = PairSet(keys)
+    asked = torch.randint(0, 10**9, (50_000,))
+    searched: list[int] = []
+    original = torch.searchsorted
+
+    def counted(sorted_keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        searched.append(len(values))
+        return original(sorted_keys, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "searchsorted", counted)
+        pairs.contained(asked)
+    assert sum(searched) < 0.05 * len(asked)
 
 
 def test_a_user_who_has_every_item_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,20 @@ import numpy.typing as npt
 
 from dataset_prep.framework.text_tables import reason
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import (
+    DAMAGED,
+    check_inflation,
+    npy_array,
+    read_arrays,
+    read_npy_header,
+)
 
 Array = npt.NDArray[Any]
 
 CELLS_PER_BLOCK = 1 << 21
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+_NPY_MAGIC = b"\x93NUMPY"
+# Python's parser, which reads the header, calls nesting without end a lack of memory.
+_BROKEN = (MemoryError, *DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,9 @@ def read_array(path: Path) -> Array:
         UserError: unreadable, cut, or holding Python objects.
     """
     try:
-        with open(path, "rb") as stream:
-            array = np.load(stream, allow_pickle=False)
+        return npy_array(path.read_bytes())
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path}: is no .npy file; check its extension")
-    return array
 
 
 def open_archive(path: Path) -> dict[str, Array]:
@@ -92,13 +97,10 @@ def open_archive(path: Path) -> dict[str, Array]:
     Raises:
         UserError: unreadable, cut, or holding Python objects.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except _BROKEN as error:
-        raise UserError(_why(path, error)) from error
-    except (AttributeError, TypeError) as error:
-        raise UserError(f"{path}: is a .npy file called .npz; rename it") from error
+    with open(path, "rb") as stream:
+        if stream.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+            raise UserError(f"{path}: is a .npy file called .npz; rename it")
+    return read_arrays(path, "save plain numbers, copy or write it again")
 
 
 def open_matrix(path: Path, shown: Path | str | None = None) -> RowMatrix:
@@ -136,9 +138,10 @@ def unpack_member(path: Path, member: str, spool: Path) -> RowMatrix:
     try:
         with (
             zipfile.ZipFile(path) as archive,
-            archive.open(f"{member}.npy") as packed,
             open(target, "wb") as stream,
         ):
+            check_inflation(archive, path.stat().st_size)
+            packed = archive.open(f"{member}.npy")
             shutil.copyfileobj(packed, stream, 1 << 20)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
@@ -154,15 +157,10 @@ def archive_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
     shapes = {}
     try:
         with zipfile.ZipFile(path) as archive:
+            check_inflation(archive, path.stat().st_size)
             for name in archive.namelist():
                 with archive.open(name) as stream:
-                    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
+                    shape, dtype, _ = read_npy_header(stream)
                     shapes[name.removesuffix(".npy")] = (shape, dtype)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import npy_array
 
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
@@ -119,7 +120,7 @@ def load_object_array(path: Path) -> Any:
             )
             _, _, dtype = read(stream)  # type: ignore[no-untyped-call]
             if not dtype.hasobject:
-                return np.load(path, allow_pickle=False)
+                return npy_array(path.read_bytes())
             found = _PlainUnpickler(stream, encoding="latin1").load()
             return found.content if isinstance(found, _Array) else found
     except Exception as error:

@@ -39,6 +39,7 @@ from dataset_prep.framework.text_tables import (
 )
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import DAMAGED
 
 _SIDE_FILES = (".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv")
 
@@ -234,7 +235,9 @@ def _read_parquet(
             writer = writer or Spool(spool / f"{name}.f32", block.shape[1])
             tokens.extend(frame[id_column].tolist())
             writer.add(block)
-    except (OSError, ValueError) as error:
+    except UserError:
+        raise
+    except DAMAGED as error:
         raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
     finally:
         if writer is not None:

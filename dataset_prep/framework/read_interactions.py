@@ -16,6 +16,7 @@ from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, find_role, reason, sniff
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.reading import DAMAGED
 
 ROLES = ("user", "item", "rating", "time", "part")
 _PART_NAMES = {
@@ -183,7 +184,9 @@ def _read_parquet(
             frame.columns = pd.Index(list(chosen))
             _add_frame(path, frame, builder, report, part, line)
             line += len(frame)
-    except (OSError, ValueError) as error:
+    except UserError:
+        raise
+    except DAMAGED as error:
         raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
 
 
@@ -199,7 +202,9 @@ def open_parquet(path: Path) -> Any:
         raise UserError(f"{path}: needs pyarrow; type `pip install 'pyarrow<18'`") from error
     try:
         return pq.ParquetFile(path)
-    except (OSError, ValueError) as error:
+    except UserError:
+        raise
+    except DAMAGED as error:
         raise UserError(f"{path}: not a whole Parquet file ({reason(error)})") from error
 
 

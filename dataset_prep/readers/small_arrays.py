@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.framework.progress import bar
@@ -17,8 +16,9 @@ from dataset_prep.framework.read_features import FeatureTable, Spool
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import READ_ERRORS, reason
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import DAMAGED, npy_array
 
-_BROKEN = (*READ_ERRORS, zipfile.BadZipFile)
+_BROKEN = (*READ_ERRORS, *DAMAGED)
 _ENDINGS = ("", ".npy")
 
 
@@ -109,7 +109,7 @@ def _read(
         with source.open(token) as stream:
             if stream is None:
                 return None, False
-            array = np.asarray(np.load(stream, allow_pickle=False))
+            array = npy_array(stream.read())
     except _BROKEN:
         return None, True
     row = array.reshape(-1)

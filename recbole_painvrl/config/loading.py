@@ -9,8 +9,15 @@ from typing import Any
 
 import yaml
 
+from recbole_painvrl.config.base import short
 from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError
+
+# What PyYAML raises for text that is not YAML: it lets some errors of Python's through.
+YAML_ERRORS = (
+    *(yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError),
+    *(RecursionError, OverflowError),
+)
 
 # RecBole's own pattern: YAML 1.1 reads 1e-3 as text.
 _FLOAT = re.compile(
@@ -25,7 +32,20 @@ _FLOAT = re.compile(
 )
 
 
-class PlainLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+    """Safe YAML without references: a few of them, nested, stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse a reference (``*name``)."""
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, f"references such as `*{event.anchor}` are not read", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+
+class PlainLoader(BoundedLoader):
     """Safe YAML with RecBole's numbers, without dates, and without repeated keys."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -82,7 +102,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as text ({error}); correct `config_files`") from None
     try:
         values = yaml.load(text, Loader=PlainLoader)
-    except (yaml.YAMLError, ValueError) as error:
+    except YAML_ERRORS as error:
         raise UserError(f"{path}: not valid YAML{_problem(error)}; correct the file") from None
     if values is None:
         return {}
@@ -107,13 +127,14 @@ def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
         word = words.pop(0)
         key, equals, text = word[2:].partition("=")
         if not word.startswith("--") or not key:
-            raise UserError(f"command line: found {word!r}, expected `--setting=value`")
+            raise UserError(f"command line: found {short(word)}, expected `--setting=value`")
         if not equals:
             if not words or words[0].startswith("--"):
-                raise UserError(f"command line: `{word}` has no value; write `{word}=VALUE`")
+                name = short(word)[1:-1]
+                raise UserError(f"command line: `{name}` has no value; write `{name}=VALUE`")
             text = words.pop(0)
         if key in values:
-            raise UserError(f"command line: `--{key}` occurs twice; give it once")
+            raise UserError(f"command line: `--{short(key)[1:-1]}` occurs twice; give it once")
         values[key] = _value(key, text)
     return values
 
@@ -125,9 +146,9 @@ def _value(key: str, text: str) -> Any:
         return text
     try:
         return yaml.load(text, Loader=PlainLoader)
-    except yaml.constructor.ConstructorError as error:
-        raise UserError(f"`{key}`: found {text!r} (command line){_problem(error)}") from None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.constructor.ConstructorError, yaml.composer.ComposerError) as error:
+        raise UserError(f"`{key}`: found {short(text)} (command line){_problem(error)}") from None
+    except YAML_ERRORS:
         return text
 
 

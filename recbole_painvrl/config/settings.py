@@ -67,9 +67,23 @@ class RunSettings(Settings):
         ge=1,
         description="CPU threads; none for 1 on small data, else PyTorch's choice.",
     )
+    fast_loader: bool = Field(
+        default=True,
+        description="Draw uniform negatives of pairwise models many at a time; the same law as "
+        "RecBole's loader (False) but another stream, and several times faster.",
+    )
+    profile: bool = Field(
+        default=False,
+        description="Show where the time of the run went, also in profile.json; on a GPU this "
+        "waits for it at every step.",
+    )
     ndcg_hits: bool = Field(
         default=False,
         description="Also report the NDCG of InvRL's code, normalised by the hits found.",
+    )
+    memory_check: bool = Field(
+        default=True,
+        description="Whether to refuse a run that needs more memory than is free, by estimate.",
     )
     resume: str | None = Field(default=None, description="Run folder to continue.")
 

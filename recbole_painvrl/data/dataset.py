@@ -33,6 +33,7 @@ from recbole_painvrl.data.parts import (
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.shifts import popularity_split, time_split
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.reading import DAMAGED, reason
 
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
@@ -91,6 +92,36 @@ class ModalityDataset(Dataset):
     def _get_field_from_config(self) -> None:
         super()._get_field_from_config()
         self._check_files()
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:
+        """RecBole's reader; whatever a damaged table makes it raise, the file is what is wrong."""
+        try:
+            return super()._load_feat(filepath, source)
+        except UserError:
+            raise
+        except DAMAGED as error:
+            raise UserError(
+                f"{filepath}: not readable as a table ({reason(error)}); write it again"
+            ) from error
+
+    def _data_processing(self) -> None:
+        try:
+            super()._data_processing()
+        except UserError:
+            raise
+        except ValueError as error:
+            # "Some feat is empty": RecBole does not say whose.
+            raise UserError(
+                f"{self.folder}: {reason(error)} Check the files and the filters "
+                "(`user_inter_num_interval`, `item_inter_num_interval`, `val_interval`)"
+            ) from error
+
+    def _data_filtering(self) -> None:
+        if self.inter_feat is None:
+            raise UserError(
+                f"{self.folder}: no column of the interactions is loaded; check `load_col`"
+            )
+        super()._data_filtering()
 
     def _remove_duplication(self) -> None:
         """RecBole keeps repeated pairs; a split could then put one pair into two parts."""
@@ -193,7 +224,7 @@ class ModalityDataset(Dataset):
     def build_parts(self) -> dict[str, ModalityDataset]:
         """The parts of the protocol in force, as datasets that share one id map."""
         if self.protocol == "random":
-            datasets = dict(zip((TRAIN, VALID, TEST), super().build(), strict=True))
+            datasets = dict(zip((TRAIN, VALID, TEST), self._random_parts(), strict=True))
             sizes = {part: len(dataset) for part, dataset in datasets.items()}
             self.split_diagnostics = {"sizes": sizes}
         else:
@@ -212,6 +243,30 @@ class ModalityDataset(Dataset):
                     "the dataset is too small for this protocol"
                 )
         return datasets
+
+    def save(self) -> None:
+        """RecBole's pickle of a dataset, which it later reads whatever has become of the files.
+
+        Raises:
+            UserError: always; without a pickle RecBole's own entry points read the files.
+        """
+        raise UserError(
+            "`save_dataset`: found True, expected False: the dataset's own files are read, never "
+            "a pickle of them, which may be out of date"
+        )
+
+    def _random_parts(self) -> list[ModalityDataset]:
+        """RecBole's split by ``eval_args``."""
+        try:
+            parts: list[ModalityDataset] = super().build()
+        except UserError:
+            raise
+        except (ValueError, TypeError, NotImplementedError, AssertionError) as error:
+            raise UserError(
+                f"`eval_args`: {reason(error)}; expected a split such as "
+                "`{split: {RS: [0.8, 0.1, 0.1]}}`"
+            ) from error
+        return parts
 
     def build(self) -> list[ModalityDataset]:
         """RecBole's entry point: train, validation and IID test, the OOD parts hung on them.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.reading import read_npy_header
 
 Missing = Literal["zero", "mean", "error"]
 Unknown = Literal["error", "ignore"]
@@ -150,16 +151,9 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, dtype and data offset of a .npy file, without touching the data."""
     try:
         with open(path, "rb") as stream:
-            version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-            readers = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            if version not in readers:
-                raise ValueError(f"unknown .npy version {version}")
-            shape, _, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+            shape, dtype, _ = read_npy_header(stream)
             return shape, dtype, stream.tell()
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(
             f"{path}: not a readable .npy file ({_first_line(error)}); {_AGAIN} or `numpy.save`"
         ) from error
@@ -218,7 +212,7 @@ def _check_duplicates(path: Path, tokens: Sequence[str]) -> None:
         for row, token in enumerate(tokens):
             if token in seen:
                 raise UserError(
-                    f"{path}: {extra} item ids occur more than once, first {token!r} in rows "
+                    f"{path}: {extra} item ids occur more than once, first {_short(token)} in rows "
                     f"{seen[token]} and {row}; keep one row per item"
                 )
             seen[token] = row
@@ -239,13 +233,13 @@ def _check_ids(
         sample = next((token for token, number in token_to_id.items() if number > 0), "none")
         raise UserError(
             f"{path}: none of its {len(tokens)} item ids is in the dataset, which has ids like "
-            f"{sample!r} where the file has {tokens[0]!r}; use the ids of the .inter file"
+            f"{sample!r} where the file has {_short(tokens[0])}; use the ids of the .inter file"
         )
     if len(strangers) and unknown == "error":
         first = int(strangers[0])
         raise UserError(
             f"{path}: {len(strangers)} of {len(tokens)} item ids are not in the dataset, first "
-            f"{tokens[first]!r} in row {first}; remove them or set `unknown_items: ignore`"
+            f"{_short(tokens[first])} in row {first}; remove them or set `unknown_items: ignore`"
         )
     return len(strangers)
 

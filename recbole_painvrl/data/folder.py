@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -18,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recbole_painvrl.atomic import atomic_file, write_json, write_with
+from recbole_painvrl.atomic import (
+    atomic_file,
+    is_write_failure,
+    write_failure,
+    write_json,
+    write_with,
+)
+from recbole_painvrl.config.base import short
 from recbole_painvrl.data.streams import (
     MatrixStream,
     pairs_in_two,
@@ -26,7 +33,9 @@ from recbole_painvrl.data.streams import (
     save_interactions,
     save_matrix,
 )
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, WriteError
+from recbole_painvrl.locks import hold_folder, remove_abandoned
+from recbole_painvrl.reading import DAMAGED, read_json_object, reason
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -93,7 +102,8 @@ def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) 
 
     With ``replace`` an existing dataset folder stays as it is until the new one takes its place.
     Raises :class:`FolderExistsError` when the folder exists, :class:`UserError` when the content
-    is inconsistent or the place cannot be written.
+    is inconsistent or the place is no place for a folder, :class:`WriteError` when the disk is
+    full or the place cannot be written.
     """
     _check(content)
     try:
@@ -101,9 +111,12 @@ def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) 
             _write_files(content, work)
             write_json(work / MANIFEST, _manifest(content, work))
     except OSError as error:
+        if isinstance(error, WriteError) or is_write_failure(error):
+            # Named is the folder, not the hidden one in which it was made.
+            raise write_failure(folder, error) from error
         raise UserError(
             f"{folder}: cannot be written ({error.strerror or error}); nothing was left behind, "
-            "free the space or choose another folder"
+            "choose another folder"
         ) from error
 
 
@@ -112,16 +125,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises :class:`UserError` when the file is not a JSON object.
     """
-    path = folder / MANIFEST
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(folder / MANIFEST, _AGAIN)
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); {_AGAIN}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a {type(value).__name__} instead of an object; {_AGAIN}")
-    return value
 
 
 def read_truth(folder: Path) -> Truth | None:
@@ -222,25 +229,32 @@ def _new_folder(folder: Path, replace: bool) -> Iterator[Path]:
     if folder.exists() and not replace:
         raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"))
     work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         work.mkdir()
-        yield work
-        for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
-            _sync(directory)
-        try:
-            if folder.exists() and replace:
-                put_in_place(work, folder)
-            else:
-                os.rename(work, folder)
-        except OSError as error:
-            # Another process finished the same folder meanwhile: rename refuses a full target.
-            if not folder.exists():
-                raise
-            raise FolderExistsError(f"{folder}: was written by another process") from error
-        _sync(folder.parent)
+        with hold_folder(work):
+            yield work
+            _finish(work, folder, replace)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _finish(work: Path, folder: Path, replace: bool) -> None:
+    """Give the finished hidden folder its name."""
+    for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
+        _sync(directory)
+    try:
+        if folder.exists() and replace:
+            put_in_place(work, folder)
+        else:
+            os.rename(work, folder)
+    except OSError as error:
+        # Another process finished the same folder meanwhile: rename refuses a full target.
+        if not folder.exists() or is_write_failure(error):
+            raise
+        raise FolderExistsError(f"{folder}: was written by another process") from error
+    _sync(folder.parent)
 
 
 def _sync(directory: Path) -> None:
@@ -300,11 +314,11 @@ def _read_table(path: Path, expected: list[str]) -> pd.DataFrame:
         frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing although the folder has a truth; {_AGAIN}") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not a table ({str(error).splitlines()[0]}); {_AGAIN}") from error
+    except DAMAGED as error:
+        raise UserError(f"{path}: not a table ({reason(error)}); {_AGAIN}") from error
     if list(frame.columns) != expected:
         raise UserError(
-            f"{path}: has columns {list(frame.columns)} instead of {expected}; {_AGAIN}"
+            f"{path}: has columns {short(list(frame.columns))} instead of {expected}; {_AGAIN}"
         )
     return frame
 

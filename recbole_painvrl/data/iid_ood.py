@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.parts import (
     OOD,
+    PARTS,
     TEST,
     TRAIN,
     VALID,
@@ -35,6 +38,8 @@ from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.identification.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.identification.loop import Identification, LoopSettings, identify
+from recbole_painvrl.locks import file_lock
+from recbole_painvrl.reading import parse_json, read_arrays, reason
 from recbole_painvrl.seeds import generator
 
 # The protocol is one for every model, so its UltraGCN has fixed settings (4.2.2; Adam, N = 50).
@@ -45,6 +50,10 @@ _TOLERANCE = 0.01
 # A part is called OOD only below this agreement with its random start, and where a fixed
 # UltraGCN keeps less than this share of its IID NDCG@10.
 _AGREEMENT, _KEPT_NDCG = 0.8, 0.9
+# Goes up whenever the same data and settings would give another split.
+_VERSION = 2
+# A zip file ends in the length of its comment (2 bytes) and the comment.
+_NO_COMMENT, _DIGEST_SIZE = b"\0\0", 64
 
 
 def iid_ood_split(
@@ -60,16 +69,33 @@ def iid_ood_split(
         folder: dataset folder; the cache is its ``splits/``.
     """
     path = folder / "splits" / f"iid_ood-{_key(users, items, content, settings)}.npz"
-    cached = _read(path)
-    if cached is not None:
-        return cached
-    getLogger("recbole_painvrl").info("iid_ood: identifying two environments (made once, cached)")
-    split = _make(users, items, content, settings)
-    try:
-        _write(path, split)
-    except OSError as error:
-        getLogger("recbole_painvrl").warning("%s: the split could not be cached (%s)", path, error)
-    return split
+    log = getLogger("recbole_painvrl")
+    with _one_at_a_time(path):
+        cached = _read(path, len(users))
+        if cached is not None:
+            return cached
+        log.info("iid_ood: identifying two environments (made once, cached)")
+        split = _make(users, items, content, settings)
+        try:
+            _write(path, split)
+        except OSError as error:
+            log.warning("the split could not be cached: %s", error)
+        return split
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait for a process that makes the same split; go on at once where nothing can be locked."""
+    log, lock = getLogger("recbole_painvrl"), path.with_name(f".{path.stem}.lock")
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(
+                file_lock(lock, lambda who: log.info("iid_ood: waiting for process %s", who))
+            )
+        except OSError as error:
+            log.debug("%s: no lock (%s)", lock, error)
+        yield
 
 
 def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> Split:
@@ -200,11 +226,16 @@ def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: Run
         "model": settings.split_environment_model,
         "epochs": settings.split_epochs,
         "rounds": settings.split_rounds,
-        "version": 1,
+        "weights": asdict(_WEIGHTS),
+        "fit": [*asdict(_fit(settings.split_epochs)).values(), _EMBEDDING_SIZE, _INIT_STD],
+        "regularisation": _REG_WEIGHT,
+        "tolerance": _TOLERANCE,
+        "detection": [_AGREEMENT, _KEPT_NDCG],
+        "version": _VERSION,
     }
     digest.update(json.dumps(parameters, sort_keys=True).encode())
     for array in (users, items, *([] if content is None else [content.numpy()])):
-        digest.update(str(array.shape).encode())
+        digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
@@ -213,18 +244,42 @@ def _write(path: Path, split: Split) -> None:
     text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, diagnostics=text, **split.rows)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, _signed(buffer.getvalue()))
 
 
-def _read(path: Path) -> Split | None:
+def _read(path: Path, n_rows: int) -> Split | None:
     """The cached split, or None; a damaged cache is made again."""
     if not path.is_file():
         return None
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        diagnostics = json.loads(arrays.pop("diagnostics").tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-        getLogger("recbole_painvrl").warning("%s: unreadable, the split is made again", path)
+        content = path.read_bytes()
+        if content != _signed(content[: -_DIGEST_SIZE - len(_NO_COMMENT)] + _NO_COMMENT):
+            raise ValueError("its content does not have its checksum")
+        arrays = read_arrays(path, "the split is made again")
+        diagnostics = parse_json(arrays.pop("diagnostics").tobytes())
+        _check_rows(arrays, n_rows)
+        if not isinstance(diagnostics, dict) or not isinstance(diagnostics.get("sizes"), dict):
+            raise ValueError("it lacks the figures of the split")
+    except (OSError, ValueError, KeyError) as error:
+        getLogger("recbole_painvrl").warning(
+            "%s: unreadable (%s), the split is made again", path, reason(error)
+        )
         return None
     return Split(arrays, diagnostics)
+
+
+def _signed(archive: bytes) -> bytes:
+    """An npz without comment, with its own SHA-256 as the comment that a zip file may end in."""
+    digest = hashlib.sha256(archive).hexdigest().encode()
+    return archive[: -len(_NO_COMMENT)] + len(digest).to_bytes(2, "little") + digest
+
+
+def _check_rows(arrays: dict[str, IntArray], n_rows: int) -> None:
+    """Refuse with ValueError what is no split of a table of ``n_rows`` rows."""
+    if set(arrays) != set(PARTS):
+        raise ValueError(f"it holds {', '.join(sorted(arrays))[:80]}, not the parts of a split")
+    if any(rows.dtype != np.int64 or rows.ndim != 1 for rows in arrays.values()):
+        raise ValueError("its parts are no lists of rows")
+    rows = np.sort(np.concatenate(list(arrays.values())))
+    if len(rows) and (rows[0] < 0 or rows[-1] >= n_rows or (rows[1:] == rows[:-1]).any()):
+        raise ValueError("its rows are not those of the interactions, each at most once")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_painvrl.config.base import short
 from recbole_painvrl.errors import UserError, did_you_mean
 
 _TYPES = frozenset({"token", "float", "token_seq", "float_seq"})
@@ -35,12 +36,14 @@ def check_inter_file(path: Path, required: Sequence[str], separator: str = "\t")
     columns = [column.partition(":")[::2] for column in header.split(separator)]
     wrong = [name for name, kind in columns if kind not in _TYPES]
     if wrong:
-        raise UserError(f"{path}: column {wrong[0]!r} of the first line has no type; {expected}")
+        raise UserError(
+            f"{path}: column {short(wrong[0])} of the first line has no type; {expected}"
+        )
     names = [name for name, _ in columns]
     for name in required:
         if name not in names:
             raise UserError(
-                f"{path}: no column `{name}`, found {', '.join(names)}{did_you_mean(name, names)}; "
+                f"{path}: no column `{name}`, found {short(names)}{did_you_mean(name, names)}; "
                 f"{expected}"
             )
     if not row:

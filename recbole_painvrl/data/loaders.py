@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.sampler import Sampler
 
+from recbole_painvrl.data.fast_evaluation import FastEvaluationLoader
+from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
 from recbole_painvrl.errors import UserError
 
 
 def training_loader(config: Any, train: Any) -> Any:
-    """RecBole's training loader; negatives avoid the user's training items only."""
+    """RecBole's training loader; negatives avoid the user's training items only.
+
+    With ``fast_loader`` its fast form, for models that it can serve.
+    """
+    if can_be_fast(config):
+        return FastTrainLoader(config, train, shuffle=config["shuffle"])
     arguments = config["train_neg_sample_args"]
     sampler = None
     if arguments["distribution"] != "none":
@@ -29,12 +37,15 @@ def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: 
         dataset: the part to evaluate.
         phase: ``valid`` or ``test``, whose evaluation mode applies.
     """
+    loader = get_dataloader(config, phase)
+    if loader is FullSortEvalDataLoader and config["single_spec"]:
+        return FastEvaluationLoader(config, history, dataset)
     arguments = config[f"{phase}_neg_sample_args"]
     distribution = arguments["distribution"]
     sampler = None
     if distribution != "none":
         sampler = _sampler([*history, dataset], phase, distribution, 1.0)
-    return get_dataloader(config, phase)(config, dataset, sampler, shuffle=False)
+    return loader(config, dataset, sampler, shuffle=False)
 
 
 def _sampler(datasets: list[Any], phase: str, distribution: str, alpha: float) -> Any:

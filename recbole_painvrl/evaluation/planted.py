@@ -36,18 +36,30 @@ def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | No
     table = truth.environments
     user_numbers = table["user_id"].map(dataset.field2token_id[dataset.uid_field])
     item_numbers = table["item_id"].map(dataset.field2token_id[dataset.iid_field])
-    labels = {
-        (int(u), int(i)): int(e)
-        for u, i, e in zip(user_numbers, item_numbers, table["environment"], strict=True)
-        if u == u and i == i
-    }
-    found = [labels.get(pair, -1) for pair in zip(users.tolist(), items.tolist(), strict=True)]
-    if min(found, default=-1) < 0:
+    known = (user_numbers.notna() & item_numbers.notna()).to_numpy()
+    width = dataset.item_num
+    keys = _pair_keys(user_numbers[known], item_numbers[known], width)
+    order = np.argsort(keys, kind="stable")
+    wanted = _pair_keys(users.numpy(), items.numpy(), width)
+    # Of a pair that occurs twice the last row holds.
+    place = np.searchsorted(keys[order], wanted, side="right") - 1
+    planted = np.zeros(len(wanted), dtype=np.bool_)
+    if len(keys):
+        planted = (place >= 0) & (keys[order][place] == wanted)
+    if not planted.all():
         raise UserError(
-            f"{dataset.folder / 'truth' / 'environments.tsv'}: {found.count(-1)} training "
+            f"{dataset.folder / 'truth' / 'environments.tsv'}: {int((~planted).sum())} training "
             "interactions have no planted environment; use `--protocol=files`"
         )
-    return torch.tensor(found)
+    labels = table["environment"].to_numpy()[known][order[place]]
+    found: npt.NDArray[np.int64] = labels.astype(np.int64)
+    return torch.from_numpy(found)
+
+
+def _pair_keys(users: Any, items: Any, width: int) -> npt.NDArray[np.int64]:
+    """One number per (user, item) pair, ``[n]``."""
+    keys: npt.NDArray[np.int64] = np.asarray(users, dtype=np.int64) * width
+    return keys + np.asarray(items, dtype=np.int64)
 
 
 def known_environments(dataset: Any) -> Tensor:
@@ -111,26 +123,38 @@ def _column_scores(
 
 
 def environment_scores(
-    labels: Tensor, truth: Tensor, item_features: Tensor, rng: np.random.Generator
+    labels: Tensor, truth: Tensor, items: Tensor, features: Tensor, rng: np.random.Generator
 ) -> dict[str, float]:
     """Adjusted Rand index of the found environments.
 
     Args:
         labels: found environment of every training interaction, ``[n]``.
         truth: planted environment, ``[n]``.
-        item_features: features of every interaction's item, ``[n, d]``.
+        items: item of every training interaction, ``[n]``.
+        features: features of every item, ``[n_items, d]``.
         rng: shuffles the control.
 
     Returns:
         ``ari``; ``ari_shuffled`` (control, 0 by construction); ``ari_supervised``, what a
         logistic regression from item features to the *planted* environment reaches.
     """
-    classifier = LogisticRegression(max_iter=500)
-    predicted = classifier.fit(item_features.numpy(), truth.numpy()).predict(item_features.numpy())
     return {
         "ari": float(adjusted_rand_score(truth.numpy(), labels.cpu().numpy())),
         "ari_shuffled": float(
             adjusted_rand_score(rng.permutation(truth.numpy()), labels.cpu().numpy())
         ),
-        "ari_supervised": float(adjusted_rand_score(truth.numpy(), predicted)),
+        "ari_supervised": _supervised(truth, items, features),
     }
+
+
+def _supervised(truth: Tensor, items: Tensor, features: Tensor) -> float:
+    """Adjusted Rand index of a logistic regression from item features to the environment."""
+    # Interactions of one item and environment are one weighted row: the same optimum, and
+    # memory by items in place of interactions.
+    pairs = torch.stack([items.long(), truth.long()], dim=1)
+    rows, counts = torch.unique(pairs, dim=0, return_counts=True)
+    classifier = LogisticRegression(max_iter=500)
+    classifier.fit(features[rows[:, 0]].numpy(), rows[:, 1].numpy(), counts.double().numpy())
+    seen, inverse = torch.unique(items, return_inverse=True)
+    predicted = classifier.predict(features[seen].numpy())[inverse.numpy()]
+    return float(adjusted_rand_score(truth.numpy(), predicted))

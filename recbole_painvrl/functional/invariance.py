@@ -16,7 +16,11 @@ from torch import Tensor
 
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.pairs import pair_scores, pair_sums
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+
+# Above this share of the step's items an environment's product takes all of them.
+_MOST_OF_THEM = 0.9
 
 VarianceForm = Literal["mean", "sum"]
 
@@ -106,23 +110,27 @@ def joint_losses(
         ``(losses [E], gradients [E, k, d])``, both differentiable by the mask, W and the
         attention's parameters; each loss is a sum over the batch.
     """
-    items, local = _local_items(batches, tables)
+    own = [_own_items(batch, tables) for batch in batches]
+    items, inverse = torch.unique(torch.cat([rows.items for rows in own]), return_inverse=True)
+    places = inverse.split([len(rows.items) for rows in own])
     features = tables.features[items]
-    # The mask is folded into W: one GEMM per part and no n_items x d temporary.
-    parts = [features @ (projection * column).T for column in representation.columns]
+    # The mask is folded into W: one GEMM for all parts and no n_items x d temporary.
+    n_parts, k = len(representation.columns), len(projection)
+    folded = (projection * representation.columns[:, None, :]).reshape(n_parts * k, -1)
+    content = (features @ folded.T).view(-1, n_parts, k)
     hidden = _attention_tables(representation.attention, batches, items, tables)
 
-    losses, columns_of_a = [], []
+    losses, gradients = [], []
     for index, batch in enumerate(batches):
-        pairs = _Pairs(index, batch, local[index], items, parts, hidden, tables)
+        user_hidden = None if hidden is None else hidden[0][index]
+        item_hidden = None if hidden is None else hidden[1]
+        pairs = _Pairs(batch, own[index], places[index], content, user_hidden, item_hidden, tables)
         loss, accumulated = pairs.loss_and_accumulation(weights, representation.attention)
         losses.append(loss)
-        columns_of_a.append(accumulated)
-    n_parts, k = len(parts), projection.shape[0]
-    # [M, E * parts * k]^T @ [M, d]: all environments and parts in one GEMM.
-    stacked = torch.cat([a for env in columns_of_a for a in env], dim=1).T @ features
-    per_part = stacked.view(len(batches), n_parts, k, -1) * representation.columns[:, None, :]
-    return torch.stack(losses), per_part.sum(dim=1)
+        by_part = _times_features(accumulated.flatten(1), places[index], features)
+        by_part = by_part.view(n_parts, k, -1) * representation.columns[:, None, :]
+        gradients.append(by_part.sum(dim=0))
+    return torch.stack(losses), torch.stack(gradients)
 
 
 def irm_loss(gradients: Tensor, gate: Tensor, form: VarianceForm = "mean") -> Tensor:
@@ -140,20 +148,40 @@ def irm_loss(gradients: Tensor, gate: Tensor, form: VarianceForm = "mean") -> Te
     return (variance * gate).square().sum()
 
 
-def _local_items(
-    batches: Sequence[EnvironmentBatch], tables: FrozenTables
-) -> tuple[Tensor, list[list[Tensor]]]:
-    """Items that occur in the step, and every index tensor rewritten to rows of that list."""
-    groups = []
-    for batch in batches:
-        group = [batch.positives, batch.negatives]
-        if tables.graph.neighbours.shape[1]:
-            group.append(tables.graph.neighbours[batch.positives])
-        groups.append(group)
-    flat = [tensor.reshape(-1) for group in groups for tensor in group]
-    items, inverse = torch.unique(torch.cat(flat), return_inverse=True)
-    pieces = iter(torch.split(inverse, [len(tensor) for tensor in flat]))
-    return items, [[next(pieces).view(tensor.shape) for tensor in group] for group in groups]
+@dataclass(frozen=True)
+class _OwnItems:
+    """The items of one environment's batch and where its pairs find them.
+
+    Attributes:
+        items: distinct items of the batch, ``[M_e]``.
+        own: places in ``items`` of every user's candidates, ``[B, C]``: the positive, then its
+            own negatives (unless there is a pool), then the positive's neighbours.
+        pool: places in ``items`` of the pool of negatives, ``[P]``; empty without one.
+    """
+
+    items: Tensor
+    own: Tensor
+    pool: Tensor
+
+
+def _own_items(batch: EnvironmentBatch, tables: FrozenTables) -> _OwnItems:
+    shared = batch.negatives.dim() == 1
+    candidates = [batch.positives[:, None], tables.graph.neighbours[batch.positives]]
+    if not shared:
+        candidates.insert(1, batch.negatives)
+    own = torch.cat(candidates, dim=1)
+    pool = batch.negatives if shared else batch.negatives.new_empty(0)
+    items, inverse = torch.unique(torch.cat([own.reshape(-1), pool]), return_inverse=True)
+    return _OwnItems(items, inverse[: own.numel()].view_as(own), inverse[own.numel() :])
+
+
+def _times_features(accumulated: Tensor, places: Tensor, features: Tensor) -> Tensor:
+    """``A_e^T F`` over the rows of F that the environment's batch needs, ``[w, d]``."""
+    if len(places) > _MOST_OF_THEM * len(features):
+        # Cheaper than a copy of almost all features.
+        whole = accumulated.new_zeros(len(features), accumulated.shape[1])
+        return whole.index_copy(0, places, accumulated).T @ features
+    return accumulated.T @ features.index_select(0, places)
 
 
 def _attention_tables(
@@ -176,79 +204,75 @@ class _Pairs:
 
     def __init__(
         self,
-        index: int,
         batch: EnvironmentBatch,
-        local: list[Tensor],
-        items: Tensor,
-        parts: list[Tensor],
-        hidden: tuple[list[Tensor], Tensor] | None,
+        own: _OwnItems,
+        places: Tensor,
+        content: Tensor,
+        user_hidden: Tensor | None,
+        item_hidden: Tensor | None,
         tables: FrozenTables,
     ) -> None:
-        self.batch, self.local, self.items, self.parts = batch, local, items, parts
-        self.user_hidden = None if hidden is None else hidden[0][index]
-        self.item_hidden = None if hidden is None else hidden[1]
-        self.tables = tables
+        self.batch, self.own, self.tables = batch, own, tables
+        self.content = content.index_select(0, places)
+        self.user_hidden = user_hidden
+        self.item_hidden = None if item_hidden is None else item_hidden.index_select(0, places)
+        self.item_id = tables.item_id[own.items]
         self.user_id = tables.user_id[batch.users]
         self.user_content = tables.user_content[batch.users]
 
     def loss_and_accumulation(
         self, weights: UltraGCNWeights, attention: PairAttention | None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Loss of the batch and ``A_e`` of every part, ``[M, k]``: sum of c alpha p^f by item."""
-        tables, batch = self.tables, self.batch
-        factor = tables.graph.user_factor[batch.users]
-        totals = [torch.zeros_like(part) for part in self.parts]
-        loss = self.user_id.new_zeros(())
-        for kind, rows in zip(("positive", "negative", "neighbour"), self.local, strict=False):
-            item_ids = self.items[rows]
-            scores, alphas = self._scores(rows, item_ids, attention)
-            if kind == "neighbour":
-                edge = tables.graph.neighbour_weight[batch.positives]
-            elif kind == "negative":
-                edge = factor[:, None] * tables.graph.item_factor[item_ids]
-            else:
-                edge = factor * tables.graph.item_factor[item_ids]
-            loss = loss + _LOSS[kind](scores, edge, weights)
-            residual = _RESIDUAL[kind](scores, edge, weights)
-            shared = kind == "negative" and rows.dim() == 1
-            for part, alpha in enumerate(alphas):
-                pull = residual if alpha is None else residual * alpha
-                totals[part] = totals[part] + self._accumulate(rows, pull, shared)
-        return loss, totals
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of the batch and A_e, ``[M_e, parts, k]``: sum of c alpha p^f_u by item and part."""
+        own, graph = self.own, self.tables.graph
+        n_own = own.own.shape[1] - 1 - graph.neighbours.shape[1]
+        factor = graph.user_factor[self.batch.users][:, None]
+        item_factor = graph.item_factor[own.items]
+        scores, alphas = self._own_scores(attention)
+        edge = factor * item_factor[own.own[:, : 1 + n_own]]
+        kinds = [
+            ("positive", scores[:, 0], edge[:, 0]),
+            ("negative", scores[:, 1 : 1 + n_own], edge[:, 1:]),
+            ("neighbour", scores[:, 1 + n_own :], graph.neighbour_weight[self.batch.positives]),
+        ]
+        present = [kind for kind in kinds if kind[1].numel()]
+        loss = sum((_LOSS[name](s, e, weights) for name, s, e in present), scores.new_zeros(()))
+        residuals = [
+            _RESIDUAL[name](s, e, weights).reshape(len(scores), -1) for name, s, e in present
+        ]
+        pull = torch.cat(residuals, dim=1).unsqueeze(-1) * alphas
+        sums = pair_sums(pull, self.user_content, own.own, len(own.items))
+        if len(own.pool):
+            scores, alphas = self._pool_scores(attention)
+            edge = factor * item_factor[own.pool]
+            loss = loss + ultragcn.negative_loss(scores, edge, weights)
+            pull = ultragcn.negative_residual(scores, edge, weights).unsqueeze(-1) * alphas
+            pooled = torch.einsum("bcp,bk->cpk", pull, self.user_content)
+            sums = sums.index_add(0, own.pool, pooled)
+        return loss, sums
 
-    def _scores(
-        self, rows: Tensor, item_ids: Tensor, attention: PairAttention | None
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """Eq. 15 for positives ``[B]``, own candidates ``[B, N]`` or a shared pool ``[P]``."""
-        shared = rows.dim() == 1 and rows is self.local[1]
-        own = rows.dim() == 2
+    def _own_scores(self, attention: PairAttention | None) -> tuple[Tensor, Tensor]:
+        """Eq. 15 for every user's own candidates ``[B, C]``, and alpha ``[B, C, parts]`` or 1."""
+        rows = self.own.own
+        by_id = pair_scores(self.item_id.unsqueeze(1), self.user_id, rows).squeeze(-1)
+        content = pair_scores(self.content, self.user_content, rows)
+        alphas = self._alphas(attention, rows)
+        return by_id + (alphas * content).sum(dim=-1), alphas
 
-        def product(users: Tensor, table: Tensor) -> Tensor:
-            if shared:
-                return users @ table.T
-            if own:
-                return torch.einsum("bk,bnk->bn", users, table)
-            return (users * table).sum(dim=-1)
+    def _pool_scores(self, attention: PairAttention | None) -> tuple[Tensor, Tensor]:
+        """The same for all users with the pool, ``[B, P]`` and ``[B, P, parts]``."""
+        rows = self.own.pool
+        by_id = self.user_id @ self.item_id.index_select(0, rows).T
+        content = self.content.index_select(0, rows)
+        content = torch.einsum("bk,cpk->bcp", self.user_content, content)
+        alphas = self._alphas(attention, rows.unsqueeze(0))
+        return by_id + (alphas * content).sum(dim=-1), alphas
 
-        scores = product(self.user_id, self.tables.item_id[item_ids])
-        alphas: list[Tensor | None] = [None] * len(self.parts)
-        if attention is not None and self.user_hidden is not None and self.item_hidden is not None:
-            users = self.user_hidden if not (shared or own) else self.user_hidden[:, None, :]
-            alphas = list(attention(users, self.item_hidden[rows]))
-        for part, alpha in zip(self.parts, alphas, strict=True):
-            content = product(self.user_content, part[rows])
-            scores = scores + (content if alpha is None else alpha * content)
-        return scores, alphas
-
-    def _accumulate(self, rows: Tensor, pull: Tensor, shared: bool) -> Tensor:
-        """Sum of ``pull * p^f_u`` by item, ``[M, k]``."""
-        empty = self.user_content.new_zeros(len(self.items), self.user_content.shape[1])
-        if shared:
-            return empty.index_add(0, rows, pull.T @ self.user_content)
-        if rows.dim() == 2:
-            values = pull.unsqueeze(-1) * self.user_content[:, None, :]
-            return empty.index_add(0, rows.reshape(-1), values.flatten(0, 1))
-        return empty.index_add(0, rows, pull.unsqueeze(-1) * self.user_content)
+    def _alphas(self, attention: PairAttention | None, rows: Tensor) -> Tensor:
+        if attention is None or self.user_hidden is None or self.item_hidden is None:
+            return self.content.new_ones(1, 1, self.content.shape[1])
+        hidden = self.item_hidden.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+        return torch.stack(attention(self.user_hidden[:, None, :], hidden), dim=-1)
 
 
 _LOSS = {

@@ -90,7 +90,7 @@ def pareto_weights(
     """
     # float64: nearly equal gradients cancel in float32.
     a, b = grad_erm.double(), grad_irm.double()
-    aa, bb, ab = (a @ a).item(), (b @ b).item(), (a @ b).item()
+    aa, bb, ab = torch.stack([a @ a, b @ b, a @ b]).tolist()
     norm_erm, norm_irm = aa**0.5, bb**0.5
     scale_erm = _scale(norm_erm, loss_erm, normalization)
     scale_irm = _scale(norm_irm, loss_irm, normalization)

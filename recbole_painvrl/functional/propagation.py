@@ -21,13 +21,16 @@ class Propagation(torch.nn.Module):
 
     Args:
         matrix: A, any SciPy sparse matrix, ``[n, m]``.
+        symmetric: A is its own transpose, and one copy serves both ways.
     """
 
-    def __init__(self, matrix: Any) -> None:
+    def __init__(self, matrix: Any, symmetric: bool = False) -> None:
         super().__init__()
         forward = sp.csr_matrix(matrix, dtype=np.float32)
-        self.register_buffer("matrix", _csr_tensor(forward), persistent=False)
-        self.register_buffer("transposed", _csr_tensor(forward.T.tocsr()), persistent=False)
+        own = _csr_tensor(forward)
+        other = own if symmetric else _csr_tensor(forward.T.tocsr())
+        self.register_buffer("matrix", own, persistent=False)
+        self.register_buffer("transposed", other, persistent=False)
 
     def forward(self, table: Tensor) -> Tensor:
         """``A x``, ``[m, k] -> [n, k]``."""
@@ -40,7 +43,7 @@ class Propagation(torch.nn.Module):
         """A copy of its own, for RecBole's count of operations; PyTorch copies no CSR tensor."""
         other = type(self).__new__(type(self))
         torch.nn.Module.__init__(other)
-        for name, matrix in self.named_buffers():
+        for name, matrix in self.named_buffers(remove_duplicate=False):
             other.register_buffer(name, matrix.clone(), persistent=False)
         memo[id(self)] = other
         return other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,14 @@ class UltraGCNWeights:
     def from_paper(cls, eta: float, kappa: float) -> UltraGCNWeights:
         """Eq. 3 with its two weights ``eta`` (L_U) and ``kappa`` (L_I)."""
         return cls(1.0, eta, 1.0, eta, 1.0, kappa)
+
+    def terms(self) -> dict[str, UltraGCNWeights]:
+        """The weights of L_C, L_U and L_I (Eq. 4, 5, 7) alone; their losses sum to the loss."""
+        return {
+            "L_C": replace(self, w2=0.0, w4=0.0, item_item=0.0),
+            "L_U": replace(self, w1=0.0, w3=0.0, item_item=0.0),
+            "L_I": replace(self, w1=0.0, w2=0.0, w3=0.0, w4=0.0),
+        }
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.identification.batches import shuffled_batches
 
 # A share below this counts as this: its logarithm must not shut an environment out for good.
@@ -141,48 +144,100 @@ class ContentEnvironmentModel:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for _ in range(self.fit.epochs):
-            for rows in shuffled_batches(len(self.users), self.fit.batch_size, generator):
+            for number, (rows, pool) in enumerate(self._draws(generator), 1):
                 self.optimizer.zero_grad()
-                self._batch_loss(rows, refinement is not None, generator).backward()
+                loss = self._batch_loss(rows, pool, refinement is not None)
+                loss.backward()
+                self._check(loss, number)
                 self.optimizer.step()
         with torch.no_grad():
             scores, likelihood = self._scores_and_likelihood(generator)
+            if not math.isfinite(likelihood):
+                columns = {"the features": self.content, "W_e": self.projections}
+                raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
             return scores + self._offset(refinement is not None), likelihood
+
+    def _check(self, loss: Tensor, number: int) -> None:
+        """Stop at a loss or gradient that is no number, before the step; a GPU is not waited for.
+
+        What a GPU lets through is in the likelihood at the end of the round.
+        """
+        assert self.projections is not None and self.projections.grad is not None
+        if loss.device.type != "cpu":
+            return
+        columns = {
+            "the features": self.content,
+            "W_e": self.projections,
+            "the gradient of W_e": self.projections.grad,
+        }
+        if not math.isfinite(loss.item()):
+            raise BadNumberError(f"the loss of Gamma_e is {loss.item():g}", columns, number)
+        if not math.isfinite(self.projections.grad.sum().item()):
+            raise BadNumberError("the gradient of W_e is not finite", columns, number)
 
     def _offset(self, refining: bool) -> Tensor:
         """What Eq. 9 adds to the scores of every environment, ``[E, 1]``."""
         weight = self.fit.share_weight if refining else 0.0
         return weight * self.shares.clamp(min=_SMALLEST_SHARE).log()[:, None]
 
-    def _batch_loss(self, rows: Tensor, refining: bool, generator: torch.Generator) -> Tensor:
+    def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows and pool of negatives of every batch of an epoch, drawn and moved at once."""
+        device = self.users.device
+        batches = list(shuffled_batches(len(self.users), self.fit.batch_size, generator))
+        shape = (len(batches), self.fit.n_negatives)
+        pools = torch.randint(1, len(self.content), shape, generator=generator).to(device)
+        rows = torch.cat(batches).to(device).split(self.fit.batch_size)
+        return zip(rows, pools, strict=True)
+
+    def _batch_loss(self, rows: Tensor, pool: Tensor, refining: bool) -> Tensor:
         """BCE (Eq. 4) of every environment's model on its own rows of the batch, summed."""
         assert self.projections is not None
-        pool = torch.randint(1, len(self.content), (self.fit.n_negatives,), generator=generator)
-        rows = rows.to(self.users.device)
-        # <p, W f> = <p W, f>: projecting the users' side once serves positives and pool.
-        reach = self.user_content[self.users[rows]] @ self.projections
-        positives = (reach * self.content[self.items[rows]]).sum(dim=-1)
+        positives_and_pool = torch.cat([self.items[rows], pool])
+        # Vectors of the batch's distinct items: nothing has a row per pair and d columns.
+        items, places = torch.unique(positives_and_pool, return_inverse=True)
+        vectors = self._item_vectors(items)
+        users = self.user_content[self.users[rows]]
+        positives = _by_environment(users, vectors.index_select(0, places[: len(rows)]))
         with torch.no_grad():
             labels = (positives + self._offset(refining)).argmax(dim=0)
             share = torch.bincount(labels, minlength=self.n_environments) / len(labels)
             self.shares = _SHARE_MOMENTUM * self.shares + (1 - _SHARE_MOMENTUM) * share
-        numbers = torch.arange(len(rows), device=rows.device)
-        own_reach = reach[labels, numbers]
-        negatives = own_reach @ self.content[pool.to(rows.device)].T
-        own = F.softplus(-positives[labels, numbers]).sum()
+        own = F.softplus(-positives.gather(0, labels[None])).sum()
+        pooled = vectors.index_select(0, places[len(rows) :])
+        negatives = _by_own_environment(users, pooled, labels)
         return own + F.softplus(negatives).mean(dim=-1).sum()
+
+    def _item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """``W_e Psi_i`` of the items, or of all, under every environment, ``[n, E, k]``."""
+        assert self.projections is not None
+        content = self.content if items is None else self.content.index_select(0, items)
+        stacked = self.projections.flatten(0, 1)
+        return (content @ stacked.T).view(len(content), self.n_environments, -1)
 
     def _scores_and_likelihood(self, generator: torch.Generator) -> tuple[Tensor, float]:
         """Scores ``[E, n]``; mean log-likelihood of pairs and negatives under the best model."""
         assert self.projections is not None
         pool = torch.randint(1, len(self.content), (_LIKELIHOOD_POOL,), generator=generator)
-        negative_content = self.content[pool.to(self.content.device)]
+        vectors = self._item_vectors()
+        pooled = vectors[pool.to(self.content.device)]
         scores, total = [], 0.0
         for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
-            reach = self.user_content[users] @ self.projections
-            scores.append((reach * self.content[items]).sum(dim=-1))
+            tastes = self.user_content[users]
+            scores.append(_by_environment(tastes, vectors.index_select(0, items)))
             best, label = scores[-1].max(dim=0)
-            numbers = torch.arange(len(users), device=users.device)
-            negatives = reach[label, numbers] @ negative_content.T
+            negatives = _by_own_environment(tastes, pooled, label)
             total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
         return torch.cat(scores, dim=1), total / max(1, len(self.users))
+
+
+def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:
+    """Scores of pairs under every environment: ``[B, k], [B, E, k] -> [E, B]``."""
+    return (users[:, None, :] * vectors).sum(dim=-1).T
+
+
+def _by_own_environment(users: Tensor, pool: Tensor, labels: Tensor) -> Tensor:
+    """Scores of users with a pool, each in its own environment: ``[B, k], [P, E, k] -> [B, P]``."""
+    chosen = F.one_hot(labels, pool.shape[1]).to(users.dtype)
+    # One product for all environments: every other environment's part of a user is 0.
+    spread = (chosen[:, :, None] * users[:, None, :]).flatten(1)
+    return spread @ pool.flatten(1).T

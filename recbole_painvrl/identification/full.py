@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.identification.batches import shuffled_batches
 from recbole_painvrl.identification.content import EnvironmentLearner, FitSettings
@@ -88,7 +91,8 @@ class PlainUltraGCN:
             projection_reg_weight = embedding_reg_weight
         optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
-            for rows in shuffled_batches(len(users), settings.batch_size, generator):
+            batches = shuffled_batches(len(users), settings.batch_size, generator)
+            for number, rows in enumerate(batches, 1):
                 pool = torch.randint(
                     1, len(self.items), (settings.n_negatives,), generator=generator
                 ).to(self.items.device)
@@ -105,6 +109,7 @@ class PlainUltraGCN:
                     self.weights,
                 )
                 loss.backward()
+                self._check(loss, number)
                 for optimizer in optimizers:
                     optimizer.step()
 
@@ -121,6 +126,14 @@ class PlainUltraGCN:
             decay = 2 * projection_reg_weight
             optimizers.append(for_projection([self.projection], lr=rate, weight_decay=decay))
         return optimizers
+
+    def _check(self, loss: Tensor, number: int) -> None:
+        """Stop at a loss that is no number, before the step; a GPU is not waited for."""
+        if loss.device.type == "cpu" and not math.isfinite(loss.item()):
+            columns = {}
+            if self.content is not None and self.projection is not None:
+                columns = {"the features": self.content, "W": self.projection}
+            raise BadNumberError(f"the loss of Gamma_e is {loss.item():g}", columns, number)
 
     @torch.no_grad()
     def score(self, users: Tensor, items: Tensor, block: int = 65536) -> Tensor:
@@ -234,4 +247,7 @@ class FullEnvironmentModel:
         best, label = stacked.max(dim=0)
         negative_best = negative.gather(0, label[None]).squeeze(0)
         likelihood = float((F.logsigmoid(best) + F.logsigmoid(-negative_best)).mean())
+        if not math.isfinite(likelihood):
+            columns = {} if self.content is None else {"the features": self.content}
+            raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
         return stacked, likelihood

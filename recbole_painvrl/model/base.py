@@ -26,6 +26,7 @@ class TableRecommender(GeneralRecommender):
         seed: the run's seed, from which every generator is derived.
         features: all modalities side by side, ``[n_items, d]``; row 0 (padding) is zero.
         modality_slices: columns of each modality, empty without any.
+        noted: None, or where :meth:`note` puts the terms of the loss.
     """
 
     settings_class: Any
@@ -39,6 +40,13 @@ class TableRecommender(GeneralRecommender):
         table = features.matrix if self.modality_slices else torch.zeros(self.n_items, 0)
         self.register_buffer("features", table.to(self.device), persistent=False)
         self._tables: tuple[Tensor, Tensor] | None = None
+        self.noted: dict[str, Tensor] | None = None
+
+    def note(self, term: str, value: Tensor) -> Tensor:
+        """The value of a term of the loss, kept where somebody asks which term went wrong."""
+        if self.noted is not None:
+            self.noted[term] = value.detach()
+        return value
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``."""

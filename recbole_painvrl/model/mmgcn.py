@@ -143,8 +143,10 @@ class MMGCN(PairwiseRecommender):
         user, item = self.representations((users, items))
         liked, other = item.split(len(users))
         loss = bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1))
+        loss = self.note("L_BPR", loss)
         if self.settings.train_ids and self.settings.reg_weight:
-            loss = loss + self.settings.reg_weight * self._mean_squares(users, items)
+            penalty = self.note("reg", self._mean_squares(users, items))
+            loss = loss + self.settings.reg_weight * penalty
         return loss
 
     def _mean_squares(self, users: Tensor, items: Tensor) -> Tensor:

@@ -193,14 +193,17 @@ class MMSSL(PairwiseRecommender):
         """BPR, the two regularisers and the contrastive loss of triples ``[B]``."""
         s = self.settings
         user, liked, other = views.users[users], views.items[positives], views.items[negatives]
-        loss: Tensor = bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1))
-        loss = loss + s.embedding_reg_weight * square_penalty(user, liked, other)
+        loss = self.note("L_BPR", bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1)))
+        penalty = self.note("reg", square_penalty(user, liked, other))
+        loss = loss + s.embedding_reg_weight * penalty
         squares = [part.square().sum() for part in (*views.user_content, *views.item_content)]
         content = torch.stack(squares).sum() / (2 * (self.n_items - 1))
-        loss = loss + s.feature_reg_weight * content
+        loss = loss + s.feature_reg_weight * self.note("feature reg", content)
         if s.contrastive_weight:
             contrast = [
                 info_nce(ids[users], user, s.contrastive_temperature) for ids in views.user_ids
             ]
-            loss = loss + s.contrastive_weight * torch.stack(contrast).sum()
-        return loss
+            contrastive = self.note("contrastive", torch.stack(contrast).sum())
+            loss = loss + s.contrastive_weight * contrastive
+        total: Tensor = loss
+        return total

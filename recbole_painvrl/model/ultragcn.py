@@ -69,6 +69,7 @@ class UltraGCN(TableRecommender):
             self._keys(matrix) if self.settings.exclude_positives else None,
         )
         self._masked: Tensor | None = None
+        self._drawn: Tensor | None = None
         self.reset("initial values")
 
     def _graph(self, matrix: Any) -> GraphWeights:
@@ -158,11 +159,20 @@ class UltraGCN(TableRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed; negatives are drawn here."""
         users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        negatives = self.negatives.draw(users)
+        negatives = self._negatives(users)
         table, graph, positives, negatives = self._local(positives, negatives)
-        return batch_loss(
-            self.user_vectors(users), table, users, positives, negatives, graph, self.weights
-        )
+        vectors = self.user_vectors(users)
+        if self.noted is not None:
+            for term, weights in self.weights.terms().items():
+                value = batch_loss(vectors, table, users, positives, negatives, graph, weights)
+                self.note(term, value)
+        return batch_loss(vectors, table, users, positives, negatives, graph, self.weights)
+
+    def _negatives(self, users: Tensor) -> Tensor:
+        """A new draw, or the last one again where it is asked which term went wrong."""
+        if self.noted is None or self._drawn is None:
+            self._drawn = self.negatives.draw(users)
+        return self._drawn
 
     def _local(
         self, positives: Tensor, negatives: Tensor

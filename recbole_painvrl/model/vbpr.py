@@ -123,7 +123,8 @@ class VBPR(PairwiseRecommender):
         liked, other = drawn.split(len(positives))
         queries = self._with_ones(user_vectors)
         loss = bpr_loss((queries * liked).sum(dim=1), (queries * other).sum(dim=1))
-        return loss + self._penalty(user_vectors, liked, other, items)
+        penalty = self._penalty(user_vectors, liked, other, items)
+        return self.note("L_BPR", loss) + self.note("reg", penalty)
 
     def _penalty(self, users: Tensor, liked: Tensor, other: Tensor, items: Tensor) -> Tensor:
         s = self.settings

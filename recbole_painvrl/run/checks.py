@@ -25,6 +25,20 @@ def check_model(config: Any) -> None:
         )
 
 
+def check_saved(config: Any) -> None:
+    """Refuse RecBole's pickles of datasets, which it reads without asking for what has changed.
+
+    Raises:
+        UserError: a setting that would write or read one.
+    """
+    for name in ("save_dataset", "save_dataloaders", "dataset_save_path", "dataloaders_save_path"):
+        if config[name]:
+            raise UserError(
+                f"`{name}`: found {config[name]!r}, expected it unset: a run reads the dataset's "
+                "own files, never a pickle of them, which may be out of date"
+            )
+
+
 def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
     """Check the settings against the data they meet.
 
@@ -36,6 +50,12 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
         raise UserError(
             f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
             f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    most, n_items = max(config["topk"]), train.item_num - 1
+    if config["eval_type"] != EvaluatorType.VALUE and most > n_items:
+        raise UserError(
+            f"`topk`: found {most}, but there are only {n_items} items to rank; set it lower, and "
+            "`valid_metric` with it"
         )
     if config["eval_type"] == EvaluatorType.VALUE and hasattr(model, "settings"):
         raise UserError(

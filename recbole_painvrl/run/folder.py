@@ -27,7 +27,7 @@ RESULT = "result.json"
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
     {"output_dir", "run_name", "run_folder", "show_progress", "checkpoint_dir", "data_path",
-     "state", "resume"}
+     "state", "resume", "memory_check", "profile"}
 )  # fmt: skip
 _PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "safetensors")
 
@@ -88,6 +88,17 @@ def versions() -> dict[str, str]:
 
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"recbole_painvrl": __version__, "python": platform.python_version(), **packages}
+
+
+def origin(config: Any, data_hash: str, settings_hash: str) -> dict[str, str]:
+    """What the figures of a run depend on, by name: data, settings, versions and machine."""
+    return {
+        "data": data_hash,
+        "settings": settings_hash,
+        **versions(),
+        "device": str(config["device"]),
+        "processor": platform.machine(),
+    }
 
 
 def _plain(value: Any) -> Any:

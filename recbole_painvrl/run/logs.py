@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
 PLUGIN = "recbole_painvrl"
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that, on a full disk, says so once in place of a traceback per record."""
+
+    _refused = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._refused:
+            self._refused = True
+            print(f"{self.baseFilename}: not written ({error.strerror})", file=sys.stderr)
+
+    def close(self) -> None:
+        """What the disk has no room for is given up."""
+        with suppress(OSError):
+            super().close()
 
 
 class RunLog:
@@ -17,16 +37,22 @@ class RunLog:
 
     def __init__(self) -> None:
         self.memory = MemoryHandler(100_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
-        self.file: logging.FileHandler | None = None
+        self.file: _LogFile | None = None
 
     def write_to(self, path: Path) -> None:
         """Continue in a file, beginning with what was said so far."""
-        self.file = logging.FileHandler(path, encoding="utf-8")
+        self.file = _LogFile(path, encoding="utf-8")
         self.file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self.memory.setTarget(self.file)
         self.memory.flush()
         logging.getLogger().removeHandler(self.memory)
         logging.getLogger().addHandler(self.file)
+
+
+def _quiet_event_writer(arguments: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands its error to the run, which says it in one line."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
 
 
 @contextmanager
@@ -42,6 +68,8 @@ def run_log() -> Iterator[RunLog]:
             or (record.name.startswith(PLUGIN) and record.levelno >= logging.INFO)
         )
     )
+    excepthook = threading.excepthook
+    threading.excepthook = _quiet_event_writer
     root.setLevel(logging.INFO)
     plugin.setLevel(logging.DEBUG)
     root.addHandler(console)
@@ -53,5 +81,6 @@ def run_log() -> Iterator[RunLog]:
             if handler is not None:
                 root.removeHandler(handler)
                 handler.close()
+        threading.excepthook = excepthook
         root.setLevel(levels[0])
         plugin.setLevel(levels[1])

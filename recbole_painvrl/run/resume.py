@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from recbole_painvrl.atomic import is_write_failure, remove_temporary, write_failure
 from recbole_painvrl.config import SafeConfig, parse_overrides
+from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
-from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.run.folder import RESULT
 
 # Models of RecBole whose trainers hold state beyond weights, one optimiser and generators.
 _NOT_EXACT = frozenset({"RecVAE", "DiffRec", "LDiffRec", "NCL", "RaCT"})
+# Without these there is no run.
+_NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
+# What a resumed run must have as when it began; of other changes it warns.
+_DECISIVE = frozenset({"data", "settings", "recbole_painvrl", "recbole", "torch"})
+_HASH_LENGTH = 64
 # What a resumed run may change: nothing that its numbers depend on.
-_FREE = frozenset({"resume", "show_progress"})
+_FREE = frozenset({"resume", "show_progress", "memory_check"})
 
 
 def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
@@ -36,49 +44,127 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
         )
     path = folder / "config.yaml"
     if not path.is_file():
-        raise UserError(f"{folder}: no run to resume, there is no config.yaml")
-    if (folder / RESULT).is_file():
-        raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
-    values = {name: entry["value"] for name, entry in _read(path).items()}
+        raise UserError(
+            f"{folder}: no run to resume, there is no config.yaml; start the run again"
+            + (" under another name, or delete the folder first" if folder.is_dir() else "")
+        )
+    refuse_complete(folder)
+    values = stored_settings(path)
     if values["model"] in _NOT_EXACT:
         raise UserError(
             f"{folder}: a run of {values['model']} cannot be resumed exactly; start it again"
         )
-    # RecBole appends the dataset's name to the path.
-    values["data_path"] = str(Path(values["data_path"]).parent)
-    negatives = values.get("train_neg_sample_args")
-    if negatives is not None and negatives.get("distribution") == "none":
-        # RecBole rewrites "no negatives" to a form that it does not accept as input.
-        values["train_neg_sample_args"] = None
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
     return folder, SafeConfig(overrides=values, overrides_from=str(path))
 
 
+def refuse_complete(folder: Path) -> None:
+    """Raise :class:`UserError` where the run of a folder has its result."""
+    if (folder / RESULT).is_file():
+        raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
+
+
+def take_up(folder: Path, progress: Any, now: Mapping[str, Any]) -> None:
+    """Load where a run of this process's folder stands; from the start if it had not saved yet.
+
+    Args:
+        folder: the run folder, locked.
+        progress: the trainer's ``Progress``.
+        now: data, settings and versions of this process (:func:`run.folder.origin`).
+
+    Raises:
+        UserError: the checkpoint is unreadable, or something its numbers depend on has changed.
+    """
+    refuse_complete(folder)
+    log = getLogger("recbole_painvrl")
+    for name in remove_temporary(folder):
+        log.info("%s: removed %s, which a killed process left half-written", folder, name)
+    if not progress.path.is_file():
+        log.info("%s: stopped before its first checkpoint; it begins again", folder)
+        return
+    began = progress.load()
+    changed = [
+        f"{name} ({_shown(began.get(name))} then, {_shown(value)} now)"
+        for name, value in now.items()
+        if began.get(name) != value
+    ]
+    decisive = [text for text in changed if text.partition(" (")[0] in _DECISIVE]
+    if decisive:
+        raise UserError(
+            f"{folder}: cannot be resumed exactly, since it began with other {decisive[0]}; put "
+            "that back, or start a new run"
+        )
+    if changed:
+        log.warning("%s: resumed with other %s; figures may differ", folder, ", ".join(changed))
+
+
+def _shown(value: Any) -> str:
+    """A hash in short."""
+    text = str(value)
+    return text[:8] if len(text) == _HASH_LENGTH else text
+
+
+def stored_settings(path: Path) -> dict[str, Any]:
+    """Settings of a run's ``config.yaml``, as overrides that give the same configuration again.
+
+    Raises:
+        UserError: the file is not the configuration of a run.
+    """
+    values = {name: entry["value"] for name, entry in _read(path).items()}
+    # RecBole appends the dataset's name to the path.
+    values["data_path"] = str(Path(values["data_path"]).parent)
+    negatives = values.get("train_neg_sample_args")
+    if isinstance(negatives, dict) and negatives.get("distribution") == "none":
+        # RecBole rewrites "no negatives" to a form that it does not accept as input.
+        values["train_neg_sample_args"] = None
+    return values
+
+
+def can_resume(folder: Path, model: str) -> bool:
+    """Whether a run that was stopped has left enough to go on exactly."""
+    files = (folder / "config.yaml", folder / "checkpoint" / "last.safetensors")
+    return model not in _NOT_EXACT and all(path.is_file() for path in files)
+
+
 @contextmanager
 def how_to_go_on(folder: Path, model: str) -> Iterator[None]:
-    """Ctrl-C inside says how to go on.
+    """Ctrl-C and a full disk inside say how to go on.
 
     Raises:
         InterruptedRunError: Ctrl-C, with the command to type.
+        WriteError: a file could not be written, with the command to type once it can.
     """
+    if model in _NOT_EXACT:
+        advice = f"a run of {model} cannot be resumed exactly, start it again"
+    else:
+        advice = f"go on with: python run_recbole.py --resume={folder}"
     try:
         yield
     except KeyboardInterrupt as error:
-        if model in _NOT_EXACT:
-            message = f"stopped; a run of {model} cannot be resumed exactly, start it again"
-        else:
-            message = f"stopped; go on with: python run_recbole.py --resume={folder}"
-        raise InterruptedRunError(message) from error
+        raise InterruptedRunError(f"stopped; {advice}") from error
+    except WriteError as error:
+        raise WriteError(f"{error}; then {advice}") from error
+    except OSError as error:
+        # TensorBoard writes from a thread of its own, whose errors name no file.
+        if error.filename is None and is_write_failure(error):
+            raise WriteError(f"{write_failure(folder, error)}; then {advice}") from error
+        raise
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Settings of ``config.yaml`` that the run did not derive itself."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return {
-            name: entry
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
+        kept = {
+            name: {"value": entry["value"], "from": entry["from"]}
             for name, entry in content.items()
             if entry["from"] not in (DERIVED, _SET_BY_RUN)
         }
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        for name in _NAMES:
+            if not isinstance(kept[name]["value"], str):
+                raise TypeError(name)
+        if not all(isinstance(name, str) for name in kept):
+            raise TypeError("name of a setting")
+        return kept
+    except (OSError, *YAML_ERRORS) as error:
         raise UserError(f"{path}: not readable as the configuration of a run") from error

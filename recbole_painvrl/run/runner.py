@@ -21,12 +21,14 @@ from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.model.faster import faster
 from recbole_painvrl.report.opening import edition, opening
 from recbole_painvrl.report.stages import peak_memory_mb
-from recbole_painvrl.run.checks import check_model, check_run
+from recbole_painvrl.run.checks import check_model, check_run, check_saved
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
+    origin,
     versions,
     write_config,
     write_per_user,
@@ -34,10 +36,14 @@ from recbole_painvrl.run.folder import (
 )
 from recbole_painvrl.run.lock import run_lock
 from recbole_painvrl.run.logs import RunLog, run_log
-from recbole_painvrl.run.resume import how_to_go_on
+from recbole_painvrl.run.memory import check_memory, sizes_of
+from recbole_painvrl.run.profile import profiled
+from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.run.threads import cpu_threads
+from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.trainer.base import run_trainer_class
+from recbole_painvrl.trainer.checkpoint import weights_hash
 
 
 def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
@@ -80,8 +86,12 @@ class Run:
         self, config: SafeConfig, log: RunLog, held: ExitStack, resume: Path | None
     ) -> None:
         check_model(config)
+        check_saved(config)
         self.config = config
         self.dataset = ModalityDataset(config)
+        check_memory(
+            str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"
+        )
         parts = self.dataset.build_parts()
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
@@ -92,7 +102,8 @@ class Run:
             self.valid.history = [self.train]
             self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         init_seed(config["seed"], config["reproducibility"])
-        self.model = get_model(config["model"])(config, self.train).to(config["device"])
+        model_class = faster(get_model(config["model"]))
+        self.model = model_class(config, self.train).to(config["device"])
         check_run(config, self.model, parts)
         self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
@@ -102,17 +113,22 @@ class Run:
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
         self.config_hash = config_hash(config.effective())
+        # Before training, so that it is the hash of what was read.
+        self.data_hash = dataset_hash(self.dataset.folder)
         if resume is None:
             write_config(self.folder, config.effective())
         trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
         self.trainer = trainer_class(config, self.model)
+        now = origin(config, self.data_hash, self.config_hash)
         if resume is not None:
-            self.trainer.progress.load()
+            take_up(self.folder, self.trainer.progress, now)
+        self.trainer.progress.origin = now
 
     def execute(self, start: float) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""
         width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
-        with cpu_threads(self.config["n_threads"], self.dataset.item_num, width):
+        threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, width)
+        with threads, profiled(self):
             return self._execute(start)
 
     def _execute(self, start: float) -> dict[str, Any]:
@@ -138,6 +154,19 @@ class Run:
         report.write(self.folder)
         write_result(self.folder, result)
         return result
+
+    def validate(self) -> dict[str, dict[str, float]]:
+        """Train, then evaluate on the validation parts alone; the tests stay locked."""
+        assert self.valid is not None
+        width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
+        with cpu_threads(self.config["n_threads"], self.dataset.item_num, width):
+            getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
+            self.trainer.fit(self.train_loader, self.valid_loader)
+            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            metrics = {VALID: _floats(valid)}
+            if OOD_VALID in self.valid.further:
+                metrics[OOD_VALID] = _floats(self.trainer.ood_valid(self.valid_loader))
+        return metrics
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
@@ -184,13 +213,23 @@ class Run:
             "threads": torch.get_num_threads(),
             "device": str(config["device"]),
             "versions": versions(),
-            "hashes": {"data": dataset_hash(self.dataset.folder), "config": self.config_hash},
+            "seeds": self._seeds(),
+            "hashes": {
+                "data": self.data_hash,
+                "config": self.config_hash,
+                "weights": weights_hash(self.folder / "checkpoint" / "best.safetensors"),
+            },
             "command": sys.argv,
             "run_folder": str(self.folder),
         }
         if report.planted:
             result["planted"] = report.planted
         return result
+
+    def _seeds(self) -> dict[str, int]:
+        outer_rounds = getattr(getattr(self.model, "settings", None), "outer_rounds", 1)
+        config = self.config
+        return run_seeds(config["seed"], config["split_seed"], config["model"], outer_rounds)
 
 
 def _floats(metrics: Any) -> dict[str, float]:

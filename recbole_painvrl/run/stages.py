@@ -56,12 +56,16 @@ def report_stages(trainer: Any, train: Any, train_loader: Any, valid_loader: Any
     if truth is None:
         return report
     rng = np.random.default_rng(derive_seed(trainer.model.seed, "planted controls"))
+    known = [name for name in slices if name in truth.columns]
+    report.mask |= {f"truth/{name}": truth.columns[name] for name in known}
     scores = mask_scores(trainer.mask, truth, slices, rng)
     report.planted["mask"] = scores
     report.planted["mask_auc"] = {name: part["auc"] for name, part in scores.items()}
     report.planted["mask_auc_shuffled"] = {n: part["auc_shuffled"] for n, part in scores.items()}
     if trainer.found is not None and train.protocol == "files":
-        report.planted.update(_environment_scores(trainer, train, rng))
+        true_labels = _true_labels(train)
+        report.environments["truth"] = true_labels.numpy().astype(np.int16)
+        report.planted.update(_environment_scores(trainer, train, true_labels, rng))
     if trainer.settings.oracle:
         report.oracle = _oracle_weights(trainer, truth, slices, train_loader, valid_loader)
     return report
@@ -100,12 +104,19 @@ def _environment_arrays(trainer: Any, train: Any) -> dict[str, Array]:
     return arrays
 
 
-def _environment_scores(trainer: Any, train: Any, rng: np.random.Generator) -> dict[str, float]:
+def _true_labels(train: Any) -> Tensor:
+    """Planted environment of every training interaction, ``[n]``."""
     users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
     truth = true_environments(train, users, items)
     assert truth is not None
-    features = train.features.matrix[items]
-    scores = environment_scores(trainer.found.labels, truth, features, rng)
+    return truth
+
+
+def _environment_scores(
+    trainer: Any, train: Any, truth: Tensor, rng: np.random.Generator
+) -> dict[str, float]:
+    items, features = train.inter_feat[train.iid_field], train.features.matrix
+    scores = environment_scores(trainer.found.labels, truth, items, features, rng)
     return {f"environment_{name}": value for name, value in scores.items()}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows
 from recbole_painvrl.model.discriminator import Discriminator
 from recbole_painvrl.model.mmssl import Views
@@ -89,8 +91,19 @@ class Adversary:
             loss = loss + self.settings.gradient_penalty_weight * penalty
         self.optimizer.zero_grad()
         loss.backward()
+        self._check(loss)
         self.optimizer.step()
         return loss.detach()
+
+    def _check(self, loss: Tensor) -> None:
+        """Stop before a step on what is no number; a GPU is not waited for, its loss shows it."""
+        if loss.device.type != "cpu":
+            return
+        if not math.isfinite(loss.item()):
+            raise BadNumberError(f"the discriminator's loss is {loss.item():g}", {})
+        for name, parameter in self.discriminator.named_parameters():
+            if parameter.grad is not None and not math.isfinite(parameter.grad.sum().item()):
+                raise BadNumberError(f"the gradient of the discriminator's `{name}`", {})
 
     def _fakes(self, views: Views, users: Tensor, mask: Tensor) -> Tensor:
         """Similarity rows of every modality, one below the other, ``[M B, C]``."""

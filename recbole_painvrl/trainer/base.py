@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,16 @@ from recbole_painvrl.compat import tensorboard_in
 from recbole_painvrl.data.loaders import evaluation_loader
 from recbole_painvrl.data.parts import OOD_VALID
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.report.stages import StageLog
 from recbole_painvrl.trainer.checkpoint import (
-    NonFiniteLossError,
-    decode_other,
+    OTHER,
     encode_other,
-    read_checkpoint,
+    load_model,
     write_checkpoint,
 )
+from recbole_painvrl.trainer.guard import Guard
 from recbole_painvrl.trainer.progress import Progress
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 else:
     # Mixed in before any of RecBole's trainer classes.
     _Trainer = object
-
-_OTHER = "other_parameter."
 
 
 class RunTrainerMixin(_Trainer):
@@ -51,16 +51,21 @@ class RunTrainerMixin(_Trainer):
         default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
         folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
         self.folder = Path(folder)
+        self.guard = Guard(self)
         with tensorboard_in(self.folder / "tensorboard"):
             super().__init__(config, model)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
+        self.eval_collector = FastCollector(config)
         self.stage_log = StageLog()
         self.stage = "train"
+        self.history: list[dict[str, Any]] = []
         self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
         self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
         self._bar: Any = None
         self._ood_valid_loader: Any = None
+        # Called after every validation with its score and result; may end the training by raising.
+        self.on_valid: Callable[[float, Any], None] | None = None
 
     def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
         """RecBole's optimisers; Adam is fused and a model may bring its own weight decay."""
@@ -71,6 +76,7 @@ class RunTrainerMixin(_Trainer):
         if type(optimizer) is torch.optim.Adam:
             for group in optimizer.param_groups:
                 group["fused"] = True
+        self.guard.watch(optimizer)
         return optimizer
 
     # --- stages ---------------------------------------------------------------------------
@@ -104,7 +110,7 @@ class RunTrainerMixin(_Trainer):
         if self.progress.is_done(stage):
             self.load_best()
             return self.progress.outcome(stage)
-        self.stage = stage
+        self.stage, self.history = stage, []
         spent = self.progress.continue_stage(stage)
         with self.stage_log.measure(stage, spent) as entry:
             self._bar = tqdm(
@@ -128,6 +134,7 @@ class RunTrainerMixin(_Trainer):
                 best_epoch=best_epoch,
                 loss=list(self.train_loss_dict.values())[-1] if self.train_loss_dict else None,
                 best_valid={k: float(v) for k, v in (result or {}).items()},
+                history=self.history,
             )
         self.log.info("%s", self.stage_log.line(stage))
         self.progress.finish_stage(stage, score, result)
@@ -137,9 +144,13 @@ class RunTrainerMixin(_Trainer):
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
         self.progress.save_epoch(epoch_idx)
-        loss = super()._train_epoch(train_data, epoch_idx, loss_func, False)
+        self.guard.begin_epoch(epoch_idx)
+        watched = self.guard.watched(loss_func or self.model.calculate_loss)
+        loss = super()._train_epoch(train_data, epoch_idx, watched, False)
+        self.guard.check_weights()
         total = sum(loss) if isinstance(loss, tuple) else loss
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
+        self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
         if self._bar is not None:
             self._bar.update(1)
             self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
@@ -147,11 +158,7 @@ class RunTrainerMixin(_Trainer):
 
     def _check_nan(self, loss: torch.Tensor) -> None:
         """Stop at a loss that is NaN or infinite, before it reaches the weights."""
-        if not bool(torch.isfinite(loss).all()):
-            raise NonFiniteLossError(
-                f"stage {self.stage}, epoch {len(self.train_loss_dict) + 1}: the training loss is "
-                f"{loss.item():g}; lower `learning_rate`; the last good checkpoint is kept"
-            )
+        self.guard.check_loss(loss)
 
     def _add_train_loss_to_tensorboard(
         self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
@@ -166,7 +173,7 @@ class RunTrainerMixin(_Trainer):
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
         score, result = super()._valid_epoch(valid_data, False)
         if self.config["select_on"] in ("ood", "harmonic"):
-            shifted = self._ood_valid(valid_data)
+            shifted = self.ood_valid(valid_data)
             result.update({f"ood_{name}": value for name, value in shifted.items()})
             other = shifted[self.valid_metric]
             if self.config["select_on"] == "ood":
@@ -174,9 +181,14 @@ class RunTrainerMixin(_Trainer):
             else:
                 score = 2 * score * other / (score + other) if score + other > 0 else 0.0
         self.log.debug("%s valid: %s", self.stage, dict(result))
+        if self.history:
+            self.history[-1]["valid"] = {name: float(value) for name, value in result.items()}
+        if self.on_valid is not None:
+            self.on_valid(score, result)
         return score, result
 
-    def _ood_valid(self, valid_data: Any) -> Any:
+    def ood_valid(self, valid_data: Any) -> Any:
+        """Metrics of the OOD validation part beside ``valid_data``, with the present weights."""
         if self._ood_valid_loader is None:
             dataset = valid_data._dataset
             further = getattr(dataset, "further", {})
@@ -219,7 +231,7 @@ class RunTrainerMixin(_Trainer):
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
         other, other_state = encode_other(self.model.other_parameter())
         tensors = dict(self.model.state_dict())
-        tensors.update({_OTHER + name: tensor for name, tensor in other.items()})
+        tensors.update({OTHER + name: tensor for name, tensor in other.items()})
         state = {
             "model": self.config["model"],
             "stage": self.stage,
@@ -230,11 +242,7 @@ class RunTrainerMixin(_Trainer):
 
     def load_best(self, path: Path | None = None) -> int:
         """Load the weights of the best epoch; returns its number, from 0."""
-        tensors, state = read_checkpoint(path or Path(self.saved_model_file), self.device)
-        other = {n[len(_OTHER) :]: t for n, t in tensors.items() if n.startswith(_OTHER)}
-        weights = {n: t for n, t in tensors.items() if not n.startswith(_OTHER)}
-        self.model.load_state_dict(weights)
-        self.model.load_other_parameter(decode_other(other, state["other_parameter"]))
+        state = load_model(path or Path(self.saved_model_file), self.model, self.device)
         return int(state["epoch"])
 
 

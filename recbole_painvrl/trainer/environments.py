@@ -23,9 +23,11 @@ from recbole_painvrl.identification.loop import (
     identify,
 )
 from recbole_painvrl.seeds import generator as purpose_generator
+from recbole_painvrl.trainer.mask_guard import stopped_at
 
 # Above this agreement with its random start a partition has identified nothing.
 _UNMOVED = 0.9
+_TO_LOWER = "`environment_learning_rate`"
 
 
 def run_environment_stage(
@@ -53,6 +55,7 @@ def run_environment_stage(
         return Identification(labels=labels, **trainer.progress.values[name])
     s, loop = trainer.settings, _loop(trainer.settings)
     spent = trainer.progress.begin_own_stage(name)
+    n_done = 0
     n_rounds = loop.restarts * loop.scout_rounds + loop.rounds - loop.scout_rounds
     with (
         trainer.stage_log.measure(name, spent) as entry,
@@ -60,14 +63,19 @@ def run_environment_stage(
     ):
 
         def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:
+            nonlocal n_done
+            n_done += 1
             bar.update(1)
             bar.set_postfix_str(f"start {start + 1} moved {moved:.1%}", refresh=False)
             _report_round(trainer, name, start, number, moved, sizes)
 
         source = purpose_generator(trainer.model.seed, name, "cpu")
-        found = identify_environments(
-            users, items, tables, mask, trainer.model.weights, s, source, on_round
-        )
+        with stopped_at(
+            lambda: f"stage {name}, round {n_done + 1}", trainer.model.modality_slices, _TO_LOWER
+        ):
+            found = identify_environments(
+                users, items, tables, mask, trainer.model.weights, s, source, on_round
+            )
         entry.update(environment_figures(found, items.cpu()))
     trainer.log.info("%s", trainer.stage_log.line(name))
     if s.n_environments > 1 and found.start_agreement > _UNMOVED:
@@ -174,4 +182,8 @@ def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:
         "stability": found.stability,
         "likelihoods": found.likelihoods,
         "reseeded": sum(len(empty) for empty in found.reseeded),
+        "history": [
+            {"round": number, "moved": moved, "sizes": sizes}
+            for number, (moved, sizes) in enumerate(zip(found.moves, found.sizes, strict=True), 1)
+        ],
     }

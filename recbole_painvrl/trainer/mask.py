@@ -29,6 +29,7 @@ from recbole_painvrl.functional.pareto import (
 )
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.sampling import NegativeSampler
+from recbole_painvrl.trainer.mask_guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
 STEP_FIGURES = ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm", "stationarity")
@@ -88,7 +89,9 @@ class MaskLearner:
         mask: m to start from, ``[d]``.
         settings: see :class:`MaskSettings`.
         negatives: draws negatives.
-        generator: initial values, order of the interactions and gate noise.
+        generator: initial values.
+        order: order of the interactions; None for ``generator``.
+        noise: gate noise; None for ``generator``.
 
     Deviations:
         Algorithm 1 never updates Theta^mask, with which m could learn nothing: W and the MLPs
@@ -109,9 +112,12 @@ class MaskLearner:
         settings: MaskSettings,
         negatives: NegativeSampler,
         generator: torch.Generator,
+        order: torch.Generator | None = None,
+        noise: torch.Generator | None = None,
     ) -> None:
         self.users, self.items, self.tables, self.weights = users, items, tables, weights
         self.settings, self.negatives, self.generator = settings, negatives, generator
+        self.order, self.noise = order or generator, noise or generator
         self.rows = [
             torch.nonzero(environments == label).squeeze(-1)
             for label in torch.unique(environments).tolist()
@@ -150,7 +156,8 @@ class MaskLearner:
         streams = [self._stream(rows) for rows in self.rows]
         first = len(self.trajectory.steps["l_erm"])
         for step in range(n_steps):
-            figures = self._joint_step([next(stream) for stream in streams])
+            with in_batch(step + 1):
+                figures = self._joint_step([next(stream) for stream in streams])
             for name, value in figures.items():
                 self.trajectory.steps[name].append(value)
             if on_step is not None:
@@ -168,7 +175,8 @@ class MaskLearner:
         """Batches of one environment without end; a new random order at every turn."""
         size = self.settings.mask_batch_size
         while True:
-            order = torch.randperm(len(rows), generator=self.generator)
+            # To the device at once, not batch by batch.
+            order = torch.randperm(len(rows), generator=self.order).to(rows.device)
             for chunk in order.split(size):
                 chosen = rows[chunk]
                 users = self.users[chosen]
@@ -176,7 +184,7 @@ class MaskLearner:
 
     def _joint_step(self, batches: list[EnvironmentBatch]) -> dict[str, float]:
         settings = self.settings
-        noise = settings.mask_noise * torch.randn(len(self.mask), generator=self.generator)
+        noise = settings.mask_noise * torch.randn(len(self.mask), generator=self.noise)
         gate = clipped_gate(self.mask, noise.to(self.mask.device))
         representation = Representation.build(self.mask, gate, self.attention, settings.outer_gate)
         losses, gradients = joint_losses(
@@ -195,11 +203,18 @@ class MaskLearner:
             torch.zeros_like(variable) if grad is None else grad
             for variable, grad in zip(wanted, by_irm, strict=True)
         )
-        chosen = self._weights(by_erm[0], by_irm[0], l_erm.item(), l_irm.item())
+        erm, irm = torch.stack([l_erm, l_irm]).detach().tolist()
+        chosen = self._weights(by_erm[0], by_irm[0], erm, irm)
+        # The host has waited for all of these numbers.
+        check_step(
+            {"L_ERM": erm, "L_IRM": irm},
+            {"L_ERM": chosen.norm_erm, "L_IRM": chosen.norm_irm},
+            lambda: self._by_column(by_erm, by_irm),
+        )
         self._update(by_erm, by_irm, chosen)
         return {
-            "l_erm": l_erm.item(),
-            "l_irm": l_irm.item(),
+            "l_erm": erm,
+            "l_irm": irm,
             "norm_erm": chosen.norm_erm,
             "norm_irm": chosen.norm_irm,
             "cosine": chosen.cosine,
@@ -224,6 +239,19 @@ class MaskLearner:
             )
         fixed = {"pareto": None, "erm": 1.0, "irm": 0.0}[settings.loss_weighting]
         return pareto_weights(by_erm, by_irm, l_erm, l_irm, settings.gradient_normalization, fixed)
+
+    def _by_column(
+        self, by_erm: tuple[Tensor, ...], by_irm: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
+        """Everything of a step that has a place for each feature column."""
+        return {
+            "the features": self.tables.features,
+            "the mask": self.mask,
+            "W": self.projection,
+            "the mask's gradient of L_ERM": by_erm[0],
+            "the mask's gradient of L_IRM": by_irm[0],
+            "W's gradient of L_ERM": by_erm[1],
+        }
 
     @torch.no_grad()
     def _update(

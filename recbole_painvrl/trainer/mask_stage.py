@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,13 +11,14 @@ from tqdm import tqdm
 
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.sampling import NegativeSampler
-from recbole_painvrl.seeds import generator
-from recbole_painvrl.trainer.checkpoint import NonFiniteLossError
+from recbole_painvrl.seeds import MASK_PURPOSES, generator
 from recbole_painvrl.trainer.mask import MaskLearner, MaskSettings, Trajectory
+from recbole_painvrl.trainer.mask_guard import check_state, stopped_at
 from recbole_painvrl.trainer.state import Tensors, optimizer_state, part, restore_optimizer
 
 # A mask below this everywhere has switched the content branch off.
 _DEAD_MASK = 0.05
+_TO_LOWER = "`projection_learning_rate` or `mask_step_size`"
 
 
 def run_mask_stage(
@@ -58,8 +58,10 @@ def run_mask_stage(
         ) as bar,
     ):
         for epoch in range(first, s.mask_epochs):
-            means = learner.run_epoch()
-            _check_finite(name, epoch, means)
+            place = f"stage {name}, epoch {epoch + 1}"
+            with stopped_at(place.__str__, trainer.model.modality_slices, _TO_LOWER):
+                means = learner.run_epoch()
+                check_state({"the mask": learner.mask, "W": learner.projection})
             statistics = mask_statistics(learner.result(), trainer.model.modality_slices)
             learner.trajectory.epochs.append({**means, "mask": statistics})
             _report(trainer, name, epoch, means, statistics)
@@ -94,16 +96,10 @@ def _figures(learner: MaskLearner) -> dict[str, Any]:
     if s.loss_weighting == "fixed":
         figures |= {"irm_weight": s.irm_weight, "mask_decay": s.mask_decay}
     means = {key: value for key, value in last.items() if key != "mask"}
-    return {**figures, **means, **last["mask"]["all"]}
-
-
-def _check_finite(name: str, epoch: int, means: dict[str, float]) -> None:
-    for key, value in means.items():
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"stage {name}, epoch {epoch + 1}: {key} is {value:g}; lower "
-                "`projection_learning_rate` or `mask_step_size`"
-            )
+    history = [
+        {"epoch": number, **epoch} for number, epoch in enumerate(learner.trajectory.epochs, 1)
+    ]
+    return {**figures, **means, **last["mask"]["all"], "history": history}
 
 
 def _learner(
@@ -131,10 +127,13 @@ def _learner(
         irm_weight=growth * settings.irm_weight,
         mask_decay=growth * settings.mask_decay,
     )
-    source = generator(model.seed, name, "cpu")
-    return MaskLearner(
-        users, items, labels, tables, model.weights, mask, settings, negatives, source
+    initial, order, noise = (
+        generator(model.seed, f"{name} {purpose}", "cpu") for purpose in MASK_PURPOSES
     )
+    return MaskLearner(
+        users, items, labels, tables, model.weights, mask, settings, negatives, initial, order,
+        noise,
+    )  # fmt: skip
 
 
 def _report(
@@ -177,7 +176,8 @@ def _report(
 
 def _state(learner: MaskLearner) -> tuple[Tensors, dict[str, Any]]:
     """Everything of the learner that changes between epochs."""
-    tensors = {"mask": learner.mask.detach().clone(), "generator": learner.generator.get_state()}
+    tensors = {"mask": learner.mask.detach().clone(), "order": learner.order.get_state()}
+    tensors["noise"] = learner.noise.get_state()
     tensors["negatives"] = learner.negatives.generator.get_state()
     for number, variable in enumerate(learner.learnt):
         tensors[f"learnt/{number}"] = variable.detach().clone()
@@ -196,7 +196,8 @@ def _restore(learner: MaskLearner, tensors: Tensors, state: dict[str, Any]) -> N
         learner.mask.copy_(tensors["mask"])
         for number, variable in enumerate(learner.learnt):
             variable.copy_(tensors[f"learnt/{number}"])
-    learner.generator.set_state(tensors["generator"].cpu())
+    learner.order.set_state(tensors["order"].cpu())
+    learner.noise.set_state(tensors["noise"].cpu())
     learner.negatives.generator.set_state(tensors["negatives"].cpu())
     learner.trajectory.epochs = list(state["epochs"])
     learner.trajectory.steps = {

@@ -22,6 +22,7 @@ from recbole_painvrl.trainer.user_batches import UserBatches
 _KEPT = "adversary"
 # As released, the graphs are empty once the second step is over.
 _RELEASED_STEPS = 2
+_ADVERSARIAL = ("generator", "discriminator")
 
 
 class MMSSLTrainer(RunTrainer):
@@ -38,12 +39,20 @@ class MMSSLTrainer(RunTrainer):
         if config["enable_amp"]:
             raise UserError("`enable_amp`: found True, expected False: MMSSL has two optimisers")
         s = self.settings = model.settings
+        self._negative_source = generator(model.seed, "negatives", model.device)
         self.batches = UserBatches(
             model.interactions,
             config["train_batch_size"],
             generator(model.seed, "batches", model.device),
             (model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID),
+            self._negative_source,
         )
+        if s.adversarial_weight and self.batches.batch_size < 2:
+            raise UserError(
+                f"`train_batch_size`: batches have {self.batches.batch_size} user, but MMSSL's "
+                "discriminator needs at least 2 users in a batch; raise it, or set "
+                "`adversarial_weight: 0`"
+            )
         n_modalities = len(model.modality_slices)
         # The discriminator may be what does not fit: say so before it is made.
         self.log.info("%s", in_words(self._memory()))
@@ -100,11 +109,16 @@ class MMSSLTrainer(RunTrainer):
         self._figures = {}
         loss = super()._train_epoch(self.batches, epoch_idx, self._step, False)
         figures = {name: float(sums) / len(self.batches) for name, sums in self._figures.items()}
+        self.guard.check_figures(figures)
         figures["edges"] = sum(self.model.graphs.edges()) / len(self.model.modality_slices)
         self.log.debug("epoch %d, means: %s", epoch_idx + 1, figures)
         for name, value in figures.items():
             self.tensorboard.add_scalar(f"{self.stage}/{name}", value, epoch_idx)
         return loss
+
+    def further_terms(self) -> dict[str, Tensor]:
+        """Losses of this epoch that are not the model's own, for the message of a failure."""
+        return {name: self._figures[name] for name in _ADVERSARIAL if name in self._figures}
 
     def _step(self, batch: Interaction) -> Tensor:
         """The discriminator's step and the model's loss; RecBole's loop makes the model's step."""
@@ -152,6 +166,7 @@ class MMSSLTrainer(RunTrainer):
         """Hand what the model and its optimiser do not hold to the rolling checkpoint."""
         tensors, plain = ({}, None) if self.adversary is None else self.adversary.state()
         tensors["batches"] = self.batches.generator.get_state()
+        tensors["negatives"] = self._negative_source.get_state()
         tensors["dropout"] = self.model.dropout_source.get_state()
         self.progress.put(_KEPT, tensors, {"steps": self.steps, "optimizer": plain})
 
@@ -160,6 +175,7 @@ class MMSSLTrainer(RunTrainer):
         values = self.progress.values[_KEPT]
         self.steps = values["steps"]
         self.batches.generator.set_state(tensors["batches"].cpu())
+        self._negative_source.set_state(tensors["negatives"].cpu())
         self.model.dropout_source.set_state(tensors["dropout"].cpu())
         if self.adversary is not None:
             self.adversary.restore(tensors, values["optimizer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from recbole_painvrl.model.discriminator import hidden_widths
@@ -21,29 +22,47 @@ def estimated_memory(model: Any, batch_size: int, n_columns: int) -> dict[str, i
         batch_size: users in a batch, B.
         n_columns: C, items the discriminator sees; 0 without one.
     """
-    s = model.settings
-    n_modalities = len(model.modality_slices)
-    n_learnt = sum(parameter.numel() for parameter in model.parameters())
-    table = (model.n_users + model.n_items) * s.embedding_size * _FLOAT
+    widths = [part.stop - part.start for part in model.modality_slices.values()]
+    sizes = model.n_users, model.n_items, model.interactions.nnz
+    return mmssl_parts(*sizes, widths, model.settings, batch_size, n_columns)
+
+
+def mmssl_parts(
+    n_users: int,
+    n_items: int,
+    n_entries: int,
+    widths: Sequence[int],
+    settings: Any,
+    batch_size: int,
+    n_columns: int,
+) -> dict[str, int]:
+    """The same from plain sizes: ``n_entries`` training pairs, one width per modality.
+
+    ``settings`` has the attributes of ``MMSSLSettings``.
+    """
+    size, n_modalities = settings.embedding_size, len(widths)
+    n_learnt = (n_users + n_items) * size + sum(width * size + size for width in widths)
+    n_learnt += (settings.n_heads + 2) * size * size
+    table = (n_users + n_items) * size * _FLOAT
     # Tables alive between forward and backward: per modality the projection, content, ids and
     # normalised forms; per head what it blends; per layer users, items and sums. Checked against
     # the peak of two sizes (9,308 x 6,710 and 36,656 x 76,085): 7 to 20 % too high.
-    tables = 7 * n_modalities + s.n_heads + 2 * s.n_layers + 6
+    tables = 7 * n_modalities + settings.n_heads + 2 * settings.n_layers + 6
     # To users and to items, of R itself and of every modality's graph.
-    graphs = 2 * (1 + n_modalities) * model.interactions.nnz * _ENTRY
+    graphs = 2 * (1 + n_modalities) * n_entries * _ENTRY
     return {
         "parameters": n_learnt * _LEARNT,
-        "features": model.features.numel() * _FLOAT,
+        "features": n_items * sum(widths) * _FLOAT,
         "graphs": graphs,
-        "forward pass": tables * table + _batch(model.n_items, batch_size, n_modalities),
+        "forward pass": tables * table + _batch(n_items, batch_size, n_modalities),
         "discriminator": _discriminator(n_columns, batch_size, n_modalities),
     }
 
 
 def in_words(parts: dict[str, int]) -> str:
     """One line: the sum and its parts."""
-    each = ", ".join(f"{name} {_short(size)}" for name, size in parts.items())
-    return f"memory needed beside the dataset: about {_short(sum(parts.values()))} ({each})"
+    each = ", ".join(f"{name} {short_size(size)}" for name, size in parts.items())
+    return f"memory needed beside the dataset: about {short_size(sum(parts.values()))} ({each})"
 
 
 def _batch(n_items: int, batch_size: int, n_modalities: int) -> int:
@@ -62,5 +81,6 @@ def _discriminator(n_columns: int, batch_size: int, n_modalities: int) -> int:
     return weights * _LEARNT + _FLOAT * rows * (8 * n_columns + 30 * (first + second))
 
 
-def _short(size: int) -> str:
+def short_size(size: float) -> str:
+    """Bytes in MB or GB."""
     return f"{size / 2**30:.2f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"

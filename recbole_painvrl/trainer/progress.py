@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.trainer.checkpoint import (
     decode_other,
     encode_other,
+    fitting,
     read_checkpoint,
     write_checkpoint,
 )
@@ -25,7 +25,14 @@ from recbole_painvrl.trainer.state import (
 
 # Share of the training time that saving may take; below it every epoch is saved.
 _SAVING_SHARE = 0.05
-_COUNTERS = ("start_epoch", "cur_step", "best_valid_score", "best_valid_result", "train_loss_dict")
+_COUNTERS = (
+    "start_epoch",
+    "cur_step",
+    "best_valid_score",
+    "best_valid_result",
+    "train_loss_dict",
+    "history",
+)
 
 
 class Progress:
@@ -42,6 +49,8 @@ class Progress:
 
     def __init__(self, trainer: Any, path: Path) -> None:
         self.trainer, self.path = trainer, path
+        # With what the run began (data, settings, versions); kept in the file.
+        self.origin: dict[str, Any] = {}
         self.done: dict[str, Any] = {}
         self.tensors: dict[str, Tensor] = {}
         self.values: dict[str, Any] = {}
@@ -51,19 +60,22 @@ class Progress:
         self._stage_start = time.perf_counter()
         self._saved_at, self._cost = 0.0, 0.0
 
-    def load(self) -> None:
+    def load(self) -> dict[str, Any]:
         """Read the file; :meth:`begin` and :meth:`continue_stage` will take up from it.
 
+        Returns:
+            The ``origin`` with which the run began.
+
         Raises:
-            UserError: there is no readable file.
+            UserError: the file is not readable.
         """
-        if not self.path.is_file():
-            raise UserError(f"{self.path}: nothing to resume from; start the run again")
         tensors, state = read_checkpoint(self.path, self.trainer.device)
-        self.done, self.values = state["done"], state["values"]
-        self.tensors = part(tensors, "values/")
-        self.trainer.stage_log.entries = state["stages"]
-        self._pending = tensors, state
+        with fitting(self.path):
+            self.done, self.values = state["done"], state["values"]
+            self.tensors = part(tensors, "values/")
+            self.trainer.stage_log.entries = state["stages"]
+            self._pending = tensors, state
+            return dict(state["origin"])
 
     def begin(self, train_data: Any, enabled: bool = True) -> None:
         """Call before the first stage: takes up every source of random numbers.
@@ -77,9 +89,10 @@ class Progress:
         if self._pending is None:
             return
         tensors, state = self._pending
-        restore_global_rng(tensors, state["rng"])
-        for name, generator in self._generators().items():
-            generator.set_state(tensors[f"generator/{name}"].cpu())
+        with fitting(self.path):
+            restore_global_rng(tensors, state["rng"])
+            for name, generator in self._generators().items():
+                generator.set_state(tensors[f"generator/{name}"].cpu())
 
     def is_done(self, stage: str) -> bool:
         """Whether the stage was finished before the interruption."""
@@ -98,16 +111,17 @@ class Progress:
         tensors, state = self._pending
         self._pending = None
         trainer = self.trainer
-        trainer.model.load_state_dict(part(tensors, "model/"))
-        other = decode_other(part(tensors, "other/"), state["other_parameter"])
-        trainer.model.load_other_parameter(other)
-        restore_optimizer(trainer.optimizer, tensors, state["optimizer"])
-        for name in _COUNTERS:
-            setattr(trainer, name, state["counters"][name])
-        losses = state["counters"]["train_loss_dict"]
-        trainer.train_loss_dict = {int(epoch): loss for epoch, loss in losses.items()}
-        self._stage_start -= state["seconds"]
-        return float(state["seconds"])
+        with fitting(self.path):
+            trainer.model.load_state_dict(part(tensors, "model/"))
+            other = decode_other(part(tensors, "other/"), state["other_parameter"])
+            trainer.model.load_other_parameter(other)
+            restore_optimizer(trainer.optimizer, tensors, state["optimizer"])
+            for name in _COUNTERS:
+                setattr(trainer, name, state["counters"][name])
+            losses = state["counters"]["train_loss_dict"]
+            trainer.train_loss_dict = {int(epoch): loss for epoch, loss in losses.items()}
+            self._stage_start -= state["seconds"]
+            return float(state["seconds"])
 
     def begin_own_stage(self, stage: str) -> float:
         """Start a stage that restores itself from ``values``; returns the seconds spent in it."""
@@ -159,6 +173,7 @@ class Progress:
             **{f"generator/{name}": g.get_state() for name, g in self._generators().items()},
         }
         state = {
+            "origin": self.origin,
             "stage": stage,
             "seconds": start - self._stage_start,
             "done": self.done,

@@ -21,8 +21,9 @@ class UserBatches:
     Args:
         interactions: R, SciPy CSR, ``[n_users, n_items]``; row and column 0 are padding.
         batch_size: users in a batch; all of them if there are fewer.
-        source: generator of the draws, on the device of the run.
+        source: generator of users and positives, on the device of the run.
         fields: names of the user, positive and negative in a batch.
+        negative_source: generator of the negatives; None for ``source``.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class UserBatches:
         batch_size: int,
         source: torch.Generator,
         fields: tuple[str, str, str],
+        negative_source: torch.Generator | None = None,
     ) -> None:
         self.generator, self.fields = source, fields
         device = source.device
@@ -43,7 +45,9 @@ class UserBatches:
         self._n_batches = len(self._items) // batch_size + 1
         owners = torch.repeat_interleave(self._degrees)
         keys = sorted_keys(owners, self._items, n_items)
-        self._negatives = NegativeSampler(n_items, 1, "per_positive", source, keys)
+        self._negatives = NegativeSampler(
+            n_items, 1, "per_positive", negative_source or source, keys
+        )
 
     def __len__(self) -> int:
         return self._n_batches

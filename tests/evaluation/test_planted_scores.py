@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
@@ -61,13 +63,26 @@ def test_oracle_mask_drops_spurious_columns_alone() -> None:
 
 def test_environment_scores() -> None:
     truth = torch.tensor([0, 1] * 100)
-    features = torch.stack([truth.float(), torch.zeros(200)], dim=1)
-    scores = environment_scores(1 - truth, truth, features, rng())
+    # Item 1 is liked in environment 0, item 2 in environment 1; item 0 is padding.
+    items, features = truth + 1, torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    scores = environment_scores(1 - truth, truth, items, features, rng())
     assert scores["ari"] == 1.0, "names do not matter"
     assert scores["ari_supervised"] == 1.0
     assert abs(scores["ari_shuffled"]) < 0.1
     random = torch.randint(0, 2, (200,), generator=torch.Generator().manual_seed(0))
-    assert abs(environment_scores(random, truth, features, rng())["ari"]) < 0.1
+    assert abs(environment_scores(random, truth, items, features, rng())["ari"]) < 0.1
+
+
+def test_the_supervised_score_is_that_of_all_interactions() -> None:
+    """Rows of one item and environment are counted, not repeated: the same classifier."""
+    source = np.random.default_rng(0)
+    features = torch.from_numpy(source.normal(size=(12, 3)))
+    items = torch.from_numpy(source.integers(1, 12, 400))
+    truth = torch.from_numpy((source.random(400) < features[items, 0].sigmoid().numpy()) * 1)
+    classifier = LogisticRegression(max_iter=500).fit(features[items].numpy(), truth.numpy())
+    expected = adjusted_rand_score(truth, classifier.predict(features[items].numpy()))
+    scores = environment_scores(truth, truth, items, features, rng())
+    assert scores["ari_supervised"] == pytest.approx(expected)
 
 
 def test_truth_of_the_folder(tiny_config: MakeConfig) -> None:

@@ -79,7 +79,7 @@ def test_two_processes_never_write_one_run(
     resume = [f"--resume={run.folder}", "--show_progress=False"]
     with run_lock(run.folder):
         assert main(resume) == 2
-        assert f"process {os.getpid()} is writing this run" in capsys.readouterr().err
+        assert f"process {os.getpid()} on " in capsys.readouterr().err
     assert main(resume) == 0
 
 

@@ -1,0 +1,205 @@
+"""Readers of the project's own files: datasets, settings, checkpoints, run folders, caches."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.fuzzing.campaign import Reader
+from recbole_painvrl.config import SafeConfig, parse_overrides
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.features import aligned_features
+from recbole_painvrl.data.folder import read_manifest, read_truth, write_dataset
+from recbole_painvrl.data.iid_ood import _read as read_split
+from recbole_painvrl.data.parts import PARTS
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.reading import read_arrays
+from recbole_painvrl.report.read import read_run
+from recbole_painvrl.run.folder import write_arrays, write_config, write_per_user, write_result
+from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.serving.loading import _read_result
+from recbole_painvrl.trainer.checkpoint import read_checkpoint, write_checkpoint
+
+NAME = "tiny"
+_DESIGN = PlantedDesign(
+    n_users=24, n_items=20, min_interactions=8, max_interactions=10, modalities={"visual": 6}
+)
+
+
+def own_readers(root: Path) -> list[Reader]:
+    """Make valid samples below ``root``; returns their readers."""
+    data = root / "data"
+    write_dataset(generate_planted(_DESIGN, NAME), data / NAME)
+    shutil.copytree(data / NAME, root / "loaded" / NAME)
+    return [
+        *_dataset_readers(data / NAME),
+        *_recbole_readers(root / "loaded"),
+        *_setting_readers(root / "settings", data),
+        *_checkpoint_readers(root / "checkpoint"),
+        *_run_readers(root / "runs" / "x"),
+        _split_reader(root / "split.npz"),
+    ]
+
+
+def _dataset_readers(folder: Path) -> list[Reader]:
+    tokens = {f"i{number}": number + 1 for number in range(_DESIGN.n_items)}
+    n_items = _DESIGN.n_items + 1
+
+    def features() -> Any:
+        return aligned_features(folder, "visual", tokens, n_items).matrix
+
+    def check(matrix: Any) -> None:
+        assert matrix.shape[0] == n_items, matrix.shape
+        assert matrix.dtype == np.float32
+        assert np.isfinite(matrix).all(), "not finite"
+        assert np.linalg.norm(matrix, axis=1).max() < 1.001
+        assert not matrix[0].any(), "padding"
+
+    def check_truth(truth: Any) -> None:
+        assert truth is None or all(mask.dtype == np.bool_ for mask in truth.columns.values())
+
+    feature_files = [folder / "features" / "visual.npy", folder / "features" / "visual.items.tsv"]
+    truth_files = [folder / "truth" / "columns.tsv", folder / "truth" / "environments.tsv"]
+    return [
+        Reader("features", feature_files, features, check, 3),
+        Reader("manifest", [folder / "manifest.json"], lambda: read_manifest(folder)),
+        Reader("truth", truth_files, lambda: read_truth(folder), check_truth, 0.5),
+    ]
+
+
+def _recbole_readers(data: Path) -> list[Reader]:
+    """The way of a run, through RecBole's own reader."""
+    folder = data / NAME
+
+    def read(protocol: str) -> Callable[[], Any]:
+        values = {"protocol": protocol, "data_path": str(data), "use_gpu": False}
+        config = SafeConfig("BPR", NAME, overrides={**values, "unknown_items": "ignore"})
+        return lambda: ModalityDataset(config).build_parts()
+
+    def check(parts: Any) -> None:
+        for part in parts.values():
+            for name in (part.uid_field, part.iid_field):
+                numbers = part.inter_feat[name]
+                assert len(numbers), "empty part"
+                assert int(numbers.min()) >= 0
+                assert int(numbers.max()) < part.num(name)
+
+    parts = [folder / f"{NAME}.{part}.inter" for part in PARTS] + [folder / "manifest.json"]
+    whole = [folder / f"{NAME}.inter"]
+    return [
+        Reader("run, files", parts, read("files"), check, 0.15, False),
+        Reader("run, random", whole, read("random"), check, 0.15, False),
+    ]
+
+
+def _setting_readers(folder: Path, data: Path) -> list[Reader]:
+    folder.mkdir()
+    given = folder / "given.yaml"
+    given.write_text("epochs: 3\nlearning_rate: 1e-3\ntopk: [5, 10]\nrun_name: x\nkappa: 0.5\n")
+    words = folder / "command.line"
+    words.write_text("--epochs=3\n--learning_rate=1e-3\n--topk=[5,10]\n--eval_args={split: {}}\n")
+    stored = folder / "config.yaml"
+    config = SafeConfig("PaInvRL", NAME, overrides={"data_path": str(data), "use_gpu": False})
+    write_config(folder, config.effective())
+
+    def external() -> Any:
+        return SafeConfig("PaInvRL", NAME, [given], {"data_path": str(data)})
+
+    def check_config(found: Any) -> None:
+        assert isinstance(found["epochs"], int)
+        assert found["epochs"] > 0
+        assert found["model"] == "PaInvRL"
+
+    def command_line() -> Any:
+        text = words.read_bytes().decode("utf-8", "surrogateescape")
+        return parse_overrides([word for word in text.replace("\0", "").split("\n") if word])
+
+    return [
+        Reader("settings file", [given], external, check_config, 0.3, False),
+        Reader("command line", [words], command_line, weight=2, by_name=False),
+        Reader("config.yaml", [stored], lambda: stored_settings(stored), weight=0.2),
+    ]
+
+
+def _checkpoint_readers(folder: Path) -> list[Reader]:
+    path = folder / "best.safetensors"
+    tensors = {"users": torch.randn(12, 4), "counts": torch.arange(7), "flag": torch.tensor(True)}
+    state = {"model": "BPR", "stage": "train", "epoch": 3, "best": float("-inf"), "losses": [0.5]}
+    write_checkpoint(path, tensors, state)
+
+    def check(found: Any) -> None:
+        read, read_state = found
+        assert read_state == state, "another state, and no word about it"
+        assert set(read) == set(tensors)
+        assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+
+    cpu = torch.device("cpu")
+    return [Reader("checkpoint", [path], lambda: read_checkpoint(path, cpu), check, 3)]
+
+
+def _run_readers(folder: Path) -> list[Reader]:
+    rng = np.random.default_rng(0)
+    mask = {"visual": rng.random(6), "round 1/visual": rng.random(6)}
+    environments = {
+        "environment": rng.integers(0, 2, 30).astype(np.int16),
+        "user_id": np.array([f"u{n}" for n in range(30)]),
+        "item_id": np.array([f"i{n}" for n in range(30)]),
+    }
+    write_arrays(folder / "mask.npz", mask)
+    write_arrays(folder / "environments.npz", environments)
+    users = pd.DataFrame({"test_set": "iid", "user_id": environments["user_id"]})
+    write_per_user(folder, users.assign(**{"ndcg@10": rng.random(30)}))
+    config = {"model": {"value": "PaInvRL", "from": "x"}, "seed": {"value": 1, "from": "x"}}
+    write_config(folder, config)
+    result = {
+        **{"model": "PaInvRL", "dataset": NAME, "protocol": "files", "seed": 1},
+        "metrics": {"valid": {"ndcg@10": 0.5}, "iid": {"ndcg@10": 0.25}},
+        "stages": [{"name": "final", "epochs": 3, "seconds": 1.5}],
+        "hashes": {"data": "0", "config": "1"},
+        "versions": {"torch": "2"},
+    }
+    write_result(folder, result)
+    names = ("mask.npz", "environments.npz", "per_user.parquet", "config.yaml", "result.json")
+
+    def same(found: Any, written: Any) -> None:
+        # A zip keeps a checksum of every array.
+        for name, array in found.items():
+            assert name in written, name
+            np.testing.assert_array_equal(array, written[name])
+
+    def check(run: Any) -> None:
+        same(run.mask, mask)
+        same(run.environments, environments)
+
+    return [
+        Reader(
+            "run folder", [folder / name for name in names], lambda: read_run(folder), check, 0.5
+        ),
+        _arrays_reader(folder / "mask.npz", lambda found: same(found, mask)),
+        _arrays_reader(folder / "environments.npz", lambda found: same(found, environments)),
+        Reader("result.json", [folder / "result.json"], lambda: _read_result(folder)),
+    ]
+
+
+def _arrays_reader(path: Path, check: Callable[[Any], None]) -> Reader:
+    return Reader(path.name, [path], lambda: read_arrays(path, "run again"), check, 2)
+
+
+def _split_reader(path: Path) -> Reader:
+    n_rows = 50
+    order = np.random.default_rng(0).permutation(n_rows).astype(np.int64)
+    rows = dict(zip(PARTS, np.array_split(order, len(PARTS)), strict=True))
+    text = b'{"sizes": {"train": 10}, "shift": "not detected"}'
+    write_arrays(path, {"diagnostics": np.frombuffer(text, dtype=np.uint8), **rows})
+
+    def check(split: Any) -> None:
+        if split is not None:
+            assert all(np.array_equal(split.rows[part], rows[part]) for part in PARTS)
+
+    return Reader("split cache", [path], lambda: read_split(path, n_rows), check)

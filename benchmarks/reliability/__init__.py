@@ -1,0 +1,1 @@
+"""What is promised about interruptions and determinism, measured."""

@@ -1,0 +1,220 @@
+"""Small runs in forked children, and what of a run must not depend on how it came about."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# A run of a second or two: every stage, two outer rounds, several epochs of each.
+_STAGES = (
+    "--backbone_epochs=3",
+    "--environment_rounds=3",
+    "--environment_restarts=2",
+    "--mask_epochs=3",
+    "--mask_batch_size=128",
+    "--outer_rounds=2",
+)
+# Case -> model and its settings.
+CASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "PaInvRL": ("PaInvRL", _STAGES),
+    "InvRL": ("InvRL", _STAGES),
+    "UltraGCN": ("UltraGCN", ()),
+    "VBPR": ("VBPR", ()),
+    "MMGCN": ("MMGCN", ()),
+    "MMSSL": ("MMSSL", ("--train_batch_size=64",)),
+    "BPR": ("BPR", ()),
+    "LightGCN": ("LightGCN", ()),
+    # The split is made, and cached, inside the run.
+    "UltraGCN, iid_ood": ("UltraGCN", ("--protocol=iid_ood", "--split_epochs=2")),
+}
+DATASET = "small"
+# The allocator of Arrow, which prepares itself for forks.
+_FORK_SAFE = frozenset({"jemalloc_bg_thd"})
+_NEEDED = (
+    "recbole_painvrl.commands.run",
+    "recbole_painvrl.run.runner",
+    "recbole_painvrl.run.resume",
+    "recbole_painvrl.report.table",
+    "recbole_painvrl.trainer.staged",
+    "recbole_painvrl.trainer.mmssl",
+    "recbole_painvrl.model.vbpr",
+    "recbole_painvrl.model.mmgcn",
+    "recbole.model.general_recommender.bpr",
+    "recbole.model.general_recommender.lightgcn",
+    "torch.utils.tensorboard",
+    "pyarrow.parquet",
+)
+
+
+def warm_up() -> None:
+    """Import all that a run needs, so that forked children start at once; one thread each.
+
+    A fork copies the calling thread alone. That is sound as long as there is no other, so this
+    process must import and never compute with PyTorch.
+    """
+    # Before numpy and PyTorch are imported, which read them once.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    import torch
+
+    import recbole_painvrl  # noqa: F401  (makes the models known)
+
+    torch.set_num_threads(1)
+    for name in _NEEDED:
+        importlib.import_module(name)
+    # The first optimiser makes PyTorch import hundreds of modules more.
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    others = [name for name in names[1:] if name not in _FORK_SAFE]
+    if others:
+        raise RuntimeError(f"imports have started threads {others}: a fork would not be sound")
+
+
+def make_data(root: Path) -> None:
+    """A planted dataset with an OOD test, ``root/small``."""
+    from recbole_painvrl.data.folder import write_dataset
+    from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+
+    design = PlantedDesign(
+        n_users=120,
+        n_items=90,
+        min_interactions=15,
+        max_interactions=20,
+        modalities={"visual": 16, "acoustic": 8},
+    )
+    write_dataset(generate_planted(design, DATASET), root / DATASET)
+
+
+def arguments(case: str, data: Path, output: Path, name: str, *more: str) -> list[str]:
+    """Command line of a run of a case, into ``output/name``."""
+    model, settings = CASES[case]
+    return [
+        f"--model={model}",
+        f"--dataset={DATASET}",
+        f"--data_path={data}",
+        f"--output_dir={output}",
+        f"--run_name={name}",
+        "--epochs=4",
+        "--show_progress=False",
+        "--use_gpu=False",
+        *settings,
+        *more,
+    ]
+
+
+def fork(argv: Sequence[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
+    """Start the command line's ``main`` in a forked child; returns its process number.
+
+    Args:
+        argv: the arguments.
+        log: file for what it prints.
+        before: called in the child first, to put hooks in place.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        handle = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        sys.argv = ["run_recbole.py", *argv]
+        before()
+        from recbole_painvrl.commands.run import main
+
+        code = main(argv)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001  (a child must never go on as its parent)
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def wait(child: int) -> int:
+    """Exit code of a child; negative for the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(argv: Sequence[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
+    """Exit code of a run in a forked child."""
+    return wait(fork(argv, log, before))
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What must not depend on interruptions: figures, weights, mask, environments, per user."""
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    found = {name: result.get(name) for name in ("metrics", "split", "planted", "hashes", "seeds")}
+    found["stages"] = [
+        {key: value for key, value in stage.items() if key not in ("seconds", "peak_memory_mb")}
+        for stage in result["stages"]
+    ]
+    files = [*(folder / "checkpoint").iterdir(), *folder.glob("*.npz"), *folder.glob("*.parquet")]
+    for path in sorted(files):
+        # The rolling checkpoint holds seconds.
+        if path.name != "last.safetensors":
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of what differs between two outcomes."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def unreadable(folder: Path) -> list[str]:
+    """Files of a run folder that are there under their name and not whole."""
+    import numpy as np
+    import pandas as pd
+    import torch
+    import yaml
+
+    from recbole_painvrl.trainer.checkpoint import read_checkpoint
+
+    def arrays(path: Path) -> None:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                archive[name]
+
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".safetensors": lambda path: read_checkpoint(path, torch.device("cpu")),
+        ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+        ".yaml": lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))["model"],
+        ".npz": arrays,
+        ".parquet": pd.read_parquet,
+    }
+    bad = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in readers and not path.name.startswith("."):
+            try:
+                readers[path.suffix](path)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the file is not whole)
+                bad.append(f"{path.name}: {error}")
+    return bad
+
+
+def stage_reached(folder: Path, stages: Sequence[str]) -> str:
+    """The stage in which a run was stopped, by its rolling checkpoint.
+
+    Args:
+        folder: the run folder.
+        stages: all stages of such a run, in order.
+    """
+    import torch
+
+    from recbole_painvrl.trainer.checkpoint import read_checkpoint
+
+    path = folder / "checkpoint" / "last.safetensors"
+    with contextlib.suppress(ValueError):
+        if path.is_file():
+            done = read_checkpoint(path, torch.device("cpu"))[1]["done"]
+            return next((stage for stage in stages if stage not in done), "after the last stage")
+    return "before the first checkpoint"

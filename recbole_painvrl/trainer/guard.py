@@ -1,0 +1,214 @@
+"""Stops a run at a loss or gradient that is no number, and finds out where it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_painvrl.errors import BadNumberError, NonFiniteLossError
+
+# A column this many times larger than the usual one is named where none is infinite yet.
+_EXPLODING = 1e6
+
+
+class Guard:
+    """Watches the steps of a trainer's present stage.
+
+    On a CPU every gradient is looked at before the step, so the weights stay good. On a GPU that
+    would make the host wait: the flag of a step is read with the loss of the next, for which the
+    host waits anyway, and at the end of the epoch. Only a failure is investigated, on its batch.
+
+    Args:
+        trainer: a ``RunTrainerMixin`` (model, stage, device).
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        self._batch: Any = None
+        self._steps = 0
+        self._epoch = 0
+        self._gradients: Tensor | None = None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Count batches from 1 again; ``epoch`` counts from 0."""
+        self._epoch, self._steps, self._batch, self._gradients = epoch, 0, None, None
+
+    def watched(self, loss_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The same function, its last batch remembered."""
+
+        def remembered(batch: Any) -> Any:
+            self._steps += 1
+            self._batch = batch
+            try:
+                return loss_function(batch)
+            except BadNumberError as error:
+                raise self._error(str(error)) from error
+
+        return remembered
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the gradients before every step of an optimiser."""
+        optimizer.register_step_pre_hook(self._before_step)
+
+    def check_loss(self, loss: Tensor) -> None:
+        """Stop at a loss that is NaN or infinite, before it reaches the weights.
+
+        Raises:
+            NonFiniteLossError: with the term, the place and the first bad feature column.
+        """
+        finite = torch.isfinite(loss).all()
+        if self._gradients is not None:
+            finite = finite & self._gradients
+        if bool(finite):
+            return
+        if bool(torch.isfinite(loss).all()):
+            raise self._error(f"the gradient of {self._bad_gradient()} is not finite", 1)
+        raise self._error(f"the training loss is {loss.sum().item():g}{self._terms()}")
+
+    def check_figures(self, figures: Mapping[str, float]) -> None:
+        """After an epoch: what was summed over its batches must be finite.
+
+        Raises:
+            NonFiniteLossError: with the name of the first that is not.
+        """
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise self._error(f"{name} is {value:g}")
+
+    def check_weights(self) -> None:
+        """After an epoch: no weight may have become NaN or infinite.
+
+        Raises:
+            NonFiniteLossError: with the parameter and the first bad feature column.
+        """
+        weights = {n: p for n, p in self._trainer.model.named_parameters() if p.numel()}
+        finite = [torch.isfinite(weight).all() for weight in weights.values()]
+        if finite and not bool(torch.stack(finite).all()):
+            name = next(n for n, good in zip(weights, finite, strict=True) if not bool(good))
+            raise self._error(f"the weights `{name}` are not finite")
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        sums = [gradient.sum() for gradient in _gradients(optimizer)]
+        if not sums:
+            return
+        finite = torch.isfinite(torch.stack(sums)).all()
+        if finite.device.type != "cpu":
+            self._gradients = finite if self._gradients is None else finite & self._gradients
+        # A sum of large numbers may overflow where none of them is infinite.
+        elif not bool(finite) and not all(
+            bool(torch.isfinite(gradient).all()) for gradient in _gradients(optimizer)
+        ):
+            raise self._error(f"the gradient of {self._bad_gradient()} is not finite")
+
+    def _bad_gradient(self) -> str:
+        for name, parameter in self._trainer.model.named_parameters():
+            if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+                return f"`{name}`{self._terms()}"
+        return "a parameter"
+
+    def _terms(self) -> str:
+        """`` (in L_I)`` for the terms of the loss that are not finite, computed once more."""
+        noted = self._recompute()
+        noted.update(getattr(self._trainer, "further_terms", dict)())
+        bad = [name for name, value in noted.items() if not bool(torch.isfinite(value).all())]
+        return f" (in {', '.join(bad)})" if bad else ""
+
+    def _recompute(self) -> dict[str, Tensor]:
+        """Terms of the loss on the failed batch; leaves gradients by the features behind."""
+        model = self._trainer.model
+        if self._batch is None or not hasattr(model, "noted"):
+            return {}
+        noted: dict[str, Tensor] = {}
+        model.noted = noted
+        model.forget_tables()
+        if model.features.numel():
+            model.features.requires_grad_(True)
+        try:
+            loss = model.calculate_loss(self._batch)
+            if model.features.requires_grad:
+                (model.features.grad,) = torch.autograd.grad(
+                    loss, model.features, allow_unused=True
+                )
+        finally:
+            model.features.requires_grad_(False)
+            model.noted = None
+            model.forget_tables()
+        return noted
+
+    def _error(self, what: str, steps_ago: int = 0) -> NonFiniteLossError:
+        trainer = self._trainer
+        place = f"stage {trainer.stage}, epoch {self._epoch + 1}, batch {self._steps - steps_ago}"
+        column = first_bad_column(trainer.model)
+        return NonFiniteLossError(
+            f"{place}: {what}; {column}; lower `learning_rate`; the last good checkpoint is kept"
+        )
+
+
+def first_bad_column(model: Any) -> str:
+    """In words, the first feature column with a value or gradient that is no finite number."""
+    features, slices = getattr(model, "features", None), getattr(model, "modality_slices", {})
+    if features is None or not slices:
+        return "the model has no feature columns"
+    return blame(_by_column(model, features), slices)
+
+
+def blame(tensors: Mapping[str, Tensor], slices: Mapping[str, slice]) -> str:
+    """The first column, in words, at which tensors ``[..., d]`` are not finite, or exploding.
+
+    Args:
+        tensors: what to look at, most telling first.
+        slices: columns of each modality.
+    """
+    exploding = ""
+    for name, tensor in tensors.items():
+        rows = tensor.detach().reshape(-1, tensor.shape[-1])
+        bad = ~torch.isfinite(rows).all(dim=0)
+        if bool(bad.all()):
+            # Whatever it was has reached every column by now.
+            continue
+        if bool(bad.any()):
+            first = int(torch.nonzero(bad)[0])
+            return f"first bad feature column: {column_name(slices, first)} (in {name})"
+        sizes = rows.abs().amax(dim=0)
+        largest = int(sizes.argmax())
+        if not exploding and float(sizes[largest]) > _EXPLODING * max(float(sizes.median()), 1e-30):
+            exploding = (
+                f"exploding feature column: {column_name(slices, largest)} "
+                f"({float(sizes[largest]):.3g} in {name})"
+            )
+    return exploding or "no feature column is worse than the others"
+
+
+def column_name(slices: Mapping[str, slice], column: int) -> str:
+    """``visual column 5`` for a column of all modalities side by side."""
+    for modality, part in slices.items():
+        if part.start <= column < part.stop:
+            return f"{modality} column {column - part.start}"
+    return f"column {column}"
+
+
+def _by_column(model: Any, features: Tensor) -> dict[str, Tensor]:
+    """Features, and what the model holds with a place for every column of them."""
+    found = {"the features": features}
+    if features.grad is not None:
+        found["the gradient by the features"] = features.grad
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor is features or not tensor.dim() or tensor.shape[-1] != features.shape[1]:
+            continue
+        if tensor.is_floating_point() and tensor.numel():
+            found[f"`{name}`"] = tensor
+            if tensor.grad is not None:
+                found[f"the gradient of `{name}`"] = tensor.grad
+    return found
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                gradient = parameter.grad
+                yield gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,0 +1,118 @@
+"""The reference that the benchmarks time has the product's losses, gradients and steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support import random_graph
+from torch import Tensor
+
+from benchmarks.reference.mask import joint_gradients
+from benchmarks.reference.net import Net
+from benchmarks.reference.recommender import Recommender
+from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.gate import clipped_gate
+from recbole_painvrl.functional.invariance import (
+    EnvironmentBatch,
+    FrozenTables,
+    Representation,
+    irm_loss,
+    joint_losses,
+)
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights, batch_loss
+
+N_USERS, N_ITEMS, K, WIDTHS, B, N = 30, 40, 4, (5, 3), 16, 6
+D = sum(WIDTHS)
+WEIGHTS = UltraGCNWeights(1.0, 0.3, 0.9, 0.2, 1.3, 0.4)
+
+
+@pytest.fixture(autouse=True)
+def _double() -> object:
+    torch.set_default_dtype(torch.float64)
+    yield None
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def source() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def batch(source: torch.Generator, size: int = B) -> EnvironmentBatch:
+    return EnvironmentBatch(
+        torch.randint(1, N_USERS, (size,), generator=source),
+        torch.randint(1, N_ITEMS, (size,), generator=source),
+        torch.randint(1, N_ITEMS, (size, N), generator=source),
+    )
+
+
+def close(own: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("with_attention", [False, True])
+def test_joint_step(with_attention: bool, source: torch.Generator) -> None:
+    tables = FrozenTables(
+        torch.randn(N_USERS, K, generator=source),
+        torch.randn(N_USERS, K, generator=source),
+        torch.randn(N_ITEMS, K, generator=source),
+        torch.randn(N_ITEMS, D, generator=source),
+        random_graph(N_USERS, N_ITEMS, 3, source),
+    )
+    batches = [batch(source, size) for size in (16, 16, 9)]
+    mask = torch.rand(D, generator=source).requires_grad_()
+    noise = 0.4 * torch.randn(D, generator=source)  # some entries are clipped
+    projection = torch.randn(K, D, generator=source).requires_grad_()
+    attention = None
+    if with_attention:
+        attention = PairAttention(2 * K, K + D, 7, "sigmoid", source)
+    expected = joint_gradients(mask, noise, projection, attention, batches, tables, WEIGHTS)
+
+    gate = clipped_gate(mask, noise)
+    representation = Representation.build(mask, gate, attention, outer_gate=True)
+    losses, gradients = joint_losses(representation, projection, batches, tables, WEIGHTS)
+    l_erm, l_irm = losses.mean(), irm_loss(gradients, gate)
+    variables = [mask, projection, *([] if attention is None else attention.parameters())]
+    by_erm = torch.autograd.grad(l_erm, variables, retain_graph=True)
+    by_irm = torch.autograd.grad(l_irm, variables, materialize_grads=True)
+
+    close(l_erm.detach(), expected.l_erm)
+    close(l_irm.detach(), expected.l_irm)
+    assert expected.l_irm > 0
+    for own, other in zip((*by_erm, *by_irm), (*expected.by_erm, *expected.by_irm), strict=True):
+        close(own, other)
+    assert all(gradient.abs().max() > 0 for gradient in expected.by_irm[:2])
+
+
+@pytest.mark.parametrize("adagrad_tables", [False, True])
+def test_two_steps_of_the_recommender(adagrad_tables: bool, source: torch.Generator) -> None:
+    modalities = [torch.randn(N_ITEMS, width, generator=source) for width in WIDTHS]
+    mask = torch.rand(D, generator=source)
+    graph = random_graph(N_USERS, N_ITEMS, 3, source)
+    net = Net(N_USERS, N_ITEMS, modalities, mask, K, init_std=0.5)
+    own = [parameter.detach().clone().requires_grad_() for parameter in net.parameters()]
+    users, items, weight, bias = own
+    content = torch.cat(modalities, dim=1) * mask
+    tables = torch.optim.Adagrad if adagrad_tables else torch.optim.Adam
+    optimizers = [
+        tables([users, items], lr=1e-3, weight_decay=2 * 0.02),
+        torch.optim.Adam([weight, bias], lr=1e-3, weight_decay=2 * 0.3),
+    ]
+    reference = Recommender(net, graph, WEIGHTS, 0.02, 0.3, adagrad_tables)
+    for _ in range(2):
+        drawn = batch(source)
+        expected = reference.step(drawn.users, drawn.positives, drawn.negatives)
+        l2 = 0.02 * (users.square().sum() + items.square().sum())
+        l2 = l2 + 0.3 * (weight.square().sum() + bias.square().sum())
+        table = torch.cat([items, content @ weight.T + bias], dim=1)
+        loss = batch_loss(
+            users[drawn.users], table, drawn.users, drawn.positives, drawn.negatives, graph, WEIGHTS
+        )
+        assert (loss + l2).item() == pytest.approx(expected, rel=1e-12)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        for parameter, other in zip(own, net.parameters(), strict=True):
+            close(parameter.detach(), other.detach())

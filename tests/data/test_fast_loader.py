@@ -1,0 +1,143 @@
+"""The fast training loader: RecBole's batches in RecBole's order, negatives of the same law."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from support import MakeConfig
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
+from recbole_painvrl.data.loaders import training_loader
+from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.errors import UserError
+
+
+def loaders(make: MakeConfig, model: str, *argv: str) -> tuple[Any, Any]:
+    """The fast loader and RecBole's over the same training part."""
+    pair = []
+    for fast in ("True", "False"):
+        config = make(model, f"--fast_loader={fast}", *argv)
+        pair.append(training_loader(config, ModalityDataset(config).build_parts()[TRAIN]))
+    assert isinstance(pair[0], FastTrainLoader)
+    assert not isinstance(pair[1], FastTrainLoader)
+    return pair[0], pair[1]
+
+
+@pytest.mark.parametrize("argv", [(), ("--shuffle=False",), ("--train_batch_size=64",)])
+def test_without_negatives_every_batch_is_recboles(
+    argv: tuple[str, ...], tiny_config: MakeConfig
+) -> None:
+    fast, slow = loaders(tiny_config, "UltraGCN", *argv)
+    assert len(fast) == len(slow)
+    for _ in range(2):
+        for own, other in zip(fast, slow, strict=True):
+            assert set(own.columns) == set(other.columns)
+            assert all(torch.equal(own[name], other[name]) for name in own.columns)
+        assert torch.equal(fast.generator.get_state(), slow.generator.get_state())
+
+
+@pytest.mark.parametrize("sample_num", [1, 3])
+def test_pairs_come_in_recboles_order_and_arrangement(
+    sample_num: int, tiny_config: MakeConfig
+) -> None:
+    negatives = f"--train_neg_sample_args={{'distribution': 'uniform', 'sample_num': {sample_num}}}"
+    fast, slow = loaders(tiny_config, "BPR", negatives, "--train_batch_size=256")
+    assert len(fast) == len(slow)
+    for own, other in zip(fast, slow, strict=True):
+        assert set(own.columns) == set(other.columns)
+        for name in own.columns:
+            assert own[name].dtype == other[name].dtype
+            if name != fast.neg_item_id:
+                assert torch.equal(own[name], other[name])
+
+
+def drawn(loader: Any, epochs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Users and their negatives of some epochs."""
+    batches = [
+        (batch[loader.uid_field], batch[loader.neg_item_id])
+        for _ in range(epochs)
+        for batch in loader
+    ]
+    return tuple(torch.cat(part).numpy() for part in zip(*batches, strict=True))  # type: ignore[return-value]
+
+
+def test_negatives_are_uniform_over_what_the_user_lacks(tiny_config: MakeConfig) -> None:
+    fast, slow = loaders(tiny_config, "BPR")
+    users, items = drawn(fast, 60)
+    table = fast.dataset.inter_feat
+    known = set(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+    assert not known & set(zip(users.tolist(), items.tolist(), strict=True))
+    for user in (1, 7, 50):
+        owned = {item for owner, item in known if owner == user}
+        free = [item for item in range(1, fast.dataset.item_num) if item not in owned]
+        counts = np.bincount(items[users == user], minlength=fast.dataset.item_num)
+        assert counts.sum() == counts[free].sum()
+        assert chisquare(counts[free]).pvalue > 0.001
+    # The same law as RecBole's: so are the frequencies of the items over all users.
+    other = np.bincount(drawn(slow, 60)[1], minlength=fast.dataset.item_num)[1:]
+    own = np.bincount(items, minlength=fast.dataset.item_num)[1:]
+    assert ((own - other) ** 2 / (own + other)).sum() < 140  # 89 items: p < 0.001 above
+
+
+def test_every_epoch_and_seed_has_its_own_draws(tiny_config: MakeConfig) -> None:
+    first, _ = loaders(tiny_config, "BPR")
+    again, _ = loaders(tiny_config, "BPR")
+    other, _ = loaders(tiny_config, "BPR", "--seed=1")
+    epochs = [drawn(first, 1)[1] for _ in range(2)]
+    assert (epochs[0] == drawn(again, 1)[1]).all()
+    assert (epochs[0] != epochs[1]).any()
+    assert (epochs[0] != drawn(other, 1)[1]).any()
+
+
+def test_the_generator_is_all_that_an_epoch_depends_on(tiny_config: MakeConfig) -> None:
+    first, _ = loaders(tiny_config, "BPR")
+    drawn(first, 2)
+    state = first.generator.get_state()
+    expected = drawn(first, 1)
+    fresh, _ = loaders(tiny_config, "BPR")
+    fresh.generator.set_state(state)
+    assert all((a == b).all() for a, b in zip(expected, drawn(fresh, 1), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("model", "argv"),
+    [
+        ("BPR", ("--fast_loader=False",)),
+        ("BPR", ("--train_neg_sample_args={'distribution': 'popularity', 'sample_num': 1}",)),
+        ("NeuMF", ()),
+        ("MultiVAE", ()),
+    ],
+)
+def test_what_it_cannot_serve_keeps_recboles_loader(
+    model: str, argv: tuple[str, ...], tiny_config: MakeConfig
+) -> None:
+    assert not can_be_fast(tiny_config(model, *argv))
+
+
+def test_a_user_with_every_item_is_an_error(tiny_config: MakeConfig) -> None:
+    config = tiny_config("BPR")
+    train = ModalityDataset(config).build_parts()[TRAIN]
+    everything = torch.arange(1, train.item_num)
+    train.inter_feat.interaction.update(
+        user_id=torch.cat([train.inter_feat["user_id"], torch.ones_like(everything)]),
+        item_id=torch.cat([train.inter_feat["item_id"], everything]),
+    )
+    with pytest.raises(UserError, match="1 users have interacted with all items"):
+        training_loader(config, train)
+
+
+def test_it_is_faster(tiny_config: MakeConfig) -> None:
+    fast, slow = loaders(tiny_config, "BPR")
+    drawn(fast, 1), drawn(slow, 1)
+    seconds = {}
+    for name, loader in (("fast", fast), ("slow", slow)):
+        start = time.process_time()
+        drawn(loader, 5)
+        seconds[name] = time.process_time() - start
+    assert seconds["fast"] < seconds["slow"]

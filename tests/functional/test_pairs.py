@@ -1,0 +1,48 @@
+"""Scores of pairs and sums over pairs: their values, and each as the other's backward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recbole_painvrl.functional import pairs
+from recbole_painvrl.functional.pairs import pair_scores, pair_sums
+
+M, PARTS, K, B, C = 9, 2, 3, 7, 5
+
+
+@pytest.fixture(params=[1, 12, 4096])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user a block, two users a block, all in one."""
+    monkeypatch.setattr(pairs, "_BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_values() -> None:
+    table, users = torch.randn(M, PARTS, K).double(), torch.randn(B, K).double()
+    rows, values = torch.randint(0, M - 1, (B, C)), torch.randn(B, C, PARTS).double()
+    scores, sums = pair_scores(table, users, rows), pair_sums(values, users, rows, M)
+    expected = torch.zeros(M, PARTS, K).double()
+    for b in range(B):
+        for c in range(C):
+            for part in range(PARTS):
+                item = rows[b, c]
+                assert scores[b, c, part].item() == pytest.approx(
+                    (users[b] @ table[item, part]).item()
+                )
+                expected[item, part] += values[b, c, part] * users[b]
+    torch.testing.assert_close(sums, expected)
+    assert not sums[M - 1].any()
+
+
+@pytest.mark.usefixtures("blocks")
+def test_gradients_of_both_orders() -> None:
+    table, users = torch.randn(M, PARTS, K).double().requires_grad_(), torch.randn(B, K).double()
+    rows = torch.randint(0, M, (B, C))
+    values = torch.randn(B, C, PARTS).double().requires_grad_()
+    scores = lambda t: pair_scores(t, users, rows)  # noqa: E731
+    sums = lambda v: pair_sums(v, users, rows, M)  # noqa: E731
+    assert torch.autograd.gradcheck(scores, table)
+    assert torch.autograd.gradcheck(sums, values)
+    assert torch.autograd.gradgradcheck(lambda t: scores(t).square(), table)
+    assert torch.autograd.gradgradcheck(lambda v: sums(v).square(), values)

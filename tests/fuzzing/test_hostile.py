@@ -1,0 +1,200 @@
+"""Files and words that were made to do harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import run_main
+
+from dataset_prep.__main__ import main as prepare
+from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.data.features import load_modality
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import inside, npy_array, parse_json, read_arrays
+
+CODE = "__import__('os').system('touch HARM')"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        f"--epochs={CODE}",
+        f"--topk=[{CODE}]",
+        f"--eval_args={{'split': {CODE}}}",
+        f"--train_neg_sample_args={{distribution: {CODE}}}",
+        f"--metrics={CODE}",
+        f"--valid_metric={CODE}",
+        f"--modalities={CODE}",
+        f"--user_inter_num_interval={CODE}",
+        f"--val_interval={{'rating': \"{CODE}\"}}",
+        f"--load_col={{inter: [{CODE}]}}",
+        f"--foo={CODE}",
+        f"--{CODE}=1",
+        "--topk=!!python/object/apply:os.system ['touch HARM']",
+        "--gpu_id=0; touch HARM",
+        f"--field_separator={CODE}",
+        f"--config_files={CODE}",
+        f"--resume={CODE}",
+    ],
+)
+def test_nothing_on_the_command_line_is_run(word: str, tiny_data: Path, tmp_path: Path) -> None:
+    """RecBole's own ``Config`` would give these words to ``eval``."""
+    run = run_main(tiny_data, tmp_path, "Pop", "--protocol=random", word, name="x")
+    assert not Path("HARM").exists()
+    assert not list(tmp_path.rglob("HARM"))
+    # Text where text is due may be taken as text; nothing else may end otherwise than in 2.
+    assert run.code in (0, 2), run.err
+    assert "Traceback" not in run.err
+
+
+def test_the_trap_would_close() -> None:
+    """The words above do harm where they are evaluated: the test can fail."""
+    eval(CODE)  # noqa: S307
+    assert Path("HARM").exists()
+
+
+def bomb(path: Path, megabytes: int) -> None:
+    """An .npz of zeros, a thousand times smaller than what it holds."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "<f4", "fortran_order": False, "shape": (megabytes << 18,)}
+    )
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w") as member,
+    ):
+        member.write(stream.getvalue())
+        for _ in range(megabytes):
+            member.write(bytes(1 << 20))
+
+
+def test_a_zip_bomb_is_refused_and_zeros_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    bomb(path, 200)
+    with pytest.raises(UserError, match=r"a\.npz: not readable as arrays .* claim to hold 2097"):
+        read_arrays(path, "again")
+    bomb(path, 20)
+    assert read_arrays(path, "again")["a"].nbytes == 20 << 20
+    np.savez_compressed(path, many=np.zeros(3_000_000), text=np.array(["a", "bc"]))
+    assert sorted(read_arrays(path, "again")) == ["many", "text"]
+
+
+def test_arrays_are_read_as_numpy_reads_them(tmp_path: Path) -> None:
+    arrays = {
+        "f": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "empty": np.zeros((0, 5), dtype=np.int16),
+        "scalar": np.array(3.5),
+        "text": np.array([["u1", "é"]]),
+        "flags": np.array([True, False]),
+        "big": np.arange(3, dtype=">i4"),
+    }
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    found = read_arrays(tmp_path / "a.npz", "again")
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.array([{}, []], dtype=object), "Python objects"),
+        (np.zeros(3, dtype=[("a", "f4")]), "not numbers"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), "not numbers"),
+    ],
+)
+def test_odd_arrays_are_refused(array: np.ndarray, reason: str) -> None:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    with pytest.raises(ValueError, match=reason):
+        npy_array(stream.getvalue())
+
+
+def test_a_header_cannot_take_memory(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    path = tmp_path / "features" / "v.npy"
+    with open(path, "wb") as stream:
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "<f4", "fortran_order": False, "shape": (10**15, 512)}
+        )
+        stream.write(bytes(4096))
+    (tmp_path / "features" / "v.items.tsv").write_text("row\titem_id\n0\ta\n")
+    with pytest.raises(UserError, match=r"v\.npy: truncated"):
+        load_modality(tmp_path, "v")
+    with pytest.raises(ValueError, match="cut"):
+        npy_array(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+        "a: !!python/object/apply:os.system ['touch HARM']\n",
+        "a: !!python/name:os.system\n",
+        "[" * 20_000,
+        "a: !!timestamp x\n",
+        "a: !!bool x\n",
+    ],
+)
+def test_hostile_yaml(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "given.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"given\.yaml: not valid YAML"):
+        read_yaml(path)
+    assert not Path("HARM").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "NaN", "9" * 5000, "{"])
+def test_hostile_json(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../secret", "", "a\0b", "..", "link/secret", 3, None]
+)
+def test_names_cannot_leave_their_folder(name: object, tmp_path: Path) -> None:
+    folder, other = tmp_path / "own", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (other / "secret").write_text("x")
+    (folder / "link").symlink_to(other)
+    assert inside(folder, name) is None
+    (folder / "real").mkdir()
+    assert inside(folder, "real/file.npy") == folder / "real" / "file.npy"
+    (folder / "near").symlink_to(folder / "real")
+    assert inside(folder, "near/file.npy") is not None
+
+
+def test_a_manifest_that_points_outside_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design = PlantedDesign(
+        n_users=12, n_items=20, min_interactions=6, max_interactions=8, modalities={"visual": 4}
+    )
+    write_dataset(generate_planted(design, "tiny"), tmp_path / "tiny")
+    assert prepare(["check", str(tmp_path / "tiny")]) == 0
+    path = tmp_path / "tiny" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["sha256"]["../../outside"] = "0"
+    path.write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert prepare(["check", str(tmp_path / "tiny")]) == 2
+    assert "lists '../../outside', which is outside the folder" in capsys.readouterr().out
+
+
+def test_a_fifo_or_device_is_no_file(tmp_path: Path) -> None:
+    """Reading one would wait for ever."""
+    (tmp_path / "features").mkdir()
+    os.mkfifo(tmp_path / "features" / "v.npy")
+    with pytest.raises(UserError, match=r"v\.npy: no such file"):
+        load_modality(tmp_path, "v")

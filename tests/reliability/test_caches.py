@@ -1,0 +1,163 @@
+"""Caches: found by content and parameters, verified by checksum, and RecBole's never read."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recbole.data import create_dataset
+from support import MakeConfig, run_main
+
+from recbole_painvrl.config import RunSettings
+from recbole_painvrl.data import iid_ood
+from recbole_painvrl.errors import UserError
+
+USERS, ITEMS = np.array([1, 1, 2, 3]), np.array([1, 2, 2, 3])
+CONTENT = torch.arange(8.0).reshape(4, 2)
+CHANGES: dict[str, dict[str, Any]] = {
+    "another item": {"items": np.array([1, 2, 2, 1])},
+    "another user": {"users": np.array([1, 1, 2, 2])},
+    "another order": {"users": USERS[::-1], "items": ITEMS[::-1]},
+    "one row less": {"users": USERS[:-1], "items": ITEMS[:-1]},
+    "one bit of a feature": {"content": torch.nextafter(CONTENT, torch.tensor(9.0))},
+    "other features": {"content": None},
+    "split_seed": {"settings": RunSettings(split_seed=1)},
+    "split_epochs": {"settings": RunSettings(split_epochs=3)},
+    "split_rounds": {"settings": RunSettings(split_rounds=3)},
+    "split_environment_model": {"settings": RunSettings(split_environment_model="content")},
+}
+
+
+def key(**changes: Any) -> str:
+    given = {"users": USERS, "items": ITEMS, "content": CONTENT, "settings": RunSettings()}
+    return iid_ood._key(*(given | changes).values())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_decides_a_split_is_in_its_key(change: str) -> None:
+    assert key() == key()
+    assert key(**CHANGES[change]) != key()
+
+
+@pytest.mark.parametrize(
+    ("constant", "value"), [("_LEARNING_RATE", 0.5), ("_TOLERANCE", 0.5), ("_VERSION", 99)]
+)
+def test_constants_of_the_code_are_in_the_key(
+    constant: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = key()
+    monkeypatch.setattr(iid_ood, constant, value)
+    assert key() != before
+
+
+def test_settings_that_do_not_decide_a_split_are_not_in_the_key() -> None:
+    assert key(settings=RunSettings(run_name="x", n_threads=2)) == key()
+
+
+def make(folder: Path) -> Any:
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers(1, 31, (600, 2)), axis=0)
+    settings = RunSettings(split_epochs=1, split_rounds=1)
+    return iid_ood.iid_ood_split(pairs[:, 0], pairs[:, 1], None, settings, folder)
+
+
+def test_any_flipped_byte_is_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = make(tmp_path)
+    (path,) = (tmp_path / "splits").iterdir()
+    whole = path.read_bytes()
+    rows = len(np.concatenate(list(first.rows.values()))) + 10**4
+    assert iid_ood._read(path, rows) is not None
+    caplog.set_level(logging.WARNING, "recbole_painvrl")
+    for place in np.random.default_rng(0).integers(0, len(whole), 60).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert iid_ood._read(path, rows) is None, f"byte {place}"
+    assert "the split is made again" in caplog.text
+    np.load(path.parent / path.name, allow_pickle=False).close()
+
+
+def _make_in_process(folder: Path, counter: Any) -> None:
+    original = iid_ood._make
+
+    def counted(*arguments: Any) -> Any:
+        with counter.get_lock():
+            counter.value += 1
+        return original(*arguments)
+
+    iid_ood._make = counted
+    make(folder)
+
+
+def test_two_processes_make_a_split_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    counter = context.Value("i", 0)
+    both = [context.Process(target=_make_in_process, args=(tmp_path, counter)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert counter.value == 1, "the second waits and reads what the first has made"
+    assert len(list((tmp_path / "splits").iterdir())) == 1
+
+
+def test_a_cached_split_gives_the_run_that_made_it(tiny_data: Path, tmp_path: Path) -> None:
+    argv = ("--protocol=iid_ood", "--split_epochs=1", "--split_rounds=2")
+    made, read = (run_main(tiny_data, tmp_path, "BPR", *argv, name=name) for name in ("a", "b"))
+    assert made.code == 0, made.err
+    assert made.result["hashes"] == read.result["hashes"]
+    assert made.result["metrics"] == read.result["metrics"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "save_dataset=True",
+        "save_dataloaders=True",
+        "dataset_save_path=x",
+        "dataloaders_save_path=x",
+    ],
+)
+def test_recboles_pickles_are_refused(setting: str, tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "BPR", f"--{setting}", name="x")
+    assert run.code == 2
+    assert f"`{setting.partition('=')[0]}`" in run.err and "out of date" in run.err
+
+
+class OpenedError(Exception):
+    """Somebody unpickled."""
+
+
+class _Trap:
+    def __reduce__(self) -> Any:
+        return (_raise, ())
+
+
+def _raise() -> None:
+    raise OpenedError
+
+
+def test_a_stale_pickle_of_recbole_is_not_read(
+    tiny_data: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    """RecBole takes saved/<dataset>-<class>.pth wherever it exists; a run of ours does not."""
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    for name in ("Dataset", "ModalityDataset"):
+        (saved / f"tiny-{name}.pth").write_bytes(pickle.dumps(_Trap()))
+    for model in ("BPR", "UltraGCN"):
+        run = run_main(tiny_data, tmp_path, model, f"--checkpoint_dir={saved}", name=model)
+        assert run.code == 0, run.err
+    with pytest.raises(OpenedError):
+        create_dataset(tiny_config("BPR", f"--checkpoint_dir={saved}"))
+
+
+def test_our_dataset_is_never_pickled(tiny_config: MakeConfig) -> None:
+    """By RecBole's own entry points neither, so that there is nothing stale to read."""
+    with pytest.raises(UserError, match="`save_dataset`"):
+        create_dataset(tiny_config("UltraGCN", "--save_dataset=True"))

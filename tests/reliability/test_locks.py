@@ -1,0 +1,135 @@
+"""Two writers, dead writers, and file systems without locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import run_main
+
+from recbole_painvrl import locks
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.data.folder import read_manifest, write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.locks import HeldError, file_lock, hold_folder, remove_abandoned
+from recbole_painvrl.run.lock import LOCK, run_lock
+
+FORK = multiprocessing.get_context("fork")
+SMALL = PlantedDesign(
+    n_users=30, n_items=30, min_interactions=5, max_interactions=6, modalities={"v": 4}
+)
+
+
+def test_the_holder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with file_lock(path) as left:
+        assert left == ""
+        with pytest.raises(HeldError, match=f"^{os.getpid()} on "), file_lock(path):
+            pass
+    assert not path.exists()
+
+
+def test_a_lock_that_its_holder_removes_meanwhile_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened before the holder removed it, locked afterwards: a third process could lock, too."""
+    path, original = tmp_path / "lock", fcntl.flock
+    places: list[int] = []
+
+    def flock(stream: Any, how: int) -> None:
+        original(stream, how)
+        places.append(os.fstat(stream.fileno()).st_ino)
+        if len(places) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with file_lock(path):
+        assert len(places) == 2
+        assert os.stat(path).st_ino == places[1]
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / LOCK).write_text("4711 on elsewhere")
+    caplog.set_level("INFO", "recbole_painvrl")
+    with run_lock(tmp_path):
+        assert (tmp_path / LOCK).read_text().startswith(f"{os.getpid()} on ")
+    assert "took over the lock of process 4711 on elsewhere" in caplog.text
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with (
+        run_lock(tmp_path),
+        pytest.raises(UserError, match="delete the file and resume") as caught,
+        run_lock(tmp_path),
+    ):
+        pass
+    assert f"process {os.getpid()} on" in str(caught.value)
+    assert "no locks" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_abandoned_folders_are_removed(tmp_path: Path) -> None:
+    old = time.time() - 3600
+    for name in ("used", "abandoned", "young"):
+        (tmp_path / name).mkdir()
+        if name != "young":
+            os.utime(tmp_path / name, (old, old))
+    with hold_folder(tmp_path / "used") as is_held:
+        assert is_held
+        remove_abandoned(tmp_path.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "young"]
+
+
+def _write(folder: Path) -> None:
+    try:
+        write_dataset(generate_planted(SMALL, "toy"), folder)
+    except UserError as error:
+        os._exit(3 if "another process" in str(error) or "exists" in str(error) else 4)
+
+
+def test_two_preparations_of_one_folder(tmp_path: Path) -> None:
+    left = tmp_path / ".toy.0123.tmp"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    both = [FORK.Process(target=_write, args=(tmp_path / "toy",)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert sorted(process.exitcode or 0 for process in both) == [0, 3]
+    assert read_manifest(tmp_path / "toy")["sha256"]
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_a_run_that_ended_meanwhile_is_not_run_again(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The result appears after the command line has looked for it and before the lock is held."""
+    run = run_main(tiny_data, tmp_path, "BPR", name="x")
+    result = run.folder / "result.json"
+    content = result.read_bytes()
+    result.unlink()
+    from recbole_painvrl.run import runner
+
+    def lock(folder: Path) -> Any:
+        result.write_bytes(content)
+        return run_lock(folder)
+
+    monkeypatch.setattr(runner, "run_lock", lock)
+    assert main([f"--resume={run.folder}", "--show_progress=False"]) == 2
+    assert "the run is complete" in capsys.readouterr().err
+    assert result.read_bytes() == content

@@ -1,0 +1,169 @@
+"""Equal runs, two threads, seeds of their own, and resuming after something has changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import SHORT_STAGES, Finished, run_main
+
+from benchmarks.reliability.determinism import metric_distance, weight_distance
+from recbole_painvrl import seeds
+from recbole_painvrl.commands.run import main
+from recbole_painvrl.run import folder as run_folder
+from recbole_painvrl.run.lock import LOCK
+from recbole_painvrl.seeds import derive_seed
+from recbole_painvrl.trainer.checkpoint import tensors_hash, weights_hash
+
+# What docs/reliability.md promises for one thread against two.
+METRIC, WEIGHT = 1e-3, 1e-4
+
+
+@pytest.mark.parametrize("model", ["VBPR", "LightGCN", "MMSSL"])
+def test_two_threads_give_nearly_the_same(model: str, tiny_data: Path, tmp_path: Path) -> None:
+    one, two = (
+        run_main(tiny_data, tmp_path, model, f"--n_threads={n}", name=f"{n}") for n in (1, 2)
+    )
+    assert (one.code, two.code) == (0, 0)
+    assert (one.result["threads"], two.result["threads"]) == (1, 2)
+    assert metric_distance(one.result["metrics"], two.result["metrics"]) <= METRIC
+    assert weight_distance(one.folder, two.folder) <= WEIGHT
+
+
+def test_the_hash_of_the_weights(tmp_path: Path) -> None:
+    weights = {"a": torch.zeros(2, 3), "b": torch.ones(2), "n": torch.tensor(3)}
+    same = tensors_hash(weights)
+    assert tensors_hash(dict(reversed(weights.items()))) == same
+    others: list[dict[str, torch.Tensor]] = [
+        {**weights, "a": torch.zeros(3, 2)},
+        {**weights, "b": torch.ones(2, dtype=torch.float64)},
+        {**weights, "b": torch.nextafter(torch.ones(2), torch.tensor(2.0))},
+        {"a": weights["a"], "c": weights["b"], "n": weights["n"]},
+    ]
+    assert len({same, *map(tensors_hash, others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("model", "argv"),
+    [("PaInvRL", (*SHORT_STAGES, "--outer_rounds=2")), ("MMSSL", ()), ("VBPR", ()), ("BPR", ())],
+)
+def test_every_seed_in_use_is_recorded(
+    model: str,
+    argv: tuple[str, ...],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: dict[int, str] = {}
+
+    def spy(seed: int, purpose: str) -> int:
+        used[derive_seed(seed, purpose)] = purpose
+        return derive_seed(seed, purpose)
+
+    monkeypatch.setattr(seeds, "derive_seed", spy)
+    run = run_main(tiny_data, tmp_path, model, *argv, "--seed=7", name="x")
+    assert run.code == 0, run.err
+    recorded = run.result["seeds"]
+    assert recorded["run"] == 7
+    training = {number: purpose for number, purpose in used.items() if "planted" not in purpose}
+    assert not {n: p for n, p in training.items() if n not in recorded.values()}
+    own = [number for number in recorded.values() if number > 7]
+    assert len(own) == len(set(own)), "no two purposes share a seed"
+    assert run.result["hashes"]["weights"] == weights_hash(
+        run.folder / "checkpoint" / "best.safetensors"
+    )
+    if model == "PaInvRL":
+        wanted = {"initial values", "shuffling", "negatives", "mask 1 gate noise", "environments 1"}
+        assert wanted <= set(recorded)
+
+
+@pytest.fixture
+def stopped(tiny_data: Path, tmp_path: Path) -> Callable[[], tuple[Path, Path]]:
+    """A run stopped after its last stage, and its own copy of the data."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+
+    def stop() -> tuple[Path, Path]:
+        run: Finished = run_main(data, tmp_path, "BPR", name="x")
+        assert run.code == 0, run.err
+        (run.folder / "result.json").unlink()
+        return run.folder, data / "tiny"
+
+    return stop
+
+
+def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    return main([f"--resume={folder}", "--show_progress=False"]), capsys.readouterr().err
+
+
+def test_other_data_are_refused(stopped: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, data = stopped()
+    path = data / "tiny.train.inter"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    code, message = resumed(folder, capsys)
+    assert code == 2
+    assert "it began with other data (" in message and "start a new run" in message
+    assert not (folder / LOCK).exists()
+
+
+def test_other_settings_are_refused(stopped: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = stopped()
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("epochs:\n  from: ", "epochs:\n  from: edited, ", 1))
+    code, _ = resumed(folder, capsys)
+    assert code == 0, "where a value came from is no setting"
+    (folder / "result.json").unlink()
+    text = path.read_text()
+    changed = text.replace("learning_rate:\n", "learning_rate:\n", 1)
+    lines = changed.splitlines()
+    place = lines.index("learning_rate:") + 2
+    lines[place] = "  value: 0.5"
+    path.write_text("\n".join(lines) + "\n")
+    code, message = resumed(folder, capsys)
+    assert code == 2
+    assert "it began with other settings (" in message
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "words"),
+    [
+        ("torch", 2, "it began with other torch ("),
+        ("recbole_painvrl", 2, "it began with other recbole_painvrl ("),
+        ("pandas", 0, "resumed with other pandas ("),
+        ("python", 0, "resumed with other python ("),
+    ],
+)
+def test_other_versions(
+    package: str,
+    code: int,
+    words: str,
+    stopped: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, _ = stopped()
+    installed = run_folder.versions()
+    monkeypatch.setattr(run_folder, "versions", lambda: {**installed, package: "0.0.1"})
+    found, message = resumed(folder, capsys)
+    assert found == code, message
+    assert words in message and "0.0.1 now" in message
+
+
+def test_a_run_without_a_checkpoint_begins_again(
+    stopped: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = stopped()
+    expected = (folder / "checkpoint" / "best.safetensors").read_bytes()
+    shutil.rmtree(folder / "checkpoint")
+    code, message = resumed(folder, capsys)
+    assert code == 0, message
+    assert "stopped before its first checkpoint; it begins again" in message
+    assert (folder / "checkpoint" / "best.safetensors").read_bytes() == expected
+    assert json.loads((folder / "result.json").read_text())["metrics"]

@@ -1,0 +1,110 @@
+"""``--profile=True``: a table, profile.json, the same numbers, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from support import SHORT_STAGES, run_main
+
+from recbole_painvrl.run.profile import PROFILE, Profile, profiled, table
+from recbole_painvrl.sampling import NegativeSampler
+from recbole_painvrl.trainer import mask
+
+
+def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in (0, 1, 3, 6, 10, 15, 21, 28))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    profile = Profile(torch.device("cpu"))  # 0
+    with profile.stage("final"):  # 1
+        profile.begin("forward")  # 3
+        profile.begin("negatives")  # 6
+        profile.end()  # 10
+        profile.end()  # 15
+    result = profile.result()  # 21 the end of the stage, 28
+    assert result["seconds"] == 28
+    assert result["stages"]["final"] == {
+        "seconds": 20,
+        "phases": {"other": 2 + 6, "forward": 3 + 5, "negatives": 4},
+    }
+    assert result["stages"]["outside the stages"]["seconds"] == 1 + 7
+
+
+def test_the_table_shows_shares() -> None:
+    result = {
+        "stages": {
+            "final": {"seconds": 4.0, "phases": {"forward": 1.0, "other": 3.0}},
+            "empty": {"seconds": 0.0, "phases": {}},
+        }
+    }
+    head, final, empty = table(result)
+    assert head.split() == ["stage", "seconds", "forward", "other"]
+    assert final.split() == ["final", "4.00", "25.0%", "75.0%"]
+    assert empty.split() == ["empty", "0.00", "0.0%", "0.0%"]
+
+
+@pytest.mark.parametrize(
+    ("model", "argv", "phases"),
+    [
+        ("BPR", (), {"train": {"loader", "forward", "backward", "optimiser", "evaluation"}}),
+        (
+            "PaInvRL",
+            SHORT_STAGES,
+            {
+                "backbone": {"loader", "negatives", "forward", "backward", "optimiser", "saving"},
+                "environments 1": {"forward", "backward", "optimiser", "evaluation"},
+                "mask 1": {"negatives", "forward", "backward", "optimiser", "saving"},
+                "final": {"loader", "negatives", "forward", "backward", "optimiser", "evaluation"},
+            },
+        ),
+    ],
+)
+def test_every_stage_has_its_phases_and_the_run_its_numbers(
+    model: str, argv: tuple[str, ...], phases: dict[str, set[str]], tiny_data: Path, tmp_path: Path
+) -> None:
+    before = torch.autograd.grad, torch.autograd.backward, NegativeSampler.draw, mask.joint_losses
+    plain = run_main(tiny_data, tmp_path, model, *argv, name="plain")
+    run = run_main(tiny_data, tmp_path, model, *argv, "--profile=True", name="profiled")
+    assert (plain.code, run.code) == (0, 0), run.err
+    after = torch.autograd.grad, torch.autograd.backward, NegativeSampler.draw, mask.joint_losses
+    assert before == after
+    assert run.result["metrics"] == plain.result["metrics"]
+    assert run.result["hashes"] == plain.result["hashes"]
+    assert not (plain.folder / PROFILE).exists()
+
+    profile = json.loads((run.folder / PROFILE).read_text())
+    total = 0.0
+    for stage in run.result["stages"]:
+        measured = profile["stages"][stage["name"]]
+        assert phases.get(stage["name"], set()) <= set(measured["phases"])
+        assert measured["seconds"] == pytest.approx(stage["seconds"], abs=0.1, rel=0.1)
+        assert measured["seconds"] == pytest.approx(sum(measured["phases"].values()))
+    total = sum(stage["seconds"] for stage in profile["stages"].values())
+    assert total == pytest.approx(profile["seconds"], rel=0.01)
+    assert "outside the stages" in profile["stages"]
+    assert "optimiser" in run.err
+
+
+def test_what_was_wrapped_is_restored_after_a_failure() -> None:
+    before = NegativeSampler.draw
+    run = SimpleNamespace(
+        config={"profile": True, "device": "cpu"},
+        trainer=SimpleNamespace(
+            stage_log=SimpleNamespace(measure=None), progress=SimpleNamespace()
+        ),
+        model=SimpleNamespace(),
+        train_loader=[],
+    )
+
+    def failing() -> None:
+        with profiled(run):
+            assert NegativeSampler.draw is not before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert NegativeSampler.draw is before
