@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,9 +149,12 @@ def item_count(interactions: Interactions, where: Path) -> int:
         UserError: an id is no whole number.
     """
     known = [token for token in interactions.rated().tolist() if token]
-    wrong = next((token for token in known if not token.isdigit()), None)
+    # 18 digits: what the tables' 64-bit numbers can hold.
+    wrong = next((token for token in known if not re.fullmatch("[0-9]{1,18}", token)), None)
     if wrong is not None:
-        raise UserError(f"{where}: item {wrong!r} is no number from 0; feature rows need numbers")
+        raise UserError(
+            f"{where}: item {wrong[:40]!r} is no number from 0; feature rows need numbers"
+        )
     return 1 + max(map(int, known))
 
 

@@ -43,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _look(argv: Sequence[str]) -> int:
     parser = Arguments("doctor")
-    parser.add_argument("--data_path", type=Path, default=Path("dataset"))
-    parser.add_argument("--output_dir", type=Path, default=Path("runs"))
+    parser.add_argument("--data_path", "--data-path", type=Path, default=Path("dataset"))
+    parser.add_argument("--output_dir", "--output-dir", type=Path, default=Path("runs"))
     options = parser.parse_args(list(argv))
     checks: dict[str, Check] = {
         "Python": check_python,
@@ -63,5 +63,5 @@ def _look(argv: Sequence[str]) -> int:
         for finding in isolated(name, check):
             failures += finding.level == "FAIL"
             print(finding, flush=True)
-    print(f"{failures} things would fail" if failures else "nothing would fail")
+    print(f"what would fail: {failures}" if failures else "nothing would fail")
     return FAILED if failures else DONE

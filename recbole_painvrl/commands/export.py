@@ -50,14 +50,15 @@ def _export(argv: Sequence[str]) -> None:
     parser.add_argument("run")
     parser.add_argument("--what", required=True, choices=["embeddings", "mask", "representations"])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--data-path")
+    parser.add_argument("--data-path", "--data_path")
     options = parser.parse_args(argv)
 
-    from recbole_painvrl.serving.exporting import KINDS, check_suffix, write_export
+    from recbole_painvrl.serving.exporting import KINDS, SUFFIXES, write_export
     from recbole_painvrl.serving.loading import load_run
+    from recbole_painvrl.serving.writing import check_out
 
     path = Path(options.out)
-    check_suffix(path)
+    check_out(path, SUFFIXES)
     run = load_run(options.run, options.data_path)
     export = KINDS[options.what](run)
     files = write_export(path, export, run)

@@ -33,7 +33,9 @@ lists
   --k K                   items per user (10)
   --exclude all|train|none    what is not recommended again: every interaction of the dataset
                           (all, the default), training and validation, as in the run's own
-                          evaluation (train), or nothing. The items of a new user count as all.
+                          evaluation (train), or nothing. With `all` no list holds an item of
+                          a test: to evaluate lists against the tests, take `train`. The
+                          items of a new user count as all.
   --unseen-items content|leave-out|as-trained    items of the dataset without a training
                           interaction: scored through their content (the default where the model
                           can), left out (the default elsewhere), or by whatever their untrained
@@ -76,7 +78,7 @@ def _options(argv: Sequence[str]) -> Any:
     parser.add_argument("--exclude", choices=["all", "train", "none"], default="all")
     parser.add_argument("--unseen-items", choices=["content", "leave-out", "as-trained"])
     parser.add_argument("--block", type=int)
-    parser.add_argument("--data-path")
+    parser.add_argument("--data-path", "--data_path")
     options = parser.parse_args(argv)
     if options.users is None and options.new_users is None:
         raise UserError(

@@ -13,12 +13,15 @@ _SETTING = re.compile(r"^([A-Za-z]\w*):", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _OPTION = re.compile(r"--([a-z][\w-]*)")
 _NOT_SETTINGS = frozenset({"help", "model", "dataset"})
-# What can follow a setting, where it is one of a few names.
+# What can follow a setting or an option, where it is one of a few names.
 VALUES = {
     "protocol": ("random", "files", "iid_ood", "popularity", "time"),
     "select_on": ("iid", "ood", "harmonic"),
     "missing_modality": ("zero", "mean", "error"),
     "unknown_items": ("error", "ignore"),
+    "exclude": ("all", "train", "none"),
+    "unseen-items": ("content", "leave-out", "as-trained"),
+    "what": ("embeddings", "mask", "representations"),
 }
 
 

@@ -23,11 +23,13 @@ _recbole_painvrl_match() {
 }
 
 _recbole_painvrl_given() {
-    # The value of --$1=... among the further words.
-    local name=$1 word
+    # The value of --$1=... or --$1 ... among the further words.
+    local name=$1 word previous=""
     shift
     for word in "$@"; do
         case $word in --$name=*) printf '%s\\n' "${word#--*=}" ;; esac
+        case $previous in --$name) printf '%s\\n' "$word" ;; esac
+        previous=$word
     done
 }
 
@@ -41,14 +43,30 @@ _recbole_painvrl_folders() {
 
 _recbole_painvrl_words() {
     [ -n "${ZSH_VERSION:-}" ] && emulate -L sh
-    local chosen=$1 current=$2 name value options=""
+    local chosen=$1 current=$2 name value options="" previous="" last="" word
     shift 2
+    for word in "$@"; do
+        previous=$last last=$word
+    done
+    # `--name value` is the same as `--name=value`.
+    case $previous:$current in
+        *=*:*|*:-*) ;;
+        --*) current=$previous=$current ;;
+    esac
     case $current in
         --*=*)
             name=${current%%=*} value=${current#*=}
             case ${name#--} in
-                model|models) options="@models@" ;;
-                dataset) options="@datasets@ $(_recbole_painvrl_folders "$@")" ;;
+                model) options="@models@" ;;
+                models)
+                    # Those before the last comma stay.
+                    case $value in *,*) last=${value%,*}, ;; *) last="" ;; esac
+                    for word in @models@; do options="$options $last$word"; done ;;
+                dataset) options=$(
+                    for word in @datasets@ $(_recbole_painvrl_folders "$@"); do
+                        printf '%s\\n' "$word"
+                    done | sort -u
+                ) ;;
                 preset)
                     case $(_recbole_painvrl_given model "$@") in
 @presets@

@@ -123,6 +123,22 @@ class ModalityDataset(Dataset):
             )
         super()._data_filtering()
 
+    def _filter_nan_user_or_item(self) -> None:
+        """Drop rows without user or item; RecBole's own takes labels for positions after a drop."""
+        for feat, fields in (
+            (self.user_feat, [self.uid_field]),
+            (self.item_feat, [self.iid_field]),
+            (self.inter_feat, [self.uid_field, self.iid_field]),
+        ):
+            if feat is None:
+                continue
+            missing = feat.index[feat[fields].isnull().any(axis=1)]
+            if len(missing):
+                getLogger("recbole_painvrl").warning(
+                    "%d rows without %s were dropped", len(missing), " or ".join(fields)
+                )
+                feat.drop(missing, inplace=True)
+
     def _remove_duplication(self) -> None:
         """RecBole keeps repeated pairs; a split could then put one pair into two parts."""
         super()._remove_duplication()

@@ -21,7 +21,7 @@ def check_datasets(data_path: Path) -> list[Finding]:
     found = [Finding("ok", f"need no download: {', '.join(BUILT_IN)}")]
     if not data_path.is_dir():
         text = f"{data_path}: no such folder, so there are no datasets of your own"
-        return [*found, Finding("ok", text, "type: python -m dataset_prep --help")]
+        return [*found, Finding("note", text, "type: python -m dataset_prep --help")]
     for folder in sorted(path for path in data_path.iterdir() if path.is_dir()):
         if folder.name.startswith("."):
             continue

@@ -24,6 +24,7 @@ from recbole_painvrl.model.invrl import InvRL
 from recbole_painvrl.model.painvrl import PaInvRL
 from recbole_painvrl.serving.loading import LoadedRun
 from recbole_painvrl.serving.tables import score_tables
+from recbole_painvrl.serving.writing import check_out
 
 SUFFIXES = (".safetensors", ".npy")
 
@@ -102,10 +103,10 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     table t are in ``x.<t>.tsv``, with the number of the row first.
 
     Raises:
-        UserError: the suffix is another.
+        UserError: see :func:`check_out`.
         WriteError: the disk is full or the place cannot be written.
     """
-    check_suffix(path)
+    check_out(path, SUFFIXES)
     written = []
     for table, rows in export.rows.items():
         written.append(path.with_suffix(f".{table}.tsv"))
@@ -122,16 +123,6 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
         write_with(target, partial(_save, tensor.numpy()))
         written.insert(0, target)
     return written
-
-
-def check_suffix(path: Path) -> None:
-    """Refuse a name from whose suffix no format follows.
-
-    Raises:
-        UserError: naming the formats.
-    """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"`--out`: found {path.name}, expected a name on {' or '.join(SUFFIXES)}")
 
 
 def _save(array: npt.NDArray[Any], stream: BinaryIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import RESULT, versions
 from recbole_painvrl.run.resume import stored_settings
-from recbole_painvrl.trainer.checkpoint import load_model
+from recbole_painvrl.trainer.checkpoint import load_model, weights_hash
 from recbole_painvrl.trainer.state import global_rng, restore_global_rng
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -54,29 +57,32 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         run = recbole_painvrl.load_run("runs/PaInvRL-ml-trailers-20260101-120000-000")
         scores = run.model.full_sort_predict({run.dataset.uid_field: torch.tensor([1, 2])})
 
-    Nothing is trained; the global generators of Python, numpy and torch are left as they were.
+    Nothing is trained; the global generators of Python, numpy and torch, cuDNN's flags and
+    ``CUDA_VISIBLE_DEVICES`` are left as they were.
 
     Args:
         folder: the run folder.
         data_path: folder that holds the dataset's folder, where it has moved since the run.
 
     Raises:
-        UserError: no complete run, a damaged file, or a dataset that has changed since.
+        UserError: no complete run, a damaged file, or a dataset, a split or weights that are
+            not those of the run.
     """
     folder = Path(folder)
     result = _read_result(folder)
     values = stored_settings(folder / "config.yaml")
     values["data_path"] = str(_data_path(folder, values, result, data_path))
-    config = SafeConfig(overrides=values, overrides_from=str(folder / "config.yaml"))
-    with _same_random_numbers():
+    with _callers_state():
+        config = SafeConfig(overrides=values, overrides_from=str(folder / "config.yaml"))
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)
         _check_data(folder, dataset, result)
         parts = dataset.build_parts()
+        _check_split(folder, dataset, result)
         init_seed(config["seed"], config["reproducibility"])
         model = get_model(config["model"])(config, parts[TRAIN]).to(config["device"])
-    _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"])
+    _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
     model.eval()
     _warn_of_versions(folder, result)
     return LoadedRun(folder, config, dataset, parts, model, result)
@@ -96,7 +102,15 @@ def _read_result(folder: Path) -> dict[str, Any]:
                 f"{folder}: the run is not complete, there is no {RESULT}; go on with "
                 f"`python run_recbole.py --resume={folder}`"
             )
-        raise UserError(f"{folder}: not a run folder, there is neither config.yaml nor {RESULT}")
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{RESULT}"))
+        raise UserError(
+            f"{folder}: not a run folder, there is neither config.yaml nor {RESULT}; "
+            + (
+                f"name a run in it, such as {folder / inside[0]}"
+                if inside
+                else "name that of a run"
+            )
+        )
     try:
         result = parse_json(path.read_text(encoding="utf-8"))
         result["hashes"]["data"], result["versions"]["torch"]
@@ -135,7 +149,18 @@ def _check_data(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) 
         )
 
 
-def _load_weights(path: Path, model: Any, device: torch.device) -> None:
+def _check_split(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) -> None:
+    """Refuse another split: graph models would propagate along other interactions."""
+    then = result.get("split", {}).get("sizes")
+    now = dataset.split_diagnostics.get("sizes")
+    if then != now:
+        raise UserError(
+            f"{folder}: the split of the run had {then} interactions, made again it has {now}; "
+            f"restore {dataset.folder / 'splits'}, or train again"
+        )
+
+
+def _load_weights(path: Path, model: Any, device: torch.device, result: dict[str, Any]) -> None:
     try:
         state = load_model(path, model, device)
     except UserError as error:
@@ -155,6 +180,11 @@ def _load_weights(path: Path, model: Any, device: torch.device) -> None:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{path}: `{name}` holds NaN or infinite values; train again")
+    if weights_hash(path) != result["hashes"].get("weights"):
+        raise UserError(
+            f"{path}: is not the checkpoint that {RESULT} was made with; restore the file or "
+            "train again"
+        )
 
 
 def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
@@ -173,10 +203,17 @@ def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Leave the global generators as they were: loading a run must not steer the caller."""
+def _callers_state() -> Iterator[None]:
+    """Leave what RecBole sets for the whole process as it was: to load must not steer the caller."""
     tensors, state = global_rng()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic
+    visible = os.environ.get(_VISIBLE)
     try:
         yield
     finally:
         restore_global_rng(tensors, state)
+        cudnn.benchmark, cudnn.deterministic = flags
+        os.environ.pop(_VISIBLE, None)
+        if visible is not None:
+            os.environ[_VISIBLE] = visible

@@ -13,12 +13,12 @@ import torch
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.serving.cold import read_new_items, require_content, scores_by_content
-from recbole_painvrl.serving.fold_in import require_new_users
 from recbole_painvrl.serving.lists import read_histories, read_ids
 from recbole_painvrl.serving.loading import LoadedRun, load_run
+from recbole_painvrl.serving.new_users import require_new_users
 from recbole_painvrl.serving.recommending import Exclude, Recommended, Recommender
 from recbole_painvrl.serving.scoring import Scorer, Unseen
-from recbole_painvrl.serving.writing import write_recommendations, writer_of
+from recbole_painvrl.serving.writing import FORMATS, check_out, write_recommendations
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def recommend(request: Request) -> str:
     Raises:
         UserError: whatever is wrong with the run or the files.
     """
-    writer_of(Path(request.out))
+    read = (request.users, request.items, request.new_users)
+    check_out(Path(request.out), FORMATS, [Path(name) for name in read if name])
     run = load_run(request.run, request.data_path)
     counts = _Counts()
     scorer = _scorer(request, run, counts)
@@ -106,20 +107,20 @@ def _scorer(request: Request, run: LoadedRun, counts: _Counts) -> Scorer:
 
 
 def _known_users(users: str, run: LoadedRun) -> list[str]:
-    numbers: Mapping[str, int] = run.dataset.field2token_id[run.dataset.uid_field]
+    own = _user_ids(run)
     if users == "all":
-        return [str(token) for token in run.dataset.field2id_token[run.dataset.uid_field][1:]]
+        return list(own)
     path = Path(users)
     tokens = read_ids(path, "user_id")
-    _require(tokens, numbers, path, "users", "give new ones with their items by `--new-users`")
+    _require(tokens, own, path, "users", "give new ones with their items by `--new-users`")
     return tokens
 
 
 def _new_users(path: Path, run: LoadedRun, scorer: Scorer) -> dict[str, list[str]]:
     require_new_users(run)
     histories = read_histories(path)
-    numbers = run.dataset.field2token_id[run.dataset.uid_field]
-    known = [user for user in histories if user in numbers]
+    own = _user_ids(run)
+    known = [user for user in histories if user in own]
     if known:
         raise UserError(
             f"{path}: {len(known)} of {len(histories)} users are in the run already, first "
@@ -128,6 +129,11 @@ def _new_users(path: Path, run: LoadedRun, scorer: Scorer) -> dict[str, list[str
     items = list(dict.fromkeys(chain.from_iterable(histories.values())))
     _require(items, scorer.column, path, "items", "leave their rows out")
     return histories
+
+
+def _user_ids(run: LoadedRun) -> dict[str, None]:
+    """Own ids of all users in their order, without that of padding."""
+    return dict.fromkeys(map(str, run.dataset.field2id_token[run.dataset.uid_field][1:]))
 
 
 def _restrict(request: Request, scorer: Scorer) -> None:
@@ -157,7 +163,7 @@ def _require(ids: Sequence[str], known: Mapping[str, Any], path: Path, what: str
 def _summary(request: Request, run: LoadedRun, counts: _Counts) -> str:
     result = run.result
     excluded = {
-        "all": "all known interactions are left out",
+        "all": "all known interactions are left out, those of the tests, too",
         "train": "training and validation interactions are left out",
         "none": "known interactions are not left out",
     }[request.exclude]

@@ -19,7 +19,8 @@ from recbole_painvrl.serving.cold import (
     scores_by_content,
     trained_items,
 )
-from recbole_painvrl.serving.fold_in import (
+from recbole_painvrl.serving.loading import LoadedRun
+from recbole_painvrl.serving.new_users import (
     FoldedVectors,
     ItemWeights,
     NewUsers,
@@ -27,7 +28,6 @@ from recbole_painvrl.serving.fold_in import (
     item_weights,
     require_new_users,
 )
-from recbole_painvrl.serving.loading import LoadedRun
 from recbole_painvrl.serving.tables import has_tables, score_tables
 
 Unseen = Literal["content", "leave-out", "as-trained"]

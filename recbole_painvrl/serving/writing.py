@@ -5,39 +5,55 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from recbole_painvrl.atomic import atomic_file
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.serving.recommending import Recommended
 
 _COLUMNS = ("user_id", "item_id", "rank", "score")
+FORMATS = (".parquet", ".csv", ".jsonl")
+# Rows of a row group: a large catalogue has blocks of a few users, and a group for each would
+# make the file slow to read and its footer grow in memory.
+_GROUP_ROWS = 1 << 16
 
 
-def writer_of(path: Path) -> Callable[[BinaryIO, Iterable[Recommended]], None]:
-    """The writer of a file, by its suffix.
+def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, before any work is done for it.
+
+    Args:
+        path: the file.
+        suffixes: those that have a format.
+        inputs: files that are read and must not be overwritten.
 
     Raises:
-        UserError: the suffix is none of ``.parquet``, ``.csv`` and ``.jsonl``.
+        UserError: another suffix, a folder, a place that cannot be written, or an input.
     """
-    writers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
-    if path.suffix not in writers:
-        raise UserError(f"`--out`: found {path.name}, expected a name on {', '.join(writers)}")
+    if path.suffix not in suffixes:
+        raise UserError(f"`--out`: found {path.name}, expected a name on {', '.join(suffixes)}")
     if path.is_dir():
         raise UserError(f"`--out`: {path} is a folder, expected the name of a file")
-    return writers[path.suffix]
+    if path.resolve() in {source.resolve() for source in inputs}:
+        raise UserError(f"`--out`: {path} is an input, too; choose another name")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir():
+        raise UserError(f"`--out`: {path}: {place} is a file, expected a folder; choose another")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"`--out`: {path}: {place} cannot be written; choose another folder")
 
 
 def write_recommendations(path: Path, blocks: Iterable[Recommended]) -> None:
     """Write all blocks into one file, which appears when it is whole.
 
     Raises:
-        UserError: the suffix is unknown.
+        UserError: see :func:`check_out`.
         WriteError: the disk is full or the place cannot be written.
     """
-    writer = writer_of(path)
+    check_out(path, FORMATS)
+    writer = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[path.suffix]
     with atomic_file(path) as stream:
         writer(stream, blocks)
 
@@ -48,13 +64,21 @@ def _parquet(stream: BinaryIO, blocks: Iterable[Recommended]) -> None:
 
     types = (pa.string(), pa.string(), pa.int32(), pa.float32())
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
+    waiting: list[Any] = []
+    n_rows = 0
     with parquet.ParquetWriter(stream, schema) as writer:
         for block in blocks:
             arrays = [
                 pa.array(getattr(block, name), kind)
                 for name, kind in zip(_COLUMNS, types, strict=True)
             ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            waiting.append(pa.Table.from_arrays(arrays, schema=schema))
+            n_rows += len(block.rank)
+            if n_rows >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting, n_rows = [], 0
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
 
 
 def _csv(stream: BinaryIO, blocks: Iterable[Recommended]) -> None:

@@ -151,3 +151,14 @@ def test_renaming_and_reordering_rows_changes_nothing_but_names(
     np.testing.assert_allclose(
         old.graph.neighbour_weight.numpy(), new.graph.neighbour_weight[numbers].numpy(), rtol=1e-6
     )
+
+
+def test_rows_without_user_or_item_go_and_no_others(tiny_config: MakeConfig, own: Path) -> None:
+    path = own / "tiny" / "tiny.inter"
+    lines = path.read_text().splitlines()
+    rest = lines[0].split("\t")[2:]
+    lines[3] = "\t".join(["", "i1", *["0"] * len(rest)])
+    lines[-1] = "\t".join(["u1", "", *["0"] * len(rest)])
+    path.write_text("\n".join(lines) + "\n")
+    kept = {tuple(line.split("\t")[:2]) for line in [*lines[1:3], *lines[4:-1]]}
+    assert pairs(ModalityDataset(tiny_config("BPR", "--protocol=random", data=own))) == kept
