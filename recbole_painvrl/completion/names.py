@@ -21,7 +21,6 @@ VALUES = {
     "unknown_items": ("error", "ignore"),
     "exclude": ("all", "train", "none"),
     "unseen-items": ("content", "leave-out", "as-trained"),
-    "what": ("embeddings", "mask", "representations"),
 }
 
 

@@ -58,10 +58,15 @@ _recbole_painvrl_words() {
             name=${current%%=*} value=${current#*=}
             case ${name#--} in
                 model) options="@models@" ;;
-                models)
+                models|what)
+                    case $name:$chosen in
+                        --models:*) name="@models@" ;;
+                        *:export) name="embeddings mask representations" ;;
+                        *:ablate) name="losses recall_curve environments choices" ;;
+                    esac
                     # Those before the last comma stay.
                     case $value in *,*) last=${value%,*}, ;; *) last="" ;; esac
-                    for word in @models@; do options="$options $last$word"; done ;;
+                    for word in $name; do options="$options $last$word"; done ;;
                 dataset) options=$(
                     for word in @datasets@ $(_recbole_painvrl_folders "$@"); do
                         printf '%s\\n' "$word"

@@ -204,7 +204,7 @@ def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
 
 @contextmanager
 def _callers_state() -> Iterator[None]:
-    """Leave what RecBole sets for the whole process as it was: to load must not steer the caller."""
+    """Leave what RecBole sets for the whole process as it was: loading must not steer others."""
     tensors, state = global_rng()
     cudnn = torch.backends.cudnn
     flags = cudnn.benchmark, cudnn.deterministic

@@ -67,6 +67,11 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("recommend RUN --users all --new-items . --out x.csv", "needs features/"),
         ("recommend nothing --users all --out x.csv", "nothing: no such folder"),
         ("recommend RUN --users all --out x.csv --data-path away", "away"),
+        ("recommend RUN --users padding --out x.csv", "1 of 1 users are not in the run, first '[P"),
+        ("recommend RUN --users empty.csv --out empty.csv", "empty.csv is an input, too"),
+        ("recommend RUN --users all --out empty/x.csv", "empty is a file, expected a folder"),
+        ("export RUN --what embeddings --out empty/x.npy", "empty is a file, expected a folder"),
+        ("export ABOVE --what embeddings --out x.npy", "name a run in it, such as "),
         ("export RUN --out x.npy", "--what"),
         ("export RUN --what weights --out x.npy", "weights"),
         ("export RUN --what embeddings --out x.pt", "expected a name on .safetensors or .npy"),
@@ -74,13 +79,22 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_wrong_input_is_one_line(
-    words: str, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "empty").write_text("user_id\n")
+    (tmp_path / "padding").write_text("[PAD]\n")
+    (tmp_path / "empty.csv").write_text("user_id\n")
     (tmp_path / "strange").write_text("nobody at all\n")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     before = set(tmp_path.iterdir())
-    argv = [str(folder) if word == "RUN" else word for word in words.split()]
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": str(folder), "ABOVE": str(folder.parent)}
+    argv = [places.get(word, word) for word in words.split()]
     assert main(argv) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()

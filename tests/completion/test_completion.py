@@ -66,6 +66,20 @@ def test_commands_models_datasets_and_settings(file: Path, tmp_path: Path) -> No
     assert ask(file, "recbole-painvrl completion ", tmp_path) == list(SHELLS)
 
 
+def test_values_after_a_space_and_in_lists(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset" / "planted").mkdir(parents=True)
+    assert ask(file, "recbole-painvrl benchmark --dataset pl", tmp_path) == ["planted"]
+    assert ask(file, "recbole-painvrl benchmark --models PaInvRL,Light", tmp_path) == [
+        "PaInvRL,LightGCN"
+    ]
+    assert ask(file, "recbole-painvrl tune --model MMGCN --preset ti", tmp_path) == ["tiktok"]
+    assert ask(file, "recbole-painvrl recommend RUN --exclude t", tmp_path) == ["train"]
+    assert ask(file, "recbole-painvrl export RUN --what=m", tmp_path) == ["mask"]
+    assert ask(file, "recbole-painvrl ablate --what losses,c", tmp_path) == ["losses,choices"]
+    # An option with a file behind it.
+    assert ask(file, "recbole-painvrl recommend RUN --users ", tmp_path) == []
+
+
 def test_other_uses_of_python_are_left_alone(file: Path, tmp_path: Path) -> None:
     assert ask(file, "python other.py --mod", tmp_path) == []
     # Files are for the shell's own completion.

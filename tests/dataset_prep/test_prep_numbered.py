@@ -162,3 +162,12 @@ def test_a_mapping_with_two_ids_for_a_number_is_refused(tmp_path: Path) -> None:
     path = folder / "i_id_mapping.csv"
     path.write_text(path.read_text() + "B999999999\t3\n")
     assert "number 3 has two ids" in convert("mmrec", folder, "--original-ids").refusal
+
+
+@pytest.mark.parametrize("number", ["7" * 5000, "²", "-1", "1.5"])
+def test_an_item_that_is_no_row_number_is_named(tmp_path: Path, number: str) -> None:
+    folder = mmrec(tmp_path / "baby")
+    path = folder / "baby.inter"
+    path.write_text(path.read_text().replace("0\t0\t5.0", f"0\t{number}\t5.0", 1), "utf-8")
+    refusal = convert("mmrec", folder).refusal
+    assert "baby.inter" in refusal and "no number from 0" in refusal and len(refusal) < 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -73,6 +74,24 @@ def test_in_a_fresh_process_from_another_place(finished: MakeRun, tmp_path: Path
     found = np.frombuffer(bytes.fromhex(line.removeprefix("scores ")))
     assert np.allclose(found, scores.double().detach().numpy(), rtol=1e-6, atol=1e-9)
     assert list(place.iterdir()) == []
+
+
+def test_what_the_caller_has_set_for_the_process_stays(
+    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cudnn = finished("UltraGCN"), torch.backends.cudnn
+    for visible in ("", None):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setattr(cudnn, "benchmark", True)
+        monkeypatch.setattr(cudnn, "deterministic", False)
+        threads = torch.get_num_threads()
+        load_run(folder)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+        assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
+        assert torch.get_num_threads() == threads
 
 
 def test_the_callers_random_numbers_are_left_alone(finished: MakeRun) -> None:
@@ -157,6 +176,21 @@ def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
         load_run(copy)
     shutil.copy(finished("PaInvRL") / "checkpoint" / "best.safetensors", path)
     with pytest.raises(UserError, match="holds weights of PaInvRL"):
+        load_run(copy)
+
+
+def test_weights_of_another_run_of_the_same_model(copy: Path, finished: MakeRun) -> None:
+    other = finished("UltraGCN", "--seed=7")
+    shutil.copy(other / "checkpoint" / "best.safetensors", copy / "checkpoint")
+    with pytest.raises(UserError, match=r"is not the checkpoint that result\.json was made with"):
+        load_run(copy)
+
+
+def test_another_split_than_that_of_the_run(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    result["split"]["sizes"]["train"] += 1
+    (copy / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match="the split of the run had"):
         load_run(copy)
 
 

@@ -66,6 +66,13 @@ def test_a_list_depends_on_its_user_alone(model: str, finished: MakeRun) -> None
         assert not set(own["item_id"]) & set(histories[str(user)])
 
 
+@pytest.mark.parametrize("model", ["UltraGCN", "BPR"])
+def test_a_user_of_the_whole_catalogue(model: str, finished: MakeRun) -> None:
+    scorer = Scorer(load_run(finished(model)))
+    scores = scorer.new([torch.arange(1, len(scorer.tokens))])
+    assert bool(torch.isfinite(scores).all())
+
+
 def test_by_files(finished: MakeRun, tmp_path: Path) -> None:
     folder = finished("UltraGCN")
     run = load_run(folder)

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pyarrow.parquet import ParquetFile
 from serving_support import MakeRun, everybody, frame, lists, pairs
 
+from recbole_painvrl.serving import writing
 from recbole_painvrl.serving.loading import load_run
 from recbole_painvrl.serving.ranking import top_k
 from recbole_painvrl.serving.recommending import Recommender
@@ -152,10 +154,11 @@ class _Endless(Scorer):
         super().__init__(run)
         self.tokens = np.array([str(n) for n in range(n_items)], dtype=object)
         self.candidates = torch.ones(n_items, dtype=torch.bool)
-        self.largest = 0
+        self.largest = self.scored = 0
 
     def known(self, users: torch.Tensor) -> torch.Tensor:
         self.largest = max(self.largest, len(users))
+        self.scored += len(users)
         return torch.zeros(len(users), len(self.tokens))
 
 
@@ -165,12 +168,29 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
     recommender = Recommender(scorer, 3)
     users = everybody(run) * 20
     tracemalloc.start()
-    n = sum(block.n_users for block in recommender.known(users[:1000]))
+    blocks = recommender.known(users[:1000])
+    n = next(blocks).n_users
+    # A block is scored when it is asked for, and not before.
+    assert n == scorer.scored == recommender.block
+    n += sum(block.n_users for block in blocks)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n == 1000
+    assert n == scorer.scored == 1000
     assert scorer.largest == recommender.block == 2**22 // 20_000
     assert peak < 2**24
+
+
+def test_small_blocks_share_a_row_group(
+    finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_GROUP_ROWS", 100)
+    out = tmp_path / "x.parquet"
+    recommend(Request(str(finished("BPR")), str(out), users="all", k=3, block=2))
+    file = ParquetFile(out)
+    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    # Seventeen blocks of two users and three rows are the first with a hundred.
+    assert sizes == [102, 102, 102, 54]
+    assert file.read()["rank"].to_pylist() == [1, 2, 3] * 120
 
 
 def test_users_short_of_candidates_are_counted(finished: MakeRun, tmp_path: Path) -> None:
