@@ -54,8 +54,8 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
 def standing(table: Table, column: Column) -> str:
     """How the method stands in a column, against whom, and with what confidence."""
     row = next(row for row in table.rows if row.label == table.method)
-    rivals = [r for r in table.rows if r.label != table.method and column in r.numbers]
-    if column not in row.numbers or not rivals:
+    rivals = [r for r in table.rows if r.label != table.method and r.has(column)]
+    if not row.has(column) or not rivals:
         return ""
     own = row.numbers[column].mean
     sign = -1 if smaller_is_better(column[1]) else 1
@@ -71,7 +71,7 @@ def standing(table: Table, column: Column) -> str:
     gap = abs(own - best.numbers[column].mean)
     theirs = best.numbers[column].mean
     share = f", {gap / abs(theirs):.1%}" if theirs else ""
-    words = f"{name}: {table.method} ({own:.4f}) {verb} {best.label} ({theirs:.4f})"
+    words = f"{name}: {row.shown} ({own:.4f}) {verb} {best.shown} ({theirs:.4f})"
     words += f" by {gap:.4f}{share}" if gap else ""
     return f"{words}; {confidence(_find(table.comparisons, best.label, column))}."
 
@@ -121,8 +121,11 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
     shift = result["split"].get("shift")
     if shift is not None:
         notes.append(f"Shift: {shift}.")
-    if len(seeds) > 1:
-        notes.append("Mean ± sample standard deviation over the seeds.")
+    notes.append(
+        "Mean ± sample standard deviation over the seeds."
+        if len(seeds) > 1
+        else "One seed, so there is no spread over seeds to show."
+    )
     notes.append("Best in bold, second underlined, among the rows whose seeds are all done.")
     valid = str(result["valid_metric"]).lower()
     if table.reference is not None:

@@ -18,7 +18,7 @@ def recall_curve(table: Table, folder: Path) -> list[Path]:
         for part, metric in table.columns:
             name, _, k = metric.partition("@")
             if name == "recall" and (part, metric) in row.numbers:
-                point = Point(float(k), row.numbers[part, metric].values)
+                point = Point(float(k), row.numbers[part, metric])
                 panels.setdefault(_title(part), {}).setdefault(row.shown, []).append(point)
     return _write(panels, "K", "Recall@K", table, folder / "recall_curve")
 
@@ -29,7 +29,7 @@ def environment_curve(table: Table, folder: Path) -> list[Path]:
     for row in table.rows:
         for part, metric in table.columns:
             if metric.startswith(("recall", "ndcg")) and (part, metric) in row.numbers:
-                point = Point(environment_number(row.label), row.numbers[part, metric].values)
+                point = Point(environment_number(row.label), row.numbers[part, metric])
                 panels.setdefault(_title(part), {}).setdefault(metric, []).append(point)
     return _write(panels, "number of environments", "metric", table, folder / "environments")
 

@@ -119,7 +119,8 @@ class Grid:
                 self._end(claim, None, f"done in {seconds:.0f} s")
             else:
                 reason = failure_reason(cell, code)
-                cell.fail(reason, resumable=code < 0)
+                # A run that was told to stop says so and ends with an ordinary exit code.
+                cell.fail(reason, resumable=code < 0 or reason.startswith("stopped"))
                 self._end(claim, reason, f"failed: {reason} ({cell.log_file})")
             self._next_look = 0.0
             ended = True

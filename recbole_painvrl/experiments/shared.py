@@ -13,17 +13,14 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.claims import Claim, acquire
+from recbole_painvrl.tuning.storage import open_storage
 
 STUDY = "recbole_painvrl cells"
 _BEAT_EVERY, _DEAD_AFTER = 15.0, 120.0
@@ -52,7 +49,7 @@ class SharedClaims:
     def __init__(
         self, where: str, dead_after: float = _DEAD_AFTER, host: str | None = None
     ) -> None:
-        self._storage = _open(where)
+        self._storage = open_storage(where)
         self._study = self._find_study()
         self._dead_after = dead_after
         self._host = host or socket.gethostname()
@@ -171,19 +168,3 @@ class SharedClaims:
         with suppress(DuplicatedStudyError):
             return self._storage.create_new_study([StudyDirection.MINIMIZE], STUDY)
         return self._storage.get_study_id_from_name(STUDY)
-
-
-def _open(where: str) -> BaseStorage:
-    try:
-        if "://" in where:
-            return RDBStorage(where)
-        Path(where).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(where))
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())
-        raise UserError(
-            f"`--storage`: {where} cannot be opened ({message}); expected the path of a journal "
-            "file or a database URL such as sqlite:///grid.db"
-        ) from error

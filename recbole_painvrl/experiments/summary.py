@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from recbole_painvrl.report.contents import (
 )
 
 _USER = ["test_set", "user_id"]
+_RUN = "seed"
 
 
 def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[str, str]:
@@ -51,13 +52,15 @@ def table_row(row: Row) -> TableRow:
         folders[cell.seed] = cell.folder
         for part, metrics in cell.result()["metrics"].items():
             for metric, value in metrics.items():
-                numbers.setdefault((part, metric), Number([])).values.append(value)
+                # A run writes null for what is no number; it must not pass for a missing seed.
+                known = float("nan") if value is None else value
+                numbers.setdefault((part, metric), Number([])).values.append(known)
     return TableRow(row.label, folders, missing, numbers)
 
 
 def rank(rows: Sequence[TableRow], column: Column) -> None:
     """Set the places of a column; rows with missing seeds compete only where all have some."""
-    able = [row for row in rows if column in row.numbers]
+    able = [row for row in rows if row.has(column)]
     complete = [row for row in able if row.complete] or able
     means = {row.label: row.numbers[column].mean for row in complete}
     found = places(means, smaller_is_better(column[1]))
@@ -79,7 +82,7 @@ def reference_row(rows: Sequence[TableRow], method: str, valid_metric: str) -> s
     means = {
         row.label: row.numbers[column].mean
         for row in rows
-        if row.label != method and column in row.numbers and row.complete
+        if row.label != method and row.has(column) and row.complete
     }
     if not means:
         return None
@@ -100,17 +103,32 @@ def comparisons(
         seeds = sorted(set(own.folders) & set(other.folders))
         if not seeds:
             continue
-        first, second = (_per_user([row.folders[s] for s in seeds]) for row in (own, other))
-        both = first.index.intersection(second.index)
+        first, second = (_per_user({s: row.folders[s] for s in seeds}) for row in (own, other))
         for part, metric in columns:
-            users = both[both.get_level_values("test_set") == part]
-            if len(users) < 2 or metric not in first or metric not in second:
+            if metric not in first or metric not in second:
                 continue
-            paired = compare_paired(
-                first.loc[users, metric].to_numpy(), second.loc[users, metric].to_numpy()
-            )
+            pairs = paired_users(first[metric], second[metric], part)
+            if len(pairs) < 2:
+                continue
+            paired = compare_paired(pairs["first"].to_numpy(), pairs["second"].to_numpy())
             found.append(Comparison(other.label, part, metric, family, len(seeds), paired))
     return [one for family in (PRIMARY, OTHERS) for one in _corrected(found, family)]
+
+
+def paired_users(first: pd.Series, second: pd.Series, part: str) -> pd.DataFrame:
+    """Both rows' values of every user, averaged over the seeds in which both have the user.
+
+    Args:
+        first: values by seed, test set and user.
+        second: the same of the other row; a user may be missing, or have no number (NaN).
+        part: test set.
+
+    Returns:
+        ``first`` and ``second`` by user.
+    """
+    both = pd.concat({"first": first, "second": second}, axis=1, join="inner").dropna()
+    own = both[both.index.get_level_values("test_set") == part]
+    return own.groupby("user_id", sort=True).mean()
 
 
 def result_of_any(rows: Sequence[Row]) -> dict[str, Any] | None:
@@ -132,13 +150,13 @@ def _corrected(found: Sequence[Comparison], family: str) -> list[Comparison]:
     ]
 
 
-def _per_user(folders: Sequence[Path]) -> pd.DataFrame:
-    """Every user's metrics per test set, averaged over runs."""
-    frames = [pd.read_parquet(folder / "per_user.parquet") for folder in folders]
-    frame = pd.concat(frames, ignore_index=True)
+def _per_user(folders: Mapping[int, Path]) -> pd.DataFrame:
+    """Every user's metrics by seed and test set; without columns where runs kept none."""
+    frames = {seed: pd.read_parquet(path / "per_user.parquet") for seed, path in folders.items()}
+    frame = pd.concat(frames, names=[_RUN, None]).reset_index(_RUN)
     if "user_id" not in frame:
-        return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=_USER))
-    return frame.groupby(_USER, sort=True).mean()
+        return pd.DataFrame()
+    return frame.set_index([_RUN, *_USER])
 
 
 def _missing(cell: Cell) -> str:

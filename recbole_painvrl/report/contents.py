@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class TableRow:
             if done < all_seeds and done
             else self.label
         )
+
+    def has(self, column: Column) -> bool:
+        """Whether there is a number, and not NaN, in a column."""
+        return column in self.numbers and math.isfinite(self.numbers[column].mean)
 
     @property
     def complete(self) -> bool:

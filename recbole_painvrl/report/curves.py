@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from recbole_painvrl.atomic import write_with
+from recbole_painvrl.report.contents import Number
 
 FORMATS = ("png", "pdf", "svg")
 # Without dates: the same figures give the same files.
@@ -25,24 +26,11 @@ class Point:
 
     Attributes:
         x: where it is.
-        values: one per seed.
+        number: what is there, over seeds.
     """
 
     x: float
-    values: Sequence[float]
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return sum(self.values) / len(self.values)
-
-    @property
-    def sd(self) -> float:
-        """Sample standard deviation over the seeds; 0 for a single one."""
-        n = len(self.values)
-        if n < 2:
-            return 0.0
-        return float((sum((v - self.mean) ** 2 for v in self.values) / (n - 1)) ** 0.5)
+    number: Number
 
 
 def curves(
@@ -67,15 +55,18 @@ def curves(
             colour = _COLOURS[number % len(_COLOURS)]
             ordered = sorted(points, key=lambda point: point.x)
             x = [point.x for point in ordered]
-            mean = [point.mean for point in ordered]
-            low = [point.mean - point.sd for point in ordered]
-            high = [point.mean + point.sd for point in ordered]
+            mean = [point.number.mean for point in ordered]
+            spread = [point.number.sd or 0.0 for point in ordered]
+            low = [m - s for m, s in zip(mean, spread, strict=True)]
+            high = [m + s for m, s in zip(mean, spread, strict=True)]
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             marker = _MARKERS[number % len(_MARKERS)]
             axes.plot(x, mean, color=colour, marker=marker, markersize=5, label=label)
             for point in ordered:
-                dots = [point.x] * len(point.values)
-                axes.plot(dots, point.values, ".", color=colour, markersize=3, alpha=0.6)
+                values = point.number.values
+                axes.plot(
+                    [point.x] * len(values), values, ".", color=colour, markersize=3, alpha=0.6
+                )
         axes.set(title=title, xlabel=x_label, ylabel=y_labels[title])
         axes.set_xticks(sorted({p.x for points in lines.values() for p in points}))
         axes.grid(alpha=0.25)

@@ -48,6 +48,17 @@ tr.method td,tr.method td:first-child{background:#f2f5fa}
 """
 
 
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "|": "\\textbar{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "^": "\\textasciicircum{}",
+    "~": "\\textasciitilde{}",
+}
+
+
 def write_table_files(table: Table, folder: Path) -> dict[str, str]:
     """Content of every file of a table, by name.
 
@@ -149,7 +160,7 @@ def table_html(table: Table, folder: Path) -> str:
         for part in parts
     )
     heads = "".join(f"<th>{text(metric)}</th>" for _, metric in table.columns)
-    rows = "\n".join(_html_row(row, table) for row in table.rows)
+    rows = "\n".join(_html_row(row, table, place) for place, row in enumerate(table.rows))
     said = "\n".join(f"<li>{text(line)}</li>" for line in table.sentences)
     notes = "\n".join(f"<li>{text(n)}</li>" for n in (*_missing_lines(table), *table.notes))
     title = text(table.title)
@@ -211,20 +222,21 @@ def _latex_number(number: Number) -> str:
     return mean if number.sd is None else f"{mean} $\\pm$ {number.sd:.4f}"
 
 
-def _html_row(row: TableRow, table: Table) -> str:
+def _html_row(row: TableRow, table: Table, place: int) -> str:
     cells = []
-    for column in table.columns:
+    for column in table.columns if row.numbers else ():
         number = row.numbers.get(column)
         if number is None:
+            cells.append('<td class="missing">-</td>')
             continue
         values = " ".join(f"{value:.4f}" for value in number.values)
         cells.append(
-            f'<td class="{number.place}"><a href="#{_anchor(row.label)}" title="per seed: '
+            f'<td class="{number.place}"><a href="#runs-{place}" title="per seed: '
             f'{values}">{_plain(number)}</a></td>'
         )
-    if len(cells) < len(table.columns):
-        why = html.escape("-" if row.numbers else _why(row))
-        cells.append(f'<td class="missing" colspan="{len(table.columns) - len(cells)}">{why}</td>')
+    if not row.numbers:
+        width = max(1, len(table.columns))
+        cells.append(f'<td class="missing" colspan="{width}">{html.escape(_why(row))}</td>')
     kind = ' class="method"' if row.label == table.method else ""
     return f"<tr{kind}><td>{html.escape(row.shown)}</td>{''.join(cells)}</tr>"
 
@@ -256,20 +268,16 @@ def _html_tests(table: Table) -> str:
 
 def _html_runs(table: Table, folder: Path) -> str:
     items = []
-    for row in table.rows:
+    for place, row in enumerate(table.rows):
         links = ", ".join(
             f'seed {seed}: <a href="{html.escape(_link(path, folder))}/">{html.escape(path.name)}'
             f'</a> (<a href="{html.escape(_link(path, folder))}/result.json">result</a>)'
             for seed, path in row.folders.items()
         )
         said = links or html.escape("; ".join(row.missing)) or "-"
-        items.append(f'<li id="{_anchor(row.label)}">{html.escape(row.label)}: {said}</li>')
+        items.append(f'<li id="runs-{place}">{html.escape(row.label)}: {said}</li>')
     listed = "\n".join(items)
     return f'<h2>Runs</h2>\n<ul class="small">\n{listed}\n</ul>'
-
-
-def _anchor(label: str) -> str:
-    return "runs-" + re.sub(r"\W+", "-", label).strip("-")
 
 
 def _link(path: Path, start: Path) -> str:
@@ -281,11 +289,11 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    return re.sub(r"([|*_`<\[\]])", r"\\\1", text)
+    return re.sub(r"([\\|*_`<\[\]])", r"\\\1", text)
 
 
 def _latex_text(text: str) -> str:
-    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/")).replace("|", "\\textbar{}")
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _csv(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import accumulate
 from typing import Any
 
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
 
-from recbole_painvrl.atomic import write_with
+from recbole_painvrl.report.curves import save
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.study import DEFAULTS
-
-# No date in the file: the same trials give the same bytes.
-_FORMATS: dict[str, dict[str, Any]] = {
-    "png": {},
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-}
 
 
 def write_plots(
@@ -37,9 +29,7 @@ def write_plots(
         _draw_progress(axes, plan, complete)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    for kind, metadata in _FORMATS.items():
-        save = partial(figure.savefig, format=kind, dpi=150, metadata=metadata)
-        write_with(plan.output / f"front.{kind}", save)
+    save(figure, plan.output, "front")
 
 
 def _draw_front(

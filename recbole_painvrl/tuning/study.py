@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -19,6 +18,7 @@ from recbole_painvrl.locks import HeldError, NoLocksError, file_lock, own_name
 from recbole_painvrl.run.resume import can_resume
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.tuning.plan import Plan
+from recbole_painvrl.tuning.storage import open_storage
 
 # Attributes of a trial.
 FOLDER, WORKER, REASON, RESUME, DEFAULTS = "folder", "worker", "reason", "resume", "defaults"
@@ -71,7 +71,9 @@ class Search:
             folder = self._resumable(trial)
             if folder is not None:
                 attributes[RESUME] = folder
-            self.study.enqueue_trial(trial.params, user_attrs=attributes)
+            # Killed before it asked for its values, a queued trial still has those it was given.
+            params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            self.study.enqueue_trial(params, user_attrs=attributes)
             Trial(self.study, trial._trial_id).set_user_attr(INTERRUPTED, True)
             self.study.tell(number, state=TrialState.FAIL)
 
@@ -142,7 +144,7 @@ class Search:
         if changed:
             raise UserError(
                 f"{self.plan.storage}: holds a search with other {', '.join(changed)}; repeat its "
-                "command to go on, or choose another `--output` for a new search"
+                "command to go on, or choose another `--output` or `--storage` for a new search"
             )
 
     def _resumable(self, trial: FrozenTrial) -> str | None:
@@ -175,32 +177,17 @@ def rung_name(rung: int) -> str:
 
 
 def _open(plan: Plan) -> optuna.Study:
-    try:
-        storage: Any
-        if "://" in plan.storage:
-            storage = optuna.storages.RDBStorage(plan.storage)
-        else:
-            Path(plan.storage).parent.mkdir(parents=True, exist_ok=True)
-            backend = JournalFileBackend(plan.storage)
-            storage = optuna.storages.JournalStorage(backend)
-        directions = [StudyDirection.MAXIMIZE] * len(plan.parts)
-        name = f"{plan.given['model']}-{plan.given['dataset']}"
-        study = optuna.create_study(
-            storage=storage, study_name=name, directions=directions, load_if_exists=True
-        )
-        found = len(study.directions)
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())
-        raise UserError(
-            f"`--storage`: {plan.storage} cannot be used ({type(error).__name__}: {message}); "
-            "give a file, or a URL such as sqlite:///study.db"
-        ) from error
+    study = optuna.create_study(
+        storage=open_storage(plan.storage),
+        study_name=f"{plan.given['model']}-{plan.given['dataset']}",
+        directions=[StudyDirection.MAXIMIZE] * len(plan.parts),
+        load_if_exists=True,
+    )
+    found = len(study.directions)
     if found != len(plan.parts):
         raise UserError(
             f"{plan.storage}: holds a search with {found} objectives, this one has "
-            f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output`"
+            f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output` or `--storage`"
         )
     return study
 

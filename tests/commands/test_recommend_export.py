@@ -74,7 +74,7 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("export ABOVE --what embeddings --out x.npy", "name a run in it, such as "),
         ("export RUN --out x.npy", "--what"),
         ("export RUN --what weights --out x.npy", "weights"),
-        ("export RUN --what embeddings --out x.pt", "expected a name on .safetensors or .npy"),
+        ("export RUN --what embeddings --out x.pt", "expected a name on .safetensors, .npy"),
         ("export RUN --what mask --out x.npy", "UltraGCN learns no mask"),
     ],
 )

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from experiments.conftest import FakeLaunch, MakeCells, toy_cells
+from experiments.conftest import FakeLaunch, FakeRun, MakeCells, toy_cells
 
 from recbole_painvrl.errors import InterruptedRunError, UserError
 from recbole_painvrl.experiments.cells import Cell
@@ -65,6 +65,22 @@ def test_a_cell_killed_from_outside_keeps_its_folder(make_cells: MakeCells) -> N
     (cell, _) = cells = make_cells("A")
     run(cells[:1], FakeLaunch({("A", 0): -9}))
     assert cell.reason() == "ended by SIGKILL, perhaps for want of memory"
+    cell.folder.mkdir()
+    cell.forget_failure()
+    assert cell.state() == "interrupted"
+
+
+def test_a_cell_that_was_told_to_stop_keeps_its_folder(make_cells: MakeCells) -> None:
+    (cell, _) = cells = make_cells("A")
+
+    class Stopped(FakeLaunch):
+        def __call__(self, cell: Cell, lock: int) -> FakeRun:
+            run = super().__call__(cell, lock)
+            cell.log_file.write_text("epoch 3\nstopped; go on with: python run_recbole.py\n")
+            return run
+
+    run(cells[:1], Stopped({("A", 0): 1}))
+    assert cell.state() == "failed"
     cell.folder.mkdir()
     cell.forget_failure()
     assert cell.state() == "interrupted"

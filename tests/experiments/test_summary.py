@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from experiments.conftest import MakeCells, write_run
 from hypothesis import given
@@ -17,7 +20,7 @@ from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.experiments.summary import places, smaller_is_better
+from recbole_painvrl.experiments.summary import paired_users, places, smaller_is_better
 from recbole_painvrl.report.contents import PRIMARY, Table
 from recbole_painvrl.report.tables import write_table_files
 
@@ -73,8 +76,6 @@ def test_the_reference_is_chosen_on_validation(make_cells: MakeCells) -> None:
 
 
 def test_users_are_averaged_over_seeds_and_paired(make_cells: MakeCells) -> None:
-    import pandas as pd
-
     table = filled(make_cells)
     frames = {
         row.label: [pd.read_parquet(f / "per_user.parquet") for f in row.folders.values()]
@@ -94,6 +95,55 @@ def test_users_are_averaged_over_seeds_and_paired(make_cells: MakeCells) -> None
     smaller, larger = sorted([one, other], key=lambda c: c.paired.p_t)
     assert smaller.holm_t == pytest.approx(min(1, 2 * smaller.paired.p_t))
     assert larger.holm_t == pytest.approx(max(smaller.holm_t, larger.paired.p_t))
+
+
+def test_users_are_paired_within_each_seed() -> None:
+    names = ["seed", "test_set", "user_id"]
+    keys = [(0, "iid", "a"), (1, "iid", "a"), (0, "iid", "b"), (1, "iid", "c"), (0, "ood", "a")]
+    index = pd.MultiIndex.from_tuples(keys, names=names)
+    first = pd.Series([0.1, 0.9, 0.4, np.nan, 0.0], index)
+    # Of user a only seed 0 is there for both, and of user c nothing is a number.
+    second = pd.Series([0.2, 0.5, 0.5, 0.0], index[[0, 2, 3, 4]])
+    found = paired_users(first, second, "iid")
+    assert found.to_dict("index") == {
+        "a": {"first": 0.1, "second": 0.2},
+        "b": {"first": 0.4, "second": 0.5},
+    }
+
+
+def test_what_is_no_number_neither_wins_nor_breaks_the_table(make_cells: MakeCells) -> None:
+    cells = make_cells("A", "B", "C", seeds=1)
+    for cell, ndcg in zip(cells, (0.3, 0.2, 0.9), strict=True):
+        write_run(cell, ndcg)
+    path = cells[2].folder / "result.json"
+    result = json.loads(path.read_text())
+    for part in result["metrics"].values():
+        part["ndcg@10"] = None
+    path.write_text(json.dumps(result))
+    table = assemble("T", rows_of(cells), "A")
+    assert [row.numbers["iid", "ndcg@10"].place for row in table.rows] == ["best", "second", ""]
+    assert table.reference == "B"
+    assert all("leads, ahead of B" in sentence for sentence in table.sentences)
+    assert "| C | nan |" in write_table_files(table, path.parent)["table.md"]
+
+
+def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_cells: MakeCells) -> None:
+    cells = make_cells("A", "B", seeds=1)
+    for cell in cells:
+        write_run(cell, 0.3)
+    path = cells[1].folder / "result.json"
+    result = json.loads(path.read_text())
+    del result["metrics"]["iid"]
+    path.write_text(json.dumps(result))
+    # Labels that differ only in a sign, as of `gradient_normalization: loss` and `loss+`.
+    rows = [Row("x: loss", (cells[0],)), Row("x: loss+", (cells[1],))]
+    page = write_table_files(assemble("T", rows, "x: loss"), cells[0].folder)["table.html"]
+    (line,) = (li for li in page.splitlines() if li.startswith("<tr><td>x: loss+"))
+    dash, number = re.findall(r"<td[^>]*>(.*?)</td>", line)[1:]
+    assert dash == "-" and "0.3000" in number
+    (target,) = re.findall(r'href="#([^"]+)"', number)
+    (run,) = re.findall(rf'<li id="{target}">.*', page)
+    assert cells[1].folder.name in run and cells[0].folder.name not in run
 
 
 def test_what_does_not_win_is_said(make_cells: MakeCells) -> None:
@@ -126,7 +176,8 @@ def test_every_file_shows_numbers_failures_and_runs(make_cells: MakeCells, tmp_p
     assert "**0.4050" in files["table.md"] and "<u>0.3050" in files["table.md"]
     assert "\\textbf{0.4050}" in files["table.tex"]
     assert "\\underline{0.3050}" in files["table.tex"]
-    assert "too <wide> \\& 100\\% \\textbar{} broken\\_here" in files["table.tex"]
+    shown = "too \\textless{}wide\\textgreater{} \\& 100\\% \\textbar{} broken\\_here"
+    assert shown in files["table.tex"]
     assert "too &lt;wide&gt; &amp; 100% | broken_here" in files["table.html"]
     assert "http" not in files["table.html"] and "<script" not in files["table.html"]
     lines = list(csv.DictReader(io.StringIO(files["table.csv"])))

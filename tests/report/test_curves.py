@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from recbole_painvrl.report.contents import Number
 from recbole_painvrl.report.curves import Point, curves, save
 
 
 def test_a_band_shows_one_deviation_and_every_seed_is_there(tmp_path: Path) -> None:
-    points = [Point(20, [0.3, 0.5]), Point(10, [0.1, 0.3])]
+    points = [Point(20, Number([0.3, 0.5])), Point(10, Number([0.1, 0.3]))]
     figure = curves({"OOD": {"A": points, "B": points}}, "K", {"OOD": "Recall@K"}, "note")
     (axes,) = figure.axes
     line = axes.get_lines()[0]
@@ -27,4 +28,6 @@ def test_a_band_shows_one_deviation_and_every_seed_is_there(tmp_path: Path) -> N
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert Point(1, [0.4]).sd == 0
+    (axes,) = curves({"OOD": {"A": [Point(1, Number([0.4]))]}}, "K", {"OOD": "R"}, "note").axes
+    band = axes.collections[0].get_paths()[0].get_extents()
+    assert band.ymin == band.ymax == pytest.approx(0.4)

@@ -91,6 +91,6 @@ def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{model}: its scores are not products"):
             KINDS["embeddings"](load_run(finished(model)))
     run = load_run(finished("BPR"))
-    with pytest.raises(UserError, match=r"found v.pt, expected a name on .safetensors or .npy"):
+    with pytest.raises(UserError, match=r"found v.pt, expected a name on .safetensors, .npy"):
         write_export(tmp_path / "v.pt", KINDS["embeddings"](run), run)
     assert list(tmp_path.iterdir()) == []
