@@ -138,7 +138,7 @@ def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_cells: MakeC
     # Labels that differ only in a sign, as of `gradient_normalization: loss` and `loss+`.
     rows = [Row("x: loss", (cells[0],)), Row("x: loss+", (cells[1],))]
     page = write_table_files(assemble("T", rows, "x: loss"), cells[0].folder)["table.html"]
-    (line,) = (li for li in page.splitlines() if li.startswith("<tr><td>x: loss+"))
+    line = next(li for li in page.splitlines() if li.startswith("<tr><td>x: loss+"))
     dash, number = re.findall(r"<td[^>]*>(.*?)</td>", line)[1:]
     assert dash == "-" and "0.3000" in number
     (target,) = re.findall(r'href="#([^"]+)"', number)
@@ -211,3 +211,17 @@ def test_a_changed_cell_leaves_its_run_and_is_named(tmp_path: Path, make_cells: 
     assert cell.state() == "done" and changed.state() == "open"
     assert write_cells(output, [Row("A", (changed,))]) == [], "said once"
     assert cell.folder.name in (output / "cells.json").read_text()
+
+
+def test_the_curves_of_a_table_are_over_its_rows(make_cells: MakeCells, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from recbole_painvrl.experiments.ablations import environment_label
+    from recbole_painvrl.experiments.figures import environment_curve
+
+    cells = make_cells("A", "B")
+    for cell in cells:
+        write_run(cell, 0.3)
+    rows = [Row(environment_label(n), tuple(cells[n : n + 2])) for n in (2, 0)]
+    written = environment_curve(assemble("T", rows, environment_label(2)), tmp_path)
+    assert [path.name for path in written] == [f"environments.{k}" for k in ("png", "pdf", "svg")]
+    assert "number of environments" in (tmp_path / "environments.svg").read_text()

@@ -22,7 +22,7 @@ from recbole_painvrl.tuning import trial as trial_module
 from recbole_painvrl.tuning.study import Search
 from recbole_painvrl.tuning.trial import Watch
 
-SPACE = "learning_rate: {low: 0.001, high: 0.1, log: true}\nn_negatives: {choices: [16, 32]}\n"
+SPACE = "learning_rate: {low: 0.001, high: 0.1, log: true}\nn_negatives: {choices: [32, 512]}\n"
 Tune = Callable[..., int]
 
 
@@ -72,7 +72,7 @@ def test_a_search_and_its_files(
     }  # fmt: skip
     trials = rows(tmp_path)
     # The first trial has the defaults, the others do not repeat each other.
-    assert (trials[0]["learning_rate"], trials[0]["n_negatives"]) != ("", "")
+    assert (trials[0]["learning_rate"], trials[0]["n_negatives"]) == ("0.001", "512")
     assert len({row["learning_rate"] for row in trials}) == 3
     (chosen,) = (row for row in rows(tmp_path, "front") if row["chosen"])
     assert (Path(chosen["folder"]) / "trial.json").is_file()
@@ -137,9 +137,11 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     killed = []
+    first = {}
 
     def claim_and_die(plan: Any, say: Any) -> None:
         search = Search(plan)
+        first.update(plan.defaults)
         with search.working() as name:
             trial = search.claim(name)
             assert trial is not None
@@ -155,7 +157,9 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
     monkeypatch.undo()
     assert tune("--trials=1") == 0
     assert "1 of killed workers go on" in capsys.readouterr().out
-    assert len(rows(tmp_path)) == 1
+    (row,) = rows(tmp_path)
+    # It died before it asked for its values, and still has those of the first trial.
+    assert {name: float(row[name]) for name in first} == first
 
 
 def test_failed_and_hopeless_trials_are_recorded(
