@@ -39,6 +39,20 @@ def check_saved(config: Any) -> None:
             )
 
 
+def check_environments(config: Any, train: Any) -> None:
+    """Refuse more environments than interactions.
+
+    Raises:
+        UserError: some environments would be empty.
+    """
+    wanted = config["n_environments"] or 0
+    if wanted > len(train):
+        raise UserError(
+            f"`n_environments`: found {wanted}, but there are only {len(train)} training "
+            "interactions; set it lower"
+        )
+
+
 def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
     """Check the settings against the data they meet.
 
@@ -62,11 +76,5 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
             f"`metrics: {config['metrics']}`: {config['model']} ranks items and has no labels; "
             "use ranking metrics such as [Recall, NDCG, Precision]"
         )
-    settings: Any = getattr(model, "settings", None)
-    if getattr(settings, "n_environments", 0) > len(train):
-        raise UserError(
-            f"`n_environments`: found {settings.n_environments}, but there are only {len(train)} "
-            "training interactions; set it lower"
-        )
-    if getattr(settings, "known_environments", False):
+    if getattr(getattr(model, "settings", None), "known_environments", False):
         known_environments(train)

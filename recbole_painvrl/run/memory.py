@@ -77,8 +77,8 @@ def sizes_of(dataset: Any) -> Sizes:
     return Sizes(dataset.user_num, dataset.item_num, len(dataset.inter_feat), columns)
 
 
-def check_memory(model: str, sizes: Sizes, settings: ConfigLike, on_gpu: bool) -> None:
-    """Log the estimate; refuse a run that does not fit, unless ``memory_check`` is false.
+def check_memory(model: str, sizes: Sizes, settings: ConfigLike, on_gpu: bool) -> list[str]:
+    """The estimate in words; refuse a run that does not fit, unless ``memory_check`` is false.
 
     On a GPU what the model needs is compared with the card's free memory.
 
@@ -87,14 +87,16 @@ def check_memory(model: str, sizes: Sizes, settings: ConfigLike, on_gpu: bool) -
     """
     parts = estimate(model, sizes, settings)
     shared = {name: size for name, size in parts.items() if name in ("program", "dataset")}
+    lines = []
     if on_gpu:
-        _compare("GPU memory", {n: s for n, s in parts.items() if n not in shared}, _free_gpu())
+        on_card = {name: size for name, size in parts.items() if name not in shared}
+        lines.append(_compare("GPU memory", on_card, _free_gpu()))
         parts = shared
     free = available_memory()
     if free is not None:
         # What is loaded by now is part of the estimate.
         free += _resident()
-    _compare("memory", parts, free, bool(settings["memory_check"]))
+    return [*lines, _compare("memory", parts, free, bool(settings["memory_check"]))]
 
 
 def available_memory() -> int | None:
@@ -104,15 +106,15 @@ def available_memory() -> int | None:
     return min(known) if known else None
 
 
-def _compare(what: str, parts: Mapping[str, int], free: int | None, refuse: bool = True) -> None:
+def _compare(what: str, parts: Mapping[str, int], free: int | None, refuse: bool = True) -> str:
     needed = sum(parts.values())
     largest = max(parts, key=lambda name: parts[name])
     of = "" if free is None else f" of {short_size(free)} free"
     words = ", ".join(f"{name} {short_size(size)}" for name, size in parts.items())
-    getLogger("recbole_painvrl").info("%s needed: about %s%s", what, short_size(needed), of)
+    line = f"{what} needed: about {short_size(needed)}{of}"
     getLogger("recbole_painvrl").debug("%s needed by part: %s", what, words)
     if free is None or needed <= free:
-        return
+        return line
     message = (
         f"{what}: this run needs about {short_size(needed)}, {short_size(free)} are free; the "
         f"largest part is {largest} ({short_size(parts[largest])})"
@@ -121,6 +123,7 @@ def _compare(what: str, parts: Mapping[str, int], free: int | None, refuse: bool
         raise UserError(f"{message}; {_ADVICE.get(largest, _ADVICE[''])}, or try it all the same "
                         "with `--memory_check=False`")  # fmt: skip
     getLogger("recbole_painvrl").warning("%s", message)
+    return line
 
 
 _ADVICE = {

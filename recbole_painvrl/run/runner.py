@@ -24,7 +24,7 @@ from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.model.faster import faster
 from recbole_painvrl.report.opening import edition, opening
 from recbole_painvrl.report.stages import peak_memory_mb
-from recbole_painvrl.run.checks import check_model, check_run, check_saved
+from recbole_painvrl.run.checks import check_environments, check_model, check_run, check_saved
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -57,7 +57,9 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         UserError: the input or the configuration is wrong.
     """
     start = time.perf_counter()
-    with run_log() as log, ExitStack() as held:
+    # RecBole's SINE switches anomaly detection on for the whole process when it is imported.
+    anomalies = torch.autograd.set_detect_anomaly(False)
+    with run_log() as log, ExitStack() as held, anomalies:
         init_seed(config["seed"], config["reproducibility"])
         try:
             prepared = Run(config, log, held, resume)
@@ -89,10 +91,11 @@ class Run:
         check_saved(config)
         self.config = config
         self.dataset = ModalityDataset(config)
-        check_memory(
+        parts = self.dataset.build_parts()
+        check_environments(config, parts[TRAIN])
+        self.memory_needed = check_memory(
             str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"
         )
-        parts = self.dataset.build_parts()
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)
@@ -132,7 +135,10 @@ class Run:
             return self._execute(start)
 
     def _execute(self, start: float) -> dict[str, Any]:
-        getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
+        log = getLogger("recbole_painvrl")
+        log.info("%s", opening(self.config, self.dataset, self.folder))
+        for line in self.memory_needed:
+            log.info("%s", line)
         # Bars that nobody watches would fill a log file with their every state.
         progress = bool(self.config["show_progress"]) and sys.stderr.isatty()
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)

@@ -19,7 +19,9 @@ def test_recboles_own_run_gives_the_same_metrics(
 ) -> None:
     # RecBole hangs its log file on the root logger for good.
     monkeypatch.setattr("recbole.quick_start.quick_start.init_logger", lambda config: None)
-    own = run_main(tiny_data, tmp_path, model, "--seed=5", name="x").result["metrics"]
+    own = run_main(tiny_data, tmp_path, model, "--seed=5", "--fast_loader=False", name="x").result[
+        "metrics"
+    ]
     values = {
         "show_progress": False, "use_gpu": False, "epochs": 2, "seed": 5, "state": "ERROR",
         "data_path": str(tiny_data), "checkpoint_dir": str(tmp_path / "saved"),

@@ -59,7 +59,7 @@ def test_bpr_has_recboles_own_numbers(tmp_path: Path) -> None:
     own = run_command(
         "--model=BPR", "--dataset=ml-100k", "--seed=5", "--epochs=2", "--topk=[10]",
         "--metrics=[Recall,NDCG]", "--eval_step=2", "--show_progress=False", "--use_gpu=False",
-        f"--output_dir={tmp_path}", name="x",
+        f"--output_dir={tmp_path}", "--fast_loader=False", name="x",
     )  # fmt: skip
     assert own.code == 0, own.err
     assert set(theirs) == {"recall@10", "ndcg@10"}
