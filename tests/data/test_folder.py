@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_nothing(
 ) -> None:
     disk_full = OSError(28, "No space left on device")
     monkeypatch.setattr(folder_module, function, _fail_on(function, 0, disk_full))
-    with pytest.raises(WriteError, match="toy: cannot be written .No space left"):
+    with pytest.raises(WriteError, match=r"toy: cannot be written .No space left"):
         write_dataset(content(), tmp_path / "data" / "toy")
     assert list((tmp_path / "data").iterdir()) == []
 
