@@ -48,13 +48,11 @@ def main(argv: Sequence[str]) -> int:
     if wants_help(argv):
         print(HELP)
         return DONE
-    failed: list[str] = []
+    return guarded(lambda: _run(argv))
 
-    def action() -> None:
-        # Imported late, so that help needs neither torch nor RecBole.
-        from recbole_painvrl.experiments.ablate import ablate
 
-        failed.extend(ablate(argv))
+def _run(argv: Sequence[str]) -> int:
+    # Imported late, so that help needs neither torch nor RecBole.
+    from recbole_painvrl.experiments.ablate import ablate
 
-    code = guarded(action)
-    return FAILED if code == DONE and failed else code
+    return FAILED if ablate(argv) else DONE

@@ -12,21 +12,22 @@ DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
 
 def guarded(
-    action: Callable[[], None],
+    action: Callable[[], int | None],
     stopped: str = "stopped; the same command goes on",
     more: str = "",
 ) -> int:
     """Run the work of a command; returns its exit code.
 
     Args:
-        action: the work; it imports what it needs itself, so that help stays quick.
+        action: the work, which may return an exit code of its own; it imports what it needs
+            itself, so that help stays quick.
         stopped: line for Ctrl-C and SIGTERM, unless the interruption has a message of its own.
         more: where more is to be found after an unexpected error.
     """
     # A scheduler's SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        action()
+        code = action()
     except UserError as error:
         return _end(f"error: {error}", WRONG_INPUT)
     except ModuleNotFoundError as error:
@@ -46,7 +47,7 @@ def guarded(
     except Exception as error:
         message = " ".join(str(error).split())
         return _end(f"error: {type(error).__name__}: {message}{more}", FAILED)
-    return DONE
+    return DONE if code is None else code
 
 
 def wants_help(argv: Sequence[str]) -> bool:
