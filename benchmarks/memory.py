@@ -3,7 +3,7 @@
     python -m benchmarks.memory --pairs movielens_mmgcn_pairs.npz --output runs/memory
 
 ``movielens``: the interactions of ``--pairs`` (arrays of user and item numbers, all splits) with
-random features of the paper's widths, 2,048 + 128 + 100 columns. ``tiktok``: planted interactions,
+planted features of the paper's widths, 2,048 + 128 + 100 columns. ``tiktok``: planted interactions,
 36,656 users x 76,085 items, 3 x 128 columns. One epoch per stage with large batches: memory is
 what is measured here, and larger batches need more of it, not less.
 """
@@ -13,12 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from benchmarks.cells import cell
-from recbole_painvrl.data.folder import DatasetContent, write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from benchmarks.paper_data import paper_dataset
 
 _STAGES = (
     "--backbone_epochs=1",
@@ -63,9 +59,7 @@ def main() -> None:
     for size in arguments.sizes:
         models, limit = SIZES[size]
         data = arguments.output / "data"
-        if not (data / size).is_dir():
-            content = movielens(arguments.pairs) if size == "movielens" else tiktok()
-            write_dataset(content, data / size)
+        paper_dataset(size, arguments.pairs, data)
         for model in models:
             if model not in arguments.models:
                 continue
@@ -74,35 +68,6 @@ def main() -> None:
             result = cell(arguments.output / f"{size}-{model.lower()}", settings)
             peak = result["peak_memory_mb"] / 1024
             print(f"| {size} | {model} | {peak:.2f} | {limit:g} | {result['seconds']:.0f} |")
-
-
-def movielens(pairs: Path) -> DatasetContent:
-    """Real interactions of the paper's size with random features of its widths."""
-    with np.load(pairs, allow_pickle=False) as arrays:
-        table = np.concatenate([arrays[name] for name in arrays.files])
-    frame = pd.DataFrame(np.unique(table, axis=0).astype(str), columns=["user_id", "item_id"])
-    items = sorted(frame["item_id"].unique())
-    rng = np.random.default_rng(0)
-    widths = {"visual": 2048, "acoustic": 128, "textual": 100}
-    features = {
-        name: (rng.normal(size=(len(items), width)).astype(np.float32), items)
-        for name, width in widths.items()
-    }
-    return DatasetContent(
-        "movielens", "random features", str(pairs.name), "none", frame, features=features
-    )
-
-
-def tiktok() -> DatasetContent:
-    """Planted interactions and features of the paper's Tiktok size."""
-    design = PlantedDesign(
-        n_users=36_656,
-        n_items=76_085,
-        min_interactions=15,
-        max_interactions=25,
-        modalities={"visual": 128, "acoustic": 128, "textual": 128},
-    )
-    return generate_planted(design, "tiktok")
 
 
 if __name__ == "__main__":

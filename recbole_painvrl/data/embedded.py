@@ -61,7 +61,7 @@ def generate_embedded(seed: int = 0) -> DatasetContent:
     rows, split, counts = _split(seed, users, items, role, kept)
     frame = ratings.iloc[rows].reset_index(drop=True)
     seen = np.unique(items[rows])
-    features, columns = _features(seed, _item_factors(users, items), styles, seen, movies)
+    features, columns = _features(seed, item_factors(users, items), styles, seen, movies)
     splits = split_frames(frame, split)
     mixture = split < OOD_VALID
     labels = np.where(role[rows] == _MAJORITY, "0", "1").astype(object)
@@ -170,7 +170,7 @@ def _split(
     return rows[order], split[order], counts
 
 
-def _item_factors(users: IntArray, items: IntArray) -> FloatArray:
+def item_factors(users: IntArray, items: IntArray) -> FloatArray:
     """Leading item factors [n_items, 8] of D_u^-1/2 R D_i^-1/2, the popularity factor dropped."""
     shape = (int(users.max()) + 1, int(items.max()) + 1)
     interactions = sp.csr_matrix((np.ones(len(users)), (users, items)), shape=shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -52,9 +53,15 @@ class PairAttention(nn.Module):
         self.last_weight = draw(2, hidden_size, width=hidden_size)
         self.last_bias = nn.Parameter(torch.tensor([1.0, -1.0]))
 
-    def tables(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """First layer per user ``[n, 2 hidden]`` and per item ``[n, 2 hidden]``."""
-        return users @ self.user_weight + self.bias, items @ self.item_weight
+    def tables(self, users: Sequence[Tensor], items: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """First layer per user ``[n, 2 hidden]`` and per item ``[n, 2 hidden]``.
+
+        Args:
+            users: ``(p^t, p^f)`` of the users.
+            items: ``(t, f)`` of the items.
+        """
+        by_user = _of_concatenation(users, self.user_weight)
+        return by_user + self.bias, _of_concatenation(items, self.item_weight)
 
     def forward(self, user_hidden: Tensor, item_hidden: Tensor) -> tuple[Tensor, Tensor]:
         """``(alpha^Phi, alpha^Psi)`` of pairs whose table rows broadcast against each other.
@@ -72,3 +79,12 @@ class PairAttention(nn.Module):
             weight = torch.sigmoid(first - second)
             return weight, 1 - weight
         return torch.sigmoid(first), torch.sigmoid(second)
+
+
+def _of_concatenation(parts: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """``cat(parts, dim=1) @ weight`` without the copy."""
+    first, *others = weight.split([part.shape[1] for part in parts])
+    total: Tensor = parts[0] @ first
+    for part, own in zip(parts[1:], others, strict=True):
+        total = total + part @ own
+    return total

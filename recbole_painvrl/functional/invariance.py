@@ -111,14 +111,12 @@ def joint_losses(
         attention's parameters; each loss is a sum over the batch.
     """
     own = [_own_items(batch, tables) for batch in batches]
-    items, inverse = torch.unique(torch.cat([rows.items for rows in own]), return_inverse=True)
-    places = inverse.split([len(rows.items) for rows in own])
-    features = tables.features[items]
+    items, places, features = _items_of_step(own, tables)
     # The mask is folded into W: one GEMM for all parts and no n_items x d temporary.
     n_parts, k = len(representation.columns), len(projection)
     folded = (projection * representation.columns[:, None, :]).reshape(n_parts * k, -1)
     content = (features @ folded.T).view(-1, n_parts, k)
-    hidden = _attention_tables(representation.attention, batches, items, tables)
+    hidden = _attention_tables(representation.attention, batches, tables, items, features)
 
     losses, gradients = [], []
     for index, batch in enumerate(batches):
@@ -184,17 +182,32 @@ def _times_features(accumulated: Tensor, places: Tensor, features: Tensor) -> Te
     return accumulated.T @ features.index_select(0, places)
 
 
+def _items_of_step(
+    own: Sequence[_OwnItems], tables: FrozenTables
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+    """Items of all batches ``[M]``, every batch's places among them, features ``[M, d]``."""
+    sizes = [len(rows.items) for rows in own]
+    of_all = torch.cat([rows.items for rows in own])
+    items, inverse = torch.unique(of_all, return_inverse=True)
+    if len(items) > _MOST_OF_THEM * len(tables.features):
+        # Some products more, but no copy of almost all features.
+        items = torch.arange(len(tables.features), device=of_all.device)
+        return items, of_all.split(sizes), tables.features
+    return items, inverse.split(sizes), tables.features.index_select(0, items)
+
+
 def _attention_tables(
     attention: PairAttention | None,
     batches: Sequence[EnvironmentBatch],
-    items: Tensor,
     tables: FrozenTables,
+    items: Tensor,
+    features: Tensor,
 ) -> tuple[list[Tensor], Tensor] | None:
     if attention is None:
         return None
     users = torch.cat([batch.users for batch in batches])
-    user_input = torch.cat([tables.user_id[users], tables.user_content[users]], dim=1)
-    item_input = torch.cat([tables.item_id[items], tables.features[items]], dim=1)
+    user_input = (tables.user_id[users], tables.user_content[users])
+    item_input = (tables.item_id.index_select(0, items), features)
     user_hidden, item_hidden = attention.tables(user_input, item_input)
     return list(user_hidden.split([len(batch.users) for batch in batches])), item_hidden
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ _SHARE_MOMENTUM = 0.9
 # Shared negatives of the likelihood, and pairs scored at a time.
 _LIKELIHOOD_POOL = 256
 _BLOCK = 8192
+# Above this share of rows with a gradient the copies cost more than they save.
+_MOST_ROWS = 0.6
 
 
 EnvironmentLearner = Literal["adam", "adagrad", "mixed"]
@@ -211,8 +213,8 @@ class ContentEnvironmentModel:
         """``W_e Psi_i`` of the items, or of all, under every environment, ``[n, E, k]``."""
         assert self.projections is not None
         content = self.content if items is None else self.content.index_select(0, items)
-        stacked = self.projections.flatten(0, 1)
-        return (content @ stacked.T).view(len(content), self.n_environments, -1)
+        vectors: Tensor = _Projected.apply(self.projections, content)  # type: ignore[no-untyped-call]
+        return vectors
 
     def _scores_and_likelihood(self, generator: torch.Generator) -> tuple[Tensor, float]:
         """Scores ``[E, n]``; mean log-likelihood of pairs and negatives under the best model."""
@@ -228,6 +230,32 @@ class ContentEnvironmentModel:
             negatives = _by_own_environment(tastes, pooled, label)
             total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
         return torch.cat(scores, dim=1), total / max(1, len(self.users))
+
+
+class _Projected(torch.autograd.Function):
+    """``W_e f_i`` for all environments at once; the backward takes an environment's own rows.
+
+    A pair's loss is that of one environment, so most rows of an environment's gradient are 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, projections: Tensor, content: Tensor) -> Tensor:
+        ctx.save_for_backward(content)
+        return (content @ projections.flatten(0, 1).T).view(len(content), *projections.shape[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (content,) = ctx.saved_tensors
+        touched = gradient.any(dim=2).T
+        if touched.is_cuda or touched.sum() > _MOST_ROWS * touched.numel():
+            whole = gradient.flatten(1).T @ content
+            return whole.view(*gradient.shape[1:], content.shape[1]), None
+        parts = []
+        for environment, rows in enumerate(touched):
+            own = rows.nonzero().squeeze(-1)
+            pulls = gradient[:, environment].index_select(0, own)
+            parts.append(pulls.T @ content.index_select(0, own))
+        return torch.stack(parts), None
 
 
 def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:

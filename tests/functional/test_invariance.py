@@ -9,6 +9,7 @@ import torch
 from support import literal_environment_losses, literal_score, random_graph
 from torch import Tensor
 
+from recbole_painvrl.functional import invariance
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.gate import clipped_gate
 from recbole_painvrl.functional.invariance import (
@@ -91,6 +92,12 @@ def make(
     return Case(tables, draw(K, D).requires_grad_(), mask, noise, mlp, batches, outer_gate)
 
 
+@pytest.fixture(params=[0.0, 2.0], ids=["whole tables", "own rows"])
+def paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to take the features of a step's items."""
+    monkeypatch.setattr(invariance, "_MOST_OF_THEM", request.param)
+
+
 CASES = pytest.mark.parametrize(
     ("attention", "shared", "n_neighbours", "outer_gate"),
     [
@@ -103,6 +110,7 @@ CASES = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.usefixtures("paths")
 @CASES
 def test_losses_are_the_literal_ones(
     attention: bool, shared: bool, n_neighbours: int, outer_gate: bool
@@ -118,6 +126,7 @@ def test_losses_are_the_literal_ones(
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.usefixtures("paths")
 @CASES
 @pytest.mark.parametrize("form", ["mean", "sum"])
 def test_closed_form_is_double_backward(

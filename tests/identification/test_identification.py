@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from support import random_graph
 from torch import Tensor
 
+import recbole_painvrl.identification.content as content_module
 from recbole_painvrl.functional.environments import agreement
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
@@ -160,6 +162,32 @@ def test_a_reseeded_content_model_wins_pairs(
 
     assert share_of_the_lost(reseed=False) == 0.0
     assert 0.05 < share_of_the_lost(reseed=True) < 0.95
+
+
+@pytest.mark.parametrize("most_rows", [0.0, 1.0])
+def test_an_environment_learns_from_its_own_pairs_and_the_pool(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    most_rows: float,
+) -> None:
+    monkeypatch.setattr(content_module, "_MOST_ROWS", most_rows)
+    model = content_model(easy, n_environments=3)
+    model.restart(source(2))
+    rows, pool = torch.arange(0, 60, 2), torch.tensor([3, 5, 5])
+    model._batch_loss(rows, pool, False).backward()
+    assert model.projections is not None
+    projections = model.projections.detach().clone().requires_grad_()
+    tastes = model.user_content[model.users[rows]]
+    vectors = torch.einsum("ekd,id->eik", projections, model.content)
+    scores = torch.einsum("bk,eik->ebi", tastes, vectors)
+    positives = scores[:, torch.arange(len(rows)), model.items[rows]]
+    labels = positives.argmax(dim=0)
+    loss = torch.zeros(())
+    for pair, label in enumerate(labels.tolist()):
+        loss = loss - F.logsigmoid(positives[label, pair])
+        loss = loss - F.logsigmoid(-scores[label, pair, pool]).mean()
+    (expected,) = torch.autograd.grad(loss, projections)
+    torch.testing.assert_close(model.projections.grad, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
