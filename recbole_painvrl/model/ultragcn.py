@@ -40,6 +40,8 @@ class UltraGCN(TableRecommender):
 
     input_type = InputType.POINTWISE
     settings_class: Any = UltraGCNSettings
+    # See trainer/row_gradients.py.
+    row_gradients = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

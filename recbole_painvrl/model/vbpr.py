@@ -56,6 +56,8 @@ class VBPR(PairwiseRecommender):
     """
 
     settings_class: Any = VBPRSettings
+    # See trainer/row_gradients.py.
+    row_gradients = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -89,8 +91,8 @@ class VBPR(PairwiseRecommender):
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``[t_i, E f_i]`` of the items, or of all, with ``b_i + <beta', f_i>`` as last column."""
-        table: Tensor = self.item_embedding.weight
-        columns = [table if items is None else table[items]]
+        table = self.item_embedding
+        columns: list[Tensor] = [table.weight if items is None else table(items)]
         features = self.settings.feature_scale * (
             self.features if items is None else self.features[items]
         )
@@ -103,8 +105,10 @@ class VBPR(PairwiseRecommender):
 
     def user_vectors(self, users: Tensor | None = None) -> Tensor:
         """``[p_u, theta_u]`` of the users, or of all."""
-        table: Tensor = self.user_embedding.weight
-        return table if users is None else table[users]
+        vectors: Tensor = (
+            self.user_embedding.weight if users is None else self.user_embedding(users)
+        )
+        return vectors
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of all users, with a column of ones for the items' bias, and of all items."""
@@ -131,7 +135,7 @@ class VBPR(PairwiseRecommender):
         if s.regularizer == "norm":
             penalty = norm_penalty(users, liked, other)
         else:
-            own = [users, *self.item_embedding.weight[items].split(len(users))]
+            own = [users, *self.item_embedding(items).split(len(users))]
             if self.has_bias:
                 own += self.item_bias[items].split(len(users))
             penalty = square_penalty(*own)

@@ -28,6 +28,7 @@ from recbole_painvrl.trainer.checkpoint import (
 )
 from recbole_painvrl.trainer.guard import Guard
 from recbole_painvrl.trainer.progress import Progress
+from recbole_painvrl.trainer.row_gradients import use_row_gradients
 
 if TYPE_CHECKING:
     from recbole.trainer import Trainer as _Trainer
@@ -76,7 +77,9 @@ class RunTrainerMixin(_Trainer):
         if type(optimizer) is torch.optim.Adam:
             for group in optimizer.param_groups:
                 group["fused"] = True
+        # First: it looks at the rows of a batch in place of whole tables.
         self.guard.watch(optimizer)
+        use_row_gradients(self.config, self.model, optimizer)
         return optimizer
 
     # --- stages ---------------------------------------------------------------------------

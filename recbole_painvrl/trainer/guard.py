@@ -106,7 +106,8 @@ class Guard:
 
     def _bad_gradient(self) -> str:
         for name, parameter in self._trainer.model.named_parameters():
-            if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+            gradient = parameter.grad
+            if gradient is not None and not bool(torch.isfinite(_values(gradient)).all()):
                 return f"`{name}`{self._terms()}"
         return "a parameter"
 
@@ -210,5 +211,9 @@ def _gradients(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
-                gradient = parameter.grad
-                yield gradient.coalesce().values() if gradient.is_sparse else gradient
+                yield _values(parameter.grad)
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """What is not zero by construction; of a sparse gradient the rows as they came."""
+    return gradient._values() if gradient.is_sparse else gradient

@@ -1,0 +1,71 @@
+"""Dense gradients of embedding tables, kept between steps and changed only where a batch looked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.bpr import BPR
+from torch import Tensor, nn
+
+# RecBole's models whose embeddings are looked up and nothing else.
+_RECBOLES = (BPR,)
+
+
+class RowGradients:
+    """Gives an optimiser the dense gradients it needs from those of the rows of a batch.
+
+    PyTorch makes a table-sized gradient anew for every look-up of a step: most of it zeros that
+    are allocated, written, added up and checked. Here the look-ups give rows, which are added
+    to one kept table of zeros before the step and zeroed again after it. The optimiser (Adam with
+    all of its moments, not a sparse or lazy one) sees the same numbers.
+
+    Args:
+        optimizer: its parameters may have sparse gradients from now on.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._kept: dict[Tensor, Tensor] = {}
+        self._rows: dict[Tensor, Tensor] = {}
+        optimizer.register_step_pre_hook(self._add_rows)
+        optimizer.register_step_post_hook(self._zero_rows)
+
+    def _add_rows(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None or not gradient.is_sparse:
+                    continue
+                if parameter not in self._kept:
+                    self._kept[parameter] = torch.zeros_like(parameter)
+                self._rows[parameter] = gradient._indices()[0]
+                whole = self._kept[parameter]
+                parameter.grad = whole.index_add_(0, self._rows[parameter], gradient._values())
+
+    def _zero_rows(self, *_: Any) -> None:
+        for parameter, rows in self._rows.items():
+            self._kept[parameter].index_fill_(0, rows, 0.0)
+            parameter.grad = None
+        self._rows.clear()
+
+
+def use_row_gradients(config: Any, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    """Let a model's look-ups give rows, where everything else of the run can live with it.
+
+    On a GPU a dense gradient costs little, and the rows would have to be made distinct;
+    RecBole's clipping of gradients knows dense ones only.
+    """
+    known = getattr(model, "row_gradients", isinstance(model, _RECBOLES))
+    wanted = (
+        known
+        and type(optimizer) is torch.optim.Adam
+        and torch.device(config["device"]).type == "cpu"
+        and not config["clip_grad_norm"]
+        and not config["enable_scaler"]
+    )
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = bool(wanted)
+    if wanted:
+        RowGradients(optimizer)
+    return bool(wanted)
