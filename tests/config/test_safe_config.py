@@ -70,7 +70,7 @@ def test_mistakes_are_one_line(model: str, argument: str, message: str) -> None:
 
 def test_presets_that_exist_are_listed() -> None:
     expected = "`preset`: found 'paper_litral' (command line), expected one of "
-    expected += "paper_literal; did you mean `paper_literal`?"
+    expected += "large, paper_literal; did you mean `paper_literal`?"
     assert _message("--preset=paper_litral", model="PaInvRL") == expected
     assert "expected none: BPR has no presets" in _message("--preset=x")
     assert "expected one of" in _message("--preset=../../overall", model="PaInvRL")
