@@ -21,9 +21,9 @@ _FLOAT = 4
 _BASE = 450 << 20
 # An interaction through RecBole's tables: ids as text, as numbers, and split.
 _INTERACTION = 320
-# A parameter with gradient and two moments of Adam, and a copy of all but the gradient twice
-# over while a checkpoint is written.
-_LEARNT = (4 + 2 * 3) * _FLOAT
+# A parameter with gradient and two moments of Adam, a copy of all but the gradient for Ctrl-C, and
+# twice more while a checkpoint is written.
+_LEARNT = (4 + 3 * 3) * _FLOAT
 # A sparse entry with its transposed twin.
 _ENTRY = 2 * (8 + _FLOAT)
 _STAGED = ("PaInvRL", "InvRL")

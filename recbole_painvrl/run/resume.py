@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,13 @@ def can_resume(folder: Path, model: str) -> bool:
 
 
 @contextmanager
-def how_to_go_on(folder: Path, model: str) -> Iterator[None]:
-    """Ctrl-C and a full disk inside say how to go on.
+def how_to_go_on(folder: Path, model: str, save: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM inside save first; they and a full disk say how to go on.
+
+    Args:
+        folder: the run folder.
+        model: its model.
+        save: writes what the run needs to go on and has not written yet.
 
     Raises:
         InterruptedRunError: Ctrl-C, with the command to type.
@@ -141,6 +146,9 @@ def how_to_go_on(folder: Path, model: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
+        with suppress(WriteError):
+            # What was saved before is still there.
+            save()
         raise InterruptedRunError(f"stopped; {advice}") from error
     except WriteError as error:
         raise WriteError(f"{error}; then {advice}") from error

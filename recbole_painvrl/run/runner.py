@@ -63,7 +63,8 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         init_seed(config["seed"], config["reproducibility"])
         try:
             prepared = Run(config, log, held, resume)
-            with how_to_go_on(prepared.folder, str(config["model"])):
+            save = prepared.trainer.progress.save_unsaved
+            with how_to_go_on(prepared.folder, str(config["model"]), save):
                 return prepared.execute(start)
         except Exception:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Progress:
         self._enabled = True
         self._stage_start = time.perf_counter()
         self._saved_at, self._cost = 0.0, 0.0
+        self._unsaved: tuple[dict[str, Tensor], dict[str, Any]] | None = None
 
     def load(self) -> dict[str, Any]:
         """Read the file; :meth:`begin` and :meth:`continue_stage` will take up from it.
@@ -147,17 +149,34 @@ class Progress:
         self.save(None, 0)
 
     def save_epoch(self, epoch: int) -> None:
-        """Save before an epoch, unless saving would take more than its share of the time."""
+        """Save before an epoch; only keep the state where saving would take more than its share."""
         now = time.perf_counter()
         if self._saved_at and now - self._saved_at < self._cost / _SAVING_SHARE:
+            if self._enabled:
+                tensors, state = self._state(self.trainer.stage, epoch)
+                kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+                self._unsaved = kept, copy.deepcopy(state)
             return
         self.save(self.trainer.stage, epoch)
+
+    def save_unsaved(self) -> None:
+        """Write the state before the present epoch, unless it is in the file."""
+        if self._unsaved is not None:
+            write_checkpoint(self.path, *self._unsaved)
+            self._unsaved = None
 
     def save(self, stage: str | None, epoch: int) -> None:
         """Write the rolling checkpoint, whole or not at all."""
         if not self._enabled:
             return
         start = time.perf_counter()
+        write_checkpoint(self.path, *self._state(stage, epoch))
+        self._unsaved = None
+        self._saved_at = time.perf_counter()
+        self._cost = self._saved_at - start
+
+    def _state(self, stage: str | None, epoch: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the run needs to go on before this epoch, by reference."""
         trainer = self.trainer
         rng_tensors, rng = global_rng()
         optimizer_tensors, optimizer = optimizer_state(trainer.optimizer)
@@ -175,7 +194,7 @@ class Progress:
         state = {
             "origin": self.origin,
             "stage": stage,
-            "seconds": start - self._stage_start,
+            "seconds": time.perf_counter() - self._stage_start,
             "done": self.done,
             "values": self.values,
             "stages": trainer.stage_log.entries,
@@ -184,9 +203,7 @@ class Progress:
             "other_parameter": other,
             "counters": counters,
         }
-        write_checkpoint(self.path, tensors, state)
-        self._saved_at = time.perf_counter()
-        self._cost = self._saved_at - start
+        return tensors, state
 
     def _generators(self) -> dict[str, Any]:
         """Generators that live across stages; those of one stage start anew with it."""

@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import Finished, run_main
 
 from recbole_painvrl.commands.run import main
 from recbole_painvrl.trainer import progress
+from recbole_painvrl.trainer.checkpoint import read_checkpoint
+from recbole_painvrl.trainer.guard import Guard
+
+CPU = torch.device("cpu")
 
 STAGES = (
     "--backbone_epochs=2",
@@ -134,6 +139,34 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert got[0] == expected[0]
     assert got[1].keys() == expected[1].keys()
     assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
+
+
+@pytest.mark.parametrize(("model", "stage"), [("PaInvRL", "final"), ("BPR", "train")])
+def test_ctrl_c_saves_the_epochs_since_the_last_save(
+    model: str,
+    stage: str,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = Guard.begin_epoch
+
+    def interrupted(self: Any, epoch: int) -> None:
+        begin(self, epoch)
+        if self._trainer.stage == stage and epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as inner:
+        # Saving would always take too long, but for the first time and at the end of a stage.
+        inner.setattr(progress, "_SAVING_SHARE", 1e-9)
+        inner.setattr(Guard, "begin_epoch", interrupted)
+        stopped = run_main(tiny_data, tmp_path, model, *MODELS[model], name="stopped")
+    assert stopped.code == 1
+    _, state = read_checkpoint(stopped.folder / "checkpoint" / "last.safetensors", CPU)
+    assert (state["stage"], state["counters"]["start_epoch"]) == (stage, 1)
+    assert main([f"--resume={stopped.folder}", "--show_progress=False"]) == 0
+    assert outcome(stopped.folder) == whole(model)
 
 
 @pytest.mark.parametrize(
