@@ -1,17 +1,17 @@
 """Quality of the fast paths beside the exact ones, over seeds, and how long each takes.
 
     python -m benchmarks.quality --data dataset --output runs/quality --seeds 3
-    python -m benchmarks.quality --data dataset --paths "pool of negatives" --datasets tiktok
+    python -m benchmarks.quality --data dataset --models BPR --datasets tiktok
 
-A path is a pair of commands that differ in one thing. ``--data`` holds ``ml-trailers`` (films of
-MovieLens-1M) and ``tiktok``, made by dataset_prep (docs/reproduction.md says how); the embedded
-edition is made here. Every run is a command of its own; what is complete is not run again.
+``--data`` holds ``ml-trailers`` (films of MovieLens-1M) and ``tiktok``, made by dataset_prep
+(docs/reproduction.md says how); the embedded edition is made here. Every run is a command of its
+own; what is complete is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,45 +24,27 @@ EMBEDDED, TRAILERS, TIKTOK = "embedded", "ml-trailers", "tiktok"
 # Share of the best validation score at which a run has practically arrived.
 _NEARLY = 0.99
 
-
-@dataclass(frozen=True)
-class FastPath:
-    """Two ways to run the same model.
-
-    Attributes:
-        name: what makes the difference.
-        model: settings of both.
-        exact: settings of the plain way alone.
-        fast: settings of the fast way alone; nothing where it is the default.
-        datasets: where it is compared.
-    """
-
-    name: str
-    model: tuple[str, ...]
-    exact: tuple[str, ...]
-    fast: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = (EMBEDDED, TRAILERS, TIKTOK)
-
-
 _PER_POSITIVE = ("--negative_sampling=per_positive", "--n_negatives=50")
+_BPR = ("--model=BPR", "--modalities=[]", "--stopping_step=5", "--learning_rate=3e-3")
 _ULTRAGCN = ("--model=UltraGCN", "--stopping_step=5")
 _PAINVRL = ("--model=PaInvRL", "--oracle=False")
-PATHS = (
-    FastPath("pool of negatives", _ULTRAGCN, _PER_POSITIVE),
-    FastPath("large batches", _ULTRAGCN, (), ("--preset=large", "--stopping_step=5")),
-    FastPath(
-        "pool of negatives, all stages",
-        _PAINVRL,
-        (*_PER_POSITIVE, "--mask_negatives=50"),
-        datasets=(EMBEDDED,),
-    ),
-    FastPath("large batches, all stages", _PAINVRL, (), ("--preset=large",), datasets=(EMBEDDED,)),
-    FastPath(
-        "fast loader",
-        ("--model=BPR", "--modalities=[]", "--stopping_step=5", "--learning_rate=3e-3"),
-        ("--fast_loader=False",),
-    ),
-)
+# Model -> way to train it -> settings; the first way is the plain one, the others are faster.
+WAYS: dict[str, dict[str, tuple[str, ...]]] = {
+    "UltraGCN": {
+        "50 draws per positive": (*_ULTRAGCN, *_PER_POSITIVE),
+        "pool (default)": _ULTRAGCN,
+        "pool, large batches": (*_ULTRAGCN, "--preset=large"),
+    },
+    "PaInvRL": {
+        "50 draws per positive": (*_PAINVRL, *_PER_POSITIVE, "--mask_negatives=50"),
+        "pool (default)": _PAINVRL,
+        "pool, large batches": (*_PAINVRL, "--preset=large"),
+    },
+    "BPR": {
+        "RecBole's loader": (*_BPR, "--fast_loader=False"),
+        "fast loader (default)": _BPR,
+    },
+}
 _DATA = {
     EMBEDDED: ("--dataset=ml-trailers",),
     TRAILERS: ("--dataset=ml-trailers", "--modalities=[visual,acoustic,textual]"),
@@ -75,42 +57,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [path.name for path in PATHS]
     parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--output", type=Path, default=Path("runs/quality"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--paths", nargs="+", choices=names, default=names)
+    parser.add_argument("--models", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--datasets", nargs="+", choices=list(_DATA), default=list(_DATA))
     arguments = parser.parse_args()
     embedded = arguments.output / "data"
     if EMBEDDED in arguments.datasets and not (embedded / "ml-trailers").is_dir():
         write_dataset(generate_embedded(), embedded / "ml-trailers")
-    print("| path | data | way | valid NDCG@10 | test NDCG@10 | OOD NDCG@10 | seconds | to 99 % |")
+    print("| model | data | way | valid NDCG@10 | test NDCG@10 | OOD NDCG@10 | seconds | to 99 % |")
     print("|---|---|---|---|---|---|---|---|")
-    for path in PATHS:
-        for dataset in path.datasets:
-            if path.name not in arguments.paths or dataset not in arguments.datasets:
-                continue
-            root = embedded if dataset == EMBEDDED else arguments.data
-            ways = {"exact": path.exact, "fast": path.fast}
-            for way, settings in ways.items():
-                runs = [
-                    cell(
-                        arguments.output / _slug(f"{path.name} {dataset} {way} {seed}"),
-                        _settings(path, dataset, settings, root, seed),
-                    )
-                    for seed in range(arguments.seeds)
-                ]
-                print(line(f"{path.name} | {dataset} | {way}", runs), flush=True)
-
-
-def _settings(
-    path: FastPath, dataset: str, own: tuple[str, ...], root: Path, seed: int
-) -> tuple[str, ...]:
-    data = list(_DATA[dataset])
-    if "--modalities=[]" in path.model:
-        data = [word for word in data if not word.startswith("--modalities")]
-    return (*path.model, *own, *data, f"--data_path={root}", f"--seed={seed}")
+    for model, dataset in product(arguments.models, arguments.datasets):
+        data = (
+            *_DATA[dataset],
+            f"--data_path={embedded if dataset == EMBEDDED else arguments.data}",
+        )
+        for way, settings in WAYS[model].items():
+            runs = []
+            for seed in range(arguments.seeds):
+                folder = arguments.output / _slug(f"{model} {dataset} {way} {seed}")
+                # Where a model has settings of its own for the data, they are the stronger ones.
+                runs.append(cell(folder, (*data, *settings, f"--seed={seed}")))
+            print(line(f"{model} | {dataset} | {way}", runs), flush=True)
 
 
 def line(name: str, runs: list[Result]) -> str:
