@@ -194,9 +194,12 @@ def limits(name: str, data: RandomData, repeats: int) -> Iterator[Row]:
     """Shares of the machine's rates: ratio 1 would be the limit itself."""
     shape, peak = data.shape, sgemm_rate()
     steps = {"mask step, shared pool": mask_steps(data, True)["shared pool"]}
-    size = 8 * shape.batch
-    final = recommender_steps(data, {"large": size})["large"][0]
-    steps[f"final step, shared pool, batch {size}"] = final
+    sizes = {
+        f"final step, shared pool, batch {size}": size for size in (shape.batch, 8 * shape.batch)
+    }
+    final = recommender_steps(data, sizes)
+    steps |= {what: final[what][0] for what in sizes}
+    steps["environments, content"] = environment_steps(data)["content"][0]
     for what, step in steps.items():
         rate = gemm_operations(step) / best(step, repeats)
         yield Row(f"{name}: {what}, of sgemm", rate / 1e9, peak / 1e9, 0.5, "GFLOP/s", True)

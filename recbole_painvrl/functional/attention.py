@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 AttentionOutput = Literal["sigmoid", "softmax", "identity"]
@@ -63,28 +64,32 @@ class PairAttention(nn.Module):
         by_user = _of_concatenation(users, self.user_weight)
         return by_user + self.bias, _of_concatenation(items, self.item_weight)
 
-    def forward(self, user_hidden: Tensor, item_hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """``(alpha^Phi, alpha^Psi)`` of pairs whose table rows broadcast against each other.
+    def forward(self, user_hidden: Tensor, item_hidden: Tensor) -> Tensor:
+        """``[alpha^Phi, alpha^Psi]`` of pairs whose table rows broadcast against each other.
 
         Args:
             user_hidden: rows of the user table, ``[..., 2 hidden]``.
             item_hidden: rows of the item table, ``[..., 2 hidden]``.
+
+        Returns:
+            ``[..., 2]``.
         """
-        hidden = torch.relu(user_hidden + item_hidden)
-        first = hidden[..., : self.hidden_size] @ self.last_weight[0] + self.last_bias[0]
-        second = hidden[..., self.hidden_size :] @ self.last_weight[1] + self.last_bias[1]
+        hidden = (user_hidden + item_hidden).relu_()
+        # Both last layers as one product, without copies of the halves of the hidden units.
+        both = torch.block_diag(*self.last_weight.unsqueeze(1))
+        logits: Tensor = hidden @ both.T + self.last_bias
         if self.output == "identity":
-            return first, second
-        if self.output == "softmax":
-            weight = torch.sigmoid(first - second)
-            return weight, 1 - weight
-        return torch.sigmoid(first), torch.sigmoid(second)
+            return logits
+        return logits.softmax(dim=-1) if self.output == "softmax" else logits.sigmoid()
 
 
 def _of_concatenation(parts: Sequence[Tensor], weight: Tensor) -> Tensor:
     """``cat(parts, dim=1) @ weight`` without the copy."""
-    first, *others = weight.split([part.shape[1] for part in parts])
-    total: Tensor = parts[0] @ first
-    for part, own in zip(parts[1:], others, strict=True):
-        total = total + part @ own
+    weights = weight.split([part.shape[1] for part in parts])
+    total: Tensor | None = None
+    for part, own in zip(parts, weights, strict=True):
+        # With the weight transposed its gradient is the faster of two products.
+        product = F.linear(part, own.T.contiguous())
+        total = product if total is None else total + product
+    assert total is not None
     return total

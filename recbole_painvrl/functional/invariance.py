@@ -285,7 +285,8 @@ class _Pairs:
         if attention is None or self.user_hidden is None or self.item_hidden is None:
             return self.content.new_ones(1, 1, self.content.shape[1])
         hidden = self.item_hidden.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
-        return torch.stack(attention(self.user_hidden[:, None, :], hidden), dim=-1)
+        alphas: Tensor = attention(self.user_hidden[:, None, :], hidden)
+        return alphas
 
 
 _LOSS = {

@@ -1,11 +1,12 @@
 """Scores of many (user, item) pairs and sums over them, without a table of all pairs' vectors.
 
-The two are each other's backward. Only the item side is differentiated: the users' vectors are
-constants wherever these are used.
+The two are each other's backward on the item side. The scores are differentiated by the users'
+vectors, too, but once: where gradients of gradients are taken, these are constants.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,11 +21,11 @@ def pair_scores(table: Tensor, users: Tensor, rows: Tensor) -> Tensor:
 
     Args:
         table: item vectors, ``[M, parts, k]``.
-        users: ``[B, k]``, constant.
+        users: ``[B, k]``.
         rows: rows of the table, ``[B, C]``.
 
     Returns:
-        ``[B, C, parts]``, differentiable by the table.
+        ``[B, C, parts]``, differentiable by the table and, once, by the users.
     """
     result: Tensor = _Scores.apply(table, users, rows)  # type: ignore[no-untyped-call]
     return result
@@ -49,23 +50,38 @@ def pair_sums(values: Tensor, users: Tensor, rows: Tensor, n_rows: int) -> Tenso
 class _Scores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, users: Tensor, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(users, rows)
+        ctx.save_for_backward(users, rows, table if ctx.needs_input_grad[1] else None)
         ctx.n_rows = len(table)
-        _, parts, k = table.shape
-        scores = table.new_empty(*rows.shape, parts)
-        flat = table.reshape(len(table), parts * k)
-        step = max(1, _BLOCK // rows.shape[1])
-        for start in range(0, len(rows), step):
-            block, own = rows[start : start + step], users[start : start + step]
-            vectors = flat.index_select(0, block.reshape(-1)).view(*block.shape, parts, k)
+        scores = table.new_empty(*rows.shape, table.shape[1])
+        for block, vectors in _blocks(table, rows):
             # Several times faster than a product of many small matrices.
-            scores[start : start + step] = vectors.mul_(own[:, None, None, :]).sum(dim=-1)
+            scores[block] = vectors.mul_(users[block, None, None, :]).sum(dim=-1)
         return scores
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        users, rows = ctx.saved_tensors
-        return pair_sums(gradient, users, rows, ctx.n_rows), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        users, rows, table = ctx.saved_tensors
+        by_table = pair_sums(gradient, users, rows, ctx.n_rows)
+        if table is None:
+            return by_table, None, None
+        by_users = torch.empty_like(users)
+        for block, vectors in _blocks(table, rows):
+            by_users[block] = vectors.mul_(gradient[block].unsqueeze(-1)).sum(dim=(1, 2))
+        return by_table, by_users, None
+
+
+def _blocks(table: Tensor, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Some users at a time, with the vectors of their rows ``[b, C, parts, k]``, a copy."""
+    flat, step = table.flatten(1), _step(rows)
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        vectors = flat.index_select(0, block.reshape(-1)).view(*block.shape, *table.shape[1:])
+        yield slice(start, start + step), vectors
+
+
+def _step(rows: Tensor) -> int:
+    """Users of a block; a GPU gains nothing from blocks."""
+    return max(1, _BLOCK // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
 
 
 class _Sums(torch.autograd.Function):
@@ -74,7 +90,7 @@ class _Sums(torch.autograd.Function):
         ctx.save_for_backward(users, rows)
         parts, k = values.shape[-1], users.shape[1]
         sums = users.new_zeros(n_rows, parts * k)
-        step = max(1, _BLOCK // rows.shape[1])
+        step = _step(rows)
         for start in range(0, len(rows), step):
             block, own = rows[start : start + step], users[start : start + step]
             terms = values[start : start + step].unsqueeze(-1) * own[:, None, None, :]

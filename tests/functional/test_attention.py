@@ -16,7 +16,7 @@ def test_is_the_mlp_of_the_concatenation(output: AttentionOutput) -> None:
     torch.nn.init.normal_(attention.bias)
     users = torch.randn(7, USERS, dtype=torch.float64)
     items = torch.randn(7, ITEMS, dtype=torch.float64)
-    found = torch.stack(attention(*attention.tables([users], [items[:, :1], items[:, 1:]])))
+    found = attention(*attention.tables([users], [items[:, :1], items[:, 1:]])).T
 
     first_layer = torch.cat([attention.user_weight, attention.item_weight])
     hidden = torch.relu(torch.cat([users, items], dim=1) @ first_layer + attention.bias)
@@ -37,15 +37,17 @@ def test_is_the_mlp_of_the_concatenation(output: AttentionOutput) -> None:
 def test_pairs_broadcast() -> None:
     attention = PairAttention(USERS, ITEMS, HIDDEN)
     user_table, item_table = attention.tables([torch.randn(4, USERS)], [torch.randn(9, ITEMS)])
-    every_pair, _ = attention(user_table[:, None, :], item_table)
-    one_pair, _ = attention(user_table[2], item_table[5])
-    assert every_pair.shape == (4, 9)
+    every_pair = attention(user_table[:, None, :], item_table)
+    one_pair = attention(user_table[2], item_table[5])
+    assert every_pair.shape == (4, 9, 2)
     torch.testing.assert_close(every_pair[2, 5], one_pair)
 
 
 def test_starts_with_more_weight_on_the_invariant_part() -> None:
     source = torch.Generator().manual_seed(3)
     attention = PairAttention(USERS, ITEMS, 64, generator=source)
-    first, second = attention(*attention.tables([torch.zeros(1, USERS)], [torch.zeros(1, ITEMS)]))
+    (first, second) = attention(
+        *attention.tables([torch.zeros(1, USERS)], [torch.zeros(1, ITEMS)])
+    )[0]
     assert first.item() == pytest.approx(torch.sigmoid(torch.tensor(1.0)).item())
     assert second.item() == pytest.approx(torch.sigmoid(torch.tensor(-1.0)).item())

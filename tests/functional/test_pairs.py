@@ -36,6 +36,14 @@ def test_values() -> None:
 
 
 @pytest.mark.usefixtures("blocks")
+def test_gradients_by_table_and_users() -> None:
+    table = torch.randn(M, PARTS, K).double().requires_grad_()
+    users = torch.randn(B, K).double().requires_grad_()
+    rows = torch.randint(0, M, (B, C))
+    assert torch.autograd.gradcheck(lambda t, u: pair_scores(t, u, rows), (table, users))
+
+
+@pytest.mark.usefixtures("blocks")
 def test_gradients_of_both_orders() -> None:
     table, users = torch.randn(M, PARTS, K).double().requires_grad_(), torch.randn(B, K).double()
     rows = torch.randint(0, M, (B, C))
