@@ -77,9 +77,14 @@ def main() -> None:
             runs = []
             for seed in range(arguments.seeds):
                 folder = arguments.output / _slug(f"{model} {dataset} {way} {seed}")
-                # Where a model has settings of its own for the data, they are the stronger ones.
-                runs.append(cell(folder, (*data, *settings, f"--seed={seed}")))
+                runs.append(cell(folder, (*_unless_given(data, settings), f"--seed={seed}")))
             print(line(f"{model} | {dataset} | {way}", runs), flush=True)
+
+
+def _unless_given(data: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, ...]:
+    """All settings; those of a way stand in place of the data's."""
+    given = {word.partition("=")[0] for word in settings}
+    return (*(word for word in data if word.partition("=")[0] not in given), *settings)
 
 
 def line(name: str, runs: list[Result]) -> str:
