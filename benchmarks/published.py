@@ -240,12 +240,24 @@ EXPERIMENTS = (
     Experiment(
         "VBPR tiktok",
         "tiktok",
-        ("--model=VBPR", _STREAM, "--stopping_step=20", *_AT20),
+        (*_VBPR, *_AT20),
         _TOP20,
         {"recall@20": (0.0380, 0.0380), "ndcg@20": (0.0134, 0.0134)},
         _DIFFMM,
         0.002,
-        {"reg_weight": (1e-2, 1e-1)},
+        {
+            "learning_rate": (1e-3, 1e-2),
+            "reg_weight": (0.1, 10.0),
+            "projection_reg_weight": (0.03, 0.3, 3.0),
+        },
+        compare="VBPR ids tiktok",
+    ),
+    Experiment(
+        "VBPR ids tiktok",
+        "tiktok",
+        (*_VBPR, "--modalities=[]", *_AT20),
+        _TOP20,
+        grid={"learning_rate": (1e-3, 1e-2), "reg_weight": (0.1, 10.0)},
     ),
     Experiment(
         "MMGCN tiktok",
