@@ -66,10 +66,9 @@ class InvRL(UltraGCN):
         self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
     ) -> list[dict[str, Any]]:
         """As UltraGCN's; in the final model, which names no weights, item ids decay by a factor."""
-        tables, content = super().parameter_groups(embedding_reg_weight, projection_reg_weight)
-        if embedding_reg_weight is not None:
-            return [tables, content]
-        items = self.item_id_embedding.weight
-        others = {**tables, "params": [p for p in tables["params"] if p is not items]}
-        decay = self.settings.item_id_reg_factor * tables["weight_decay"]
-        return [others, {"params": [items], "weight_decay": decay}, content]
+        users, items, *content = super().parameter_groups(
+            embedding_reg_weight, projection_reg_weight
+        )
+        if embedding_reg_weight is None:
+            items["weight_decay"] *= self.settings.item_id_reg_factor
+        return [users, items, *content]

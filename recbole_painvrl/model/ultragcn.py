@@ -52,6 +52,7 @@ class UltraGCN(TableRecommender):
                 f"one of {', '.join(_COUPLED)}, and `embedding_reg_weight` for `weight_decay`"
             )
         self.weights = self.settings.loss_weights()
+        self.batch_size = int(config["train_batch_size"])
         matrix = binary_interactions(dataset)
         self.graph = self._graph(matrix).to(self.device)
         self.has_content = bool(self.modality_slices)
@@ -115,20 +116,31 @@ class UltraGCN(TableRecommender):
     def parameter_groups(
         self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
     ) -> list[dict[str, Any]]:
-        """Parameters with their L2 weights as coupled weight decay (``d/dp w p^2 = 2 w p``)."""
+        """Users' tables, item ids, W, with L2 as coupled weight decay (``d/dp w p^2 = 2 w p``).
+
+        With ``reg_per: interaction`` a row decays as often as it is a positive, on average:
+        B / n_users or B / n_items times a step, and W B times. Decay then weighs the same against
+        the data whatever the batch size, the number of rows and the interactions of each.
+        """
         s = self.settings
         if embedding_reg_weight is None:
             embedding_reg_weight = s.embedding_reg_weight
         if projection_reg_weight is None:
             projection_reg_weight = s.projection_reg_weight
-        embeddings = [p for n, p in self.named_parameters() if not n.startswith("projection")]
-        groups = [{"params": embeddings, "weight_decay": 2 * embedding_reg_weight}]
+
+        def group(parameters: list[Tensor], weight: float, rows: int) -> dict[str, Any]:
+            times = 1.0 if s.reg_per == "step" else self.batch_size / rows
+            return {"params": parameters, "weight_decay": 2 * weight * times}
+
+        users = [self.user_id_embedding.weight]
         if self.has_content:
-            content = {
-                "params": list(self.projection.parameters()),
-                "weight_decay": 2 * projection_reg_weight,
-            }
-            groups.append(content)
+            users.append(self.user_content_embedding.weight)
+        groups = [
+            group(users, embedding_reg_weight, self.n_users - 1),
+            group([self.item_id_embedding.weight], embedding_reg_weight, self.n_items - 1),
+        ]
+        if self.has_content:
+            groups.append(group([*self.projection.parameters()], projection_reg_weight, 1))
         return groups
 
     def content(self) -> Tensor:

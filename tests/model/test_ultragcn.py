@@ -161,6 +161,21 @@ def test_coupled_weight_decay_is_the_dense_l2(
     assert len(groups) == len(own), "every parameter is in exactly one group"
 
 
+def test_l2_per_interaction_does_not_know_the_batch_size(tiny_config: MakeConfig) -> None:
+    """A row decays by its weight as often as it is a positive of an epoch, on average."""
+    weights = ("--embedding_reg_weight=0.3", "--projection_reg_weight=0.7")
+    for batch_size in (16, 64):
+        own = ("--reg_per=interaction", f"--train_batch_size={batch_size}")
+        model = build(tiny_config("UltraGCN", *SMALL, *weights, *own))
+        n_steps = 100 / batch_size
+        users, items, content = (
+            group["weight_decay"] * n_steps for group in model.parameter_groups()
+        )
+        assert users == pytest.approx(2 * 0.3 * 100 / (model.n_users - 1))
+        assert items == pytest.approx(2 * 0.3 * 100 / (model.n_items - 1))
+        assert content == pytest.approx(2 * 0.7 * 100)
+
+
 @MODELS
 def test_saved_and_loaded_scores_are_identical(
     name: str, extra: tuple[str, ...], tiny_config: MakeConfig

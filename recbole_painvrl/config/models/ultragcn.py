@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,10 +31,14 @@ class BackboneSettings(Settings):
         "backbone and final model)."
     )
     embedding_reg_weight: float = Field(
-        ge=0, description="Weight of the squared norm of the embedding tables, every step."
+        ge=0, description="Weight of the squared norm of the embedding tables."
     )
     projection_reg_weight: float = Field(
-        ge=0, description="Weight of the squared norm of the projection W, every step."
+        ge=0, description="Weight of the squared norm of the projection W."
+    )
+    reg_per: Literal["step", "interaction"] = Field(
+        description="What the L2 weights of backbone and final model count for: every step, as "
+        "published, or every interaction of a row."
     )
     n_neighbours: int = Field(ge=1, description="K, neighbours of an item in L_I (Eq. 7).")
     item_graph: ItemGraphForm = Field(
