@@ -42,8 +42,8 @@ def paper_dataset(size: str, pairs: Path | None, data: Path) -> None:
 def movielens(pairs: Path) -> DatasetContent:
     """Real interactions of the paper's size with planted features of its widths.
 
-    Half of the columns are mixtures of the leading item factors of the interactions, half of
-    styles that nobody's taste knows.
+    Half of the columns are mixtures of the leading item factors of all interactions, half of
+    styles that nobody's taste knows. Made for time and memory: the factors know the test set.
     """
     with np.load(pairs, allow_pickle=False) as arrays:
         table = np.unique(np.concatenate([arrays[name] for name in arrays.files]), axis=0)

@@ -21,6 +21,7 @@ from recbole_painvrl.identification.content import ContentEnvironmentModel, FitS
 from recbole_painvrl.identification.full import PlainUltraGCN
 from recbole_painvrl.sampling import NegativeSampler, NegativeSampling
 from recbole_painvrl.trainer.mask import MaskLearner, MaskSettings
+from recbole_painvrl.trainer.row_gradients import use_row_gradients
 
 Step = Callable[[], object]
 _SIZE = 64
@@ -115,9 +116,11 @@ def _reference_step(data: RandomData, adagrad_tables: bool) -> Step:
 
 
 def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
-    model: Any = get_model("PaInvRL")(settings("PaInvRL", *arguments), data)
+    config = settings("PaInvRL", *arguments)
+    model: Any = get_model("PaInvRL")(config, data)
     model.set_mask(torch.full((data.shape.width,), 0.5))
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-3, fused=True)
+    use_row_gradients(config, model, optimizer)
 
     def step() -> None:
         users, items = data.batch(size)

@@ -99,5 +99,7 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        if ctx.needs_input_grad[1]:
+            raise NotImplementedError("gradients of gradients by the users' vectors")
         users, rows = ctx.saved_tensors
         return pair_scores(gradient.contiguous(), users, rows), None, None, None

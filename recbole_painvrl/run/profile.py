@@ -159,6 +159,7 @@ def _wrap(run: Any, profile: Profile, stack: ExitStack) -> None:
         (torch.autograd, "grad", "backward"),
         (trainer, "evaluate", "evaluation"),
         (trainer.progress, "save", "saving"),
+        (trainer.progress, "_keep", "saving"),
         (trainer, "_save_checkpoint", "saving"),
     ):
         if hasattr(owner, name):

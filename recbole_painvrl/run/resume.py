@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -146,10 +146,7 @@ def how_to_go_on(folder: Path, model: str, save: Callable[[], None]) -> Iterator
     try:
         yield
     except KeyboardInterrupt as error:
-        with suppress(WriteError):
-            # What was saved before is still there.
-            save()
-        raise InterruptedRunError(f"stopped; {advice}") from error
+        raise InterruptedRunError(f"stopped{_saved(save)}; {advice}") from error
     except WriteError as error:
         raise WriteError(f"{error}; then {advice}") from error
     except OSError as error:
@@ -157,6 +154,16 @@ def how_to_go_on(folder: Path, model: str, save: Callable[[], None]) -> Iterator
         if error.filename is None and is_write_failure(error):
             raise WriteError(f"{write_failure(folder, error)}; then {advice}") from error
         raise
+
+
+def _saved(save: Callable[[], None]) -> str:
+    """Save; in words what is lost if that fails or is interrupted, too."""
+    try:
+        save()
+    except (KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:
+        reason = str(error) or type(error).__name__
+        return f" without what came after the last save ({reason})"
+    return ""
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

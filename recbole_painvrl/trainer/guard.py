@@ -202,7 +202,8 @@ def _by_column(model: Any, features: Tensor) -> dict[str, Tensor]:
             continue
         if tensor.is_floating_point() and tensor.numel():
             found[f"`{name}`"] = tensor
-            if tensor.grad is not None:
+            # Rows of looked-up embeddings have no place for a column, whatever their width.
+            if tensor.grad is not None and not tensor.grad.is_sparse:
                 found[f"the gradient of `{name}`"] = tensor.grad
     return found
 

@@ -152,12 +152,16 @@ class Progress:
         """Save before an epoch; only keep the state where saving would take more than its share."""
         now = time.perf_counter()
         if self._saved_at and now - self._saved_at < self._cost / _SAVING_SHARE:
-            if self._enabled:
-                tensors, state = self._state(self.trainer.stage, epoch)
-                kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-                self._unsaved = kept, copy.deepcopy(state)
+            self._keep(epoch)
             return
         self.save(self.trainer.stage, epoch)
+
+    def _keep(self, epoch: int) -> None:
+        """Copy the state to where the next epoch does not change it, in the machine's memory."""
+        if self._enabled:
+            tensors, state = self._state(self.trainer.stage, epoch)
+            kept = {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
+            self._unsaved = kept, copy.deepcopy(state)
 
     def save_unsaved(self) -> None:
         """Write the state before the present epoch, unless it is in the file."""
@@ -170,8 +174,9 @@ class Progress:
         if not self._enabled:
             return
         start = time.perf_counter()
-        write_checkpoint(self.path, *self._state(stage, epoch))
-        self._unsaved = None
+        # By reference: nothing moves on before it is written, here or after Ctrl-C.
+        self._unsaved = self._state(stage, epoch)
+        self.save_unsaved()
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - start
 

@@ -128,7 +128,11 @@ def _validated(
         init_seed(config["seed"], config["reproducibility"])
         run = Run(config, log, held, resume)
         run.trainer.on_valid = Watch(search, trial, run.trainer, run.valid_loader)
-        metrics = run.validate()
+        try:
+            metrics = run.validate()
+        except KeyboardInterrupt:
+            run.trainer.progress.save_unsaved()
+            raise
     return [metrics[part][search.plan.metric] for part in search.plan.parts], metrics
 
 

@@ -43,6 +43,14 @@ def test_gradients_by_table_and_users() -> None:
     assert torch.autograd.gradcheck(lambda t, u: pair_scores(t, u, rows), (table, users))
 
 
+def test_second_order_by_the_users_is_refused() -> None:
+    table, users = torch.randn(M, PARTS, K).requires_grad_(), torch.randn(B, K).requires_grad_()
+    scores = pair_scores(table, users, torch.randint(0, M, (B, C)))
+    (gradient,) = torch.autograd.grad(scores.square().sum(), table, create_graph=True)
+    with pytest.raises(NotImplementedError, match="by the users"):
+        gradient.square().sum().backward()
+
+
 @pytest.mark.usefixtures("blocks")
 def test_gradients_of_both_orders() -> None:
     table, users = torch.randn(M, PARTS, K).double().requires_grad_(), torch.randn(B, K).double()

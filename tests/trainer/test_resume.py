@@ -17,6 +17,7 @@ from recbole_painvrl.commands.run import main
 from recbole_painvrl.trainer import progress
 from recbole_painvrl.trainer.checkpoint import read_checkpoint
 from recbole_painvrl.trainer.guard import Guard
+from recbole_painvrl.trainer.mask import MaskLearner
 
 CPU = torch.device("cpu")
 
@@ -34,6 +35,7 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "UltraGCN": (),
     "VBPR": (),
     "MMGCN": (),
+    "MMSSL": (),
     "BPR": (),
     "ItemKNN": (),
 }
@@ -141,7 +143,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
 
 
-@pytest.mark.parametrize(("model", "stage"), [("PaInvRL", "final"), ("BPR", "train")])
+@pytest.mark.parametrize(
+    ("model", "stage"),
+    [("PaInvRL", "final"), ("PaInvRL", "mask 1"), ("BPR", "train"), ("MMSSL", "train")],
+)
 def test_ctrl_c_saves_the_epochs_since_the_last_save(
     model: str,
     stage: str,
@@ -150,21 +155,31 @@ def test_ctrl_c_saves_the_epochs_since_the_last_save(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begin = Guard.begin_epoch
+    def interrupting(done: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, but Ctrl-C comes when the second epoch of the stage has changed the weights."""
+        seen = 0
 
-    def interrupted(self: Any, epoch: int) -> None:
-        begin(self, epoch)
-        if self._trainer.stage == stage and epoch == 1:
-            raise KeyboardInterrupt
+        def call(owner: Any, *arguments: Any) -> Any:
+            nonlocal seen
+            outcome = done(owner, *arguments)
+            seen += not isinstance(owner, Guard) or owner._trainer.stage == stage
+            if seen == 2:
+                raise KeyboardInterrupt
+            return outcome
+
+        return call
 
     with monkeypatch.context() as inner:
         # Saving would always take too long, but for the first time and at the end of a stage.
         inner.setattr(progress, "_SAVING_SHARE", 1e-9)
-        inner.setattr(Guard, "begin_epoch", interrupted)
+        owner, name = (MaskLearner, "run_epoch") if "mask" in stage else (Guard, "check_weights")
+        inner.setattr(owner, name, interrupting(getattr(owner, name)))
         stopped = run_main(tiny_data, tmp_path, model, *MODELS[model], name="stopped")
     assert stopped.code == 1
     _, state = read_checkpoint(stopped.folder / "checkpoint" / "last.safetensors", CPU)
-    assert (state["stage"], state["counters"]["start_epoch"]) == (stage, 1)
+    assert state["stage"] == stage
+    if "mask" not in stage:
+        assert state["counters"]["start_epoch"] == 1
     assert main([f"--resume={stopped.folder}", "--show_progress=False"]) == 0
     assert outcome(stopped.folder) == whole(model)
 
