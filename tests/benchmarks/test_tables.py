@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.quality import _unless_given, line, seconds_to_nearly_best
+from benchmarks.quality import _unless_given, line, seconds_to
 from benchmarks.whole import table
 
 
@@ -33,17 +33,22 @@ def run(scores: list[float], ood: bool = False) -> dict[str, Any]:
     }
 
 
-def test_seconds_to_nearly_the_best() -> None:
-    # .1990 of .2000 is enough, in the third of six epochs of ten seconds.
+def test_seconds_to_a_score() -> None:
+    # In the third of six epochs of ten seconds, after a stage of thirty.
     result = run([0.10, 0.15, 0.199, 0.1995, 0.2, 0.18])
-    assert seconds_to_nearly_best(result) == pytest.approx(30 + 60 * 3 / 6)
+    assert seconds_to(0.198, result) == pytest.approx(30 + 60 * 3 / 6)
+    assert seconds_to(0.21, result) is None
 
 
 def test_a_row_has_the_parts_that_there_are() -> None:
-    assert line("m", [run([0.1]), run([0.3])]) == (
-        "| m | 0.2000 ± 0.1414 | 0.2000 ± 0.1414 |  | 100 | 90 |"
-    )
-    assert line("m", [run([0.1], ood=True)]).count("0.1000 ± 0.0000") == 3
+    runs = [run([0.1]), run([0.3])]
+    scores = "0.2000 ± 0.1414 | 0.2000 ± 0.1414"
+    assert line("m", runs, runs) == f"| m | {scores} |  | 100 | 90 |"
+    better = [run([0.2]), run([0.3])]
+    assert line("m", runs, better) == f"| m | {scores} |  | 100 | 90 (1 of 2) |"
+    assert line("m", runs, [run([0.4])] * 2).endswith("| not reached |")
+    ood = [run([0.1], ood=True)]
+    assert line("m", ood, ood).count("0.1000 ± 0.0000") == 3
 
 
 def test_a_way_replaces_settings_of_the_data() -> None:

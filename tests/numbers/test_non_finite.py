@@ -111,8 +111,10 @@ def test_the_term_of_the_loss_is_named(
     stopped(run, f"loss is inf (in {term});", "epoch 1, batch 2:")
 
 
+# The tiny data have 24 columns; as wide are the rows of a table, whose gradient is sparse.
+@pytest.mark.parametrize("embedding_size", [8, 24])
 def test_a_gradient_is_stopped_before_the_step(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedding_size: int, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss is finite, its gradient by one column of W is not; the weights stay good."""
     models: list[Any] = []
@@ -127,7 +129,8 @@ def test_a_gradient_is_stopped_before_the_step(
         model.projection.weight.register_hook(spoilt)
 
     spoil(monkeypatch, UltraGCN, "calculate_loss", change, 3)
-    run = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, name="x")
+    own = f"--embedding_size={embedding_size}"
+    run = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, own, name="x")
     stopped(run, "batch 3:", "the gradient of `projection.weight`", "visual column 2")
     assert all(bool(torch.isfinite(p).all()) for p in models[0].parameters())
 
