@@ -16,6 +16,9 @@ from recbole_painvrl.trainer.environments import run_environment_stage
 from recbole_painvrl.trainer.mask import Trajectory
 from recbole_painvrl.trainer.mask_stage import run_mask_stage
 
+# A learnt mask costs a few percent in distribution at most; below this it is something else.
+_MUCH_WORSE = 0.9
+
 
 class StagedTrainer(RunTrainer):
     """Runs the stages of PaInvRL and of InvRL, which differ by their settings alone.
@@ -71,7 +74,25 @@ class StagedTrainer(RunTrainer):
             self.masks.append(mask)
             self.trajectories.append(trajectory)
         self.mask = mask
-        return self.fit_final(mask, "final", train_data, valid_data, show_progress, saved)
+        outcome = self.fit_final(mask, "final", train_data, valid_data, show_progress, saved)
+        if valid_data is not None and self.valid_metric_bigger:
+            self._compare_with_backbone(outcome[0])
+        return outcome
+
+    def _compare_with_backbone(self, score: float) -> None:
+        """Warn where the final model validates much worse than the backbone it started from."""
+        before, s = self.progress.outcome("backbone")[0], self.settings
+        if score < _MUCH_WORSE * before:
+            self.log.warning(
+                "the final model validates at %.4g, the backbone at %.4g (%s): its L2 may be too "
+                "strong for these data (`embedding_reg_weight: %g`, backbone: %g); lower it, or "
+                "take `--preset=large`, whose L2 does not depend on the size of the data",
+                score,
+                before,
+                self.valid_metric,
+                s.embedding_reg_weight,
+                s.backbone_embedding_reg_weight,
+            )
 
     def fit_final(
         self,

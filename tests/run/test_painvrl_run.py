@@ -151,6 +151,17 @@ def test_tensorboard_has_the_trajectory(first: Finished) -> None:
     assert {"backbone/loss", "final/loss"} <= tags
 
 
+@pytest.mark.parametrize(("weight", "warns"), [("100", True), ("1e-3", False)])
+def test_a_final_model_far_below_the_backbone_is_a_warning(
+    weight: str, warns: bool, tiny_data: Path, tmp_path: Path
+) -> None:
+    own = ("--learning_rate=0.03", "--train_batch_size=64", f"--embedding_reg_weight={weight}")
+    found = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, *own, name="run")
+    assert found.code == 0, found.err
+    log = (found.folder / "train.log").read_text()
+    assert ("its L2 may be too strong" in log) == warns
+
+
 def test_same_seed_same_numbers(runs: dict[str, Finished]) -> None:
     first, again = runs["first"], runs["again"]
     for key in ("metrics", "planted", "split", "hashes"):
