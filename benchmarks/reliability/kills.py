@@ -39,10 +39,17 @@ from benchmarks.reliability.runs import (
     wait,
     warm_up,
 )
-from benchmarks.reliability.saves import LOCK, POINTS, count_saves, save_every_epoch, stop_in_save
+from benchmarks.reliability.saves import (
+    LOCK,
+    POINTS,
+    count_saves,
+    save_every_epoch,
+    save_once_a_stage,
+    stop_in_save,
+)
 
 _PATIENCE = 300.0
-_TWICE, _TERM, _IN_SAVE = 0.2, 0.1, 0.5
+_TWICE, _TERM, _IN_SAVE = 0.2, 0.4, 0.5
 
 
 @dataclass
@@ -167,10 +174,14 @@ class Bench:
         return f"in a save, {point}" if stopped else None
 
     def _kill_at_random(self, argv: Sequence[str], place: Path, whole: Whole) -> str | None:
-        child = fork(argv, place / "log", *[save_every_epoch] * (self.rng.random() < 0.5))
+        chosen = signal.SIGTERM if self.rng.random() < _TERM else signal.SIGKILL
+        often = self.rng.random() < 0.5
+        # What SIGTERM finds unsaved it must save; after SIGKILL only what was saved is there.
+        rare = chosen == signal.SIGTERM and not often
+        hooks = [save_every_epoch] * often + [save_once_a_stage] * rare
+        child = fork(argv, place / "log", *hooks)
         self._await(place / "runs" / "run" / "config.yaml", child)
         time.sleep(self.rng.uniform(0, whole.seconds))
-        chosen = signal.SIGTERM if self.rng.random() < _TERM else signal.SIGKILL
         if os.waitpid(child, os.WNOHANG)[0]:
             return None
         os.kill(child, chosen)
