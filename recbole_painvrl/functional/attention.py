@@ -84,7 +84,7 @@ class PairAttention(nn.Module):
 
 
 def _of_concatenation(parts: Sequence[Tensor], weight: Tensor) -> Tensor:
-    """``cat(parts, dim=1) @ weight`` without the copy."""
+    """``cat(parts, dim=1) @ weight``, ``[n, w_1] ..., [w, h] -> [n, h]``, without the copy."""
     weights = weight.split([part.shape[1] for part in parts])
     total: Tensor | None = None
     for part, own in zip(parts, weights, strict=True):

@@ -16,9 +16,10 @@ class RowGradients:
     """Gives an optimiser the dense gradients it needs from those of the rows of a batch.
 
     PyTorch makes a table-sized gradient anew for every look-up of a step: most of it zeros that
-    are allocated, written, added up and checked. Here the look-ups give rows, which are added
-    to one kept table of zeros before the step and zeroed again after it. The optimiser (Adam with
-    all of its moments, not a sparse or lazy one) sees the same numbers.
+    are allocated, written, added up and checked. Here the look-ups give rows (values ``[m, k]`` and
+    their numbers ``[m]``, with repetition), which are added to one kept table of zeros ``[n, k]``
+    before the step and zeroed again after it. The optimiser (Adam with all of its moments, not a
+    sparse or lazy one) sees the same numbers.
 
     Args:
         optimizer: its parameters may have sparse gradients from now on.
