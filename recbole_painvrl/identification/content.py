@@ -233,7 +233,7 @@ class ContentEnvironmentModel:
 
 
 class _Projected(torch.autograd.Function):
-    """``W_e f_i``, ``[E, k, d], [n, d] -> [n, E, k]``; the backward takes an environment's own rows.
+    """``W_e f_i``, ``[E, k, d], [n, d] -> [n, E, k]``; backward by an environment's own rows.
 
     A pair's loss is that of one environment, so most rows of an environment's gradient are 0.
     """
