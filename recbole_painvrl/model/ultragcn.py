@@ -20,6 +20,10 @@ from recbole_painvrl.seeds import generator
 # Optimisers of RecBole whose weight decay is the gradient of an L2 term.
 _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 
+# Above this share of the catalogue a copy of the batch's features costs more than it saves; so
+# many draws per item leave hardly one out, and need not be made distinct to know it.
+_MOST_ITEMS, _SURELY_ALL = 0.6, 4
+
 
 class UltraGCN(TableRecommender):
     """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
@@ -159,10 +163,10 @@ class UltraGCN(TableRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``[t, W Phi + b]`` of the items, or of all of them, ``[n, D]``."""
         table: Tensor = self.item_id_embedding.weight
-        ids = table if items is None else table[items]
+        ids = table if items is None else table.index_select(0, items)
         if not self.has_content:
             return ids
-        content = self.content() if items is None else self.content()[items]
+        content = self.content() if items is None else self.content().index_select(0, items)
         return torch.cat([ids, self.projection(content)], dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
@@ -194,12 +198,15 @@ class UltraGCN(TableRecommender):
         """Project only the batch's items where that is less than the catalogue (exact)."""
         has_graph = self.graph.neighbours.shape[1] > 0
         n_drawn = positives.numel() * (1 + self.graph.neighbours.shape[1]) + negatives.numel()
-        if not self.has_content or n_drawn >= self.n_items:
-            return self.item_vectors(), self.graph, positives, negatives
+        whole = self.graph, positives, negatives
+        if not self.has_content or n_drawn >= _SURELY_ALL * self.n_items:
+            return self.item_vectors(), *whole
         groups = [positives, negatives.reshape(-1)]
         if has_graph:
             groups.append(self.graph.neighbours[positives].reshape(-1))
         items, inverse = torch.unique(torch.cat(groups), return_inverse=True)
+        if len(items) > _MOST_ITEMS * self.n_items:
+            return self.item_vectors(), *whole
         local_positives, local_negatives, *rest = inverse.split([len(group) for group in groups])
         neighbours = self.graph.neighbours[:0]
         weight = self.graph.neighbour_weight[:0]
