@@ -66,8 +66,9 @@ def main() -> None:
     embedded = arguments.output / "data"
     if EMBEDDED in arguments.datasets and not (embedded / "ml-trailers").is_dir():
         write_dataset(generate_embedded(), embedded / "ml-trailers")
-    print("| model | data | way | valid NDCG@10 | test NDCG@10 | OOD NDCG@10 | seconds | to 99 % |")
-    print("|---|---|---|---|---|---|---|---|")
+    columns = ["model", "data", "way", "valid NDCG@10", "test NDCG@10", "OOD NDCG@10", "mask AUC"]
+    print(f"| {' | '.join([*columns, 'seconds', 'to 99 %'])} |")
+    print("|---" * (len(columns) + 2) + "|")
     for model, dataset in product(arguments.models, arguments.datasets):
         data = (
             *_DATA[dataset],
@@ -96,6 +97,9 @@ def line(name: str, runs: list[Result], plain: list[Result]) -> str:
         found = [run["metrics"][part]["ndcg@10"] for run in runs for part in parts
                  if part in run["metrics"]]  # fmt: skip
         cells.append(spread(found) if found else "")
+    planted = [run.get("planted", {}) for run in runs]
+    masks = [truth["mask"]["overall"]["auc"] for truth in planted if "mask" in truth]
+    cells.append(spread(masks) if masks else "")
     cells.append(f"{np.mean([run['seconds'] for run in runs]):.0f}")
     goals = [_NEARLY * max(valid_scores(run)) for run in plain]
     arrivals = [seconds_to(goal, run) for goal, run in zip(goals, runs, strict=True)]

@@ -43,9 +43,9 @@ def test_seconds_to_a_score() -> None:
 def test_a_row_has_the_parts_that_there_are() -> None:
     runs = [run([0.1]), run([0.3])]
     scores = "0.2000 ± 0.1414 | 0.2000 ± 0.1414"
-    assert line("m", runs, runs) == f"| m | {scores} |  | 100 | 90 |"
+    assert line("m", runs, runs) == f"| m | {scores} |  |  | 100 | 90 |"
     better = [run([0.2]), run([0.3])]
-    assert line("m", runs, better) == f"| m | {scores} |  | 100 | 90 (1 of 2) |"
+    assert line("m", runs, better) == f"| m | {scores} |  |  | 100 | 90 (1 of 2) |"
     assert line("m", runs, [run([0.4])] * 2).endswith("| not reached |")
     ood = [run([0.1], ood=True)]
     assert line("m", ood, ood).count("0.1000 ± 0.0000") == 3
