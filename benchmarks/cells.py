@@ -31,8 +31,8 @@ def cell(folder: Path, settings: Sequence[str], may_run: bool = True) -> Result:
 
     Raises:
         NotRunError: there is no result yet and ``may_run`` is false.
-        subprocess.CalledProcessError: the run failed; its message is on stderr.
-        SystemExit: the folder holds a run with other settings.
+        SystemExit: the run failed, with its message on stderr, or the folder holds a run with
+            other settings.
     """
     result = folder / "result.json"
     if (folder / "config.yaml").is_file():
@@ -46,7 +46,8 @@ def cell(folder: Path, settings: Sequence[str], may_run: bool = True) -> Result:
             arguments = [*settings, f"--output_dir={folder.parent}", f"--run_name={folder.name}"]
         command = [sys.executable, "run_recbole.py", *arguments, "--show_progress=False"]
         print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(f"error: {folder.name}: the run failed, its message is above")
     read: Result = json.loads(result.read_text(encoding="utf-8"))
     return read
 

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.cells import cell
-from benchmarks.paper_data import paper_dataset
+from benchmarks.paper_data import PAIRS_HELP, paper_dataset
 
 _STAGES = (
     "--backbone_epochs=1",
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, default=None, help=PAIRS_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs/memory"))
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))

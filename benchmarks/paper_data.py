@@ -16,6 +16,10 @@ from recbole_painvrl.data.planted import (
     numpy_generator,
 )
 
+PAIRS_HELP = (
+    ".npz with arrays [n, 2] of user and item numbers, such as the MovieLens interactions of "
+    "MMGCN's or CLCRec's repository; for the size movielens only"
+)
 _WIDTHS = {"visual": 2048, "acoustic": 128, "textual": 100}
 _NOISE = 0.3
 
@@ -33,7 +37,10 @@ def paper_dataset(size: str, pairs: Path | None, data: Path) -> None:
     if size == "tiktok":
         content = tiktok()
     elif pairs is None:
-        raise SystemExit("error: the size movielens needs the interactions; give --pairs")
+        raise SystemExit(
+            "error: the size movielens needs its interactions; give --pairs (see --help), or "
+            "--sizes tiktok, which needs nothing"
+        )
     else:
         content = movielens(pairs)
     write_dataset(content, data / size)

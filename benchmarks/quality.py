@@ -79,7 +79,13 @@ def main() -> None:
             runs = []
             for seed in range(arguments.seeds):
                 folder = arguments.output / _slug(f"{model} {dataset} {way} {seed}")
-                runs.append(cell(folder, (*_unless_given(data, settings), f"--seed={seed}")))
+                run = cell(folder, (*_unless_given(data, settings), f"--seed={seed}"))
+                if dataset == TRAILERS and "embedded" in run["edition"]:
+                    raise SystemExit(
+                        f"error: {arguments.data / dataset} is the embedded edition; give --data "
+                        "with the real one (docs/reproduction.md)"
+                    )
+                runs.append(run)
             plain = plain or runs
             print(line(f"{model} | {dataset} | {way}", runs, plain), flush=True)
 

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.cells import Result, cell
-from benchmarks.paper_data import paper_dataset
+from benchmarks.paper_data import PAIRS_HELP, paper_dataset
 
 # Size -> most hours and GB that a whole run may take.
 TARGETS = {"movielens": (3.0, 6.0), "tiktok": (4.0, 8.0)}
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=Path, default=None)
+    parser.add_argument("--pairs", type=Path, default=None, help=PAIRS_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs/whole"))
     parser.add_argument("--sizes", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--threads", type=int, default=1)

@@ -80,18 +80,20 @@ class StagedTrainer(RunTrainer):
         return outcome
 
     def _compare_with_backbone(self, score: float) -> None:
-        """Warn where the final model validates much worse than the backbone it started from."""
+        """Warn where a final model that has converged validates much worse than the backbone."""
         before, s = self.progress.outcome("backbone")[0], self.settings
-        if score < _MUCH_WORSE * before:
+        converged = self.stage_log.entries[-1]["epochs"] < self.config["epochs"]
+        if converged and score < _MUCH_WORSE * before:
+            scaled = ", or see `--preset=large`, whose L2 does not depend on the size of the data"
             self.log.warning(
                 "the final model validates at %.4g, the backbone at %.4g (%s): its L2 may be too "
-                "strong for these data (`embedding_reg_weight: %g`, backbone: %g); lower it, or "
-                "take `--preset=large`, whose L2 does not depend on the size of the data",
+                "strong for these data (`embedding_reg_weight: %g`, backbone: %g); lower it%s",
                 score,
                 before,
                 self.valid_metric,
                 s.embedding_reg_weight,
                 s.backbone_embedding_reg_weight,
+                scaled if s.reg_per == "step" else "",
             )
 
     def fit_final(

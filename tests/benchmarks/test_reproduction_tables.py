@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_runs_choose_by_validation_and_go_on(
     """The grid is decided by validation, the refit takes the chosen epoch, nothing runs twice."""
     started: list[list[str]] = []
 
-    def run(command: list[str], **_: object) -> None:
+    def run(command: list[str], **_: object) -> SimpleNamespace:
         words = dict(word.lstrip("-").split("=", 1) for word in command[2:])
         started.append(command[2:])
         score = {"1": 0.3, "2": 0.5}[words["a"]]
@@ -66,6 +67,7 @@ def test_runs_choose_by_validation_and_go_on(
         folder = Path(words["output_dir"]) / words["run_name"]
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(result))
+        return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(cells.subprocess, "run", run)
     found = reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)

@@ -68,7 +68,7 @@ def test_speed_runs_and_prints_a_table(
     out = capsys.readouterr().out
     assert out.startswith("processor: ")
     lines = out[out.index(speed.HEADER) :].splitlines()[2:]
-    assert len(lines) == {"mask": 9, "sampling": 5, "limits": 3}[parts[0]]
+    assert len(lines) == {"mask": 9, "sampling": 5, "limits": 5}[parts[0]]
     assert all(line.count("|") == 6 and ("met" in line or "missed" in line) for line in lines)
     assert not list(tmp_path.iterdir()), "nothing is left where it was started"
 

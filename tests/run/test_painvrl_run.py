@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
+
+from recbole_painvrl.trainer.staged import StagedTrainer
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 
@@ -151,15 +156,36 @@ def test_tensorboard_has_the_trajectory(first: Finished) -> None:
     assert {"backbone/loss", "final/loss"} <= tags
 
 
-@pytest.mark.parametrize(("weight", "warns"), [("100", True), ("1e-3", False)])
-def test_a_final_model_far_below_the_backbone_is_a_warning(
-    weight: str, warns: bool, tiny_data: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("score", "epochs", "reg_per", "expected"),
+    [
+        (0.05, 7, "step", "the backbone at 0.1 (NDCG@10): its L2 may be too strong"),
+        (0.05, 7, "step", "--preset=large"),
+        (0.05, 7, "interaction", "lower it"),
+        (0.095, 7, "step", None),
+        # At its last epoch it may only have been trained too briefly.
+        (0.05, 20, "step", None),
+    ],
+)
+def test_a_converged_final_model_far_below_the_backbone_is_a_warning(
+    score: float,
+    epochs: int,
+    reg_per: str,
+    expected: str | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    own = ("--learning_rate=0.03", "--train_batch_size=64", f"--embedding_reg_weight={weight}")
-    found = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, *own, name="run")
-    assert found.code == 0, found.err
-    log = (found.folder / "train.log").read_text()
-    assert ("its L2 may be too strong" in log) == warns
+    weights = {"embedding_reg_weight": 1.0, "backbone_embedding_reg_weight": 0.1}
+    trainer: Any = SimpleNamespace(
+        progress=SimpleNamespace(outcome=lambda stage: (0.1, None)),
+        settings=SimpleNamespace(reg_per=reg_per, **weights),
+        stage_log=SimpleNamespace(entries=[{"epochs": epochs}]),
+        config={"epochs": 20},
+        valid_metric="NDCG@10",
+        log=logging.getLogger("test"),
+    )
+    StagedTrainer._compare_with_backbone(trainer, score)
+    assert (expected in caplog.text) if expected else not caplog.text
+    assert reg_per == "step" or "--preset" not in caplog.text
 
 
 def test_same_seed_same_numbers(runs: dict[str, Finished]) -> None:
