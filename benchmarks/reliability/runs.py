@@ -30,6 +30,9 @@ CASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "MMGCN": ("MMGCN", ()),
     "MMSSL": ("MMSSL", ("--train_batch_size=64",)),
     "BPR": ("BPR", ()),
+    "MultiVAE": ("MultiVAE", ()),
+    "RecVAE": ("RecVAE", ()),
+    "DiffRec": ("DiffRec", ()),
     "LightGCN": ("LightGCN", ()),
     # The split is made, and cached, inside the run.
     "UltraGCN, iid_ood": ("UltraGCN", ("--protocol=iid_ood", "--split_epochs=2")),

@@ -92,7 +92,7 @@ class ProcessLaunch:
 def cell_arguments(cell: Cell) -> list[str]:
     """Arguments of ``run`` for a cell as it stands; a folder that cannot go on is removed."""
     if cell.folder.is_dir():
-        if can_resume(cell.folder, cell.model):
+        if can_resume(cell.folder):
             return [f"--resume={cell.folder}", "--show_progress=False"]
         shutil.rmtree(cell.folder)
     return [

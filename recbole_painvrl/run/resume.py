@@ -17,8 +17,6 @@ from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.run.folder import RESULT
 
-# Models of RecBole whose trainers hold state beyond weights, one optimiser and generators.
-_NOT_EXACT = frozenset({"RecVAE", "DiffRec", "LDiffRec", "NCL", "RaCT"})
 # Without these there is no run.
 _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
@@ -50,10 +48,6 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
         )
     refuse_complete(folder)
     values = stored_settings(path)
-    if values["model"] in _NOT_EXACT:
-        raise UserError(
-            f"{folder}: a run of {values['model']} cannot be resumed exactly; start it again"
-        )
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
     return folder, SafeConfig(overrides=values, overrides_from=str(path))
 
@@ -120,29 +114,25 @@ def stored_settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def can_resume(folder: Path, model: str) -> bool:
+def can_resume(folder: Path) -> bool:
     """Whether a run that was stopped has left enough to go on exactly."""
     files = (folder / "config.yaml", folder / "checkpoint" / "last.safetensors")
-    return model not in _NOT_EXACT and all(path.is_file() for path in files)
+    return all(path.is_file() for path in files)
 
 
 @contextmanager
-def how_to_go_on(folder: Path, model: str, save: Callable[[], None]) -> Iterator[None]:
+def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C and SIGTERM inside save first; they and a full disk say how to go on.
 
     Args:
         folder: the run folder.
-        model: its model.
         save: writes what the run needs to go on and has not written yet.
 
     Raises:
         InterruptedRunError: Ctrl-C, with the command to type.
         WriteError: a file could not be written, with the command to type once it can.
     """
-    if model in _NOT_EXACT:
-        advice = f"a run of {model} cannot be resumed exactly, start it again"
-    else:
-        advice = f"go on with: python run_recbole.py --resume={folder}"
+    advice = f"go on with: python run_recbole.py --resume={folder}"
     try:
         yield
     except KeyboardInterrupt as error:

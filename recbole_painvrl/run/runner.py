@@ -64,7 +64,7 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         try:
             prepared = Run(config, log, held, resume)
             save = prepared.trainer.progress.save_unsaved
-            with how_to_go_on(prepared.folder, str(config["model"]), save):
+            with how_to_go_on(prepared.folder, save):
                 return prepared.execute(start)
         except Exception:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)

@@ -17,6 +17,8 @@ from recbole_painvrl.trainer.checkpoint import (
     write_checkpoint,
 )
 from recbole_painvrl.trainer.state import (
+    ModelAttributes,
+    further_optimizers,
     global_rng,
     optimizer_state,
     part,
@@ -58,6 +60,7 @@ class Progress:
         self._pending: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._loader_generator: Any = None
         self._enabled = True
+        self._attributes = ModelAttributes(trainer.model)
         self._stage_start = time.perf_counter()
         self._saved_at, self._cost = 0.0, 0.0
         self._unsaved: tuple[dict[str, Tensor], dict[str, Any]] | None = None
@@ -117,6 +120,12 @@ class Progress:
             trainer.model.load_state_dict(part(tensors, "model/"))
             other = decode_other(part(tensors, "other/"), state["other_parameter"])
             trainer.model.load_other_parameter(other)
+            self._attributes.restore(part(tensors, "attribute/"), state["attributes"])
+            for name, optimizer in further_optimizers(trainer).items():
+                own = part(tensors, f"further/{name}/")
+                restore_optimizer(optimizer, own, state["further_optimizers"][name])
+                if state["optimizer_is"] == name:
+                    trainer.optimizer = optimizer
             restore_optimizer(trainer.optimizer, tensors, state["optimizer"])
             for name in _COUNTERS:
                 setattr(trainer, name, state["counters"][name])
@@ -186,12 +195,22 @@ class Progress:
         rng_tensors, rng = global_rng()
         optimizer_tensors, optimizer = optimizer_state(trainer.optimizer)
         other_tensors, other = encode_other(trainer.model.other_parameter())
+        attributes, numbers = self._attributes.changed()
+        further = further_optimizers(trainer)
+        states = {name: optimizer_state(one) for name, one in further.items()}
+        alias = [name for name, one in further.items() if one is trainer.optimizer]
         counters = {name: getattr(trainer, name) for name in _COUNTERS}
         counters["start_epoch"] = epoch
         tensors = {
             **rng_tensors,
             **optimizer_tensors,
             **{f"model/{name}": tensor for name, tensor in trainer.model.state_dict().items()},
+            **{f"attribute/{name}": tensor for name, tensor in attributes.items()},
+            **{
+                f"further/{name}/{key}": tensor
+                for name, (own, _) in states.items()
+                for key, tensor in own.items()
+            },
             **{f"other/{name}": tensor for name, tensor in other_tensors.items()},
             **{f"values/{name}": tensor for name, tensor in self.tensors.items()},
             **{f"generator/{name}": g.get_state() for name, g in self._generators().items()},
@@ -205,6 +224,9 @@ class Progress:
             "stages": trainer.stage_log.entries,
             "rng": rng,
             "optimizer": optimizer,
+            "optimizer_is": alias[0] if alias else None,
+            "further_optimizers": {name: plain for name, (_, plain) in states.items()},
+            "attributes": numbers,
             "other_parameter": other,
             "counters": counters,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,54 @@ def restore_optimizer(
             _, number, name = key.split("/", 2)
             entries[int(number)][name] = tensor
     optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
+
+
+class ModelAttributes:
+    """What some of RecBole's models count or collect in plain attributes while they train.
+
+    Examples are MultiVAE's number of steps and DiffRec's losses per diffusion step. Caches of
+    propagated tables (``restore_...``) and private attributes are made anew and left out.
+
+    Args:
+        model: as it was built; what has not changed since is not kept.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._initial = {name: _mark(value) for name, value in self._all()}
+
+    def changed(self) -> tuple[Tensors, State]:
+        """Tensors and numbers that differ from the model as it was built."""
+        found = [(n, v) for n, v in self._all() if self._initial.get(n) != _mark(v)]
+        tensors = {n: v for n, v in found if isinstance(v, Tensor)}
+        return tensors, {n: v for n, v in found if n not in tensors}
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`changed`."""
+        for name, value in {**tensors, **numbers}.items():
+            setattr(self._model, name, value)
+
+    def _all(self) -> Iterator[tuple[str, Any]]:
+        for name, value in vars(self._model).items():
+            if name.startswith(("_", "restore_")) or name == "training":
+                continue
+            dense = isinstance(value, Tensor) and value.layout == torch.strided
+            if dense or type(value) in (int, float):
+                yield name, value
+
+
+def _mark(value: Any) -> Any:
+    """Equal for equal numbers, and for a tensor that nobody has written to."""
+    return (id(value), value._version) if isinstance(value, Tensor) else value
+
+
+def further_optimizers(trainer: Any) -> dict[str, torch.optim.Optimizer]:
+    """Optimisers that RecBole's trainers have beside ``optimizer`` (RecVAE's), by attribute."""
+    return {
+        name: value
+        for name, value in vars(trainer).items()
+        if isinstance(value, torch.optim.Optimizer) and name != "optimizer"
+    }
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

@@ -93,7 +93,7 @@ def summary(found: Outcome) -> str:
     lines.append(f"* chosen by {rule}{_against_defaults(found)}")
     lines.append(f"run it: python run_recbole.py --config_files={plan.output / 'best.yaml'}")
     folder = Path(found.chosen.user_attrs[FOLDER])
-    if can_resume(folder, str(plan.given["model"])):
+    if can_resume(folder):
         lines.append(f"test it without training again: python run_recbole.py --resume={folder}")
     return "\n".join(lines)
 

@@ -152,7 +152,7 @@ class Search:
         if FOLDER not in trial.user_attrs:
             return None
         folder = self._folder(trial)
-        if can_resume(folder, str(self.plan.given["model"])):
+        if can_resume(folder):
             return folder.name
         shutil.rmtree(folder, ignore_errors=True)
         return None

@@ -13,7 +13,7 @@ from support import run_command, run_main
 
 from recbole_painvrl.commands.run import main
 from recbole_painvrl.run.lock import LOCK, run_lock
-from recbole_painvrl.trainer.base import RunTrainer, RunTrainerMixin
+from recbole_painvrl.trainer.base import RunTrainer
 
 
 def stop(*_: Any, **__: Any) -> None:
@@ -30,15 +30,6 @@ def test_ctrl_c_names_the_run_to_resume(
     command = run.err.strip().splitlines()[-1]
     assert command == f"stopped; go on with: python run_recbole.py --resume={run.folder}"
     assert f"run folder: {run.folder}" in run.err
-
-
-def test_ctrl_c_says_where_nothing_can_be_resumed(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RunTrainerMixin, "fit", stop)
-    run = run_main(tiny_data, tmp_path, "RecVAE", name="x")
-    assert run.code == 1
-    assert "a run of RecVAE cannot be resumed exactly, start it again" in run.err
 
 
 def test_the_opening_counts_what_is_left_out(tiny_data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ from recbole_painvrl.trainer.guard import Guard
 from recbole_painvrl.trainer.mask import MaskLearner
 
 CPU = torch.device("cpu")
+NEEDS_FAISS = pytest.mark.skipif(
+    importlib.util.find_spec("faiss") is None, reason="RecBole's NCL needs faiss"
+)
 
 STAGES = (
     "--backbone_epochs=2",
@@ -38,6 +42,14 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "MMSSL": (),
     "BPR": (),
     "ItemKNN": (),
+    # RecBole's, with state beside weights and one optimiser: a count of steps, two optimisers,
+    # losses per diffusion step, clusters.
+    "MultiVAE": (),
+    "MacridVAE": (),
+    "RecVAE": (),
+    "DiffRec": (),
+    "LDiffRec": (),
+    "NCL": ("--num_clusters=5", "--m_step=2"),
 }
 
 
@@ -119,6 +131,8 @@ def killed_at(
         *[(model, save, save % 2 == 1) for model in ("VBPR", "MMGCN") for save in (2, 3)],
         *[("BPR", save, save % 2 == 1) for save in (2, 3)],
         ("ItemKNN", 2, False),
+        *[(m, 2, False) for m in ("MultiVAE", "MacridVAE", "RecVAE", "DiffRec", "LDiffRec")],
+        pytest.param("NCL", 2, False, marks=NEEDS_FAISS),
     ],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(
