@@ -81,18 +81,37 @@ class ModelAttributes:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._initial = {name: _mark(value) for name, value in self._all()}
+        self._initial = {
+            name: (value, value._version if isinstance(value, Tensor) else None)
+            for name, value in self._all()
+        }
 
     def changed(self) -> tuple[Tensors, State]:
         """Tensors and numbers that differ from the model as it was built."""
-        found = [(n, v) for n, v in self._all() if self._initial.get(n) != _mark(v)]
+        found = [(name, value) for name, value in self._all() if self._has_changed(name, value)]
         tensors = {n: v for n, v in found if isinstance(v, Tensor)}
         return tensors, {n: v for n, v in found if n not in tensors}
 
     def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`changed`."""
+        """Inverse of :meth:`changed`.
+
+        Raises:
+            ValueError: the model has no such attribute, or another kind of it.
+        """
+        places = {name for name, _ in self._all()}
+        places |= {name for name, value in vars(self._model).items() if value is None}
         for name, value in {**tensors, **numbers}.items():
+            if name not in places or not isinstance(value, Tensor | int | float):
+                raise ValueError(f"the model keeps nothing in `{name}`")
             setattr(self._model, name, value)
+
+    def _has_changed(self, name: str, value: Any) -> bool:
+        if name not in self._initial:
+            return True
+        first, version = self._initial[name]
+        if isinstance(value, Tensor):
+            return value is not first or value._version != version
+        return bool(value != first)
 
     def _all(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self._model).items():
@@ -101,11 +120,6 @@ class ModelAttributes:
             dense = isinstance(value, Tensor) and value.layout == torch.strided
             if dense or type(value) in (int, float):
                 yield name, value
-
-
-def _mark(value: Any) -> Any:
-    """Equal for equal numbers, and for a tensor that nobody has written to."""
-    return (id(value), value._version) if isinstance(value, Tensor) else value
 
 
 def further_optimizers(trainer: Any) -> dict[str, torch.optim.Optimizer]:
