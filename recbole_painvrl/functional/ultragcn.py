@@ -95,6 +95,27 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
     return weights.negative_weight * losses.mean(dim=-1).sum()
 
 
+def pooled_negative_loss(
+    scores: Tensor, user_factor: Tensor, item_factor: Tensor, weights: UltraGCNWeights
+) -> Tensor:
+    """:func:`negative_loss` of one pool without the weights of the pairs, a table as large again.
+
+    The weights have rank 2, ``w3 + w4 v_u v_j``: two sums over the pool give every user's loss.
+
+    Args:
+        scores: ``[B, P]`` scores of the pool.
+        user_factor: factor of Eq. 6, ``[B]``.
+        item_factor: factor of Eq. 6, ``[P]``.
+    """
+    precision = torch.promote_types(scores.dtype, item_factor.dtype)
+    columns = torch.stack([torch.ones_like(item_factor), item_factor], dim=1).to(precision)
+    # Mixed precision would round the sums.
+    with torch.autocast(scores.device.type, enabled=False):
+        plain, by_item = (F.softplus(scores.to(precision)) @ columns).unbind(dim=1)
+    total = (weights.w3 * plain + weights.w4 * user_factor * by_item).sum()
+    return weights.negative_weight / scores.shape[1] * total
+
+
 def counted_negative_loss(
     scores: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
@@ -166,16 +187,16 @@ def batch_loss(
     factor = graph.user_factor[users]
     positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
-    edge = factor[:, None] * graph.item_factor[negatives]
-    if negatives.dim() == 2 and len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
+    drawn = graph.item_factor[negatives]
+    if negatives.dim() == 1:
+        scores = user_vectors @ item_table.index_select(0, negatives).T
+        loss = loss + pooled_negative_loss(scores, factor, drawn, weights)
+    elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
-        loss = loss + counted_negative_loss(scores, negatives, edge, weights)
+        loss = loss + counted_negative_loss(scores, negatives, factor[:, None] * drawn, weights)
     else:
-        if negatives.dim() == 1:
-            scores = user_vectors @ item_table.index_select(0, negatives).T
-        else:
-            scores = own_scores(user_vectors, item_table, negatives)
-        loss = loss + negative_loss(scores, edge, weights)
+        scores = own_scores(user_vectors, item_table, negatives)
+        loss = loss + negative_loss(scores, factor[:, None] * drawn, weights)
     if weights.item_item and graph.neighbours.shape[1]:
         neighbours = graph.neighbours[positives]
         scores = own_scores(user_vectors, item_table, neighbours)

@@ -59,12 +59,24 @@ def test_one_pool_is_every_positives_own_draw() -> None:
     graph = random_graph(N_USERS, N_ITEMS, 2, source)
     users = torch.randint(1, N_USERS, (BATCH,), generator=source)
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
-    vectors = torch.randn(BATCH, WIDTH, dtype=torch.float64)
-    table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64)
+    vectors = torch.randn(BATCH, WIDTH, dtype=torch.float64).requires_grad_()
+    table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64).requires_grad_()
     pool = torch.randint(1, N_ITEMS, (5,), generator=source)
-    shared = batch_loss(vectors, table, users, positives, pool, graph, WEIGHTS)
-    own = batch_loss(vectors, table, users, positives, pool.expand(BATCH, 5), graph, WEIGHTS)
-    torch.testing.assert_close(shared, own)
+    found = []
+    for negatives in (pool, pool.expand(BATCH, 5)):
+        loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
+        found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
+    for shared, own in zip(*found, strict=True):
+        torch.testing.assert_close(shared, own)
+
+
+def test_mixed_precision_does_not_round_the_sums_over_the_pool() -> None:
+    """In bfloat16 a sum of 512 losses would have 8 binary digits."""
+    scores = torch.zeros(2, 512, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = ultragcn.pooled_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(2 * 1.5 * 1.1 * log(2), rel=1e-5)
 
 
 def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
