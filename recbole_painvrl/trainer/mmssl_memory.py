@@ -54,7 +54,7 @@ def mmssl_parts(
         "parameters": n_learnt * _LEARNT,
         "features": n_items * sum(widths) * _FLOAT,
         "graphs": graphs,
-        "forward pass": tables * table + _batch(n_items, batch_size, n_modalities),
+        "forward pass": tables * table + _nearest(n_items, batch_size),
         "discriminator": _discriminator(n_columns, batch_size, n_modalities),
     }
 
@@ -65,10 +65,9 @@ def in_words(parts: dict[str, int]) -> str:
     return f"memory needed beside the dataset: about {short_size(sum(parts.values()))} ({each})"
 
 
-def _batch(n_items: int, batch_size: int, n_modalities: int) -> int:
-    """Scores for the nearest items (a block at a time) and the contrastive loss."""
-    block = min(batch_size * n_items, 2**24)
-    return _FLOAT * (2 * block + 6 * n_modalities * 2 * batch_size * batch_size)
+def _nearest(n_items: int, batch_size: int) -> int:
+    """Scores for the nearest items, a block at a time."""
+    return _FLOAT * 2 * min(batch_size * n_items, 2**24)
 
 
 def _discriminator(n_columns: int, batch_size: int, n_modalities: int) -> int:

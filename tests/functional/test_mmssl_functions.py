@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recbole_painvrl.functional import contrastive
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
@@ -36,6 +37,26 @@ def test_info_nce_pair_by_pair() -> None:
         others += sum(math.exp(cosine(a[b], a[c]) / tau) for c in range(5) if c != b)
         total -= math.log(own / others) / 5
     assert info_nce(a, z, tau).item() == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 30, 10_000])
+def test_info_nce_has_the_gradient_of_its_definition(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows in blocks of any size, an all-zero row and a small temperature included."""
+    monkeypatch.setattr(contrastive, "_CPU_BLOCK", block)
+    first, second = table(7, 3), table(7, 3, seed=1)
+    first[2] = 0.0
+    first.requires_grad_(), second.requires_grad_()
+    a, z = torch.nn.functional.normalize(first), torch.nn.functional.normalize(second)
+    own = (a @ a.T / 0.05).masked_fill(torch.eye(7, dtype=torch.bool), -torch.inf)
+    between = a @ z.T / 0.05
+    expected = torch.cat([own, between], dim=1).logsumexp(dim=1) - between.diagonal()
+    found = info_nce(first, second, 0.05)
+    torch.testing.assert_close(found, expected.mean())
+    wanted = torch.autograd.grad(3 * expected.mean(), [first, second])
+    for one, other in zip(torch.autograd.grad(3 * found, [first, second]), wanted, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_an_empty_graph_makes_the_contrast_a_constant() -> None:
