@@ -167,7 +167,6 @@ EXPERIMENTS = (
             "--stopping_step=5",
         ),
         _TOP10,
-        seeds=(0,),
     ),
     Experiment(
         "PaInvRL ml-trailers",
@@ -190,16 +189,16 @@ EXPERIMENTS = (
         "ml-trailers",
         ("--model=MMGCN", _STREAM, "--train_batch_size=8192", "--stopping_step=5", _THREE),
         _TOP10,
+        grid={"learning_rate": (1e-3, 3e-3, 1e-2), "num_layers": (1, 2, 3)},
         compare="LightGCN ml-trailers",
-        seeds=(0,),
     ),
     Experiment(
         "MMSSL ml-trailers",
         "ml-trailers",
         ("--model=MMSSL", "--stopping_step=5", _THREE),
         _TOP10,
+        grid={"learning_rate": (5.5e-4, 3e-3)},
         compare="LightGCN ml-trailers",
-        seeds=(0,),
     ),
     Experiment(
         "Pop tiktok",

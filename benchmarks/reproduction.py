@@ -85,16 +85,20 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell
     base = (*experiment.settings, f"--dataset={experiment.dataset}")
     if experiment.dataset != "ml-100k":
         base = (*base, f"--data_path={data}")
+    folders: dict[tuple[str, ...], Path] = {}
     for settings in grid(experiment):
         label = "-".join(s.lstrip("-").replace("=", "-") for s in settings)
-        result = cell(output / f"{prefix}-grid-{label}", (*base, *settings, "--seed=0"))
+        folders[settings] = output / f"{prefix}-grid-{label}"
+        result = cell(folders[settings], (*base, *settings, "--seed=0"))
         outcome.tried.append((settings, score(result)))
     if outcome.tried:
         outcome.chosen = max(outcome.tried, key=lambda one: one[1])[0]
     base = (*base, *outcome.chosen)
     for seed in experiment.seeds or range(seeds):
         own = (*base, f"--seed={seed}")
-        result = cell(output / f"{prefix}-choose-{seed}", own)
+        # The grid has run the first seed.
+        folder = output / f"{prefix}-choose-{seed}" if seed else folders.get(outcome.chosen)
+        result = cell(folder or output / f"{prefix}-choose-{seed}", own)
         outcome.epochs.append(best_epoch(result))
         if experiment.refit:
             settings = full_training(own, epochs_of_as_many_steps(result))

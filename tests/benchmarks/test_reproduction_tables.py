@@ -73,6 +73,9 @@ def test_runs_choose_by_validation_and_go_on(
     found = reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
     assert found.chosen == ("--a=2", "--b=3")
     assert [score for _, score in found.tried] == [0.3, 0.5]
+    # Two of the grid, the second seed's choice, two refits: the first seed's is the grid's.
+    assert len(started) == 5
+    assert found.epochs == [10, 10]
     refits = [words for words in started if "--validation_share=0" in words]
     assert len(refits) == 2
     # 10 epochs of 9 batches are 9 epochs of 10.
