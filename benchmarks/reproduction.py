@@ -96,9 +96,10 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell
     base = (*base, *outcome.chosen)
     for seed in experiment.seeds or range(seeds):
         own = (*base, f"--seed={seed}")
-        # The grid has run the first seed.
-        folder = output / f"{prefix}-choose-{seed}" if seed else folders.get(outcome.chosen)
-        result = cell(folder or output / f"{prefix}-choose-{seed}", own)
+        folder = output / f"{prefix}-choose-{seed}"
+        if seed == 0 and outcome.chosen:
+            folder = folders[outcome.chosen]
+        result = cell(folder, own)
         outcome.epochs.append(best_epoch(result))
         if experiment.refit:
             settings = full_training(own, epochs_of_as_many_steps(result))
