@@ -20,6 +20,8 @@ from recbole_painvrl.seeds import generator
 # A table of the users' nodes and one of the items'.
 Sides = tuple[Tensor, Tensor]
 Aggregate = Callable[[Sides, Tensor], Sides]
+# Numbers of some users and of some items; None for all of a side.
+Nodes = tuple[Tensor | None, Tensor | None]
 
 
 class MMGCN(PairwiseRecommender):
@@ -122,7 +124,7 @@ class MMGCN(PairwiseRecommender):
         to_items = self.items_from_users(users @ weight.T)
         return self.users_from_items(items) @ weight.T, to_items
 
-    def representations(self, nodes: Sides | None = None) -> Sides:
+    def representations(self, nodes: Nodes = (None, None)) -> Sides:
         """Mean over modalities of the last layer, at some users and items or at all of them."""
         ids = (self.user_id_embedding, self.item_id_embedding)
         outputs = [
@@ -140,7 +142,7 @@ class MMGCN(PairwiseRecommender):
         """BPR on the batch's triples, and the regulariser where it has something to train."""
         users, positives, negatives = self.triples(interaction)
         items = torch.cat([positives, negatives])
-        user, item = self.representations((users, items))
+        user, item = self._looked_up((users, items))
         liked, other = item.split(len(users))
         loss = bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1))
         loss = self.note("L_BPR", loss)
@@ -148,6 +150,19 @@ class MMGCN(PairwiseRecommender):
             penalty = self.note("reg", self._mean_squares(users, items))
             loss = loss + self.settings.reg_weight * penalty
         return loss
+
+    def _looked_up(self, nodes: Sides) -> Sides:
+        """Representations at the batch's users and items, repetitions included."""
+        sizes = self.n_users, self.n_items
+        # Where there are more of them than a side has nodes, its whole table is less work.
+        whole = [len(rows) >= size for rows, size in zip(nodes, sizes, strict=True)]
+        users, items = (None if all_ else rows for all_, rows in zip(whole, nodes, strict=True))
+        found = self.representations((users, items))
+        user, item = (
+            side.index_select(0, rows) if all_ else side
+            for all_, side, rows in zip(whole, found, nodes, strict=True)
+        )
+        return user, item
 
     def _mean_squares(self, users: Tensor, items: Tensor) -> Tensor:
         total = self.user_id_embedding[users].square().mean()
@@ -187,15 +202,13 @@ class _Network(nn.Module):
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.bias, -bound, bound, generator=source)
 
-    def forward(
-        self, features: Tensor, ids: Sides, aggregate: Aggregate, nodes: Sides | None
-    ) -> Sides:
+    def forward(self, features: Tensor, ids: Sides, aggregate: Aggregate, nodes: Nodes) -> Sides:
         """Output of the last layer at some users and items, or at all."""
         items = features if self.projection is None else self.projection(features)
         x = (F.normalize(self.preference), F.normalize(items))
         for layer, neighbour in enumerate(self.neighbour):
             h = aggregate(x, neighbour.weight)
-            if nodes is not None and layer + 1 == len(self.neighbour):
+            if layer + 1 == len(self.neighbour):
                 # Nothing reads the other nodes after the last aggregation.
                 h, x, ids = (_rows(sides, nodes) for sides in (h, x, ids))
             users, items = (self._combine(layer, *side) for side in zip(h, x, ids, strict=True))
@@ -215,5 +228,8 @@ class _Network(nn.Module):
         return F.leaky_relu(merged)
 
 
-def _rows(sides: Sides, nodes: Sides) -> Sides:
-    return sides[0][nodes[0]], sides[1][nodes[1]]
+def _rows(sides: Sides, nodes: Nodes) -> Sides:
+    users, items = (
+        side if rows is None else side[rows] for side, rows in zip(sides, nodes, strict=True)
+    )
+    return users, items
