@@ -50,10 +50,7 @@ def table(size: str, result: Result) -> str:
         cells += [f"{stage['seconds'] / 60:.1f}", f"{stage['peak_memory_mb'] / 1024:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     hours, memory = TARGETS[size]
-    # Of a resumed run the result knows the last process alone, the stages all of them.
-    seconds = max(result["seconds"], sum(stage["seconds"] for stage in result["stages"]))
-    peaks = [result["peak_memory_mb"], *(stage["peak_memory_mb"] for stage in result["stages"])]
-    peak = max(peaks) / 1024
+    seconds, peak = result["seconds"], result["peak_memory_mb"] / 1024
     lines.append(
         f"| whole run (target: {hours * 60:g} minutes, {memory:g} GB) | | "
         f"| {seconds / 60:.1f} | {peak:.2f} |"

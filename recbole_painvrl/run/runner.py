@@ -23,7 +23,6 @@ from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.model.faster import faster
 from recbole_painvrl.report.opening import edition, opening
-from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.run.checks import check_environments, check_model, check_run, check_saved
 from recbole_painvrl.run.folder import (
     config_hash,
@@ -62,10 +61,10 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     with run_log() as log, ExitStack() as held, anomalies:
         init_seed(config["seed"], config["reproducibility"])
         try:
-            prepared = Run(config, log, held, resume)
+            prepared = Run(config, log, held, resume, start)
             save = prepared.trainer.progress.save_unsaved
             with how_to_go_on(prepared.folder, save):
-                return prepared.execute(start)
+                return prepared.execute()
         except Exception:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
             raise
@@ -83,10 +82,11 @@ class Run:
         log: where records go once the run folder exists.
         held: what stays held until the run ends: the lock of the folder.
         resume: folder to go on in, or None for a new one.
+        start: when this process began with the run, by ``time.perf_counter``.
     """
 
     def __init__(
-        self, config: SafeConfig, log: RunLog, held: ExitStack, resume: Path | None
+        self, config: SafeConfig, log: RunLog, held: ExitStack, resume: Path | None, start: float
     ) -> None:
         check_model(config)
         check_saved(config)
@@ -124,18 +124,19 @@ class Run:
         trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
         self.trainer = trainer_class(config, self.model)
         now = origin(config, self.data_hash, self.config_hash)
+        self.trainer.progress.start = start
         if resume is not None:
             take_up(self.folder, self.trainer.progress, now)
         self.trainer.progress.origin = now
 
-    def execute(self, start: float) -> dict[str, Any]:
+    def execute(self) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""
         width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
         threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, width)
         with threads, profiled(self):
-            return self._execute(start)
+            return self._execute()
 
-    def _execute(self, start: float) -> dict[str, Any]:
+    def _execute(self) -> dict[str, Any]:
         log = getLogger("recbole_painvrl")
         log.info("%s", opening(self.config, self.dataset, self.folder))
         for line in self.memory_needed:
@@ -157,7 +158,7 @@ class Run:
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
         if report.oracle is not None:
             report.planted["oracle"] = self._oracle(report.oracle)
-        result = self._result(metrics, report, time.perf_counter() - start)
+        result = self._result(metrics, report)
         report.write(self.folder)
         write_result(self.folder, result)
         return result
@@ -199,10 +200,9 @@ class Run:
         """The IID test is called ``iid`` where there is an OOD test beside it."""
         return "iid" if name == TEST and OOD in self.tests.names else name
 
-    def _result(
-        self, metrics: dict[str, dict[str, float]], report: StageReport, seconds: float
-    ) -> dict[str, Any]:
+    def _result(self, metrics: dict[str, dict[str, float]], report: StageReport) -> dict[str, Any]:
         config = self.config
+        seconds, peak = self.trainer.progress.spent()
         result = {
             "model": config["model"],
             "dataset": config["dataset"],
@@ -215,8 +215,8 @@ class Run:
             "split": self.dataset.split_diagnostics,
             "modalities": self.dataset.features.counts,
             "stages": self.trainer.stage_log.entries,
-            "seconds": round(seconds, 3),
-            "peak_memory_mb": peak_memory_mb(),
+            "seconds": seconds,
+            "peak_memory_mb": peak,
             "threads": torch.get_num_threads(),
             "device": str(config["device"]),
             "versions": versions(),

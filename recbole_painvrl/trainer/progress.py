@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.trainer.checkpoint import (
     decode_other,
     encode_other,
@@ -60,6 +61,9 @@ class Progress:
         self._pending: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._loader_generator: Any = None
         self._enabled = True
+        # Start of the run as it would be without interruptions, and what earlier processes took.
+        self.start = time.perf_counter()
+        self._peak_memory_mb = 0.0
         self._attributes = ModelAttributes(trainer.model)
         self._stage_start = time.perf_counter()
         self._saved_at, self._cost = 0.0, 0.0
@@ -80,7 +84,17 @@ class Progress:
             self.tensors = part(tensors, "values/")
             self.trainer.stage_log.entries = state["stages"]
             self._pending = tensors, state
+            self.start -= state["run_seconds"]
+            self._peak_memory_mb = float(state["peak_memory_mb"])
             return dict(state["origin"])
+
+    def spent(self) -> tuple[float, float]:
+        """Seconds of the run and its peak memory in MiB, those of earlier processes included.
+
+        What a process did after its last save was done again and does not count.
+        """
+        peak = max(self._peak_memory_mb, peak_memory_mb())
+        return round(time.perf_counter() - self.start, 3), peak
 
     def begin(self, train_data: Any, enabled: bool = True) -> None:
         """Call before the first stage: takes up every source of random numbers.
@@ -215,8 +229,11 @@ class Progress:
             **{f"values/{name}": tensor for name, tensor in self.tensors.items()},
             **{f"generator/{name}": g.get_state() for name, g in self._generators().items()},
         }
+        run_seconds, peak = self.spent()
         state = {
             "origin": self.origin,
+            "run_seconds": run_seconds,
+            "peak_memory_mb": peak,
             "stage": stage,
             "seconds": time.perf_counter() - self._stage_start,
             "done": self.done,

@@ -126,7 +126,7 @@ def _validated(
     # What a run says goes to its own train.log; the console belongs to the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
-        run = Run(config, log, held, resume)
+        run = Run(config, log, held, resume, time.perf_counter())
         run.trainer.on_valid = Watch(search, trial, run.trainer, run.valid_loader)
         try:
             metrics = run.validate()

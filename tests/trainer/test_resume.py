@@ -157,6 +157,19 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
 
 
+def test_seconds_and_memory_are_those_of_all_processes(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(progress.Progress, "spent", lambda _: (1000.0, 50_000.0))
+        folder = killed_at(tiny_data, tmp_path, "BPR", 2, False, monkeypatch)
+    assert folder is not None
+    assert main([f"--resume={folder}", "--show_progress=False"]) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert 1000 < result["seconds"] < 2000
+    assert result["peak_memory_mb"] == 50_000
+
+
 @pytest.mark.parametrize(
     ("model", "stage"),
     [("PaInvRL", "final"), ("PaInvRL", "mask 1"), ("BPR", "train"), ("MMSSL", "train")],
