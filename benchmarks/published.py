@@ -16,7 +16,7 @@ class Experiment:
         published: metric -> lowest and highest published figure; empty where nobody published.
         source: who published it.
         tolerance: metric points around the published range that still count as equal.
-        grid: settings tried with one seed; the best on validation is run with all seeds.
+        grid: settings tried with seed 0; the best on validation is run with the other seeds.
         refit: after the epoch is chosen on a validation part, train again on all training data.
         at_epoch: published best epoch, shown beside the chosen one.
         compare: name of the ID-only form this must not fall below, or empty.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Cosines computed at a time: on a CPU they stay in the cache.
-_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**26
+_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**24
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -33,19 +33,19 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 class _InfoNCE(torch.autograd.Function):
-    """Of rows of length 1; with P the softmax of all cosines, d/d cos = P minus 1 at (b, b)."""
+    """Of rows of length 1; with P the softmax of a row, d/d cosine = (P - [b, b]) / (B tau)."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, z: Tensor, temperature: float) -> Tensor:
         both, size = torch.cat([a, z]), len(a)
         wants_gradient = any(ctx.needs_input_grad)
-        by_a, by_both = torch.empty_like(a), torch.zeros_like(both)
+        by_a, by_both = torch.zeros_like(a), torch.zeros_like(both)
         total = a.new_zeros(())
         block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
         step = max(1, block // max(1, len(both)))
         for start in range(0, size, step):
             own = a[start : start + step]
-            cosines = own @ both.T / temperature
+            cosines = (own @ both.T).div_(temperature)
             # A row is no negative of itself.
             cosines.diagonal(start).fill_(-torch.inf)
             total = total - cosines.diagonal(size + start).sum()

@@ -187,16 +187,18 @@ def batch_loss(
     factor = graph.user_factor[users]
     positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
-    drawn = graph.item_factor[negatives]
+    drawn_factor = graph.item_factor[negatives]
     if negatives.dim() == 1:
         scores = user_vectors @ item_table.index_select(0, negatives).T
-        loss = loss + pooled_negative_loss(scores, factor, drawn, weights)
+        loss = loss + pooled_negative_loss(scores, factor, drawn_factor, weights)
     elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
-        loss = loss + counted_negative_loss(scores, negatives, factor[:, None] * drawn, weights)
+        loss = loss + counted_negative_loss(
+            scores, negatives, factor[:, None] * drawn_factor, weights
+        )
     else:
         scores = own_scores(user_vectors, item_table, negatives)
-        loss = loss + negative_loss(scores, factor[:, None] * drawn, weights)
+        loss = loss + negative_loss(scores, factor[:, None] * drawn_factor, weights)
     if weights.item_item and graph.neighbours.shape[1]:
         neighbours = graph.neighbours[positives]
         scores = own_scores(user_vectors, item_table, neighbours)

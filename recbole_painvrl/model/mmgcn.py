@@ -142,7 +142,7 @@ class MMGCN(PairwiseRecommender):
         """BPR on the batch's triples, and the regulariser where it has something to train."""
         users, positives, negatives = self.triples(interaction)
         items = torch.cat([positives, negatives])
-        user, item = self._looked_up((users, items))
+        user, item = self._looked_up(users, items)
         liked, other = item.split(len(users))
         loss = bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1))
         loss = self.note("L_BPR", loss)
@@ -151,18 +151,17 @@ class MMGCN(PairwiseRecommender):
             loss = loss + self.settings.reg_weight * penalty
         return loss
 
-    def _looked_up(self, nodes: Sides) -> Sides:
+    def _looked_up(self, users: Tensor, items: Tensor) -> Sides:
         """Representations at the batch's users and items, repetitions included."""
-        sizes = self.n_users, self.n_items
         # Where there are more of them than a side has nodes, its whole table is less work.
-        whole = [len(rows) >= size for rows, size in zip(nodes, sizes, strict=True)]
-        users, items = (None if all_ else rows for all_, rows in zip(whole, nodes, strict=True))
-        found = self.representations((users, items))
-        user, item = (
-            side.index_select(0, rows) if all_ else side
-            for all_, side, rows in zip(whole, found, nodes, strict=True)
+        all_users, all_items = len(users) >= self.n_users, len(items) >= self.n_items
+        user, item = self.representations(
+            (None if all_users else users, None if all_items else items)
         )
-        return user, item
+        return (
+            user.index_select(0, users) if all_users else user,
+            item.index_select(0, items) if all_items else item,
+        )
 
     def _mean_squares(self, users: Tensor, items: Tensor) -> Tensor:
         total = self.user_id_embedding[users].square().mean()

@@ -28,6 +28,12 @@ class StageLog:
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
+        # Of the processes before this one, where the run was interrupted.
+        self.earlier_peak_mb = 0.0
+
+    def peak_memory_mb(self) -> float:
+        """Largest memory of the run so far, whichever process needed it."""
+        return max(self.earlier_peak_mb, peak_memory_mb())
 
     @contextmanager
     def measure(self, name: str, spent: float = 0.0) -> Iterator[dict[str, Any]]:
@@ -36,7 +42,7 @@ class StageLog:
         start = time.perf_counter() - spent
         yield entry
         entry["seconds"] = round(time.perf_counter() - start, 3)
-        entry["peak_memory_mb"] = peak_memory_mb()
+        entry["peak_memory_mb"] = self.peak_memory_mb()
         self.entries.append(entry)
 
     def line(self, name: str) -> str:

@@ -124,6 +124,7 @@ class Run:
         trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
         self.trainer = trainer_class(config, self.model)
         now = origin(config, self.data_hash, self.config_hash)
+        # Before an interrupted run is taken up, which moves it back.
         self.trainer.progress.start = start
         if resume is not None:
             take_up(self.folder, self.trainer.progress, now)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from recbole_painvrl.report.stages import peak_memory_mb
 from recbole_painvrl.trainer.checkpoint import (
     decode_other,
     encode_other,
@@ -61,9 +60,8 @@ class Progress:
         self._pending: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._loader_generator: Any = None
         self._enabled = True
-        # Start of the run as it would be without interruptions, and what earlier processes took.
+        # Start of the run as it would be without interruptions.
         self.start = time.perf_counter()
-        self._peak_memory_mb = 0.0
         self._attributes = ModelAttributes(trainer.model)
         self._stage_start = time.perf_counter()
         self._saved_at, self._cost = 0.0, 0.0
@@ -85,7 +83,7 @@ class Progress:
             self.trainer.stage_log.entries = state["stages"]
             self._pending = tensors, state
             self.start -= state["run_seconds"]
-            self._peak_memory_mb = float(state["peak_memory_mb"])
+            self.trainer.stage_log.earlier_peak_mb = float(state["peak_memory_mb"])
             return dict(state["origin"])
 
     def spent(self) -> tuple[float, float]:
@@ -93,8 +91,8 @@ class Progress:
 
         What a process did after its last save was done again and does not count.
         """
-        peak = max(self._peak_memory_mb, peak_memory_mb())
-        return round(time.perf_counter() - self.start, 3), peak
+        seconds = round(time.perf_counter() - self.start, 3)
+        return seconds, self.trainer.stage_log.peak_memory_mb()
 
     def begin(self, train_data: Any, enabled: bool = True) -> None:
         """Call before the first stage: takes up every source of random numbers.

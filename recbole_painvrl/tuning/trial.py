@@ -93,7 +93,7 @@ def work_on(search: Search, trial: Trial) -> str:
         resume = None if earlier is None else folder
         # As it began: the number of workers, and so of threads, may be another one now.
         config = plan.config(params, name) if resume is None else _stored(folder)
-        values, metrics = _validated(search, trial, config, resume)
+        values, metrics, seconds = _validated(search, trial, config, resume)
         bad = [value for value in values if not math.isfinite(value)]
         if bad:
             raise ValueError(f"the validation metric is {bad[0]}")
@@ -113,7 +113,7 @@ def work_on(search: Search, trial: Trial) -> str:
         return _line(trial, f"failed, {reason}", start)
     record = {"trial": trial.number, "params": params, "metrics": metrics, "versions": versions()}
     write_json(folder / RESULT, record)
-    trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
+    trial.set_user_attr("seconds", round(seconds, 1))
     search.study.tell(trial, values)
     figures = zip(plan.parts, values, strict=True)
     return _line(trial, ", ".join(f"{plan.label(p)} {v:.4f}" for p, v in figures), start)
@@ -121,8 +121,8 @@ def work_on(search: Search, trial: Trial) -> str:
 
 def _validated(
     search: Search, trial: Trial, config: SafeConfig, resume: Path | None
-) -> tuple[list[float], dict[str, dict[str, float]]]:
-    """Objectives and all validation metrics of a trained configuration."""
+) -> tuple[list[float], dict[str, dict[str, float]], float]:
+    """Objectives, all validation metrics and seconds of a trained configuration."""
     # What a run says goes to its own train.log; the console belongs to the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
@@ -133,7 +133,8 @@ def _validated(
         except KeyboardInterrupt:
             run.trainer.progress.save_unsaved()
             raise
-    return [metrics[part][search.plan.metric] for part in search.plan.parts], metrics
+    values = [metrics[part][search.plan.metric] for part in search.plan.parts]
+    return values, metrics, run.trainer.progress.spent()[0]
 
 
 def _stored(folder: Path) -> SafeConfig:

@@ -59,7 +59,7 @@ def test_runs_choose_by_validation_and_go_on(
         score = {"1": 0.3, "2": 0.5}[words["a"]]
         result = {
             "valid_metric": "Recall@10",
-            "stages": [{"best_epoch": 10, "best_valid": {"recall@10": score}}],
+            "stages": [{"best_epoch": 5 * int(words["a"]), "best_valid": {"recall@10": score}}],
             "train_batch_size": 10,
             "split": {"sizes": {"train": 90, "valid": 10}},
             "metrics": {"test": {"recall@10": 1 - score}},

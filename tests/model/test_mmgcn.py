@@ -92,9 +92,11 @@ def literal_tables(model: MMGCN, neighbours: list[list[int]]) -> Tensor:
 
 @CONCAT
 @pytest.mark.parametrize("num_layers", [1, 3])
-@pytest.mark.parametrize("repeats", [1, 60])
+@pytest.mark.parametrize(
+    ("repeats", "longer"), [(1, [False, False]), (12, [False, True]), (60, [True, True])]
+)
 def test_scores_loss_and_gradients_node_by_node(
-    concat: bool, num_layers: int, repeats: int, tiny_config: MakeConfig
+    concat: bool, num_layers: int, repeats: int, longer: list[bool], tiny_config: MakeConfig
 ) -> None:
     """Of batches shorter and longer than the users' and the items' tables."""
     config = tiny_config(
@@ -111,7 +113,7 @@ def test_scores_loss_and_gradients_node_by_node(
     scores = model.full_sort_predict(Interaction({model.USER_ID: torch.arange(model.n_users)}))
     torch.testing.assert_close(scores.view(model.n_users, -1), (users @ items.T).detach())
 
-    assert (5 * repeats >= max(model.n_users, model.n_items)) == (repeats > 1)
+    assert [5 * repeats >= model.n_users, 10 * repeats >= model.n_items] == longer
     model.train()
     loss = model.calculate_loss(batch_of(model, repeats * TRIPLES))
     terms, user_squares, item_squares = [], [], []
