@@ -197,7 +197,7 @@ EXPERIMENTS = (
         "ml-trailers",
         ("--model=MMSSL", "--stopping_step=5", _THREE),
         _TOP10,
-        grid={"learning_rate": (5.5e-4, 3e-3)},
+        grid={"graph_norm": ("row_sqrt", "symmetric")},
         compare="LightGCN ml-trailers",
     ),
     Experiment(
