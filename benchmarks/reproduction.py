@@ -15,7 +15,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Outcome:
 
     Attributes:
         runs: final results, one per seed.
+        choices: results of the runs that chose the epoch, one per seed; without refit the same.
         epochs: chosen epochs, one per seed.
         chosen: settings that the grid chose.
         tried: settings of the grid with their validation score.
@@ -41,6 +42,7 @@ class Outcome:
     """
 
     runs: list[Result] = field(default_factory=list)
+    choices: list[Result] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
     chosen: tuple[str, ...] = ()
     tried: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
@@ -74,6 +76,7 @@ def main() -> None:
             outcomes[experiment.name] = outcome
     print(table(outcomes))
     print(f"\n{choices(outcomes)}")
+    print(f"\n{sources([one for one in EXPERIMENTS if one.name in arguments.only])}")
     if missing:
         print(f"\nNot (completely) run: {', '.join(missing)}.")
 
@@ -101,6 +104,7 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell
             folder = folders[outcome.chosen]
         result = cell(folder, own)
         outcome.epochs.append(best_epoch(result))
+        outcome.choices.append(result)
         if experiment.refit:
             settings = full_training(own, epochs_of_as_many_steps(result))
             result = cell(output / f"{prefix}-refit-{seed}", settings)
@@ -154,14 +158,14 @@ def table(outcomes: dict[str, Outcome]) -> str:
             published = (
                 "-" if low is None else (f"{low:g}" if low == high else f"{low:g} to {high:g}")
             )
-            values = [r["metrics"][_TEST][metric] for r in outcome.runs]
+            values = [figure(experiment, run, metric) for run in outcome.runs]
             epochs = ", ".join(map(str, outcome.epochs))
             cells = [experiment.name, metric, published, spread(values), epochs]
             cells += [verdict(experiment, metric, float(np.mean(values)), outcomes)]
             cells += [f"{np.mean([r['seconds'] for r in outcome.runs]):.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
             if outcome.at_epoch:
-                values = [r["metrics"][_TEST][metric] for r in outcome.at_epoch]
+                values = [figure(experiment, run, metric) for run in outcome.at_epoch]
                 cells = [f"... at epoch {experiment.at_epoch}", metric, published, spread(values)]
                 cells += ["", verdict(experiment, metric, float(np.mean(values)), outcomes), ""]
                 lines.append(f"| {' | '.join(cells)} |")
@@ -181,9 +185,32 @@ def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str
             words.append("agrees")
     other = outcomes.get(experiment.compare)
     if other is not None:
-        gain = mean - float(np.mean([r["metrics"][_TEST][metric] for r in other.runs]))
-        words.append(f"{gain:+.4f} against ids only")
+        # Trained on as much data and with the same seeds.
+        runs = other.runs if experiment.refit else other.choices
+        same = [run for run in runs if run["seed"] in (experiment.seeds or (run["seed"],))]
+        gain = mean - float(np.mean([figure(experiment, run, metric) for run in same]))
+        form = "" if runs == other.runs else " without refit"
+        words.append(f"{gain:+.4f} against {experiment.compare}{form}")
     return "; ".join(words) or "-"
+
+
+def figure(experiment: Experiment, run: Result, metric: str) -> float:
+    """A test metric as the published ones count."""
+    value = float(run["metrics"][_TEST][metric])
+    if not experiment.all_pairs:
+        return value
+    kept, dropped = (int(run["split"][part][_TEST]) for part in ("sizes", "cold_dropped"))
+    return value * kept / (kept + dropped)
+
+
+def sources(experiments: Iterable[Experiment]) -> str:
+    """Who published what a row stands beside, and the command of its runs."""
+    lines = ["| experiment | published by | `python run_recbole.py` |", "|---|---|---|"]
+    for one in experiments:
+        words = " ".join((*one.settings, f"--dataset={one.dataset}"))
+        refit = "; then all training pairs" if one.refit else ""
+        lines.append(f"| {one.name} | {one.source or '-'} | `{words}`{refit} |")
+    return "\n".join(lines)
 
 
 def choices(outcomes: dict[str, Outcome]) -> str:

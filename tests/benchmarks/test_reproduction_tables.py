@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,8 +21,19 @@ EXPERIMENT = Experiment(
 )  # fmt: skip
 
 
-def outcome(value: float) -> Outcome:
-    return Outcome(runs=[{"metrics": {"test": {"recall@10": value}}, "seconds": 1.0}], epochs=[4])
+def outcome(*values: float, refitted: float | None = None) -> Outcome:
+    """Runs of seeds 0, 1, ..."""
+    runs: list[dict[str, Any]] = [
+        {
+            "seed": seed,
+            "metrics": {"test": {"recall@10": value}},
+            "split": {"sizes": {"test": 90}, "cold_dropped": {"test": 10}},
+            "seconds": 1.0,
+        }
+        for seed, value in enumerate(values)
+    ]
+    again = runs if refitted is None else outcome(*len(values) * [refitted]).runs
+    return Outcome(runs=again, choices=runs, epochs=[4])
 
 
 def test_names_are_unique_and_comparisons_exist() -> None:
@@ -44,7 +57,35 @@ def test_grid_and_refit() -> None:
 def test_verdict(mean: float, words: str) -> None:
     outcomes = {"content": outcome(mean), "ids": outcome(0.25)}
     found = reproduction.verdict(EXPERIMENT, "recall@10", mean, outcomes)
-    assert found == f"{words}; {mean - 0.25:+.4f} against ids only"
+    assert found == f"{words}; {mean - 0.25:+.4f} against ids"
+
+
+def test_what_is_compared_was_trained_on_as_much_data_with_the_same_seeds() -> None:
+    ids = outcome(0.1, 0.3, refitted=0.5)
+    of_all, of_one = replace(EXPERIMENT, refit=False), replace(EXPERIMENT, refit=False, seeds=(1,))
+    found = [
+        reproduction.verdict(one, "recall@10", 0.25, {"ids": ids})
+        for one in (EXPERIMENT, of_all, of_one)
+    ]
+    assert found == [
+        "agrees; -0.2500 against ids",
+        "agrees; +0.0500 against ids without refit",
+        "agrees; -0.0500 against ids without refit",
+    ]
+
+
+def test_pairs_that_training_does_not_have_count_as_misses_where_the_published_ones_do() -> None:
+    (run,) = outcome(0.5).runs
+    assert reproduction.figure(EXPERIMENT, run, "recall@10") == 0.5
+    every = replace(EXPERIMENT, all_pairs=True)
+    assert reproduction.figure(every, run, "recall@10") == pytest.approx(0.45)
+
+
+def test_every_experiment_has_its_source_and_command() -> None:
+    lines = reproduction.sources([EXPERIMENT]).splitlines()
+    assert lines[2:] == [
+        "| content | - | `--model=VBPR --epochs=9 --dataset=d`; then all training pairs |"
+    ]
 
 
 def test_runs_choose_by_validation_and_go_on(
