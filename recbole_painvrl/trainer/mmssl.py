@@ -12,8 +12,9 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.model.mmssl import Views
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.trainer.adversary import Adversary
+from recbole_painvrl.trainer.adversary import Adversary, drawn_columns
 from recbole_painvrl.trainer.base import RunTrainer
+from recbole_painvrl.trainer.mmssl_memory import estimated_memory, in_words
 from recbole_painvrl.trainer.state import part
 from recbole_painvrl.trainer.user_batches import UserBatches
 
@@ -53,6 +54,8 @@ class MMSSLTrainer(RunTrainer):
                 "`adversarial_weight: 0`"
             )
         n_modalities = len(model.modality_slices)
+        # The discriminator may be what does not fit: say so before it is made.
+        self.log.info("%s", in_words(self._memory()))
         self.adversary: Adversary | None = None
         if s.adversarial_weight:
             self.adversary = Adversary(s, model.seed, model.n_items, n_modalities, model.device)
@@ -91,6 +94,13 @@ class MMSSLTrainer(RunTrainer):
             f"refreshed every {s.graph_update_every} steps with the {self.model.n_neighbours} "
             f"nearest items of the users drawn; users not drawn {rest}"
         )
+
+    def _memory(self) -> dict[str, int]:
+        columns = 0
+        if self.settings.adversarial_weight:
+            most, n_items = self.settings.discriminator_columns, self.model.n_items
+            columns = len(drawn_columns(most, self.model.seed, n_items))
+        return estimated_memory(self.model, self.batches.batch_size, columns)
 
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False

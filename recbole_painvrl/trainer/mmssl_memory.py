@@ -14,6 +14,19 @@ _LEARNT = 4 * _FLOAT
 _ENTRY = 2 * (8 + _FLOAT)
 
 
+def estimated_memory(model: Any, batch_size: int, n_columns: int) -> dict[str, int]:
+    """Bytes of the largest parts at the height of a step; the dataset comes on top.
+
+    Args:
+        model: the model (sizes, settings, interactions).
+        batch_size: users in a batch, B.
+        n_columns: C, items the discriminator sees; 0 without one.
+    """
+    widths = [part.stop - part.start for part in model.modality_slices.values()]
+    sizes = model.n_users, model.n_items, model.interactions.nnz
+    return mmssl_parts(*sizes, widths, model.settings, batch_size, n_columns)
+
+
 def mmssl_parts(
     n_users: int,
     n_items: int,
@@ -23,16 +36,9 @@ def mmssl_parts(
     batch_size: int,
     n_columns: int,
 ) -> dict[str, int]:
-    """Bytes of the largest parts at the height of a step; the dataset comes on top.
+    """The same from plain sizes: ``n_entries`` training pairs, one width per modality.
 
-    Args:
-        n_users: with padding.
-        n_items: with padding.
-        n_entries: training pairs.
-        widths: columns of every modality.
-        settings: has the attributes of ``MMSSLSettings``.
-        batch_size: users in a batch, B.
-        n_columns: C, items the discriminator sees; 0 without one.
+    ``settings`` has the attributes of ``MMSSLSettings``.
     """
     size, n_modalities = settings.embedding_size, len(widths)
     n_learnt = (n_users + n_items) * size + sum(width * size + size for width in widths)
@@ -51,6 +57,12 @@ def mmssl_parts(
         "forward pass": tables * table + _nearest(n_items, batch_size),
         "discriminator": _discriminator(n_columns, batch_size, n_modalities),
     }
+
+
+def in_words(parts: dict[str, int]) -> str:
+    """One line: the sum and its parts."""
+    each = ", ".join(f"{name} {short_size(size)}" for name, size in parts.items())
+    return f"memory needed beside the dataset: about {short_size(sum(parts.values()))} ({each})"
 
 
 def _nearest(n_items: int, batch_size: int) -> int:

@@ -22,7 +22,7 @@ from recbole_painvrl.model.mmssl import MMSSL
 from recbole_painvrl.trainer import progress
 from recbole_painvrl.trainer.adversary import Adversary
 from recbole_painvrl.trainer.mmssl import MMSSLTrainer
-from recbole_painvrl.trainer.mmssl_memory import mmssl_parts
+from recbole_painvrl.trainer.mmssl_memory import estimated_memory, in_words
 
 # Some 17 steps an epoch with two refreshes, as the tiny data have one neighbour per user.
 QUICK = ("--embedding_size=8", "--train_batch_size=100", "--graph_update_every=3")
@@ -203,17 +203,45 @@ def test_mixed_precision_is_refused(tiny_config: MakeConfig) -> None:
         trainer(tiny_config, "--enable_amp=True")
 
 
+def sized(n_users: int, n_items: int, n_interactions: int, make: MakeConfig) -> Any:
+    """What the estimate reads of a model, without building it."""
+    settings = trainer(make, "--embedding_size=64").settings
+    table = types.SimpleNamespace(numel=lambda: (n_users + n_items) * 64)
+    return types.SimpleNamespace(
+        settings=settings,
+        modality_slices={"a": slice(0, 128), "b": slice(128, 384)},
+        parameters=lambda: [table],
+        n_users=n_users,
+        n_items=n_items,
+        interactions=types.SimpleNamespace(nnz=n_interactions),
+        features=types.SimpleNamespace(numel=lambda: n_items * 384),
+    )
+
+
 def test_memory_estimate_and_the_width_cap(tiny_config: MakeConfig) -> None:
-    settings = trainer(tiny_config, "--embedding_size=64").settings
+    model = sized(36_657, 76_086, 564_000, tiny_config)
+    capped = estimated_memory(model, 1024, model.settings.discriminator_columns)
+    assert sum(capped.values()) < 3 * 2**30
+    whole = estimated_memory(model, 1024, 76_085)
+    assert whole["discriminator"] > 24 * 2**30, "1.4e9 weights, gradients and two moments"
+    assert estimated_memory(model, 1024, 0)["discriminator"] == 0
+    assert in_words({"a": 3 * 2**29, "b": 2**29}).endswith("about 2.00 GB (a 1.50 GB, b 512 MB)")
 
-    def estimate(columns: int) -> dict[str, int]:
-        sizes = 36_657, 76_086, 564_000
-        return mmssl_parts(*sizes, [128, 256], settings, batch_size=1024, n_columns=columns)
 
-    assert sum(estimate(settings.discriminator_columns).values()) < 3 * 2**30
-    weights = estimate(76_085)["discriminator"]
-    assert weights > 24 * 2**30, "1.4e9 weights, gradients and two moments"
-    assert estimate(0)["discriminator"] == 0
+def test_memory_is_said_before_the_discriminator_is_made(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class TooLargeError(Exception):
+        pass
+
+    def refuse(*_: Any) -> None:
+        raise TooLargeError
+
+    monkeypatch.setattr("recbole_painvrl.trainer.mmssl.Adversary", refuse)
+    caplog.set_level("INFO", logger="recbole_painvrl")
+    with pytest.raises(TooLargeError):
+        trainer(tiny_config, "--discriminator_columns=20")
+    assert "memory needed" in caplog.text
 
 
 @pytest.mark.parametrize("argv", [(), ("--preset=released", "--epochs=2"),
