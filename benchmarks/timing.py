@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+_ATEN = torch.ops.aten
+_PRODUCTS = {_ATEN.mm, _ATEN.addmm, _ATEN.bmm, _ATEN.baddbmm}
 
 
 def alternately(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -53,6 +58,38 @@ def gather_rate(n_rows: int, width: int, n_drawn: int) -> float:
     table = torch.randn(n_rows, width)
     rows = torch.randint(0, n_rows, (n_drawn,))
     return 4 * width * n_drawn / best(lambda: table.index_select(0, rows))
+
+
+def seconds_in_products(step: Callable[[], object], repeats: int = 15) -> float:
+    """Shortest of several runs' seconds in matrix products, forward and backward."""
+    step()
+    found = float("inf")
+    for _ in range(repeats):
+        with _ProductTimer() as timer:
+            step()
+        found = min(found, timer.seconds)
+    return found
+
+
+class _ProductTimer(TorchDispatchMode):
+    """Adds up the time of matrix products on the calling thread and the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seconds = 0.0
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        start = time.perf_counter()
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in _PRODUCTS:
+            self.seconds += time.perf_counter() - start
+        return result
 
 
 def gemm_operations(step: Callable[[], object]) -> int:

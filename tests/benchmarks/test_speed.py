@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from recbole.data.dataset import Dataset  # noqa: F401  (RecBole's import takes 
 from benchmarks import growth, speed
 from benchmarks.shapes import SHAPES, RandomData, Shape
 from benchmarks.speed import Row
-from benchmarks.timing import alternately, gemm_operations
+from benchmarks.timing import alternately, gemm_operations, seconds_in_products
 
 
 def test_steps_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,14 @@ def test_operations_of_products_with_their_backward() -> None:
     assert gemm_operations(lambda: (first @ second).sum().backward()) == 2 * 2 * 3 * 5 * 7
 
 
+def test_seconds_in_products_are_those_of_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    table = torch.randn(4, 4, requires_grad=True)
+    assert seconds_in_products(lambda: table.exp().sum().backward(), 2) == 0
+    assert seconds_in_products(lambda: (table @ table).exp().sum().backward(), 2) == 1 + 2
+
+
 def test_random_data_have_the_shape() -> None:
     shape = Shape(50, 30, (4, 3), 400)
     data = RandomData(shape)
@@ -68,7 +77,7 @@ def test_speed_runs_and_prints_a_table(
     out = capsys.readouterr().out
     assert out.startswith("processor: ")
     lines = out[out.index(speed.HEADER) :].splitlines()[2:]
-    assert len(lines) == {"mask": 9, "sampling": 5, "limits": 5}[parts[0]]
+    assert len(lines) == {"mask": 9, "sampling": 5, "limits": 9}[parts[0]]
     assert all(line.count("|") == 6 and ("met" in line or "missed" in line) for line in lines)
     assert not list(tmp_path.iterdir()), "nothing is left where it was started"
 
