@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, did_you_mean
 
 _NAMES = {
     int: "an integer",
@@ -91,7 +91,17 @@ def _explain(
     expected = expectation(schema.model_fields[name])
     if first["type"] == "missing":
         return f"`{name}`: not set, expected {expected}"
-    return str(wrong_value(name, values[name], sources, expected))
+    wrong = str(wrong_value(name, values[name], sources, expected))
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        wrong += did_you_mean(first["input"], _choices(schema.model_fields[name].annotation))
+    return wrong
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words a field chooses from, wherever they stand in its type."""
+    if isinstance(annotation, str):
+        return [annotation]
+    return [word for inner in get_args(annotation) for word in _choices(inner)]
 
 
 def _words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
