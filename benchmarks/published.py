@@ -175,18 +175,16 @@ EXPERIMENTS = (
     Experiment(
         "PaInvRL ml-trailers",
         "ml-trailers",
-        ("--model=PaInvRL", *_TRAILERS, _THREE),
+        ("--model=PaInvRL", "--preset=large", _THREE),
         _TOP10,
         compare="UltraGCN ids ml-trailers",
-        seeds=(0,),
     ),
     Experiment(
         "InvRL ml-trailers",
         "ml-trailers",
-        ("--model=InvRL", *_TRAILERS, _THREE),
+        ("--model=InvRL", "--preset=large", _THREE),
         _TOP10,
         compare="UltraGCN ids ml-trailers",
-        seeds=(0,),
     ),
     Experiment(
         "MMGCN ml-trailers",
