@@ -64,6 +64,8 @@ class RunTrainerMixin(_Trainer):
         self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
         self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
         self._bar: Any = None
+        # What a batch is of an epoch.
+        self._share = 1.0
         self._ood_valid_loader: Any = None
         # Called after every validation with its score and result; may end the training by raising.
         self.on_valid: Callable[[float, Any], None] | None = None
@@ -122,6 +124,10 @@ class RunTrainerMixin(_Trainer):
                 desc=stage,
                 disable=not show_progress,
                 ncols=100,
+                mininterval=0.5,
+                # Epochs with a decimal: one of them may take minutes.
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
+                "[{elapsed}<{remaining}{postfix}]",
             )
             try:
                 # verbose=False: the epochs go to our log file, not between the progress bars.
@@ -148,6 +154,7 @@ class RunTrainerMixin(_Trainer):
     ) -> Any:
         self.progress.save_epoch(epoch_idx)
         self.guard.begin_epoch(epoch_idx)
+        self._share = 1 / max(1, len(train_data))
         watched = self.guard.watched(loss_func or self.model.calculate_loss)
         loss = super()._train_epoch(train_data, epoch_idx, watched, False)
         self.guard.check_weights()
@@ -155,13 +162,15 @@ class RunTrainerMixin(_Trainer):
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
         self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(epoch_idx + 1 - self._bar.n)
             self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
         return loss
 
     def _check_nan(self, loss: torch.Tensor) -> None:
-        """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        """Stop at a loss that is NaN or infinite, before it reaches the weights; move the bar."""
         self.guard.check_loss(loss)
+        if self._bar is not None:
+            self._bar.update(self._share)
 
     def _add_train_loss_to_tensorboard(
         self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
