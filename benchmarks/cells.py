@@ -74,6 +74,7 @@ def best_epoch(result: Result) -> int:
 
 
 def spread(values: list[Any]) -> str:
-    """Mean and standard deviation over the seeds."""
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.4f} ± {deviation:.4f}"
+    """Mean and standard deviation over the seeds; of one seed the value alone."""
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"

@@ -48,7 +48,7 @@ def test_a_row_has_the_parts_that_there_are() -> None:
     assert line("m", runs, better) == f"| m | {scores} |  |  | 100 | 90 (1 of 2) |"
     assert line("m", runs, [run([0.4])] * 2).endswith("| not reached |")
     ood = [run([0.1], ood=True)]
-    assert line("m", ood, ood).count("0.1000 ± 0.0000") == 3
+    assert line("m", ood, ood).startswith("| m | 0.1000 | 0.1000 | 0.1000 |"), "one seed, no spread"
 
 
 def test_a_way_replaces_settings_of_the_data() -> None:
