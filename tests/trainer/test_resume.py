@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -98,6 +99,18 @@ def killed_at(
     data: Path, place: Path, model: str, save: int, before: bool, patch: pytest.MonkeyPatch
 ) -> Path | None:
     """Kill a run at its n-th save, before or after the file is in place; None if it was over."""
+    with patch.context() as inner:
+        kill_at(save, before, inner)
+        try:
+            finished: Finished = run_main(data, place, model, *MODELS[model], name="killed")
+        except Killed:
+            return place / "runs" / "killed"
+    assert finished.code == 0
+    return None
+
+
+def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
+    """From now on, the n-th save kills, before or after the file is in place."""
     original, count = progress.write_checkpoint, 0
 
     def write(*arguments: Any) -> None:
@@ -109,16 +122,9 @@ def killed_at(
         if count == save:
             raise Killed
 
-    with patch.context() as inner:
-        inner.setattr(progress, "write_checkpoint", write)
-        # Saving every epoch, however small its share of the time.
-        inner.setattr(progress, "_SAVING_SHARE", 1e9)
-        try:
-            finished: Finished = run_main(data, place, model, *MODELS[model], name="killed")
-        except Killed:
-            return place / "runs" / "killed"
-    assert finished.code == 0
-    return None
+    patch.setattr(progress, "write_checkpoint", write)
+    # Saving every epoch, however small its share of the time.
+    patch.setattr(progress, "_SAVING_SHARE", 1e9)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,28 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert got[0] == expected[0]
     assert got[1].keys() == expected[1].keys()
     assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
+
+
+@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
+def test_a_run_killed_at_every_second_save_arrives(
+    model: str,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = killed_at(tiny_data, tmp_path, model, 2, False, monkeypatch)
+    assert folder is not None
+    resumes, code = 0, None
+    while code is None:
+        resumes += 1
+        assert resumes < 50, "a resumed run does not get on"
+        with monkeypatch.context() as inner, contextlib.suppress(Killed):
+            kill_at(2, False, inner)
+            code = main([f"--resume={folder}", "--show_progress=False"])
+    assert code == 0
+    assert resumes > 1
+    assert outcome(folder) == whole(model)
 
 
 def test_seconds_and_memory_are_those_of_all_processes(
