@@ -173,18 +173,24 @@ EXPERIMENTS = (
         _TOP10,
     ),
     Experiment(
+        "UltraGCN ids, large batches ml-trailers",
+        "ml-trailers",
+        ("--model=UltraGCN", "--preset=large", "--modalities=[]"),
+        _TOP10,
+    ),
+    Experiment(
         "PaInvRL ml-trailers",
         "ml-trailers",
         ("--model=PaInvRL", "--preset=large", _THREE),
         _TOP10,
-        compare="UltraGCN ids ml-trailers",
+        compare="UltraGCN ids, large batches ml-trailers",
     ),
     Experiment(
         "InvRL ml-trailers",
         "ml-trailers",
         ("--model=InvRL", "--preset=large", _THREE),
         _TOP10,
-        compare="UltraGCN ids ml-trailers",
+        compare="UltraGCN ids, large batches ml-trailers",
     ),
     Experiment(
         "MMGCN ml-trailers",
