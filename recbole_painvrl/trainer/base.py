@@ -64,8 +64,6 @@ class RunTrainerMixin(_Trainer):
         self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
         self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
         self._bar: Any = None
-        # What a batch is of an epoch.
-        self._share = 1.0
         self._ood_valid_loader: Any = None
         # Called after every validation with its score and result; may end the training by raising.
         self.on_valid: Callable[[float, Any], None] | None = None
@@ -154,23 +152,42 @@ class RunTrainerMixin(_Trainer):
     ) -> Any:
         self.progress.save_epoch(epoch_idx)
         self.guard.begin_epoch(epoch_idx)
-        self._share = 1 / max(1, len(train_data))
         watched = self.guard.watched(loss_func or self.model.calculate_loss)
-        loss = super()._train_epoch(train_data, epoch_idx, watched, False)
+        shown = self._shown(watched, epoch_idx, len(train_data))
+        loss = super()._train_epoch(train_data, epoch_idx, shown, False)
         self.guard.check_weights()
         total = sum(loss) if isinstance(loss, tuple) else loss
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
         self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
         if self._bar is not None:
-            self._bar.update(epoch_idx + 1 - self._bar.n)
             self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
+        self._move_bar(epoch_idx + 1)
         return loss
 
-    def _check_nan(self, loss: torch.Tensor) -> None:
-        """Stop at a loss that is NaN or infinite, before it reaches the weights; move the bar."""
-        self.guard.check_loss(loss)
+    def _shown(
+        self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int
+    ) -> Callable[[Any], Any]:
+        """The same function, which moves the bar within the epoch."""
+        begun = 0
+
+        def moving(batch: Any) -> Any:
+            nonlocal begun
+            # Some of RecBole's models take the batches of an epoch more than once.
+            self._move_bar(epoch + min(begun / max(1, n_batches), 1))
+            begun += 1
+            return loss_function(batch)
+
+        return moving
+
+    def _move_bar(self, epochs: float) -> None:
         if self._bar is not None:
-            self._bar.update(self._share)
+            # Set, not added up: a sum of fractions may end above the total.
+            self._bar.n = epochs
+            self._bar.update(0)
+
+    def _check_nan(self, loss: torch.Tensor) -> None:
+        """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        self.guard.check_loss(loss)
 
     def _add_train_loss_to_tensorboard(
         self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
