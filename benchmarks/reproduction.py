@@ -173,7 +173,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
 
 
 def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str, Outcome]) -> str:
-    """Where the mean stands against the published range and the ID-only form."""
+    """Where the mean stands against the published range and the ID-only forms."""
     words = []
     if metric in experiment.published:
         low, high = experiment.published[metric]
@@ -183,15 +183,19 @@ def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str
             words.append(f"above by {mean - high:.4f}")
         else:
             words.append("agrees")
-    other = outcomes.get(experiment.compare)
-    if other is not None:
-        # Trained on as much data and with the same seeds.
-        runs = other.runs if experiment.refit else other.choices
-        same = [run for run in runs if run["seed"] in (experiment.seeds or (run["seed"],))]
-        gain = mean - float(np.mean([figure(experiment, run, metric) for run in same]))
-        form = "" if runs == other.runs else " without refit"
-        words.append(f"{gain:+.4f} against {experiment.compare}{form}")
+    for name in experiment.compare:
+        if name in outcomes:
+            words.append(gain(experiment, metric, mean, name, outcomes[name]))
     return "; ".join(words) or "-"
+
+
+def gain(experiment: Experiment, metric: str, mean: float, name: str, other: Outcome) -> str:
+    """How far the mean is above another experiment's, of as much training data and the same seeds."""
+    runs = other.runs if experiment.refit else other.choices
+    same = [run for run in runs if run["seed"] in (experiment.seeds or (run["seed"],))]
+    difference = mean - float(np.mean([figure(experiment, run, metric) for run in same]))
+    form = "" if runs == other.runs else " without refit"
+    return f"{difference:+.4f} against {name}{form}"
 
 
 def figure(experiment: Experiment, run: Result, metric: str) -> float:
