@@ -190,7 +190,7 @@ def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str
 
 
 def gain(experiment: Experiment, metric: str, mean: float, name: str, other: Outcome) -> str:
-    """How far the mean is above another experiment's, of as much training data and the same seeds."""
+    """How far the mean is above another experiment's, of as much data and the same seeds."""
     runs = other.runs if experiment.refit else other.choices
     same = [run for run in runs if run["seed"] in (experiment.seeds or (run["seed"],))]
     difference = mean - float(np.mean([figure(experiment, run, metric) for run in same]))
