@@ -6,7 +6,8 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,12 +16,31 @@ _NOT_IN_LINE = ("name", "seconds", "peak_memory_mb", "history")
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MiB (and of the GPU, if larger)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mebibytes = peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    """Largest resident memory of this process so far, in MiB (and of the GPU, if larger).
+
+    Counted from :func:`reset_peak_memory` on, where that could be done.
+    """
+    mebibytes = _resident_peak()
     if torch.cuda.is_available():
         mebibytes = max(mebibytes, torch.cuda.max_memory_allocated() / 2**20)
     return round(mebibytes, 1)
+
+
+def reset_peak_memory() -> None:
+    """Count the largest memory afresh, where the system can: on Linux, and on the GPU."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _resident_peak() -> float:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    except (OSError, IndexError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 class StageLog:
@@ -30,19 +50,26 @@ class StageLog:
         self.entries: list[dict[str, Any]] = []
         # Of the processes before this one, where the run was interrupted.
         self.earlier_peak_mb = 0.0
+        # Of this process, before the present stage.
+        self._before_mb = 0.0
 
     def peak_memory_mb(self) -> float:
-        """Largest memory of the run so far, whichever process needed it."""
-        return max(self.earlier_peak_mb, peak_memory_mb())
+        """Largest memory of the run so far, whichever process and stage needed it."""
+        return max(self.earlier_peak_mb, self._before_mb, peak_memory_mb())
 
     @contextmanager
     def measure(self, name: str, spent: float = 0.0) -> Iterator[dict[str, Any]]:
-        """Add an entry with the seconds (``spent`` earlier included) and memory of the block."""
+        """Add an entry with the seconds (``spent`` earlier included) and memory of the block.
+
+        A stage that an earlier process began may have that process's peak of other stages.
+        """
         entry: dict[str, Any] = {"name": name}
+        self._before_mb = max(self._before_mb, peak_memory_mb())
+        reset_peak_memory()
         start = time.perf_counter() - spent
         yield entry
         entry["seconds"] = round(time.perf_counter() - start, 3)
-        entry["peak_memory_mb"] = self.peak_memory_mb()
+        entry["peak_memory_mb"] = max(peak_memory_mb(), self.earlier_peak_mb if spent else 0.0)
         self.entries.append(entry)
 
     def line(self, name: str) -> str:
