@@ -26,9 +26,17 @@ _NEARLY = 0.99
 
 _PER_POSITIVE = ("--negative_sampling=per_positive", "--n_negatives=50")
 _BPR = ("--model=BPR", "--modalities=[]", "--stopping_step=5", "--learning_rate=3e-3")
+_LIGHTGCN = (
+    "--model=LightGCN",
+    "--modalities=[]",
+    "--n_layers=2",
+    "--stopping_step=5",
+    "--train_batch_size=8192",
+    "--learning_rate=4e-3",
+)
 _ULTRAGCN = ("--model=UltraGCN", "--stopping_step=5")
 _PAINVRL = ("--model=PaInvRL", "--oracle=False")
-# Model -> way to train it -> settings; the first way is the plain one, the others are faster.
+# Model -> way to train it -> settings; the first way is the plain one.
 WAYS: dict[str, dict[str, tuple[str, ...]]] = {
     "UltraGCN": {
         "50 draws per positive": (*_ULTRAGCN, *_PER_POSITIVE),
@@ -39,10 +47,15 @@ WAYS: dict[str, dict[str, tuple[str, ...]]] = {
         "50 draws per positive": (*_PAINVRL, *_PER_POSITIVE, "--mask_negatives=50"),
         "pool (default)": _PAINVRL,
         "pool, large batches": (*_PAINVRL, "--preset=large"),
+        "pool, whole environment models": (*_PAINVRL, "--environment_model=full"),
     },
     "BPR": {
         "RecBole's loader": (*_BPR, "--fast_loader=False"),
         "fast loader (default)": _BPR,
+    },
+    "LightGCN": {
+        "RecBole's loader": (*_LIGHTGCN, "--fast_loader=False"),
+        "fast loader (default)": _LIGHTGCN,
     },
 }
 _DATA = {
