@@ -97,7 +97,11 @@ class _ProductTimer(TorchDispatchMode):
 
 
 def gemm_operations(step: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products in one call, as PyTorch counts them."""
+    """Floating-point operations of the matrix products in one call, as PyTorch counts them.
+
+    Called once before: a first call may make what later ones keep.
+    """
+    step()
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())

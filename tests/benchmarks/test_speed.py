@@ -47,6 +47,16 @@ def test_operations_of_products_with_their_backward() -> None:
     assert gemm_operations(lambda: (first @ second).sum().backward()) == 2 * 2 * 3 * 5 * 7
 
 
+def test_operations_are_those_of_a_call_that_is_not_the_first() -> None:
+    kept: list[torch.Tensor] = []
+
+    def step() -> None:
+        kept[:] = kept or [torch.randn(9, 9) @ torch.randn(9, 9)]
+        kept[0][:2] @ kept[0]
+
+    assert gemm_operations(step) == 2 * 2 * 9 * 9
+
+
 def test_seconds_in_products_are_those_of_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
