@@ -8,8 +8,8 @@ Ratios are medians of steps taken in turns (theirs, ours, theirs, ...), so a loa
 meets both; those of ``limits`` are of the shortest runs. The parts: ``sampling`` (negatives and
 batches a second), ``mask``, ``recommender`` (backbone and final model), ``environments``, each
 against ``benchmarks/reference``; ``recbole`` (BPR and LightGCN by our command against RecBole's own
-loop, and evaluation); ``limits`` (which share of the machine's sgemm and gather rates is reached,
-by a step and by its products).
+loop, and evaluation); ``limits`` (which share of the machine's sgemm, gather and copy rates is
+reached, by a step, by its products and by its Adam).
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from benchmarks import hosts
 from benchmarks.shapes import SHAPES, RandomData, Shape
 from benchmarks.stages import environment_steps, mask_steps, recommender_steps
 from benchmarks.timing import (
+    adam_rate,
     alternately,
     best,
+    copy_rate,
     gather_rate,
     gemm_operations,
     machine_facts,
@@ -200,7 +202,7 @@ def limits(name: str, data: RandomData, repeats: int) -> Iterator[Row]:
     Each is the shortest of several runs; the rate of a step over that of its products alone is the
     share of its time that they take.
     """
-    shape, peak = data.shape, sgemm_rate()
+    shape, peak, copied = data.shape, sgemm_rate(), copy_rate() / 1e9
     steps = {"mask step, shared pool": mask_steps(data, True)["shared pool"]}
     sizes = {
         f"final step, shared pool, batch {size}": size for size in (shape.batch, 8 * shape.batch)
@@ -215,6 +217,10 @@ def limits(name: str, data: RandomData, repeats: int) -> Iterator[Row]:
         yield Row(f"{name}: {what}, of sgemm", rate, peak / 1e9, 0.5, "GFLOP/s", True)
         part = f"{name}: {what}, its products alone, of sgemm"
         yield Row(part, alone, peak / 1e9, None, "GFLOP/s", True)
+        adam, moved = adam_rate(step, repeats)
+        if adam:
+            part = f"{name}: {what}, its Adam alone ({adam / whole:.0%} of the time), of copying"
+            yield Row(part, moved / 1e9, copied, None, "GB/s", True)
     width, n = 64, shape.batch * shape.n_negatives
     table = torch.randn(data.num("item_id"), 1, width)
     users = torch.randn(shape.batch, width)
