@@ -173,7 +173,7 @@ EXPERIMENTS = (
         _TOP10,
     ),
     Experiment(
-        "UltraGCN ids, large batches ml-trailers",
+        "UltraGCN ids, preset large ml-trailers",
         "ml-trailers",
         ("--model=UltraGCN", "--preset=large", "--modalities=[]"),
         _TOP10,
@@ -183,14 +183,14 @@ EXPERIMENTS = (
         "ml-trailers",
         ("--model=PaInvRL", "--preset=large", _THREE),
         _TOP10,
-        compare=("UltraGCN ids ml-trailers", "UltraGCN ids, large batches ml-trailers"),
+        compare=("UltraGCN ids ml-trailers", "UltraGCN ids, preset large ml-trailers"),
     ),
     Experiment(
         "InvRL ml-trailers",
         "ml-trailers",
         ("--model=InvRL", "--preset=large", _THREE),
         _TOP10,
-        compare=("UltraGCN ids ml-trailers", "UltraGCN ids, large batches ml-trailers"),
+        compare=("UltraGCN ids ml-trailers", "UltraGCN ids, preset large ml-trailers"),
     ),
     Experiment(
         "MMGCN ml-trailers",

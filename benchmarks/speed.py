@@ -65,7 +65,7 @@ class Row:
     def __str__(self) -> str:
         target = "-"
         if self.target is not None:
-            target = f"{self.target:g} ({'met' if self.ratio >= self.target else 'missed'})"
+            target = f"{self.target:.3g} ({'met' if self.ratio >= self.target else 'missed'})"
         ours, plain = f"{self.ours:.4g} {self.unit}", f"{self.plain:.4g} {self.unit}"
         return f"| {self.what} | {ours} | {plain} | {self.ratio:.2f} | {target} |"
 

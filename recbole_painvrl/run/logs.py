@@ -32,6 +32,11 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
+def shows_bars(wanted: bool) -> bool:
+    """Whether to draw progress bars: those that nobody watches would fill a log file."""
+    return wanted and sys.stderr.isatty()
+
+
 class RunLog:
     """Keeps early records in memory until the run folder exists."""
 

@@ -34,7 +34,7 @@ from recbole_painvrl.run.folder import (
     write_result,
 )
 from recbole_painvrl.run.lock import run_lock
-from recbole_painvrl.run.logs import RunLog, run_log
+from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
@@ -142,8 +142,7 @@ class Run:
         log.info("%s", opening(self.config, self.dataset, self.folder))
         for line in self.memory_needed:
             log.info("%s", line)
-        # Bars that nobody watches would fill a log file with their every state.
-        progress = bool(self.config["show_progress"]) and sys.stderr.isatty()
+        progress = shows_bars(self.config["show_progress"])
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
         report = report_stages(self.trainer, self.train, self.train_loader, self.valid_loader)
         metrics: dict[str, dict[str, float]] = {}

@@ -17,6 +17,7 @@ from recbole_painvrl.evaluation.planted import (
     true_environments,
 )
 from recbole_painvrl.run.folder import Array, write_arrays
+from recbole_painvrl.run.logs import shows_bars
 from recbole_painvrl.seeds import derive_seed
 
 
@@ -129,7 +130,7 @@ def _oracle_weights(
     mask = oracle_mask(truth, slices, len(trainer.mask)).to(trainer.mask.device)
     trainer.fit_final(
         mask, "final with oracle mask", train_loader, valid_loader,
-        bool(trainer.config["show_progress"]), checkpoint="oracle",
+        shows_bars(trainer.config["show_progress"]), checkpoint="oracle",
     )  # fmt: skip
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(own)
