@@ -90,6 +90,7 @@ def take_up(folder: Path, progress: Any, now: Mapping[str, Any]) -> None:
         )
     if changed:
         log.warning("%s: resumed with other %s; figures may differ", folder, ", ".join(changed))
+    log.info("%s: goes on after the %.0f s until its last checkpoint", folder, progress.spent()[0])
 
 
 def _shown(value: Any) -> str:

@@ -196,6 +196,7 @@ def test_seconds_and_memory_are_those_of_all_processes(
     result = json.loads((folder / "result.json").read_text())
     assert 1000 < result["seconds"] < 2000
     assert result["peak_memory_mb"] == 50_000
+    assert "goes on after the 100" in (folder / "train.log").read_text()
 
 
 @pytest.mark.parametrize(
