@@ -38,8 +38,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "BPR": _TABLE,
     "Pop": (),
 }
-# A quarter of the thousand steps that an epoch has with batches of 1,024 users.
-_FURTHER = {("movielens", "MMSSL"): ("--train_batch_size=4096",)}
+# A quarter of the steps that an epoch has with batches of 1,024 users.
+_FURTHER = {(size, "MMSSL"): ("--train_batch_size=4096",) for size in ("movielens", "tiktok")}
 # Size -> models whose memory there is promised, with the limit in GB.
 SIZES = {
     "movielens": (tuple(MODELS), 6.0),
