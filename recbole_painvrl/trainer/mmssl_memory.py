@@ -46,8 +46,8 @@ def mmssl_parts(
     table = (n_users + n_items) * size * _FLOAT
     # Tables alive between forward and backward: per modality the projection, content, ids and
     # normalised forms; per head what it blends; per layer users, items and sums. The
-    # estimate of a whole run is 16 % above the peaks of 5,948 x 680 and 55,485 x 5,974, and 46 %
-    # above that of a few steps at 36,656 x 76,085.
+    # estimate of a whole run is 16 % above the peaks of 5,948 x 680 and 55,485 x 5,974, and 4 %
+    # above that of 19 minutes of an epoch at 36,656 x 76,085, 4,096 users a step.
     tables = 7 * n_modalities + settings.n_heads + 2 * settings.n_layers + 6
     # To users and to items, of R itself and of every modality's graph.
     graphs = 2 * (1 + n_modalities) * n_entries * _ENTRY
