@@ -6,6 +6,7 @@ inside the functions, so that :func:`check_versions` can speak before RecBole fa
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import importlib.metadata
@@ -262,6 +263,62 @@ def fix_popularity() -> None:
 
     setattr(calculate_loss, _TAG, True)
     pop.calculate_loss, pop.__init__ = calculate_loss, init
+
+
+def keep_best_in_memory() -> None:
+    """Let RecBole's trainers evaluate their best epoch without unpickling their checkpoint.
+
+    ``Trainer.evaluate`` reads back a pickle that holds the whole ``Config``, which ``torch.load``
+    refuses since PyTorch 2.6. The file is written as before, and the trainer that wrote it also
+    keeps the weights in memory. Any other file, and one that has changed since, goes to
+    ``torch.load`` and its refusal. Unnecessary with a RecBole newer than 1.2.1 whose checkpoints
+    hold weights alone.
+    """
+    trainer_class = importlib.import_module("recbole.trainer.trainer").Trainer
+    save, evaluate = trainer_class._save_checkpoint, trainer_class.evaluate
+    if hasattr(save, _TAG):
+        return
+
+    @functools.wraps(save)
+    def save_checkpoint(self: Any, epoch: int, *args: Any, **kwargs: Any) -> None:
+        path = Path(kwargs.get("saved_model_file", self.saved_model_file))
+        save(self, epoch, *args, **kwargs)
+        if path.is_file():
+            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self._kept = (_identity(path), weights, _copied(self.model.other_parameter()))
+
+    @functools.wraps(evaluate)
+    def evaluate_best(
+        self: Any,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> Any:
+        path = Path(model_file or self.saved_model_file)
+        kept = getattr(self, "_kept", None)
+        if load_best_model and kept is not None and path.is_file() and kept[0] == _identity(path):
+            self.model.load_state_dict(kept[1])
+            self.model.load_other_parameter(_copied(kept[2]))
+            load_best_model = False
+        return evaluate(self, eval_data, load_best_model, model_file, show_progress)
+
+    setattr(save_checkpoint, _TAG, True)
+    trainer_class._save_checkpoint, trainer_class.evaluate = save_checkpoint, evaluate_best
+
+
+def _identity(path: Path) -> tuple[str, int, int, int]:
+    """What changes when a file is written again."""
+    stat = path.stat()
+    return str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """A copy that later training does not change; a tensor's history stays behind."""
+    return {
+        name: value.detach().clone() if hasattr(value, "detach") else copy.deepcopy(value)
+        for name, value in values.items()
+    }
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def register() -> None:
     compat.wrap_internal_config(_internal_values)
     compat.fix_collector()
     compat.fix_popularity()
+    compat.keep_best_in_memory()
 
 
 def _internal_values(config: Any, model: str, dataset: str) -> dict[str, Any] | None:
