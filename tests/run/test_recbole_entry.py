@@ -81,7 +81,8 @@ def prepared(model: str, data: Path, folder: Path, **values: Any) -> tuple[Any, 
     """A trainer of RecBole and its validation and test loaders, made as ``run_recbole`` does."""
     common = {
         "data_path": str(data), "checkpoint_dir": str(folder), "epochs": 8, "seed": 5,
-        "show_progress": False, "use_gpu": False, "state": "ERROR", "learning_rate": 0.01 if model == "MultiVAE" else 0.3,
+        "show_progress": False, "use_gpu": False, "state": "ERROR",
+        "learning_rate": 0.01 if model == "MultiVAE" else 0.3,
         "load_col": {"inter": ["user_id", "item_id"]}, "eval_args": {"split": {"RS": [8, 1, 1]}},
         "train_neg_sample_args": None if model == "MultiVAE" else {
             "distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False,
