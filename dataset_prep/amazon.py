@@ -12,7 +12,8 @@ letters) and refused where it cannot be told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
+from dataset_prep.framework.columns import add_column_options, columns_of
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.item_table import item_table
 from dataset_prep.framework.options import RawDataset, add_source
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.read_interactions import TableColumns, read_interactions
@@ -30,13 +33,15 @@ from dataset_prep.framework.text_tables import sniff
 from dataset_prep.framework.tokens import clean_token
 from dataset_prep.readers.id_records import read_id_records
 from dataset_prep.readers.json_lines import first_of, json_lines
-from dataset_prep.table import item_table
 from recbole_painvrl.errors import UserError
 
-_USER = ("reviewerID", "user_id")
 _ITEM = ("parent_asin", "asin")
-_RATING = ("overall", "rating")
-_TIME = ("unixReviewTime", "timestamp", "sort_timestamp")
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "user": ("reviewerID", "user_id"),
+    "item": _ITEM,
+    "rating": ("overall", "rating"),
+    "time": ("unixReviewTime", "timestamp", "sort_timestamp"),
+}
 _TEXTS = ("title", "brand", "store", "categories", "category", "features", "feature", "description")
 _ID_LENGTH = 10
 _ROWS_PER_BLOCK = 100_000
@@ -61,6 +66,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--input", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings"
     )
+    add_column_options(parser)
     parser.add_argument("--metadata", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--visual", type=Path, metavar="FILE", help="image_features_*.b of 2014")
     parser.add_argument(
@@ -89,11 +95,12 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     if arguments.text_encoder and not arguments.metadata:
         raise UserError("--text-encoder: needs --metadata FILE, where the texts are")
     builder = InteractionBuilder()
+    given = columns_of(arguments)
     for path in arguments.input:
         if _is_table(path):
-            read_interactions(path, builder, report, _columns(path))
+            read_interactions(path, builder, report, _columns(path, given))
         else:
-            _read_reviews(path, builder, report)
+            _read_reviews(path, builder, report, given)
     interactions = builder.finish(", ".join(path.name for path in arguments.input))
     rated = set(interactions.rated().tolist())
     features: list[FeatureTable] = []
@@ -129,38 +136,51 @@ def _is_table(path: Path) -> bool:
     return name.endswith((".csv", ".tsv", ".txt", ".parquet"))
 
 
-def _columns(path: Path) -> TableColumns:
-    """Columns of ratings without a header: the item's ids all have ten letters.
+def _columns(path: Path, given: TableColumns) -> TableColumns:
+    """The given columns; of ratings without a header: the item's ids all have ten letters.
 
     Raises:
         UserError: neither or both of the first two columns look like item ids.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
+    if given.names is not None:
+        return given
+    roles = {"item": "parent_asin", **given.roles}
     if ".parquet" in path.name:
-        return TableColumns({"item": "parent_asin"})
-    layout = sniff(path)
+        return replace(given, roles=roles)
+    layout = sniff(path, encoding=given.encoding, expected=tuple(given.roles.values()))
     if layout.has_header:
-        return TableColumns({"item": "parent_asin"} if "parent_asin" in layout.names else {})
+        return replace(given, roles=roles) if "parent_asin" in layout.names else given
     if len(layout.names) != 4:
         raise UserError(f"{path}: has {len(layout.names)} columns; ratings have four")
     looks = [all(len(row[i]) == _ID_LENGTH for row in layout.sample if row) for i in (0, 1)]
     if looks[0] == looks[1]:
         raise UserError(
-            f"{path}: cannot tell users from items; add a header user,item,rating,timestamp"
+            f"{path}: cannot tell users from items; name them, as in --columns "
+            "user,item,rating,timestamp"
         )
     first = ("item", "user") if looks[0] else ("user", "item")
-    return TableColumns(names=(*first, "rating", "timestamp"))
+    return replace(given, names=(*first, "rating", "timestamp"))
 
 
-def _read_reviews(path: Path, builder: InteractionBuilder, report: Report) -> None:
-    """Append the reviews; lines without user, item, rating and time are malformed."""
+def _read_reviews(
+    path: Path, builder: InteractionBuilder, report: Report, given: TableColumns
+) -> None:
+    """Append the reviews; lines without user, item, rating and time are malformed.
+
+    Raises:
+        UserError: unreadable, or an option that is for tables alone.
+    """
+    if given.names is not None or "part" in given.roles:
+        raise UserError(f"{path}: is read as JSON lines; leave out --columns and --part-column")
+    names = {role: (given.roles[role],) if role in given.roles else _NAMES[role] for role in _NAMES}
     rows: list[tuple[Any, Any, float, float]] = []
     bad = 0
     for found in json_lines(path, report, python=True):
-        user, item = first_of(found, _USER), first_of(found, _ITEM)
+        user, item = first_of(found, names["user"]), first_of(found, names["item"])
         try:
-            rating, time = float(first_of(found, _RATING)), float(first_of(found, _TIME))
+            rating, time = (float(first_of(found, names[role])) for role in ("rating", "time"))
         except (TypeError, ValueError):
             bad += 1
             continue

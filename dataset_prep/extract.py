@@ -11,9 +11,11 @@ import numpy as np
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
+from dataset_prep.framework.columns import add_column_options
 from dataset_prep.framework.feature_folder import holds_only_features, mended, write_features
 from dataset_prep.framework.filters import Filters
-from dataset_prep.framework.finish import refuse_twice, run_source
+from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.given import refuse_twice
 from dataset_prep.framework.id_columns import id_or_first, is_index
 from dataset_prep.framework.options import (
     RawDataset,
@@ -28,7 +30,6 @@ from dataset_prep.framework.report import Report
 from dataset_prep.framework.summary import print_modalities, print_report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
-from dataset_prep.table import add_column_options, add_feature_options
 from dataset_prep.table import read as read_table
 from recbole_painvrl.errors import UserError
 
@@ -70,12 +71,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help="instead of --input"
     )
-    parser.add_argument(
-        "--items", type=Path, metavar="FILE", help="table with an id column and titles"
-    )
     _add_content_options(parser)
     add_column_options(parser)
-    add_feature_options(parser)
     parser.add_argument("--source-note", default="own table", help="what the data are")
     parser.add_argument("--licence", default="not recorded", help="what may be done with them")
     parser.set_defaults(run=run)

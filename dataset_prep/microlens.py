@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
+from dataset_prep.framework.columns import add_column_options, columns_of
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
-from dataset_prep.framework.options import RawDataset, add_source, encoding_name
-from dataset_prep.framework.read_features import FeatureTable, read_features
-from dataset_prep.framework.read_interactions import TableColumns, read_interactions
+from dataset_prep.framework.item_table import item_table
+from dataset_prep.framework.options import RawDataset, add_source
+from dataset_prep.framework.read_features import FeatureTable
+from dataset_prep.framework.read_interactions import read_interactions
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import READ_ERRORS, chunks, find_role, reason, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.readers.folders import find_file, need_file
-from dataset_prep.table import add_feature_options, ids_of, item_table
 from recbole_painvrl.errors import UserError
 
 _LINES_PER_BLOCK = 10_000
@@ -53,10 +54,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
     )
-    parser.add_argument(
-        "--encoding", type=encoding_name, default="utf-8-sig", help="of text (default %(default)s)"
-    )
-    add_feature_options(parser)
+    add_column_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -77,7 +75,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     if pairs.suffix == ".tsv":
         _read_lists(pairs, builder, report)
     else:
-        read_interactions(pairs, builder, report, TableColumns(encoding=arguments.encoding))
+        read_interactions(pairs, builder, report, columns_of(arguments))
     interactions = builder.finish(str(pairs))
     inputs = [pairs]
     titles = arguments.titles or find_file(
@@ -92,10 +90,6 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         if items is None or titles is None:
             raise UserError(f"{folder}: has no titles to encode; name them with --titles")
         features.append(_title_features(titles, items, set(interactions.rated()), arguments))
-    ids = ids_of(arguments)
-    for name, path in arguments.features:
-        features.append(read_features(name, path, report, spool, ids))
-        inputs.append(path)
     return RawDataset(
         interactions=interactions,
         features=features,

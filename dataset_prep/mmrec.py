@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from dataset_prep.framework.columns import add_column_options, columns_of
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.options import RawDataset, add_source
@@ -47,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="take ids from i_id_mapping.csv and u_id_mapping.csv instead of numbers",
     )
+    add_column_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -66,7 +68,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         folder, (f"{folder.resolve().name}.inter", "*.inter"), ".inter file", "--inter"
     )
     builder = InteractionBuilder()
-    read_interactions(path, builder, report)
+    read_interactions(path, builder, report, columns_of(arguments))
     interactions = builder.finish(str(path))
     n_items = item_count(interactions, path)
     inputs = [path]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,17 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.framework.arrays import open_matrix, read_array
+from dataset_prep.framework.columns import add_column_options, columns_of
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.item_table import item_table
 from dataset_prep.framework.options import PAPER, RawDataset, add_source
-from dataset_prep.framework.read_features import FeatureTable, read_features, read_ids
-from dataset_prep.framework.read_interactions import TableColumns, read_interactions
+from dataset_prep.framework.read_features import FeatureTable, read_ids
+from dataset_prep.framework.read_interactions import read_interactions
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.mmtf import add_mmtf_options, mmtf_features
 from dataset_prep.movielens_links import ID_KINDS, read_links, with_movie_ids
-from dataset_prep.table import add_feature_options, ids_of, item_table
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
@@ -56,8 +59,8 @@ def add_parser(subparsers: Any) -> None:
         _EXAMPLE,
     )
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
+    add_column_options(parser)
     add_mmtf_options(parser)
-    add_feature_options(parser)
     parser.add_argument(
         "--feature-ids-are",
         choices=ID_KINDS,
@@ -65,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
         help="ids of --features files; imdb and tmdb are looked up in links.csv (default "
         "%(default)s)",
     )
-    parser.set_defaults(run=run, encoding="utf-8-sig")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,48 +95,38 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             "read it with the source `diffmm` or `table`"
         )
     builder = InteractionBuilder()
-    columns = None if ratings.suffix in (".csv", ".npz") else TableColumns(names=_COLUMNS)
+    columns = columns_of(arguments)
+    if ratings.suffix not in (".csv", ".npz") and columns.names is None:
+        columns = replace(columns, names=_COLUMNS)
     read_interactions(ratings, builder, report, columns)
     interactions = builder.finish(str(ratings))
-    features, files = _features(arguments, report, spool)
-    inputs = [ratings, *files]
+    features: list[FeatureTable] = []
+    inputs = [ratings]
+    if rows.is_file():
+        features = trailer_features(folder, report)
+        inputs += [rows, *sorted(folder.glob("*.npy"))]
+    for table, path in mmtf_features(arguments, report, spool):
+        features.append(table)
+        inputs.append(path)
     inputs += [folder / name for name in (*_MOVIES, "links.csv") if (folder / name).is_file()]
     return RawDataset(
         interactions=interactions,
         features=features,
-        item_table=_titles(folder, report),
+        item_table=_titles(folder, report, arguments.encoding),
         source=f"MovieLens, {folder.resolve().name}",
         licence=_LICENCE,
-        edition="real features" if features else "no features",
+        edition="real features" if features or arguments.features else "no features",
         paper=PAPER["movielens"] if interactions.n_users() in _PAPER_USERS else None,
         inputs=inputs,
+        rename=_renamer(folder, arguments.feature_ids_are, report),
     )
 
 
-def _features(
-    arguments: argparse.Namespace, report: Report, spool: Path
-) -> tuple[list[FeatureTable], list[Path]]:
-    """Features that the options name, else those of the folder, and their files."""
-    folder: Path = arguments.input
-    rows = folder / "feature_rows.tsv"
-    features: list[FeatureTable] = []
-    inputs: list[Path] = []
-    kind = arguments.feature_ids_are
-    links = read_links(folder, kind, report) if kind != ID_KINDS[0] else None
-    if rows.is_file() and not arguments.features:
-        features = trailer_features(folder, report)
-        inputs += [rows, *sorted(folder.glob("*.npy"))]
-    elif rows.is_file():
-        report.note(f"{folder.name}: its own features are left out, since --features gives others")
-    for name, path in arguments.features:
-        features.append(read_features(name, path, report, spool, ids_of(arguments)))
-        inputs.append(path)
-        if links is not None:
-            with_movie_ids(features[-1], links, kind)
-    for table, path in mmtf_features(arguments, report, spool):
-        features.append(table)
-        inputs.append(path)
-    return features, inputs
+def _renamer(folder: Path, kind: str, report: Report) -> Callable[[FeatureTable], None] | None:
+    """What turns IMDb or TMDb ids into films."""
+    if kind == ID_KINDS[0]:
+        return None
+    return partial(with_movie_ids, links=read_links(folder, kind, report), kind=kind)
 
 
 def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
@@ -170,13 +163,13 @@ def _modality(stem: str, taken: set[str]) -> str:
     return stem if name in taken else name
 
 
-def _titles(folder: Path, report: Report) -> pd.DataFrame | None:
+def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
     """Titles of the films, where the folder has them."""
     for file, names in _MOVIES.items():
         path = folder / file
         if not path.is_file():
             continue
-        encoding = "utf-8-sig" if file.endswith(".csv") else "latin-1"
+        encoding = given if file.endswith(".csv") else "latin-1"
         layout = sniff(path, names, encoding)
         if file == "u.item":
             layout = replace(layout, separator="|", names=_u_item_names(path), has_header=False)

@@ -11,6 +11,7 @@ import numpy as np
 
 from dataset_prep.framework import feature_faults
 from dataset_prep.framework.filters import Filters, clean, select
+from dataset_prep.framework.given import add_given, check_given
 from dataset_prep.framework.interactions import PARTS, Interactions
 from dataset_prep.framework.options import (
     RawDataset,
@@ -35,11 +36,12 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
         UserError: the input is faulty and no chosen repair mends it; nothing was written.
     """
     folder = output_folder(arguments.output, arguments.force, arguments.dry_run)
+    check_given(arguments)
     report = report_of(arguments)
     filters = filters_of(arguments)
     with spool_folder() as spool:
         raw = read(arguments, report, spool)
-        refuse_twice([table.name for table in raw.features])
+        add_given(raw, arguments, report, spool)
         interactions, selections = mend_and_filter(raw, filters, report, arguments.dtype)
         print_summary(raw, interactions, selections, report)
         if arguments.dry_run:
@@ -50,13 +52,6 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
         write_dataset(content, folder, replace=arguments.force)
     print(f"written to {arguments.output}; try {use_of(arguments.output)}")
     return 0
-
-
-def refuse_twice(names: list[str]) -> None:
-    """Raise :class:`UserError` where two modalities share a name: one would hide the other."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"modality {twice}: is given twice; give each file a name of its own")
 
 
 def mend_and_filter(

@@ -45,6 +45,7 @@ class RawDataset:
         edition: of the manifest.
         paper: interactions, users, items in the paper, where it has this dataset.
         inputs: files that were read, for the manifest.
+        rename: gives the rows of a file of ``--features`` the ids of the interactions, or None.
     """
 
     interactions: Interactions
@@ -55,6 +56,7 @@ class RawDataset:
     edition: str = "prepared from files"
     paper: tuple[int, int, int] | None = None
     inputs: list[Path] = field(default_factory=list)
+    rename: Callable[[FeatureTable], None] | None = None
 
 
 Reader = Callable[[argparse.Namespace, Report, Path], RawDataset]
@@ -96,8 +98,34 @@ def add_source(
         default="float32",
         help="type of the written features (default %(default)s)",
     )
+    parser.add_argument(
+        "--encoding", type=encoding_name, default="utf-8-sig", help="of text (default %(default)s)"
+    )
+    parser.add_argument(
+        "--items", type=Path, metavar="FILE", help="table with an id column and titles"
+    )
+    _add_features(parser)
     _add_filters(parser)
     return parser
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("features, beside those of the source itself")
+    group.add_argument(
+        "--features",
+        type=name_and_path,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a modality and its file, once per modality",
+    )
+    group.add_argument(
+        "--feature-ids", type=Path, metavar="FILE", help="item id of each row of .npy features"
+    )
+    group.add_argument("--feature-id-column", metavar="NAME", help="id column of feature tables")
+    group.add_argument(
+        "--rows-from", type=int, metavar="N", help="row 0 of .npy features is item N, row 1 N+1..."
+    )
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
