@@ -1,0 +1,166 @@
+"""Protocol iid_ood: which seed decides what, and when its OOD part is called one."""
+
+from __future__ import annotations
+
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recbole_painvrl.config import RunSettings
+from recbole_painvrl.data import iid_ood as iid_ood_module
+from recbole_painvrl.data.iid_ood import iid_ood_split
+from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID, IntArray, Split
+from recbole_painvrl.identification.loop import Identification
+from recbole_painvrl.seeds import derive_seed
+
+N_USERS, N_ITEMS = 40, 30
+
+
+def settings(seed: int = 0) -> RunSettings:
+    return RunSettings.model_validate({"split_epochs": 1, "split_rounds": 2, "split_seed": seed})
+
+
+@pytest.fixture
+def pairs() -> tuple[IntArray, IntArray]:
+    """Every user with 12 distinct items, numbered from 1."""
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(1, N_USERS + 1), 12)
+    items = np.concatenate([1 + rng.permutation(N_ITEMS)[:12] for _ in range(N_USERS)])
+    return users, items
+
+
+class Fitted:
+    """An UltraGCN that gives item i the score -i for everybody: it ranks 1, 2, 3..."""
+
+    def __init__(self, n_users: int, n_items: int) -> None:
+        self.users = torch.ones(n_users, 1)
+        self._table = -torch.arange(n_items, dtype=torch.float32)[:, None]
+
+    def item_table(self) -> Tensor:
+        return self._table
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the fixed UltraGCN of the verdict was trained on, and its generator."""
+    seen: list[dict[str, Any]] = []
+
+    def fit(
+        users: Tensor,
+        items: Tensor,
+        n_users: int,
+        content: Tensor | None,
+        graph: Any,
+        epochs: int,
+        source: torch.Generator,
+    ) -> Fitted:
+        pairs = set(zip(users.tolist(), items.tolist(), strict=True))
+        seen.append({"pairs": pairs, "seed": source.initial_seed(), "graph": graph})
+        return Fitted(n_users, len(graph.item_factor))
+
+    monkeypatch.setattr(iid_ood_module, "_fitted", fit)
+    return seen
+
+
+def verdict(agreement: float, test: int, ood: int, seed: int = 0) -> dict[str, Any]:
+    """Of one user with training item 1, validation item 2, and these two test items."""
+    users, items = np.ones(5, dtype=np.int64), np.array([1, 2, test, ood, 12])
+    parts = {TRAIN: [0], VALID: [1], TEST: [2], OOD: [3], OOD_VALID: [4]}
+    rows = {part: np.array(numbers) for part, numbers in parts.items()}
+    split = Split(rows, {"agreement_with_start": agreement})
+    return iid_ood_module._shift(split, users, items, settings(seed))
+
+
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize(
+    ("agreement", "ood", "shift"),
+    [
+        (0.5, 5, "identified environments"),
+        (0.95, 5, "not detected"),
+        (0.5, 3, "not detected"),
+        (0.95, 3, "not detected"),
+        # Neither limit is reached by what only equals it.
+        (0.8, 5, "not detected"),
+        (0.79, 5, "identified environments"),
+    ],
+)
+def test_a_shift_needs_moved_pairs_and_a_lower_ndcg(agreement: float, ood: int, shift: str) -> None:
+    """Item 3 is at rank 1 of what is left; item 5 is at rank 3."""
+    found = verdict(agreement, 3, ood)
+    assert found["shift"] == shift
+    expected = {TEST: 1.0, OOD: 1.0 if ood == 3 else 1 / log2(4)}
+    assert found["ultragcn_ndcg@10"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("iid", "ood", "shift"),
+    [
+        (0.5, 0.44, "identified environments"),
+        (0.5, 0.45, "not detected"),
+        (0.0, 0.0, "not detected"),
+    ],
+)
+def test_nine_tenths_of_the_ndcg_is_no_shift(
+    iid: float, ood: float, shift: str, fitted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter((iid, ood))
+    monkeypatch.setattr(iid_ood_module, "mean_ndcg", lambda *_: next(answers))
+    assert verdict(0.5, 3, 5)["shift"] == shift
+
+
+@pytest.mark.usefixtures("fitted")
+def test_training_and_validation_items_are_not_ranked_in_the_verdict() -> None:
+    """Items 1 and 2 would come first; without them items 3 and 4 are at ranks 1 and 2."""
+    found = verdict(0.5, 3, 4)["ultragcn_ndcg@10"]
+    assert found == pytest.approx({TEST: 1.0, OOD: 1 / log2(3)})
+
+
+def test_the_verdict_is_trained_on_the_training_part_alone(fitted: list[dict[str, Any]]) -> None:
+    verdict(0.5, 3, 4, seed=7)
+    (seen,) = fitted
+    assert seen["pairs"] == {(1, 1)}
+    assert seen["seed"] == derive_seed(7, "split shift")
+    # Degrees of the training part: item 1 has one interaction, the others have none.
+    factors = seen["graph"].item_factor.tolist()
+    assert factors == pytest.approx([1.0, 1 / 2**0.5, *[1.0] * 11])
+
+
+@pytest.mark.usefixtures("fitted")
+def test_the_split_seed_divides_the_environments_rows(
+    pairs: tuple[IntArray, IntArray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the environments given, another seed still makes another split."""
+    labels = torch.arange(len(pairs[0])) % 3 // 2
+    monkeypatch.setattr(
+        iid_ood_module, "_environments", lambda *_: Identification(labels, moves=[0.0])
+    )
+    one, again, other = (
+        iid_ood_split(*pairs, None, settings(seed), tmp_path / name)
+        for seed, name in ((0, "a"), (0, "b"), (1, "c"))
+    )
+    larger = set(np.flatnonzero(labels.numpy() == 0))
+    for part in (TRAIN, VALID, TEST, OOD_VALID, OOD):
+        np.testing.assert_array_equal(one.rows[part], again.rows[part])
+        assert not np.array_equal(one.rows[part], other.rows[part]), part
+        assert (set(one.rows[part]) <= larger) == (part in (TRAIN, VALID, TEST)), (
+            "the larger trains"
+        )
+
+
+def test_the_split_seed_decides_the_environments(pairs: tuple[IntArray, IntArray]) -> None:
+    one, again, other = (
+        iid_ood_module._environments(*pairs, None, settings(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(one.labels, again.labels)
+    assert not torch.equal(one.labels, other.labels)
+
+
+def test_item_degrees_are_those_of_the_two_environments() -> None:
+    items, inside = np.array([1, 1, 1, 2, 2, 3]), np.array([1, 1, 1, 1, 0, 0], dtype=bool)
+    found = iid_ood_module._degree_shift(items, inside)
+    assert found == pytest.approx({"larger": (3 + 3 + 3 + 2) / 4, "smaller": (2 + 1) / 2})
