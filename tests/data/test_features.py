@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recbole_painvrl.data import features as features_module
 from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
 from recbole_painvrl.errors import UserError
 
@@ -232,3 +233,26 @@ def test_available_modalities_are_sorted(tmp_path: Path) -> None:
     write(write(tmp_path), name="acoustic")
     assert available_modalities(tmp_path) == ["acoustic", "visual"]
     assert available_modalities(tmp_path / "nowhere") == []
+
+
+def test_blocks_of_rows_are_one_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows, two at a time: rows, mean direction, constant columns and places of faults."""
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(5, 3)).astype(np.float32)
+    matrix[:, 2] = 2.0
+    # Column 1 is constant in every block, and is not constant.
+    matrix[:, 1] = [4.0, 4.0, 5.0, 5.0, 6.0]
+    tokens = [f"i{n}" for n in (3, 1, 5, 4, 2)]
+    ids = {"[PAD]": 0, **{f"i{n}": n for n in range(1, 7)}}
+    write(tmp_path, matrix, tokens)
+    expected = np.zeros((7, 3))
+    for row, token in zip(matrix.astype(np.float64), tokens, strict=True):
+        expected[ids[token]] = row / np.sqrt((row**2).sum())
+    expected[6] = expected.sum(axis=0) / np.sqrt((expected.sum(axis=0) ** 2).sum())
+    monkeypatch.setattr(features_module, "_BLOCK_CELLS", 6)
+    aligned = aligned_features(tmp_path, "visual", ids, 7, "mean")
+    np.testing.assert_allclose(aligned.matrix, expected, rtol=1e-6)
+    assert (aligned.n_missing, aligned.n_constant_columns) == (1, 1)
+    matrix[3, 1], matrix[4, 2] = np.nan, np.inf
+    with pytest.raises(UserError, match="2 values are NaN or Inf, first nan in row 3, column 1"):
+        aligned_features(write(tmp_path, matrix, tokens), "visual", ids, 7, "mean")
