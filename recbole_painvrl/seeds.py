@@ -10,7 +10,8 @@ import torch
 MASK_PURPOSES = ("initial values", "order", "gate noise")
 # Models whose initial values have a generator of their own.
 _OWN_VALUES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL"})
-_OWN_NEGATIVES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "MMSSL"})
+# Models that draw their negatives themselves, from a generator of their own.
+OWN_NEGATIVES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "MMSSL"})
 _STAGED = frozenset({"PaInvRL", "InvRL"})
 
 
@@ -33,7 +34,7 @@ def run_seeds(seed: int, split_seed: int, model: str, outer_rounds: int = 1) -> 
         "split": split_seed,
         "initial values": own("initial values") if model in _OWN_VALUES else seed,
         "shuffling": own("batches") if model == "MMSSL" else seed,
-        "negatives": own("negatives") if model in _OWN_NEGATIVES else seed,
+        "negatives": own("negatives") if model in OWN_NEGATIVES else seed,
     }
     if model == "MMSSL":
         parts = (f"discriminator {part}" for part in ("columns", "initial values", "noise"))

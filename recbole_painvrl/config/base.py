@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, Self, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -27,6 +28,13 @@ class ConfigLike(Protocol):
     def __getitem__(self, key: str, /) -> Any: ...
 
     def __contains__(self, key: str, /) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Expects:
+    """Annotates a type whose rule pydantic cannot put into words: what is expected."""
+
+    text: str
 
 
 class Settings(BaseModel):
@@ -82,19 +90,99 @@ def _explain(
     values: Mapping[str, Any],
     sources: Mapping[str, str],
 ) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # Of a union every branch reports its own error; the deepest is of the branch that was meant.
+    first = max((e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]), key=_depth)
     if not first["loc"]:
         return str(first.get("ctx", {}).get("error", first["msg"]))
     name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
         return f"unknown setting `{name}`{where(name, sources)}"
     expected = expectation(schema.model_fields[name])
-    if first["type"] == "missing":
+    if first["type"] == "missing" and len(first["loc"]) == 1:
         return f"`{name}`: not set, expected {expected}"
-    wrong = str(wrong_value(name, values[name], sources, expected))
+    inner = _follow(schema.model_fields[name], values[name], first["loc"][1:])
+    if first["type"] in ("extra_forbidden", "missing"):
+        key = str(first["loc"][-1])
+        found = "found the key" if first["type"] == "extra_forbidden" else "lacks the key"
+        known = sorted(inner.keys)
+        close = did_you_mean(key, known) if first["type"] == "extra_forbidden" else ""
+        return (
+            f"`{inner.path(name)}`: {found} `{key}`{where(name, sources)}, expected "
+            f"only {', '.join(known)}{close}"
+        )
+    path = inner.path(name)
+    wrong = f"`{path}`: found {short(inner.value)}{where(name, sources)}, expected {inner.expected}"
     if first["type"] == "literal_error" and isinstance(first["input"], str):
-        wrong += did_you_mean(first["input"], _choices(schema.model_fields[name].annotation))
+        wrong += did_you_mean(first["input"], inner.choices)
     return wrong
+
+
+def _depth(error: Any) -> tuple[bool, int]:
+    return error["type"] in ("extra_forbidden", "missing"), len(error["loc"])
+
+
+@dataclass
+class _Inner:
+    """What stands at the place of an error inside the value of a setting.
+
+    Attributes:
+        value: the value found there.
+        expected: its type in words.
+        choices: the words that it may be.
+        keys: the keys that it may have.
+        names: keys that lead there.
+    """
+
+    value: Any
+    expected: str
+    choices: list[str]
+    keys: set[str]
+    names: list[str]
+
+    def path(self, name: str) -> str:
+        """``eval_args: split: RS``."""
+        return ": ".join([name, *self.names])
+
+
+def _follow(field: FieldInfo, value: Any, location: tuple[int | str, ...]) -> _Inner:
+    """Go from a setting's value to the place of an error in it."""
+    annotation = _annotated(field)
+    names = []
+    for key in location:
+        following = _inner_type(annotation, key)
+        # Pydantic also puts the branches of a union into the location.
+        if following is not None and isinstance(value, Mapping) and key in value:
+            annotation, value = following, value[key]
+            names.append(str(key))
+    keys = {name for inner in _flat(annotation) for name in getattr(inner, "model_fields", ())}
+    return _Inner(value, _words(annotation), _choices(annotation), keys, names)
+
+
+def _annotated(field: FieldInfo) -> Any:
+    # Annotated needs something to annotate with, which a field may lack.
+    return Annotated[field.annotation, *field.metadata, None]
+
+
+def _flat(annotation: Any) -> list[Any]:
+    """The types that a type consists of: members of unions, without what annotates them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _flat(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [one for inner in get_args(annotation) for one in _flat(inner)]
+    return [annotation]
+
+
+def _inner_type(annotation: Any, key: int | str) -> Any:
+    """Type of the value under a key of a mapping, or None."""
+    for inner in _flat(annotation):
+        if get_origin(inner) is dict:
+            return get_args(inner)[1]
+        fields = getattr(inner, "model_fields", {})
+        if key in fields:
+            return _annotated(fields[key])
+    return None
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -105,6 +193,9 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    said = next((item.text for item in metadata if isinstance(item, Expects)), None)
+    if said is not None:
+        return said
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *extra = get_args(annotation)
@@ -118,6 +209,8 @@ def _words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
         return f"a list (each {_words(get_args(annotation)[0])})"
     if origin is dict:
         return "a mapping"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"a mapping with {', '.join(annotation.model_fields)}"
     return " ".join([_NAMES.get(annotation, str(annotation)), *_bounds(metadata)])
 
 

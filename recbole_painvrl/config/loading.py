@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,11 @@ _TEXT = {
     "dataset_save_path",
     "dataloaders_save_path",
     "wandb_project",
-    "ip",
-    "port",
+    "field_separator",
+    "seq_separator",
+    "encoding",
+    # Its word `01` is a number to YAML.
+    "inter_matrix_type",
 }
 
 
@@ -112,6 +116,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not isinstance(key, str):
             raise UserError(f"{path}: found the key {key!r}, expected the name of a setting")
     return values
+
+
+def config_file_names(text: str) -> list[str]:
+    """Files of ``--config_files``: a YAML list, one file, or several separated by spaces.
+
+    A name with a space is found as it stands, in a list, or within quotes.
+
+    Raises :class:`UserError` for a list that is not one of names.
+    """
+    if Path(text).is_file():
+        return [text]
+    try:
+        if not text.lstrip().startswith("["):
+            return shlex.split(text)
+        names = yaml.load(text, Loader=PlainLoader)
+    except YAML_ERRORS as error:
+        names = str(error)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(
+            f"`config_files`: found {short(text)}, expected file names such as "
+            "\"['a.yaml', 'b c.yaml']\""
+        )
+    return names
 
 
 def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:

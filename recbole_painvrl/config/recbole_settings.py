@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from recbole_painvrl.config.base import Settings, where, wrong_value
+from recbole_painvrl.config.base import Settings, wrong_value
+from recbole_painvrl.config.mappings import (
+    Clipping,
+    DatasetSettings,
+    EvaluationArguments,
+    NegativeSampling,
+    Positive,
+)
 from recbole_painvrl.errors import UserError, did_you_mean
-
-Positive = Annotated[int, Field(ge=1)]
 
 
 class RecBoleSettings(Settings):
@@ -33,21 +38,19 @@ class RecBoleSettings(Settings):
 
     epochs: int = Field(ge=1, description="Most epochs of training.")
     train_batch_size: int = Field(ge=1, description="Interactions per training step.")
-    learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"] = Field(
-        description="Optimiser."
-    )
+    learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop"] = Field(description="Optimiser.")
     learning_rate: float = Field(gt=0, description="Learning rate.")
-    train_neg_sample_args: dict[str, Any] | None = Field(description="RecBole's negatives.")
+    train_neg_sample_args: NegativeSampling | None = Field(description="RecBole's negatives.")
     eval_step: int = Field(ge=0, description="Epochs between evaluations; 0 for none.")
     stopping_step: int = Field(ge=0, description="Evaluations without gain before stopping.")
-    clip_grad_norm: dict[str, Any] | None = Field(description="Arguments of clip_grad_norm_.")
+    clip_grad_norm: Clipping | None = Field(description="Arguments of clip_grad_norm_.")
     weight_decay: float = Field(ge=0, description="The optimiser's weight decay.")
     loss_decimal_place: int = Field(ge=0, description="Decimals of losses in the log.")
     require_pow: bool = Field(description="Whether RecBole's EmbLoss squares its norms.")
     enable_amp: bool = Field(description="Whether to train in mixed precision.")
     enable_scaler: bool = Field(description="Whether to scale gradients in mixed precision.")
 
-    eval_args: dict[str, Any] = Field(description="Split, order, grouping and mode.")
+    eval_args: EvaluationArguments = Field(description="Split, order, grouping and mode.")
     repeatable: bool = Field(description="Whether items of the training set are ranked.")
     metrics: list[str] | str = Field(description="Metrics to report.")
     topk: list[Positive] | Positive = Field(description="Cut-offs K of the ranking metrics.")
@@ -57,9 +60,6 @@ class RecBoleSettings(Settings):
     metric_decimal_place: int = Field(ge=0, description="Decimals of the metrics.")
 
 
-_EVAL_ARGS = ("split", "group_by", "order", "mode")
-
-
 def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     """Check types, bounds and metric names of RecBole's own settings.
 
@@ -67,17 +67,31 @@ def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]
     """
     present = {name: values[name] for name in RecBoleSettings.model_fields if name in values}
     settings = RecBoleSettings.checked(present, sources)
-    for name in settings.eval_args:
-        if name not in _EVAL_ARGS:
-            raise UserError(
-                f"`eval_args`: found the key `{name}`{where('eval_args', sources)}, expected "
-                f"only {', '.join(_EVAL_ARGS)}{did_you_mean(name, _EVAL_ARGS)}"
-            )
+    present = {name: values[name] for name in DatasetSettings.model_fields if name in values}
+    _check_columns(DatasetSettings.checked(present, sources), sources)
     if values.get("nproc", 1) != 1:
         raise wrong_value(
             "nproc", values["nproc"], sources, "1: training on several processes is not supported"
         )
     _check_metrics(settings, sources)
+
+
+def _check_columns(settings: DatasetSettings, sources: Mapping[str, str]) -> None:
+    ids = [settings.USER_ID_FIELD, settings.ITEM_ID_FIELD]
+    further = settings.additional_feat_suffix or []
+    files = ["inter", "item", "user", *([further] if isinstance(further, str) else further)]
+    for setting in ("load_col", "unload_col", "unused_col"):
+        for file in getattr(settings, setting) or {}:
+            if file not in files:
+                expected = f"only {', '.join(files)}{did_you_mean(file, files)}"
+                raise wrong_value(f"{setting}: {file}", file, sources, expected)
+    columns = (settings.load_col or {"inter": "*"}).get("inter", [])
+    missing = [name for name in ids if columns != "*" and name not in columns]
+    if missing:
+        expected = f"also `{missing[0]}`, without which there are no interactions"
+        raise wrong_value("load_col", settings.load_col, sources, expected)
+    if settings.threshold is not None and len(settings.threshold) != 1:
+        raise wrong_value("threshold", settings.threshold, sources, "one column and its threshold")
 
 
 def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> None:
@@ -90,6 +104,8 @@ def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> Non
     for metric in metrics:
         if metric.lower() not in names:
             raise _unknown_metric("metrics", metric, names, sources)
+    if len({metric.lower() for metric in metrics}) < len(metrics):
+        raise wrong_value("metrics", metrics, sources, "each metric once")
     if len({metric_types[metric.lower()] for metric in metrics}) > 1:
         raise wrong_value("metrics", metrics, sources, "ranking metrics only or value metrics only")
     _check_valid_metric(settings, metrics, names, sources)
@@ -102,6 +118,10 @@ def _check_valid_metric(
     sources: Mapping[str, str],
 ) -> None:
     """RecBole fails with a KeyError after the first epoch if it is not among what it computes."""
+    from recbole.evaluator import metric_types
+    from recbole.evaluator.register import smaller_metrics
+    from recbole.utils import EvaluatorType
+
     chosen = settings.valid_metric
     name, _, cut_off = chosen.partition("@")
     if name.lower() not in names:
@@ -112,9 +132,17 @@ def _check_valid_metric(
     if name.lower() not in {metric.lower() for metric in metrics}:
         expected = f"one of `metrics`, such as `--valid_metric={metrics[0]}@{topk[0]}`"
         raise wrong_value("valid_metric", chosen, sources, expected)
-    if cut_off and cut_off not in {str(k) for k in topk}:
+    if name.lower() == "gauc" or metric_types[name.lower()] == EvaluatorType.VALUE:
+        if cut_off:
+            raise wrong_value("valid_metric", chosen, sources, f"`{name}`, which has no cut-off")
+    elif cut_off not in {str(k) for k in topk}:
         expected = f"a cut-off in `topk`, such as `--valid_metric={name}@{topk[0]}`"
         raise wrong_value("valid_metric", chosen, sources, expected)
+    bigger = name.lower() not in smaller_metrics
+    chosen_by = sources.get("valid_metric_bigger", "RecBole overall")
+    if settings.valid_metric_bigger != bigger and chosen_by != "RecBole overall":
+        expected = f"{bigger}: the direction follows from `valid_metric: {chosen}`"
+        raise wrong_value("valid_metric_bigger", settings.valid_metric_bigger, sources, expected)
 
 
 def _unknown_metric(

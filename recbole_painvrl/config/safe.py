@@ -13,10 +13,16 @@ import torch
 from recbole.config import Config
 
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
-from recbole_painvrl.config.loading import PlainLoader, parse_overrides, read_yaml
+from recbole_painvrl.config.loading import (
+    PlainLoader,
+    config_file_names,
+    parse_overrides,
+    read_yaml,
+)
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.models import SCHEMAS
-from recbole_painvrl.config.validation import check_like_defaults, check_names, check_values
+from recbole_painvrl.config.recbole_models import recbole_model_schema
+from recbole_painvrl.config.validation import check_names, check_values
 from recbole_painvrl.errors import UserError
 
 DERIVED = "derived by RecBole"
@@ -112,7 +118,8 @@ class SafeConfig(Config):
         check_values(model, values, self.sources)
         if model not in SCHEMAS:
             defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
-            check_like_defaults(defaults, values, self.sources)
+            schema = recbole_model_schema(model, defaults)
+            schema.checked({name: values[name] for name in defaults}, self.sources)
         self.internal_config_dict, _ = merge(internal)
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
 
@@ -128,8 +135,12 @@ class SafeConfig(Config):
             values.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
 
     def _set_default_parameters(self) -> None:
+        # RecBole reads its bundled data for this name, even where the user has a folder of it.
+        own = Path(self.final_config_dict["data_path"]) / "ml-100k"
         with _recbole_errors():
             super()._set_default_parameters()
+        if self.dataset == "ml-100k" and own.is_dir():
+            self.final_config_dict["data_path"] = str(own)
 
     def _set_train_neg_sample_args(self) -> None:
         with _recbole_errors():
@@ -141,13 +152,15 @@ class SafeConfig(Config):
 
 
 def config_from_arguments(argv: Sequence[str]) -> SafeConfig:
-    """Configuration of a command line; ``--config_files`` holds files separated by spaces.
+    """Configuration of a command line.
+
+    ``--config_files`` holds one file, or several as a YAML list or separated by spaces.
 
     Raises :class:`UserError` with one line for whatever is wrong.
     """
     overrides = parse_overrides(argv)
-    files = overrides.pop("config_files", None) or ""
-    return SafeConfig(config_files=files.split(), overrides=overrides)
+    files = config_file_names(overrides.pop("config_files", None) or "")
+    return SafeConfig(config_files=files, overrides=overrides)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_painvrl.config.base import Settings, wrong_value
-from recbole_painvrl.config.layers import Layer
+from recbole_painvrl.config.layers import Layer, merge
+from recbole_painvrl.config.mappings import WITHOUT_EFFECT, DatasetSettings
 from recbole_painvrl.config.models import NEEDS_MODALITIES, SCHEMAS
 from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
 from recbole_painvrl.config.settings import RunSettings
@@ -18,13 +19,6 @@ _FURTHER = {
     "dataset",
     "config_files",
     "nproc",
-    "ip",
-    "port",
-    "world_size",
-    "offset",
-    "group_offset",
-    "encoding",
-    "tail_ratio",
 }
 
 
@@ -32,7 +26,8 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
     """Names that a user may set for a model: RecBole's, ours, the model's and the dataset's."""
     from recbole.utils import argument_list
 
-    known = set(_FURTHER) | set(RunSettings.model_fields) | set(RecBoleSettings.model_fields)
+    known = {*_FURTHER, *RunSettings.model_fields}
+    known.update(RecBoleSettings.model_fields, DatasetSettings.model_fields)
     known.update(argument_list.general_arguments, argument_list.training_arguments)
     known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
     for layer in internal:
@@ -45,8 +40,14 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
 def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) -> None:
     """Raise :class:`UserError` for the first external setting that does not exist."""
     known = known_settings(model, internal)
+    defaults, _ = merge(internal)
     for layer in external:
-        for name in layer.values:
+        for name, value in layer.values.items():
+            if name in WITHOUT_EFFECT and value != defaults.get(name):
+                raise UserError(
+                    f"`{name}` ({layer.source}): belongs to sequential or knowledge-based models "
+                    f"of RecBole and has no effect on {model}; remove it"
+                )
             if name not in known:
                 owners = [other for other, schema in SCHEMAS.items() if name in schema.model_fields]
                 if owners:
@@ -65,6 +66,9 @@ def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, st
     for schema in schemas:
         fields = schema.model_fields
         schema.checked({name: values[name] for name in fields if name in values}, sources)
+    chosen = values["modalities"] or []
+    if len(set(chosen)) < len(chosen):
+        raise wrong_value("modalities", chosen, sources, "each modality once")
     if model in NEEDS_MODALITIES and values["modalities"] == []:
         raise wrong_value(
             "modalities",
@@ -72,26 +76,3 @@ def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, st
             sources,
             f"at least one: {model} learns about features; `--model=UltraGCN` works with ids alone",
         )
-
-
-def check_like_defaults(
-    defaults: Mapping[str, Any], values: Mapping[str, Any], sources: Mapping[str, str]
-) -> None:
-    """Check settings of RecBole's own models, of which only the default value is known.
-
-    Raises :class:`UserError` for a value that is no boolean, number or list where the default is.
-    """
-    for name, default in defaults.items():
-        value, expected = values[name], ""
-        if isinstance(default, bool):
-            expected = "" if isinstance(value, bool) else "true or false"
-        elif isinstance(default, int | float):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            expected = "" if number else "a number"
-        elif isinstance(default, list):
-            expected = "" if isinstance(value, list) else "a list"
-        if expected:
-            raise wrong_value(name, value, sources, f"{expected} such as {default!r}")
-    size = values.get("embedding_size", 1)
-    if not isinstance(size, int) or size < 1:
-        raise wrong_value("embedding_size", size, sources, "an integer >= 1")

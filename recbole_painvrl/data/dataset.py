@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -9,18 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.data.dataset import Dataset
 from torch import Tensor
 
 from recbole_painvrl.config import RunSettings
+from recbole_painvrl.data.checked import CheckedDataset
 from recbole_painvrl.data.features import aligned_features, available_modalities
 from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.inter_files import check_inter_file
 from recbole_painvrl.data.parts import (
     OOD,
     OOD_VALID,
-    PARTS,
     TEST,
     TRAIN,
     VALID,
@@ -31,10 +30,13 @@ from recbole_painvrl.data.parts import (
     hold_out,
 )
 from recbole_painvrl.data.prepare import ensure_dataset
-from recbole_painvrl.data.shifts import popularity_split, time_split
+from recbole_painvrl.data.shifts import popularity_split, split_kind, time_based_rows, time_split
+from recbole_painvrl.data.split_files import benchmark_files, split_files
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.reading import DAMAGED, reason
+from recbole_painvrl.reading import reason
 
+# RecBole's defaults: nothing was asked for.
+_SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
 
@@ -53,7 +55,7 @@ class Features:
     counts: dict[str, dict[str, int]]
 
 
-class ModalityDataset(Dataset):
+class ModalityDataset(CheckedDataset):
     """RecBole's dataset plus ``features`` and :meth:`build_parts`.
 
     Attributes:
@@ -69,6 +71,7 @@ class ModalityDataset(Dataset):
     def __init__(self, config: Any) -> None:
         self.run_settings = RunSettings.from_config(config)
         self.split_diagnostics: dict[str, Any] = {}
+        self._parts: dict[str, ModalityDataset] | None = None
         ensure_dataset(config["dataset"], Path(config["data_path"]))
         super().__init__(config)
         self._check_interactions()
@@ -80,108 +83,61 @@ class ModalityDataset(Dataset):
         self.manifest = read_manifest(self.folder) if self.folder.is_dir() else {}
         default = str(self.manifest.get("default_protocol", "random"))
         self.protocol = self.run_settings.protocol or default
+        if self.benchmark_filename_list:
+            # RecBole's name for what the protocol `files` does with its checks.
+            given = list(self.benchmark_filename_list)
+            self.part_names = benchmark_files(given, self.run_settings.protocol)
+            self.protocol = "files"
+        elif self.protocol == "files":
+            self.part_names = split_files(self.folder, self.dataset_name)
         if self.protocol == "files":
             self._refuse_filters()
-            self.part_names = self._part_files()
             self.benchmark_filename_list = list(self.part_names.values())
-        if self.protocol == "time":
-            columns = (self.config["load_col"] or {}).get("inter")
-            if columns is not None and self.config["TIME_FIELD"] not in columns:
-                columns.append(self.config["TIME_FIELD"])
+        if self.protocol != "random":
+            self._refuse_split_arguments()
 
     def _get_field_from_config(self) -> None:
         super()._get_field_from_config()
+        self.needed = self._needed_columns()
         self._check_files()
 
-    def _load_feat(self, filepath: str, source: Any) -> Any:
-        """RecBole's reader; whatever a damaged table makes it raise, the file is what is wrong."""
-        try:
-            return super()._load_feat(filepath, source)
-        except UserError:
-            raise
-        except DAMAGED as error:
-            raise UserError(
-                f"{filepath}: not readable as a table ({reason(error)}); write it again"
-            ) from error
-
-    def _data_processing(self) -> None:
-        try:
-            super()._data_processing()
-        except UserError:
-            raise
-        except ValueError as error:
-            # "Some feat is empty": RecBole does not say whose.
-            raise UserError(
-                f"{self.folder}: {reason(error)} Check the files and the filters "
-                "(`user_inter_num_interval`, `item_inter_num_interval`, `val_interval`)"
-            ) from error
-
-    def _data_filtering(self) -> None:
-        if self.inter_feat is None:
-            raise UserError(
-                f"{self.folder}: no column of the interactions is loaded; check `load_col`"
-            )
-        super()._data_filtering()
-
-    def _filter_nan_user_or_item(self) -> None:
-        """Drop rows without user or item; RecBole's own takes labels for positions after a drop."""
-        for feat, fields in (
-            (self.user_feat, [self.uid_field]),
-            (self.item_feat, [self.iid_field]),
-            (self.inter_feat, [self.uid_field, self.iid_field]),
-        ):
-            if feat is None:
-                continue
-            missing = feat.index[feat[fields].isnull().any(axis=1)]
-            if len(missing):
-                getLogger("recbole_painvrl").warning(
-                    "%d rows without %s were dropped", len(missing), " or ".join(fields)
-                )
-                feat.drop(missing, inplace=True)
-
-    def _remove_duplication(self) -> None:
-        """RecBole keeps repeated pairs; a split could then put one pair into two parts."""
-        super()._remove_duplication()
-        before = len(self.inter_feat)
-        pair = [self.uid_field, self.iid_field]
-        self.inter_feat.drop_duplicates(subset=pair, keep="first", inplace=True)
-        if len(self.inter_feat) < before:
-            getLogger("recbole_painvrl").info(
-                "%d repeated (user, item) rows were dropped", before - len(self.inter_feat)
-            )
-
-    def _part_files(self) -> dict[str, str]:
-        """Part -> suffix of its file; the IID test may be called ``test`` or ``iid``."""
-        found = {
-            path.name[len(self.dataset_name) + 1 : -len(".inter")]
-            for path in self.folder.glob(f"{self.dataset_name}.*.inter")
-        }
-        names = {part: part for part in PARTS if part in found}
-        if TEST not in names and "iid" in found:
-            names[TEST] = "iid"
-        if TRAIN not in names or not ({TEST, OOD} & set(names)):
-            raise UserError(
-                f"{self.folder}: protocol `files` needs {self.dataset_name}.train.inter and "
-                f"{self.dataset_name}.test.inter, found splits {sorted(found) or 'none'}; "
-                "add them or choose `--protocol=random`"
-            )
-        return names
+    def _needed_columns(self) -> dict[str, str]:
+        """Columns by which settings decide, each with the setting."""
+        config, arguments = self.config, self.config["eval_args"]
+        needed = dict.fromkeys(config["val_interval"] or {}, "`val_interval`")
+        needed |= dict.fromkeys(config["threshold"] or {}, "`threshold`")
+        if self.protocol == "time":
+            needed[self.time_field] = "protocol `time`"
+        elif self.protocol == "random":
+            if arguments["order"] == "TO":
+                needed[self.time_field] = "`eval_args: {order: TO}`"
+            if "TS" in (arguments["split"] or {}):
+                needed[self.time_field] = "`eval_args: {split: TS}`"
+        if "labeled" in arguments["mode"].values() and not config["threshold"]:
+            needed[self.label_field] = "`eval_args: {mode: labeled}` without `threshold`"
+        if config["inter_matrix_type"] == "rating":
+            needed[config["RATING_FIELD"]] = "`inter_matrix_type: rating`"
+        return needed
 
     def _refuse_filters(self) -> None:
-        """RecBole filters nothing where the parts are files, and does not say so."""
+        """RecBole filters nothing where the splits are files, and does not say so."""
         for name in _FILTERS:
             value = self.config[name]
             if value is not None and str(value).replace(" ", "") != "[0,inf)":
                 raise UserError(
-                    f"`{name}`: found {value!r} with protocol `files`, which takes its parts "
+                    f"`{name}`: found {value!r} with protocol `files`, which takes its splits "
                     "as they are; filter with `python -m dataset_prep` or change the `protocol`"
                 )
 
-    def _check_files(self) -> None:
-        suffixes = [f".{name}" for name in self.benchmark_filename_list or ()] or [""]
-        for suffix in suffixes:
-            path = self.folder / f"{self.dataset_name}{suffix}.inter"
-            check_inter_file(path, (self.uid_field, self.iid_field), self.config["field_separator"])
+    def _refuse_split_arguments(self) -> None:
+        """Only the protocol ``random`` splits by ``eval_args``."""
+        for name, default in _SPLIT_ARGUMENTS.items():
+            value = self.config["eval_args"][name]
+            if value != default:
+                raise UserError(
+                    f"`eval_args: {name}`: found {value!r} with protocol `{self.protocol}`, which "
+                    "splits without it; leave it out or choose `--protocol=random`"
+                )
 
     def _check_interactions(self) -> None:
         if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:
@@ -238,27 +194,61 @@ class ModalityDataset(Dataset):
             getLogger("recbole_painvrl").info("modality %s: %s", modality, "; ".join(found))
 
     def build_parts(self) -> dict[str, ModalityDataset]:
-        """The parts of the protocol in force, as datasets that share one id map."""
+        """The splits of the protocol in force, as datasets that share one id map.
+
+        A second call gives the same datasets: RecBole would shuffle and split anew.
+        """
+        if self._parts is None:
+            self._parts = self._build_parts()
+        return self._parts
+
+    def _build_parts(self) -> dict[str, ModalityDataset]:
+        self._change_feat_format()
         if self.protocol == "random":
-            datasets = dict(zip((TRAIN, VALID, TEST), self._random_parts(), strict=True))
-            sizes = {part: len(dataset) for part, dataset in datasets.items()}
-            self.split_diagnostics = {"sizes": sizes}
+            datasets = self._random_parts()
+            self.split_diagnostics = {
+                "sizes": {name: len(dataset) for name, dataset in datasets.items()},
+                "cold": self._cold(datasets),
+            }
         else:
-            self._change_feat_format()
             self._drop_unused_col()
             split = self._split()
             self.split_diagnostics = split.diagnostics
             datasets = {
-                part: self.copy(self.inter_feat[torch.from_numpy(rows)])
-                for part, rows in split.rows.items()
+                name: self.copy(self.inter_feat[torch.from_numpy(rows)])
+                for name, rows in split.rows.items()
             }
-        for part, dataset in datasets.items():
+        dropped = self.split_diagnostics.get("cold_dropped", {})
+        for name, dataset in datasets.items():
             if len(dataset) == 0:
+                why = f"its split of {self.inter_num} interactions leaves none for it"
+                if dropped.get(name):
+                    why = (
+                        f"all of its {dropped[name]} interactions are of users or items without a "
+                        "training interaction, and were dropped"
+                    )
                 raise UserError(
-                    f"{self.folder}: part `{part}` of protocol `{self.protocol}` is empty; "
-                    "the dataset is too small for this protocol"
+                    f"{self.folder}: split `{name}` of protocol `{self.protocol}` is empty: {why}; "
+                    "change the `protocol`, its settings or the filters"
                 )
         return datasets
+
+    def _cold(self, datasets: Mapping[str, ModalityDataset]) -> dict[str, int]:
+        """Rows per split whose user or item has no training row; RecBole's split keeps them."""
+        seen = {
+            name: datasets[TRAIN].inter_feat[name].unique()
+            for name in (self.uid_field, self.iid_field)
+        }
+        return {
+            name: int(
+                (
+                    ~torch.isin(part.inter_feat[self.uid_field], seen[self.uid_field])
+                    | ~torch.isin(part.inter_feat[self.iid_field], seen[self.iid_field])
+                ).sum()
+            )
+            for name, part in datasets.items()
+            if name != TRAIN
+        }
 
     def save(self) -> None:
         """RecBole's pickle of a dataset, which it later reads whatever has become of the files.
@@ -271,18 +261,40 @@ class ModalityDataset(Dataset):
             "a pickle of them, which may be out of date"
         )
 
-    def _random_parts(self) -> list[ModalityDataset]:
-        """RecBole's split by ``eval_args``."""
+    def _random_parts(self) -> dict[str, ModalityDataset]:
+        """RecBole's split by ``eval_args``, with times in 64 bit."""
+        arguments = self.config["eval_args"]
         try:
-            parts: list[ModalityDataset] = super().build()
-        except UserError:
-            raise
-        except (ValueError, TypeError, NotImplementedError, AssertionError) as error:
+            kind, value = split_kind(arguments["split"])
+            if arguments["order"] == "RO":
+                # What RecBole's own shuffle draws.
+                order = torch.randperm(len(self.inter_feat))
+            else:
+                assert self.times is not None
+                order = torch.from_numpy(np.argsort(self.times, kind="stable"))
+            self.inter_feat = self.inter_feat[order]
+            if self.times is not None:
+                self.times = self.times[order.numpy()]
+            if kind == "LS":
+                found = self.leave_one_out(self.uid_field, value)
+            elif kind == "TS":
+                assert self.times is not None
+                self._drop_unused_col()
+                users = self.inter_feat[self.uid_field].numpy()
+                rows = time_based_rows(users, self.times, value)
+                found = [self.copy(self.inter_feat[torch.from_numpy(r)]) for r in rows]
+            else:
+                by_user = str(arguments["group_by"]).lower() == "user"
+                found = self.split_by_ratio(value, self.uid_field if by_user else None)
+        except (ValueError, TypeError, NotImplementedError, LookupError) as error:
             raise UserError(
                 f"`eval_args`: {reason(error)}; expected a split such as "
                 "`{split: {RS: [0.8, 0.1, 0.1]}}`"
             ) from error
-        return parts
+        named = dict(zip((TRAIN, VALID, TEST), found, strict=True))
+        if value == "test_only" or (kind != "LS" and value[1] == 0):
+            del named[VALID]
+        return named
 
     def build(self) -> list[ModalityDataset]:
         """RecBole's entry point: train, validation and IID test, the OOD parts hung on them.
@@ -292,8 +304,8 @@ class ModalityDataset(Dataset):
         parts = self.build_parts()
         if VALID not in parts:
             raise UserError(
-                "`validation_share: 0`: RecBole's own entry points need a validation part; "
-                "use `python run_recbole.py`, or set a share"
+                "RecBole's own entry points need a validation split, which this protocol lacks "
+                "here; use `python run_recbole.py`"
             )
         history = [parts[TRAIN], parts[VALID]]
         for near, far in ((VALID, OOD_VALID), (TEST, OOD)):
@@ -312,13 +324,8 @@ class ModalityDataset(Dataset):
         if self.protocol == "popularity":
             return popularity_split(users, items, s.ood_fraction, s.split_seed)
         if self.protocol == "time":
-            if self.time_field not in self.inter_feat:
-                raise UserError(
-                    f"{self.folder}: protocol `time` needs a column `{self.time_field}:float` in "
-                    f"{self.dataset_name}.inter; add it or choose another protocol"
-                )
-            times = self.inter_feat[self.time_field].numpy().astype(np.float64)
-            return time_split(users, items, times, s.ood_fraction, s.split_seed)
+            assert self.times is not None
+            return time_split(users, items, self.times, s.ood_fraction, s.split_seed)
         content = self.features.matrix if s.split_environment_model == "content" else None
         return iid_ood_split(users, items, content, s, self.folder)
 

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import getLogger
 from typing import Any
 
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.sampler import Sampler
+from recbole.utils import EvaluatorType
 
 from recbole_painvrl.data.fast_evaluation import FastEvaluationLoader
 from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
 from recbole_painvrl.errors import UserError
+
+
+def liked(config: Any, train: Any) -> Any:
+    """The training dataset of a labelled run, without label 0 where negatives are sampled.
+
+    RecBole's samplers give label 1 to every row, whatever a ``threshold`` says. Without sampled
+    negatives a model learns from the labels themselves, and every row stays.
+
+    Raises:
+        UserError: no row has a label above 0.
+    """
+    sampled = config["train_neg_sample_args"]["distribution"] != "none"
+    labelled = config["eval_type"] == EvaluatorType.VALUE
+    if not (sampled and labelled) or train.label_field not in train.inter_feat:
+        return train
+    positive = train.inter_feat[train.label_field] > 0
+    if not positive.any():
+        raise UserError(
+            f"{train.folder}: no training interaction has `{train.label_field}` above 0; lower the "
+            "`threshold` or correct the labels"
+        )
+    if positive.all():
+        return train
+    getLogger("recbole_painvrl").info(
+        "%d of %d training interactions have label 0 and are no positives",
+        int((~positive).sum()),
+        len(positive),
+    )
+    return train.copy(train.inter_feat[positive])
 
 
 def training_loader(config: Any, train: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.config.loading import config_file_names
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Plan, words_of
@@ -51,7 +52,7 @@ def plan_of(options: argparse.Namespace, settings: Sequence[str], models: Sequen
         seeds_of(options.seeds),
         options.output,
         words_of(settings),
-        tuple(options.config_files.split()),
+        tuple(config_file_names(options.config_files)),
         own_files,
         own,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,7 +106,7 @@ class Plan:
         values.update(settings)
         files = (*self.files, *own_files)
         words = [f"--model={model}", f"--dataset={self.dataset}"]
-        words += [f"--config_files={' '.join(files)}"] if files else []
+        words += [f"--config_files={shlex.join(files)}"] if files else []
         return (*words, *(f"--{name}={text}" for name, text in values.items()))
 
     def config(self, arguments: Sequence[str]) -> SafeConfig:

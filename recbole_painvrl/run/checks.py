@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
-from recbole.utils import EvaluatorType
+from recbole.data.dataloader import TrainDataLoader
+from recbole.data.utils import get_dataloader
+from recbole.utils import EvaluatorType, InputType, ModelType
 
 from recbole_painvrl.data.parts import OOD_VALID, TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
+from recbole_painvrl.seeds import OWN_NEGATIVES
 
 
 def check_model(config: Any) -> None:
@@ -37,6 +41,46 @@ def check_saved(config: Any) -> None:
                 f"`{name}`: found {config[name]!r}, expected it unset: a run reads the dataset's "
                 "own files, never a pickle of them, which may be out of date"
             )
+
+
+def check_settings(config: Any) -> None:
+    """Refuse settings that would be ignored, and packages that would be missed after training.
+
+    Raises:
+        UserError: the first such setting.
+    """
+    if config["repeatable"]:
+        raise UserError(
+            "`repeatable`: found True, expected False: repeated interactions are dropped, so an "
+            "item of training is never in a test and would only push others down"
+        )
+    if config["log_wandb"] and find_spec("wandb") is None:
+        raise UserError(
+            "`log_wandb`: found True, but the package `wandb` is not installed; type "
+            "`pip install wandb` or leave it out"
+        )
+    modes = set(config["eval_args"]["mode"].values())
+    ranking = config["eval_type"] == EvaluatorType.RANKING
+    if ranking and "labeled" in modes:
+        raise UserError(
+            f"`eval_args: mode`: found labeled with the ranking metrics {config['metrics']}, "
+            "expected value metrics such as `--metrics=[AUC] --valid_metric=AUC`"
+        )
+    if config["threshold"] and modes != {"labeled"}:
+        raise UserError(
+            f"`threshold`: found {config['threshold']}, but in a ranking every interaction counts "
+            "as positive; drop the others with `val_interval`, or set `--eval_args={mode: labeled}`"
+            " and value metrics"
+        )
+    given = config["train_neg_sample_args"]
+    plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
+    plain |= {"dynamic": False, "candidate_num": 0}
+    own = config["model"] in OWN_NEGATIVES
+    if own and given["distribution"] != "none" and given != plain:
+        raise UserError(
+            f"`train_neg_sample_args`: found {given}, but {config['model']} draws its own "
+            "negatives; leave it out"
+        )
 
 
 def check_environments(config: Any, train: Any) -> None:
@@ -71,6 +115,7 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
             f"`topk`: found {most}, but there are only {n_items} items to rank; set it lower, and "
             "`valid_metric` with it"
         )
+    _check_labels(config, model, parts)
     if config["eval_type"] == EvaluatorType.VALUE and hasattr(model, "settings"):
         raise UserError(
             f"`metrics: {config['metrics']}`: {config['model']} ranks items and has no labels; "
@@ -78,3 +123,29 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
         )
     if getattr(getattr(model, "settings", None), "known_environments", False):
         known_environments(train)
+
+
+def _check_labels(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
+    """Refuse models without what they learn from, and labels that a ranking does not know."""
+    name = parts[TRAIN].label_field
+    labelled = name in parts[TRAIN].inter_feat
+    negatives = config["train_neg_sample_args"]["distribution"] != "none"
+    pairs = (
+        config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
+        and get_dataloader(config, "train") is TrainDataLoader
+        and config["model"] not in OWN_NEGATIVES
+    )
+    points = hasattr(model, "LABEL") and config["MODEL_TYPE"] == ModelType.GENERAL
+    if not negatives and (pairs or (points and not labelled)):
+        other = "" if pairs else ", or load labels with `load_col` or `threshold`"
+        raise UserError(
+            f"`train_neg_sample_args`: found None, but {config['model']} learns from negatives; "
+            f"leave it out{other}"
+        )
+    if labelled and config["eval_type"] == EvaluatorType.RANKING:
+        n_negative = sum(int((part.inter_feat[name] <= 0).sum()) for part in parts.values())
+        if n_negative:
+            raise UserError(
+                f"{n_negative} interactions have `{name}` <= 0, and a ranking would count them as "
+                f"positives; drop them with \"--val_interval={{{name}: '(0,inf)'}}\""
+            )

@@ -18,12 +18,18 @@ from torch import Tensor
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
-from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.loaders import evaluation_loader, liked, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.model.faster import faster
 from recbole_painvrl.report.opening import edition, opening
-from recbole_painvrl.run.checks import check_environments, check_model, check_run, check_saved
+from recbole_painvrl.run.checks import (
+    check_environments,
+    check_model,
+    check_run,
+    check_saved,
+    check_settings,
+)
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -90,9 +96,11 @@ class Run:
     ) -> None:
         check_model(config)
         check_saved(config)
+        check_settings(config)
         self.config = config
         self.dataset = ModalityDataset(config)
         parts = self.dataset.build_parts()
+        parts[TRAIN] = liked(config, parts[TRAIN])
         check_environments(config, parts[TRAIN])
         self.memory_needed = check_memory(
             str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"

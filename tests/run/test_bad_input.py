@@ -95,7 +95,7 @@ def test_a_split_of_cold_pairs_only(own: Path, tmp_path: Path) -> None:
     path = own / "tiny" / "tiny.test.inter"
     rewrite(path, lambda lines: [lines[0], "u0\tnever seen"])
     run = run_main(own, tmp_path, "UltraGCN", "--modalities=[]", name="x")
-    assert_refused(run, str(own / "tiny"), "part `test`", "is empty")
+    assert_refused(run, str(own / "tiny"), "split `test`", "is empty", "without a training")
 
 
 def test_dataset_that_does_not_exist(tmp_path: Path) -> None:

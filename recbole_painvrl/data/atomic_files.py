@@ -1,0 +1,170 @@
+"""RecBole's atomic files (``.inter``, ``.item``, ``.user``), checked while they are read.
+
+RecBole reads them with pandas' defaults: a quote mark joins lines, ids such as ``NA`` become
+missing values, and a line with too few cells is filled up silently. Here an unquoted file is read
+as it stands, only an empty cell is missing, and a malformed line is an error that names it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_painvrl.config.base import short
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
+
+TYPES = frozenset({"token", "float", "token_seq", "float_seq"})
+
+
+def read_header(
+    path: Path, required: Sequence[str], separator: str, encoding: str
+) -> dict[str, str]:
+    """Type of every column of an atomic file, by name.
+
+    Args:
+        path: the file.
+        required: column names that must be there.
+        separator: between columns.
+        encoding: of the file; a byte order mark is skipped.
+
+    Raises:
+        UserError: the file is missing, not text, empty, or lacks a typed header or a column.
+    """
+    example = separator.join(f"{name}:token" for name in required[:2])
+    expected = f"expected a first line such as {example!r}"
+    with _lines(path, encoding) as lines:
+        header, row = next(lines, ""), next(lines, "")
+    names: dict[str, str] = {}
+    for cell in next(split_rows([header], separator, header.startswith('"')), []):
+        name, _, kind = cell.partition(":")
+        if kind not in TYPES:
+            raise UserError(
+                f"{path}: column {short(cell)} of the first line has no type; {expected}"
+            )
+        if name in names:
+            raise UserError(f"{path}: column `{name}` occurs twice in the first line; remove one")
+        names[name] = kind
+    for name in required:
+        if name not in names:
+            raise UserError(
+                f"{path}: no column `{name}`, found {short(list(names))}"
+                f"{did_you_mean(name, names)}; {expected}"
+            )
+    if not row:
+        raise UserError(
+            f"{path}: the file is empty, it has no interactions; write it again or remove it"
+        )
+    return names
+
+
+def read_columns(
+    path: Path, types: dict[str, str], wanted: Collection[str], separator: str, encoding: str
+) -> pd.DataFrame:
+    """The wanted columns of an atomic file: tokens and sequences as text, floats in 64 bit.
+
+    Args:
+        path: the file.
+        types: type of every column, see :func:`read_header`.
+        wanted: the columns to read.
+        separator: between columns.
+        encoding: of the file.
+
+    Returns:
+        One row per line; an empty cell is missing (NaN).
+
+    Raises:
+        UserError: a line with too few or too many cells, or a cell that is no number.
+    """
+    with _lines(path, encoding) as lines:
+        quoted = is_quoted(lines, separator)
+    names = [name for name in types if name in wanted]
+    floats = [name for name in names if types[name] == "float"]
+    if not quoted and len(separator) == 1 and _is_plain(path, len(types), separator, encoding):
+        kinds: dict[str, type] = {n: np.float64 if n in floats else str for n in names}
+        # ValueError: a cell is no number, and the slow way finds out which.
+        with suppress(ValueError):
+            return pd.read_csv(
+                path, sep=separator, header=None, skiprows=1, names=list(types), usecols=names,
+                dtype=kinds, keep_default_na=False, na_values=[""], encoding=_codec(encoding),
+                quoting=csv.QUOTE_NONE, float_precision="round_trip",
+            )[names]  # fmt: skip
+    with _lines(path, encoding) as lines:
+        rows = list(split_rows(lines, separator, quoted))[1:]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(types):
+            raise UserError(_wrong_length(path, len(types), len(row), f"row {number} after it"))
+    frame = pd.DataFrame(rows, columns=list(types), dtype=object)[names]
+    frame = frame.where(frame != "")
+    for name in floats:
+        frame[name] = _numbers(path, name, frame[name])
+    return frame
+
+
+def _numbers(path: Path, name: str, cells: pd.Series) -> pd.Series:
+    """Cells as 64-bit numbers, each the closest to its text."""
+    try:
+        return cells.astype(np.float64)
+    except ValueError:
+        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
+        raise UserError(
+            f"{path}: row {row + 1} after the first line has {short(cells[row])} in column "
+            f"`{name}:float`, expected a number; correct it or prepare the data with "
+            "`python -m dataset_prep`"
+        ) from None
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        float(cell)  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain(path: Path, n_columns: int, separator: str, encoding: str) -> bool:
+    """Check the cells of every line; whether line feeds alone end lines, as pandas expects."""
+    plain = True
+    with _lines(path, encoding) as lines:
+        for number, line in enumerate(lines, start=1):
+            found = line.count(separator) + 1
+            if found != n_columns and line.strip():
+                raise UserError(_wrong_length(path, n_columns, found, f"line {number}"))
+            plain = plain and "\r" not in line
+    return plain
+
+
+def _wrong_length(path: Path, n_columns: int, n_found: int, where: str) -> str:
+    return (
+        f"{path}: {n_columns} columns in the first line, {n_found} in {where}; write the file again"
+    )
+
+
+def _codec(encoding: str) -> str:
+    # Files of Excel begin with a byte order mark, which belongs to no name.
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
+@contextmanager
+def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
+    try:
+        with open(path, encoding=_codec(encoding), newline="\n") as stream:
+            yield text_lines(stream)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: no such file; a dataset folder needs it, see `python -m dataset_prep --help`"
+        ) from error
+    except LookupError as error:
+        raise UserError(
+            f"`encoding`: found {encoding!r}, expected a text encoding such as utf-8 or latin-1"
+        ) from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"{path}: not readable as {encoding} text ({error}); set `encoding`, such as "
+            "`--encoding=latin-1`, or save it as UTF-8"
+        ) from error
