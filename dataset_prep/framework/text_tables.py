@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import warnings
-import zlib
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.report import Report
+from dataset_prep.framework.text_files import ENCODING_ADVICE, open_lines, text_sample
+from dataset_prep.framework.text_files import READ_ERRORS as READ_ERRORS
+from dataset_prep.framework.text_files import open_bytes as open_bytes
+from dataset_prep.framework.text_files import reason as reason
+from dataset_prep.framework.text_rows import Rows, column_kinds, find_separator, split_any
+from dataset_prep.framework.text_rows import is_number as is_number
+from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
-ROWS_PER_CHUNK = 1_000_000
-READ_ERRORS = (OSError, ValueError, EOFError, zlib.error, csv.Error)
-_SAMPLE = 1 << 16
-# Text becomes 3 to 30 times smaller; below 64 MB nothing is a bomb.
-_MOST_UNPACKED, _MOST_RATIO = 1 << 26, 200
-_TAIL = 1 << 12
-_FEW = 16
-_SEPARATORS = ("::", "\t", ",", ";", "|", " ")
+ROWS_PER_CHUNK = 250_000
+_HEAD = 50
 
+# In the order in which they are looked for: `timestamp` says more than `date`.
 _NAMES = {
-    "user": "user userid uid reviewerid userno customerid memberid u",
-    "item": "item itemid iid movieid asin parentasin photoid videoid pid productid businessid "
-    "bookid songid trackid itemno newsid i",
-    "rating": "rating ratings score stars overall label click",
-    "time": "timestamp time ts unixreviewtime date datetime unixtime",
+    "user": "user userid uid userno useridx userindex reviewerid reviewer customerid customer "
+    "memberid visitorid accountid playerid profileid listenerid buyerid "
+    "reviewprofilename profilename username u",
+    "item": "item itemid iid itemno itemidx itemindex items itemids itemlist movieid filmid "
+    "parentasin asin isbn bookid photoid videoid pid productid businessid artistid animeid songid "
+    "trackid newsid gameid recipeid beerid beerbeerid appid articleid jokeid courseid paperid "
+    "poiid venueid placeid hotelid goodid goodsid skuid adid docid urlid streamerid movie book "
+    "song artist product orgid i",
+    "rating": "rating ratings bookrating userrating reviewrating reviewoverall score reviewscore "
+    "stars overall label click isclick clicked isclicked like islike liked finish isfinish "
+    "finished watchratio interaction implicit feedback preference weight playcount plays "
+    "playcounts listencount listeningcount count longview",
+    "time": "timestamp unixtimestamp unixtime unixreviewtime timestampms timems ts time datetime "
+    "createdat reviewtime eventtime date reviewdate createtime dateadded",
     "part": "xlabel split part fold",
+    "title": "title movietitle booktitle itemtitle producttitle videotitle titleen name itemname "
+    "movietitlename productname artistname moviename bookname titlename",
 }
 ALIASES: Mapping[str, frozenset[str]] = {
     role: frozenset(names.split()) for role, names in _NAMES.items()
@@ -43,7 +53,11 @@ ALIASES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text file is laid out; ``names`` are its columns, made up as 0, 1, ... if need be."""
+    """How a text file is laid out; ``names`` are its columns, made up as 0, 1, ... if need be.
+
+    ``sample`` holds the first rows of data. ``kinds`` says what its columns hold, and ``advice``
+    what to do about bytes of another encoding.
+    """
 
     path: Path
     separator: str
@@ -51,6 +65,9 @@ class Layout:
     has_header: bool
     encoding: str
     sample: tuple[tuple[str, ...], ...]
+    end: str = "\n"
+    kinds: tuple[str, ...] = ()
+    advice: str = ENCODING_ADVICE
 
 
 def simple(name: str) -> str:
@@ -59,17 +76,9 @@ def simple(name: str) -> str:
 
 
 def find_role(names: Sequence[str], role: str) -> str | None:
-    """The column that plays a role (user, item, rating, time, part) by its name."""
-    return next((name for name in names if simple(name) in ALIASES[role]), None)
-
-
-def is_number(text: str) -> bool:
-    """Whether the text is a number; empty counts, since a value may be missing."""
-    try:
-        float(text or "0")
-    except ValueError:
-        return False
-    return True
+    """The column that plays a role (user, item, rating, time, part, title) by its name."""
+    known = {simple(name): name for name in reversed(names)}
+    return next((known[alias] for alias in _NAMES[role].split() if alias in known), None)
 
 
 def sniff(
@@ -77,32 +86,56 @@ def sniff(
     columns: Sequence[str] | None = None,
     encoding: str = "utf-8-sig",
     expected: Collection[str] = (),
+    separator: str | None = None,
+    advice: str = ENCODING_ADVICE,
 ) -> Layout:
     """Layout of a text file from its first 64 KiB.
 
     Args:
         path: text file, ``.gz`` allowed.
         columns: names for a file without a header.
-        encoding: of the file; a UTF-8 mark at its start is skipped.
+        encoding: of the file; a byte order mark at its start decides it.
         expected: names that show the first line to be a header.
+        separator: between the cells of a line; found where it is not given.
+        advice: what to do about bytes of another encoding.
 
     Raises:
         UserError: unreadable, empty, binary, or not a table.
     """
-    lines = _first_lines(path, encoding)
-    separator = _separator(path, lines)
-    rows = tuple(tuple(row) for row in _split(lines, separator) if row)
-    has_header = bool(set(expected) & set(rows[0])) or _looks_like_header(rows, columns)
-    width = max(len(row) for row in rows[:1] or rows)
-    names = rows[0] if has_header else tuple(columns or map(str, range(width)))
+    sample = text_sample(path, encoding, advice)
+    lines = [line for line in sample.lines if line.strip()]
+    if separator is None:
+        head = [line.rstrip("\r\n") for line in lines[:_HEAD]]
+        separator = find_separator(head, len(columns) if columns else None)
+    rows = [split_any(line.rstrip("\r\n"), separator) for line in lines]
+    first = tuple(cell.strip() for cell in rows[0])
+    has_header = bool(set(expected) & set(first)) or _looks_like_header(rows, columns)
+    if has_header:
+        names = _without_empty_end(first, rows[1:])
+    else:
+        width = Counter(map(len, rows)).most_common(1)[0][0]
+        names = tuple(columns or map(str, range(width)))
+        if columns and len(columns) != width:
+            raise UserError(
+                f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
+            )
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two columns are called {_twice(names)!r}; rename one")
-    if not has_header and columns and len(columns) != width:
-        raise UserError(
-            f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
-        )
-    body = rows[1:] if has_header else rows
-    return Layout(path, separator, names, has_header, encoding, body)
+    body = lines[1:] if has_header else lines
+    kinds = column_kinds(body, separator, len(names))
+    table = Rows(body, separator, len(names), kinds)
+    fitting = tuple(tuple(row) for _, block in table for row in block)
+    return Layout(
+        path,
+        separator,
+        names,
+        has_header,
+        sample.encoding,
+        fitting or tuple(map(tuple, rows[has_header:])),
+        sample.end,
+        kinds,
+        advice,
+    )
 
 
 def chunks(
@@ -111,141 +144,88 @@ def chunks(
     report: Report,
     numeric: Sequence[str] = (),
     rows: int = ROWS_PER_CHUNK,
+    closed: Sequence[str] = (),
 ) -> Iterator[pd.DataFrame]:
     """The wanted columns, a bounded number of rows at a time, as text or (``numeric``) as numbers.
+
+    The index of a frame holds the line numbers. Malformed lines are reported after the last frame;
+    those with a quote mark that nothing closes in one of the ``closed`` columns are malformed.
 
     Raises:
         UserError: unreadable text, or text where a number is due.
     """
     path = layout.path
-    cut = _check_tail(layout, report)
-    too_long = 0
+    places = [layout.names.index(column) for column in columns]
+    with (
+        open_lines(path, layout.encoding, layout.end, layout.advice) as lines,
+        bar(path.stat().st_size, path.name) as progress,
+    ):
+        strict = [layout.names.index(column) for column in closed]
+        table = Rows(lines, layout.separator, len(layout.names), layout.kinds, strict)
+        numbers: list[int] = []
+        cells: list[list[str]] = [[] for _ in columns]
+        skip = int(layout.has_header)
+        for found, block in table:
+            numbers += found[skip:]
+            for column, place in zip(cells, places, strict=True):
+                column += [row[place] for row in block[skip:]]
+            skip = 0
+            if len(numbers) >= rows:
+                progress.update(progress.total * len(numbers) // max(table.n_lines, 1))
+                yield _frame(layout, columns, numeric, numbers, cells)
+                numbers, cells = [], [[] for _ in columns]
+        if numbers:
+            yield _frame(layout, columns, numeric, numbers, cells)
+    if table.malformed:
+        report.found(path.name, table.finding(), table.malformed, "drop-rows")
+    if not table.ended:
+        report.note(f"{path.name}: has no end of line at its end; make sure that it is not cut")
+
+
+def _frame(
+    layout: Layout,
+    columns: Sequence[str],
+    numeric: Sequence[str],
+    numbers: list[int],
+    cells: list[list[str]],
+) -> pd.DataFrame:
+    """Columns of text and of numbers, with the line numbers as the index."""
+    found: dict[int, npt.NDArray[Any]] = {}
+    for place, (name, column) in enumerate(zip(columns, cells, strict=True)):
+        if name in numeric:
+            found[place] = _floats(layout, name, numbers, column)
+        else:
+            found[place] = np.array(column, dtype=object)
+    frame = pd.DataFrame(found, index=pd.Index(numbers), copy=False)
+    frame.columns = pd.Index(list(columns))
+    return frame
+
+
+def _floats(
+    layout: Layout, name: str, numbers: list[int], cells: list[str]
+) -> npt.NDArray[np.float64]:
+    """Numbers of the cells of a column; NaN where one is missing."""
     try:
-        with (
-            open(path, "rb") as stream,
-            bar(path.stat().st_size, path.name) as progress,
-            closing(_reader(layout, columns, numeric, rows, stream)) as frames,
-        ):
-            waiting: pd.DataFrame | None = None
-            for frame, skipped in _with_bad_lines(frames):
-                progress.update(stream.tell() - progress.n)
-                too_long += skipped
-                if waiting is not None:
-                    yield waiting
-                waiting = frame
-            if waiting is not None:
-                # One frame waits, so that the last line can be left out where it is cut.
-                yield waiting.iloc[:-1] if cut else waiting
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: holds bytes that are not {layout.encoding}; give `--encoding latin-1` or "
-            "save it as UTF-8"
-        ) from error
-    except READ_ERRORS as error:
-        raise UserError(
-            f"{path}: not readable ({reason(error)}); copy or export it again"
-        ) from error
-    if too_long:
-        report.found(
-            str(path.name),
-            f"{too_long} lines have more fields than the first",
-            too_long,
-            "drop-rows",
-        )
-    if cut:
-        report.found(path.name, "is cut in its last line", 1, "drop-rows")
-
-
-def reason(error: BaseException) -> str:
-    """First line of an error, or its kind."""
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file to read, unpacked where it ends in ``.gz``."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], io.BufferedReader(_Unpacked(path)))
-    return open(path, "rb")
-
-
-class _Unpacked(io.RawIOBase):
-    """A .gz file unpacked as far as text can be packed: a bomb ends with an error."""
-
-    def __init__(self, path: Path) -> None:
-        self._stream = gzip.open(path, "rb")  # noqa: SIM115
-        self._left = max(_MOST_UNPACKED, _MOST_RATIO * path.stat().st_size)
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; 0 at the end."""
-        content = self._stream.read(len(buffer))
-        self._left -= len(content)
-        if self._left < 0:
-            raise OSError("it unpacks to hundreds of times its size, as no text does")
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        """Close the file, too."""
-        self._stream.close()
-        super().close()
-
-
-def _first_lines(path: Path, encoding: str) -> list[str]:
-    try:
-        with open_bytes(path) as stream:
-            sample = stream.read(_SAMPLE)
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: not readable ({reason(error)}); check the path") from error
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")) and "16" not in encoding:
-        raise UserError(f"{path}: is UTF-16 text; save it as UTF-8")
-    if b"\0" in sample and "16" not in encoding:
-        raise UserError(f"{path}: is a binary file, not a text table; check its extension")
-    try:
-        text = io.TextIOWrapper(io.BytesIO(sample), encoding, errors="strict", newline=None).read()
-    except UnicodeDecodeError as error:
-        # A character may be cut where the sample ends.
-        if len(sample) < _SAMPLE or error.start < len(sample) - 4:
+        return np.array(list(map(float, cells)))
+    except ValueError:
+        missing = [cell.strip() in MISSING_TOKENS for cell in cells]
+    for number, cell, gap in zip(numbers, cells, missing, strict=True):
+        if not gap and not is_number(cell):
             raise UserError(
-                f"{path}: byte {error.start} is not {encoding}; give `--encoding latin-1` or save "
-                "it as UTF-8"
-            ) from error
-        text = sample[: error.start].decode(encoding)
-    lines = text.splitlines()
-    if len(sample) == _SAMPLE and len(lines) > 1:
-        lines.pop()
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise UserError(f"{path}: is empty; check that it was written or copied completely")
-    return lines
+                f"{layout.path}: line {number} has {cell[:40]!r} where column `{name}` needs a "
+                "number; correct it"
+            )
+    return np.array(
+        [np.nan if gap else float(cell) for cell, gap in zip(cells, missing, strict=True)]
+    )
 
 
-def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
-    if separator == "::":
-        return [line.split("::") for line in lines]
-    return list(csv.reader(lines, delimiter=separator, skipinitialspace=False))
-
-
-def _separator(path: Path, lines: Sequence[str]) -> str:
-    """The separator that gives most lines the same number (> 1) of fields as the first."""
-    best, score = "", 0.0
-    head = lines[:50]
-    for candidate in _SEPARATORS:
-        try:
-            widths = [len(row) for row in _split(head, candidate)]
-        except csv.Error:
-            continue
-        if widths and widths[0] > 1:
-            share = sum(width == widths[0] for width in widths) / len(widths)
-            if share > score + 1e-9:
-                best, score = candidate, share
-    if not best:
-        return ","
-    return best
+def _without_empty_end(first: tuple[str, ...], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Names of a header; a separator at the end of every line makes no column."""
+    width = len(first)
+    while width > 1 and not first[width - 1] and not any("".join(r[width - 1 :]) for r in rows):
+        width -= 1
+    return first[:width]
 
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> bool:
@@ -264,71 +244,3 @@ def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | N
 
 def _twice(names: Sequence[str]) -> str:
     return next(name for place, name in enumerate(names) if name in names[:place])
-
-
-def _check_tail(layout: Layout, report: Report) -> bool:
-    """Whether the last line stops short; a line without its end is worth a note."""
-    if layout.path.suffix == ".gz":
-        return False
-    size = layout.path.stat().st_size
-    with open(layout.path, "rb") as stream:
-        stream.seek(max(0, size - _TAIL))
-        tail = stream.read()
-    if tail.endswith((b"\n", b"\r")):
-        return False
-    last = tail.replace(b"\r", b"\n").rsplit(b"\n", 1)[-1].decode("utf-8", "replace")
-    fields = len(_split([last], layout.separator)[0]) if last else 0
-    report.note(f"{layout.path.name}: has no end of line at its end; make sure that it is not cut")
-    return fields < len(layout.names)
-
-
-def _reader(
-    layout: Layout, columns: Sequence[str], numeric: Sequence[str], rows: int, stream: IO[bytes]
-) -> Generator[pd.DataFrame, None, None]:
-    places = [layout.names.index(column) for column in columns]
-    double = layout.separator == "::"
-    # pandas' fast parser knows separators of one character: `::` leaves an empty field between.
-    step = 2 if double else 1
-    width = step * (len(layout.names) - 1) + 1
-    taken = [step * place for place in places]
-    types = dict.fromkeys(range(width), str) | {
-        number: float for number, column in zip(taken, columns, strict=True) if column in numeric
-    }
-    # Told which columns to use, pandas no longer sees that a line is too long.
-    few = len(layout.names) - len(columns) <= _FEW
-    reader = pd.read_csv(
-        stream,
-        sep=":" if double else layout.separator,
-        header=None,
-        names=list(range(width)),
-        index_col=False,
-        skiprows=1 if layout.has_header else 0,
-        usecols=None if few else taken,
-        dtype=types,
-        na_filter=bool(numeric),
-        keep_default_na=bool(numeric),
-        chunksize=rows,
-        encoding=layout.encoding,
-        compression="gzip" if layout.path.suffix == ".gz" else None,
-        on_bad_lines="warn",
-        quoting=csv.QUOTE_NONE if double else csv.QUOTE_MINIMAL,
-    )
-    with reader:
-        for frame in reader:
-            named = frame[taken]
-            named.columns = pd.Index(list(columns))
-            yield named
-
-
-def _with_bad_lines(frames: Iterator[pd.DataFrame]) -> Iterator[tuple[pd.DataFrame, int]]:
-    """Each frame with the number of lines that pandas skipped for it."""
-    while True:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            frame = next(frames, None)
-        skipped = sum(str(w.message).count("Skipping line") for w in caught)
-        if frame is None:
-            return
-        if any("Length of header" in str(w.message) for w in caught):
-            raise ValueError("the first line has fewer fields than the others")
-        yield frame, skipped

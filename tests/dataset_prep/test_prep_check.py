@@ -104,7 +104,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "word for a rating": (
         lambda f: write(f / "set.inter", with_rating(f / "set.inter", "good")),
-        "set.inter: not readable",
+        "line 2 has 'good'",
     ),
     "item twice": (
         lambda f: write(f / "set.item", (f / "set.item").read_text() + "x\tThe X again\n"),

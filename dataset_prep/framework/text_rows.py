@@ -1,0 +1,262 @@
+"""Lines of a text table as rows of cells: quote marks that enclose, and those that are text."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+SEPARATORS = ("::", "\t", ",", ";", "|", " ")
+_BLOCK = 4096
+# A quoted cell of more lines than this is an opening mark that nothing closes.
+_MOST_LINES = 1000
+_SHOWN = 80
+# So few rows say nothing about what a column holds.
+_ENOUGH_ROWS = 3
+
+csv.field_size_limit(1 << 30)
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number; empty counts, since a value may be missing."""
+    try:
+        float(text or "0")
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def split_plain(line: str, separator: str) -> list[str]:
+    """Cells of a line without its end, where no quote mark encloses anything."""
+    if separator == " ":
+        return line.split()
+    return line.split(separator)
+
+
+def split_quoted(text: str, separator: str, escape: str | None = None) -> list[str] | None:
+    """Cells of a record whose quote marks all enclose whole cells; None where one does not."""
+    if len(separator) > 1:
+        return None
+    try:
+        rows = list(
+            csv.reader(
+                [text],
+                delimiter=separator,
+                strict=True,
+                skipinitialspace=separator != "\t",
+                escapechar=escape,
+            )
+        )
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def split_any(line: str, separator: str) -> list[str]:
+    """Cells of one line, with enclosing quote marks where they fit."""
+    quoted = split_quoted(line, separator) if '"' in line else None
+    return quoted if quoted is not None else split_plain(line, separator)
+
+
+def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
+    """The separator that gives most lines the same number (> 1) of cells; a comma without any.
+
+    Args:
+        lines: first lines of a table.
+        n_columns: how many columns the table has, where that is known.
+    """
+    best, best_score = ",", (0.0, False, False)
+    for candidate in SEPARATORS:
+        rows = [split_any(line, candidate) for line in lines]
+        width, count = Counter(map(len, rows)).most_common(1)[0]
+        if len(rows[0]) < 2 or width < 2:
+            continue
+        # `1;0.1,0.2` has a first cell that holds no other separator only where `;` separates.
+        pure = not any(other in row[0] for row in rows for other in ",;|\t")
+        score = (count / len(rows), width == n_columns, pure)
+        if score > best_score:
+            best, best_score = candidate, score
+    return best
+
+
+class Rows:
+    """Rows of a text table, a block at a time; malformed lines are counted, not given.
+
+    A record may join several lines by a quoted cell. Where each of these lines is also a row by
+    itself, the marks are text, as in tables that were published without quoting.
+
+    Args:
+        lines: of the table, with their ends.
+        separator: between the cells of a line.
+        width: how many cells a row has.
+        kinds: of the columns, as :func:`column_kinds` finds them.
+        closed: places of columns in which a mark that nothing closes makes a line malformed.
+
+    Attributes:
+        n_lines: how many lines were read.
+        malformed: lines with another number of cells.
+        first_malformed: the number of the first of them, the cells it has, and its start.
+        ended: whether the last line has an end.
+    """
+
+    def __init__(
+        self,
+        lines: Iterable[str],
+        separator: str,
+        width: int,
+        kinds: Sequence[str] = (),
+        closed: Collection[int] = (),
+    ) -> None:
+        self._lines = iter(lines)
+        self._separator, self._width = separator, width
+        self._kinds, self._closed = kinds, closed
+        self._last_malformed = 0
+        self.n_lines = self.malformed = 0
+        self.first_malformed = (0, 0, "")
+        self.ended = True
+
+    def __iter__(self) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+        """Line numbers and rows of a few thousand lines at a time."""
+        passed = 0
+        while block := list(islice(self._lines, _BLOCK)):
+            self.ended = block[-1].endswith(("\n", "\r"))
+            rows = [split_plain(line.rstrip("\r\n"), self._separator) for line in block]
+            simple = not any('"' in line or "\0" in line for line in block)
+            if simple and self._width > 1 and set(map(len, rows)) == {self._width}:
+                yield range(passed + 1, passed + len(block) + 1), rows
+            else:
+                yield self._one_by_one(block, passed)
+            passed += len(block)
+            self.n_lines = passed
+
+    def _one_by_one(self, block: list[str], passed: int) -> tuple[list[int], list[list[str]]]:
+        """Rows of a block, to which an open cell may add lines."""
+        numbers: list[int] = []
+        rows: list[list[str]] = []
+        place = 0
+        while place < len(block):
+            line = block[place].rstrip("\r\n")
+            if '"' in line or "\0" in line:
+                cells, used = self._with_marks(block, place)
+            else:
+                cells, used = self._fit(split_plain(line, self._separator)), 1
+            if not line.strip(" "):
+                pass
+            elif cells is None:
+                self._count(line, passed + place + 1)
+            else:
+                numbers.append(passed + place + 1)
+                rows.append(cells)
+            place += used
+        return numbers, rows
+
+    def finding(self) -> str:
+        """What is wrong with the malformed lines."""
+        number, cells, start = self.first_malformed
+        cut = not self.ended and self._last_malformed == self.n_lines
+        return (
+            f"{self.malformed} {'line is' if self.malformed == 1 else 'lines are'} malformed where "
+            f"{self._width} cells are due, first line {number} with {cells} ({start})"
+            + (", and it is cut in its last line" if cut else "")
+        )
+
+    def _count(self, line: str, number: int) -> None:
+        if not self.malformed:
+            cells = len(split_any(line, self._separator))
+            shown = line if line.isprintable() else repr(line)[1:-1]
+            self.first_malformed = (number, cells, shown[:_SHOWN])
+        self.malformed += 1
+        self._last_malformed = number
+
+    def _fit(self, cells: list[str] | None) -> list[str] | None:
+        """The cells if they are as many as columns; empty ones at the end do not count."""
+        if cells is None or len(cells) < self._width:
+            return None
+        return None if any(map(str.strip, cells[self._width :])) else cells[: self._width]
+
+    def _plain(self, line: str) -> list[str] | None:
+        cells = self._fit(split_plain(line.rstrip("\r\n"), self._separator))
+        return None if cells is None else [_without_marks(cell) for cell in cells]
+
+    def _with_marks(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
+        """Cells of the record that begins at a line with quote marks, and how many lines it has."""
+        line = block[place].rstrip("\r\n")
+        if "\0" in line:
+            return None, 1
+        quoted = split_quoted(line, self._separator)
+        if quoted is None and '\\"' in line:
+            quoted = split_quoted(line, self._separator, escape="\\")
+        cells = self._fit(quoted)
+        if cells is not None:
+            return cells, 1
+        plain = self._plain(line)
+        opened = split_quoted(f'{line}"', self._separator) if quoted is None else None
+        if opened is not None:
+            joined, used = self._joined(block, place)
+            rest = block[place + 1 : place + used]
+            if joined is not None and not (plain and self._are_rows(rest, len(opened) - 1)):
+                return joined, used
+            if len(opened) - 1 in self._closed:
+                return None, 1
+        return plain, 1
+
+    def _joined(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
+        """Cells of the lines from an open quote mark to the one that closes it."""
+        pieces = [block[place].rstrip("\r\n")]
+        for used in range(2, _MOST_LINES):
+            if place + used > len(block):
+                more = list(islice(self._lines, _BLOCK))
+                if not more:
+                    return None, 1
+                block.extend(more)
+                self.ended = more[-1].endswith(("\n", "\r"))
+            line = block[place + used - 1].rstrip("\r\n")
+            pieces.append(line)
+            if '"' not in line:
+                continue
+            record = "\n".join(pieces)
+            cells = split_quoted(record, self._separator)
+            if cells is not None:
+                return self._fit(cells), used
+            if split_quoted(f'{record}"', self._separator) is None:
+                return None, 1
+        return None, 1
+
+    def _are_rows(self, lines: list[str], marked: int) -> bool:
+        """Whether lines inside a quoted cell are rows by themselves: all, or most by their kind."""
+        known = [place for place, kind in enumerate(self._kinds) if kind and place != marked]
+        rows = [self._plain(line) for line in lines]
+        good = sum(
+            row is not None and all(self._kinds[p] in _kinds_of(row[p]) for p in known)
+            for row in rows
+        )
+        return good == len(rows) or (bool(known) and 2 * good > len(rows))
+
+
+def column_kinds(lines: Iterable[str], separator: str, width: int) -> tuple[str, ...]:
+    """``number``, ``word`` (without a blank) or nothing for each column, from lines without marks.
+
+    They tell the rows of a table from the lines of a text that happens to hold separators.
+    """
+    rows = [split_plain(line.rstrip("\r\n"), separator) for line in lines if '"' not in line]
+    rows = [row for row in rows if len(row) == width]
+    if len(rows) < _ENOUGH_ROWS:
+        return ()
+    common = [set.intersection(*map(_kinds_of, column)) for column in zip(*rows, strict=True)]
+    return tuple(min(kinds, default="") for kinds in common)
+
+
+def _kinds_of(cell: str) -> set[str]:
+    if not cell.strip() or len(cell.split()) > 1 or cell[0] == " ":
+        return set()
+    return {"number", "word"} if is_number(cell) else {"word"}
+
+
+def _without_marks(cell: str) -> str:
+    """The content of a cell that is enclosed in quote marks; any other mark is text."""
+    text: Any = cell.strip() if '"' in cell else cell
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        return str(text[1:-1])
+    return cell
