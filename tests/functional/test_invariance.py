@@ -250,3 +250,19 @@ def test_without_attention_the_gate_alone_masks() -> None:
     _, part = joint_losses(built, case.projection, case.batches, case.tables, WEIGHTS)
     ratio = irm_loss(part, half) / irm_loss(whole, torch.ones(D, dtype=torch.float64))
     assert ratio.item() == pytest.approx(0.5**6, rel=1e-6)
+
+
+@pytest.mark.parametrize("outer_gate", [True, False])
+def test_columns_are_clipped_at_both_ends(outer_gate: bool) -> None:
+    """Eq. 12 and 13 by hand, with a mask that has left [0, 1] and a gate that has not."""
+    mask, gate = torch.tensor([-0.5, 0.25, 1.5]), torch.tensor([0.125, 0.5, 0.75])
+    attention = PairAttention(2, 2, 1)
+    found = Representation.build(mask, gate, attention, outer_gate).columns.tolist()
+    clipped = [0.0, 0.25, 1.0]
+    if outer_gate:
+        # mu m and mu (1 - m).
+        assert found == [[0.0, 0.125, 0.75], [0.125, 0.375, 0.0]]
+    else:
+        assert found == [gate.tolist(), (1 - gate).tolist()]
+    assert Representation.build(mask, gate, None, outer_gate).columns.tolist() == [gate.tolist()]
+    assert clipped_gate(mask).tolist() == clipped

@@ -103,3 +103,20 @@ def test_start_agreement_and_stability_are_those_of_the_last_labels() -> None:
     assert found.start_agreement == pytest.approx((N - 1) / N)
     # The other start came as far as its second round.
     assert found.stability == pytest.approx([agreement(MOVED, FIRST, 2)])
+
+
+def test_every_round_is_reported_with_its_start_and_its_place() -> None:
+    model, seen = Remembering([-1.0, 0.0]), []
+    settings = LoopSettings(2, 4, 0.0, 2, scout_share=0.5, refine_share=0.0)
+    found = identify(
+        model, N, settings, torch.Generator().manual_seed(0),
+        lambda start, number, moved, sizes: seen.append((start, number, moved, tuple(sizes))),
+    )  # fmt: skip
+    # Interaction 0 goes from environment 0 to 1, and back.
+    moved = pytest.approx(1 / N)
+    there, back = (moved, (N // 2 - 1, N // 2 + 1)), (moved, (N // 2, N // 2))
+    assert seen == [
+        (0, 0, *there), (0, 1, *back), (1, 0, *there), (1, 1, *back), (1, 2, *there),
+        (1, 3, *back),
+    ]  # fmt: skip
+    assert found.sizes == [list(sizes) for *_, sizes in seen[2:]]

@@ -74,6 +74,7 @@ def test_every_seed_in_use_is_recorded(
     assert not {n: p for n, p in training.items() if n not in recorded.values()}
     own = [number for number in recorded.values() if number > 7]
     assert len(own) == len(set(own)), "no two purposes share a seed"
+    assert set(own) == set(training), "and every purpose draws from its own"
     assert run.result["hashes"]["weights"] == weights_hash(
         run.folder / "checkpoint" / "best.safetensors"
     )

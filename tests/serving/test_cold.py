@@ -20,7 +20,13 @@ from recbole_painvrl.serving.request import Request, recommend
 from recbole_painvrl.serving.scoring import Scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-MODELS = [("UltraGCN",), ("PaInvRL",), ("VBPR",), ("VBPR", "--preset=mmrec")]
+MODELS = [
+    ("UltraGCN",),
+    ("PaInvRL",),
+    ("VBPR",),
+    ("VBPR", "--feature_scale=3.0"),
+    ("VBPR", "--preset=mmrec"),
+]
 
 
 def write_items(folder: Path, features: dict[str, tuple[Any, list[str]]]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.sampling import NegativeSampler
+from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.trainer.mask import MaskLearner, MaskSettings
+from recbole_painvrl.trainer.mask_stage import _learner
 
 N_USERS, N_ITEMS, K, D, N, BATCH = 9, 14, 3, 6, 50, 16
 SIZES = (30, 20)
@@ -127,6 +130,26 @@ def test_every_epoch_and_every_turn_has_a_new_order() -> None:
     for turn in turns:
         assert torch.equal(turn.sort().values, stage.items[SIZES[0] :].sort().values)
     assert not torch.equal(*turns)
+
+
+def test_the_stage_gives_every_purpose_its_own_generator() -> None:
+    """The seeds of the second round's generators are those of the purposes' names."""
+    shipped = PaInvRLSettings.from_config(merge(internal_layers("PaInvRL", "planted"))[0])
+    base = learner()
+    model = SimpleNamespace(n_items=N_ITEMS, seed=7, weights=base.weights)
+    trainer = SimpleNamespace(settings=shipped, model=model, device=torch.device("cpu"))
+    stage = _learner(
+        trainer, 2, base.users, base.items, torch.arange(N) // SIZES[0], base.tables,
+        torch.full((D,), 0.5),
+    )  # fmt: skip
+    found = {
+        "initial values": stage.generator,
+        "order": stage.order,
+        "gate noise": stage.noise,
+        "negatives": stage.negatives.generator,
+    }
+    for purpose, source in found.items():
+        assert source.initial_seed() == derive_seed(7, f"mask 2 {purpose}"), purpose
 
 
 def one_step(**values: Any) -> tuple[Tensor, dict[str, float]]:
