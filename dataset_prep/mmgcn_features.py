@@ -12,6 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from dataset_prep.framework.arrays import ArrayMatrix, RowMatrix, open_matrix
+from dataset_prep.framework.feature_arrays import read_tensor
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from recbole_painvrl.errors import UserError
@@ -67,7 +68,7 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
             return matrix, "not recorded"
         array = np.asarray(matrix.read(0, 2))
     else:
-        array = _load_tensor(path)
+        array = read_tensor(path)
     if array.ndim == 2 and array.shape[0] == 2 and array.dtype.kind in "iu":
         if array.size == 0 or int(array.min()) < 0 or int(array.max()) > _LARGEST_NUMBER:
             raise UserError(
@@ -80,22 +81,6 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
     if array.ndim != 2:
         raise UserError(f"{path}: has shape {array.shape}; give one row per item")
     return ArrayMatrix(array), "not recorded"
-
-
-def _load_tensor(path: Path) -> npt.NDArray[Any]:
-    """Array of a PyTorch file, by the reader that knows tensors only."""
-    import torch
-
-    try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise UserError(
-            f"{path}: holds no plain tensor ({text}); save it with numpy.save"
-        ) from error
-    if not isinstance(tensor, torch.Tensor):
-        raise UserError(f"{path}: holds a {type(tensor).__name__}, not a tensor; save the matrix")
-    return np.asarray(tensor.detach().numpy())
 
 
 def word_bag(

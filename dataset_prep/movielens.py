@@ -15,10 +15,11 @@ import pandas as pd
 from dataset_prep.framework.arrays import open_matrix, read_array
 from dataset_prep.framework.columns import add_column_options, columns_of
 from dataset_prep.framework.finish import run_source
+from dataset_prep.framework.id_lists import read_ids
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.item_table import item_table
 from dataset_prep.framework.options import PAPER, RawDataset, add_source
-from dataset_prep.framework.read_features import FeatureTable, read_ids
+from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.read_interactions import read_interactions
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff

@@ -128,13 +128,12 @@ def open_matrix(path: Path, shown: Path | str | None = None) -> RowMatrix:
     return FileMatrix(path, int(mapped.offset), shape, mapped.dtype)
 
 
-def unpack_member(path: Path, member: str, spool: Path) -> RowMatrix:
-    """Matrix of one array of an .npz file, unpacked beside the others so that it can be sought.
+def unpack_member(path: Path, member: str, target: Path) -> RowMatrix:
+    """Matrix of one array of an .npz file, unpacked to ``target`` so that it can be sought.
 
     Raises:
         UserError: as :func:`open_matrix`.
     """
-    target = spool / f"{path.stem}-{member}.npy"
     try:
         with (
             zipfile.ZipFile(path) as archive,

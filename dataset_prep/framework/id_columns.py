@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_prep.framework.report import CORRECT
-from dataset_prep.framework.text_tables import ALIASES, simple
+from dataset_prep.framework.text_tables import ALIASES, is_number, simple
 from recbole_painvrl.errors import UserError
 
 _ID_NAMES = ("id", "ids", "key", "index")
+_ROW_WORDS = """
+row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos line lineno number
+order offset remap remapid remappedid mappedid newid featureid featureindex featureidx embeddingid
+embeddingindex embeddingidx
+"""
+_ROW_NAMES = frozenset(_ROW_WORDS.split())
 # `key` and `i` may well be features (of music, or the ninth of columns a, b, c...).
-_LABELS = frozenset(["id", "ids", "index"]) | ALIASES["item"] - {"i"}
+_LABELS = frozenset(["id", "ids", "index", "idx", "row", "rowid", "remapid", "orgid"]) | (
+    ALIASES["item"] - {"i"}
+)
+# A row of a headless table rarely counts so far: its values would be 0, 1, 2.
+_FEW_COLUMNS = 3
 _SHOWN = 8
+WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,52 @@ def id_or_first(
 def is_index(name: str) -> bool:
     """Whether a column is called as pandas calls the row numbers that it writes."""
     return not name.strip() or simple(name).startswith("unnamed")
+
+
+def is_row_name(name: str) -> bool:
+    """Whether a column beside ids is called as one that numbers the rows of a matrix."""
+    return is_index(name) or simple(name) in _ROW_NAMES
+
+
+def is_item_name(name: str) -> bool:
+    """Whether a column is called as one of item ids."""
+    return simple(name) in ALIASES["item"] or simple(name) in _ID_NAMES
+
+
+def row_order(tokens: Sequence[str]) -> list[int] | None:
+    """Row of each entry where the entries are 0 to n - 1, or 1 to n, in any order."""
+    if not tokens or not all(map(WHOLE.fullmatch, tokens)):
+        return None
+    numbers = [int(token) for token in tokens]
+    low = min(numbers)
+    if low > 1 or sorted(numbers) != list(range(low, low + len(numbers))):
+        return None
+    return [number - low for number in numbers]
+
+
+def numbered_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names columns by numbers, as in ``item_id,0,1,2`` or ``,0,1,2``."""
+    first = [cell.strip() for cell in rows[0]]
+    places = [place for place, cell in enumerate(first) if cell.isdigit()]
+    labels = [cell for cell in first if not cell.isdigit()]
+    numbers = [int(first[place]) for place in places]
+    if not numbers or len(set(first)) < len(first) or any(map(_is_value, labels)):
+        return False
+    if any(is_label(label) and label for label in labels):
+        return True
+    counted = numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] < 2
+    if "" in labels:
+        return counted
+    # Without a known name, the rows below decide: they hold fractions, the first row does not.
+    places = places if labels else places[1:]
+    below = [[row[place] for row in rows[1:] if place < len(row)] for place in places]
+    fractions = all(any(_is_value(cell) for cell in cells) for cells in below)
+    return counted and fractions and len(places) >= _FEW_COLUMNS
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell holds a number that is no whole one."""
+    return bool(cell.strip()) and is_number(cell) and not cell.strip().lstrip("-").isdigit()
 
 
 def is_label(name: str) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from dataset_prep.framework.progress import bar
-from dataset_prep.framework.read_features import FeatureTable, Spool
+from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
+from dataset_prep.framework.spool import Spool
 from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from dataset_prep.framework.tokens import clean_token
 from recbole_painvrl.errors import UserError

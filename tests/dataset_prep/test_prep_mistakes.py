@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import Result, done, prepare, write
+from prep_support import Result, done, features, prepare, write
 from scipy.io import wavfile
 
 from dataset_prep.__main__ import main
 from dataset_prep.framework import finish, options
-from dataset_prep.framework.read_features import Spool
+from dataset_prep.framework.spool import Spool
 
 EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
 VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"
@@ -150,7 +150,7 @@ def test_a_modality_without_columns_is_refused(tmp_path: Path, kind: str) -> Non
         np.save(path, np.zeros((3, 0)))
         np.save(tmp_path / "f.ids.npy", np.array(["x", "y", "z"]))
     elif kind == "parquet":
-        path, word = tmp_path / "f.parquet", "has 3 rows of 0 columns"
+        path, word = tmp_path / "f.parquet", "no row holds a vector"
         empty: list[list[float]] = [[], [], []]
         pd.DataFrame({"item": ["x", "y", "z"], "p": empty}).to_parquet(path)
     elif kind == "constant":
@@ -180,19 +180,16 @@ def test_parquet_of_two_vectors_is_refused(tmp_path: Path) -> None:
     assert "columns that are no features left out: year" in result.out
 
 
-def test_parquet_vectors_that_change_their_width_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows of another width in a later piece would shift everything that follows."""
-    import pyarrow.parquet as pq
-
-    whole = pq.ParquetFile.iter_batches
-    monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, size, columns: whole(self, 2, columns=columns)
-    )
+def test_vectors_of_another_width_are_a_fault_that_names_the_item(tmp_path: Path) -> None:
     lists = [[1.0, 2.0], [2.0, 1.0], [4.0, 4.0, 4.0]]
     frame = pd.DataFrame({"item_id": ["x", "y", "z"], "a": lists})
-    assert "vectors of (3,) numbers where 2 are due" in vectors(tmp_path, frame).refusal
+    refusal = vectors(tmp_path, frame).refusal
+    assert "1 rows have no vector of 2 numbers, first 'z' with 3" in refusal
+    assert "--fix drop-rows" in refusal
+    assert (
+        table(tmp_path, "--features", f"v={tmp_path / 'f.parquet'}", "--fix", "drop-rows").code == 0
+    )
+    assert features(tmp_path / "out", "v") == {"x": [1.0, 2.0], "y": [2.0, 1.0]}
     with Spool(tmp_path / "s", 2) as spool, pytest.raises(ValueError, match="are due"):
         spool.add(np.zeros(2))
 

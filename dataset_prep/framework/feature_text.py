@@ -1,0 +1,293 @@
+"""Features in text: a column per number, a vector in one cell, or word2vec's lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_prep.framework.arrays import CELLS_PER_BLOCK, RowMatrix
+from dataset_prep.framework.id_columns import (
+    IdSource,
+    find_id,
+    is_index,
+    is_label,
+    listed_names,
+    no_id_column,
+    numbered_header,
+)
+from dataset_prep.framework.report import Report
+from dataset_prep.framework.spool import Spool, VectorSpool
+from dataset_prep.framework.text_tables import (
+    READ_ERRORS,
+    Layout,
+    chunks,
+    is_number,
+    open_bytes,
+    reason,
+    sniff,
+)
+from recbole_painvrl.errors import UserError
+
+_WRAPPED = re.compile(r"(?:np\.|torch\.)?(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.]+)?\)", re.DOTALL)
+_SIZES = re.compile(rb"\s*(\d{1,12})\s+(\d{1,6})\s*")
+_CUT = "..."
+_LONGEST_SHOWN = 60
+
+
+def parse_vector(text: str) -> list[float] | None:
+    """The numbers of a cell such as ``0.1,0.2``, ``[0.1, 0.2]``, ``0.1 0.2``; None for no vector.
+
+    One number alone is a vector only in brackets, and a comma never stands for a decimal point.
+    """
+    bare = text.strip()
+    if wrapped := _WRAPPED.fullmatch(bare):
+        bare = wrapped[1].strip()
+    bracketed = False
+    while len(bare) > 1 and bare[0] + bare[-1] in ("[]", "()", "{}"):
+        bare, bracketed = bare[1:-1].strip(), True
+    separator = next((mark for mark in ",;|" if mark in bare), None)
+    pieces = bare.removesuffix(separator or " ").split(separator)
+    if len(pieces) < 2 and not bracketed:
+        return None
+    try:
+        return [float(piece) for piece in pieces] if all(map(is_number, pieces)) else None
+    except ValueError:
+        return None
+
+
+def read_text_features(
+    path: Path, target: Path, ids: IdSource, report: Report
+) -> tuple[RowMatrix, list[Any] | None]:
+    """The matrix and the id of each row, or None where a file of ids must name the rows.
+
+    Raises:
+        UserError: unreadable, without vectors, or without ids.
+    """
+    if (sizes := _word_sizes(path)) is not None:
+        return _read_words(path, target, sizes, ids, report)
+    layout = _layout(path, ids)
+    vectors = _vector_columns(layout)
+    id_column = _id_column(path, layout, vectors, ids)
+    rest = [name for name in layout.names if name != id_column]
+    numbers = [name for name in rest if not is_label(name) and _is_numeric(layout, name)]
+    vectors = [name for name in vectors if name != id_column]
+    if numbers and any(_is_ragged(layout, name) for name in vectors):
+        # Lists of another length in every row are tags, not features.
+        vectors = [name for name in vectors if not _is_ragged(layout, name)]
+    if len(vectors) > 1:
+        raise UserError(f"{path}: holds {len(vectors)} vectors ({', '.join(vectors)}); keep one")
+    chosen = vectors or numbers
+    if not chosen:
+        raise _no_numbers(path, layout, id_column)
+    if not layout.has_header and id_column is not None:
+        report.note(f"{path.name}: has no header, column {id_column} is taken as the id")
+    skipped = [name for name in rest if name not in chosen]
+    if skipped:
+        left = listed_names(skipped, 6)
+        report.note(f"{path.name}: columns that are no features left out: {left}")
+    wanted = [*([] if id_column is None else [id_column]), *chosen]
+    if vectors:
+        return _read_cells(layout, wanted, target, report)
+    return _read_numbers(layout, wanted, numbers, target, report)
+
+
+def _read_numbers(
+    layout: Layout, wanted: list[str], numbers: list[str], target: Path, report: Report
+) -> tuple[RowMatrix, list[Any] | None]:
+    rows = max(1, CELLS_PER_BLOCK // len(numbers))
+    tokens: list[Any] = []
+    with Spool(target, len(numbers)) as spool:
+        for frame in chunks(layout, wanted, report, numbers, rows):
+            tokens.extend(frame[wanted[0]].tolist())
+            spool.add(frame[numbers].to_numpy(np.float64))
+    return spool.matrix(layout.path), tokens if len(wanted) > len(numbers) else None
+
+
+def _read_cells(
+    layout: Layout, wanted: list[str], target: Path, report: Report
+) -> tuple[RowMatrix, list[Any] | None]:
+    column = wanted[-1]
+    cells = _cells(layout, column)
+    width = max((len(parse_vector(cell) or ()) for cell in cells), default=1)
+    rows = max(1, CELLS_PER_BLOCK // max(1, width))
+    with VectorSpool(target, layout.path, report) as spool:
+        for frame in chunks(layout, wanted, report, (), rows):
+            for token, cell in zip(frame[wanted[0]].tolist(), frame[column].tolist(), strict=True):
+                spool.add(token, parse_vector(str(cell)))
+        matrix, tokens = spool.finish()
+    return matrix, tokens if len(wanted) > 1 else None
+
+
+def _layout(path: Path, ids: IdSource) -> Layout:
+    """The layout, with the headers that only feature tables have."""
+    expected = [ids.column] if ids.column else ()
+    layout = sniff(path, encoding=ids.encoding, expected=expected)
+    if layout.has_header or len(layout.sample) < 2:
+        return _refuse_unquoted(layout)
+    first = layout.sample[0]
+    above = any(
+        parse_vector(cell) is None and not is_number(cell) and _all_vectors(layout, place)
+        for place, cell in enumerate(first)
+    )
+    if len(set(first)) == len(first) and (above or numbered_header(layout.sample)):
+        layout = replace(layout, names=first, has_header=True, sample=layout.sample[1:])
+    return _refuse_unquoted(layout)
+
+
+def _refuse_unquoted(layout: Layout) -> Layout:
+    """Raise :class:`UserError` where the separator stands inside vectors without quote marks."""
+    width = len(layout.names)
+    for row in layout.sample:
+        tail = layout.separator.join(row[width - 1 :])
+        if len(row) > width and tail.strip().startswith("[") and parse_vector(tail) is not None:
+            raise UserError(
+                f"{layout.path}: column `{layout.names[-1]}` holds vectors with the separator of "
+                'the file, without quote marks; write them as "[0.1, 0.2]" in quote marks, or '
+                "with spaces between the numbers"
+            )
+    return layout
+
+
+def _cells(layout: Layout, name: str) -> list[str]:
+    place = layout.names.index(name)
+    return [row[place] for row in layout.sample if place < len(row)]
+
+
+def _is_numeric(layout: Layout, name: str) -> bool:
+    return all(map(is_number, _cells(layout, name)))
+
+
+def _all_vectors(layout: Layout, place: int) -> bool:
+    cells = [row[place] for row in layout.sample[1:] if place < len(row)]
+    return bool(cells) and all(parse_vector(cell) is not None for cell in cells)
+
+
+def _vector_columns(layout: Layout) -> list[str]:
+    """Columns with a vector in most cells."""
+    found = []
+    for name in layout.names:
+        cells = _cells(layout, name)
+        good = sum(parse_vector(cell) is not None for cell in cells)
+        if good and 2 * good >= len(cells) and not _is_numeric(layout, name):
+            found.append(name)
+    return found
+
+
+def _is_ragged(layout: Layout, name: str) -> bool:
+    widths = [len(vector) for cell in _cells(layout, name) if (vector := parse_vector(cell))]
+    return 2 * max(map(widths.count, widths), default=0) <= len(widths) > 1
+
+
+def _id_column(path: Path, layout: Layout, vectors: Sequence[str], ids: IdSource) -> str | None:
+    """The column of ids; None where a file or the row number names the rows."""
+    names, wanted = layout.names, ids.column
+    if layout.has_header and ids.first_column and wanted is None:
+        return names[0]
+    if wanted is not None or not layout.has_header:
+        found = (
+            find_id(names, wanted) if wanted is not None else _first_of_headless(layout, vectors)
+        )
+    else:
+        found = find_id(names)
+        found = _unnamed(layout, vectors) if found is None else found
+    if found is not None:
+        return found
+    if wanted is None and (ids.file is not None or ids.first_row is not None):
+        return None
+    error = no_id_column(path, names, wanted)
+    raise error if layout.has_header else UserError(f"{error}, after adding a header line")
+
+
+def _unnamed(layout: Layout, vectors: Sequence[str]) -> str | None:
+    """A column without a usual name that can only hold the ids."""
+    others = [n for n in layout.names if n not in vectors and not _is_numeric(layout, n)]
+    index = [name for name in others if is_index(name)]
+    if index:
+        return index[0]
+    counted = any(name.isdigit() for name in layout.names)
+    if not (counted or vectors):
+        return None
+    if vectors:
+        others = [name for name in layout.names if name not in vectors and not is_index(name)]
+    return others[0] if len(others) == 1 else None
+
+
+def _first_of_headless(layout: Layout, vectors: Sequence[str]) -> str | None:
+    """The first column, where its cells can be ids and the others are no ids as well."""
+    name = layout.names[0]
+    first = [row[0].strip() for row in layout.sample]
+    others = [cell for row in layout.sample for cell in row[1:]]
+    whole = all(cell.lstrip("-").isdigit() or not is_number(cell) for cell in first)
+    plain = name not in vectors and whole and len(set(first)) == len(first)
+    return name if plain and not all(cell.isdigit() for cell in others) else None
+
+
+def _no_numbers(path: Path, layout: Layout, id_column: str | None) -> UserError:
+    cut = next((n for n in layout.names if any(_CUT in c for c in _cells(layout, n))), None)
+    if cut is not None:
+        return UserError(
+            f"{path}: column `{cut}` holds vectors cut by `...`, as NumPy prints long arrays; "
+            "write all numbers, as with numpy.save"
+        )
+    shown = [
+        f"`{name or '(no name)'}` holds {cells[0][:_LONGEST_SHOWN]!r}"
+        for name in layout.names
+        if name != id_column and (cells := _cells(layout, name))
+    ]
+    return UserError(
+        f"{path}: no column of numbers or vectors beside the ids "
+        f"({', '.join(shown[:3]) or 'one column alone'}); give one column per number, or vectors "
+        'such as "[0.1, 0.2]"'
+    )
+
+
+def _word_sizes(path: Path) -> tuple[int, int] | None:
+    """Rows and columns by the first line of word2vec's text format, or None for other text."""
+    try:
+        with open_bytes(path) as stream:
+            first = _SIZES.fullmatch(stream.readline(64))
+            if first is None:
+                return None
+            second = stream.readline(1 << 22).rstrip(b"\r\n ")
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
+    rows, width = int(first[1]), int(first[2])
+    if width > 1 and b"\0" in second:
+        raise UserError(f"{path}: is word2vec's binary format; save it as text or as .npy")
+    return (rows, width) if width > 1 and len(second.split()) == width + 1 else None
+
+
+def _read_words(
+    path: Path, target: Path, sizes: tuple[int, int], ids: IdSource, report: Report
+) -> tuple[RowMatrix, list[Any]]:
+    with VectorSpool(target, path, report) as spool:
+        for token, vector in _words(path, sizes[1], ids.encoding):
+            spool.add(token, vector)
+        matrix, tokens = spool.finish()
+    if len(tokens) < sizes[0]:
+        what = f"its first line says {sizes[0]} rows, but {len(tokens)} are there"
+        report.found(path.name, what, sizes[0] - len(tokens), "drop-rows")
+    return matrix, tokens
+
+
+def _words(path: Path, width: int, encoding: str) -> Iterator[tuple[str, list[str] | None]]:
+    """Id and numbers of each line; an id may hold blanks."""
+    try:
+        with open_bytes(path) as stream:
+            stream.readline()
+            for line in stream:
+                pieces = line.decode(encoding).rstrip().rsplit(None, width)
+                if pieces:
+                    good = len(pieces) == width + 1 and all(map(is_number, pieces[1:]))
+                    yield pieces[0], pieces[1:] if good else None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: holds bytes that are not {encoding}; give `--encoding latin-1`"
+        ) from error
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
