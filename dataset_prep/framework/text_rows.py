@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 SEPARATORS = ("::", "\t", ",", ";", "|", " ")
-_BLOCK = 4096
+# Fewer lists than the garbage collector looks for: it would pass over all rows again and again.
+_BLOCK = 512
 # A quoted cell of more lines than this is an opening mark that nothing closes.
 _MOST_LINES = 1000
 _SHOWN = 80
@@ -37,21 +38,28 @@ def split_plain(line: str, separator: str) -> list[str]:
 
 def split_quoted(text: str, separator: str, escape: str | None = None) -> list[str] | None:
     """Cells of a record whose quote marks all enclose whole cells; None where one does not."""
+    rows = _read_quoted([text], separator, escape)
+    return rows[0] if rows is not None and len(rows) == 1 else None
+
+
+def _read_quoted(
+    lines: Sequence[str], separator: str, escape: str | None = None
+) -> list[list[str]] | None:
     if len(separator) > 1:
         return None
+    spaces = separator != "\t"
     try:
-        rows = list(
+        return list(
             csv.reader(
-                [text],
+                lines,
                 delimiter=separator,
                 strict=True,
-                skipinitialspace=separator != "\t",
+                skipinitialspace=spaces,
                 escapechar=escape,
             )
         )
     except csv.Error:
         return None
-    return rows[0] if len(rows) == 1 else None
 
 
 def split_any(line: str, separator: str) -> list[str]:
@@ -122,14 +130,27 @@ class Rows:
         passed = 0
         while block := list(islice(self._lines, _BLOCK)):
             self.ended = block[-1].endswith(("\n", "\r"))
-            rows = [split_plain(line.rstrip("\r\n"), self._separator) for line in block]
-            simple = not any('"' in line or "\0" in line for line in block)
-            if simple and self._width > 1 and set(map(len, rows)) == {self._width}:
+            rows = self._at_once(block)
+            if rows is not None:
                 yield range(passed + 1, passed + len(block) + 1), rows
             else:
                 yield self._one_by_one(block, passed)
             passed += len(block)
             self.n_lines = passed
+
+    def _at_once(self, block: list[str]) -> list[list[str]] | None:
+        """Rows of a block in which every line is one, None where a line needs a closer look."""
+        text = "".join(block)
+        if "\0" in text or self._width == 1:
+            return None
+        lines = [line.rstrip("\r\n") for line in block]
+        if '"' not in text:
+            rows = [split_plain(line, self._separator) for line in lines]
+        elif (found := _read_quoted(lines, self._separator)) is not None:
+            rows = found
+        else:
+            return None
+        return rows if len(rows) == len(block) and set(map(len, rows)) == {self._width} else None
 
     def _one_by_one(self, block: list[str], passed: int) -> tuple[list[int], list[list[str]]]:
         """Rows of a block, to which an open cell may add lines."""
