@@ -11,6 +11,7 @@ import torch
 from scipy.stats import chisquare
 from support import MakeConfig
 
+from recbole_painvrl.data import fast_loader as fast_loader_module
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
 from recbole_painvrl.data.loaders import training_loader
@@ -83,6 +84,28 @@ def test_negatives_are_uniform_over_what_the_user_lacks(tiny_config: MakeConfig)
     other = np.bincount(drawn(slow, 60)[1], minlength=fast.dataset.item_num)[1:]
     own = np.bincount(items, minlength=fast.dataset.item_num)[1:]
     assert ((own - other) ** 2 / (own + other)).sum() < 140  # 89 items: p < 0.001 above
+
+
+def test_negatives_of_every_block_are_those_of_its_users(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of two batches: the users keep RecBole's order, and no negative is their own item."""
+    monkeypatch.setattr(fast_loader_module, "_BLOCK", 128)
+    fast, slow = loaders(tiny_config, "BPR", "--train_batch_size=64")
+    assert len(fast) > 4
+    table = fast.dataset.inter_feat
+    known = set(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+    users, items = drawn(fast, 1)
+    assert (users == drawn(slow, 1)[0]).all()
+    assert not known & set(zip(users.tolist(), items.tolist(), strict=True))
+    assert len(np.unique(items)) > 0.9 * fast.dataset.item_num
+
+
+def test_every_epoch_has_a_new_order(tiny_config: MakeConfig) -> None:
+    fast, _ = loaders(tiny_config, "BPR")
+    first, second = (drawn(fast, 1)[0] for _ in range(2))
+    assert (first != second).any()
+    assert (np.sort(first) == np.sort(second)).all()
 
 
 def test_every_epoch_and_seed_has_its_own_draws(tiny_config: MakeConfig) -> None:

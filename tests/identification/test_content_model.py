@@ -19,6 +19,7 @@ from recbole_painvrl.identification.content import (
     FitSettings,
 )
 from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
+from recbole_painvrl.identification.loop import LoopSettings, identify
 
 N_USERS, N_ITEMS, WIDTH, N, SIZE = 12, 9, 3, 40, 3
 FIT = FitSettings(2, 0.3, 16, 5, "adam")
@@ -188,22 +189,31 @@ def test_likelihood_is_that_of_every_pairs_own_model(
     assert likelihood == pytest.approx(total / N, rel=1e-4)
 
 
-def test_likelihood_of_the_full_models_is_that_of_every_pairs_own_model() -> None:
+WEIGHTS = UltraGCNWeights.from_paper(0.1, 0)
+
+
+def graph() -> GraphWeights:
     factors = degree_factors(
         torch.bincount(USERS, minlength=N_USERS), torch.bincount(ITEMS, minlength=N_ITEMS)
     )
     none = torch.zeros(N_ITEMS, 0)
-    graph, weights = GraphWeights(*factors, none.long(), none), UltraGCNWeights.from_paper(0.1, 0)
-    labels = torch.arange(N) % 2
-    model = FullEnvironmentModel(
-        USERS, ITEMS, N_USERS, CONTENT, graph, weights, 2, FIT, 4, 2, 0.5, 0.1, 0.2
+    return GraphWeights(*factors, none.long(), none)
+
+
+def full_model() -> FullEnvironmentModel:
+    return FullEnvironmentModel(
+        USERS, ITEMS, N_USERS, CONTENT, graph(), WEIGHTS, 2, FIT, 4, 2, 0.5, 0.1, 0.2
     )
-    scores, likelihood = model.fit_and_score(labels, source(10))
+
+
+def test_likelihood_of_the_full_models_is_that_of_every_pairs_own_model() -> None:
+    labels = torch.arange(N) % 2
+    scores, likelihood = full_model().fit_and_score(labels, source(10))
     draws = source(10)
     negatives = torch.randint(1, N_ITEMS, (N,), generator=draws)
     pairs, others = [], []
     for environment in (0, 1):
-        own = PlainUltraGCN(N_USERS, N_ITEMS, CONTENT, graph, weights, 4, 2, 0.5, draws)
+        own = PlainUltraGCN(N_USERS, N_ITEMS, CONTENT, graph(), WEIGHTS, 4, 2, 0.5, draws)
         mine = labels == environment
         own.fit(USERS[mine], ITEMS[mine], FIT, 0.1, draws, 0.2)
         pairs.append(own.score(USERS, ITEMS, block=11))
@@ -214,3 +224,10 @@ def test_likelihood_of_the_full_models_is_that_of_every_pairs_own_model() -> Non
         label = int(pairs[1][row] > pairs[0][row])
         total += float(F.logsigmoid(pairs[label][row]) + F.logsigmoid(-others[label][row]))
     assert likelihood == pytest.approx(total / N, rel=1e-5)
+
+
+def test_content_models_refine_and_full_models_cannot() -> None:
+    """Everything is tolerated: one round of search, then two fifths of five rounds."""
+    settings = LoopSettings(2, 5, 1.0, 1)
+    assert len(identify(content_model(size=2), N, settings, source()).moves) == 1 + 2
+    assert len(identify(full_model(), N, settings, source()).moves) == 1

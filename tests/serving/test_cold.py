@@ -109,6 +109,12 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     found = content.known(users)
     assert torch.allclose(found[:, number], found[:, -1], atol=1e-6)
     assert not torch.allclose(Scorer(run).known(users)[:, number], found[:, -1], atol=1e-6)
+    # So it is for a user whom training has not seen, who has the item or has not.
+    own = torch.tensor([2, 9, 30])
+    folded = content.new([own, torch.cat([own, torch.tensor([number])])])
+    assert folded.shape == (2, run.dataset.item_num + 1)
+    assert torch.allclose(folded[:, number], folded[:, -1], atol=1e-6)
+    assert folded[1, number] > folded[0, number]
     n = run.dataset.item_num - 1
     assert victim not in set(lists(Scorer(run, "leave-out"), n, "none")["item_id"])
     assert victim in set(lists(Scorer(run, "as-trained"), n, "none")["item_id"])

@@ -15,7 +15,7 @@ import torch
 from pyarrow.parquet import ParquetFile
 from serving_support import MakeRun, everybody, frame, lists, pairs
 
-from recbole_painvrl.serving import writing
+from recbole_painvrl.serving import scoring, writing
 from recbole_painvrl.serving.loading import load_run
 from recbole_painvrl.serving.ranking import top_k
 from recbole_painvrl.serving.recommending import Recommender
@@ -80,6 +80,17 @@ def test_other_ways_to_score(model: str, finished: MakeRun) -> None:
         tokens = run.dataset.field2id_token["item_id"][columns[0].numpy()]
         assert own["item_id"].tolist() == [str(token) for token in tokens]
         assert own["score"].tolist() == pytest.approx(values[0].tolist(), rel=1e-5)
+
+
+def test_pairs_are_scored_in_pieces_of_any_size(
+    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that scores pairs alone gives the same table whatever is scored at a time."""
+    scorer, users = Scorer(load_run(finished("NeuMF"))), torch.tensor([3, 1, 57])
+    whole = scorer.known(users)
+    monkeypatch.setattr(scoring, "_PAIRS", 100)
+    assert torch.allclose(scorer.known(users), whole, atol=1e-6)
+    assert not torch.allclose(whole[0], whole[1])
 
 
 @pytest.mark.parametrize("model", ["UltraGCN", "Pop", "ItemKNN"])

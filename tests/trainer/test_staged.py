@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support import SHORT_STAGES, Finished, MakeConfig, run_main
 from torch import Tensor
 
@@ -94,9 +95,17 @@ def stages(
         found[name]["epochs"] = self.stage_log.entries[-1]["epochs"]
         return outcome
 
+    frozen = StagedTrainer._frozen_tables
+
+    def kept(self: Any) -> Any:
+        found["tables"] = frozen(self)
+        return found["tables"]
+
     monkeypatch.setattr(StagedTrainer, "fit_stage", watched)
+    monkeypatch.setattr(StagedTrainer, "_frozen_tables", kept)
     train = training_loader(config, parts[TRAIN])
     trainer.fit(train, evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid"))
+    found["backbone weights"] = load_file(trainer.folder / "checkpoint" / "backbone.safetensors")
     return found
 
 
@@ -108,3 +117,11 @@ def test_backbone_and_final_model_have_their_own_l2_and_patience(stages: dict[st
         found = {key.partition(".")[0]: value for key, value in stages[name]["decay"].items()}
         assert found == pytest.approx({key: 2 * value for key, value in decay.items()}), name
         assert stages[name]["epochs"] == epochs, name
+
+
+def test_the_frozen_tables_are_those_of_the_backbones_best_epoch(stages: dict[str, Any]) -> None:
+    """The first of its three epochs, each table in its place."""
+    tables, weights = stages["tables"], stages["backbone weights"]
+    for name in ("user_id", "user_content", "item_id"):
+        assert torch.equal(getattr(tables, name), weights[f"{name}_embedding.weight"]), name
+    assert not torch.equal(tables.user_id, tables.user_content)
