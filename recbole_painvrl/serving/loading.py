@@ -6,17 +6,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from logging import getLogger
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import get_model, init_seed
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.loaders import liked, training_loader
+from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import RESULT, versions
@@ -36,6 +41,8 @@ class LoadedRun:
         config: the configuration of the run.
         dataset: all interactions, ids and features; ``field2id_token`` has the user's own ids.
         parts: the datasets of the split (``train``, ``valid``, ``test``, ``ood``...).
+            ``train_data``, ``valid_data`` and ``test_data`` are loaders of them, and RecBole's
+            ``data_preparation(run.config, run.dataset)`` makes its own of the same splits.
         model: the model with the weights of its best epoch, in evaluation mode.
         result: content of ``result.json``.
     """
@@ -47,6 +54,51 @@ class LoadedRun:
     model: Any
     result: dict[str, Any]
 
+    @cached_property
+    def train_data(self) -> Any:
+        """The loader of the training split."""
+        return training_loader(self.config, liked(self.config, self.parts[TRAIN]))
+
+    @cached_property
+    def valid_data(self) -> FullSortEvalDataLoader:
+        """RecBole's loader of the validation split; see :meth:`full_sort_data`."""
+        return self.full_sort_data(VALID)
+
+    @cached_property
+    def test_data(self) -> FullSortEvalDataLoader:
+        """RecBole's loader of the test split, of the OOD test where there is no other."""
+        return self.full_sort_data(TEST if TEST in self.parts else OOD)
+
+    def full_sort_data(self, split: str) -> FullSortEvalDataLoader:
+        """RecBole's loader of a split by all items, which its case study functions take.
+
+        Args:
+            split: name of a validation or test split in ``parts``. The items that its scores
+                leave out are those of training, for a test also those of validation.
+
+        Raises:
+            UserError: the run has no such split.
+        """
+        known = [name for name in self.parts if name != TRAIN]
+        if split not in known:
+            raise UserError(f"{self.folder}: no evaluation split `{split}`, found {known}")
+        seen = (TRAIN,) if split in (VALID, OOD_VALID) else (TRAIN, VALID)
+        used = np.array([set() for _ in range(self.dataset.user_num)])
+        for name in (*seen, split):
+            if name in self.parts:
+                table = self.parts[name].inter_feat
+                users, items = (table[f] for f in (self.dataset.uid_field, self.dataset.iid_field))
+                for user, item in zip(users.tolist(), items.tolist(), strict=True):
+                    used[user].add(item)
+        # All that the loader asks of a sampler, which refuses a user who has seen all items.
+        sampler = SimpleNamespace(used_ids=used)
+        loader = FullSortEvalDataLoader(self.config, self.parts[split], sampler)
+        for user, items in enumerate(loader.uid2history_item):
+            # RecBole leaves users out who have nothing in the split, and fails at their names.
+            if items is None:
+                loader.uid2history_item[user] = torch.tensor(sorted(used[user]), dtype=torch.int64)
+        return loader
+
 
 def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedRun:
     """Open a complete run: its configuration, dataset, split and trained model.
@@ -56,6 +108,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
 
         run = recbole_painvrl.load_run("runs/PaInvRL-ml-trailers-20260101-120000-000")
         scores = run.model.full_sort_predict({run.dataset.uid_field: torch.tensor([1, 2])})
+        scores, items = full_sort_topk([1, 2], run.model, run.test_data, k=10)
 
     Nothing is trained; the global generators of Python, numpy and torch, cuDNN's flags and
     ``CUDA_VISIBLE_DEVICES`` are left as they were.
@@ -81,7 +134,8 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         parts = dataset.build_parts()
         _check_split(folder, dataset, result)
         init_seed(config["seed"], config["reproducibility"])
-        model = get_model(config["model"])(config, parts[TRAIN]).to(config["device"])
+        train = liked(config, parts[TRAIN])
+        model = get_model(config["model"])(config, train).to(config["device"])
     _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
     model.eval()
     _warn_of_versions(folder, result)

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from serving_support import MakeRun
-from support import Finished, run_main
+from recbole.data import data_preparation
+from recbole.utils.case_study import full_sort_scores, full_sort_topk
+from serving_support import MakeRun, pairs
+from support import Finished, run_command, run_main
 
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
@@ -220,3 +222,57 @@ def test_a_relative_place_is_that_of_the_run(
     with pytest.raises(UserError, match=r"dataset/tiny: no such folder.*--data-path"):
         load_run(home / "runs" / "x")
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("BPR", "--protocol=random"), ("PaInvRL",), ("MultiVAE",)])
+def test_recboles_case_study_gives_the_metrics_of_the_run(
+    words: tuple[str, ...], finished: MakeRun
+) -> None:
+    run = load_run(finished(*words))
+    public = {"ood": "ood", "test": "iid" if "ood" in run.parts else "test", "valid": "valid"}
+    for split, name in public.items():
+        if split not in run.parts:
+            continue
+        loader = run.full_sort_data(split)
+        positives = [set(items.tolist()) for items in loader.uid2positive_item[loader.uid_list]]
+        _, top = full_sort_topk(loader.uid_list.numpy(), run.model, loader, k=10)
+        recall = [
+            len(positive & set(row)) / len(positive)
+            for positive, row in zip(positives, top.tolist(), strict=True)
+        ]
+        assert np.mean(recall) == pytest.approx(run.result["metrics"][name]["recall@10"], abs=1e-6)
+    # RecBole's own preparation makes the same loader of the same split.
+    train, valid, test = data_preparation(run.config, run.dataset)
+    for own, theirs in ((run.valid_data, valid), (run.test_data, test)):
+        users = theirs.uid_list.numpy()
+        scores = [full_sort_scores(users, run.model, loader) for loader in (own, theirs)]
+        assert torch.equal(*scores)
+        # Also users without an interaction in the split.
+        everybody = np.arange(1, run.dataset.user_num)
+        assert full_sort_scores(everybody, run.model, own).shape == (120, 91)
+    assert (
+        len(train.dataset) == len(run.train_data.dataset) == run.result["split"]["sizes"]["train"]
+    )
+
+
+def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    rows = [f"u{u}\ti{i}" for u in range(12) for i in range(8) if u == 0 or (u + i) % 3]
+    (folder / "all.inter").write_text("user_id:token\titem_id:token\n" + "\n".join(rows) + "\n")
+    done = run_command(
+        "--model=BPR", "--dataset=all", f"--data_path={tmp_path}", f"--output_dir={tmp_path}",
+        "--epochs=1", "--use_gpu=False", "--show_progress=False", "--topk=[2]",
+        "--eval_args={split: {RS: [8, 0, 2]}}", "--valid_metric=NDCG@2", name="run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    run = load_run(done.folder)
+    (user,) = run.dataset.token2id("user_id", ["u0"]).reshape(1)
+    scores = full_sort_scores(np.array([user]), run.model, run.test_data)
+    tests = {item for name, item in pairs(run, "test") if name == "u0"}
+    left = {run.dataset.id2token("item_id", i) for i in scores[0].isfinite().nonzero().ravel()}
+    assert left == tests
+    with pytest.raises(UserError, match="no evaluation split `valid`, found \\['test'\\]"):
+        run.valid_data  # noqa: B018
