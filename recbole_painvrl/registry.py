@@ -47,6 +47,7 @@ def register() -> None:
     compat.wrap_internal_config(_internal_values)
     compat.fix_collector()
     compat.fix_popularity()
+    compat.fix_random()
     compat.keep_best_in_memory()
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 # Random numbers of one mask stage, beside its negatives.
@@ -56,3 +59,26 @@ def derive_seed(seed: int, purpose: str) -> int:
 def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """Generator of a purpose; changing how often one purpose draws leaves the others alone."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, purpose))
+
+
+@contextmanager
+def separate_draws(seed: int, purpose: str, device: torch.device | str = "cpu") -> Iterator[None]:
+    """The global generators of PyTorch and numpy start a purpose of their own inside.
+
+    Afterwards they go on where they were. For code of RecBole, which knows no other generators.
+
+    Args:
+        seed: of the run.
+        purpose: what the numbers are for.
+        device: whose generator the code may use beside the CPU's.
+    """
+    state = np.random.get_state()
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    derived = derive_seed(seed, purpose)
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derived)
+        np.random.seed(derived % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)

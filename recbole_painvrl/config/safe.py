@@ -69,6 +69,11 @@ class SafeConfig(Config):
         self.sources = {}
         self._external = [Layer(f"file {path}", read_yaml(Path(path))) for path in config_files]
         self._external.append(Layer(overrides_from, given))
+        for layer in self._external:
+            for name in ("field_separator", "seq_separator"):
+                if isinstance(layer.values.get(name), str):
+                    # A tab as shells and single-quoted YAML pass it on.
+                    layer.values[name] = layer.values[name].replace("\\t", "\t")
         super().__init__()
         for name in self.final_config_dict:
             self.sources.setdefault(name, DERIVED)

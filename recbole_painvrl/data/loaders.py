@@ -14,6 +14,7 @@ from recbole.utils import EvaluatorType
 from recbole_painvrl.data.fast_evaluation import FastEvaluationLoader
 from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.seeds import separate_draws
 
 
 def liked(config: Any, train: Any) -> Any:
@@ -75,13 +76,39 @@ def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: 
     distribution = arguments["distribution"]
     sampler = None
     if distribution != "none":
-        sampler = _sampler([*history, dataset], phase, distribution, 1.0)
+        datasets = [*history, dataset]
+        sampler = _sampler(datasets, phase, distribution, 1.0, FixedCandidates)
+        sampler.split_seed = config["split_seed"]
     return loader(config, dataset, sampler, shuffle=False)
 
 
-def _sampler(datasets: list[Any], phase: str, distribution: str, alpha: float) -> Any:
+class FixedCandidates(Sampler):
+    """RecBole's sampler of candidates, which draws the same ones for a user of a test each time.
+
+    RecBole draws from numpy's global generator, so that the same weights have other figures after
+    another training, and every model other candidates.
+
+    Attributes:
+        split_seed: seed of the split, to which the candidates belong.
+    """
+
+    split_seed = 0
+
+    def sample_by_user_ids(self, user_ids: Any, item_ids: Any, num: int) -> Any:
+        """Candidates of one user; see RecBole."""
+        with separate_draws(self.split_seed, f"{self.phase} candidates of user {user_ids[0]}"):
+            return super().sample_by_user_ids(user_ids, item_ids, num)
+
+
+def _sampler(
+    datasets: list[Any],
+    phase: str,
+    distribution: str,
+    alpha: float,
+    sampler_class: type[Sampler] = Sampler,
+) -> Any:
     phases = [f"history {index}" for index in range(len(datasets) - 1)] + [phase]
     try:
-        return Sampler(phases, datasets, distribution, alpha).set_phase(phase)
+        return sampler_class(phases, datasets, distribution, alpha).set_phase(phase)
     except ValueError as error:
         raise UserError(f"negative sampling: {' '.join(str(error).split())}") from error

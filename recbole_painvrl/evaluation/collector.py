@@ -28,24 +28,41 @@ def top_hits(top_items: Tensor, rows: Tensor, items: Tensor, n_items: int) -> Te
 
 
 class FastCollector(Collector):
-    """RecBole's collector; what the top-K metrics need is found by one search per block."""
+    """RecBole's collector; what the top-K metrics need is found by one search per block.
+
+    ``rec.items`` has 0, the padding item, where a user has fewer than K candidates; RecBole fills
+    such a list with items that are excluded.
+    """
+
+    def data_collect(self, train_data: Any) -> None:
+        """Collect what metrics need of the training data; see RecBole."""
+        super().data_collect(train_data)
+        dataset = train_data._dataset
+        counts = dataset.inter_feat[dataset.iid_field].bincount(minlength=dataset.item_num)
+        self.data_struct.set("data.popularity", counts)
 
     def eval_batch_collect(
         self, scores_tensor: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor
     ) -> None:
-        """Collect one block; see RecBole. Equal values of ``rec.topk`` and ``rec.items``."""
-        names = {name for name in ("rec.items", "rec.topk") if self.register.need(name)}
-        further = any(
-            self.register.need(name) for name in ("rec.meanrank", "rec.score", "data.label")
-        )
-        if further or not names:
+        """Collect one block; see RecBole. Equal values of ``rec.topk``."""
+        need = self.register.need
+        if any(need(name) for name in ("rec.meanrank", "rec.score", "data.label")):
             super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
+            if need("rec.items"):
+                items = self.data_struct.get("rec.items")
+                items[-len(scores_tensor) :] = self._top_items(scores_tensor)
             return
-        top_items = torch.topk(scores_tensor, max(self.topk), dim=-1)[1]
-        if "rec.items" in names:
+        if not (need("rec.items") or need("rec.topk")):
+            return
+        top_items = self._top_items(scores_tensor)
+        if need("rec.items"):
             self.data_struct.update_tensor("rec.items", top_items)
-        if "rec.topk" in names:
+        if need("rec.topk"):
             device = scores_tensor.device
             rows, items = positive_u.to(device), positive_i.to(device)
             hits = top_hits(top_items, rows, items, scores_tensor.shape[1])
             self.data_struct.update_tensor("rec.topk", hits)
+
+    def _top_items(self, scores: Tensor) -> Tensor:
+        values, items = torch.topk(scores, max(self.topk), dim=-1)
+        return items.masked_fill(values == -torch.inf, 0)

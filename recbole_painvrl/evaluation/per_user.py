@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from recbole.evaluator import Evaluator
+from torch import Tensor
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.list_metrics import LIST_METRICS, ListMetric
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,10 +46,21 @@ class PerUserEvaluator(Evaluator):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.per_user: dict[str, FloatArray] = {}
+        for name in self.metric_class.keys() & LIST_METRICS.keys():
+            self.metric_class[name] = ListMetric(name, config)
 
     def evaluate(self, dataobject: Any) -> Any:
-        """Means as RecBole returns them; the values per user are kept in ``per_user``."""
+        """Means as RecBole returns them; the values per user are kept in ``per_user``.
+
+        Raises:
+            UserError: LogLoss of scores that are no probabilities; RecBole would clip them.
+        """
+        if "logloss" in self.metric_class:
+            self._check_probabilities(dataobject.get("rec.score"))
         result = super().evaluate(dataobject)
+        for name, value in result.items():
+            # Some of RecBole's are numbers of numpy, which JSON does not know.
+            result[name] = float(value)
         self.per_user, hits = {}, None
         for name, metric in self.metric_class.items():
             if name not in _WITHOUT_LENGTH | _WITH_LENGTH:
@@ -60,3 +75,11 @@ class PerUserEvaluator(Evaluator):
                 self.per_user[f"ndcg_hits@{k}"] = ndcg_hits(hits[:, :k])
                 result[f"ndcg_hits@{k}"] = float(self.per_user[f"ndcg_hits@{k}"].mean())
         return result
+
+    def _check_probabilities(self, scores: Tensor) -> None:
+        if scores.min() < 0 or scores.max() > 1:
+            raise UserError(
+                f"`metrics: LogLoss`: {self.config['model']} gives scores from "
+                f"{float(scores.min()):.3g} to {float(scores.max()):.3g}, expected probabilities; "
+                "use AUC, or a model such as NeuMF"
+            )

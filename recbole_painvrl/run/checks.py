@@ -69,8 +69,8 @@ def check_settings(config: Any) -> None:
     if config["threshold"] and modes != {"labeled"}:
         raise UserError(
             f"`threshold`: found {config['threshold']}, but in a ranking every interaction counts "
-            "as positive; drop the others with `val_interval`, or set `--eval_args={mode: labeled}`"
-            " and value metrics"
+            "as positive; drop the others with `val_interval` (`load_col` need not list its "
+            "column), or set `--eval_args={mode: labeled}` and value metrics"
         )
     given = config["train_neg_sample_args"]
     plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}

@@ -20,6 +20,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.report.stages import StageLog
+from recbole_painvrl.seeds import separate_draws
 from recbole_painvrl.trainer.checkpoint import (
     OTHER,
     encode_other,
@@ -111,6 +112,8 @@ class RunTrainerMixin(_Trainer):
         Afterwards the model holds the weights of its best epoch, if ``saved``.
         """
         if self.progress.is_done(stage):
+            # RecBole's `fit` would have done it; metrics of popularity need it.
+            self.eval_collector.data_collect(train_data)
             self.load_best()
             return self.progress.outcome(stage)
         self.stage, self.history = stage, []
@@ -240,11 +243,19 @@ class RunTrainerMixin(_Trainer):
         model_file: str | None = None,
         show_progress: bool = False,
     ) -> Any:
-        """RecBole's evaluation; also of the OOD test where RecBole's own loader carries one."""
+        """RecBole's evaluation; also of the OOD test where RecBole's own loader carries one.
+
+        Random numbers that a model draws for its scores are those of the evaluation: the same
+        weights have the same figures, and evaluating leaves the training as it is.
+        """
         if load_best_model:
             self.load_best(None if model_file is None else Path(model_file))
         if isinstance(eval_data, FullSortEvalDataLoader):
             self.item_tensor = None
+        with separate_draws(self.config["seed"], "evaluation", self.device):
+            return self._evaluate(eval_data, show_progress)
+
+    def _evaluate(self, eval_data: Any, show_progress: bool) -> Any:
         result = super().evaluate(eval_data, False, None, show_progress)
         dataset: Any = getattr(eval_data, "_dataset", None)
         if getattr(dataset, "evaluate_further", False):
