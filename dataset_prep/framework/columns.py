@@ -13,8 +13,24 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--columns", metavar="NAME,...", help="names of all columns of files without a header"
     )
+    group.add_argument(
+        "--separator",
+        type=separator_text,
+        metavar="TEXT",
+        help="between the cells of a line (default: found), as in ';', '\\t', tab, blank or ::",
+    )
     for role in ROLES:
         group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
+
+
+def separator_text(text: str) -> str:
+    """A separator as typed in a shell, where a tab is hard to type."""
+    separator = {"\\t": "\t", "tab": "\t", "blank": " ", "space": " "}.get(text, text)
+    if len(separator) != 1 and separator != "::":
+        raise argparse.ArgumentTypeError(f"{text!r} is no separator; give one character, tab or ::")
+    if separator in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} cannot separate cells")
+    return separator
 
 
 def columns_of(arguments: argparse.Namespace) -> TableColumns:
@@ -25,4 +41,4 @@ def columns_of(arguments: argparse.Namespace) -> TableColumns:
         if getattr(arguments, f"{role}_column")
     }
     names = tuple(arguments.columns.split(",")) if arguments.columns else None
-    return TableColumns(roles, names, arguments.encoding)
+    return TableColumns(roles, names, arguments.encoding, arguments.separator, options=True)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from dataset_prep.framework.report import Report
 from dataset_prep.framework.tokens import Codes, TokenIndex
 from recbole_painvrl.errors import UserError
 
@@ -28,10 +29,11 @@ class Interactions:
         items: number of the item of each row, ``[n]``.
         user_tokens: id of each user number.
         item_tokens: id of each item number.
-        ratings: ``[n]`` float32, or None.
-        times: ``[n]`` float64, or None.
+        ratings: ``[n]``, or None.
+        times: ``[n]`` int64, or float64 where there are fractions, or None.
         parts: index into ``part_names`` of each row, or None without fixed splits.
         part_names: names of the fixed splits.
+        rating_name: what the source calls the ratings.
     """
 
     users: Codes
@@ -42,6 +44,7 @@ class Interactions:
     times: Floats | None = None
     parts: npt.NDArray[np.int8] | None = None
     part_names: tuple[str, ...] = ()
+    rating_name: str = "rating"
 
     def __len__(self) -> int:
         return len(self.users)
@@ -114,9 +117,14 @@ def _compact(codes: Codes, tokens: Tokens) -> tuple[Codes, list[str]]:
 
 
 class InteractionBuilder:
-    """Collects pieces of a table; ids become numbers at once, so that text never piles up."""
+    """Collects pieces of a table; ids become numbers at once, so that text never piles up.
+
+    Attributes:
+        rating_name: what the source calls the ratings.
+    """
 
     def __init__(self) -> None:
+        self.rating_name = "rating"
         self._users, self._items = TokenIndex(), TokenIndex()
         self._columns: dict[str, list[npt.NDArray[Any]]] = {
             name: [] for name in ("users", "items", "ratings", "times", "parts")
@@ -131,28 +139,36 @@ class InteractionBuilder:
         times: npt.NDArray[Any] | None = None,
         part: str | None = None,
     ) -> None:
-        """Append rows, all of one split."""
+        """Append rows, all of one split; times are numbers or ``datetime64``."""
         self._columns["users"].append(self._users.encode(users))
         self._columns["items"].append(self._items.encode(items))
         if ratings is not None:
-            self._columns["ratings"].append(np.asarray(ratings, dtype=np.float32))
+            self._columns["ratings"].append(np.asarray(ratings))
         if times is not None:
-            self._columns["times"].append(np.asarray(times, dtype=np.float64))
+            self._columns["times"].append(np.asarray(times))
         if part is not None:
             if part not in self._part_names:
                 self._part_names.append(part)
             number = self._part_names.index(part)
             self._columns["parts"].append(np.full(len(users), number, dtype=np.int8))
 
-    def finish(self, where: str) -> Interactions:
+    def finish(self, where: str, report: Report | None = None) -> Interactions:
         """The whole table.
+
+        Args:
+            where: what was read, for messages.
+            report: holds what became of the rows where none is left.
 
         Raises:
             UserError: no row, or a column that only some of the files have.
         """
-        joined = {name: self._join(name) for name in list(self._columns)}
+        joined = {name: self._join(name, where) for name in list(self._columns)}
         users, items = joined["users"], joined["items"]
         if users is None or items is None or not len(users):
+            lost = [fault.what for fault in report.faults] if report is not None else []
+            lost += [str(repair["what"]) for repair in report.repairs] if report is not None else []
+            if lost:
+                raise UserError(f"{where}: no row could be read: {'; '.join(lost)}; correct them")
             raise UserError(f"{where}: holds no interaction; check the file or its columns")
         for name in ("ratings", "times", "parts"):
             column = joined[name]
@@ -170,8 +186,30 @@ class InteractionBuilder:
             joined["times"],
             joined["parts"],
             tuple(self._part_names),
+            self.rating_name,
         )
 
-    def _join(self, name: str) -> npt.NDArray[Any] | None:
+    def _join(self, name: str, where: str) -> npt.NDArray[Any] | None:
         pieces = self._columns.pop(name)
-        return np.concatenate(pieces) if pieces else None
+        if not pieces:
+            return None
+        if name == "times":
+            dates = [piece.dtype.kind == "M" for piece in pieces]
+            if any(dates):
+                if not all(dates):
+                    raise UserError(
+                        f"{where}: the times are dates in some rows and numbers in others; write "
+                        "all of them in one way"
+                    )
+                return _since_1970(np.concatenate(pieces))
+        return np.asarray(np.concatenate(pieces))
+
+
+def _since_1970(instants: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Seconds, or nanoseconds where a 64-bit number of seconds would not tell them apart."""
+    ticks = instants.astype("datetime64[ns]").astype(np.int64)
+    seconds, rest = np.divmod(ticks, 1_000_000_000)
+    if not rest.any():
+        return np.asarray(seconds)
+    micro, finer = np.divmod(rest, 1000)
+    return ticks if finer.any() else np.asarray(seconds + micro / 1e6)

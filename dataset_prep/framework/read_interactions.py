@@ -1,9 +1,10 @@
-"""Interactions from CSV, TSV, Parquet, .npz and .npy files."""
+"""Interactions from CSV, TSV, JSON, Parquet, .npz and .npy files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +13,50 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.framework.arrays import open_archive, read_array
+from dataset_prep.framework.file_kind import file_kind
+from dataset_prep.framework.interaction_frames import add_frames
+from dataset_prep.framework.interaction_frames import part_name as part_name
 from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.json_records import json_records
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, find_role, reason, sniff
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import DAMAGED
 
 ROLES = ("user", "item", "rating", "time", "part")
-_PART_NAMES = {
-    **dict.fromkeys(("0", "train", "training"), "train"),
-    **dict.fromkeys(("1", "val", "valid", "validation", "dev"), "valid"),
-    **dict.fromkeys(("2", "test", "testing"), "test"),
-}
+_RECORDS_PER_FRAME = 100_000
+# Records may lack a key; those of the first ones are known.
+_RECORDS_LOOKED_AT = 1000
+# No rating is that large, and no time since 1970 so small.
+_LARGEST_RATING = 1e6
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Which columns to read: by role where the names are unusual, ``names`` without a header."""
+    """Which columns to read: by role where the names are unusual, ``names`` without a header.
+
+    Attributes:
+        roles: role -> column that was named.
+        names: of all columns of a file without a header.
+        encoding: of text.
+        separator: between the cells of a line; None finds it.
+        options: whether the source has options that name columns.
+    """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] | None = None
     encoding: str = "utf-8-sig"
+    separator: str | None = None
+    options: bool = False
 
-
-def part_name(text: str) -> str | None:
-    """train, valid or test for what people call them, None for anything else."""
-    return _PART_NAMES.get(text.strip().lower())
+    def advice(self) -> str:
+        """What to do where a needed column is not found."""
+        if self.options:
+            return (
+                "name them with `--user-column` and `--item-column`, or with "
+                "`--columns user,item,...` if the first line is data"
+            )
+        return "call them user_id and item_id in the file"
 
 
 def read_interactions(
@@ -53,28 +72,31 @@ def read_interactions(
         UserError: unreadable, without the needed columns, or of an unknown kind.
     """
     columns = columns or TableColumns()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path")
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if kind == ".npz":
-        _read_npz(path, builder, part)
-    elif kind == ".npy":
+    kind = file_kind(path)
+    if kind == "npz":
+        _read_npz(path, builder, report, columns, part)
+    elif kind == "npy":
         add_pairs(path, read_array(path), builder, part)
-    elif kind == ".parquet":
+    elif kind == "parquet":
         _read_parquet(path, builder, report, columns, part)
-    elif kind in (".pkl", ".pickle", ".pt"):
+    elif kind == "json":
+        _read_json(path, builder, report, columns, part)
+    elif kind in ("pickle", "torch"):
         raise UserError(f"{path}: a pickle can run code when read; export it as CSV or .npz")
+    elif kind == "hdf5":
+        raise UserError(f"{path}: is HDF5; export its interactions as CSV or Parquet")
     else:
         _read_text(path, builder, report, columns, part)
 
 
-def choose_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+def choose_columns(path: Path, names: Sequence[str], columns: TableColumns) -> dict[str, str]:
     """Role -> column of those that are there; user and item must be.
 
     Raises:
         UserError: a wanted column is absent, or no column looks like users or items.
     """
     chosen: dict[str, str] = {}
+    wanted = columns.roles
     for role in ROLES:
         name = wanted.get(role)
         if name is not None and name not in names:
@@ -90,10 +112,7 @@ def choose_columns(path: Path, names: Sequence[str], wanted: Mapping[str, str]) 
     for role in ("user", "item"):
         if role not in chosen:
             shown = ", ".join(names[:12])
-            raise UserError(
-                f"{path}: no column of {role}s among {shown}; name it with `--{role}-column`, or "
-                "with `--columns user,item,...` if the first line is data"
-            )
+            raise UserError(f"{path}: no column of {role}s among {shown}; {columns.advice()}")
     return chosen
 
 
@@ -110,27 +129,41 @@ def _tell_columns(
 def add_pairs(
     path: Path, pairs: npt.NDArray[Any], builder: InteractionBuilder, part: str | None
 ) -> None:
-    """Append an integer array [n, >= 2] of users and items.
+    """Append an array [n, >= 2] of users, items and, where there are more columns, ratings, times.
 
     Raises:
         UserError: another shape or type, or negative ids.
     """
-    if pairs.ndim == 2 and pairs.shape[0] in (2, 3) and pairs.shape[1] > 3:
+    if pairs.ndim == 2 and pairs.shape[0] in (2, 3) and pairs.shape[1] > 4:
         raise UserError(f"{path}: shape {pairs.shape} holds users in one row; transpose it")
-    if pairs.ndim != 2 or pairs.shape[1] < 2 or pairs.dtype.kind not in "iu":
+    wide = pairs.ndim == 2 and 3 <= pairs.shape[1] <= 4
+    whole = pairs.dtype.kind in "iu" or (
+        wide and pairs.dtype.kind == "f" and bool((pairs[:, :2] % 1 == 0).all())
+    )
+    if not whole or not (wide or (pairs.ndim == 2 and pairs.shape[1] == 2)):
         raise UserError(
             f"{path}: {part or 'its array'} is {pairs.dtype} {pairs.shape}; give whole numbers "
-            "[n, 2], a user and an item per row"
+            "[n, 2], a user and an item per row (and ratings, times in columns 3 and 4)"
         )
     if len(pairs) and int(pairs[:, :2].min()) < 0:
         raise UserError(
             f"{path}: {part or 'its array'} has negative ids, as after an overflow of "
             f"{pairs.dtype}; write it again with a wider type"
         )
-    builder.add(pairs[:, 0], pairs[:, 1], part=part)
+    further = list(pairs[:, 2:].T)
+    if not all(np.isfinite(column).all() for column in further):
+        raise UserError(f"{path}: {part or 'its array'} holds NaN or Inf; remove those rows")
+    roles = ["rating", "time"][: len(further)]
+    if len(further) == 1 and len(pairs) and further[0].max() > _LARGEST_RATING:
+        roles = ["time"]
+    found = dict(zip(roles, further, strict=True))
+    ids = pairs[:, :2].astype(np.int64)
+    builder.add(ids[:, 0], ids[:, 1], found.get("rating"), found.get("time"), part)
 
 
-def _read_npz(path: Path, builder: InteractionBuilder, part: str | None) -> None:
+def _read_npz(
+    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
+) -> None:
     """Arrays named like splits ([n, 2] each), or one array per column."""
     arrays = open_archive(path)
     parts = {key: name for key in arrays if (name := part_name(key)) is not None}
@@ -142,52 +175,104 @@ def _read_npz(path: Path, builder: InteractionBuilder, part: str | None) -> None
     if len(lone) == 1:
         add_pairs(path, arrays[lone[0]], builder, part)
         return
-    chosen = choose_columns(path, list(arrays), {})
-    users, items = arrays[chosen["user"]], arrays[chosen["item"]]
-    if users.ndim != 1 or users.shape != items.shape:
-        raise UserError(f"{path}: users {users.shape} and items {items.shape} do not match")
-    further = {role: arrays[chosen[role]] for role in ("rating", "time") if role in chosen}
-    builder.add(users, items, further.get("rating"), further.get("time"), part)
+    chosen = choose_columns(path, list(arrays), columns)
+    _tell_columns(path, chosen, list(arrays), report)
+    taken = {name: arrays[name] for name in chosen.values()}
+    shape = taken[chosen["user"]].shape
+    odd = next((n for n, a in taken.items() if a.ndim != 1 or a.shape != shape), None)
+    if odd is not None:
+        raise UserError(
+            f"{path}: {chosen['user']} {shape} and {odd} {taken[odd].shape} do not match; give "
+            "one value per row in each"
+        )
+    frame = pd.DataFrame(taken)
+    add_frames(path, lambda _: iter((frame,)), chosen, columns.roles, builder, report, part)
 
 
 def _read_text(
     path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
 ) -> None:
-    layout = sniff(path, columns.names, columns.encoding, tuple(columns.roles.values()))
+    layout = sniff(
+        path, columns.names, columns.encoding, tuple(columns.roles.values()), columns.separator
+    )
     if not layout.has_header and columns.names is None:
         raise UserError(
             f"{path}: its first line ({', '.join(layout.sample[0])[:60]}) is no header that is "
-            "known; if it is data, name the columns, as in `--columns user,item,rating,timestamp`, "
-            "else use `--user-column` and `--item-column`"
+            + ("known; if it is data, " if columns.options else "known; ")
+            + columns.advice()
         )
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")
-    chosen = choose_columns(path, layout.names, columns.roles)
+    chosen = choose_columns(path, layout.names, columns)
     _tell_columns(path, chosen, layout.names, report)
-    line = 2 if layout.has_header else 1
-    for frame in chunks(layout, list(chosen.values()), report):
-        frame.columns = pd.Index(list(chosen))
-        _add_frame(path, frame, builder, report, part, line)
-        line += len(frame)
+    # Tab-separated tables are published without quoting; elsewhere an open mark is damage.
+    ids = [] if layout.separator == "\t" else [chosen["user"], chosen["item"]]
+
+    def frames(told: Report) -> Iterator[pd.DataFrame]:
+        return chunks(layout, list(dict.fromkeys(chosen.values())), told, closed=ids)
+
+    add_frames(path, frames, chosen, columns.roles, builder, report, part)
+
+
+def _read_json(
+    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
+) -> None:
+    head = islice(json_records(path, Report(), columns.encoding), _RECORDS_LOOKED_AT)
+    names = list(dict.fromkeys(name for record in head for name in record))
+    if not names:
+        raise UserError(f"{path}: holds no JSON object with columns; check that it is complete")
+    chosen = choose_columns(path, names, columns)
+    _tell_columns(path, chosen, names, report)
+    taken = list(dict.fromkeys(chosen.values()))
+
+    def frames(told: Report) -> Iterator[pd.DataFrame]:
+        records = json_records(path, told, columns.encoding)
+        start = 1
+        while rows := list(islice(records, _RECORDS_PER_FRAME)):
+            cells = {n: pd.Series([row.get(n) for row in rows], dtype=object) for n in taken}
+            frame = pd.DataFrame(cells)
+            frame.index = pd.RangeIndex(start, start + len(rows))
+            start += len(rows)
+            yield frame
+
+    add_frames(path, frames, chosen, columns.roles, builder, report, part)
 
 
 def _read_parquet(
     path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
 ) -> None:
     file = open_parquet(path)
-    chosen = choose_columns(path, file.schema_arrow.names, columns.roles)
-    _tell_columns(path, chosen, file.schema_arrow.names, report)
-    line = 1
+    names = file.schema_arrow.names
+    chosen = choose_columns(path, names, columns)
+    _tell_columns(path, chosen, names, report)
+    taken = list(dict.fromkeys(chosen.values()))
+
+    def frames(_: Report) -> Iterator[pd.DataFrame]:
+        start = 1
+        for batch in file.iter_batches(1 << 18, columns=taken):
+            frame = pd.DataFrame({name: _series(batch.column(name)) for name in taken})
+            frame.index = pd.RangeIndex(start, start + len(frame))
+            start += len(frame)
+            yield frame
+
     try:
-        for batch in file.iter_batches(1 << 20, columns=list(chosen.values())):
-            frame = batch.to_pandas()[list(chosen.values())]
-            frame.columns = pd.Index(list(chosen))
-            _add_frame(path, frame, builder, report, part, line)
-            line += len(frame)
+        add_frames(path, frames, chosen, columns.roles, builder, report, part)
     except UserError:
         raise
     except DAMAGED as error:
         raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
+
+
+def _series(column: Any) -> pd.Series:
+    """A column of Parquet as pandas has it; whole numbers with gaps become text, not floats."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_decimal(column.type) or (column.null_count and pa.types.is_integer(column.type)):
+        column = column.cast(pa.string())
+    found: pd.Series = column.to_pandas(date_as_object=False)
+    return found
 
 
 def open_parquet(path: Path) -> Any:
@@ -206,67 +291,3 @@ def open_parquet(path: Path) -> Any:
         raise
     except DAMAGED as error:
         raise UserError(f"{path}: not a whole Parquet file ({reason(error)})") from error
-
-
-def _add_frame(
-    path: Path,
-    frame: pd.DataFrame,
-    builder: InteractionBuilder,
-    report: Report,
-    part: str | None,
-    line: int,
-) -> None:
-    """Append rows of text; a rating or time that is no number makes a row malformed."""
-    good = np.ones(len(frame), dtype=np.bool_)
-    numbers: dict[str, npt.NDArray[Any]] = {}
-    for role in ("rating", "time"):
-        if role in frame:
-            numbers[role] = _numbers(frame[role])
-            good &= np.isfinite(numbers[role])
-    if not good.all():
-        first = int(np.argmin(good))
-        shown = ", ".join(str(cell) for cell in frame.iloc[first])
-        report.found(
-            path.name,
-            f"{int((~good).sum())} rows have a rating or time that is no number, first line "
-            f"{line + first} ({shown})",
-            int((~good).sum()),
-            "drop-rows",
-        )
-        frame = frame[good]
-        numbers = {role: values[good] for role, values in numbers.items()}
-    if not len(frame):
-        return
-    groups = _groups(path, frame["part"]) if "part" in frame and part is None else {part: None}
-    for name, rows in groups.items():
-        taken = slice(None) if rows is None else rows
-        further = {role: values[taken] for role, values in numbers.items()}
-        users, items = frame["user"].to_numpy()[taken], frame["item"].to_numpy()[taken]
-        builder.add(users, items, further.get("rating"), further.get("time"), name)
-
-
-def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
-    """Numbers, or seconds since 1970 for dates; NaN for anything else."""
-    if values.dtype.kind == "M":
-        return np.asarray(values.astype("int64") / 1e9, dtype=np.float64)
-    numbers = np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
-    if np.isnan(numbers).all() and len(numbers):
-        dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-        if dates.notna().any():
-            seconds = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-            return np.asarray(seconds, dtype=np.float64)
-    return numbers
-
-
-def _groups(path: Path, labels: pd.Series) -> dict[str | None, npt.NDArray[np.bool_] | None]:
-    """Rows of each split by its label."""
-    groups: dict[str | None, npt.NDArray[np.bool_] | None] = {}
-    text = labels.astype(str).str.strip()
-    for label in pd.unique(text):
-        name = part_name(label)
-        if name is None:
-            raise UserError(
-                f"{path}: column `{labels.name}` holds {label!r}; it must be train, valid or test"
-            )
-        groups[name] = np.asarray(text == label, dtype=np.bool_)
-    return groups

@@ -176,11 +176,11 @@ class Rows:
     def finding(self) -> str:
         """What is wrong with the malformed lines."""
         number, cells, start = self.first_malformed
+        plural = "line is" if self.malformed == 1 else "lines are"
+        has = "an open quote mark" if cells == self._width else f"{cells} of {self._width} cells"
         cut = not self.ended and self._last_malformed == self.n_lines
-        return (
-            f"{self.malformed} {'line is' if self.malformed == 1 else 'lines are'} malformed where "
-            f"{self._width} cells are due, first line {number} with {cells} ({start})"
-            + (", and it is cut in its last line" if cut else "")
+        return f"{self.malformed} {plural} malformed, first line {number} with {has} ({start})" + (
+            ", and it is cut in its last line" if cut else ""
         )
 
     def _count(self, line: str, number: int) -> None:
