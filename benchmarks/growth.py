@@ -156,12 +156,10 @@ def exponents(frame: pd.DataFrame) -> str:
 
 def draw(frame: pd.DataFrame, path: Path) -> None:
     """One panel per measure, one curve per size, both axes logarithmic."""
-    import matplotlib as mpl
+    from recbole_painvrl.report.plots.curves import blank
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(MEASURED), figsize=(3.2 * len(MEASURED), 3.2))
+    figure = blank(3.2 * len(MEASURED), 3.2)
+    axes = figure.subplots(1, len(MEASURED))
     for panel, key in zip(axes, MEASURED, strict=True):
         for name, curve in frame.groupby("size", sort=False):
             panel.plot(curve["share"], curve[key], marker="o", label=str(name))
@@ -174,9 +172,7 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
         panel.set_xlabel("share of the full size", fontsize=8)
         panel.tick_params(labelsize=7)
     axes[0].legend(fontsize=7)
-    figure.tight_layout()
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ _STYLES: dict[str, dict[str, Any]] = {
 def check_plot(path: Path) -> None:
     """Raise :class:`UserError` where the plot could not be written, before the work is done."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from recbole_painvrl.report.plots.curves import blank
     except ImportError as error:
         raise UserError("--plot: needs matplotlib; type `pip install matplotlib`") from error
-    kinds = FigureCanvasAgg.get_supported_filetypes()
+    kinds = blank(1, 1).canvas.get_supported_filetypes()
     if path.suffix.lower().lstrip(".") not in kinds:
         raise UserError(f"--plot {path}: no picture format; end it in .png, .pdf or .svg")
     if not path.absolute().parent.is_dir():
@@ -40,9 +40,9 @@ def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from recbole_painvrl.report.plots.curves import blank
 
-    figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
+    figure = blank(9, 3.8)
     left, right = figure.subplots(1, 2)
     for label, degrees in (("users", users), ("items", items)):
         known = degrees[degrees > 0]
@@ -57,7 +57,7 @@ def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
     _finish_shares(right)
     figure.suptitle(f"{name}: {int(items.sum()):,} interactions")
     try:
-        figure.savefig(path)
+        figure.savefig(path, dpi=150)
     except OSError as error:
         raise UserError(f"--plot {path}: cannot be written ({error.strerror or error})") from error
     print(f"degree plots written to {path}")

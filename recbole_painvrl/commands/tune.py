@@ -88,9 +88,9 @@ def _tune(argv: Sequence[str]) -> int:
     if options.recbole_space is not None:
         return _write_recbole_space(options.recbole_space, space)
     # Missing extras are said before hours of work, not after.
-    import matplotlib.figure  # noqa: F401
     import optuna  # noqa: F401
 
+    import recbole_painvrl.report.plots  # noqa: F401
     from recbole_painvrl.tuning.plan import make_plan
 
     default = Path("runs") / f"tune-{given['model']}-{given['dataset']}"

@@ -35,7 +35,7 @@ def ablate(argv: Sequence[str]) -> list[str]:
     parts = parts_of(options.what)
     if _WITH_FIGURE & set(parts):
         # Rather now than after hours of training.
-        importlib.import_module("matplotlib")
+        importlib.import_module("recbole_painvrl.report.plots")
     plan = plan_of(options, settings, MODELS)
     try:
         ablations = {part: ablation(part, plan) for part in parts}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole_painvrl.experiments.ablations import environment_number
 from recbole_painvrl.report.contents import Table, part_name
-from recbole_painvrl.report.curves import Point, curves, save
+from recbole_painvrl.report.plots.curves import Point, curves, save
 
 Panels = dict[str, dict[str, list[Point]]]
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
 
-from recbole_painvrl.report.curves import save
+from recbole_painvrl.report.plots.curves import blank, save
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.study import DEFAULTS
 
@@ -21,7 +20,7 @@ def write_plots(
     chosen: FrozenTrial,
 ) -> None:
     """Write ``front.png``, ``front.pdf`` and ``front.svg``."""
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = blank(5, 4)
     axes = figure.subplots()
     if len(plan.parts) > 1:
         _draw_front(axes, plan, complete, front, chosen)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from recbole_painvrl.report.contents import Number
-from recbole_painvrl.report.curves import Point, curves, save
+from recbole_painvrl.report.plots.curves import Point, curves, save
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_band_shows_one_deviation_and_every_seed_is_there(tmp_path: Path) -> None:
@@ -31,3 +36,34 @@ def test_one_seed_has_no_spread() -> None:
     (axes,) = curves({"OOD": {"A": [Point(1, Number([0.4]))]}}, "K", {"OOD": "R"}, "note").axes
     band = axes.collections[0].get_paths()[0].get_extents()
     assert band.ymin == band.ymax == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+def test_the_backend_of_the_environment_does_not_matter(backend: str, tmp_path: Path) -> None:
+    """A notebook sets one for its children, which need not have it."""
+    program = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from dataset_prep.framework.degree_plot import check_plot, plot_degrees
+from recbole_painvrl.report.plots.curves import blank, save
+from recbole_painvrl.report.plots.style import Panel, Panels, drawing
+import recbole_painvrl.tuning.plot, recbole_painvrl.experiments.figures
+folder = Path(sys.argv[1])
+check_plot(folder / "degrees.png")
+plot_degrees(folder / "degrees.png", "x", np.arange(1, 9), np.arange(1, 9))
+save(blank(2, 2), folder, "blank")
+with drawing() as (figure, axes):
+    Panels(folder / "page").show([Panel("panel", figure, "nothing")], "caption")
+print(os.environ["MPLBACKEND"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False,
+        env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == backend
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.p*")}
+    assert names == {
+        "blank.pdf", "blank.png", "degrees.png", "page/panel.pdf", "page/panel.png",
+    }  # fmt: skip

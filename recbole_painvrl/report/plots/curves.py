@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from recbole_painvrl.atomic import write_with
@@ -33,6 +32,11 @@ class Point:
     number: Number
 
 
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def curves(
     panels: Mapping[str, Mapping[str, Sequence[Point]]],
     x_label: str,
@@ -47,8 +51,7 @@ def curves(
         y_labels: title to what its curves show.
         note: below the figure: what the band is, which edition of the data.
     """
-    figure = Figure(figsize=(5 * max(1, len(panels)), 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(5 * max(1, len(panels)), 4.2)
     grid = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
     for axes, (title, lines) in zip(grid, panels.items(), strict=False):
         for number, (label, points) in enumerate(lines.items()):
