@@ -208,7 +208,7 @@ class ModalityDataset(CheckedDataset):
             datasets = self._random_parts()
             self.split_diagnostics = {
                 "sizes": {name: len(dataset) for name, dataset in datasets.items()},
-                "cold": self._cold(datasets),
+                "cold_kept": self._cold(datasets),
             }
         else:
             self._drop_unused_col()
