@@ -104,7 +104,7 @@ def from_arrays(
             "name a file with `--feature-ids`"
         )
     columns = {key: arrays.read(key) for key in lists}
-    return matrix, ordered_ids(path, columns, ids.column, n_rows=matrix.shape[0])
+    return matrix, ordered_ids(path, columns, ids, n_rows=matrix.shape[0])
 
 
 def _per_item(

@@ -118,7 +118,8 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
     mostly = scan.broken_cells > _MOSTLY_BROKEN * len(scan.broken_rows)
     count = int(scan.broken_cells.sum())
     what = (
-        f"{count} values are NaN or Inf, in {int(scan.broken_rows.sum())} rows and columns "
+        f"{count} values are NaN or Inf, in {int(scan.broken_rows.sum())} rows, first "
+        f"{selection.tokens[int(np.argmax(scan.broken_rows))]!r}, and columns "
         f"{listed(selection.columns[scan.broken_cells > 0])}"
     )
     fixes = ["drop-columns", "drop-rows"] if mostly.any() else ["drop-rows", "drop-columns"]

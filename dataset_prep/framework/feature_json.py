@@ -38,6 +38,9 @@ def read_json_features(
     return matrix, None if records.without_ids else tokens
 
 
+_OF_PANDAS = {"columns", "index", "data"}
+
+
 class _Records:
     """Id and vector of each record, by the keys of the first."""
 
@@ -58,6 +61,12 @@ class _Records:
         return [self._of_list(value)]
 
     def _of_object(self, pairs: Pairs) -> list[tuple[Any, Any]]:
+        names = {key for key, _ in pairs}
+        if any(isinstance(value, Pairs) for _, value in pairs) or names == _OF_PANDAS:
+            raise UserError(
+                f"{self._path}: is JSON of nested objects, as pandas writes a table; write it with "
+                'orient="records" and the ids as a column'
+            )
         lists = [key for key, value in pairs if isinstance(value, list)]
         if len(lists) == len(pairs) and not self._is_table(dict(pairs)):
             self._say(ids=True)

@@ -1,9 +1,9 @@
-"""Features in text: a column per number, a vector in one cell, or word2vec's lines."""
+"""Features in text tables: a column per number, or a vector in one cell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset_prep.framework.arrays import CELLS_PER_BLOCK, RowMatrix
+from dataset_prep.framework.feature_words import read_words, word_sizes
 from dataset_prep.framework.id_columns import (
     IdSource,
     find_id,
@@ -23,20 +24,20 @@ from dataset_prep.framework.id_columns import (
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import Spool, VectorSpool
 from dataset_prep.framework.text_tables import (
-    READ_ERRORS,
+    ALIASES,
     Layout,
     chunks,
     is_number,
-    open_bytes,
-    reason,
+    simple,
     sniff,
 )
+from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _WRAPPED = re.compile(r"(?:np\.|torch\.)?(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.]+)?\)", re.DOTALL)
-_SIZES = re.compile(rb"\s*(\d{1,12})\s+(\d{1,6})\s*")
 _CUT = "..."
 _LONGEST_SHOWN = 60
+_FEW = 3
 
 
 def parse_vector(text: str) -> list[float] | None:
@@ -68,8 +69,8 @@ def read_text_features(
     Raises:
         UserError: unreadable, without vectors, or without ids.
     """
-    if (sizes := _word_sizes(path)) is not None:
-        return _read_words(path, target, sizes, ids, report)
+    if (sizes := word_sizes(path)) is not None:
+        return read_words(path, target, sizes, ids, report)
     layout = _layout(path, ids)
     vectors = _vector_columns(layout)
     id_column = _id_column(path, layout, vectors, ids)
@@ -90,22 +91,35 @@ def read_text_features(
     if skipped:
         left = listed_names(skipped, 6)
         report.note(f"{path.name}: columns that are no features left out: {left}")
-    wanted = [*([] if id_column is None else [id_column]), *chosen]
     if vectors:
+        wanted = [*([] if id_column is None else [id_column]), *chosen]
         return _read_cells(layout, wanted, target, report)
-    return _read_numbers(layout, wanted, numbers, target, report)
+    return _read_numbers(layout, id_column, numbers, target, ids, report)
 
 
 def _read_numbers(
-    layout: Layout, wanted: list[str], numbers: list[str], target: Path, report: Report
+    layout: Layout,
+    id_column: str | None,
+    numbers: list[str],
+    target: Path,
+    ids: IdSource,
+    report: Report,
 ) -> tuple[RowMatrix, list[Any] | None]:
     rows = max(1, CELLS_PER_BLOCK // len(numbers))
-    tokens: list[Any] = []
+    rest = [name for name in layout.names if name != id_column]
+    suspects = id_column is not None and ids.column is None and not ids.first_column
+    others = _other_ids(layout, str(id_column), rest) if suspects else []
+    wanted = list(dict.fromkeys([*([] if id_column is None else [id_column]), *numbers, *others]))
+    found: dict[str, list[Any]] = {name: [] for name in (*wanted[:1], *others)}
     with Spool(target, len(numbers)) as spool:
         for frame in chunks(layout, wanted, report, numbers, rows):
-            tokens.extend(frame[wanted[0]].tolist())
+            for name, values in found.items():
+                values.extend(frame[name].tolist())
             spool.add(frame[numbers].to_numpy(np.float64))
-    return spool.matrix(layout.path), tokens if len(wanted) > len(numbers) else None
+    if id_column is None:
+        return spool.matrix(layout.path), None
+    _refuse_other_ids(layout.path, id_column, {n: found[n] for n in others}, ids.rated)
+    return spool.matrix(layout.path), found[id_column]
 
 
 def _read_cells(
@@ -134,7 +148,8 @@ def _layout(path: Path, ids: IdSource) -> Layout:
         parse_vector(cell) is None and not is_number(cell) and _all_vectors(layout, place)
         for place, cell in enumerate(first)
     )
-    if len(set(first)) == len(first) and (above or numbered_header(layout.sample)):
+    above = above or numbered_header(layout.sample, without_ids=ids.file is not None)
+    if above and len(set(first)) == len(first):
         layout = replace(layout, names=first, has_header=True, sample=layout.sample[1:])
     return _refuse_unquoted(layout)
 
@@ -209,11 +224,13 @@ def _unnamed(layout: Layout, vectors: Sequence[str]) -> str | None:
     index = [name for name in others if is_index(name)]
     if index:
         return index[0]
-    counted = any(name.isdigit() for name in layout.names)
-    if not (counted or vectors):
-        return None
     if vectors:
         others = [name for name in layout.names if name not in vectors and not is_index(name)]
+    elif any(name.isdigit() for name in layout.names):
+        named = [name for name in layout.names if not name.isdigit() and not is_index(name)]
+        others = named if len(named) == 1 else others
+    else:
+        return None
     return others[0] if len(others) == 1 else None
 
 
@@ -222,9 +239,37 @@ def _first_of_headless(layout: Layout, vectors: Sequence[str]) -> str | None:
     name = layout.names[0]
     first = [row[0].strip() for row in layout.sample]
     others = [cell for row in layout.sample for cell in row[1:]]
+    words = not any(map(is_number, first))
     whole = all(cell.lstrip("-").isdigit() or not is_number(cell) for cell in first)
     plain = name not in vectors and whole and len(set(first)) == len(first)
-    return name if plain and not all(cell.isdigit() for cell in others) else None
+    return name if plain and (words or not all(cell.isdigit() for cell in others)) else None
+
+
+def _other_ids(layout: Layout, id_column: str, names: Sequence[str]) -> list[str]:
+    """Columns that may hold the ids as well, where the name of the chosen one says little."""
+    if layout.has_header and simple(id_column) in ALIASES["item"]:
+        return []
+    found = []
+    for name in names:
+        cells = [cell.strip() for cell in _cells(layout, name)]
+        words = all(cell.isdigit() or (not is_number(cell) and " " not in cell) for cell in cells)
+        if cells and words and len(set(cells)) == len(cells) and not is_index(name):
+            found.append(name)
+    return found[:_FEW]
+
+
+def _refuse_other_ids(
+    path: Path, id_column: str, others: Mapping[str, list[Any]], rated: Collection[str]
+) -> None:
+    """Raise :class:`UserError` where another column holds items of the interactions alone."""
+    for name, values in others.items():
+        tokens = set(as_tokens(values))
+        if len(tokens) == len(values) and tokens.issubset(rated):
+            raise UserError(
+                f"{path}: column `{name}` may hold the ids as well as `{id_column}`, since all its "
+                "values are items of the interactions; name the right one item_id in a header, or "
+                "by `--feature-id-column`"
+            )
 
 
 def _no_numbers(path: Path, layout: Layout, id_column: str | None) -> UserError:
@@ -244,50 +289,3 @@ def _no_numbers(path: Path, layout: Layout, id_column: str | None) -> UserError:
         f"({', '.join(shown[:3]) or 'one column alone'}); give one column per number, or vectors "
         'such as "[0.1, 0.2]"'
     )
-
-
-def _word_sizes(path: Path) -> tuple[int, int] | None:
-    """Rows and columns by the first line of word2vec's text format, or None for other text."""
-    try:
-        with open_bytes(path) as stream:
-            first = _SIZES.fullmatch(stream.readline(64))
-            if first is None:
-                return None
-            second = stream.readline(1 << 22).rstrip(b"\r\n ")
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
-    rows, width = int(first[1]), int(first[2])
-    if width > 1 and b"\0" in second:
-        raise UserError(f"{path}: is word2vec's binary format; save it as text or as .npy")
-    return (rows, width) if width > 1 and len(second.split()) == width + 1 else None
-
-
-def _read_words(
-    path: Path, target: Path, sizes: tuple[int, int], ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any]]:
-    with VectorSpool(target, path, report) as spool:
-        for token, vector in _words(path, sizes[1], ids.encoding):
-            spool.add(token, vector)
-        matrix, tokens = spool.finish()
-    if len(tokens) < sizes[0]:
-        what = f"its first line says {sizes[0]} rows, but {len(tokens)} are there"
-        report.found(path.name, what, sizes[0] - len(tokens), "drop-rows")
-    return matrix, tokens
-
-
-def _words(path: Path, width: int, encoding: str) -> Iterator[tuple[str, list[str] | None]]:
-    """Id and numbers of each line; an id may hold blanks."""
-    try:
-        with open_bytes(path) as stream:
-            stream.readline()
-            for line in stream:
-                pieces = line.decode(encoding).rstrip().rsplit(None, width)
-                if pieces:
-                    good = len(pieces) == width + 1 and all(map(is_number, pieces[1:]))
-                    yield pieces[0], pieces[1:] if good else None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: holds bytes that are not {encoding}; give `--encoding latin-1`"
-        ) from error
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from dataset_prep.framework.id_columns import IdSource
@@ -51,7 +52,7 @@ def add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, sp
             f"--features {taken}=...: this source provides a modality {taken} itself; choose "
             f"another name, there are {', '.join(own)}"
         )
-    ids = ids_of(arguments)
+    ids = ids_of(arguments, raw.interactions.rated().tolist() if raw.rename is None else ())
     for name, path in arguments.features:
         table = read_features(name, path, report, spool, ids)
         if raw.rename is not None:
@@ -67,13 +68,14 @@ def add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, sp
         raw.inputs.append(arguments.feature_ids)
 
 
-def ids_of(arguments: argparse.Namespace) -> IdSource:
+def ids_of(arguments: argparse.Namespace, rated: Iterable[str]) -> IdSource:
     """Where the ids of feature files are."""
     return IdSource(
         column=arguments.feature_id_column,
         file=arguments.feature_ids,
         first_row=arguments.rows_from,
         encoding=arguments.encoding,
+        rated=frozenset(rated),
         advice="say where its ids are with `--feature-id-column` or `--feature-ids`",
     )
 

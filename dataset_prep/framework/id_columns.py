@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class IdSource:
         first_column: whether the first column of a table with a header holds the ids.
         encoding: of text files.
         advice: what to do where the ids meet no interaction.
+        rated: items of the interactions, where they are known.
     """
 
     column: str | None = None
@@ -47,6 +48,7 @@ class IdSource:
     first_column: bool = False
     encoding: str = "utf-8-sig"
     advice: str = CORRECT
+    rated: frozenset[str] = frozenset()
 
 
 def find_id(names: Sequence[str], wanted: str | None = None) -> str | None:
@@ -102,8 +104,33 @@ def row_order(tokens: Sequence[str]) -> list[int] | None:
     return [number - low for number in numbers]
 
 
-def numbered_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names columns by numbers, as in ``item_id,0,1,2`` or ``,0,1,2``."""
+def nearly_rows(tokens: Sequence[str]) -> bool:
+    """Whether entries look like row numbers, some of which may be missing or there twice."""
+    numbers = {int(token) for token in tokens if WHOLE.fullmatch(token)}
+    return 2 * len(numbers) > len(tokens) and max(numbers) <= 2 * len(tokens)
+
+
+def refuse_better_ids(
+    path: Path, chosen: str, tokens: Mapping[str, Sequence[str]], rated: Collection[str]
+) -> None:
+    """Raise :class:`UserError` where another column meets far more items than the chosen one."""
+    met = {name: len(set(rated).intersection(values)) for name, values in tokens.items()}
+    best = max(met, key=lambda name: met[name])
+    # Small numbers of any kind meet some items by chance.
+    if met[best] > met[chosen] * (1 if is_item_name(best) else 2):
+        raise UserError(
+            f"{path}: column `{best}` holds {met[best]} items of the interactions, `{chosen}` only "
+            f"{met[chosen]}; say which holds the ids with `--feature-id-column`"
+        )
+
+
+def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) -> bool:
+    """Whether the first row names columns by numbers, as in ``item_id,0,1,2`` or ``,0,1,2``.
+
+    Args:
+        rows: the first rows of a table.
+        without_ids: whether a file of ids, whose number is compared, names the rows below.
+    """
     first = [cell.strip() for cell in rows[0]]
     places = [place for place, cell in enumerate(first) if cell.isdigit()]
     labels = [cell for cell in first if not cell.isdigit()]
@@ -116,10 +143,10 @@ def numbered_header(rows: Sequence[Sequence[str]]) -> bool:
     if "" in labels:
         return counted
     # Without a known name, the rows below decide: they hold fractions, the first row does not.
-    places = places if labels else places[1:]
+    places = places if labels or without_ids else places[1:]
     below = [[row[place] for row in rows[1:] if place < len(row)] for place in places]
     fractions = all(any(_is_value(cell) for cell in cells) for cells in below)
-    return counted and fractions and len(places) >= _FEW_COLUMNS
+    return counted and fractions and (without_ids or len(places) >= _FEW_COLUMNS)
 
 
 def _is_value(cell: str) -> bool:

@@ -14,13 +14,16 @@ from dataset_prep.framework.arrays import Array, open_archive, read_array
 from dataset_prep.framework.file_kind import file_kind
 from dataset_prep.framework.id_columns import (
     WHOLE,
+    IdSource,
     find_id,
     is_index,
     is_item_name,
     is_row_name,
     listed_names,
+    nearly_rows,
     no_id_column,
     numbered_header,
+    refuse_better_ids,
     row_order,
 )
 from dataset_prep.framework.json_files import json_columns
@@ -38,24 +41,20 @@ Columns = Mapping[str, Sequence[Any] | Array]
 
 
 def read_ids(
-    path: Path,
-    report: Report,
-    column: str | None = None,
-    encoding: str = "utf-8-sig",
-    n_rows: int | None = None,
+    path: Path, report: Report, ids: IdSource | None = None, n_rows: int | None = None
 ) -> list[str]:
     """The item id of each row of a matrix: a list of ids, or a table of ids and row numbers.
 
     Args:
         path: text, JSON, .npy, .npz or Parquet file.
         report: told of malformed lines.
-        column: name of the id column; None for the usual names.
-        encoding: of a text file.
+        ids: name of the id column, encoding of a text file, and the items of the interactions.
         n_rows: rows of the matrix, where they are known; they tell a header from an id.
 
     Raises:
         UserError: unreadable, without an id column, or with row numbers that are not 0 to n - 1.
     """
+    ids = ids or IdSource()
     kind = file_kind(path)
     if kind == "npy":
         array = read_array(path)
@@ -63,9 +62,9 @@ def read_ids(
             raise UserError(f"{path}: has shape {array.shape}; give one id per row")
         return as_tokens(array)
     if kind == "text":
-        columns, named = _text_columns(path, report, column, encoding, n_rows)
+        columns, named = _text_columns(path, report, ids, n_rows)
     elif kind == "json":
-        columns, named = json_columns(path, encoding), True
+        columns, named = json_columns(path, ids.encoding), True
     elif kind == "npz":
         arrays = open_archive(path)
         columns, named = {key: a for key, a in arrays.items() if a.ndim == 1}, True
@@ -73,13 +72,20 @@ def read_ids(
         columns, named = open_parquet(path).read().to_pydict(), True
     else:
         raise UserError(f"{path}: is no list of ids ({kind}); give a text, JSON or .npy file")
-    return ordered_ids(path, columns, column, named, n_rows)
+    return ordered_ids(path, columns, ids, named, n_rows)
 
 
 def ordered_ids(
-    path: Path, columns: Columns, wanted: str | None, named: bool = True, n_rows: int | None = None
+    path: Path, columns: Columns, ids: IdSource, named: bool = True, n_rows: int | None = None
 ) -> list[str]:
     """The ids in the order of the rows: that of a column of row numbers, or as they stand.
+
+    Args:
+        path: file that holds them.
+        columns: one or more columns, of which one holds the ids.
+        ids: the name of their column, where it was given, and the items of the interactions.
+        named: whether the columns have names of their own.
+        n_rows: rows of the matrix, where they are known.
 
     Raises:
         UserError: no id column, or nothing says clearly which row an id belongs to.
@@ -87,7 +93,7 @@ def ordered_ids(
     if len({len(values) for values in columns.values()}) != 1 or not columns:
         raise UserError(f"{path}: holds no list of ids; give one id per row")
     tokens = {name: as_tokens(values) for name, values in columns.items()}
-    if len(tokens) == 1 and (wanted is None or wanted in tokens):
+    if len(tokens) == 1 and (ids.column is None or ids.column in tokens):
         return next(iter(tokens.values()))
     n_ids = len(next(iter(tokens.values())))
     if n_rows is not None and n_ids != n_rows:
@@ -95,8 +101,10 @@ def ordered_ids(
             f"{path}: has {n_ids} ids for {n_rows} rows of the matrix; the two belong together"
         )
     orders = {name: order for name in tokens if (order := row_order(tokens[name])) is not None}
-    chosen = _id_column(path, list(tokens), orders, wanted, named)
-    order = _row_order(path, tokens, orders, chosen)
+    chosen = _id_column(path, list(tokens), orders, ids.column, named)
+    if ids.column is None:
+        refuse_better_ids(path, chosen, tokens, ids.rated)
+    order = _row_order(path, tokens, orders, chosen, ids)
     placed = [""] * n_ids
     for place, row in enumerate(order):
         placed[row] = tokens[chosen][place]
@@ -133,6 +141,7 @@ def _row_order(
     tokens: Mapping[str, list[str]],
     orders: Mapping[str, list[int]],
     chosen: str,
+    ids: IdSource,
 ) -> list[int]:
     """Row of each id by the column that numbers the rows, else the order of the file."""
     n_ids = len(tokens[chosen])
@@ -149,10 +158,15 @@ def _row_order(
         )
     if said:
         name, order = next(iter(said.items()))
-        named = is_row_name(name) or is_item_name(name)
-        if order == as_is or named or (len(tokens) == 2 and "0" in tokens[name]):
+        sorted_both = order == as_is and orders.get(chosen) == as_is
+        known = ids.rated.issuperset(tokens[chosen]) and not ids.rated.issuperset(tokens[name])
+        like_rows = chosen in orders or (nearly_rows(tokens[chosen]) and not known)
+        like_rows = like_rows and not sorted_both
+        named = is_item_name(name) or (len(tokens) == 2 and "0" in tokens[name])
+        if is_row_name(name) or (not like_rows and (named or order == as_is)):
             return order
-        raise UserError(f"{path}: column `{name}` may number the rows; {_HOW}{n_ids - 1}")
+        both = f"columns `{chosen}` and `{name}` both" if like_rows else f"column `{name}`"
+        raise UserError(f"{path}: {both} may number the rows; {_HOW}{n_ids - 1}")
     for name in rest:
         _refuse_broken(path, name, tokens[name])
     if orders.get(chosen, as_is) != as_is:
@@ -169,9 +183,7 @@ def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
     if not numbers or (is_index(name) and numbers == sorted(set(numbers)) and distinct == size):
         return
     # A column of another name, such as a year, is no matter unless it nearly numbers the rows.
-    if not (is_row_name(name) or is_item_name(name)) and (
-        2 * distinct <= size or max(numbers) > 2 * size
-    ):
+    if not (is_row_name(name) or is_item_name(name) or nearly_rows(tokens)):
         return
     counts = Counter(tokens)
     token = next((t for t in tokens if counts[t] > 1), None)
@@ -185,10 +197,11 @@ def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
 
 
 def _text_columns(
-    path: Path, report: Report, column: str | None, encoding: str, n_rows: int | None
+    path: Path, report: Report, ids: IdSource, n_rows: int | None
 ) -> tuple[Columns, bool]:
     """The columns of a text table, and whether its first line names them."""
-    layout = sniff(path, encoding=encoding, expected=[column] if column else ())
+    column = ids.column
+    layout = sniff(path, encoding=ids.encoding, expected=[column] if column else ())
     width = len(layout.names)
     plain = replace(layout, names=tuple(map(str, range(width))), has_header=False)
     table = pd.concat(chunks(plain, plain.names, report))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.framework.id_columns import row_order
+from dataset_prep.framework.id_columns import nearly_rows, row_order
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from dataset_prep.framework.tokens import as_tokens
@@ -127,7 +127,7 @@ def _row_map(path: Path, pairs: Pairs) -> dict[str, list[Any]]:
             raise UserError(
                 f"{path}: may map ids to rows or rows to ids; give a JSON list of the ids instead"
             )
-    elif items is not None:
+    elif items is not None and not nearly_rows(as_tokens(values)):
         keys, values = values, keys
     return {"item_id": keys, "row": values}
 

@@ -110,12 +110,12 @@ def _side_ids(path: Path, n_rows: int, ids: IdSource, report: Report) -> list[st
     if ids.first_row is not None:
         return [str(ids.first_row + row) for row in range(n_rows)]
     if ids.file is not None:
-        return read_ids(ids.file, report, ids.column, ids.encoding, n_rows)
+        return read_ids(ids.file, report, ids, n_rows)
     stem = path.name.removesuffix(path.suffix)
     for ending in _SIDE_FILES:
         side = path.with_name(stem + ending)
         if side.is_file():
-            return read_ids(side, report, ids.column, ids.encoding, n_rows)
+            return read_ids(side, report, ids, n_rows)
     raise UserError(
         f"{path}: no ids for its {n_rows} rows; put {stem}.ids.npy beside it, name a file "
         "with `--feature-ids`, or say `--rows-from N` if row 0 is item N"
