@@ -102,7 +102,7 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     assert done.code == 0, done.err
     run = load_run(done.folder)
     number = run.dataset.field2token_id["item_id"][victim]
-    new = read_new_items(write_items(tmp_path / "new", twins(run, [number])), run)
+    new = read_new_items(write_items(tmp_path / "new", twins(run, [5, number])), run)
     users = torch.arange(1, 20)
     content = Scorer(run, "content", new)
     assert content.n_unseen == 1
@@ -112,7 +112,8 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     # So it is for a user whom training has not seen, who has the item or has not.
     own = torch.tensor([2, 9, 30])
     folded = content.new([own, torch.cat([own, torch.tensor([number])])])
-    assert folded.shape == (2, run.dataset.item_num + 1)
+    assert folded.shape == (2, run.dataset.item_num + 2)
+    assert not torch.allclose(folded[:, -2], folded[:, -1])
     assert torch.allclose(folded[:, number], folded[:, -1], atol=1e-6)
     assert folded[1, number] > folded[0, number]
     n = run.dataset.item_num - 1

@@ -13,7 +13,7 @@ from torch import Tensor
 from recbole_painvrl.serving import new_users as new_users_module
 from recbole_painvrl.serving.loading import load_run
 from recbole_painvrl.serving.new_users import FoldedVectors
-from recbole_painvrl.serving.scoring import interactions
+from recbole_painvrl.serving.scoring import Scorer, interactions
 from recbole_painvrl.serving.tables import score_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
@@ -70,6 +70,21 @@ def test_neither_padding_nor_own_items_are_negatives(
     right, wrong = (every, others) if own_too else (others, every)
     assert slope(users, right, vector) < 1e-4 * slope(users, wrong, vector)
     assert slope(users, right, vector) < 1e-4 * slope(users, [0, *right], vector)
+
+
+class Sealed:
+    """A part of the split that nobody may read."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"`{name}` was read")
+
+
+def test_folding_in_reads_the_training_part_alone(finished: MakeRun) -> None:
+    run = load_run(finished("BPR"))
+    for part in set(run.parts) - {"train"}:
+        run.parts[part] = Sealed()
+    expected = folded(run).scores([HISTORY])
+    torch.testing.assert_close(Scorer(run).new([HISTORY]), expected)
 
 
 def test_a_sample_of_a_large_catalogue_has_no_padding_and_follows_the_seed(

@@ -19,6 +19,7 @@ from recbole_painvrl.data.parts import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.model.mmssl import MMSSL
+from recbole_painvrl.seeds import generator
 from recbole_painvrl.trainer import progress
 from recbole_painvrl.trainer.adversary import Adversary
 from recbole_painvrl.trainer.mmssl import MMSSLTrainer
@@ -53,6 +54,17 @@ def test_the_discriminator_sees_its_columns_alone(tiny_config: MakeConfig) -> No
     mask = adversary._seen_columns(2, made.batches.seen(users))
     dense = torch.from_numpy(made.model.interactions.toarray()).bool()
     assert torch.equal(mask, dense[users][:, adversary.columns])
+
+
+def test_the_discriminators_draws_are_those_of_their_purposes(tiny_config: MakeConfig) -> None:
+    """Initial values and noise have a generator each, and initial values take nothing of it."""
+    adversary: Adversary = trainer(tiny_config, "--seed=5").adversary
+    noise = generator(5, "discriminator noise")
+    assert torch.equal(adversary._noise.get_state(), noise.get_state())
+    weight = adversary.discriminator.hidden[0].weight
+    # Kaiming's initial values of a rectifier.
+    drawn = torch.randn(weight.shape, generator=generator(5, "discriminator initial values"))
+    torch.testing.assert_close(weight.detach(), (2 / weight.shape[1]) ** 0.5 * drawn)
 
 
 def test_each_step_moves_its_own_side(tiny_config: MakeConfig) -> None:

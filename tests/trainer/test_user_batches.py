@@ -54,6 +54,30 @@ def test_batches_repeat_with_the_seed_and_take_all_users_if_there_are_few() -> N
     assert not torch.equal(first["u"], other["u"])
 
 
+def test_negatives_have_a_generator_of_their_own() -> None:
+    """Other negatives leave users and positives alone, and the other way round."""
+    matrix = sp.csr_matrix(planted_matrix(), dtype=np.float32)
+
+    def drawn(seed: int, negative_seed: int) -> list[dict[str, Any]]:
+        sources = (torch.Generator().manual_seed(n) for n in (seed, negative_seed))
+        made = UserBatches(matrix, 16, next(sources), ("u", "i", "j"), next(sources))
+        return [batch.interaction for batch in made]
+
+    first, other, again = drawn(1, 2), drawn(1, 3), drawn(1, 2)
+    for one, two, three in zip(first, other, again, strict=True):
+        assert all(torch.equal(one[name], two[name]) for name in ("u", "i"))
+        assert all(torch.equal(one[name], three[name]) for name in "uij")
+    assert any(not torch.equal(one["j"], two["j"]) for one, two in zip(first, other, strict=True))
+    assert any(not torch.equal(first[0][name], drawn(4, 2)[0][name]) for name in ("u", "i"))
+
+
+def test_every_batch_and_every_epoch_has_other_users() -> None:
+    made = batches(planted_matrix(), 16)
+    epochs = [torch.cat([batch["u"] for batch in made]) for _ in range(2)]
+    assert not torch.equal(*epochs)
+    assert not torch.equal(epochs[0][:16], epochs[0][16:32])
+
+
 def test_seen_lists_the_training_items_of_the_batch() -> None:
     dense = planted_matrix()
     users = torch.tensor([5, 1, 39])
