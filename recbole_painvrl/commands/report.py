@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_painvrl.commands.arguments import Arguments
-from recbole_painvrl.commands.outcome import DONE, guarded, wants_help
+from recbole_painvrl.commands.outcome import DONE, FAILED, guarded, wants_help
 from recbole_painvrl.errors import UserError
 
 HELP = """\
@@ -22,14 +23,17 @@ memory, what is planted, capped or approximated, and commands, settings, version
 
   RUN               folders that `run` has written; runs of one model that differ by their seed
                     alone become one column; runs on other data get a part of their own; a run
-                    that is not complete is named as such
+                    that is not complete is named as such. A folder of `benchmark`, `ablate` or
+                    `tune` stands for the runs in it. Anything else is left out, with a note
+                    here and on the page
   --output FILE     the page; by default report.html in the folder of a single run, else in the
                     current folder
 
 Files written: FILE.html, and every figure as PNG and PDF in FILE_figures/. The page needs no
 network, adapts to phones, print and dark mode, and links every number to its run folder.
 It needs matplotlib: pip install 'recbole-painvrl[plot]'
-exit codes: 0 done, 2 wrong input (one line says what), 1 anything else
+exit codes: 0 done, 1 a damaged run was left out or anything else failed, 2 wrong input, such as
+  no readable run (one line says what)
 """
 
 
@@ -41,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     return guarded(lambda: _report(argv), stopped="stopped; no page was written")
 
 
-def _report(argv: Sequence[str]) -> None:
+def _report(argv: Sequence[str]) -> int:
     parser = Arguments("report")
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--output")
@@ -52,8 +56,11 @@ def _report(argv: Sequence[str]) -> None:
     output = Path(options.output) if options.output else _default(folders)
     from recbole_painvrl.report.page import write_report
 
-    figures = write_report(folders, output)
+    figures, left = write_report(folders, output)
+    for one in left:
+        print(f"note: {one.path}: left out: {one.reason}", file=sys.stderr)
     print(f"{output}\nfigures: {figures}")
+    return FAILED if any(one.damaged for one in left) else DONE
 
 
 def _default(folders: Sequence[Path]) -> Path:

@@ -11,7 +11,6 @@ from recbole_painvrl.experiments.summary import (
     rank,
     reference_row,
     result_of_any,
-    smaller_is_better,
     table_row,
 )
 from recbole_painvrl.report.contents import (
@@ -22,6 +21,7 @@ from recbole_painvrl.report.contents import (
     Table,
     TableRow,
     part_name,
+    smaller_is_better,
 )
 
 LEVEL = 0.05

@@ -23,6 +23,7 @@ from recbole_painvrl.report.contents import (
     Comparison,
     Number,
     TableRow,
+    smaller_is_better,
 )
 
 _USER = ["test_set", "user_id"]
@@ -66,14 +67,6 @@ def rank(rows: Sequence[TableRow], column: Column) -> None:
     found = places(means, smaller_is_better(column[1]))
     for row in complete:
         row.numbers[column].place = found[row.label]
-
-
-def smaller_is_better(metric: str) -> bool:
-    """Whether RecBole counts a metric as better where it is smaller."""
-    from recbole.evaluator.register import metric_types, metrics_dict
-
-    name = metric.partition("@")[0]
-    return name in metric_types and bool(getattr(metrics_dict[name], "smaller", False))
 
 
 def reference_row(rows: Sequence[TableRow], method: str, valid_metric: str) -> str | None:

@@ -129,3 +129,11 @@ class Table:
 def part_name(part: str) -> str:
     """How a table calls a test set."""
     return {"iid": "IID", "ood": "OOD"}.get(part, part)
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether RecBole counts a metric as better where it is smaller, such as RMSE."""
+    from recbole.evaluator.register import metric_types, metrics_dict
+
+    name = metric.partition("@")[0]
+    return name in metric_types and bool(getattr(metrics_dict[name], "smaller", False))

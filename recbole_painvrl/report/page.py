@@ -9,58 +9,67 @@ from pathlib import Path
 from recbole_painvrl import __version__
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.report.collect import LeftOut, collect
 from recbole_painvrl.report.css import CSS
 from recbole_painvrl.report.groups import Block, blocks
 from recbole_painvrl.report.html import Markup, join, paragraph, section, tag, text
 from recbole_painvrl.report.plots.style import Look, Panels, looks
-from recbole_painvrl.report.read import RunData, read_run
+from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
-from recbole_painvrl.report.sections.provenance import incomplete, limits, provenance
+from recbole_painvrl.report.sections.provenance import (
+    incomplete,
+    left_out,
+    limits,
+    provenance,
+)
 from recbole_painvrl.report.sections.training import cost, training
 
 
-def write_report(folders: Sequence[Path], output: Path) -> Path:
-    """Write the page and its figures; returns the folder of the figures.
+def write_report(folders: Sequence[Path], output: Path) -> tuple[Path, list[LeftOut]]:
+    """Write the page and its figures; returns the folder of the figures and what was left out.
 
     Args:
-        folders: run folders; one named twice counts once.
+        folders: run folders, folders of ``benchmark``, ``ablate`` or ``tune``, and whatever stands
+            beside them; one named twice counts once.
         output: the page, ``NAME.html``; figures go to ``NAME_figures/``.
 
     Raises:
-        UserError: a folder is no run, a file is damaged, or the output is no page.
+        UserError: there is no readable run, or the output is no page.
     """
     if output.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--output: found {output}, expected the name of a page, such as x.html")
     if output.is_dir():
         raise UserError(f"--output: {output} is a folder; name a file in it")
-    distinct = {folder.resolve(): folder for folder in reversed(folders)}
-    runs = [read_run(folder) for folder in reversed(distinct.values())]
+    runs, left = collect(folders)
     figures = output.with_name(f"{output.stem}_figures")
     panels = Panels(figures)
-    page = build_page(runs, output, panels)
+    page = build_page(runs, left, output, panels)
     write_bytes(output, page.encode())
-    return figures
+    return figures, left
 
 
-def build_page(runs: Sequence[RunData], output: Path, panels: Panels) -> str:
+def build_page(
+    runs: Sequence[RunData], left: Sequence[LeftOut], output: Path, panels: Panels
+) -> str:
     """The page as text; figures are written on the way.
 
     Args:
         runs: complete and incomplete runs.
+        left: what was named beside them.
         output: where the page will be, which relative links start from.
         panels: draws and writes the figures.
     """
     found = blocks(runs)
     unfinished = [run for run in runs if run.result is None]
     contents = [_block(block, output, panels) for block in found]
-    contents.append(incomplete(unfinished, output))
+    contents += [incomplete(unfinished, output), left_out(left, output)]
     title = _title(found, unfinished)
     body = join([
         tag("header", join([tag("h1", title), paragraph(_made(runs), "note")])),
-        _navigation(found, bool(unfinished)),
+        _navigation(found, bool(unfinished), bool(left)),
         tag("main", join(contents)),
     ])  # fmt: skip
     head = (
@@ -99,7 +108,7 @@ _SECTIONS = {
 }
 
 
-def _navigation(found: Sequence[Block], unfinished: bool) -> Markup:
+def _navigation(found: Sequence[Block], unfinished: bool, left: bool) -> Markup:
     links: list[object] = []
     for block in found:
         for name, title in _SECTIONS.items():
@@ -111,6 +120,8 @@ def _navigation(found: Sequence[Block], unfinished: bool) -> Markup:
             links.append(tag("li", tag("a", shown, href=f"#{block.key}-{name}")))
     if unfinished:
         links.append(tag("li", tag("a", "Incomplete runs", href="#incomplete")))
+    if left:
+        links.append(tag("li", tag("a", "Left out", href="#left-out")))
     return tag("nav", tag("ul", join(links)), aria_label="Sections")
 
 

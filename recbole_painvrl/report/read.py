@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recbole_painvrl.config.loading import BoundedLoader
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import read_arrays
 from recbole_painvrl.run.folder import RESULT, Array
 
@@ -84,6 +84,7 @@ class RunData:
         environments: arrays of ``environments.npz``; empty without one.
         per_user: ``per_user.parquet``; None without one.
         last_line: last line of ``train.log``, which says how far an incomplete run came.
+        trial: validation metrics of a trial of ``tune``, which reads no test and has no result.
     """
 
     folder: Path
@@ -93,6 +94,7 @@ class RunData:
     environments: dict[str, Array]
     per_user: pd.DataFrame | None
     last_line: str
+    trial: Metrics = field(default_factory=dict)
 
     def value(self, name: str) -> Any:
         """A setting of the run, or None."""
@@ -123,7 +125,9 @@ def read_run(folder: Path) -> RunData:
     """
     has_result = (folder / RESULT).is_file()
     if not has_result and not (folder / CONFIG).is_file():
-        raise UserError(_not_a_run(folder))
+        raise UserError(
+            f"{folder}: not a run folder, there is neither {CONFIG} nor {RESULT}; name a run folder"
+        )
     result = _read(folder / RESULT, _read_result) if has_result else None
     config = _read(folder / CONFIG, _read_config) if (folder / CONFIG).is_file() else {}
     arrays = {
@@ -137,26 +141,16 @@ def read_run(folder: Path) -> RunData:
     mask, environments = arrays["mask"], arrays["environments"]
     _check_mask(folder / "mask.npz", mask)
     _check_environments(folder / "environments.npz", environments)
-    return RunData(folder, config, result, mask, environments, per_user, _last_line(folder))
+    path = folder / "trial.json"
+    trial = _read(path, _read_trial) if path.is_file() else {}
+    last_line = _last_line(folder)
+    return RunData(folder, config, result, mask, environments, per_user, last_line, trial)
 
 
 def is_number(value: Any) -> bool:
     """Whether a value of a JSON file is a finite number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and bool(-_HUGE < value < _HUGE)
-
-
-def _not_a_run(folder: Path) -> str:
-    if not folder.is_dir():
-        siblings = [p.name for p in folder.parent.glob("*") if p.is_dir()]
-        return f"{folder}: no such folder{did_you_mean(folder.name, siblings)}; name run folders"
-    inside = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}"))
-    if inside:
-        return (
-            f"{folder}: holds {len(inside)} run folders and is none itself; name the runs, such "
-            f"as {folder / inside[0]}"
-        )
-    return f"{folder}: not a run folder, there is neither {CONFIG} nor {RESULT}; name a run folder"
 
 
 def _read(path: Path, reader: Callable[[Path], T]) -> T:
@@ -204,8 +198,16 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     return found
 
 
-def _read_per_user(path: Path) -> pd.DataFrame:
+def _read_trial(path: Path) -> Metrics:
+    record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    return TypeAdapter(Metrics).validate_python(record["metrics"])
+
+
+def _read_per_user(path: Path) -> pd.DataFrame | None:
     frame = pd.read_parquet(path)
+    # Metrics such as AUC are of all interactions together and have no value per user.
+    if frame.empty and set(frame.columns) <= {"test_set", "user_id"}:
+        return None
     for name in ("test_set", "user_id"):
         if name not in frame:
             raise ValueError(f"there is no column `{name}`")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_painvrl.evaluation.significance import PairedComparison, compare_paired, holm
+from recbole_painvrl.report.contents import smaller_is_better
 from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.read import RunData
 
@@ -48,7 +49,14 @@ class Verdict:
             return "untested"
         if self.p >= _LEVEL:
             return "ties"
-        return "wins" if self.test.difference > 0 else "loses"
+        better = (self.test.difference > 0) != smaller_is_better(self.metric)
+        return "wins" if better else "loses"
+
+    @property
+    def behind(self) -> bool:
+        """Whether the mean of the method is worse."""
+        gap = self.value - self.best
+        return gap > 0 if smaller_is_better(self.metric) else gap < 0
 
 
 def method_group(block: Block) -> Group | None:
@@ -88,7 +96,8 @@ def _verdict(block: Block, method: Group, part: str, metric: str) -> Verdict | N
     own = method.mean(part, metric)
     if own is None or not others:
         return None
-    best, other = max(others, key=lambda pair: pair[0])
+    choose = min if smaller_is_better(metric) else max
+    best, other = choose(others, key=lambda pair: pair[0])
     test, why_not = _paired(method, other, part, metric)
     return Verdict(part, metric, method.label, other.label, own, best, test, None, why_not)
 

@@ -20,8 +20,8 @@ from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.experiments.summary import paired_users, places, smaller_is_better
-from recbole_painvrl.report.contents import PRIMARY, Table
+from recbole_painvrl.experiments.summary import paired_users, places
+from recbole_painvrl.report.contents import PRIMARY, Table, smaller_is_better
 from recbole_painvrl.report.tables import write_table_files
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recbole_painvrl.report.contents import smaller_is_better
 from recbole_painvrl.report.groups import Block, Group, cutoffs
 from recbole_painvrl.report.html import (
     Markup,
@@ -27,7 +28,8 @@ from recbole_painvrl.report.verdict import METHOD, Verdict, verdicts
 def metric_name(metric: str) -> str:
     """``ndcg@10`` as ``NDCG@10``."""
     name, at, k = metric.partition("@")
-    shown = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "ndcg_hits": "NDCG of hits"}
+    capitals = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
+    shown = {name: name.upper() for name in capitals} | {"ndcg_hits": "NDCG of hits"}
     return shown.get(name, name.capitalize()) + at + k
 
 
@@ -79,7 +81,10 @@ def _head(group: Group) -> Markup:
 
 def _row(block: Block, part: str, metric: str, page: Path) -> list[object]:
     means = [group.mean(part, metric) for group in block.groups]
-    known = sorted({round(mean, 6) for mean in means if mean is not None}, reverse=True)
+    known = sorted(
+        {round(mean, 6) for mean in means if mean is not None},
+        reverse=not smaller_is_better(metric),
+    )
     row: list[object] = [metric_name(metric)]
     for group, mean in zip(block.groups, means, strict=True):
         if mean is None:
@@ -119,14 +124,14 @@ def verdict_text(block: Block) -> Markup:
         + (f"; {counts['untested']} could not be tested" if counts["untested"] else "")
         + "."
     )
-    losses = [v for v in main if v.value < v.best]
+    losses = [v for v in main if v.behind]
     lines = [_loss(v) for v in losses]
     parts: list[object] = [paragraph(words)]
     if lines:
         parts.append(paragraph(f"Where {method} does not win:"))
         parts.append(tag("ul", join(tag("li", line) for line in lines)))
     elif main:
-        parts.append(paragraph(f"{method} has the largest mean in every row at the first cut-off."))
+        parts.append(paragraph(f"{method} is behind in no row at the first cut-off."))
     parts.append(_verdict_table(main, "at the first cut-off"))
     if len(found) > len(main):
         parts.append(details("The same for every cut-off", _verdict_table(found, "everywhere")))

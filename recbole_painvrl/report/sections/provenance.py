@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_painvrl.report.caveats import caveats
+from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short
 from recbole_painvrl.report.html import (
     Markup,
@@ -131,15 +132,36 @@ def incomplete(runs: Sequence[RunData], page: Path) -> Markup:
             link(run.folder, page, run.folder.name),
             f"{run.value('model') or '?'} on {run.value('dataset') or '?'}",
             f"seed {run.value('seed')}",
-            run.last_line or "nothing in train.log",
+            _trial(run) or run.last_line or "nothing in train.log",
             f"python run_recbole.py --resume={shlex.quote(str(run.folder))}",
         ]
         for run in runs
     ]
-    head = ["run", "what", "seed", "last line of its log", "go on with"]
+    head = ["run", "what", "seed", "how far it came", "go on with"]
     content = join([
         paragraph("There is no result.json in these folders, so their runs are not complete and "
-                  "none of their figures is shown."),
+                  "none of their figures is shown. A trial of tune has none: it is judged on "
+                  "validation, and going on with it tests it."),
         table("Incomplete runs", head, rows, numbers=False),
     ])  # fmt: skip
     return section("Incomplete runs", content, "incomplete")
+
+
+def _trial(run: RunData) -> str:
+    """The validation metrics of a trial of ``tune``; empty for any other run."""
+    words = [
+        f"{metric} {value:.4f} on {split}"
+        for split, metrics in run.trial.items()
+        for metric, value in metrics.items()
+        if value is not None
+    ]
+    return f"trial: {', '.join(words)}" if words else ""
+
+
+def left_out(found: Sequence[LeftOut], page: Path) -> Markup:
+    """What was named and is not shown, and why."""
+    if not found:
+        return Markup("")
+    rows = [[link(one.path, page, str(one.path)), one.reason] for one in found]
+    content = table("Left out", ["what", "why"], rows, numbers=False)
+    return section("Left out", content, "left-out")

@@ -1,0 +1,105 @@
+"""Finds and reads the runs among named folders, such as all that a shell makes of ``runs/*``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.report.read import CONFIG, RunData, read_run
+from recbole_painvrl.run.folder import RESULT
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was named and is not on the page.
+
+    Attributes:
+        path: file or folder.
+        reason: why, in words.
+        damaged: whether it is a run with a file that cannot be read.
+    """
+
+    path: Path
+    reason: str
+    damaged: bool = False
+
+
+def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
+    """Read all runs, complete or not, each once.
+
+    Args:
+        paths: run folders, folders of ``benchmark``, ``ablate`` and ``tune``, and whatever
+            stands beside them.
+
+    Raises:
+        UserError: a name does not exist, or there is no readable run.
+    """
+    folders: dict[Path, Path] = {}
+    left: list[LeftOut] = []
+    for path in paths:
+        if not path.exists() and not path.is_symlink():
+            siblings = [p.name for p in path.parent.glob("*") if p.is_dir()]
+            raise UserError(
+                f"{path}: no such folder{did_you_mean(path.name, siblings)}; name run folders"
+            )
+        inside = _runs_in(path)
+        if not inside:
+            left.append(LeftOut(path, _why_no_run(path)))
+        for folder in inside:
+            folders.setdefault(folder.resolve(), folder)
+    runs: list[RunData] = []
+    for folder in folders.values():
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            # A folder of another program may hold files of the same names.
+            ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
+            left.append(LeftOut(folder, str(error), damaged=ours))
+    if not runs:
+        raise UserError(_nothing_left(left))
+    return runs, left
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has what every run folder has from its beginning or at its end."""
+    return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """A run folder itself, or the runs of a folder of ``benchmark``, ``ablate`` or ``tune``."""
+    if is_run(path):
+        return [path]
+    return [*_inside(path.glob("cells/*")), *_inside(path.glob("trial-*"))]
+
+
+def _inside(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if is_run(path))
+
+
+def _why_no_run(path: Path) -> str:
+    if not path.is_dir():
+        return "a file, no run folder"
+    inside = _inside(path.glob("*"))
+    if inside:
+        return (
+            f"holds {len(inside)} run folders and is none itself; name the runs, such as "
+            f"{inside[0]}"
+        )
+    if (path / "cells").is_dir():
+        return "none of its cells has begun"
+    return f"not a run folder, there is neither {CONFIG} nor {RESULT}"
+
+
+def _nothing_left(left: Sequence[LeftOut]) -> str:
+    reasons = [
+        one.reason if one.reason.startswith(str(one.path)) else f"{one.path}: {one.reason}"
+        for one in left
+    ]
+    if len(reasons) == 1:
+        return reasons[0]
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    return f"no readable run among {len(reasons)}: {'; '.join(reasons[:_SHOWN])}{more}"
