@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 from recbole_painvrl.reading import read_npy_header
 
 Missing = Literal["zero", "mean", "error"]
@@ -194,8 +195,9 @@ def _read_tokens(path: Path, n_rows: int) -> list[str]:
 
 def _read_lines(path: Path) -> list[list[str]]:
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return [line for line in csv.reader(stream, delimiter="\t") if line]
+        with open(path, encoding="utf-8", newline="\n") as stream:
+            lines = list(text_lines(stream))
+        return list(split_rows(lines, "\t", is_quoted(lines, "\t")))
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: no such file, so the item of each row is unknown; write it with the columns "

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from recbole_painvrl.data.atomic_files import read_columns, read_header
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.run.folder import Array
@@ -52,36 +53,37 @@ def side_information(run: RunData) -> SideInformation:
         found.missing.append("the dataset's files have changed since the run, so they are not read")
         return found
     users, items = (run.environments[key] for key in ("user_id", "item_id"))
-    _add_time(found, folder / f"{name}.inter", users, items)
-    _add_items(found, folder / f"{name}.item", items)
+    form = (str(run.value("field_separator") or "\t"), str(run.value("encoding") or "utf-8"))
+    _add_time(found, _text_table(folder / f"{name}.inter", *form), users, items)
+    if (folder / f"{name}.item").is_file():
+        _add_items(found, _text_table(folder / f"{name}.item", *form), items)
+    else:
+        found.missing.append("the dataset has no item table, so genres and years are not known")
     return found
 
 
-def _add_time(found: SideInformation, path: Path, users: Array, items: Array) -> None:
-    columns = _columns(path)
-    if not {"user_id", "item_id", _TIME} <= set(columns):
+def _text_table(path: Path, separator: str, encoding: str) -> pd.DataFrame:
+    """All columns of an atomic file as text."""
+    names = read_header(path, (), separator, encoding)
+    return read_columns(path, dict.fromkeys(names, "token"), names, separator, encoding).fillna("")
+
+
+def _add_time(found: SideInformation, table: pd.DataFrame, users: Array, items: Array) -> None:
+    if not {"user_id", "item_id", _TIME} <= set(table):
         found.missing.append("the dataset has no timestamps")
         return
-    table = _read(path, [columns[name] for name in ("user_id", "item_id", _TIME)])
-    table.columns = pd.Index(["user_id", "item_id", _TIME])
-    table = table.drop_duplicates(["user_id", "item_id"])
+    table = table[["user_id", "item_id", _TIME]].drop_duplicates(["user_id", "item_id"])
     wanted = pd.DataFrame({"user_id": users.astype(str), "item_id": items.astype(str)})
     joined = wanted.merge(table, how="left", on=["user_id", "item_id"])
     found.numbers[_TIME] = _as_numbers(joined[_TIME])
 
 
-def _add_items(found: SideInformation, path: Path, items: Array) -> None:
-    if not path.is_file():
-        found.missing.append("the dataset has no item table, so genres and years are not known")
+def _add_items(found: SideInformation, table: pd.DataFrame, items: Array) -> None:
+    if "item_id" not in table:
         return
-    columns = _columns(path)
-    if "item_id" not in columns:
-        return
-    table = _read(path, list(columns.values()))
-    table.columns = pd.Index(list(columns))
     table = table.drop_duplicates("item_id").set_index("item_id")
     for name in table.columns:
-        values = table[name].fillna("")
+        values = table[name]
         numbers = _as_numbers(values)
         if np.isfinite(numbers).mean() > 0.5:
             found.numbers[name] = _as_numbers(pd.Series(items.astype(str)).map(values))
@@ -92,19 +94,6 @@ def _add_items(found: SideInformation, path: Path, items: Array) -> None:
             found.words[name] = [by_item.get(item, frozenset()) for item in items.astype(str)]
     if not found.words:
         found.missing.append("the item table has no column of genres (few different words)")
-
-
-def _columns(path: Path) -> dict[str, str]:
-    """Plain name to the typed name of every column of an atomic file."""
-    with open(path, encoding="utf-8") as stream:
-        header = stream.readline().rstrip("\r\n")
-    return {name.split(":")[0]: name for name in header.split("\t") if name}
-
-
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    return pd.read_csv(
-        path, sep="\t", usecols=columns, dtype=str, keep_default_na=False, quoting=3
-    )[columns]  # fmt: skip
 
 
 def _as_numbers(values: pd.Series) -> FloatArray:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
@@ -24,8 +25,7 @@ def read_ids(path: Path, column: str) -> list[str]:
     if path.suffix in _DELIMITERS:
         ids = [row[0] for row in _read_columns(path, [column])]
     else:
-        lines = _text(path).splitlines()
-        ids = [line.strip() for line in lines if line.strip()]
+        ids = [line.strip() for line in _lines(path) if line.strip()]
         ids = ids[1:] if ids and ids[0] == column else ids
     if not ids:
         raise UserError(f"{path}: holds no id; give one `{column}` per line")
@@ -48,9 +48,10 @@ def read_histories(path: Path) -> dict[str, list[str]]:
     return {user: list(items) for user, items in histories.items()}
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig", newline="\n") as stream:
+            return list(text_lines(stream))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -59,10 +60,10 @@ def _text(path: Path) -> str:
 
 def _read_columns(path: Path, columns: list[str]) -> list[list[str]]:
     try:
-        rows = list(csv.reader(_text(path).splitlines(), delimiter=_DELIMITERS[path.suffix]))
+        lines, separator = _lines(path), _DELIMITERS[path.suffix]
+        rows = list(split_rows(lines, separator, is_quoted(lines, separator)))
     except csv.Error as error:
         raise UserError(f"{path}: not readable as a table ({error})") from error
-    rows = [row for row in rows if row]
     header = [name.partition(":")[0].strip() for name in rows[0]] if rows else []
     absent = [name for name in columns if name not in header]
     if absent:
