@@ -183,7 +183,7 @@ def _short_names(path: Path, name: str, datasets: dict[str, Any]) -> dict[str, A
     chosen = {
         places[k][0].rpartition("/")[2]: d for k, d in datasets.items() if places[k][2] == wanted
     }
-    if wanted not in lasts or any(last == "block0_values" for last in lasts):
+    if wanted not in lasts:
         raise UserError(
             f"{path}: is HDF5 with {len(datasets)} datasets in several groups "
             f"({listed_names(list(datasets), 4)}); write one dataset per item, or a matrix and "

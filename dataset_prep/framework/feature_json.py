@@ -68,12 +68,12 @@ class _Records:
                 'orient="records" and the ids as a column'
             )
         lists = [key for key, value in pairs if isinstance(value, list)]
-        if len(lists) == len(pairs) and not self._is_table(dict(pairs)):
-            self._say(ids=True)
-            return list(pairs)
         record = dict(pairs)
         if self._is_table(record):
             return self._of_table(record)
+        if lists and all(value is None or isinstance(value, list) for _, value in pairs):
+            self._say(ids=True)
+            return list(pairs)
         if not self._keys:
             self._find_keys(record, lists)
         self._say(ids=True)
@@ -83,6 +83,11 @@ class _Records:
 
     def _find_keys(self, record: dict[str, Any], lists: list[str]) -> None:
         found = find_id(list(record), self._ids.column)
+        if found is None and not lists and len(record) > 1:
+            raise UserError(
+                f"{self._path}: is JSON that maps ids to single values, not to vectors; a map of "
+                "ids to rows belongs to `--feature-ids`"
+            )
         if found is None:
             raise no_id_column(self._path, list(record), self._ids.column)
         numbers = [

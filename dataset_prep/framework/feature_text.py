@@ -35,6 +35,7 @@ from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _WRAPPED = re.compile(r"(?:np\.|torch\.)?(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.]+)?\)", re.DOTALL)
+_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 _CUT = "..."
 _LONGEST_SHOWN = 60
 _FEW = 3
@@ -80,6 +81,8 @@ def read_text_features(
     if numbers and any(_is_ragged(layout, name) for name in vectors):
         # Lists of another length in every row are tags, not features.
         vectors = [name for name in vectors if not _is_ragged(layout, name)]
+    if layout.separator == ";" and any(_has_decimal_commas(layout, name) for name in vectors):
+        raise UserError(f"{path}: holds numbers with a decimal comma; write 0.5 instead of 0,5")
     if len(vectors) > 1:
         raise UserError(f"{path}: holds {len(vectors)} vectors ({', '.join(vectors)}); keep one")
     chosen = vectors or numbers
@@ -196,6 +199,10 @@ def _vector_columns(layout: Layout) -> list[str]:
 def _is_ragged(layout: Layout, name: str) -> bool:
     widths = [len(vector) for cell in _cells(layout, name) if (vector := parse_vector(cell))]
     return 2 * max(map(widths.count, widths), default=0) <= len(widths) > 1
+
+
+def _has_decimal_commas(layout: Layout, name: str) -> bool:
+    return all(map(_DECIMAL_COMMA.fullmatch, filter(None, _cells(layout, name))))
 
 
 def _id_column(path: Path, layout: Layout, vectors: Sequence[str], ids: IdSource) -> str | None:

@@ -30,7 +30,9 @@ def word_sizes(path: Path) -> tuple[int, int] | None:
     rows, width = int(first[1]), int(first[2])
     if width > 1 and b"\0" in second:
         raise UserError(f"{path}: is word2vec's binary format; save it as text or as .npy")
-    return (rows, width) if width > 1 and len(second.split()) == width + 1 else None
+    pieces = second.decode("utf-8", "replace").rsplit(None, width)
+    words = width > 1 and len(pieces) == width + 1 and all(map(is_number, pieces[1:]))
+    return (rows, width) if words else None
 
 
 def read_words(
@@ -41,13 +43,15 @@ def read_words(
     Raises:
         UserError: unreadable, or no row has a vector.
     """
+    n_rows = 0
     with VectorSpool(target, path, report) as spool:
         for token, vector in _words(path, sizes[1], ids.encoding):
             spool.add(token, vector)
+            n_rows += 1
         matrix, tokens = spool.finish()
-    if len(tokens) < sizes[0]:
-        what = f"its first line says {sizes[0]} rows, but {len(tokens)} are there"
-        report.found(path.name, what, sizes[0] - len(tokens), "drop-rows")
+    if n_rows < sizes[0]:
+        what = f"its first line says {sizes[0]} rows, but {n_rows} are there"
+        report.found(path.name, what, sizes[0] - n_rows, "drop-rows")
     return matrix, tokens
 
 

@@ -16,7 +16,7 @@ _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "hdf5",
     b"\x1f\x8b": "gzip",
 }
-_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin")
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 _START = 1 << 12
 # `[PAD]` and the like are ids.
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]\s*(?:[\"\[{\]}\d.-]|NaN|null|true|false)")

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.framework.interactions import Interactions, Mask
+from dataset_prep.framework.interactions import Floats, Interactions, Mask
 from dataset_prep.framework.report import Report
 from recbole_painvrl.errors import UserError
+
+# More rows without an id are no gaps but a wrong column.
+_MANY_MISSING = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,52 @@ def clean(interactions: Interactions, filters: Filters, report: Report) -> Inter
     count_step(report, "read", interactions)
     if filters.resplit and interactions.parts is not None:
         interactions = replace(interactions, parts=None, part_names=())
-    known = (interactions.users >= 0) & (interactions.items >= 0)
-    interactions = interactions.keep(known)
+    interactions = _without_missing_ids(interactions, report)
     count_step(report, "without missing ids", interactions)
     if filters.min_rating is not None:
         if interactions.ratings is None:
             raise UserError("--min-rating: the interactions have no ratings; leave the option out")
         interactions = interactions.keep(interactions.ratings >= filters.min_rating)
         count_step(report, f"rating >= {filters.min_rating:g}", interactions)
+    elif interactions.ratings is not None:
+        _report_nonpositive(interactions, interactions.ratings, report)
     interactions = _without_duplicates(interactions, report)
     count_step(report, "without duplicates", interactions)
     return interactions
+
+
+def _without_missing_ids(interactions: Interactions, report: Report) -> Interactions:
+    """A few rows without an id are only counted; many of them, and words for none, are a fault."""
+    known = (interactions.users >= 0) & (interactions.items >= 0)
+    lost = int((~known).sum())
+    words = sum(interactions.words.values())
+    if words:
+        shown = ", ".join(repr(word) for word in list(interactions.words)[:4])
+        what = f"{words} ids are words that read as missing ({shown})"
+        report.found(interactions.where, what, words, "drop-rows")
+    elif lost > _MANY_MISSING * len(known):
+        what = f"{lost} of {len(known)} rows have no user or no item id"
+        report.found(interactions.where, what, lost, "drop-rows")
+    return interactions.keep(known)
+
+
+def _report_nonpositive(interactions: Interactions, ratings: Floats, report: Report) -> None:
+    """Clicks of 0, dislikes and ratings that only say `not rated` are a person's decision."""
+    count = int((ratings <= 0).sum())
+    if not count:
+        return
+    lowest = min(ratings[ratings > 0].tolist(), default=0.0)
+    exact = lowest > 0 and float(f"{lowest:g}") <= lowest
+    least = f"{lowest:g}" if exact else "X"
+    report.found(
+        interactions.where,
+        f"{count} of {len(ratings)} rows have a rating of 0 or less (column "
+        f"`{interactions.rating_name}`) and would count as interactions",
+        count,
+        "keep-nonpositive",
+        advice=f"leave them out with `--min-rating {least}` or keep them with "
+        "`--fix keep-nonpositive`",
+    )
 
 
 def select(

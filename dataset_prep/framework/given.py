@@ -59,6 +59,14 @@ def add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, sp
             raw.rename(table)
         raw.features.append(table)
         raw.inputs.append(path)
+    option = "rows-from" if arguments.feature_ids is None else "feature-ids"
+    if (arguments.feature_ids or arguments.rows_from is not None) and all(
+        table.own_ids for table in raw.features[len(own) :]
+    ):
+        raise UserError(
+            f"--{option}: has no effect, since every file of --features holds its ids itself; "
+            "leave the option out"
+        )
     if arguments.items is not None:
         if raw.item_table is not None:
             report.note(f"{arguments.items.name}: its titles stand for those of the source")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class Interactions:
         parts: index into ``part_names`` of each row, or None without fixed splits.
         part_names: names of the fixed splits.
         rating_name: what the source calls the ratings.
+        words: rows whose id is a word that reads as missing, by this word.
+        where: what was read, for messages.
     """
 
     users: Codes
@@ -45,6 +48,8 @@ class Interactions:
     parts: npt.NDArray[np.int8] | None = None
     part_names: tuple[str, ...] = ()
     rating_name: str = "rating"
+    words: Mapping[str, int] = field(default_factory=dict)
+    where: str = "interactions"
 
     def __len__(self) -> int:
         return len(self.users)
@@ -187,6 +192,8 @@ class InteractionBuilder:
             joined["parts"],
             tuple(self._part_names),
             self.rating_name,
+            self._users.words + self._items.words,
+            where,
         )
 
     def _join(self, name: str, where: str) -> npt.NDArray[Any] | None:

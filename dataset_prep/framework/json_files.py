@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.framework.id_columns import nearly_rows, row_order
+from dataset_prep.framework.id_columns import is_item_name, nearly_rows, row_order
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from dataset_prep.framework.tokens import as_tokens
@@ -82,7 +82,7 @@ def json_columns(path: Path, encoding: str) -> dict[str, list[Any]]:
     values = list(json_values(path, encoding))
     value: Any = values[0] if len(values) == 1 else values
     if isinstance(value, Pairs):
-        if value and all(isinstance(entry, list) for _, entry in value):
+        if any(isinstance(entry, list) and is_item_name(key) for key, entry in value):
             return _table(path, dict(value))
         return _row_map(path, value)
     if isinstance(value, list) and value:
@@ -104,7 +104,7 @@ def _table(path: Path, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
     plain = {
         name: values
         for name, values in columns.items()
-        if all(value is None or _is_plain(value) for value in values)
+        if isinstance(values, list) and all(value is None or _is_plain(value) for value in values)
     }
     if not plain:
         raise UserError(f"{path}: is JSON without ids; give a list of ids, or a map to rows")

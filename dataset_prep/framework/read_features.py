@@ -47,6 +47,7 @@ class FeatureTable:
         encoder: what made the features.
         notes: more for the manifest (layer, size, normalisation...).
         id_advice: what to do where the ids meet no interaction.
+        own_ids: whether the ids stand in the file itself.
     """
 
     name: str
@@ -57,6 +58,7 @@ class FeatureTable:
     encoder: str = "not recorded"
     notes: dict[str, Any] = field(default_factory=dict)
     id_advice: str = CORRECT
+    own_ids: bool = True
 
 
 def read_features(
@@ -82,7 +84,8 @@ def read_features(
         raise UserError(f"{path}: has {len(tokens)} rows of 0 columns; write its features again")
     if matrix.dtype.kind != "f":
         report.note(f"{path.name}: holds {matrix.dtype}, stored as floating point")
-    table = FeatureTable(name, path.name, tokens, matrix, id_advice=ids.advice)
+    own_ids = found is not None
+    table = FeatureTable(name, path.name, tokens, matrix, id_advice=ids.advice, own_ids=own_ids)
     if kind == "npy" and (recorded := read_encoder(path)) is not None:
         table.encoder, table.notes = recorded
     return table

@@ -20,6 +20,7 @@ FIXES = {
     "standardise": "shift and scale every feature column to mean 0 and deviation 1",
     "shift-ids": "move feature ids by one where that makes them meet the interactions",
     "keep-ids": "take the feature ids as they are although a shift by one fits better",
+    "keep-nonpositive": "count rows with a rating of 0 or less as interactions",
 }
 
 
@@ -34,7 +35,7 @@ class Fault:
         where: file or table.
         what: was found.
         fixes: repairs that would mend it, best first.
-        advice: what to do where there is none.
+        advice: what to do where there is none, or where a person must decide.
     """
 
     where: str
@@ -45,7 +46,8 @@ class Fault:
     def line(self) -> str:
         """One line: where, what, and what mends it."""
         mend = " or ".join(f"`--fix {fix}`" for fix in self.fixes)
-        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if mend else self.advice)
+        by_fix = mend and self.advice == CORRECT
+        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if by_fix else self.advice)
 
 
 @dataclass
@@ -95,25 +97,27 @@ class Report:
         return any(fault.where == where for fault in self.faults)
 
     def missing_fixes(self) -> list[str]:
-        """The best fix of every fault that has one, each once."""
-        return list(dict.fromkeys(fault.fixes[0] for fault in self.faults if fault.fixes))
+        """The best fix of every fault that has one and needs no decision, each once."""
+        plain = [fault for fault in self.faults if fault.fixes and fault.advice == CORRECT]
+        return list(dict.fromkeys(fault.fixes[0] for fault in plain))
 
     def refuse_if_broken(self, name: str) -> None:
         """Raise :class:`UserError` when a fault is left, with the repairs that would mend it."""
         if not self.faults:
             return
-        hopeless = [fault for fault in self.faults if not fault.fixes]
-        first = (hopeless or self.faults)[0]
+        # What no repair mends comes first, then what a person must decide.
+        first = min(self.faults, key=lambda fault: (bool(fault.fixes), fault.advice == CORRECT))
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
-        if hopeless:
-            raise UserError(
-                f"{first.where}: {first.what}{more}; nothing was written, {first.advice}"
-            )
-        wanted = ",".join([*sorted(self.fixes), *self.missing_fixes()])
-        raise UserError(
-            f"{name}: {first.where}: {first.what}{more}; nothing was written, `--fix {wanted}` "
-            "would mend it"
-        )
+        where = f"{name}: {first.where}" if first.fixes else first.where
+        missing = self.missing_fixes()
+        mend = f"`--fix {','.join([*sorted(self.fixes), *missing])}` would mend "
+        if not first.fixes or not missing:
+            advice = first.advice
+        elif first.advice == CORRECT:
+            advice = f"{mend}it"
+        else:
+            advice = f"{first.advice}; {mend}the rest"
+        raise UserError(f"{where}: {first.what}{more}; nothing was written, {advice}")
 
 
 def parse_fixes(texts: Iterable[str]) -> frozenset[str]:

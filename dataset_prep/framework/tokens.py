@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,10 +47,15 @@ def _without_point(tokens: list[str]) -> list[str]:
 
 
 class TokenIndex:
-    """Numbers the tokens that it meets, in order of appearance."""
+    """Numbers the tokens that it meets, in order of appearance.
+
+    Attributes:
+        words: rows whose id is a word that reads as missing (``NA``, ``None``), by this word.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self.words: Counter[str] = Counter()
 
     def encode(self, values: npt.NDArray[Any] | pd.Series) -> Codes:
         """Number of each value, -1 where the id is missing; the work is per distinct value."""
@@ -58,6 +64,8 @@ class TokenIndex:
         for place, value in enumerate(uniques.tolist()):
             token = clean_token(value)
             numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
+            if not token and isinstance(value, str) and value.strip():
+                self.words[value.strip()] += int((codes == place).sum())
         encoded: Codes = numbers[codes]
         return encoded
 
