@@ -21,8 +21,9 @@ from recbole_painvrl.seeds import derive_seed
 N_USERS, N_ITEMS = 40, 30
 
 
-def settings(seed: int = 0) -> RunSettings:
-    return RunSettings.model_validate({"split_epochs": 1, "split_rounds": 2, "split_seed": seed})
+def settings(seed: int = 0, split_epochs: int = 1) -> RunSettings:
+    values = {"split_epochs": split_epochs, "split_rounds": 2, "split_seed": seed}
+    return RunSettings.model_validate(values)
 
 
 @pytest.fixture
@@ -118,6 +119,32 @@ def test_training_and_validation_items_are_not_ranked_in_the_verdict() -> None:
     """Items 1 and 2 would come first; without them items 3 and 4 are at ranks 1 and 2."""
     found = verdict(0.5, 3, 4)["ultragcn_ndcg@10"]
     assert found == pytest.approx({TEST: 1.0, OOD: 1 / log2(3)})
+
+
+@pytest.mark.parametrize("shifted", [True, False])
+def test_the_verdict_sees_a_planted_shift(shifted: bool) -> None:
+    """Two groups like their own half of the items; out of distribution it may be the other's."""
+    rng, rows = (
+        np.random.default_rng(0),
+        {part: [] for part in (TRAIN, VALID, TEST, OOD_VALID, OOD)},
+    )
+    pairs: list[tuple[int, int]] = []
+    for user in range(1, N_USERS + 1):
+        halves = 1 + rng.permutation(15), 16 + rng.permutation(15)
+        own, other = halves if user % 2 else halves[::-1]
+        chosen = {TRAIN: own[:9], VALID: own[9:10], TEST: own[10:12], OOD_VALID: own[12:13]}
+        chosen[OOD] = other[:2] if shifted else own[13:15]
+        for part, items in chosen.items():
+            rows[part] += range(len(pairs), len(pairs) + len(items))
+            pairs += [(user, int(item)) for item in items]
+    users, items = (np.array(side) for side in zip(*pairs, strict=True))
+    split = Split({part: np.array(n) for part, n in rows.items()}, {"agreement_with_start": 0.5})
+    found = iid_ood_module._shift(split, users, items, settings(split_epochs=60))
+    ndcg = found["ultragcn_ndcg@10"]
+    # Five unknown items of the own half are left, two of them in the test.
+    assert ndcg[TEST] > 0.6
+    assert (ndcg[OOD] < 0.3) == shifted
+    assert (found["shift"] == "identified environments") == shifted
 
 
 def test_the_verdict_is_trained_on_the_training_part_alone(fitted: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from pyarrow.parquet import ParquetFile
-from serving_support import MakeRun, everybody, frame, lists, pairs
+from serving_support import MakeRun, everybody, lists, pairs
 
 from recbole_painvrl.serving import scoring, writing
 from recbole_painvrl.serving.loading import load_run
@@ -215,4 +215,6 @@ def test_users_short_of_candidates_are_counted(finished: MakeRun, tmp_path: Path
                       items=str(tmp_path / "items"), k=3)  # fmt: skip
     assert "1 users have fewer than 3 candidates" in recommend(request)
     assert (tmp_path / "x.csv").read_text() == "user_id,item_id,rank,score\n"
-    assert len(frame(Recommender(Scorer(run), 3, "none").known([user]))) == 3
+    # Nothing is excluded: exactly three are not fewer.
+    (block,) = Recommender(Scorer(run), 3, "none").known([user])
+    assert (block.n_users, block.n_short, len(block.rank)) == (1, 0, 3)
