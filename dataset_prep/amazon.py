@@ -101,7 +101,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             read_interactions(path, builder, report, _columns(path, given))
         else:
             _read_reviews(path, builder, report, given)
-    interactions = builder.finish(", ".join(path.name for path in arguments.input))
+    interactions = builder.finish(", ".join(path.name for path in arguments.input), report)
     rated = set(interactions.rated().tolist())
     features: list[FeatureTable] = []
     if arguments.visual is not None:

@@ -72,7 +72,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         width = None if stated is None else int(stated[1])
     else:
         inputs, width = _read_pickles(folder, builder)
-    interactions = builder.finish(str(inputs[0]))
+    interactions = builder.finish(str(inputs[0]), report)
     n_items = item_count(interactions, inputs[0])
     if width is not None and n_items > width:
         raise UserError(
@@ -97,13 +97,16 @@ def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path]
             "folder that holds them"
         )
     shapes: dict[Path, tuple[int, int]] = {}
-    for part, path in files.items():
-        if path is None:
-            continue
-        matrix = read_pickled_matrix(path)
+    matrices = {
+        (part, path): read_pickled_matrix(path) for part, path in files.items() if path is not None
+    }
+    # Values other than 1 are ratings, of which some may be dislikes.
+    rated = any((matrix.data[matrix.data != 0] != 1).any() for matrix in matrices.values())
+    for (part, path), matrix in matrices.items():
         there = matrix.data != 0
-        pairs = np.stack([matrix.row[there], matrix.col[there]], axis=1).astype(np.int64)
-        add_pairs(path, pairs, builder, part)
+        columns = [matrix.row[there], matrix.col[there]]
+        columns += [matrix.data[there].astype(np.float64)] if rated else []
+        add_pairs(path, np.stack(columns, axis=1), builder, part)
         shapes[path] = (int(matrix.shape[0]), int(matrix.shape[1]))
     if len(set(shapes.values())) > 1:
         shown = ", ".join(f"{path.name} {shape}" for path, shape in shapes.items())

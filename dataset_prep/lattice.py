@@ -86,7 +86,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             continue
         _read_lists(path, builder, part)
         inputs.append(path)
-    interactions = builder.finish(str(core))
+    interactions = builder.finish(str(core), report)
     n_items = item_count(interactions, core)
     items = None
     if arguments.original_ids:

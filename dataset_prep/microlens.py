@@ -76,7 +76,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         _read_lists(pairs, builder, report)
     else:
         read_interactions(pairs, builder, report, columns_of(arguments))
-    interactions = builder.finish(str(pairs))
+    interactions = builder.finish(str(pairs), report)
     inputs = [pairs]
     titles = arguments.titles or find_file(
         folder, ("*title_en.csv", "*titles.csv", "*title*.csv"), "titles", "--titles"

@@ -87,7 +87,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         inputs += files
     known = arguments.dataset or next((name for name in PAPER if name in place.stem.lower()), None)
     return RawDataset(
-        interactions=builder.finish(str(place)),
+        interactions=builder.finish(str(place), report),
         features=features,
         source=f"MMGCN family, {place.resolve().stem}",
         paper=PAPER[known] if known else None,

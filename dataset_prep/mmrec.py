@@ -69,7 +69,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
     builder = InteractionBuilder()
     read_interactions(path, builder, report, columns_of(arguments))
-    interactions = builder.finish(str(path))
+    interactions = builder.finish(str(path), report)
     n_items = item_count(interactions, path)
     inputs = [path]
     items = None

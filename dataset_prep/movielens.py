@@ -100,7 +100,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     if ratings.suffix not in (".csv", ".npz") and columns.names is None:
         columns = replace(columns, names=_COLUMNS)
     read_interactions(ratings, builder, report, columns)
-    interactions = builder.finish(str(ratings))
+    interactions = builder.finish(str(ratings), report)
     features: list[FeatureTable] = []
     inputs = [ratings]
     if rows.is_file():

@@ -68,7 +68,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     for part, path in files:
         read_interactions(path, builder, report, columns, part)
     return RawDataset(
-        interactions=builder.finish(", ".join(path.name for _, path in files)),
+        interactions=builder.finish(", ".join(path.name for _, path in files), report),
         source=arguments.source_note,
         licence=arguments.licence,
         inputs=[path for _, path in files],

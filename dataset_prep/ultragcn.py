@@ -61,7 +61,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         if part in files:
             read_lists(files[part], builder, report, part)
     return RawDataset(
-        interactions=builder.finish(str(folder)),
+        interactions=builder.finish(str(folder), report),
         source=f"UltraGCN lists, {folder.resolve().name}",
         inputs=list(files.values()),
     )

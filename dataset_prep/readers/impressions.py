@@ -68,7 +68,7 @@ def log_interactions(
     path = given or need_file(folder, patterns, "log", "--log")
     builder = InteractionBuilder()
     read_log(path, columns, builder, report)
-    return builder.finish(str(path)), path
+    return builder.finish(str(path), report), path
 
 
 def read_log(path: Path, columns: LogColumns, builder: InteractionBuilder, report: Report) -> None:
