@@ -1,4 +1,4 @@
-"""Protocol iid_ood: which seed decides what, and when its OOD part is called one."""
+"""Protocol iid_ood: which seed decides what, and when its OOD split is called one."""
 
 from __future__ import annotations
 
@@ -147,12 +147,12 @@ def test_the_verdict_sees_a_planted_shift(shifted: bool) -> None:
     assert (found["shift"] == "identified environments") == shifted
 
 
-def test_the_verdict_is_trained_on_the_training_part_alone(fitted: list[dict[str, Any]]) -> None:
+def test_the_verdict_is_trained_on_the_training_split_alone(fitted: list[dict[str, Any]]) -> None:
     verdict(0.5, 3, 4, seed=7)
     (seen,) = fitted
     assert seen["pairs"] == {(1, 1)}
     assert seen["seed"] == derive_seed(7, "split shift")
-    # Degrees of the training part: item 1 has one interaction, the others have none.
+    # Degrees of the training split: item 1 has one interaction, the others have none.
     factors = seen["graph"].item_factor.tolist()
     assert factors == pytest.approx([1.0, 1 / 2**0.5, *[1.0] * 11])
 
@@ -177,6 +177,29 @@ def test_the_split_seed_divides_the_environments_rows(
         assert (set(one.rows[part]) <= larger) == (part in (TRAIN, VALID, TEST)), (
             "the larger trains"
         )
+
+
+@pytest.mark.usefixtures("fitted")
+def test_other_data_of_the_same_shape_have_a_split_of_their_own(
+    pairs: tuple[IntArray, IntArray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users, items or content in another order are another cached file; the same are the same."""
+    labels = torch.arange(len(pairs[0])) % 3 // 2
+    monkeypatch.setattr(
+        iid_ood_module, "_environments", lambda *_: Identification(labels, moves=[0.0])
+    )
+    (users, items), content = pairs, torch.arange(2.0 * (N_ITEMS + 1)).view(-1, 2)
+    cases = [
+        (users, items, content),
+        (users[::-1], items, content),
+        (users, np.roll(items, 12), content),
+        (users, items, content.flip(0)),
+        (users, items, None),
+    ]
+    for number, case in enumerate(cases, 1):
+        for _ in range(2):
+            iid_ood_split(*case, settings(), tmp_path)
+        assert len(list((tmp_path / "splits").glob("*.npz"))) == number
 
 
 def test_the_split_seed_decides_the_environments(pairs: tuple[IntArray, IntArray]) -> None:

@@ -38,8 +38,8 @@ def oblong(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return root
 
 
-def training_part(config: Any) -> tuple[Any, set[tuple[int, int]]]:
-    """The training dataset and its pairs by RecBole's numbers."""
+def training_pairs(config: Any) -> tuple[Any, set[tuple[int, int]]]:
+    """The training dataset and its pairs by RecBole's ids."""
     train = ModalityDataset(config).build_parts()[TRAIN]
     columns = (train.inter_feat[name].tolist() for name in (train.uid_field, train.iid_field))
     return train, set(zip(*columns, strict=True))
@@ -48,7 +48,7 @@ def training_part(config: Any) -> tuple[Any, set[tuple[int, int]]]:
 def test_negatives_avoid_exactly_the_users_own_items(oblong: Path, tiny_config: MakeConfig) -> None:
     """Of the model's own draws and of the loader's, for every user."""
     config = tiny_config("UltraGCN", *WORDS, "--n_negatives=600", data=oblong)
-    train, pairs = training_part(config)
+    train, pairs = training_pairs(config)
     model = UltraGCN(config, train)
     users = torch.arange(1, model.n_users)
     expected = [
@@ -69,7 +69,7 @@ def test_negatives_avoid_exactly_the_users_own_items(oblong: Path, tiny_config: 
 
 
 def test_planted_environments_are_those_of_the_pair(oblong: Path, tiny_config: MakeConfig) -> None:
-    train, _ = training_part(tiny_config("UltraGCN", data=oblong))
+    train, _ = training_pairs(tiny_config("UltraGCN", data=oblong))
     truth = planted_truth(train)
     assert truth is not None
     by_pair = {(u, i): int(e) for u, i, e in truth.environments.itertuples(index=False)}
@@ -82,8 +82,8 @@ def test_planted_environments_are_those_of_the_pair(oblong: Path, tiny_config: M
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_rows_are_distinct_by_both_numbers(shape: tuple[int, int], tmp_path: Path) -> None:
-    """All pairs of a block of numbers, some of them twice."""
+def test_rows_are_distinct_by_both_ids(shape: tuple[int, int], tmp_path: Path) -> None:
+    """All pairs of a block of ids, some of them twice."""
     rng = np.random.default_rng(0)
     pairs = list(itertools.product(range(1, shape[0] + 1), range(1, shape[1] + 1)))
     chosen = [pairs[n] for n in rng.integers(len(pairs), size=2 * len(pairs))]
@@ -92,7 +92,7 @@ def test_rows_are_distinct_by_both_numbers(shape: tuple[int, int], tmp_path: Pat
     assert distinct_rows(users, items).tolist() == first
     keys = sorted_keys(torch.from_numpy(users), torch.from_numpy(items), shape[1] + 1)
     assert len(keys) == len(set(chosen))
-    # Distinct rows share no pair between two parts; a repeated row does, and is counted.
+    # Distinct rows have no pair in two splits; a repeated row does, and is counted.
     half = len(first) // 2
     parts = {TRAIN: np.array(first[:half]), TEST: np.array(first[half:])}
     check_parts(parts, users, items, tmp_path)

@@ -12,7 +12,7 @@ from recbole_painvrl.data.dataset import ModalityDataset
 
 SHORT = ("--split_epochs=1", "--split_rounds=1")
 PROTOCOLS = {
-    # Without a validation file a share of the training file is drawn.
+    # Without a validation file a fraction of the training file is drawn.
     "files": {"train", "valid"},
     "popularity": {"train", "valid", "test", "ood_valid", "ood"},
     "iid_ood": {"train", "valid", "test", "ood_valid", "ood"},
@@ -20,7 +20,7 @@ PROTOCOLS = {
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_other_split_seeds_draw_other_parts(
+def test_other_split_seeds_draw_other_splits(
     protocol: str, tiny_data: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))

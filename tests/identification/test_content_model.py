@@ -64,7 +64,7 @@ class Literal:
     shares: Tensor
 
     def offset(self, refining: bool) -> list[float]:
-        """Half of the log share, of shares of at least 0.02, and only while refining."""
+        """Half of the log of the running share, at least 0.02, and only while refining."""
         if not refining:
             return [0.0] * len(self.shares)
         return [0.5 * math.log(max(0.02, share)) for share in self.shares.tolist()]

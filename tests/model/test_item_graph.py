@@ -15,7 +15,7 @@ from recbole_painvrl.model.ultragcn import UltraGCN
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_item_graph_of_the_model_is_that_of_the_setting(form: str, tiny_config: MakeConfig) -> None:
-    """Eq. 8, or the release's formula, entry by entry on the dense G of the training part."""
+    """Eq. 8, or the release's formula, entry by entry on the dense G of the training split."""
     config = tiny_config("UltraGCN", f"--item_graph={form}", "--n_neighbours=4")
     train = ModalityDataset(config).build_parts()[TRAIN]
     graph = UltraGCN(config, train).graph

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from serving_support import MakeRun
 from torch import Tensor
 
+from recbole_painvrl.functional.fold_in import Prior
 from recbole_painvrl.serving import new_users as new_users_module
 from recbole_painvrl.serving.loading import load_run
 from recbole_painvrl.serving.new_users import FoldedVectors
@@ -72,14 +74,38 @@ def test_neither_padding_nor_own_items_are_negatives(
     assert slope(users, right, vector) < 1e-4 * slope(users, [0, *right], vector)
 
 
+@pytest.mark.parametrize("words", [("BPR",), ("VBPR", "--preset=original")], ids=" ".join)
+def test_the_prior_is_the_one_that_gives_known_users_their_own_vectors_back(
+    words: tuple[str, ...], finished: MakeRun
+) -> None:
+    """Of 8 sizes relative to trained vectors; a constant column (VBPR's ones) has no say."""
+    run = load_run(finished(*words))
+    users, table = folded(run), score_tables(run.model)[0].double()
+    histories = interactions(run, ("train",))
+    constant = (table == table[1]).all(dim=0)
+    assert int(constant.sum()) == (words[0] == "VBPR")
+    size = table[1:, ~constant].square().mean().sqrt()
+    likeness = {}
+    for strength in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
+        prior = Prior(table[1] * constant, strength * size * ~constant)
+        cosines = []
+        for user in np.linspace(1, len(table) - 1, 16).astype(int):
+            vector = users.vector(torch.from_numpy(histories[user].indices).long(), prior)
+            cosines.append(F.cosine_similarity(vector[~constant], table[user, ~constant], dim=0))
+        likeness[strength] = float(torch.stack(cosines).mean())
+    best = max(likeness, key=likeness.__getitem__)
+    torch.testing.assert_close(users.prior.scale, best * size * ~constant)
+    torch.testing.assert_close(users.prior.mean, table[1] * constant)
+
+
 class Sealed:
-    """A part of the split that nobody may read."""
+    """A split that nobody may read."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"`{name}` was read")
 
 
-def test_folding_in_reads_the_training_part_alone(finished: MakeRun) -> None:
+def test_folding_in_reads_the_training_split_alone(finished: MakeRun) -> None:
     run = load_run(finished("BPR"))
     for part in set(run.parts) - {"train"}:
         run.parts[part] = Sealed()
