@@ -161,7 +161,7 @@ def _row_order(
         sorted_both = order == as_is and orders.get(chosen) == as_is
         known = ids.rated.issuperset(tokens[chosen]) and not ids.rated.issuperset(tokens[name])
         like_rows = chosen in orders or (nearly_rows(tokens[chosen]) and not known)
-        like_rows = like_rows and not sorted_both
+        like_rows = like_rows and not sorted_both and ids.column is None
         named = is_item_name(name) or (len(tokens) == 2 and "0" in tokens[name])
         if is_row_name(name) or (not like_rows and (named or order == as_is)):
             return order

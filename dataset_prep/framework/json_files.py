@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.framework.id_columns import is_item_name, nearly_rows, row_order
+from dataset_prep.framework.id_columns import WHOLE, is_item_name, nearly_rows, row_order
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import READ_ERRORS, open_bytes, reason
 from dataset_prep.framework.tokens import as_tokens
@@ -127,6 +127,8 @@ def _row_map(path: Path, pairs: Pairs) -> dict[str, list[Any]]:
             raise UserError(
                 f"{path}: may map ids to rows or rows to ids; give a JSON list of the ids instead"
             )
+    elif rows is None and items is None and not any(map(WHOLE.fullmatch, as_tokens(values))):
+        raise UserError(f"{path}: is JSON, but maps no id to a row number; correct it")
     elif items is not None and not nearly_rows(as_tokens(values)):
         keys, values = values, keys
     return {"item_id": keys, "row": values}
