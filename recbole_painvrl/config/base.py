@@ -118,8 +118,10 @@ def _explain(
     return wrong
 
 
-def _depth(error: Any) -> tuple[bool, int]:
-    return error["type"] in ("extra_forbidden", "missing"), len(error["loc"])
+def _depth(error: Any) -> tuple[int, int]:
+    # A misspelt key is also the reason why another is missing.
+    order = {"extra_forbidden": 2, "missing": 1}
+    return order.get(error["type"], 0), len(error["loc"])
 
 
 @dataclass

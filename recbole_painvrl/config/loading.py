@@ -71,7 +71,7 @@ for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
     ]
 
 # Settings that are text whatever they look like: a run may be called 2024 or 1e3.
-_TEXT = {
+TEXT_SETTINGS = {
     name
     for name, field in RunSettings.model_fields.items()
     if field.annotation in (str, str | None)
@@ -169,7 +169,7 @@ def parse_overrides(argv: Sequence[str]) -> dict[str, Any]:
 def _value(key: str, text: str) -> Any:
     if text in ("~", "null", "None"):
         return None
-    if key in _TEXT or not text:
+    if key in TEXT_SETTINGS or not text:
         return text
     try:
         return yaml.load(text, Loader=PlainLoader)

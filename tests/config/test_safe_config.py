@@ -54,7 +54,10 @@ def _message(*argv: str, model: str = "BPR") -> str:
         ("--eval_args={spilt: 1}", "did you mean `split`?"),
         ("--eval_args=full", "expected a mapping"),
         ("--train_neg_sample_args={distribution: x}", "`train_neg_sample_args: distribution`: "),
-        ("--eval_args={mode: unixx}", "`eval_args: mode`: found 'unixx' (command line), expected one"),
+        (
+            "--eval_args={mode: unixx}",
+            "`eval_args: mode`: found 'unixx' (command line), expected one",
+        ),
         ("--learner=adamm", "`learner`: found 'adamm' (command line), expected one of adam, "),
         ("--protocol=iidood", "expected one of random, files, iid_ood, popularity, time or ~"),
         ("--protocol=iidood", "or ~ (none); did you mean `iid_ood`?"),
@@ -169,7 +172,9 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
 def test_settings_of_built_in_models_have_types_and_bounds() -> None:
     found = _message("--n_layers=two", model="LightGCN")
     assert found == "`n_layers`: found 'two' (command line), expected an integer >= 0"
-    assert "expected a list (each an integer >= 1)" in _message("--hidden_size_list=64", model="NGCF")
+    assert "expected a list (each an integer >= 1)" in _message(
+        "--hidden_size_list=64", model="NGCF"
+    )
     assert _config("--n_layers=3", model="LightGCN")["n_layers"] == 3
     assert "unknown setting `n_layers`" in _message("--n_layers=3", model="BPR")
 
