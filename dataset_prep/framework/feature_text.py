@@ -54,7 +54,7 @@ def parse_vector(text: str) -> list[float] | None:
         bare, bracketed = bare[1:-1].strip(), True
     separator = next((mark for mark in ",;|" if mark in bare), None)
     pieces = bare.removesuffix(separator or " ").split(separator)
-    if len(pieces) < 2 and not bracketed:
+    if len(pieces) < (1 if bracketed else 2):
         return None
     try:
         return [float(piece) for piece in pieces] if all(map(is_number, pieces)) else None

@@ -63,8 +63,7 @@ def _words(path: Path, width: int, encoding: str) -> Iterator[tuple[str, list[st
             for line in stream:
                 pieces = line.decode(encoding).rstrip().rsplit(None, width)
                 if pieces:
-                    good = len(pieces) == width + 1 and all(map(is_number, pieces[1:]))
-                    yield pieces[0], pieces[1:] if good else None
+                    yield pieces[0], pieces[1:] if all(map(is_number, pieces[1:])) else None
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: holds bytes that are not {encoding}; give `--encoding latin-1`"
