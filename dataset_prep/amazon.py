@@ -149,7 +149,8 @@ def _columns(path: Path, given: TableColumns) -> TableColumns:
     roles = {"item": "parent_asin", **given.roles}
     if ".parquet" in path.name:
         return replace(given, roles=roles)
-    layout = sniff(path, encoding=given.encoding, expected=tuple(given.roles.values()))
+    expected = tuple(given.roles.values())
+    layout = sniff(path, encoding=given.encoding, expected=expected, separator=given.separator)
     if layout.has_header:
         return replace(given, roles=roles) if "parent_asin" in layout.names else given
     if len(layout.names) != 4:
@@ -172,8 +173,10 @@ def _read_reviews(
     Raises:
         UserError: unreadable, or an option that is for tables alone.
     """
-    if given.names is not None or "part" in given.roles:
-        raise UserError(f"{path}: is read as JSON lines; leave out --columns and --part-column")
+    if given.names is not None or given.separator is not None or "part" in given.roles:
+        raise UserError(
+            f"{path}: is read as JSON lines; leave out --columns, --separator and --part-column"
+        )
     names = {role: (given.roles[role],) if role in given.roles else _NAMES[role] for role in _NAMES}
     rows: list[tuple[Any, Any, float, float]] = []
     bad = 0

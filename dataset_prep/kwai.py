@@ -22,7 +22,12 @@ from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.readers.folders import find_file, need_file
-from dataset_prep.readers.impressions import LogColumns, chosen_actions, log_interactions
+from dataset_prep.readers.impressions import (
+    LogColumns,
+    add_log_options,
+    chosen_actions,
+    log_interactions,
+)
 from dataset_prep.readers.small_arrays import read_small_arrays
 from recbole_painvrl.errors import UserError
 
@@ -51,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release"
     )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="log, if its name is unusual")
+    add_log_options(parser, LOG_COLUMNS)
     parser.add_argument(
         "--visual", type=Path, metavar="PATH", help="folder, zip or feature file of the photos"
     )
@@ -91,7 +96,9 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         arguments.log,
         folder,
         ("*train_interaction.txt", "*train_interaction*", "*interaction*"),
-        LogColumns(LOG_COLUMNS, "user_id", "photo_id", actions, "time"),
+        LogColumns(
+            LOG_COLUMNS, "user_id", "photo_id", actions, "time", rating=arguments.rating_column
+        ),
         report,
     )
     rated = interactions.rated().tolist()

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.framework.columns import add_column_options, columns_of
+from dataset_prep.framework.columns import add_column_options, columns_of, refuse_columns
 from dataset_prep.framework.finish import run_source
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.item_table import item_table
@@ -73,6 +73,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     pairs = arguments.pairs or need_file(folder, ("*pairs.csv", "*pairs.tsv"), "pairs", "--pairs")
     builder = InteractionBuilder()
     if pairs.suffix == ".tsv":
+        refuse_columns(arguments, pairs)
         _read_lists(pairs, builder, report)
     else:
         read_interactions(pairs, builder, report, columns_of(arguments))

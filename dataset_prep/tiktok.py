@@ -25,7 +25,12 @@ from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.tokens import clean_token
 from dataset_prep.readers.folders import find_file
-from dataset_prep.readers.impressions import LogColumns, chosen_actions, log_interactions
+from dataset_prep.readers.impressions import (
+    LogColumns,
+    add_log_options,
+    chosen_actions,
+    log_interactions,
+)
 from dataset_prep.readers.json_lines import json_lines, json_vectors
 from recbole_painvrl.errors import UserError
 
@@ -56,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release"
     )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="log, if its name is unusual")
+    add_log_options(parser, LOG_COLUMNS)
     for name in ("video", "audio", "title"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} features")
     parser.add_argument(
@@ -88,7 +93,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         arguments.log,
         folder,
         ("*train.txt", "*train.txt.gz", "final_track*train*"),
-        LogColumns(LOG_COLUMNS, "uid", "item_id", actions),
+        LogColumns(LOG_COLUMNS, "uid", "item_id", actions, rating=arguments.rating_column),
         report,
     )
     rated = set(interactions.rated().tolist())

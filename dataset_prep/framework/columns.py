@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dataset_prep.framework.read_interactions import ROLES, TableColumns
+from recbole_painvrl.errors import UserError
 
 
 def add_column_options(parser: argparse.ArgumentParser) -> None:
@@ -42,3 +44,11 @@ def columns_of(arguments: argparse.Namespace) -> TableColumns:
     }
     names = tuple(arguments.columns.split(",")) if arguments.columns else None
     return TableColumns(roles, names, arguments.encoding, arguments.separator, options=True)
+
+
+def refuse_columns(arguments: argparse.Namespace, path: Path) -> None:
+    """Raise :class:`UserError` where an option names columns of a file that has none."""
+    names = ["columns", "separator", *(f"{role}_column" for role in ROLES)]
+    given = [f"--{n.replace('_', '-')}" for n in names if getattr(arguments, n) is not None]
+    if given:
+        raise UserError(f"{path}: has no columns; leave out {' and '.join(given)}")

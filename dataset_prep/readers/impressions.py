@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class LogColumns:
         item: column of the item.
         actions: columns of which one must be 1; none: every row counts.
         time: column of the time, or None.
+        rating: column to keep as the rating, or None.
     """
 
     names: tuple[str, ...]
@@ -36,6 +38,18 @@ class LogColumns:
     item: str
     actions: tuple[str, ...]
     time: str | None = None
+    rating: str | None = None
+
+
+def add_log_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Options that name the log and its rating."""
+    parser.add_argument("--log", type=Path, metavar="FILE", help="log, if its name is unusual")
+    parser.add_argument(
+        "--rating-column",
+        choices=names,
+        metavar="NAME",
+        help=f"column of the log to keep as the rating: {', '.join(names)}",
+    )
 
 
 def chosen_actions(text: str, known: Sequence[str]) -> tuple[str, ...]:
@@ -80,25 +94,26 @@ def read_log(path: Path, columns: LogColumns, builder: InteractionBuilder, repor
     if path.name.endswith((".tgz", ".tar.gz", ".zip")):
         raise UserError(f"{path}: is an archive; unpack it and give the file inside")
     layout = _layout(path, columns)
-    wanted = [columns.user, columns.item, *columns.actions]
-    wanted += [columns.time] if columns.time else []
+    further = {"times": columns.time, "ratings": columns.rating}
+    numeric = {name: column for name, column in further.items() if column is not None}
+    wanted = list(dict.fromkeys([columns.user, columns.item, *columns.actions, *numeric.values()]))
     total = kept = bad = 0
     for frame in chunks(layout, wanted, report):
         total += len(frame)
         flags = frame[list(columns.actions)].apply(lambda column: column.str.strip())
         good = flags.isin(_FLAGS).all(axis=1).to_numpy(np.bool_)
         happened = (flags == "1").any(axis=1).to_numpy(np.bool_) | (not columns.actions)
-        times = _numbers(frame[columns.time]) if columns.time else None
-        if times is not None:
-            good &= np.isfinite(times)
+        values = {name: _numbers(frame[column]) for name, column in numeric.items()}
+        for column in values.values():
+            good &= np.isfinite(column)
         bad += int((~good).sum())
         rows = good & happened
         kept += int(rows.sum())
         users, items = frame[columns.user].to_numpy()[rows], frame[columns.item].to_numpy()[rows]
-        builder.add(users, items, times=None if times is None else times[rows])
+        builder.add(users, items, **{name: column[rows] for name, column in values.items()})
     if bad:
-        flags_or_times = " or ".join([*columns.actions, *([columns.time] if columns.time else [])])
-        what = f"{bad} rows have no valid {flags_or_times}"
+        names = " or ".join(dict.fromkeys([*columns.actions, *numeric.values()]))
+        what = f"{bad} rows have no valid {names}"
         report.found(path.name, what, bad, "drop-rows")
     named = " or ".join(columns.actions) or "any row"
     report.note(f"{path.name}: {kept:,} of {total:,} rows count as interactions ({named})")
