@@ -23,6 +23,7 @@ from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.read_interactions import read_interactions
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.mmtf import add_mmtf_options, mmtf_features
 from dataset_prep.movielens_links import ID_KINDS, read_links, with_movie_ids
 from recbole_painvrl.errors import UserError
@@ -43,7 +44,8 @@ _LICENCE = (
 )
 _RATINGS = ("ratings.csv", "ratings.dat", "u.data", "interactions.npz")
 _COLUMNS = ("user", "item", "rating", "timestamp")
-_MOVIES = {"movies.csv": None, "movies.dat": ("item", "title", "genres"), "u.item": None}
+# Files of titles and what separates their cells; None finds it.
+_MOVIES = {"movies.csv": None, "movies.dat": "::", "u.item": "|"}
 # What the modalities of the paper are called, by the start of a file's name.
 _MODALITIES = {"audio": "acoustic", "text": "textual", "visual": "visual", "image": "visual"}
 # MovieLens 10M has about 70,000 users; the paper's set was made from it.
@@ -166,40 +168,31 @@ def _modality(stem: str, taken: set[str]) -> str:
 
 def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
     """Titles of the films, where the folder has them."""
-    for file, names in _MOVIES.items():
+    for file, separator in _MOVIES.items():
         path = folder / file
+        if path.is_file():
+            layout = sniff(path, None, _encoding(path, given), separator=separator)
+            if len(layout.names) < 2:
+                raise UserError(f"{path}: has one column, expected ids and titles; copy it again")
+            id_column, title = layout.names[:2]
+            break
+    else:
+        path = folder / "feature_rows.tsv"
         if not path.is_file():
-            continue
-        encoding = given if file.endswith(".csv") else "latin-1"
-        layout = sniff(path, names, encoding)
-        if file == "u.item":
-            layout = replace(layout, separator="|", names=_u_item_names(path), has_header=False)
-        if len(layout.names) < 2:
-            raise UserError(f"{path}: has one column, expected ids and titles; copy it again")
-        id_column, title = layout.names[0], layout.names[1]
-        if file == "movies.dat":
-            return _titles_dat(path)
-        table = pd.concat(chunks(layout, [id_column, title], report))
-        return item_table(table[id_column].tolist(), table[title].tolist())
-    rows = folder / "feature_rows.tsv"
-    if rows.is_file():
-        table = pd.concat(chunks(sniff(rows), ["itemId", "title"], report))
-        return item_table(table["itemId"].tolist(), table["title"].tolist())
-    return None
+            return None
+        layout = sniff(path, None, given)
+        id_column, title = "itemId", "title"
+        if not {id_column, title} <= set(layout.names):
+            return None
+    table = pd.concat(chunks(layout, [id_column, title], report))
+    return item_table(as_tokens(table[id_column]), table[title].tolist())
 
 
-def _titles_dat(path: Path) -> pd.DataFrame:
-    """``movies.dat``: titles hold colons, so that the fast parser cannot split it."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "\ufffd" in text:
-        text = path.read_text(encoding="latin-1")
-    rows = [line.split("::") for line in text.splitlines() if line.strip()]
-    if any(len(row) < 2 for row in rows):
-        raise UserError(f"{path}: has a line that is not id::title::genres; copy it again")
-    return item_table([row[0] for row in rows], [row[1] for row in rows])
-
-
-def _u_item_names(path: Path) -> tuple[str, ...]:
-    with open(path, encoding="latin-1") as stream:
-        width = stream.readline().count("|") + 1
-    return tuple(map(str, range(width)))
+def _encoding(path: Path, given: str) -> str:
+    """The given encoding; the older releases, which are no CSV, may also be Latin-1."""
+    if path.suffix != ".csv" and given == "utf-8-sig":
+        try:
+            path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            return "latin-1"
+    return given

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dataset_prep.framework.findings import Findings
+from dataset_prep.framework.folder_reader import atomic_layout
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.framework.text_tables import chunks
 from recbole_painvrl.data.features import available_modalities, load_modality
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
@@ -17,7 +18,7 @@ _TYPES = ("token", "token_seq", "float", "float_seq")
 
 def check_columns(path: Path, findings: Findings) -> None:
     """Header as RecBole needs it (``rating:float``), and a finite number in every float cell."""
-    names = sniff(path).names
+    names = atomic_layout(path).names
     untyped = [name for name in names if name.partition(":")[2] not in _TYPES]
     if untyped:
         findings.bad(
@@ -28,7 +29,7 @@ def check_columns(path: Path, findings: Findings) -> None:
     if not numeric:
         return
     wrong = dict.fromkeys(numeric, 0)
-    for frame in chunks(sniff(path), numeric, Report(), numeric):
+    for frame in chunks(atomic_layout(path), numeric, Report(), numeric):
         for name in numeric:
             wrong[name] += int((~np.isfinite(frame[name].to_numpy(np.float64))).sum())
     for name, count in wrong.items():
@@ -39,15 +40,18 @@ def check_columns(path: Path, findings: Findings) -> None:
 def check_item_table(path: Path, rated: set[str], findings: Findings) -> None:
     """The .item file: every id once, and whose they are."""
     check_columns(path, findings)
-    column = next((n for n in sniff(path).names if n.partition(":")[0] == "item_id"), None)
+    column = next((n for n in atomic_layout(path).names if n.partition(":")[0] == "item_id"), None)
     if column is None:
         findings.bad(f"{path}: has no column item_id:token; prepare it again")
         return
     seen: set[str] = set()
     rows = 0
-    for frame in chunks(sniff(path), [column], Report()):
+    report = Report()
+    for frame in chunks(atomic_layout(path), [column], report):
         rows += len(frame)
         seen.update(frame[column])
+    for fault in report.faults:
+        findings.bad(f"{path}: {fault.what}; prepare it again")
     if rows > len(seen):
         findings.bad(f"{path}: {rows - len(seen)} rows repeat an item; remove them")
     elif not seen & rated:

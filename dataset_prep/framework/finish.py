@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dataset_prep.framework import feature_faults
 from dataset_prep.framework.filters import Filters, clean, select
@@ -116,12 +117,7 @@ def _content(
         raise UserError(
             f"{name}: the splits are {', '.join(splits)}; give train and test, or --resplit"
         )
-    item_table = raw.item_table
-    if item_table is not None:
-        item_table = item_table[
-            item_table["item_id:token"].isin(set(interactions.rated().tolist()))
-        ]
-        item_table = item_table.drop_duplicates("item_id:token")
+    item_table = _rated_items(raw.item_table, interactions.rated().tolist())
     return DatasetContent(
         name=name,
         edition=raw.edition,
@@ -138,6 +134,20 @@ def _content(
         modality_notes={s.table.name: _notes(s, report) for s in selections},
         provenance=_provenance(raw, report, arguments),
     )
+
+
+def _rated_items(table: pd.DataFrame | None, rated: list[str]) -> pd.DataFrame | None:
+    """Titles of the items with interactions, the first of each."""
+    if table is None:
+        return None
+    there = table[table["item_id:token"].isin(set(rated))]
+    if there.empty and len(table):
+        first = table["item_id:token"].iloc[0]
+        raise UserError(
+            f"titles: none of their ids ({first!r}...) is among the interactions ({rated[0]!r}...);"
+            " give the table that belongs to them"
+        )
+    return there.drop_duplicates("item_id:token")
 
 
 def _notes(selection: Selection, report: Report) -> dict[str, Any]:

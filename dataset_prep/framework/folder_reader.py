@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.framework.text_tables import Layout, chunks, sniff
 from dataset_prep.framework.tokens import TokenIndex
 from recbole_painvrl.errors import UserError
 
+_AGAIN = "prepare it again"
 _ORDER = ("train", "valid", "test", "iid", "ood_valid", "ood")
 
 
@@ -31,6 +31,15 @@ def dataset_folder(given: Path) -> Path:
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; give a dataset folder")
     return given if given.name and given.name != ".." else given.resolve()
+
+
+def atomic_layout(path: Path) -> Layout:
+    """Layout of a tab-separated file of RecBole.
+
+    Raises:
+        UserError: unreadable, empty, or not UTF-8.
+    """
+    return sniff(path, separator="\t", advice=_AGAIN)
 
 
 @dataclass
@@ -73,7 +82,7 @@ class FolderReader:
         """
         if not path.is_file():
             raise UserError(f"{path}: missing; the folder and its main table share a name")
-        layout = sniff(path)
+        layout = atomic_layout(path)
         columns = {name.partition(":")[0]: name for name in layout.names}
         if not layout.has_header or not {"user_id", "item_id"} <= set(columns):
             raise UserError(
@@ -87,9 +96,9 @@ class FolderReader:
             users.append(self._users.encode(frame[wanted[0]]))
             items.append(self._items.encode(frame[wanted[1]]))
         if report.faults:
-            raise UserError(f"{path}: {report.faults[0].what}; prepare it again")
+            raise UserError(f"{path}: {report.faults[0].what}; {_AGAIN}")
         if not users:
-            raise UserError(f"{path}: has no row; prepare it again")
+            raise UserError(f"{path}: has no row; {_AGAIN}")
         return FolderTable(np.concatenate(users), np.concatenate(items))
 
     def user_tokens(self) -> list[str]:
@@ -116,9 +125,12 @@ def read_titles(folder: Path) -> dict[str, str]:
     path = folder / f"{folder.name}.item"
     if not path.is_file():
         return {}
-    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    columns = {str(column).partition(":")[0]: column for column in frame.columns}
+    layout = atomic_layout(path)
+    columns = {name.partition(":")[0]: name for name in layout.names}
     title = next((name for key, name in columns.items() if "title" in key), None)
     if title is None or "item_id" not in columns:
         return {}
-    return dict(zip(frame[columns["item_id"]], frame[title], strict=True))
+    titles: dict[str, str] = {}
+    for frame in chunks(layout, [columns["item_id"], title], Report()):
+        titles.update(zip(frame[columns["item_id"]], frame[title], strict=True))
+    return titles
