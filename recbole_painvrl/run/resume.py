@@ -105,7 +105,7 @@ def stored_settings(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not the configuration of a run.
     """
-    values = {name: entry["value"] for name, entry in _read(path).items()}
+    values = {name: entry["value"] for name, entry in stored_entries(path).items()}
     # RecBole appends the dataset's name to the path.
     values["data_path"] = str(Path(values["data_path"]).parent)
     negatives = values.get("train_neg_sample_args")
@@ -157,8 +157,12 @@ def _saved(save: Callable[[], None]) -> str:
     return ""
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Settings of ``config.yaml`` that the run did not derive itself."""
+def stored_entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Settings of ``config.yaml`` that the run did not derive itself, with their sources.
+
+    Raises:
+        UserError: the file is not the configuration of a run.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
         kept = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack
 from logging import getLogger
@@ -30,6 +29,7 @@ from recbole_painvrl.run.checks import (
     check_saved,
     check_settings,
 )
+from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -45,7 +45,7 @@ from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.stages import StageReport, report_stages
-from recbole_painvrl.run.threads import cpu_threads
+from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.trainer.base import run_trainer_class
 from recbole_painvrl.trainer.checkpoint import weights_hash
@@ -138,10 +138,14 @@ class Run:
             take_up(self.folder, self.trainer.progress, now)
         self.trainer.progress.origin = now
 
+    @property
+    def _width(self) -> int:
+        """Columns of an item's features and vectors, roughly."""
+        return self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
+
     def execute(self) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""
-        width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
-        threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, width)
+        threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width)
         with threads, profiled(self):
             return self._execute()
 
@@ -174,8 +178,7 @@ class Run:
     def validate(self) -> dict[str, dict[str, float]]:
         """Train, then evaluate on the validation parts alone; the tests stay locked."""
         assert self.valid is not None
-        width = self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
-        with cpu_threads(self.config["n_threads"], self.dataset.item_num, width):
+        with cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width):
             getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
             self.trainer.fit(self.train_loader, self.valid_loader)
             valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
@@ -234,12 +237,17 @@ class Run:
                 "config": self.config_hash,
                 "weights": weights_hash(self.folder / "checkpoint" / "best.safetensors"),
             },
-            "command": sys.argv,
+            "command": command_again(self.folder, self._threads_of_the_machine()),
             "run_folder": str(self.folder),
         }
         if report.planted:
             result["planted"] = report.planted
         return result
+
+    def _threads_of_the_machine(self) -> int | None:
+        """Threads that neither the user nor the data chose; None where they did."""
+        given = self.config["n_threads"] or is_small(self.dataset.item_num, self._width)
+        return None if given else torch.get_num_threads()
 
     def _seeds(self) -> dict[str, int]:
         outer_rounds = getattr(getattr(self.model, "settings", None), "outer_rounds", 1)

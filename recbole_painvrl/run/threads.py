@@ -12,6 +12,11 @@ import torch
 _SMALL = 2**21
 
 
+def is_small(n_items: int, width: int) -> bool:
+    """Whether a run on such data takes one thread wherever it runs, unless the user says more."""
+    return n_items * width < _SMALL
+
+
 @contextmanager
 def cpu_threads(n_threads: int | None, n_items: int, width: int) -> Iterator[None]:
     """Set PyTorch's threads for the duration of a run.
@@ -23,8 +28,7 @@ def cpu_threads(n_threads: int | None, n_items: int, width: int) -> Iterator[Non
         width: feature columns plus the width of the vectors of an item.
     """
     before = torch.get_num_threads()
-    chosen = n_threads or (1 if n_items * width < _SMALL else before)
-    torch.set_num_threads(chosen)
+    torch.set_num_threads(n_threads or (1 if is_small(n_items, width) else before))
     try:
         yield
     finally:

@@ -1,0 +1,75 @@
+"""The command that makes a run again, wherever its settings came from."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_painvrl.config.loading import TEXT_SETTINGS, PlainLoader
+from recbole_painvrl.run.resume import stored_entries, stored_settings
+
+# Sources of values that the same command gives again by itself.
+_INTERNAL = frozenset(
+    {"RecBole overall", "plugin overall", "model", "RecBole model", "RecBole dataset", "dataset"}
+)
+# Where a run is written and what it shows: its folder is taken, and nothing is left to resume.
+_LEFT_OUT = frozenset({"output_dir", "run_name", "show_progress", "resume"})
+_FIRST = ("model", "dataset")
+
+
+def command_again(folder: Path, threads: int | None) -> list[str]:
+    """Words of a command that makes the run of a folder again, in a new folder.
+
+    Args:
+        folder: a run folder; its ``config.yaml`` says what the user set, in files, on a command
+            line or through ``benchmark``, ``ablate`` and ``tune``.
+        threads: CPU threads, where the run took them from its surroundings.
+    """
+    path = folder / "config.yaml"
+    values = stored_settings(path)
+    given = {
+        name: values[name]
+        for name, entry in stored_entries(path).items()
+        if not (entry["from"] in _INTERNAL or entry["from"].startswith("preset "))
+    }
+    if threads is not None:
+        given["n_threads"] = threads
+    names = [*_FIRST, *sorted(set(given) - _LEFT_OUT - set(_FIRST))]
+    return [*_program(), *(f"--{name}={_text(name, given[name])}" for name in names)]
+
+
+def _program() -> list[str]:
+    """What was called, as it can be called again in the same place."""
+    name = Path(sys.argv[0]).name
+    if name == "recbole-painvrl" and _is_found(name):
+        return [name, "run"]
+    script = ["run_recbole.py"] if name == "run_recbole.py" else ["-m", "recbole_painvrl", "run"]
+    if _is_found("python"):
+        return ["python", *script]
+    path, here = Path(sys.executable), Path.cwd()
+    return [str(path.relative_to(here) if path.is_relative_to(here) else path), *script]
+
+
+def _is_found(program: str) -> bool:
+    """Whether a shell finds the program of this Python under its plain name."""
+    found = shutil.which(program)
+    return found is not None and Path(found).parent == Path(sys.executable).parent
+
+
+def _text(name: str, value: Any) -> str:
+    """A value as the command line reads it."""
+    if value is None:
+        return "~"
+    if name in TEXT_SETTINGS:
+        return str(value).replace("\t", "\\t")
+    flow: str = yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True)
+    text = flow.strip()[1:-1]
+    # Text that only the command line's reader takes for a number, such as 1e3.
+    same = yaml.load(text, Loader=PlainLoader) == value
+    return text if same else json.dumps(value, ensure_ascii=False)
