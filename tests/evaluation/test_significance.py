@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -101,3 +101,59 @@ def test_false_alarms_are_as_rare_as_promised() -> None:
         assert 0.02 < rate < 0.09, name
     covered = np.mean([one.low <= 0 <= one.high for one in found])
     assert covered > 0.91
+
+
+def signs_counted(differences: np.ndarray) -> float:
+    """Wilcoxon's p by all 2^n signs of the differences that are not 0."""
+    nonzero = differences[differences != 0]
+    ranks = stats.rankdata(np.abs(nonzero))
+    observed = abs(ranks[nonzero > 0].sum() - ranks.sum() / 2)
+    sums = [
+        abs(sum(r for r, sign in zip(ranks, signs, strict=True) if sign) - ranks.sum() / 2)
+        for signs in product((False, True), repeat=len(ranks))
+    ]
+    return float(np.mean([one >= observed - 1e-9 for one in sums]))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=9))
+def test_wilcoxon_counts_all_signs_with_ties(values: list[int]) -> None:
+    differences = np.array(values, dtype=np.float64)
+    found = compare_paired(differences, np.zeros(len(values))).p_wilcoxon
+    assert found == pytest.approx(signs_counted(differences) if differences.any() else 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60))
+def test_which_method_is_named_first_does_not_matter(values: list[tuple[int, int]]) -> None:
+    first, second = np.array(values, dtype=np.float64).T / 3
+    one, other = compare_paired(first, second), compare_paired(second, first)
+    assert one.p_wilcoxon == pytest.approx(other.p_wilcoxon, abs=1e-12)
+    assert one.p_t == pytest.approx(other.p_t, abs=1e-12)
+    assert one.difference == pytest.approx(-other.difference)
+
+
+def test_wilcoxon_of_many_users_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.integers(-3, 5, 400) / 4
+    nonzero = differences[differences != 0]
+    expected = stats.wilcoxon(nonzero, correction=False).pvalue
+    assert compare_paired(differences, np.zeros(400)).p_wilcoxon == pytest.approx(expected)
+
+
+def test_exact_and_normal_agree_where_they_meet() -> None:
+    rng = np.random.default_rng(1)
+    differences = rng.normal(0.15, 1, 51)
+    exact = compare_paired(differences[:50], np.zeros(50)).p_wilcoxon
+    assert exact == pytest.approx(stats.wilcoxon(differences[:50], method="exact").pvalue)
+    normal = stats.wilcoxon(differences, correction=False).pvalue
+    assert compare_paired(differences, np.zeros(51)).p_wilcoxon == pytest.approx(normal)
+
+
+def test_rounding_noise_of_seed_means_is_no_difference() -> None:
+    """The same values summed in another order differ in their last bits."""
+    values = np.random.default_rng(2).random((40, 5))
+    first, second = values.mean(axis=1), values[:, ::-1].sum(axis=1) / 5
+    assert (first != second).any()
+    found = compare_paired(first, second)
+    assert (found.p_wilcoxon, found.p_t, found.difference) == (1.0, 1.0, 0.0)
+    # A real difference stays one, however small the values are.
+    assert compare_paired(first * 1e-9, first * 1.01e-9).p_wilcoxon < 1e-6
