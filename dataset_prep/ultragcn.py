@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from dataset_prep.framework.finish import run_source
-from dataset_prep.framework.interactions import InteractionBuilder
+from dataset_prep.framework.interactions import PARTS, InteractionBuilder
 from dataset_prep.framework.options import RawDataset, add_source
 from dataset_prep.framework.read_interactions import part_name
 from dataset_prep.framework.report import Report
 from recbole_painvrl.errors import UserError
 
-_DESCRIPTION = """Read train.txt, test.txt and, if there, valid.txt: each line is a user and the
-user's items, separated by spaces."""
+_DESCRIPTION = """Read train.txt, test.txt and valid.txt, or one file: each line is a user and the
+user's items, separated by spaces. Without test.txt all lists become one table, which
+runs split themselves."""
 _EXAMPLE = """example:
   python -m dataset_prep ultragcn --input electronics --output dataset/electronics"""
 _LINES_PER_PIECE = 20_000
@@ -31,7 +32,9 @@ def add_parser(subparsers: Any) -> None:
         _DESCRIPTION,
         _EXAMPLE,
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the lists")
+    parser.add_argument(
+        "--input", type=Path, required=True, metavar="PATH", help="the folder, or one file"
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,30 +47,38 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     """The lists of the folder.
 
     Raises:
-        UserError: train or test is missing or malformed.
+        UserError: the lists of training are missing, or a file is not text.
     """
-    folder: Path = arguments.input
+    place: Path = arguments.input
+    if not place.exists():
+        raise UserError(f"{place}: no such folder or file; check the path")
     files = {
         part: path
-        for path in sorted(folder.glob("*.txt"))
+        for path in sorted(place.glob("*.txt"))
         if (part := part_name(path.stem)) is not None
     }
-    if not {"train", "test"} <= set(files):
-        raise UserError(
-            f"{folder}: needs train.txt and test.txt, found {sorted(files) or 'neither'}"
-        )
+    lists: list[tuple[str | None, Path]] = [(part, files[part]) for part in PARTS if part in files]
+    if place.is_file():
+        lists = [(None, place)]
+    elif "train" not in files:
+        found = ", ".join(path.name for path in files.values()) or "none of them"
+        raise UserError(f"{place}: needs train.txt, test.txt and valid.txt; found {found}")
+    elif "test" not in files:
+        lists = [(None, path) for _, path in lists]
+        report.note(f"{place.name}: has no test.txt, so that its lists become one table")
     builder = InteractionBuilder()
-    for part in ("train", "valid", "test"):
-        if part in files:
-            read_lists(files[part], builder, report, part)
+    for part, path in lists:
+        read_lists(path, builder, report, part, arguments.encoding)
     return RawDataset(
-        interactions=builder.finish(str(folder), report),
-        source=f"UltraGCN lists, {folder.resolve().name}",
-        inputs=list(files.values()),
+        interactions=builder.finish(str(place), report),
+        source=f"UltraGCN lists, {place.resolve().name}",
+        inputs=[path for _, path in lists],
     )
 
 
-def read_lists(path: Path, builder: InteractionBuilder, report: Report, part: str) -> None:
+def read_lists(
+    path: Path, builder: InteractionBuilder, report: Report, part: str | None, encoding: str
+) -> None:
     """Append the lists of a file; a user without items is noted.
 
     Raises:
@@ -78,11 +89,11 @@ def read_lists(path: Path, builder: InteractionBuilder, report: Report, part: st
     malformed, first, lonely, ends = 0, 0, 0, True
     owners: list[str] = users[0]
     try:
-        with open(path, encoding="utf-8-sig") as stream:
+        with open(path, encoding=encoding) as stream:
             for number, line in enumerate(stream, start=1):
                 ends = line.endswith("\n")
                 fields = line.split()
-                if not all(field.isdigit() for field in fields):
+                if not all(field.isdecimal() for field in fields):
                     malformed, first = malformed + 1, first or number
                     continue
                 lonely += len(fields) == 1

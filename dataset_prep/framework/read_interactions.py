@@ -19,6 +19,7 @@ from dataset_prep.framework.interaction_frames import part_name as part_name
 from dataset_prep.framework.interactions import InteractionBuilder
 from dataset_prep.framework.json_records import json_records
 from dataset_prep.framework.report import Report
+from dataset_prep.framework.text_files import text_sample
 from dataset_prep.framework.text_tables import chunks, find_role, reason, sniff
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import DAMAGED
@@ -196,6 +197,11 @@ def _read_text(
         path, columns.names, columns.encoding, tuple(columns.roles.values()), columns.separator
     )
     if not layout.has_header and columns.names is None:
+        if layout.separator == " " and len({len(row) for row in _first_rows(path, columns)}) > 1:
+            raise UserError(
+                f"{path}: its lines differ in length, as lists of a user and the user's items do; "
+                "read it with `python -m dataset_prep ultragcn --input FILE`"
+            )
         raise UserError(
             f"{path}: its first line ({', '.join(layout.sample[0])[:60]}) is no header that is "
             + ("known; if it is data, " if columns.options else "known; ")
@@ -212,6 +218,10 @@ def _read_text(
         return chunks(layout, list(dict.fromkeys(chosen.values())), told, closed=ids)
 
     add_frames(path, frames, chosen, columns.roles, builder, report, part)
+
+
+def _first_rows(path: Path, columns: TableColumns) -> list[list[str]]:
+    return [line.split() for line in text_sample(path, columns.encoding).lines if line.strip()]
 
 
 def _read_json(

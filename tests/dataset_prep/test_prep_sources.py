@@ -286,7 +286,18 @@ def test_ultragcn_lists(tmp_path: Path) -> None:
     assert pairs(tmp_path / "e", "train") == [("0", "5"), ("0", "7"), ("1", "7")]
     assert pairs(tmp_path / "e", "test") == [("0", "9")]
     (tmp_path / "in" / "test.txt").unlink()
-    assert "needs train.txt and test.txt" in prepare(*arguments, "--force").refusal
+    assert "no test.txt" in done(*arguments, "--force").out
+    assert pairs(tmp_path / "e") == [("0", "5"), ("0", "7"), ("1", "7")]
+    assert [path.name for path in (tmp_path / "e").glob("*.inter")] == ["e.inter"]
+    file = tmp_path / "in" / "train.txt"
+    done("ultragcn", "--input", file, "--output", tmp_path / "f")
+    assert pairs(tmp_path / "f") == [("0", "5"), ("0", "7"), ("1", "7")]
+    assert "--input" in (
+        told := prepare("table", "--input", file, "--output", tmp_path / "g").refusal
+    )
+    assert "ultragcn" in told
+    file.unlink()
+    assert "needs train.txt" in prepare(*arguments, "--force").refusal
 
 
 def test_help_text_of_each_source(capsys: pytest.CaptureFixture[str]) -> None:
