@@ -267,6 +267,39 @@ def test_filters_that_files_would_ignore(tiny_data: Path, tmp_path: Path) -> Non
     assert_refused(run, "`item_inter_num_interval`", "protocol `files`")
 
 
+@pytest.mark.parametrize(
+    ("model", "argv", "parts"),
+    [
+        ("Pop", ("--repeatable=True",), ("`repeatable`",)),
+        ("BPR", ("--train_neg_sample_args=None",), ("`train_neg_sample_args`", "BPR")),
+        ("NeuMF", ("--train_neg_sample_args=~",), ("`train_neg_sample_args`", "NeuMF")),
+        (
+            "UltraGCN",
+            ("--train_neg_sample_args={sample_num: 5}",),
+            ("`train_neg_sample_args`", "its own negatives"),
+        ),
+        ("BPR", ("--learner=sparse_adam",), ("`learner`",)),
+        ("BPR", ("--eval_args={mode: labeled}",), ("labeled", "value metrics")),
+        (
+            "NeuMF",
+            ("--eval_args={mode: labeled}", "--metrics=[AUC]", "--valid_metric=AUC"),
+            ("labeled", "`label`", "tiny.inter"),
+        ),
+        ("BPR", ("--item_inter_num_interval=[90,inf)", "--protocol=random"), ("item_inter_num",)),
+    ],
+)
+def test_settings_that_the_run_would_not_follow(
+    model: str, argv: tuple[str, ...], parts: tuple[str, ...], tiny_data: Path, tmp_path: Path
+) -> None:
+    assert_refused(run_main(tiny_data, tmp_path, model, *argv, name="x"), *parts)
+
+
+@pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed")
+def test_a_logger_that_is_not_installed(tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "Pop", "--log_wandb=True", name="x")
+    assert_refused(run, "`log_wandb`", "pip install wandb")
+
+
 def test_optimiser_whose_decay_is_no_l2_term(tiny_data: Path, tmp_path: Path) -> None:
     run = run_main(tiny_data, tmp_path, "UltraGCN", "--learner=adamw", name="x")
     assert_refused(run, "`learner: adamw`")

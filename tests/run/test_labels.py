@@ -1,0 +1,106 @@
+"""Ratings, thresholds and labels: what a run takes for a positive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import MakeConfig, run_main
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.loaders import liked, training_loader
+from recbole_painvrl.data.parts import TRAIN
+
+LABELLED = ("--protocol=random", "--eval_args={mode: labeled}", "--metrics=[AUC]",
+            "--valid_metric=AUC")  # fmt: skip
+
+
+@pytest.fixture
+def rated(tiny_data: Path, tmp_path: Path) -> Path:
+    """The tiny dataset with a column of ratings 1 to 5 and one of labels, 1 from rating 4 on."""
+    folder = tmp_path / "rated" / "tiny"
+    folder.mkdir(parents=True)
+    header, *rows = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
+    lines = [f"{row}\t{n % 5 + 1}\t{int(n % 5 >= 3)}" for n, row in enumerate(rows)]
+    text = "\n".join([f"{header}\trating:float\tlabel:float", *lines])
+    (folder / "tiny.inter").write_text(text + "\n")
+    return folder.parent
+
+
+def train_of(config: Any) -> Any:
+    return ModalityDataset(config).build_parts()[TRAIN]
+
+
+@pytest.mark.parametrize("source", ["threshold", "label"])
+def test_disliked_rows_are_no_positives(source: str, rated: Path, tiny_config: MakeConfig) -> None:
+    """RecBole's sampler gives label 1 to every training row, whatever the threshold says."""
+    argv = ["--threshold={rating: 4}"] if source == "threshold" else []
+    config = tiny_config("NeuMF", *LABELLED, *argv, data=rated)
+    whole = train_of(config)
+    positive = whole.inter_feat["label"] > 0
+    assert 0 < int(positive.sum()) < len(whole)
+    train = liked(config, whole)
+    pairs = {
+        (int(u), int(i))
+        for u, i in zip(
+            *(whole.inter_feat[f][positive] for f in ("user_id", "item_id")), strict=True
+        )
+    }
+    got = set()
+    for batch in training_loader(config, train):
+        chosen = batch["label"] > 0
+        got |= set(
+            zip(batch["user_id"][chosen].tolist(), batch["item_id"][chosen].tolist(), strict=True)
+        )
+    assert got == pairs
+
+
+def test_labels_are_learnt_as_they_are_without_negatives(
+    rated: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config("NeuMF", *LABELLED, "--train_neg_sample_args=None", data=rated)
+    train = train_of(config)
+    assert liked(config, train) is train
+    labels = [
+        label for batch in training_loader(config, train) for label in batch["label"].tolist()
+    ]
+    assert sorted(labels) == sorted(train.inter_feat["label"].tolist())
+
+
+def test_nobody_likes_anything(rated: Path, tmp_path: Path) -> None:
+    run = run_main(rated, tmp_path, "NeuMF", *LABELLED, "--threshold={rating: 6}", name="x")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert "no training interaction has `label` above 0" in run.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (("--threshold={rating: 4}",), "`threshold`"),
+        (("--load_col={inter: [user_id, item_id, label]}",), "have `label` <= 0"),
+        (("--load_col=~",), "have `label` <= 0"),
+    ],
+)
+def test_a_ranking_does_not_count_dislikes(
+    argv: tuple[str, ...], part: str, rated: Path, tmp_path: Path
+) -> None:
+    run = run_main(rated, tmp_path, "Pop", "--protocol=random", *argv, name="x")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert part in run.err
+    assert "val_interval" in run.err
+
+
+def test_the_advice_works(rated: Path, tmp_path: Path) -> None:
+    argv = ("--protocol=random", "--val_interval={label: '(0,inf)'}")
+    run = run_main(rated, tmp_path, "Pop", *argv, name="x")
+    assert run.code == 0, run.err
+    rows = (rated / "tiny" / "tiny.inter").read_text().splitlines()[1:]
+    assert sum(run.result["split"]["sizes"].values()) == sum(row.endswith("\t1") for row in rows)
+
+
+@pytest.mark.parametrize("argument", ["--threshold={rating: 4}", "--load_col=~"])
+def test_a_labelled_run(argument: str, rated: Path, tmp_path: Path) -> None:
+    run = run_main(rated, tmp_path, "NeuMF", *LABELLED, argument, name="x")
+    assert run.code == 0, run.err
+    assert set(run.result["metrics"]["test"]) == {"auc"}
