@@ -14,9 +14,24 @@ from torch import Tensor
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data import iid_ood as iid_ood_module
 from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID, IntArray, Split
-from recbole_painvrl.identification.loop import Identification
-from recbole_painvrl.seeds import derive_seed
+from recbole_painvrl.data.parts import (
+    OOD,
+    OOD_VALID,
+    TEST,
+    TRAIN,
+    VALID,
+    IntArray,
+    Split,
+    drop_cold,
+    split_iid,
+    split_ood,
+)
+from recbole_painvrl.functional.graph import degree_factors
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.identification.content import ContentEnvironmentModel, FitSettings
+from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
+from recbole_painvrl.identification.loop import Identification, LoopSettings, identify
+from recbole_painvrl.seeds import derive_seed, generator
 
 N_USERS, N_ITEMS = 40, 30
 
@@ -177,6 +192,12 @@ def test_the_split_seed_divides_the_environments_rows(
         assert (set(one.rows[part]) <= larger) == (part in (TRAIN, VALID, TEST)), (
             "the larger trains"
         )
+    assert one.diagnostics["environment_sizes"] == [320, 160]
+    rng, (users, items) = np.random.default_rng([1, 3]), pairs
+    inside, outside = (np.flatnonzero(labels.numpy() == label) for label in (0, 1))
+    expected = Split(split_iid(inside, users, items, rng) | split_ood(outside, rng))
+    for part, rows in drop_cold(expected, users, items).rows.items():
+        np.testing.assert_array_equal(other.rows[part], rows)
 
 
 @pytest.mark.usefixtures("fitted")
@@ -208,6 +229,41 @@ def test_the_split_seed_decides_the_environments(pairs: tuple[IntArray, IntArray
     )
     assert torch.equal(one.labels, again.labels)
     assert not torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("with_content", [True, False])
+def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
+    pairs: tuple[IntArray, IntArray], with_content: bool
+) -> None:
+    """Written down: with other numbers the same data would have another split."""
+    users, items = (torch.from_numpy(side) for side in pairs)
+    n_users, n_items = N_USERS + 1, N_ITEMS + 1
+    content = torch.randn(n_items + 3, 5, generator=torch.Generator().manual_seed(1))
+    factors = degree_factors(
+        torch.bincount(users, minlength=n_users), torch.bincount(items, minlength=n_items)
+    )
+    none = torch.zeros(n_items, 0)
+    graph, weights = GraphWeights(*factors, none.long(), none), UltraGCNWeights.from_paper(1e-4, 0)
+    source, fit = generator(7, "split environments"), FitSettings(2, 1e-3, 512, 512, "adam")
+    model: Any
+    if with_content:
+        content = content[:n_items]
+        backbone = PlainUltraGCN(n_users, n_items, content, graph, weights, 64, 64, 0.01, source)
+        backbone.fit(users, items, fit, 1e-4, source)
+        people = backbone.users.detach()[:, 64:]
+        own = FitSettings(3, 1e-2, 4096, 256, "adam")
+        model = ContentEnvironmentModel(users, items, people, content, 2, own)
+    else:
+        model = FullEnvironmentModel(
+            users, items, n_users, None, graph, weights, 2, fit, 64, 64, 0.01, 1e-4
+        )
+    expected = identify(model, len(users), LoopSettings(2, 2, 0.01, 1), source)
+    found = iid_ood_module._environments(
+        *pairs, content if with_content else None, settings(7, split_epochs=2)
+    )
+    assert found.likelihoods == expected.likelihoods
+    assert torch.equal(found.labels, expected.labels)
+    assert found.moves == expected.moves
 
 
 def test_item_degrees_are_those_of_the_two_environments() -> None:

@@ -98,7 +98,7 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     column = lines[0].strip().split("\t").index("item_id:token")
     victim = lines[1].split("\t")[column].strip()
     path.write_text("".join(x for x in lines if x.split("\t")[column].strip() != victim))
-    done = run_main(data, tmp_path, "UltraGCN", name="x")
+    done = run_main(data, tmp_path, "UltraGCN", "--w2=3.0", name="x")
     assert done.code == 0, done.err
     run = load_run(done.folder)
     number = run.dataset.field2token_id["item_id"][victim]
@@ -116,6 +116,9 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     assert not torch.allclose(folded[:, -2], folded[:, -1])
     assert torch.allclose(folded[:, number], folded[:, -1], atol=1e-6)
     assert folded[1, number] > folded[0, number]
+    # An item without interactions counts alike, whether the dataset has it or not.
+    twin = content.new([torch.cat([own, torch.tensor([len(content.tokens) - 1])])])
+    assert torch.allclose(twin, folded[1:], atol=1e-5)
     n = run.dataset.item_num - 1
     assert victim not in set(lists(Scorer(run, "leave-out"), n, "none")["item_id"])
     assert victim in set(lists(Scorer(run, "as-trained"), n, "none")["item_id"])

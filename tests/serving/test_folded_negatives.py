@@ -19,7 +19,8 @@ from recbole_painvrl.serving.scoring import Scorer, interactions
 from recbole_painvrl.serving.tables import score_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-OWN = ("--negative_sampling=per_positive", "--exclude_positives=True", "--n_negatives=4")
+OWN = ("--negative_sampling=per_positive", "--exclude_positives=True", "--n_negatives=4",
+       "--w1=0.5", "--w2=3.0", "--w4=2.0")  # fmt: skip
 HISTORY = torch.tensor([3, 17, 40])
 
 
@@ -36,7 +37,7 @@ def slope(users: FoldedVectors, negatives: list[int], vector: Tensor) -> float:
         if users.model.input_type.name == "PAIRWISE":
             loss = loss + F.softplus(scores[negatives] - scores[item]).mean()
             continue
-        weights, graph = users.weights, users.graph
+        weights, graph = users.model.weights, users.model.graph
         # Eq. 6 of a user with three items.
         beta = 4**0.5 / 3 * graph.item_factor.double()
         loss = loss + (weights.w1 + weights.w2 * beta[item]) * F.softplus(-scores[item])
