@@ -7,10 +7,12 @@ A source is a module with ``add_parser(subparsers)``, which sets the default ``r
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from dataset_prep import (
     amazon,
@@ -79,10 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WriteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has seen enough; nothing may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(
@@ -94,7 +92,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Patient(io.TextIOBase):
+    """Standard output whose reader may leave (`| head`): the work goes on, unseen."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, as long as somebody reads."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._leave()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, as long as somebody reads."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._leave()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor below."""
+        return self._stream.fileno()
+
+    def _leave(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
     # As after Ctrl-C, temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
