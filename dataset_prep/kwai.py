@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release"
     )
-    add_log_options(parser, LOG_COLUMNS)
+    add_log_options(parser, LOG_COLUMNS[2:])
     parser.add_argument(
         "--visual", type=Path, metavar="PATH", help="folder, zip or feature file of the photos"
     )

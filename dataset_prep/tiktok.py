@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release"
     )
-    add_log_options(parser, LOG_COLUMNS)
+    add_log_options(parser, (*_ACTIONS, "video_duration"))
     for name in ("video", "audio", "title"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} features")
     parser.add_argument(

@@ -117,14 +117,22 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="a modality and its file, once per modality",
+        help="a modality and its file, once per modality: .npy, .npz, CSV, TSV, JSON, Parquet, "
+        "HDF5, word2vec text or a PyTorch tensor; a column per number, or vectors in one column",
     )
     group.add_argument(
-        "--feature-ids", type=Path, metavar="FILE", help="item id of each row of .npy features"
+        "--feature-ids",
+        type=Path,
+        metavar="FILE",
+        help="ids of the rows of files without ids: one per line, or a table or JSON map of ids "
+        "and row numbers",
     )
     group.add_argument("--feature-id-column", metavar="NAME", help="id column of feature tables")
     group.add_argument(
-        "--rows-from", type=int, metavar="N", help="row 0 of .npy features is item N, row 1 N+1..."
+        "--rows-from",
+        type=int,
+        metavar="N",
+        help="row 0 of files without ids is item N, row 1 N+1...",
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.framework.arrays import RowMatrix, open_matrix, row_blocks
+from dataset_prep.framework.id_columns import WHOLE, is_index
 from dataset_prep.framework.interactions import Interactions, Tokens
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
@@ -123,22 +124,32 @@ def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
     return np.asarray(groups == largest, dtype=np.bool_)
 
 
-def read_mapping(path: Path, report: Report, original: int, number: int) -> dict[str, str]:
-    """Original id of each number, from a table of two columns with or without a header.
+def read_mapping(path: Path, report: Report) -> dict[str, str]:
+    """Original id of each number, from a table of ids and numbers with or without a header.
+
+    The first column holds the ids and the second the numbers, unless only the first is numeric.
 
     Raises:
-        UserError: unreadable, too narrow, or a number has two ids.
+        UserError: unreadable, too narrow, without numbers, or a number has two ids.
     """
     layout = sniff(path)
-    if len(layout.names) < 2:
+    names = [name for name in layout.names if not (layout.has_header and is_index(name))][:2]
+    if len(names) < 2:
         raise UserError(f"{path}: has one column; it must map ids to numbers")
-    wanted = [layout.names[original], layout.names[number]]
+    ids, numbers = zip(
+        *(frame[names].to_numpy().T for frame in chunks(layout, names, report)), strict=True
+    )
+    columns = [as_tokens(np.concatenate(pieces)) for pieces in (ids, numbers)]
+    whole = [all(map(WHOLE.fullmatch, tokens)) for tokens in columns]
+    if not any(whole):
+        raise UserError(
+            f"{path}: neither {names[0]} nor {names[1]} holds numbers alone; correct it"
+        )
+    originals, keys = columns if whole[1] else columns[::-1]
     mapping: dict[str, str] = {}
-    for frame in chunks(layout, wanted, report):
-        pairs = zip(as_tokens(frame[wanted[1]]), as_tokens(frame[wanted[0]]), strict=True)
-        for key, value in pairs:
-            if mapping.setdefault(key, value) != value:
-                raise UserError(f"{path}: number {key} has two ids, {mapping[key]} and {value}")
+    for key, value in zip(keys, originals, strict=True):
+        if mapping.setdefault(key, value) != value:
+            raise UserError(f"{path}: number {key} has two ids, {mapping[key]} and {value}")
     return mapping
 
 

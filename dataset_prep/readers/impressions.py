@@ -48,7 +48,7 @@ def add_log_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> No
         "--rating-column",
         choices=names,
         metavar="NAME",
-        help=f"column of the log to keep as the rating: {', '.join(names)}",
+        help=f"column of the log to keep as the rating, of {', '.join(names)}",
     )
 
 

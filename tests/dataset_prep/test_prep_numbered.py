@@ -145,6 +145,29 @@ def test_damaged_lists_are_refused(tmp_path: Path, content: str, word: str) -> N
     assert word in convert("lattice", folder).refusal
 
 
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("itemID\tasin", "{i}\tB{i:09d}"),
+        ("\tasin\titemID", "{i}\tB{i:09d}\t{i}"),
+        ("", "B{i:09d}\t{i}"),
+    ],
+)
+def test_the_column_of_numbers_is_found(tmp_path: Path, header: str, line: str) -> None:
+    folder = mmrec(tmp_path / "baby")
+    rows = [line.format(i=item) for item in (3, 0, 6, 2, 5, 1, 4)]
+    content = "\n".join([*([header] if header else []), *rows, ""])
+    write(folder / "i_id_mapping.csv", content)
+    result = convert("mmrec", folder, "--original-ids")
+    assert result.code == 0, result.err
+    found = features(tmp_path / "out", "visual")
+    expected = {f"B{i:09d}": pytest.approx(matrix(0)[i].tolist(), rel=1e-6) for i in range(ITEMS)}
+    assert found == expected
+    write(folder / "i_id_mapping.csv", "asin\tname\nB1\tx\nB2\ty\n")
+    refusal = convert("mmrec", folder, "--original-ids", "--force").refusal
+    assert "neither asin nor name holds numbers" in refusal
+
+
 def test_missing_and_ambiguous_files_are_named(tmp_path: Path) -> None:
     folder = lattice(tmp_path / "sports")
     (folder / "5-core" / "test.json").unlink()
