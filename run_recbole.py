@@ -2,7 +2,9 @@
 
 import sys
 
-from recbole_painvrl.commands.run import main
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        from recbole_painvrl.__main__ import main
+    except KeyboardInterrupt:
+        sys.exit("stopped before the command began")
+    sys.exit(main(["run", *sys.argv[1:]]))

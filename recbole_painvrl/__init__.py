@@ -38,12 +38,16 @@ def start() -> None:
 
 
 def _is_command_line() -> bool:
-    """Whether this process is ``python -m recbole_painvrl`` or ``recbole-painvrl``."""
+    """Whether this process is ``python -m recbole_painvrl``, ``recbole-painvrl`` or our script."""
     words = sys.orig_argv
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
     if module:
         return module[0] == __name__
-    return len(words) > 1 and Path(words[1]).name == "recbole-painvrl"
+    if len(words) < 2:
+        return False
+    # A script of RecBole's has the same name, and imports us to know the models.
+    ours = Path(__file__).resolve().parents[1] / "run_recbole.py"
+    return Path(words[1]).name == "recbole-painvrl" or Path(words[1]).resolve() == ours
 
 
 # The command line starts itself: its help, completion and `doctor` work on any stack.

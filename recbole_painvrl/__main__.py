@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 import recbole_painvrl
 from recbole_painvrl.commands import COMMANDS, LIGHT
-from recbole_painvrl.commands.outcome import DONE, FAILED, WRONG_INPUT, guarded
+from recbole_painvrl.commands.outcome import DONE, WRONG_INPUT, guarded, piped
 from recbole_painvrl.errors import did_you_mean
 
 
@@ -42,14 +41,7 @@ exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 anyth
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch to a command; returns the exit code."""
-    try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has seen enough; nothing may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    return code
+    return piped(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -63,7 +55,7 @@ def _dispatch(arguments: list[str]) -> int:
         return WRONG_INPUT
     module = importlib.import_module(f"recbole_painvrl.commands.{name}")
     if name not in LIGHT and not {"-h", "--help"} & set(arguments):
-        started = guarded(recbole_painvrl.start)
+        started = guarded(recbole_painvrl.start, stopped="stopped before the command began")
         if started != DONE:
             return started
     code: int = module.main(arguments[1:])

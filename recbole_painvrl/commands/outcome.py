@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -42,12 +43,35 @@ def guarded(
     except WriteError as error:
         return _end(f"error: {error}", FAILED)
     except BrokenPipeError:
-        # Whoever read the output has left, which `__main__` ends without a word.
+        # Whoever read the output has left, see `piped`.
         raise
     except Exception as error:
         message = " ".join(str(error).split())
         return _end(f"error: {type(error).__name__}: {message}{more}", FAILED)
     return DONE if code is None else code
+
+
+def piped(command: Callable[[], int]) -> int:
+    """Run a command whose reader may leave before its end, as ``| head`` does.
+
+    Returns:
+        The exit code of the command, or 1 without a word where nobody reads any more.
+    """
+    try:
+        try:
+            return command()
+        finally:
+            # Now, not by the interpreter when it ends, whose complaint nobody could catch.
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(nowhere, stream.fileno())
+        return FAILED
 
 
 def wants_help(argv: Sequence[str]) -> bool:

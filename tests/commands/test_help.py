@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +29,39 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
         assert name in page and summary in page
 
 
-@pytest.mark.parametrize("words", ["--help", "doctor --help", "completion bash"])
-def test_a_reader_may_leave_early(words: str, tmp_path: Path) -> None:
-    program = f"{sys.executable} -m recbole_painvrl {words}"
-    text = f"set -o pipefail; {{ {program}; echo code $? >&2; }} | true"
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m recbole_painvrl --help", "-m recbole_painvrl doctor --help",
+        "-m recbole_painvrl completion bash", "{root}/run_recbole.py --help",
+        "{root}/run_recbole.py --model=Pop --dataset=tiny --data_path={data} --use_gpu=False",
+    ],
+)  # fmt: skip
+def test_a_reader_may_leave_early(words: str, joined: str, tiny_data: Path, tmp_path: Path) -> None:
+    program = f"{sys.executable} {words.format(root=ROOT, data=tiny_data)}"
+    text = f"{{ {program}; echo code $? >code; }} | true"
     done = subprocess.run(
         ["bash", "-c", text], capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     # Whether the reader left before or after the last line is a race; it is never a traceback.
-    assert done.stderr in ("code 0\n", "code 1\n")
+    assert (tmp_path / "code").read_text() in ("code 0\n", "code 1\n")
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="needs /proc")
+@pytest.mark.parametrize("words", ["-m recbole_painvrl run", "{root}/run_recbole.py"])
+def test_a_command_may_be_stopped_while_it_is_loaded(words: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, *words.format(root=ROOT).split(), "--model=Pop", "--dataset=ml-100k"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while process.poll() is None and "torch" not in Path(f"/proc/{process.pid}/maps").read_text():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (1, "", "stopped before the command began\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
