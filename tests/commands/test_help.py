@@ -33,11 +33,11 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     "words",
     [
         "-m recbole_painvrl --help", "-m recbole_painvrl doctor --help",
-        "-m recbole_painvrl completion bash", "{root}/run_recbole.py --help",
+        "-m recbole_painvrl completion bash", "{root}/run_recbole.py --help 2>&1",
         "{root}/run_recbole.py --model=Pop --dataset=tiny --data_path={data} --use_gpu=False",
     ],
 )  # fmt: skip
-def test_a_reader_may_leave_early(words: str, joined: str, tiny_data: Path, tmp_path: Path) -> None:
+def test_a_reader_may_leave_early(words: str, tiny_data: Path, tmp_path: Path) -> None:
     program = f"{sys.executable} {words.format(root=ROOT, data=tiny_data)}"
     text = f"{{ {program}; echo code $? >code; }} | true"
     done = subprocess.run(
