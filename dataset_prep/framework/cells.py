@@ -163,8 +163,8 @@ def parse_dates(values: pd.Series, day_first: bool | None) -> pd.Series:
         if parsed.notna().all():
             break
         parsed = parsed.fillna(pd.to_datetime(plain, errors="coerce", utc=True, format=form))
-    known = dict(zip(distinct, parsed, strict=True))
-    dates[rest] = text[rest].map(known)
+    known = pd.Series(parsed.array, index=distinct)
+    dates[rest] = known.reindex(text[rest]).array
     return dates
 
 

@@ -79,9 +79,10 @@ def _report_nonpositive(interactions: Interactions, ratings: Floats, report: Rep
     count = int((ratings <= 0).sum())
     if not count:
         return
-    lowest = min(ratings[ratings > 0].tolist(), default=0.0)
-    exact = lowest > 0 and float(f"{lowest:g}") <= lowest
-    least = f"{lowest:g}" if exact else "X"
+    lowest = 1.0
+    if (ratings % 1 != 0).any():
+        lowest = min(ratings[ratings > 0].tolist(), default=0.0)
+    least = f"{lowest:g}" if 0 < float(f"{lowest:g}") <= lowest else "X"
     report.found(
         interactions.where,
         f"{count} of {len(ratings)} rows have a rating of 0 or less (column "

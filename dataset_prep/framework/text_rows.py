@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -62,6 +63,13 @@ def _read_quoted(
         return None
 
 
+def _open_cells(text: str, separator: str) -> list[str] | None:
+    """Cells of a record whose last one is enclosed, but not closed; None where none is."""
+    if split_quoted(text, separator) is not None:
+        return None
+    return split_quoted(f'{text}"', separator)
+
+
 def split_any(line: str, separator: str) -> list[str]:
     """Cells of one line, with enclosing quote marks where they fit."""
     quoted = split_quoted(line, separator) if '"' in line else None
@@ -89,17 +97,36 @@ def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
     return best
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What tells the rows of a table from the lines of a text that happens to hold separators.
+
+    Attributes:
+        kinds: ``number``, ``word`` (without a blank) or nothing for each column.
+        strong: whether there were enough rows to say so.
+        quoted: whether quote marks enclose separators or other marks somewhere.
+    """
+
+    kinds: tuple[str, ...] = ()
+    strong: bool = False
+    quoted: bool = False
+
+
+_NO_EVIDENCE = Evidence()
+
+
 class Rows:
     """Rows of a text table, a block at a time; malformed lines are counted, not given.
 
     A record may join several lines by a quoted cell. Where each of these lines is also a row by
-    itself, the marks are text, as in tables that were published without quoting.
+    itself, the marks are text, as in tables that were published without quoting; where nothing
+    tells a row from a line of the cell, the line is malformed.
 
     Args:
         lines: of the table, with their ends.
         separator: between the cells of a line.
         width: how many cells a row has.
-        kinds: of the columns, as :func:`column_kinds` finds them.
+        evidence: what :func:`find_evidence` found.
         closed: places of columns in which a mark that nothing closes makes a line malformed.
 
     Attributes:
@@ -114,12 +141,12 @@ class Rows:
         lines: Iterable[str],
         separator: str,
         width: int,
-        kinds: Sequence[str] = (),
+        evidence: Evidence = _NO_EVIDENCE,
         closed: Collection[int] = (),
     ) -> None:
         self._lines = iter(lines)
         self._separator, self._width = separator, width
-        self._kinds, self._closed = kinds, closed
+        self._evidence, self._closed = evidence, closed
         self._last_malformed = 0
         self.n_lines = self.malformed = 0
         self.first_malformed = (0, 0, "")
@@ -177,7 +204,9 @@ class Rows:
         """What is wrong with the malformed lines."""
         number, cells, start = self.first_malformed
         plural = "line is" if self.malformed == 1 else "lines are"
-        has = "an open quote mark" if cells == self._width else f"{cells} of {self._width} cells"
+        has = f"{cells} cells where {self._width} are due"
+        if cells == self._width:
+            has = "a NUL character" if "\\x00" in start else "an open quote mark"
         cut = not self.ended and self._last_malformed == self.n_lines
         return f"{self.malformed} {plural} malformed, first line {number} with {has} ({start})" + (
             ", and it is cut in its last line" if cut else ""
@@ -213,19 +242,23 @@ class Rows:
         if cells is not None:
             return cells, 1
         plain = self._plain(line)
-        opened = split_quoted(f'{line}"', self._separator) if quoted is None else None
+        opened = _open_cells(line, self._separator) if quoted is None else None
         if opened is not None:
-            joined, used = self._joined(block, place)
+            joined, used = self.joined(block, place)
             rest = block[place + 1 : place + used]
-            if joined is not None and not (plain and self._are_rows(rest, len(opened) - 1)):
-                return joined, used
+            if joined is not None:
+                are_rows = plain is not None and self._are_rows(rest, len(opened) - 1)
+                if not are_rows:
+                    return (joined if are_rows is False else None), used
             if len(opened) - 1 in self._closed:
                 return None, 1
         return plain, 1
 
-    def _joined(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
-        """Cells of the lines from an open quote mark to the one that closes it."""
+    def joined(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
+        """Cells and number of the lines from an open quote mark to the one that closes it."""
         pieces = [block[place].rstrip("\r\n")]
+        if _open_cells(pieces[0], self._separator) is None:
+            return None, 1
         for used in range(2, _MOST_LINES):
             if place + used > len(block):
                 more = list(islice(self._lines, _BLOCK))
@@ -241,32 +274,49 @@ class Rows:
             cells = split_quoted(record, self._separator)
             if cells is not None:
                 return self._fit(cells), used
-            if split_quoted(f'{record}"', self._separator) is None:
+            if _open_cells(record, self._separator) is None:
                 return None, 1
         return None, 1
 
-    def _are_rows(self, lines: list[str], marked: int) -> bool:
-        """Whether lines inside a quoted cell are rows by themselves: all, or most by their kind."""
-        known = [place for place, kind in enumerate(self._kinds) if kind and place != marked]
+    def _are_rows(self, lines: list[str], marked: int) -> bool | None:
+        """Whether lines inside a quoted cell are rows by themselves; None where nothing tells."""
+        evidence = self._evidence
+        known = [place for place, kind in enumerate(evidence.kinds) if kind and place != marked]
         rows = [self._plain(line) for line in lines]
-        good = sum(
-            row is not None and all(self._kinds[p] in _kinds_of(row[p]) for p in known)
+        alike = [
+            row is not None and all(evidence.kinds[p] in _kinds_of(row[p]) for p in known)
             for row in rows
-        )
-        return good == len(rows) or (bool(known) and 2 * good > len(rows))
+        ]
+        if evidence.strong and known:
+            # A malformed line among rows does not make them the lines of a cell.
+            return 2 * sum(alike) > len(rows)
+        if not all(rows):
+            return False
+        if known and all(alike):
+            return True
+        if bool(known) == evidence.quoted:
+            return not known
+        return None
 
 
-def column_kinds(lines: Iterable[str], separator: str, width: int) -> tuple[str, ...]:
-    """``number``, ``word`` (without a blank) or nothing for each column, from lines without marks.
-
-    They tell the rows of a table from the lines of a text that happens to hold separators.
-    """
-    rows = [split_plain(line.rstrip("\r\n"), separator) for line in lines if '"' not in line]
-    rows = [row for row in rows if len(row) == width]
-    if len(rows) < _ENOUGH_ROWS:
-        return ()
+def find_evidence(lines: Sequence[str], separator: str, width: int) -> Evidence:
+    """What the rows of one line show about a table."""
+    table = Rows((), separator, width)
+    block = list(lines)
+    rows: list[list[str]] = []
+    quoted = False
+    place = 0
+    while place < len(block):
+        line = block[place].rstrip("\r\n")
+        joined, used = table.joined(block, place) if '"' in line else (None, 1)
+        place += used
+        cells = split_any(line, separator)
+        if joined is None and len(cells) == width:
+            rows.append(cells)
+            quoted = quoted or cells != split_plain(line.replace('"', ""), separator)
     common = [set.intersection(*map(_kinds_of, column)) for column in zip(*rows, strict=True)]
-    return tuple(min(kinds, default="") for kinds in common)
+    kinds = tuple(min(found, default="") for found in common)
+    return Evidence(kinds, len(rows) >= _ENOUGH_ROWS and any(kinds), quoted)
 
 
 def _kinds_of(cell: str) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ from dataset_prep.framework.text_files import ENCODING_ADVICE, open_lines, text_
 from dataset_prep.framework.text_files import READ_ERRORS as READ_ERRORS
 from dataset_prep.framework.text_files import open_bytes as open_bytes
 from dataset_prep.framework.text_files import reason as reason
-from dataset_prep.framework.text_rows import Rows, column_kinds, find_separator, split_any
+from dataset_prep.framework.text_rows import (
+    Evidence,
+    Rows,
+    find_evidence,
+    find_separator,
+    split_any,
+)
 from dataset_prep.framework.text_rows import is_number as is_number
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -55,8 +61,8 @@ ALIASES: Mapping[str, frozenset[str]] = {
 class Layout:
     """How a text file is laid out; ``names`` are its columns, made up as 0, 1, ... if need be.
 
-    ``sample`` holds the first rows of data. ``kinds`` says what its columns hold, and ``advice``
-    what to do about bytes of another encoding.
+    ``sample`` holds the first rows of data. ``evidence`` tells rows from lines inside quoted
+    cells, and ``advice`` says what to do about bytes of another encoding.
     """
 
     path: Path
@@ -66,7 +72,7 @@ class Layout:
     encoding: str
     sample: tuple[tuple[str, ...], ...]
     end: str = "\n"
-    kinds: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
     advice: str = ENCODING_ADVICE
 
 
@@ -122,8 +128,8 @@ def sniff(
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two columns are called {_twice(names)!r}; rename one")
     body = lines[1:] if has_header else lines
-    kinds = column_kinds(body, separator, len(names))
-    table = Rows(body, separator, len(names), kinds)
+    evidence = find_evidence(body, separator, len(names))
+    table = Rows(body, separator, len(names), evidence)
     fitting = tuple(tuple(row) for _, block in table for row in block)
     return Layout(
         path,
@@ -133,7 +139,7 @@ def sniff(
         sample.encoding,
         fitting or tuple(map(tuple, rows[has_header:])),
         sample.end,
-        kinds,
+        evidence,
         advice,
     )
 
@@ -161,7 +167,7 @@ def chunks(
         bar(path.stat().st_size, path.name) as progress,
     ):
         strict = [layout.names.index(column) for column in closed]
-        table = Rows(lines, layout.separator, len(layout.names), layout.kinds, strict)
+        table = Rows(lines, layout.separator, len(layout.names), layout.evidence, strict)
         numbers: list[int] = []
         cells: list[list[str]] = [[] for _ in columns]
         skip = int(layout.has_header)
