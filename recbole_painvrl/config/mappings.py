@@ -43,6 +43,15 @@ def _check_ratios(ratios: list[float]) -> list[float]:
     return ratios
 
 
+def _check_level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error", "critical"):
+        raise ValueError
+    return text
+
+
+LogLevel = Annotated[
+    str, AfterValidator(_check_level), Expects("one of debug, info, warning, error, critical")
+]
 Interval = Annotated[
     str, AfterValidator(_check_interval), Expects("an interval in quotes such as '[3,inf)'")
 ]
@@ -69,6 +78,22 @@ class NegativeSampling(Settings):
     alpha: float | Literal["none"] = 1.0
     dynamic: bool = False
     candidate_num: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_idle_key(self) -> NegativeSampling:
+        idle = self.distribution != "popularity" and self.alpha not in (1.0, "none")
+        if self.dynamic != (self.candidate_num > 0) or idle:
+            raise ValueError
+        return self
+
+
+Negatives = Annotated[
+    NegativeSampling,
+    Expects(
+        "a mapping with distribution, sample_num, alpha (only with popularity), and dynamic and "
+        "candidate_num (>= 1) only together"
+    ),
+]
 
 
 class SplitArguments(Settings):

@@ -12,7 +12,8 @@ from recbole_painvrl.config.mappings import (
     Clipping,
     DatasetSettings,
     EvaluationArguments,
-    NegativeSampling,
+    LogLevel,
+    Negatives,
     Positive,
 )
 from recbole_painvrl.errors import UserError, did_you_mean
@@ -26,7 +27,7 @@ class RecBoleSettings(Settings):
     worker: int = Field(ge=0, description="Processes that prepare batches.")
     # numpy takes no larger seed.
     seed: int = Field(ge=0, le=2**32 - 1, description="Seed of everything random but the split.")
-    state: str = Field(description="Logging level.")
+    state: LogLevel = Field(description="Logging level.")
     reproducibility: bool = Field(description="Whether to use deterministic algorithms.")
     data_path: str = Field(description="Folder of the dataset folders.")
     checkpoint_dir: str = Field(description="Folder of RecBole's own checkpoints.")
@@ -40,7 +41,7 @@ class RecBoleSettings(Settings):
     train_batch_size: int = Field(ge=1, description="Interactions per training step.")
     learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop"] = Field(description="Optimiser.")
     learning_rate: float = Field(gt=0, description="Learning rate.")
-    train_neg_sample_args: NegativeSampling | None = Field(description="RecBole's negatives.")
+    train_neg_sample_args: Negatives | None = Field(description="RecBole's negatives.")
     eval_step: int = Field(ge=0, description="Epochs between evaluations; 0 for none.")
     stopping_step: int = Field(ge=0, description="Evaluations without gain before stopping.")
     clip_grad_norm: Clipping | None = Field(description="Arguments of clip_grad_norm_.")
@@ -49,6 +50,10 @@ class RecBoleSettings(Settings):
     require_pow: bool = Field(description="Whether RecBole's EmbLoss squares its norms.")
     enable_amp: bool = Field(description="Whether to train in mixed precision.")
     enable_scaler: bool = Field(description="Whether to scale gradients in mixed precision.")
+
+    transform: Literal["user_defined"] | None = Field(
+        default=None, description="RecBole's transformation of batches."
+    )
 
     eval_args: EvaluationArguments = Field(description="Split, order, grouping and mode.")
     repeatable: bool = Field(description="Whether items of the training set are ranked.")
@@ -86,6 +91,8 @@ def _check_columns(settings: DatasetSettings, sources: Mapping[str, str]) -> Non
                 expected = f"only {', '.join(files)}{did_you_mean(file, files)}"
                 raise wrong_value(f"{setting}: {file}", file, sources, expected)
     columns = (settings.load_col or {"inter": "*"}).get("inter", [])
+    if ids[0] == ids[1]:
+        raise wrong_value("ITEM_ID_FIELD", ids[1], sources, "another column than USER_ID_FIELD")
     missing = [name for name in ids if columns != "*" and name not in columns]
     if missing:
         expected = f"also `{missing[0]}`, without which there are no interactions"

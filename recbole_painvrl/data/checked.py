@@ -17,7 +17,7 @@ from recbole.utils import FeatureSource, FeatureType
 
 from recbole_painvrl.data.atomic_files import read_columns, read_header
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.reading import DAMAGED, reason
+from recbole_painvrl.reading import reason
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,6 +45,19 @@ class CheckedDataset(Dataset):
 
     def _codec(self) -> str:
         return str(self.config["encoding"] or "utf-8")
+
+    def _from_scratch(self) -> None:
+        try:
+            super()._from_scratch()
+        except UserError:
+            raise
+        except (ValueError, LookupError, TypeError) as error:
+            # "Some feat is empty": RecBole does not say whose, nor which settings it goes by.
+            raise UserError(
+                f"{self.dataset_path}: {reason(error)} Check the files, the columns that are "
+                "loaded (`load_col`) and the filters (`user_inter_num_interval`, "
+                "`item_inter_num_interval`, `val_interval`)"
+            ) from error
 
     # --- reading --------------------------------------------------------------------------
 
@@ -144,19 +157,6 @@ class CheckedDataset(Dataset):
 
     # --- filtering ------------------------------------------------------------------------
 
-    def _data_processing(self) -> None:
-        try:
-            super()._data_processing()
-        except UserError:
-            raise
-        except DAMAGED as error:
-            # "Some feat is empty": RecBole does not say whose, nor which settings it goes by.
-            raise UserError(
-                f"{self.folder}: {reason(error)} Check the files, the columns that are loaded "
-                "(`load_col`) and the filters (`user_inter_num_interval`, "
-                "`item_inter_num_interval`, `val_interval`)"
-            ) from error
-
     def _data_filtering(self) -> None:
         if self.inter_feat is None:
             raise UserError(
@@ -220,7 +220,12 @@ class CheckedDataset(Dataset):
         intervals = dict(self.config["val_interval"] or {})
         for name, values in intervals.items():
             kind = self.field2type[name]
-            number = kind in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
+            number = kind == FeatureType.FLOAT
+            if kind not in (FeatureType.FLOAT, FeatureType.TOKEN):
+                raise UserError(
+                    f"`val_interval`: found the column `{name}:{kind.value}`, expected one of type "
+                    "float or token"
+                )
             if number != isinstance(values, str):
                 expected = (
                     "an interval in quotes such as '[3,inf)'" if number else "a list of values"

@@ -59,6 +59,15 @@ def check_settings(config: Any) -> None:
             "`log_wandb`: found True, but the package `wandb` is not installed; type "
             "`pip install wandb` or leave it out"
         )
+    if config["enable_scaler"] and config["device"].type == "cpu":
+        raise UserError(
+            "`enable_scaler`: found True, but PyTorch scales gradients on GPUs only; leave it out"
+        )
+    if not config["shuffle"] and get_dataloader(config, "train") is not TrainDataLoader:
+        raise UserError(
+            f"`shuffle`: found False, but RecBole always shuffles the users of {config['model']}; "
+            "leave it out"
+        )
     modes = set(config["eval_args"]["mode"].values())
     ranking = config["eval_type"] == EvaluatorType.RANKING
     if ranking and "labeled" in modes:
@@ -115,6 +124,12 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
             f"`topk`: found {most}, but there are only {n_items} items to rank; set it lower, and "
             "`valid_metric` with it"
         )
+    for mode in config["eval_args"]["mode"].values():
+        if mode[:3] in ("uni", "pop") and int(mode[3:]) >= n_items:
+            raise UserError(
+                f"`eval_args: mode`: found {mode}, but there are only {n_items} items to draw "
+                "from; set it lower, or rank all with `full`"
+            )
     _check_labels(config, model, parts)
     if config["eval_type"] == EvaluatorType.VALUE and hasattr(model, "settings"):
         raise UserError(

@@ -279,6 +279,10 @@ def test_filters_that_files_would_ignore(tiny_data: Path, tmp_path: Path) -> Non
             ("`train_neg_sample_args`", "its own negatives"),
         ),
         ("BPR", ("--learner=sparse_adam",), ("`learner`",)),
+        ("BPR", ("--enable_scaler=True",), ("`enable_scaler`",)),
+        ("BPR", ("--eval_args={mode: uni500}",), ("uni500", "90 items")),
+        ("BPR", ("--additional_feat_suffix=[emb]",), ("tiny.emb",)),
+        ("MultiVAE", ("--shuffle=False",), ("`shuffle`",)),
         ("BPR", ("--eval_args={mode: labeled}",), ("labeled", "value metrics")),
         (
             "NeuMF",
