@@ -50,7 +50,10 @@ def test_the_hash_of_the_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "argv"),
-    [("PaInvRL", (*SHORT_STAGES, "--outer_rounds=2")), ("MMSSL", ()), ("VBPR", ()), ("BPR", ())],
+    [
+        ("PaInvRL", (*SHORT_STAGES, "--outer_rounds=2")),
+        *[(model, ()) for model in ("UltraGCN", "MMSSL", "MMGCN", "VBPR", "BPR")],
+    ],
 )
 def test_every_seed_in_use_is_recorded(
     model: str,
