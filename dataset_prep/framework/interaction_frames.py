@@ -147,18 +147,21 @@ def _unfolded(path: Path, frame: pd.DataFrame, item: str) -> tuple[pd.DataFrame,
     """One row per item where cells hold lists of them, and how many lists were empty."""
     if frame[item].dtype.kind != "O":
         return frame, 0
-    known = frame[item][~is_missing(frame[item].astype(object))]
-    if not len(known):
+    first = next((cell for cell in frame[item] if isinstance(cell, list | np.ndarray) or cell), "")
+    named_so = simple(item) in _LISTS
+    if isinstance(first, str) and not (named_so or first.lstrip().startswith("[")):
         return frame, 0
-    first = known.iloc[0]
-    if isinstance(first, str) and (first.strip()[:1] in "[(" or simple(item) in _LISTS):
-        lists = [_listed(cell) for cell in frame[item]]
-        if all(len(entry) < 2 for entry in lists) and first.strip()[:1] not in "[(":
+    known = frame[item][~is_missing(frame[item])]
+    if all(isinstance(cell, str) for cell in known):
+        lists = _listed(known, named_so)
+        if lists is None:
             return frame, 0
-        frame = frame.assign(**{item: pd.Series(lists, index=frame.index, dtype=object)})
+        frame = frame.assign(**{item: pd.Series(lists, index=known.index).reindex(frame.index)})
     elif not isinstance(first, list | tuple | np.ndarray):
         return frame, 0
-    empty = frame[item].map(lambda cell: hasattr(cell, "__len__") and len(cell) == 0)
+    empty = frame[item].map(
+        lambda cell: cell is None or (isinstance(cell, list | np.ndarray) and len(cell) == 0)
+    )
     frame = frame[~empty.to_numpy(np.bool_)]
     listed = [
         name
@@ -174,14 +177,21 @@ def _unfolded(path: Path, frame: pd.DataFrame, item: str) -> tuple[pd.DataFrame,
         ) from error
 
 
-def _listed(cell: Any) -> list[Any]:
-    """Items of ``[1, 2]``, ``1 2`` or ``1,2``."""
-    text = str(cell).strip()
-    if text[:1] in ("[", "("):
-        try:
-            found = ast.literal_eval(text)
-            if isinstance(found, list | tuple):
-                return list(found)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            text = text.strip("[]()")
-    return [entry.strip("'\" ") for entry in re.split(r"[\s,;|]+", text) if entry]
+def _listed(cells: pd.Series, is_named_so: bool) -> list[list[Any]] | None:
+    """Lists of items as text, ``[1, 2]`` or, in a column of that name, ``1 2``; None for ids."""
+    text = cells.str.strip()
+    if (text.str.startswith("[") & text.str.endswith("]")).all():
+        return [_parsed(cell) for cell in text]
+    if is_named_so:
+        lists = [[entry for entry in re.split(r"[\s,;|]+", cell) if entry] for cell in text]
+        numbered = all(re.search(r"\d", entry) for entries in lists for entry in entries)
+        return lists if numbered and max(map(len, lists)) > 1 else None
+    return None
+
+
+def _parsed(text: str) -> list[Any]:
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = [entry.strip("'\" ") for entry in re.split(r"[\s,;|]+", text[1:-1])]
+    return [entry for entry in found if entry != ""]

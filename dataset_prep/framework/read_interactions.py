@@ -50,14 +50,16 @@ class TableColumns:
     separator: str | None = None
     options: bool = False
 
-    def advice(self) -> str:
-        """What to do where a needed column is not found."""
-        if self.options:
-            return (
-                "name them with `--user-column` and `--item-column`, or with "
-                "`--columns user,item,...` if the first line is data"
-            )
-        return "call them user_id and item_id in the file"
+    def advice(self, text: bool) -> str:
+        """What to do where a needed column is not found, in a file of text or of another kind."""
+        if not self.options:
+            return "call them user_id and item_id in the file"
+        named = "name them with `--user-column` and `--item-column`"
+        return (
+            f"{named}, or with `--columns user,item,...` if its first line is data"
+            if text
+            else named
+        )
 
 
 def read_interactions(
@@ -90,7 +92,9 @@ def read_interactions(
         _read_text(path, builder, report, columns, part)
 
 
-def choose_columns(path: Path, names: Sequence[str], columns: TableColumns) -> dict[str, str]:
+def choose_columns(
+    path: Path, names: Sequence[str], columns: TableColumns, text: bool = False
+) -> dict[str, str]:
     """Role -> column of those that are there; user and item must be.
 
     Raises:
@@ -113,7 +117,7 @@ def choose_columns(path: Path, names: Sequence[str], columns: TableColumns) -> d
     for role in ("user", "item"):
         if role not in chosen:
             shown = ", ".join(names[:12])
-            raise UserError(f"{path}: no column of {role}s among {shown}; {columns.advice()}")
+            raise UserError(f"{path}: no column of {role}s among {shown}; {columns.advice(text)}")
     return chosen
 
 
@@ -205,11 +209,11 @@ def _read_text(
         raise UserError(
             f"{path}: its first line ({', '.join(layout.sample[0])[:60]}) is no header that is "
             + ("known; if it is data, " if columns.options else "known; ")
-            + columns.advice()
+            + columns.advice(text=True)
         )
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")
-    chosen = choose_columns(path, layout.names, columns)
+    chosen = choose_columns(path, layout.names, columns, text=True)
     _tell_columns(path, chosen, layout.names, report)
     # Tab-separated tables are published without quoting; elsewhere an open mark is damage.
     ids = [] if layout.separator == "\t" else [chosen["user"], chosen["item"]]
@@ -239,13 +243,23 @@ def _read_json(
         records = json_records(path, told, columns.encoding)
         start = 1
         while rows := list(islice(records, _RECORDS_PER_FRAME)):
-            cells = {n: pd.Series([row.get(n) for row in rows], dtype=object) for n in taken}
+            cells = {n: pd.Series([_cell(row.get(n)) for row in rows], dtype=object) for n in taken}
             frame = pd.DataFrame(cells)
             frame.index = pd.RangeIndex(start, start + len(rows))
             start += len(rows)
             yield frame
 
     add_frames(path, frames, chosen, columns.roles, builder, report, part)
+
+
+def _cell(value: Any) -> Any:
+    """A value of JSON as a cell; an object counts as the one value in it (``{"$oid": ...}``)."""
+    if isinstance(value, dict):
+        value = next(iter(value.values())) if len(value) == 1 else None
+        return None if isinstance(value, dict | list) else value
+    if isinstance(value, list):
+        return [_cell(entry) for entry in value if not isinstance(entry, list)]
+    return value
 
 
 def _read_parquet(
@@ -256,6 +270,10 @@ def _read_parquet(
     chosen = choose_columns(path, names, columns)
     _tell_columns(path, chosen, names, report)
     taken = list(dict.fromkeys(chosen.values()))
+    for role, name in chosen.items():
+        kind = str(file.schema_arrow.field(name).type)
+        if kind.startswith(("struct", "map")) or (role in ("user", "part") and "list" in kind):
+            raise UserError(f"{path}: column `{name}` holds {kind[:60]}; write one value per cell")
 
     def frames(_: Report) -> Iterator[pd.DataFrame]:
         start = 1

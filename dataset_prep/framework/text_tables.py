@@ -47,7 +47,7 @@ _NAMES = {
     "finished watchratio interaction implicit feedback preference weight playcount plays "
     "playcounts listencount listeningcount count longview",
     "time": "timestamp unixtimestamp unixtime unixreviewtime timestampms timems ts time datetime "
-    "createdat reviewtime eventtime date reviewdate createtime dateadded",
+    "createdat reviewtime eventtime date reviewdate createtime dateadded timestamps times dates",
     "part": "xlabel split part fold",
     "title": "title movietitle booktitle itemtitle producttitle videotitle titleen name itemname "
     "movietitlename productname artistname moviename bookname titlename",
