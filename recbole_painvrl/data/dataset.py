@@ -31,13 +31,14 @@ from recbole_painvrl.data.parts import (
 )
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.shifts import popularity_split, split_kind, time_based_rows, time_split
-from recbole_painvrl.data.split_files import benchmark_files, split_files
+from recbole_painvrl.data.split_files import (
+    benchmark_files,
+    refuse_filters,
+    refuse_split_arguments,
+    split_files,
+)
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import reason
-
-# RecBole's defaults: nothing was asked for.
-_SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
-_FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ class ModalityDataset(CheckedDataset):
         elif self.protocol == "files":
             self.part_names = split_files(self.folder, self.dataset_name)
         if self.protocol == "files":
-            self._refuse_filters()
+            refuse_filters(self.config)
             self.benchmark_filename_list = list(self.part_names.values())
         if self.protocol != "random":
-            self._refuse_split_arguments()
+            refuse_split_arguments(self.config, self.protocol)
 
     def _get_field_from_config(self) -> None:
         super()._get_field_from_config()
@@ -118,26 +119,6 @@ class ModalityDataset(CheckedDataset):
         if config["inter_matrix_type"] == "rating":
             needed[config["RATING_FIELD"]] = "`inter_matrix_type: rating`"
         return needed
-
-    def _refuse_filters(self) -> None:
-        """RecBole filters nothing where the splits are files, and does not say so."""
-        for name in _FILTERS:
-            value = self.config[name]
-            if value is not None and str(value).replace(" ", "") != "[0,inf)":
-                raise UserError(
-                    f"`{name}`: found {value!r} with protocol `files`, which takes its splits "
-                    "as they are; filter with `python -m dataset_prep` or change the `protocol`"
-                )
-
-    def _refuse_split_arguments(self) -> None:
-        """Only the protocol ``random`` splits by ``eval_args``."""
-        for name, default in _SPLIT_ARGUMENTS.items():
-            value = self.config["eval_args"][name]
-            if value != default:
-                raise UserError(
-                    f"`eval_args: {name}`: found {value!r} with protocol `{self.protocol}`, which "
-                    "splits without it; leave it out or choose `--protocol=random`"
-                )
 
     def _check_interactions(self) -> None:
         if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:

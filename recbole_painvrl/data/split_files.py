@@ -1,11 +1,17 @@
-"""Which file of a dataset's folder is which split, for the protocol ``files``."""
+"""Which file of a folder is which split, and settings that a protocol would not read."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from recbole_painvrl.data.parts import OOD, PARTS, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
+
+_FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
+# RecBole's defaults: nothing was asked for.
+_SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
 
 
 def split_files(folder: Path, dataset: str) -> dict[str, str]:
@@ -49,3 +55,37 @@ def benchmark_files(given: list[str], protocol: str | None) -> dict[str, str]:
             "test, or of training and test alone, such as [train, valid, test]"
         )
     return dict(zip((TRAIN, VALID, TEST) if given[2:] else (TRAIN, TEST), given, strict=True))
+
+
+def refuse_filters(config: Any) -> None:
+    """RecBole filters nothing where the splits are files, and does not say so.
+
+    Raises:
+        UserError: a filter is set.
+    """
+    for name in _FILTERS:
+        value = config[name]
+        if value is not None and str(value).replace(" ", "") != "[0,inf)":
+            raise UserError(
+                f"`{name}`: found {value!r} with protocol `files`, which takes its splits as they "
+                "are; filter with `python -m dataset_prep` or change the `protocol`"
+            )
+
+
+def refuse_split_arguments(config: Any, protocol: str) -> None:
+    """Only the protocol ``random`` splits by ``eval_args``.
+
+    Raises:
+        UserError: ``split``, ``order`` or ``group_by`` is set to something of its own.
+    """
+    for name, default in _SPLIT_ARGUMENTS.items():
+        value = config["eval_args"][name]
+        ratios = value.get("RS") if isinstance(value, Mapping) else None
+        if ratios and sum(ratios) > 0:
+            # RecBole's ratios may have any sum.
+            value = {"RS": [round(ratio / sum(ratios), 9) for ratio in ratios]}
+        if value != default:
+            raise UserError(
+                f"`eval_args: {name}`: found {value!r} with protocol `{protocol}`, which splits "
+                "without it; leave it out or choose `--protocol=random`"
+            )

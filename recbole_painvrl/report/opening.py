@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.config import SCHEMAS
-from recbole_painvrl.data.parts import PARTS
+from recbole_painvrl.data.parts import PARTS, VALID
 
 
 def edition(dataset: Any) -> str:
@@ -29,12 +29,15 @@ def opening(config: Any, dataset: Any, folder: Path) -> str:
         f"{dataset.item_num - 1} items, {_modalities(config, dataset)}",
         f"protocol {dataset.protocol}: {sizes}",
     ]
-    if "valid" in found:
+    if VALID not in found["sizes"]:
+        lines.append(f"no validation split: all {config['epochs']} epochs, the last is tested")
+    elif "valid" in found:
         lines.append(f"validation: {found['valid']}")
-    cold = {part: count for part, count in found.get("cold_dropped", {}).items() if count}
-    if cold:
-        counts = ", ".join(f"{part} {count}" for part, count in cold.items())
-        lines.append(f"left out, since their user or item is not in training: {counts}")
+    for kept, text in (("cold_dropped", "left out, since"), ("cold_kept", "in the tests although")):
+        cold = {part: count for part, count in found.get(kept, {}).items() if count}
+        if cold:
+            counts = ", ".join(f"{part} {count}" for part, count in cold.items())
+            lines.append(f"{text} their user or item is not in training: {counts}")
     lines += [f"edition: {edition(dataset)}", f"run folder: {folder}"]
     return "\n".join(lines)
 
