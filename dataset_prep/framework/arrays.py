@@ -153,14 +153,17 @@ def archive_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
     Raises:
         UserError: unreadable or cut.
     """
-    shapes = {}
+    shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             check_inflation(archive, path.stat().st_size)
             for name in archive.namelist():
+                key = name.removesuffix(".npy")
+                if key in shapes:
+                    raise ValueError(f"it holds {key[:80]!r} twice")
                 with archive.open(name) as stream:
                     shape, dtype, _ = read_npy_header(stream)
-                    shapes[name.removesuffix(".npy")] = (shape, dtype)
+                    shapes[key] = (shape, dtype)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
     return shapes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +19,17 @@ from dataset_prep.framework.arrays import (
     ArrayMatrix,
     RowMatrix,
     archive_shapes,
-    open_archive,
     unpack_member,
 )
 from dataset_prep.framework.id_columns import IdSource, find_id, listed_names, no_id_column
 from dataset_prep.framework.id_lists import ordered_ids
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.spool import Spool, VectorSpool
+from dataset_prep.framework.spool import VectorSpool
 from dataset_prep.framework.text_tables import reason
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED
+from recbole_painvrl.reading import DAMAGED, npy_array
 
 _BY_PLACE = re.compile(r"arr_\d+")
-_ROWS_PER_BLOCK = 4096
 _NO_TEXT = "fiub"
 
 
@@ -48,25 +49,43 @@ class Arrays:
 
 
 def read_npz(
-    name: str, path: Path, target: Path, ids: IdSource, report: Report
+    name: str,
+    path: Path,
+    target: Path,
+    ids: IdSource,
+    report: Report,
+    copied: Path | None = None,
 ) -> tuple[RowMatrix, list[Any] | None]:
     """The matrix of an .npz file and the id of each row, or None without ids.
+
+    Args:
+        name: of the modality.
+        path: file to name in messages.
+        target: where rows are spooled.
+        ids: where the ids are.
+        report: told of faults.
+        copied: file to read, where it is another.
 
     Raises:
         UserError: unreadable, or neither one matrix nor one array per item.
     """
-    shapes = archive_shapes(path)
-    content: dict[str, Array] = {}
-
-    def read(key: str) -> Array:
-        if not content:
-            content.update(open_archive(path))
-        return content[key]
-
-    def matrix(key: str) -> RowMatrix:
-        return unpack_member(path, key, target.with_suffix(".npy"))
-
-    return from_arrays(name, path, Arrays(shapes, read, matrix), target, ids, report)
+    file = copied or path
+    shapes = archive_shapes(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            arrays = Arrays(
+                shapes,
+                lambda key: npy_array(archive.read(f"{key}.npy")),
+                lambda key: unpack_member(file, key, target.with_suffix(".npy")),
+            )
+            return from_arrays(name, path, arrays, target, ids, report)
+    except UserError:
+        raise
+    except DAMAGED as error:
+        raise UserError(
+            f"{path}: not readable as arrays ({reason(error)}); save plain numbers, copy or write "
+            "it again"
+        ) from error
 
 
 def from_arrays(
@@ -128,72 +147,16 @@ def read_hdf5(
     Raises:
         UserError: h5py is missing, unreadable, or neither one matrix nor one dataset per item.
     """
-    with _datasets(name, path) as datasets:
-        shapes = {
-            key: (tuple(data.shape), np.dtype("U1") if _is_text(data) else data.dtype)
-            for key, data in datasets.items()
-        }
-
-        def read(key: str) -> Array:
-            data = datasets[key]
-            return np.asarray(data.asstr()[()] if _is_text(data) else data[()])
-
-        def matrix(key: str) -> RowMatrix:
-            data = datasets[key]
-            with Spool(target, int(data.shape[1])) as spool:
-                for start in range(0, int(data.shape[0]), _ROWS_PER_BLOCK):
-                    spool.add(np.asarray(data[start : start + _ROWS_PER_BLOCK]))
-            return spool.matrix(path)
-
-        return from_arrays(name, path, Arrays(shapes, read, matrix), target, ids, report)
-
-
-@contextmanager
-def _datasets(name: str, path: Path) -> Iterator[dict[str, Any]]:
-    """The datasets of a file by their names, without the groups that all of them share."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise UserError(f"{path}: is HDF5, which needs h5py; type `pip install h5py`") from error
-    try:
-        with h5py.File(path, "r") as file:
-            found: dict[str, Any] = {}
-
-            def visit(key: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    # What lies in other files might be any file of this machine.
-                    if item.external or item.is_virtual:
-                        raise ValueError(f"dataset {key} lies in other files")
-                    found[key] = item
-
-            file.visititems(visit)
-            yield _short_names(path, name, found)
-    except UserError:
-        raise
-    except DAMAGED as error:
-        raise UserError(f"{path}: HDF5 that cannot be read ({reason(error)}); copy it") from error
-
-
-def _short_names(path: Path, name: str, datasets: dict[str, Any]) -> dict[str, Any]:
-    places = {key: key.rpartition("/") for key in datasets}
-    if len({group for group, _, _ in places.values()}) <= 1:
-        return {places[key][2]: data for key, data in datasets.items()}
-    lasts = {last for _, _, last in places.values()}
-    wanted = next(iter(lasts)) if len(lasts) == 1 else name
-    chosen = {
-        places[k][0].rpartition("/")[2]: d for k, d in datasets.items() if places[k][2] == wanted
-    }
-    if wanted not in lasts:
-        raise UserError(
-            f"{path}: is HDF5 with {len(datasets)} datasets in several groups "
-            f"({listed_names(list(datasets), 4)}); write one dataset per item, or a matrix and "
-            "`ids`"
-        )
-    return chosen
-
-
-def _is_text(data: Any) -> bool:
-    return bool(data.dtype.kind in "OSU")
+    if importlib.util.find_spec("h5py") is None:
+        raise UserError(f"{path}: is HDF5, which needs h5py; type `pip install h5py`")
+    copied = target.with_suffix(".npz")
+    script = Path(__file__).with_name("hdf5_copy.py")
+    command = [sys.executable, "-P", str(script), str(path), str(copied), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["its reader crashed"])[-1][:200]
+        raise UserError(f"{path}: HDF5 that cannot be read ({why}); copy or write it again")
+    return read_npz(name, path, target, ids, report, copied)
 
 
 def read_tensors(

@@ -32,6 +32,7 @@ from dataset_prep.framework.text_tables import (
     sniff,
 )
 from dataset_prep.framework.tokens import as_tokens
+from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
 _WRAPPED = re.compile(r"(?:np\.|torch\.)?(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.]+)?\)", re.DOTALL)
@@ -177,7 +178,10 @@ def _cells(layout: Layout, name: str) -> list[str]:
 
 
 def _is_numeric(layout: Layout, name: str) -> bool:
-    return all(map(is_number, _cells(layout, name)))
+    """Whether most cells are numbers: one that is none must not hide a column."""
+    cells = [cell.strip() for cell in _cells(layout, name)]
+    there = [cell for cell in cells if cell not in MISSING_TOKENS]
+    return 2 * sum(map(is_number, there)) > len(there) or not there
 
 
 def _all_vectors(layout: Layout, place: int) -> bool:

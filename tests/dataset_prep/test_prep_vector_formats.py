@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 import torch
 from prep_support import Result, features, prepare, write
 
+from dataset_prep.framework import feature_arrays
 from dataset_prep.framework.feature_text import parse_vector
 from dataset_prep.framework.id_columns import numbered_header
 
@@ -322,6 +325,18 @@ def test_hdf5_reads_nothing_outside_the_file(tmp_path: Path) -> None:
     assert "lies in other files" in table(tmp_path, WORDS, tmp_path / "g.h5").refusal
 
 
+def test_a_crash_of_the_hdf5_reader_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libhdf5 ends with a segmentation fault on some damaged files."""
+    pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
+    path = write(tmp_path / "f.h5", b"\x89HDF\r\n\x1a\n" + bytes(100))
+    crash = subprocess.CompletedProcess([], -signal.SIGSEGV, "", "")
+    monkeypatch.setattr(feature_arrays.subprocess, "run", lambda *_, **__: crash)
+    refusal = table(tmp_path, WORDS, path).refusal
+    assert "HDF5 that cannot be read (its reader crashed)" in refusal
+
+
 def test_hdf5_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     path = write(tmp_path / "f.dat", b"\x89HDF\r\n\x1a\n" + bytes(100))
@@ -427,6 +442,24 @@ def test_broken_vectors_name_the_item(tmp_path: Path, kind: str, broken: str) ->
     assert result.code == 0, result.err
     expected = {f"i{k}": MATRIX[k].tolist() for k in range(N) if k != 5}
     assert features(tmp_path / "out", "v") == expected
+
+
+@pytest.mark.parametrize("cell", ["1.5x", "1,5", "abc"])
+def test_a_cell_that_is_no_number_does_not_hide_its_column(tmp_path: Path, cell: str) -> None:
+    content = lines(WORDS, "item_id\ta\tb\tc", lambda k, i: f"{i}\t{numbers(k, chr(9))}")
+    content = content.replace(str(MATRIX[5][1]), cell)
+    refusal = table(tmp_path, WORDS, write(tmp_path / "f.tsv", content)).refusal
+    assert f"line 5 has '{cell}' where column `b` needs a number" in refusal
+
+
+def test_missing_cells_are_values_that_are_missing(tmp_path: Path) -> None:
+    content = lines(WORDS, "item_id\ta\tb\tc", lambda k, i: f"{i}\t{numbers(k, chr(9))}")
+    for gap in ("NA", "null", ""):
+        path = write(tmp_path / "f.tsv", content.replace(str(MATRIX[5][1]), gap))
+        assert (
+            "NaN or Inf, in 1 rows, first 'i5', and columns 1"
+            in table(tmp_path, WORDS, path).refusal
+        )
 
 
 def test_the_content_decides_not_the_ending(tmp_path: Path) -> None:
