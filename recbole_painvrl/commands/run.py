@@ -18,7 +18,7 @@ Trains and evaluates one model and writes a run folder.
 
 datasets that need no download: ml-trailers (embedded edition), planted, ml-100k
 settings: every RecBole setting, those of the plugin (docs/settings.md), and
-  --config_files="a.yaml b.yaml"   YAML files, laid over the defaults in this order
+  --config_files="a.yaml b.yaml"   YAML files, laid over the defaults in this order (also a list)
   --protocol=random|files|iid_ood|popularity|time
   --output_dir=runs --run_name=NAME
   --resume=RUN                     go on with an interrupted run, exactly where it was

@@ -153,7 +153,12 @@ class CheckedDataset(Dataset):
         suffixes = [f".{name}" for name in self.benchmark_filename_list or ()] or [""]
         for suffix in suffixes:
             path = self.folder / f"{self.dataset_name}{suffix}.inter"
-            self._columns_of(path, (self.uid_field, self.iid_field))
+            types = self._columns_of(path, (self.uid_field, self.iid_field))
+            for name in (self.uid_field, self.iid_field):
+                if types[name] != "token":
+                    raise UserError(
+                        f"{path}: found `{name}:{types[name]}`, expected `{name}:token`: ids are text"
+                    )
 
     # --- filtering ------------------------------------------------------------------------
 

@@ -205,6 +205,14 @@ def test_columns_that_settings_name(argument: str, message: str, build: Any) -> 
         assert build(*argv).inter_num == 6 * N_USERS
 
 
+def test_ids_of_another_type(build: Any, timed: Path) -> None:
+    path = timed / "t" / "t.inter"
+    path.write_text(path.read_text().replace("user_id:token", "user_id:float").replace("u", ""))
+    path.write_text(path.read_text().replace("ser_id", "user_id"))
+    with pytest.raises(UserError, match="expected `user_id:token`"):
+        build()
+
+
 def test_ids_in_a_filter_are_text(build: Any, timed: Path) -> None:
     path = timed / "t" / "t.inter"
     header, rows = path.read_text().split("\n", 1)
