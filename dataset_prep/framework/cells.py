@@ -37,6 +37,8 @@ class CellFaults:
 
     def add(self, role: str, values: pd.Series, bad: Mask) -> None:
         """Count the bad cells of a piece; the index of ``values`` holds the line numbers."""
+        if not bad.any():
+            return
         missing = is_missing(values)
         for is_gap, rows in ((True, bad & missing), (False, bad & ~missing)):
             if rows.any():
@@ -74,8 +76,8 @@ def ratings_of(values: pd.Series) -> npt.NDArray[np.floating[Any]]:
     if values.dtype.kind != "O":
         return np.asarray(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
     numbers = _floats(values)
-    rest = np.isnan(numbers) & ~is_missing(values)
-    if rest.any():
+    rest = np.isnan(numbers)
+    if rest.any() and (rest := rest & ~is_missing(values)).any():
         text = values[rest].astype(str).str.strip().str.lower()
         commas = text.str.fullmatch(_DECIMAL_COMMA)
         if text.isin(_WORDS).all():
@@ -96,7 +98,7 @@ def times_of(values: pd.Series, day_first: bool | None = None) -> tuple[npt.NDAr
         return values.to_numpy(np.int64), np.ones(len(values), dtype=np.bool_)
     numbers = _floats(values) if values.dtype.kind == "O" else values.to_numpy(np.float64)
     good: Mask = np.isfinite(numbers)
-    if 2 * good.sum() < (~is_missing(values)).sum():
+    if not good.all() and 2 * good.sum() < (~is_missing(values)).sum():
         return _instants(parse_dates(values, day_first))
     known = numbers[good]
     if not len(known) or (known % 1 != 0).any() or np.abs(known).max() >= 2.0**63:
@@ -183,7 +185,7 @@ def _floats(values: pd.Series) -> npt.NDArray[np.float64]:
     """``float`` of every cell, NaN where it has none; pandas' own parser rounds differently."""
     cells = values.tolist()
     try:
-        if not any(isinstance(cell, str) and "_" in cell for cell in cells):
+        if "_" not in "".join(cells):
             return np.array(list(map(float, cells)), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         pass

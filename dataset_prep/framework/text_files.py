@@ -76,7 +76,7 @@ def open_lines(path: Path, encoding: str, end: str, advice: str) -> Iterator[Ite
     except UserError:
         raise
     except UnicodeError as error:
-        raise UserError(f"{path}: holds bytes that are not {encoding}; {advice}") from error
+        raise UserError(f"{path}: holds bytes that are not {encoding.upper()}; {advice}") from error
     except READ_ERRORS as error:
         raise UserError(
             f"{path}: not readable ({reason(error)}); copy or export it again"
@@ -109,7 +109,8 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
         text = decoder.decode(sample, final=whole)
     except UnicodeError as error:
         place = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
-        raise UserError(f"{path}: {place} not {encoding}; {advice}") from error
+        name = encoding.upper().removesuffix("-SIG")
+        raise UserError(f"{path}: {place} not {name}; {advice}") from error
     end = "\n" if "\n" in text or "\r" not in text else "\r"
     lines = [f"{line}{end}" for line in text.split(end)]
     last = lines.pop().removesuffix(end)

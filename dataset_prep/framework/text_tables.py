@@ -29,7 +29,7 @@ from dataset_prep.framework.text_rows import is_number as is_number
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
-ROWS_PER_CHUNK = 250_000
+ROWS_PER_CHUNK = 500_000
 _HEAD = 50
 
 # In the order in which they are looked for: `timestamp` says more than `date`.
