@@ -103,3 +103,12 @@ def test_rows_are_distinct_by_both_ids(shape: tuple[int, int], tmp_path: Path) -
     parts[TEST] = np.append(parts[TEST], again)
     with pytest.raises(UserError, match=r"1 \(user, item\) pairs are in part `train`"):
         check_parts(parts, users, items, tmp_path)
+
+
+def test_rows_without_ids_are_refused_with_their_number(tmp_path: Path) -> None:
+    """Id 0 stands for a missing user or item; rows of other splits do not count."""
+    users, items = np.array([1, 0, 2, 3, 0]), np.array([4, 5, 0, 6, 0])
+    check_parts({TRAIN: np.array([0]), TEST: np.array([3])}, users, items, tmp_path)
+    for rows, n in (([1, 3], 1), ([2, 3], 1), ([1, 2, 3, 4], 3)):
+        with pytest.raises(UserError, match=f"{n} rows of part `test` lack a user or an item"):
+            check_parts({TRAIN: np.array([0]), TEST: np.array(rows)}, users, items, tmp_path)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -24,7 +28,12 @@ from recbole_painvrl.identification.loop import (
     LoopSettings,
     identify,
 )
-from recbole_painvrl.trainer.environments import environment_figures, identify_environments
+from recbole_painvrl.trainer import environments as stage_module
+from recbole_painvrl.trainer.environments import (
+    environment_figures,
+    identify_environments,
+    run_environment_stage,
+)
 
 N_USERS, N_ITEMS, WIDTH, D, N = 20, 15, 3, 5, 90
 WEIGHTS = UltraGCNWeights.from_paper(0.3, 0.0)
@@ -101,6 +110,32 @@ def test_the_optimiser_of_the_environment_models_matters(kind: str) -> None:
     }
     assert likelihoods["adam"] != likelihoods["adagrad"] != likelihoods["mixed"]
     assert (likelihoods["mixed"] == likelihoods["adam"]) == (kind == "content")
+
+
+@pytest.mark.parametrize(
+    ("agreement", "size", "warned"), [(0.95, 2, True), (0.85, 2, False), (1.0, 1, False)]
+)
+def test_a_partition_that_stayed_at_its_start_is_a_warning(
+    agreement: float,
+    size: int,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Above nine tenths; a single environment cannot move."""
+    labels = torch.zeros(N, dtype=torch.long)
+    identified = Identification(labels, [0.5], [[N] + [0] * (size - 1)], agreement)
+    monkeypatch.setattr(stage_module, "identify_environments", lambda *_: identified)
+    trainer: Any = SimpleNamespace(
+        progress=MagicMock(is_done=lambda _: False),
+        settings=settings(n_environments=size),
+        stage_log=MagicMock(measure=lambda *_: nullcontext({})),
+        model=SimpleNamespace(seed=1, modality_slices={}, weights=WEIGHTS),
+        log=logging.getLogger("test"),
+    )
+    arguments = "environments 1", USERS, ITEMS, tables(), MASK, False
+    assert run_environment_stage(trainer, *arguments) is identified
+    assert ("no environments were identified" in caplog.text) == warned
 
 
 def test_figures_by_hand() -> None:
