@@ -70,7 +70,9 @@ def _selection(run: RunData) -> Iterator[str]:
     arguments = run.value("eval_args")
     mode = arguments.get("mode") if isinstance(arguments, dict) else None
     tested = mode.get("test") if isinstance(mode, dict) else mode
-    if isinstance(tested, str) and tested != "full":
+    if tested == "labeled":
+        yield "Metrics are over the labelled interactions of a split, not over all items."
+    elif isinstance(tested, str) and tested != "full":
         yield f"Metrics are over sampled candidates (`eval_args: mode: {tested}`), not all items."
 
 

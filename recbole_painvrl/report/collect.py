@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.report.read import CONFIG, RunData, read_run
-from recbole_painvrl.run.folder import RESULT
+from recbole_painvrl.run.folder import RESULT, config_hash
 
 _SHOWN = 3
 
@@ -52,9 +52,15 @@ def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
         for folder in inside:
             folders.setdefault(folder.resolve(), folder)
     runs: list[RunData] = []
+    seen: dict[tuple[str, ...], Path] = {}
     for folder in folders.values():
         try:
-            runs.append(read_run(folder))
+            run = read_run(folder)
+            first = seen.setdefault(_identity(run), folder)
+            if first == folder:
+                runs.append(run)
+            else:
+                left.append(LeftOut(folder, f"repeats {first}: the same settings and weights"))
         except UserError as error:
             # A folder of another program may hold files of the same names.
             ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
@@ -62,6 +68,12 @@ def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
     if not runs:
         raise UserError(_nothing_left(left))
     return runs, left
+
+
+def _identity(run: RunData) -> tuple[str, ...]:
+    """What two runs with the same result have in common; a repetition is no further seed."""
+    weights = "" if run.result is None else run.result.hashes.get("weights", "")
+    return (weights, config_hash(run.config)) if weights else (str(run.folder.resolve()),)
 
 
 def is_run(folder: Path) -> bool:
@@ -82,7 +94,7 @@ def _inside(paths: Iterable[Path]) -> list[Path]:
 
 def _why_no_run(path: Path) -> str:
     if not path.is_dir():
-        return "a file, no run folder"
+        return "a file, no run folder" if path.exists() else "a link to nothing"
     inside = _inside(path.glob("*"))
     if inside:
         return (

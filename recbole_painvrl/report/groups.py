@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,13 @@ from recbole_painvrl.run.folder import config_hash
 _MOST_SETTINGS = 2
 # What the run derives from its seed or its data, and so is no setting of the user's.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
+
+
+# Runs that differ in one of these have other test sets, or metrics over other candidates.
+_EVALUATION = (
+    "eval_args", "threshold", "split_seed", "ood_fraction", "validation_share", "val_interval",
+    "user_inter_num_interval", "item_inter_num_interval", "filter_inter_by_user_or_item",
+)  # fmt: skip
 
 
 @dataclass
@@ -64,6 +71,7 @@ class Block:
 
     Attributes:
         key: short text for anchors and file names.
+        title: name of the dataset, with the settings of the evaluation where several differ.
         dataset: name of the dataset.
         protocol: how it was split.
         edition: what the manifest says about its origin.
@@ -71,6 +79,7 @@ class Block:
     """
 
     key: str
+    title: str
     dataset: str
     protocol: str
     edition: str
@@ -100,16 +109,57 @@ def blocks(runs: Sequence[RunData]) -> list[Block]:
     Args:
         runs: in the order in which the user named them, which is kept.
     """
-    by_data: dict[tuple[str, ...], list[RunData]] = defaultdict(list)
-    for run in runs:
-        if run.result is not None:
-            result = run.result
-            data = result.hashes.get("data", "")
-            by_data[result.dataset, result.protocol, result.edition, data].append(run)
-    return [
-        Block(f"b{number}", dataset, protocol, edition, _groups(members))
-        for number, ((dataset, protocol, edition, _), members) in enumerate(by_data.items(), 1)
+    complete = [run for run in runs if run.result is not None]
+    data = {run.folder: (*_data(run), run.done.hashes.get("data", "")) for run in complete}
+    # A run whose configuration is lost is taken for one like the others on its data.
+    usual = {data[run.folder]: _evaluation(run) for run in reversed(complete) if run.config}
+    by_test: dict[tuple[Any, ...], list[RunData]] = defaultdict(list)
+    for run in complete:
+        key = data[run.folder]
+        by_test[key, _evaluation(run) if run.config else usual.get(key)].append(run)
+    found = []
+    for index, members in enumerate(by_test.values(), 1):
+        dataset, protocol, edition = _data(members[0])
+        found.append(Block(f"b{index}", dataset, dataset, protocol, edition, _groups(members)))
+    for block in found:
+        block.title = _title(block, [other for other in found if _same_data(block, other)])
+    return found
+
+
+def _data(run: RunData) -> tuple[str, str, str]:
+    return run.done.dataset, run.done.protocol, run.done.edition
+
+
+def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
+    """What decides the test sets and how they are ranked, beside data and protocol."""
+    return tuple(pair for name in _EVALUATION for pair in _flat(name, run.value(name)))
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """``(eval_args.mode.test, full)`` and so on of nested settings."""
+    if not isinstance(value, dict):
+        yield name, short(value, 60)
+        return
+    for key in sorted(value):
+        yield from _flat(f"{name}.{key}", value[key])
+
+
+def _same_data(block: Block, other: Block) -> bool:
+    return (block.dataset, block.protocol) == (other.dataset, other.protocol)
+
+
+def _title(block: Block, alike: Sequence[Block]) -> str:
+    """The dataset, and the settings by which its blocks differ."""
+    others = [set(_evaluation(other.runs[0])) for other in alike]
+    words = [
+        f"{name}={value}"
+        for name, value in _evaluation(block.runs[0])
+        if not all((name, value) in other for other in others)
     ]
+    more = " …" if len(words) > _MOST_SETTINGS else ""
+    return (
+        f"{block.dataset} ({', '.join(words[:_MOST_SETTINGS])}{more})" if words else block.dataset
+    )
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -116,7 +116,7 @@ def _navigation(found: Sequence[Block], unfinished: bool, left: bool) -> Markup:
                 continue
             if name == "environments" and not any(run.environments for run in block.runs):
                 continue
-            shown = title if len(found) == 1 else f"{block.dataset}: {title}"
+            shown = title if len(found) == 1 else f"{block.title}: {title}"
             links.append(tag("li", tag("a", shown, href=f"#{block.key}-{name}")))
     if unfinished:
         links.append(tag("li", tag("a", "Incomplete runs", href="#incomplete")))
@@ -143,4 +143,4 @@ def _block(block: Block, output: Path, panels: Panels) -> Markup:
         limits(block),
         provenance(block, output),
     ])  # fmt: skip
-    return section(block.dataset, content, block.key)
+    return section(block.title, content, block.key)

@@ -14,8 +14,12 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.tuning.space import Space, default_values, describe
 
-# Set for every trial by the search itself.
-_OWN = ("output_dir", "run_name", "show_progress", "resume")
+# Set for every trial by the search itself -> what is typed in its place.
+_OWN = {
+    "output_dir": "use `--output=DIR`",
+    "run_name": "use `--output=DIR`",
+    "resume": "the same command goes on by itself",
+}
 # A trial must not train the final model twice for the sake of a test metric.
 _TRIAL = {"show_progress": False}
 
@@ -84,9 +88,9 @@ def make_plan(
         UserError: the configuration is wrong, a searched setting does not exist, or the split has
             no validation part.
     """
-    for name in _OWN:
+    for name, instead in _OWN.items():
         if name in given:
-            raise UserError(f"`{name}`: tune sets it for every trial; use `--output=DIR`")
+            raise UserError(f"`{name}`: tune sets it for every trial; {instead}")
     searched = {name: domain for name, domain in space.items() if name not in given}
     if not searched:
         raise UserError("every setting of the search space is fixed; leave one of them out")
@@ -94,7 +98,10 @@ def make_plan(
     SafeConfig(overrides={**given, **examples}, overrides_from="search space")
     config = SafeConfig(overrides=given)
     if not config["valid_metric_bigger"]:
-        raise UserError(f"`valid_metric: {config['valid_metric']}`: larger must be better")
+        raise UserError(
+            f"`valid_metric: {config['valid_metric']}`: smaller is better, and a search looks for "
+            "the largest; choose another of `metrics`, such as `--valid_metric=AUC`"
+        )
     dataset = ModalityDataset(config)
     parts = dataset.build_parts()
     if VALID not in parts:

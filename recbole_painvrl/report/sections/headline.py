@@ -29,7 +29,9 @@ def metric_name(metric: str) -> str:
     """``ndcg@10`` as ``NDCG@10``."""
     name, at, k = metric.partition("@")
     capitals = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
-    shown = {name: name.upper() for name in capitals} | {"ndcg_hits": "NDCG of hits"}
+    shown = {name: name.upper() for name in capitals} | {
+        "ndcg_hits": "NDCG of hits", "logloss": "LogLoss",
+    }  # fmt: skip
     return shown.get(name, name.capitalize()) + at + k
 
 

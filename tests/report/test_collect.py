@@ -1,0 +1,166 @@
+"""`report runs/*`: every run is found, whatever else stands there is named, nothing is mixed up."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import Report
+from test_strangers import edit_json
+
+DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
+
+
+@pytest.fixture
+def runs(run_folders: Path, tmp_path: Path) -> Path:
+    """What `run`, `benchmark`, `tune`, `report` and a user leave in one folder."""
+    root = tmp_path / "runs"
+    shutil.copytree(run_folders / "ultragcn-1", root / "single")
+    cells = root / "table2" / "cells"
+    shutil.copytree(run_folders / "ultragcn-ids", cells / DONE)
+    shutil.copytree(run_folders / "ultragcn-1", cells / BEGUN)
+    (cells / BEGUN / "result.json").unlink()
+    (cells / "BPR-tiny-seed1-89ab.failed.json").write_text("{}")
+    (cells / "BPR-tiny-seed1-89ab.log").write_text("error: no luck\n")
+    (cells / ".locks").mkdir()
+    (root / "table2" / "cells.json").write_text("{}")
+    trial = root / "search" / "trial-0000"
+    shutil.copytree(run_folders / "ultragcn-ids", trial)
+    (trial / "result.json").unlink()
+    (trial / "trial.json").write_text('{"metrics": {"valid": {"ndcg@10": 0.4321}}}')
+    (root / "search" / "study.journal").write_text("")
+    (root / "films_figures").mkdir()
+    (root / "foreign").mkdir()
+    (root / "foreign" / "result.json").write_text('{"accuracy": 1}')
+    (root / "archive" / "old").mkdir(parents=True)
+    (root / "archive" / "old" / "config.yaml").write_text("{}")
+    (root / "notes.txt").write_text("x")
+    (root / "gone").symlink_to(root / "nowhere")
+    return root
+
+
+def words(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_everything_in_the_folder_of_runs(runs: Path, tmp_path: Path, report: Report) -> None:
+    found = report(tmp_path / "x.html", *sorted(runs.glob("*")))
+    assert found.code == 0, found.err
+    left = {"films_figures", "foreign", "archive", "notes.txt", "gone"}
+    assert found.err.count("\n") == len(left)
+    for name in left:
+        assert f"note: {runs / name}: left out" in found.err
+        assert str(runs / name) in found.text
+    assert f"such as {runs / 'archive' / 'old'}" in found.err
+    page = words(found.text)
+    assert "2 complete of 4 runs" in page
+    for path in (runs / "single", runs / "table2" / "cells" / DONE):
+        value = json.loads((path / "result.json").read_text())["metrics"]["ood"]["ndcg@10"]
+        assert f"{value:.4f}" in page
+    assert "trial: ndcg@10 0.4321 on valid" in page
+    assert f"--resume={runs / 'table2' / 'cells' / BEGUN}" in page
+
+
+@pytest.mark.parametrize("name", ["table2", "search"])
+def test_a_folder_of_runs_alone(
+    name: str, runs: Path, report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report(runs / name / "page.html", runs / name)
+    assert (found.code, found.err) == (0, "")
+    assert "of 2 runs" in found.text if name == "table2" else "1 incomplete run" in found.text
+
+
+def test_a_damaged_run_among_others_is_named_and_told_by_the_exit_code(
+    runs: Path, tmp_path: Path, report: Report
+) -> None:
+    path = runs / "table2" / "cells" / DONE / "mask.npz"
+    path.write_bytes(b"PK")
+    found = report(tmp_path / "x.html", runs / "single", runs / "table2")
+    assert found.code == 1
+    assert found.err.count("\n") == 1 and f"{path}: " in found.err
+    assert f"{path}: " in words(found.text)
+    assert "1 complete of 2 runs" in found.text
+
+
+def test_nothing_readable_or_a_wrong_name_writes_no_page(
+    runs: Path, tmp_path: Path, report: Report
+) -> None:
+    (runs / "single" / "result.json").write_text("{")
+    for names, said in (
+        (["notes.txt", "foreign", "films_figures"], "no readable run among 3"),
+        (["single", "notes.txt"], "result.json: damaged"),
+        (["single", "tabel2", "table2"], "did you mean `table2`"),
+        (["archive"], "name the runs, such as"),
+    ):
+        found = report(tmp_path / "x.html", *(runs / name for name in names))
+        assert (found.code, found.err.count("\n")) == (2, 1), found.err
+        assert said in found.err
+        assert not found.page.exists()
+
+
+def test_a_repetition_is_no_further_seed(run_folders: Path, tmp_path: Path, report: Report) -> None:
+    shutil.copytree(run_folders / "ultragcn-1", tmp_path / "copy")
+    edit_json(tmp_path / "copy" / "result.json", lambda r: r.update(run_folder="copy"))
+    found = report(tmp_path / "x.html", run_folders / "ultragcn-1", tmp_path / "copy")
+    assert found.code == 0
+    assert "1 complete of 1 runs" in found.text
+    assert f"copy: left out: repeats {run_folders / 'ultragcn-1'}" in found.err
+
+
+def errors(folder: Path, value: float) -> None:
+    """Make a run one that was evaluated by errors over labelled interactions."""
+
+    def change(result: dict[str, Any]) -> None:
+        result["metrics"] = {s: {"rmse": value, "auc": value} for s in ("valid", "iid", "ood")}
+        result["valid_metric"] = "RMSE"
+        result["hashes"]["weights"] += str(value)
+
+    edit_json(folder / "result.json", change)
+    for name in ("mask.npz", "environments.npz"):
+        (folder / name).unlink(missing_ok=True)
+    pd.DataFrame({"test_set": []}).to_parquet(folder / "per_user.parquet")
+
+
+def test_a_smaller_error_is_better(run_folders: Path, tmp_path: Path, report: Report) -> None:
+    for name, value in (("painvrl-1", 0.75), ("ultragcn-1", 0.5), ("invrl-1", 0.875)):
+        errors(Path(shutil.copytree(run_folders / name, tmp_path / name)), value)
+    found = report(tmp_path / "x.html", *sorted(tmp_path.glob("*-1")))
+    assert (found.code, found.err) == (0, "")
+    rows = re.findall(r"<tr>.*?</tr>", found.text)
+    (rmse, *_), (auc, *_) = (
+        [row for row in rows if f">{name}<" in row] for name in ("RMSE", "AUC")
+    )
+    assert "<b>0.5000</b>" in rmse and "<u>0.7500</u>" in rmse and "<b>0.8750" not in rmse
+    assert "<b>0.8750</b>" in auc and "<u>0.7500</u>" in auc
+    page = words(found.text)
+    assert "RMSE on test (OOD): 0.7500 against 0.5000 of UltraGCN (+50.0%); not tested" in page
+    assert "AUC on test (OOD): 0.7500 against 0.8750 of InvRL (-14.3%); not tested" in page
+
+
+def test_runs_with_other_test_sets_are_not_compared(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    """The same data and protocol, but candidates or splits of another kind."""
+    for name in ("usual", "sampled", "other split"):
+        path = Path(shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)) / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        if name == "sampled":
+            config["eval_args"]["value"]["mode"]["test"] = "uni100"
+        if name == "other split":
+            config["split_seed"]["value"] = 7
+        path.write_text(yaml.safe_dump(config))
+    found = report(
+        tmp_path / "x.html", *(tmp_path / name for name in ("usual", "sampled", "other split"))
+    )
+    assert found.code == 0, found.err
+    heads = re.findall(r"<h2[^>]*>(.*?)</h2>", found.text)
+    assert len(heads) == 3
+    assert "eval_args.mode.test=full, split_seed=0" in heads[0]
+    assert "eval_args.mode.test=uni100" in heads[1]
+    assert "split_seed=7" in heads[2]
