@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.report.read import CONFIG, RunData, read_run
-from recbole_painvrl.run.folder import RESULT, config_hash
+from recbole_painvrl.report.read import RunData, read_run
+from recbole_painvrl.run.folder import CONFIG, RESULT, config_hash, experiment_runs, is_run
 
 _SHOWN = 3
 
@@ -46,7 +46,7 @@ def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
             raise UserError(
                 f"{path}: no such folder{did_you_mean(path.name, siblings)}; name run folders"
             )
-        inside = _runs_in(path)
+        inside = [path] if is_run(path) else experiment_runs(path)
         if not inside:
             left.append(LeftOut(path, _why_no_run(path)))
         for folder in inside:
@@ -76,26 +76,10 @@ def _identity(run: RunData) -> tuple[str, ...]:
     return (weights, config_hash(run.config)) if weights else (str(run.folder.resolve()),)
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder has what every run folder has from its beginning or at its end."""
-    return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
-
-
-def _runs_in(path: Path) -> list[Path]:
-    """A run folder itself, or the runs of a folder of ``benchmark``, ``ablate`` or ``tune``."""
-    if is_run(path):
-        return [path]
-    return [*_inside(path.glob("cells/*")), *_inside(path.glob("trial-*"))]
-
-
-def _inside(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if is_run(path))
-
-
 def _why_no_run(path: Path) -> str:
     if not path.is_dir():
         return "a file, no run folder" if path.exists() else "a link to nothing"
-    inside = _inside(path.glob("*"))
+    inside = sorted(folder for folder in path.glob("*") if is_run(folder))
     if inside:
         return (
             f"holds {len(inside)} run folders and is none itself; name the runs, such as "

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import read_arrays
-from recbole_painvrl.run.folder import RESULT, Array
+from recbole_painvrl.run.folder import CONFIG, RESULT, Array, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
-CONFIG = "config.yaml"
 _HUGE = 1e300
 # A log's last line is near its end.
 _LOG_TAIL = 1 << 16
@@ -124,7 +123,7 @@ def read_run(folder: Path) -> RunData:
         UserError: not a run folder, or one of its files cannot be read; the message names it.
     """
     has_result = (folder / RESULT).is_file()
-    if not has_result and not (folder / CONFIG).is_file():
+    if not is_run(folder):
         raise UserError(
             f"{folder}: not a run folder, there is neither {CONFIG} nor {RESULT}; name a run folder"
         )

@@ -22,6 +22,7 @@ from recbole_painvrl.errors import UserError
 
 Array = npt.NDArray[Any]
 
+CONFIG = "config.yaml"
 RESULT = "result.json"
 
 # Where a run is written and how it is shown does not change what it computes.
@@ -51,6 +52,17 @@ def create_run_folder(output_dir: str, run_name: str | None, model: str, dataset
             f"{folder}: cannot be made ({error.strerror}); choose another `--output_dir`"
         ) from error
     return folder
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has what every run has from its beginning or at its end."""
+    return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
+
+
+def experiment_runs(folder: Path) -> list[Path]:
+    """The run folders in a folder of ``benchmark``, ``ablate`` or ``tune``."""
+    found = [*sorted(folder.glob("cells/*")), *sorted(folder.glob("trial-*"))]
+    return [path for path in found if is_run(path)]
 
 
 def write_config(folder: Path, effective: Mapping[str, Any]) -> None:

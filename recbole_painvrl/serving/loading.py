@@ -24,7 +24,7 @@ from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json
-from recbole_painvrl.run.folder import RESULT, versions
+from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.trainer.checkpoint import load_model, weights_hash
 from recbole_painvrl.trainer.state import global_rng, restore_global_rng
@@ -156,14 +156,11 @@ def _read_result(folder: Path) -> dict[str, Any]:
                 f"{folder}: the run is not complete, there is no {RESULT}; go on with "
                 f"`python run_recbole.py --resume={folder}`"
             )
-        inside = sorted(path.parent.name for path in folder.glob(f"*/{RESULT}"))
+        inside = [*experiment_runs(folder), *sorted(folder.glob("*"))]
+        complete = [path for path in inside if (path / RESULT).is_file()]
+        instead = f"name a run in it, such as {complete[0]}" if complete else "name that of a run"
         raise UserError(
-            f"{folder}: not a run folder, there is neither config.yaml nor {RESULT}; "
-            + (
-                f"name a run in it, such as {folder / inside[0]}"
-                if inside
-                else "name that of a run"
-            )
+            f"{folder}: not a run folder, there is neither config.yaml nor {RESULT}; {instead}"
         )
     try:
         result = parse_json(path.read_text(encoding="utf-8"))

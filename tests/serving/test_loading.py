@@ -276,3 +276,12 @@ def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
     assert left == tests
     with pytest.raises(UserError, match="no evaluation split `valid`, found \\['test'\\]"):
         run.valid_data  # noqa: B018
+
+
+def test_a_folder_of_runs_names_one_in_it(finished: MakeRun, tmp_path: Path) -> None:
+    cell = tmp_path / "table2" / "cells" / "UltraGCN-tiny-seed0-0123"
+    cell.parent.mkdir(parents=True)
+    cell.symlink_to(finished("UltraGCN"))
+    for folder in (tmp_path / "table2", cell.parent):
+        with pytest.raises(UserError, match=f"name a run in it, such as {cell}"):
+            load_run(folder)
