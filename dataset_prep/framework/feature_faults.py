@@ -140,16 +140,21 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
     selection.keep_rows(~broken)
 
 
-def mend_columns(selection: Selection, report: Report) -> None:
-    """Exploding and constant columns; standardised columns where that was asked for."""
+def mend_columns(selection: Selection, report: Report, again: bool = False) -> None:
+    """Exploding and constant columns.
+
+    Without them a row may be empty, so that they go before the rows; ``again``, without a repeated
+    report of those that were kept, after the rows and items that the filters removed.
+    """
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
         return
     scan = selection.scan()
     exploding = scan.exploding(LIMIT)
-    constant = scan.constant & ~exploding if len(selection.rows) > 1 else np.zeros_like(exploding)
+    constant = scan.constant & ~exploding & (scan.n_finite > 0)
+    if len(selection.rows) < 2 or (again and "keep-constant" in report.fixes):
+        constant = np.zeros_like(exploding)
     gone = np.zeros_like(exploding)
-    clip = False
     if exploding.any():
         largest = float(np.maximum(-scan.low, scan.high).max())
         what = (
@@ -157,20 +162,22 @@ def mend_columns(selection: Selection, report: Report) -> None:
             f"columns {listed(selection.columns[exploding])}"
         )
         fix = report.found(where, what, int(exploding.sum()), *_exploding_fixes(report))
-        clip = fix == "clip"
-        gone |= exploding & (not clip)
-    if constant.any():
-        fix = _found_constant(selection, constant, report)
-        if fix != "keep-constant":
-            gone |= constant
-    if clip:
-        _clip(selection, exploding)
+        if fix == "clip":
+            _clip(selection, exploding)
+        else:
+            gone |= exploding
+    if constant.any() and _found_constant(selection, constant, report) != "keep-constant":
+        gone |= constant
     if gone.any():
         selection.keep_columns(~gone)
-    if not len(selection.columns):
+
+
+def standardise(selection: Selection, report: Report) -> None:
+    """Standardised columns where that was asked for, else a note where they are uneven."""
+    where = selection.table.where
+    if not len(selection.rows) or not len(selection.columns):
         return
-    if gone.any() or clip:
-        scan = selection.scan()
+    scan = selection.scan()
     if "standardise" in report.fixes:
         scale = np.where(scan.deviation > 0, scan.deviation, 1.0)
         selection.standard = np.stack([scan.mean, scale])
@@ -225,5 +232,6 @@ def _exploding_fixes(report: Report) -> tuple[str, ...]:
 def _clip(selection: Selection, columns: npt.NDArray[np.bool_]) -> None:
     """Bound the columns by percentiles of their own values."""
     values = np.concatenate([block[:, columns] for block in selection.values()])
+    values = np.where(np.isfinite(values), values, np.nan)
     selection.bounds = np.stack([np.full(len(columns), -np.inf), np.full(len(columns), np.inf)])
-    selection.bounds[:, columns] = np.percentile(values, _PERCENTILES, axis=0)
+    selection.bounds[:, columns] = np.nanpercentile(values, _PERCENTILES, axis=0)

@@ -68,7 +68,8 @@ def mend_and_filter(
         selection = Selection.of(table)
         selection.out = np.dtype(dtype)
         feature_faults.mend_ids(selection, rated, report)
-        if len(selection.rows):
+        feature_faults.mend_columns(selection, report)
+        if len(selection.rows) and len(selection.columns):
             feature_faults.mend_rows(selection, report)
         selections.append(selection)
     modalities = {s.table.name: s.tokens.tolist() for s in selections}
@@ -77,7 +78,8 @@ def mend_and_filter(
     left = set(interactions.rated().tolist())
     for selection in selections:
         _follow_filters(selection, rated, left, report)
-        feature_faults.mend_columns(selection, report)
+        feature_faults.mend_columns(selection, report, again=True)
+        feature_faults.standardise(selection, report)
         feature_faults.check_result(selection, report)
     for fix in sorted(report.fixes - {str(repair["fix"]) for repair in report.repairs}):
         report.note(f"--fix {fix}: nothing to mend")

@@ -212,3 +212,22 @@ def test_fixes_are_validated() -> None:
     with pytest.raises(UserError, match="contradict"):
         parse_fixes(["drop-unrated,keep-unrated"])
     assert all(re.fullmatch(r"[a-z-]+", name) for name in FIXES)
+
+
+def test_columns_go_before_the_rows_that_they_leave_empty(tmp_path: Path) -> None:
+    matrix = healthy()
+    matrix[:, 3] = 7.0
+    matrix[5, :3] = 0.0
+    assert "item" in run(tmp_path, matrix, "drop-columns").refusal
+    assert run(tmp_path, matrix, "drop-columns,drop-rows").code == 0
+    assert np.load(tmp_path / "out" / "features" / "v.npy").shape == (7, 3)
+    assert "5" not in features(tmp_path / "out", "v")
+    assert [r["fix"] for r in repairs(tmp_path)] == ["drop-columns", "drop-rows"]
+
+
+def test_an_exploding_column_with_gaps_is_clipped_by_its_finite_values(tmp_path: Path) -> None:
+    matrix = with_value(np.nan, [(1, 2)])
+    matrix[4, 2] = 3e15
+    assert run(tmp_path, matrix, "clip,fill-mean").code == 2
+    assert run(tmp_path, matrix, "clip,fill-mean,standardise").code == 0
+    assert np.isfinite(np.load(tmp_path / "out" / "features" / "v.npy")).all()

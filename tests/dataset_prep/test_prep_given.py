@@ -101,7 +101,7 @@ def make_mmrec(folder: Path) -> list[Any]:
 def make_tiktok(folder: Path) -> list[Any]:
     log = "{u}\t1\t{i}\t2\t3\t0\t1\t0\t4\t5\t53000\t10"
     write(folder / "final_track2_train.txt", grid("\t", "", log))
-    vectors = [{"item_id": i, "video_feature_dim_128": [i, 1.0, i * i]} for i in range(ITEMS)]
+    vectors = [{"item_id": i, "video_feature_dim_128": [i + 1, 1.0, i * i]} for i in range(ITEMS)]
     text = "".join(json.dumps(line) + "\n" for line in vectors)
     write(folder / "track2_video_features.txt", text)
     return ["--input", folder, "--fix", "drop-columns"]
