@@ -154,7 +154,7 @@ def test_the_stage_gives_every_purpose_its_own_generator() -> None:
 
 def one_step(**values: Any) -> tuple[Tensor, dict[str, float]]:
     """Where one step with all rows and without noise moves the mask, divided by its size."""
-    size = 1e-4
+    size = 1e-3
     stage = learner(mask_noise=0.0, mask_batch_size=N, mask_step_size=size, **values)
     figures = stage.run_epoch()
     return (0.5 - stage.mask.detach()).double() / size, figures

@@ -20,7 +20,7 @@ from recbole_painvrl.trainer.base import RunTrainerMixin
 from recbole_painvrl.trainer.staged import StagedTrainer
 
 SEED = 11
-OWN_SEEDS = ("initial values", "final initial values")
+PURPOSES = ("initial values", "final initial values")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_final_model_starts_from_fresh_values_of_its_own_purpose(still: Fini
         "user_id_embedding.weight", "item_id_embedding.weight", "user_content_embedding.weight",
         "projection.weight", "projection.bias",
     )  # fmt: skip
-    for checkpoint, purpose in zip(("backbone", "best"), OWN_SEEDS, strict=True):
+    for checkpoint, purpose in zip(("backbone", "best"), PURPOSES, strict=True):
         weights = still.weights(checkpoint)
         assert set(order) | {"mask"} == set(weights)
         expected = drawn(purpose, {name: weights[name].shape for name in order})
