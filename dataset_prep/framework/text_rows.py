@@ -292,6 +292,9 @@ class Rows:
             return 2 * sum(alike) > len(rows)
         if not all(rows):
             return False
+        if not evidence.kinds:
+            # Tab-separated tables are mostly published without quoting.
+            return True if self._separator == "\t" else None
         if known and all(alike):
             return True
         if bool(known) == evidence.quoted:
