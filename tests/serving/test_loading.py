@@ -17,6 +17,7 @@ import yaml
 from recbole.data import data_preparation
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_support import MakeRun, pairs
+from sklearn.metrics import roc_auc_score
 from support import Finished, run_command, run_main
 
 import recbole_painvrl
@@ -285,3 +286,30 @@ def test_a_folder_of_runs_names_one_in_it(finished: MakeRun, tmp_path: Path) -> 
     for folder in (tmp_path / "table2", cell.parent):
         with pytest.raises(UserError, match=f"name a run in it, such as {cell}"):
             load_run(folder)
+
+
+@pytest.mark.filterwarnings(r"ignore:torch\.sparse\.SparseTensor")
+def test_a_labelled_run_opens_with_the_graph_it_was_trained_on(tmp_path: Path) -> None:
+    """Rows with label 0 are no edges of LightGCN's graph."""
+    folder = tmp_path / "rated"
+    folder.mkdir()
+    rows = [
+        f"u{u}\ti{(u * 7 + j * 3) % 30}\t{1 + (u + j) % 5}" for u in range(40) for j in range(10)
+    ]
+    head = "user_id:token\titem_id:token\trating:float\n"
+    (folder / "rated.inter").write_text(head + "\n".join(rows) + "\n")
+    done = run_command(
+        "--model=LightGCN", "--dataset=rated", f"--data_path={tmp_path}",
+        f"--output_dir={tmp_path}",
+        "--epochs=2", "--use_gpu=False", "--show_progress=False", "--eval_args={mode: labeled}",
+        "--threshold={rating: 3}", "--load_col={inter: [user_id, item_id, rating]}",
+        "--metrics=[AUC]", "--valid_metric=AUC", name="run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    run = load_run(done.folder)
+    table = run.parts["test"].inter_feat
+    with torch.no_grad():
+        scores = run.model.predict(table.to(run.config["device"]))
+    auc = roc_auc_score(table["label"].numpy(), scores.numpy())
+    assert auc == pytest.approx(done.result["metrics"]["test"]["auc"], abs=1e-6)
+    assert (run.parts["train"].inter_feat["label"] == 0).sum() > 0

@@ -31,6 +31,13 @@ def test_its_objective_function_trains_a_point_of_the_space(fixed: dict[str, Any
     assert 0 < result["best_valid_score"] <= 1
 
 
+def test_its_objective_function_trains_a_model_of_recbole(fixed: dict[str, Any]) -> None:
+    """Whose checkpoint torch would not read back."""
+    values = {**fixed, "model": "BPR", "load_col": {"inter": ["user_id", "item_id"]}}
+    result = objective_function(config_dict=values, saved=True)
+    assert 0 < result["test_result"]["ndcg@10"] <= 1
+
+
 def test_hyper_tuning_with_hyperopt(fixed: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("hyperopt", reason="RecBole's HyperTuning needs hyperopt")
     from recbole.trainer import HyperTuning
