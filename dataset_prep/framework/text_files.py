@@ -10,13 +10,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, cast
 
 from recbole_painvrl.errors import UserError
 
 READ_ERRORS = (OSError, ValueError, EOFError, zlib.error, csv.Error)
-SAMPLE = 1 << 16
+# Rows of 4,096 numbers with all their digits are 80 KB; of short lines the first 64 KiB will do.
+SAMPLE, _ENOUGH, _LINES = 1 << 20, 1 << 16, 1000
 ENCODING_ADVICE = "give `--encoding latin-1` or save it as UTF-8"
 # Text becomes 3 to 30 times smaller; below 64 MB nothing is a bomb.
 _MOST_UNPACKED, _MOST_RATIO = 1 << 26, 200
@@ -89,7 +91,7 @@ def encoding_of(start: bytes, given: str) -> str:
 
 
 def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> TextSample:
-    """The lines of the first 64 KiB of a file.
+    """The first lines of a file, at most 1 MiB.
 
     Raises:
         UserError: unreadable, empty, binary, or of another encoding.
@@ -116,6 +118,7 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
     last = lines.pop().removesuffix(end)
     if last and (whole or not lines):
         lines.append(last)
+    lines = lines[: max(_LINES, sum(size < _ENOUGH for size in accumulate(map(len, lines))))]
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: is empty; check that it was written or copied completely")
     return TextSample(lines, encoding, end)

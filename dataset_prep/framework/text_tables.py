@@ -95,7 +95,7 @@ def sniff(
     separator: str | None = None,
     advice: str = ENCODING_ADVICE,
 ) -> Layout:
-    """Layout of a text file from its first 64 KiB.
+    """Layout of a text file from its first lines.
 
     Args:
         path: text file, ``.gz`` allowed.

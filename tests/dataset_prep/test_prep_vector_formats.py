@@ -444,6 +444,23 @@ def test_broken_vectors_name_the_item(tmp_path: Path, kind: str, broken: str) ->
     assert features(tmp_path / "out", "v") == expected
 
 
+@pytest.mark.parametrize("form", ["columns", "headless", "cells"])
+def test_rows_of_4096_numbers(tmp_path: Path, form: str) -> None:
+    """A row of 80 KB: the layout must be found in more than the first 64 KiB."""
+    wide = np.random.default_rng(0).normal(size=(3, 4096))
+    rows = [",".join(map(repr, row)) for row in wide.tolist()]
+    if form == "cells":
+        text = "".join(f'{token},"{row}"\n' for token, row in zip(WORDS, rows, strict=False))
+        content = f"item_id,v\n{text}"
+    else:
+        text = "".join(f"{token},{row}\n" for token, row in zip(WORDS, rows, strict=False))
+        header = f"item_id,{','.join(map(str, range(4096)))}\n"
+        content = f"{header if form == 'columns' else ''}{text}"
+    result = table(tmp_path, WORDS[:3], write(tmp_path / "f.csv", content))
+    assert result.code == 0, result.err
+    assert features(tmp_path / "out", "v")["i2"] == pytest.approx(wide[2].tolist(), rel=1e-6)
+
+
 @pytest.mark.parametrize("cell", ["1.5x", "1,5", "abc"])
 def test_a_cell_that_is_no_number_does_not_hide_its_column(tmp_path: Path, cell: str) -> None:
     content = lines(WORDS, "item_id\ta\tb\tc", lambda k, i: f"{i}\t{numbers(k, chr(9))}")
