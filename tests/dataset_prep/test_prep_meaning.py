@@ -1,0 +1,185 @@
+"""What a column means is not assumed: ratings of 0 or less and missing ids must be answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prep_support import Result, done, inter, pairs, prepare, write
+
+USERS, ITEMS = ("a", "b", "c", "d"), ("x", "y", "x", "y")
+
+
+def table(folder: Path, name: str, cells: list[str], *options: str) -> Result:
+    rows = zip(USERS, ITEMS, cells, strict=False)
+    content = "".join(f"{user};{item};{cell}\n" for user, item, cell in rows)
+    path = write(folder / "e.csv", f"user;item;{name}\n" + content)
+    return prepare("table", "--input", path, "--output", folder / "out", "--force", *options)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "least"),
+    [
+        ("click", ["0", "1", "1", "0"], "1"),
+        ("is_click", ["yes", "no", "yes", "no"], "1"),
+        ("label", ["1.0", "0.0", "1.0", "0.0"], "1"),
+        ("liked", ["True", "False", "false", "true"], "1"),
+        ("like", ["-1", "1", "-1", "1"], "1"),
+        ("rating", ["-1", "7", "10", "0"], "1"),
+        ("Book-Rating", ["0", "0", "8", "9"], "1"),
+        ("watch_ratio", ["0", "0.5", "1.25", "0"], "0.5"),
+        ("interaction", ["0", "1", "1", "0"], "1"),
+        ("implicit", ["0", "1", "1", "0"], "1"),
+        ("finish", ["0", "1", "1", "0"], "1"),
+        ("stars", ["0,0", "4,5", "3", "-1"], "3"),
+    ],
+)
+def test_ratings_of_zero_or_less_must_be_answered(
+    tmp_path: Path, name: str, cells: list[str], least: str
+) -> None:
+    refusal = table(tmp_path, name, cells).refusal
+    assert "2 of 4 rows" in refusal and f"`{name}`" in refusal
+    assert f"--min-rating {least}" in refusal and "--fix keep-nonpositive" in refusal
+    assert not (tmp_path / "out").exists()
+    assert table(tmp_path, name, cells, "--min-rating", least).code == 0
+    assert len(pairs(tmp_path / "out")) == 2
+    assert table(tmp_path, name, cells, "--fix", "keep-nonpositive").code == 0
+    assert len(pairs(tmp_path / "out")) == 4
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["provenance"]["repairs"][0]["count"] == 2
+
+
+@pytest.mark.parametrize("name", ["rating", "weight", "playcount"])
+def test_positive_ratings_need_no_answer(tmp_path: Path, name: str) -> None:
+    assert table(tmp_path, name, ["1", "13883", "0.5", "2"]).code == 0
+    assert inter(tmp_path / "out")["rating"].tolist() == ["1.0", "13883.0", "0.5", "2.0"]
+
+
+def test_a_decision_and_a_repair_are_told_together(tmp_path: Path) -> None:
+    refusal = table(tmp_path, "rating", ["0", "", "1", "1"]).refusal
+    assert "and 1 more" in refusal and "--min-rating 1" in refusal
+    assert "--fix drop-rows" in refusal
+    assert table(tmp_path, "rating", ["0", "", "1", "1"], "--fix", "drop-rows").code == 2
+    fixed = ("--fix", "drop-rows", "--min-rating", "1")
+    assert table(tmp_path, "rating", ["0", "", "1", "1"], *fixed).code == 0
+    assert pairs(tmp_path / "out") == [("c", "x"), ("d", "y")]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet", "npy", "npz", "split"])
+def test_every_kind_of_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"e.{'npz' if kind == 'split' else kind}"
+    records = [{"user_id": n, "item_id": n % 2, "label": n % 2 == 0} for n in range(4)]
+    rows = np.array([[n, n % 2, n % 2] for n in range(4)])
+    if kind == "json":
+        write(path, json.dumps(records))
+    elif kind == "jsonl":
+        write(path, "\n".join(map(json.dumps, records)) + "\n")
+    elif kind == "parquet":
+        pd.DataFrame(records).to_parquet(path)
+    elif kind == "npy":
+        np.save(path, rows)
+    elif kind == "npz":
+        np.savez(path, user=rows[:, 0], item=rows[:, 1], rating=rows[:, 2])
+    else:
+        np.savez(path, train=rows, test=rows[:0])
+    refusal = prepare("table", "--input", path, "--output", tmp_path / "out").refusal
+    assert "2 of 4 rows have a rating of 0 or less" in refusal
+
+
+def source(folder: Path, name: str) -> list[Any]:
+    """Two rows of a source, the second with a rating of 0."""
+    if name == "movielens":
+        write(folder / "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,1\n1,2,0,2\n")
+    elif name == "mmrec":
+        write(folder / "in.inter", "userID\titemID\trating\tx_label\n0\t0\t4\t0\n0\t1\t0\t0\n")
+    else:
+        reviews = [
+            {"reviewerID": "A", "asin": f"000000000{n}", "overall": rating, "unixReviewTime": n}
+            for n, rating in enumerate((4, 0))
+        ]
+        return [write(folder / "r.json", "\n".join(map(json.dumps, reviews)) + "\n")]
+    return [folder]
+
+
+@pytest.mark.parametrize("name", ["movielens", "mmrec", "amazon"])
+def test_every_source_with_ratings(tmp_path: Path, name: str) -> None:
+    given = (name, "--input", *source(tmp_path / "in", name), "--resplit")
+    given += ("--output", tmp_path / "out")
+    assert "1 of 2 rows have a rating of 0 or less" in prepare(*given).refusal
+    done(*given, "--min-rating", "1")
+    assert len(pairs(tmp_path / "out")) == 1
+
+
+def test_a_rating_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for cells, shown in ((["1,234", "2,500"], "1,234"), (["5", "five"], "five")):
+        refusal = table(tmp_path, "rating", cells).refusal
+        assert repr(shown) in refusal and "line" in refusal
+        assert "holds no interaction" not in refusal
+
+
+def test_a_column_of_words_is_no_rating_unless_it_is_named(tmp_path: Path) -> None:
+    words = ["view", "click", "view", "buy"]
+    result = table(tmp_path, "interaction", words)
+    assert result.code == 0 and "`interaction` holds no rating" in result.out
+    assert "rating" not in inter(tmp_path / "out")
+    assert (
+        "'view'" in table(tmp_path, "interaction", words, "--rating-column", "interaction").refusal
+    )
+    assert "'view'" in table(tmp_path, "rating", words).refusal
+
+
+@pytest.mark.parametrize("word", ["NA", "null", "None", "NaN"])
+def test_words_that_read_as_missing_are_no_silent_loss(tmp_path: Path, word: str) -> None:
+    rows = "".join(f"u{n},i{n}\n" for n in range(20))
+    path = write(tmp_path / "e.csv", f"user,item\n{rows}u0,{word}\n")
+    given = ("table", "--input", path, "--output", tmp_path / "out")
+    refusal = prepare(*given).refusal
+    assert repr(word) in refusal and "--fix drop-rows" in refusal
+    done(*given, "--fix", "drop-rows")
+    assert len(pairs(tmp_path / "out")) == 20
+
+
+def test_many_missing_ids_are_a_fault_and_few_a_count(tmp_path: Path) -> None:
+    few = write(tmp_path / "few.csv", "user,item\n" + "u,i\n" * 9 + "u,\n")
+    assert " 9 " in done("table", "--input", few, "--output", tmp_path / "few").out
+    many = write(tmp_path / "many.csv", "user,item\n" + "u,\n" * 9 + "u,i\n")
+    given = ("table", "--input", many, "--output", tmp_path / "many")
+    assert "9 of 10 rows have no user or no item id" in prepare(*given).refusal
+    done(*given, "--fix", "drop-rows")
+    assert pairs(tmp_path / "many") == [("u", "i")]
+
+
+def test_ids_stay_as_they_are(tmp_path: Path) -> None:
+    ids = ["1e5", "007", "1_000", "0x10", "True", "1.50", "+3", "12345678901234567890"]
+    path = write(tmp_path / "e.csv", "user,item\n" + "".join(f"u,{i}\n" for i in ids))
+    done("table", "--input", path, "--output", tmp_path / "out")
+    assert inter(tmp_path / "out")["item_id"].tolist() == ids
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("User-ID", "ISBN", "Book-Rating", None),
+        ("userID", "artistID", "weight", None),
+        ("user_id", "anime_id", "rating", None),
+        ("user_id", "business_id", "stars", "date"),
+        ("reviewerID", "asin", "overall", "unixReviewTime"),
+        ("user_id", "parent_asin", "rating", "timestamp"),
+        ("USERID", "Video ID", "Watch.Ratio", "Time"),
+        ("visitorid", "itemid", None, "timestamp"),
+        ("userId", "movieId", "playCount", "ts"),
+    ],
+)
+def test_names_that_people_give_columns(tmp_path: Path, names: tuple[str | None, ...]) -> None:
+    cells = ("u1", "i1", "3", "5")
+    taken = [(name, cell) for name, cell in zip(names, cells, strict=True) if name]
+    content = "\n".join(",".join(part) for part in zip(*taken, strict=True)) + "\n"
+    path = write(
+        tmp_path / "e.csv", f"extra,{content.splitlines()[0]}\nz,{content.splitlines()[1]}\n"
+    )
+    done("table", "--input", path, "--output", tmp_path / "out")
+    assert inter(tmp_path / "out").to_numpy().tolist() == [[cell for _, cell in taken]]
