@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from recbole_painvrl import __version__
 from recbole_painvrl.atomic import write_bytes
@@ -28,8 +29,22 @@ from recbole_painvrl.report.sections.provenance import (
 from recbole_painvrl.report.sections.training import cost, training
 
 
-def write_report(folders: Sequence[Path], output: Path) -> tuple[Path, list[LeftOut]]:
-    """Write the page and its figures; returns the folder of the figures and what was left out.
+class Written(NamedTuple):
+    """What came of a report.
+
+    Attributes:
+        figures: folder of the figures.
+        unfinished: runs without a result, which the page names as such.
+        left: what was named and is no readable run.
+    """
+
+    figures: Path
+    unfinished: list[RunData]
+    left: list[LeftOut]
+
+
+def write_report(folders: Sequence[Path], output: Path) -> Written:
+    """Write the page and its figures.
 
     Args:
         folders: run folders, folders of ``benchmark``, ``ablate`` or ``tune``, and whatever stands
@@ -48,7 +63,7 @@ def write_report(folders: Sequence[Path], output: Path) -> tuple[Path, list[Left
     panels = Panels(figures)
     page = build_page(runs, left, output, panels)
     write_bytes(output, page.encode())
-    return figures, left
+    return Written(figures, [run for run in runs if run.result is None], left)
 
 
 def build_page(
