@@ -34,7 +34,7 @@ def written(folder: Path, cells: list[str]) -> list[str]:
 
 
 @given(st.lists(st.integers(0, 2**62), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_whole_numbers_keep_every_digit(
     tmp_path_factory: pytest.TempPathFactory, times: list[int]
 ) -> None:
