@@ -201,15 +201,16 @@ def _from_texts(
     """Features of the texts of the rated items, or of every row."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; check --text")
-    layout = sniff(path, None, arguments.encoding)
-    if not layout.has_header:
-        raise UserError(f"{path}: has no header; name its columns, as in item,title,plot")
     named = arguments.feature_id_column
+    wanted = [c for c in (arguments.text_columns or "").split(",") if c]
+    expected = [*wanted, *([named] if named else [])]
+    layout = sniff(path, None, arguments.encoding, expected)
+    if not layout.has_header:
+        raise UserError(f"{path}: has no header; name its columns, as in item_id,title,plot")
     # Beside feature files, the name may be meant for these alone.
     item = id_or_first(
         path, layout.names, None if arguments.features and named not in layout.names else named
     )
-    wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     wanted = wanted or [c for c in layout.names if c != item and not is_index(c)]
     unknown = next((column for column in wanted if column not in layout.names), None)
     if unknown is not None:

@@ -6,6 +6,8 @@ script needs nothing of the package, so that it starts quickly.
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import zipfile
 from typing import Any
@@ -15,13 +17,16 @@ import numpy as np
 
 _CELLS_PER_BLOCK = 1 << 21
 _PLAIN = "fiubS"
+# As for .npz files: real arrays compress a few times.
+_MOST_INFLATED, _MOST_RATIO = 1 << 26, 200
 
 
 def copy(source: str, target: str, modality: str) -> None:
     """Write each dataset under its short name.
 
     Raises:
-        ValueError: a dataset lies in other files, or the names say nothing clear.
+        ValueError: a dataset lies in other files or claims more than the file can hold, or the
+            names say nothing clear.
     """
     with h5py.File(source, "r") as file, zipfile.ZipFile(target, "w") as archive:
         found: dict[str, Any] = {}
@@ -35,6 +40,10 @@ def copy(source: str, target: str, modality: str) -> None:
                     found[key] = item
 
         file.visititems(visit)
+        held = sum(math.prod(data.shape) * data.dtype.itemsize for data in found.values())
+        size = os.path.getsize(source)
+        if held > max(_MOST_INFLATED, _MOST_RATIO * size):
+            raise ValueError(f"{size} bytes claim to hold {held}")
         for name, data in short_names(found, modality).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 _write(stream, data)
