@@ -12,6 +12,7 @@ from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.framework.columns import add_column_options
+from dataset_prep.framework.content_table import as_text, open_content
 from dataset_prep.framework.feature_folder import holds_only_features, mended, write_features
 from dataset_prep.framework.filters import Filters
 from dataset_prep.framework.finish import run_source
@@ -28,7 +29,6 @@ from dataset_prep.framework.options import (
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.summary import print_modalities, print_report
-from dataset_prep.framework.text_tables import chunks, sniff
 from dataset_prep.framework.tokens import as_tokens
 from dataset_prep.table import read as read_table
 from recbole_painvrl.errors import UserError
@@ -204,22 +204,21 @@ def _from_texts(
     named = arguments.feature_id_column
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     expected = [*wanted, *([named] if named else [])]
-    layout = sniff(path, None, arguments.encoding, expected)
-    if not layout.has_header:
-        raise UserError(f"{path}: has no header; name its columns, as in item_id,title,plot")
+    table = open_content(path, report, arguments.encoding, expected)
     # Beside feature files, the name may be meant for these alone.
     item = id_or_first(
-        path, layout.names, None if arguments.features and named not in layout.names else named
+        path, table.names, None if arguments.features and named not in table.names else named
     )
-    wanted = wanted or [c for c in layout.names if c != item and not is_index(c)]
-    unknown = next((column for column in wanted if column not in layout.names), None)
+    wanted = wanted or [c for c in table.names if c != item and not is_index(c)]
+    unknown = next((column for column in wanted if column not in table.names), None)
     if unknown is not None:
-        raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(layout.names)}")
+        raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(table.names)}")
     tokens: list[str] = []
     texts: list[str] = []
     lookup = None if rated is None else set(rated)
-    for frame in chunks(layout, [item, *wanted], report):
-        joined = frame[wanted].agg(" ".join, axis=1)
+    for frame in table.frames(list(dict.fromkeys([item, *wanted]))):
+        cells = [frame[column].tolist() for column in wanted]
+        joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
         for token, text in zip(as_tokens(frame[item]), joined, strict=True):
             if lookup is None or token in lookup:
                 tokens.append(token)

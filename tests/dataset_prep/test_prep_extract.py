@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from prep_support import Result, features, prepare, write
@@ -68,6 +69,47 @@ def test_texts_and_sounds_become_features(tmp_path: Path) -> None:
     manifest = json.dumps(json.loads((out / "manifest.json").read_text()))
     for word in ("TF-IDF + SVD (scikit-learn", "log-mel statistics", "layer", "date", "size"):
         assert word in manifest
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "lines", "parquet", "unquoted", "names"])
+def test_texts_in_every_kind_of_table(tmp_path: Path, kind: str) -> None:
+    """The same rows as for the texts themselves, whatever the table is written in."""
+    folder = content(tmp_path)
+    stories = [f'"{story}' if place == 2 else story for place, story in enumerate(STORIES)]
+    frame = pd.DataFrame({"item_id": ITEMS, "plot": stories})
+    path = folder / f"texts.{kind}"
+    options: tuple[Any, ...] = ()
+    if kind in ("json", "lines"):
+        frame.to_json(path, orient="records", lines=kind == "lines")
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        names = "item_id\tplot" if kind == "unquoted" else "sku\tdescription"
+        rows = [f"{item}\t{story}" for item, story in zip(ITEMS, stories, strict=True)]
+        write(path, "\n".join([names, *rows, ""]))
+        options = () if kind == "unquoted" else ("--feature-id-column", "sku")
+    result = convert(folder, "--text", f"plot={path}", "--text-size", 3, *options)
+    assert result.code == 0, result.err
+    expected = encode_texts(STORIES, "tfidf", 3).matrix
+    found = features(folder / "out", "plot")
+    for place, item in enumerate(ITEMS):
+        assert found[item] == pytest.approx(expected[place].tolist(), abs=1e-6)
+
+
+def test_lists_of_texts_are_joined_and_missing_ones_are_empty(tmp_path: Path) -> None:
+    folder = content(tmp_path)
+    words: list[Any] = [story.split() for story in STORIES]
+    words[1] = None
+    records = [{"item_id": item, "plot": words[place]} for place, item in enumerate(ITEMS)]
+    path = write(folder / "t.json", json.dumps(records))
+    result = convert(folder, "--text", f"plot={path}", "--text-size", 3)
+    assert result.code == 0, result.err
+    assert set(features(folder / "out", "plot")) == {*ITEMS} - {ITEMS[1]}
+    np.save(folder / "t.npy", np.eye(3))
+    refusal = convert(folder, "--force", "--text", f"plot={folder / 't.npy'}").refusal
+    assert "holds no table of texts" in refusal
 
 
 def test_like_texts_lie_close() -> None:
