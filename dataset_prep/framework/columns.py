@@ -22,7 +22,8 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
         help="between the cells of a line (default: found), as in ';', '\\t', tab, blank or ::",
     )
     for role in ROLES:
-        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
+        none = "" if role in ("user", "item") else " ('' for none)"
+        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}{none}")
 
 
 def separator_text(text: str) -> str:
@@ -40,7 +41,7 @@ def columns_of(arguments: argparse.Namespace) -> TableColumns:
     roles = {
         role: getattr(arguments, f"{role}_column")
         for role in ROLES
-        if getattr(arguments, f"{role}_column")
+        if getattr(arguments, f"{role}_column") is not None
     }
     names = tuple(arguments.columns.split(",")) if arguments.columns else None
     return TableColumns(roles, names, arguments.encoding, arguments.separator, options=True)

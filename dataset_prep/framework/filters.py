@@ -14,6 +14,8 @@ from recbole_painvrl.errors import UserError
 
 # More rows without an id are no gaps but a wrong column.
 _MANY_MISSING = 0.2
+# Seconds at the start of 1980; no time of the next centuries is 30 times as large.
+_SINCE_1980, _MOST_RATIO = 315_532_800, 30
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def clean(interactions: Interactions, filters: Filters, report: Report) -> Inter
         interactions = replace(interactions, parts=None, part_names=())
     interactions = _without_missing_ids(interactions, report)
     count_step(report, "without missing ids", interactions)
+    interactions = _with_sound_times(interactions, report)
     if filters.min_rating is not None:
         if interactions.ratings is None:
             raise UserError("--min-rating: the interactions have no ratings; leave the option out")
@@ -72,6 +75,24 @@ def _without_missing_ids(interactions: Interactions, report: Report) -> Interact
         what = f"{lost} of {len(known)} rows have no user or no item id"
         report.found(interactions.where, what, lost, "drop-rows")
     return interactions.keep(known)
+
+
+def _with_sound_times(interactions: Interactions, report: Report) -> Interactions:
+    """Among seconds since 1970, 0 and -1 stand for no time, and milliseconds are another unit."""
+    times = interactions.times
+    if times is None or not len(times) or float(np.median(times)) < _SINCE_1980:
+        return interactions
+    gone = times <= 0
+    if gone.any():
+        count = int(gone.sum())
+        what = f"{count} of {len(times)} rows have a time of 0 or less, as where it is missing"
+        report.found(interactions.where, what, count, "drop-rows")
+    known = times[~gone]
+    low, high = float(known.min()), float(known.max())
+    if low >= _SINCE_1980 and high > _MOST_RATIO * low:
+        what = f"its times reach from {low:.0f} to {high:.0f}, as seconds beside milliseconds do"
+        report.found(interactions.where, what, 0, advice="write all of them in one unit")
+    return interactions.keep(~gone)
 
 
 def _report_nonpositive(interactions: Interactions, ratings: Floats, report: Report) -> None:

@@ -37,7 +37,7 @@ class TableColumns:
     """Which columns to read: by role where the names are unusual, ``names`` without a header.
 
     Attributes:
-        roles: role -> column that was named.
+        roles: role -> column that was named, or nothing where there is to be none.
         names: of all columns of a file without a header.
         encoding: of text.
         separator: between the cells of a line; None finds it.
@@ -54,7 +54,7 @@ class TableColumns:
         """What to do where a needed column is not found, in a file of text or of another kind."""
         if not self.options:
             return "call them user_id and item_id in the file"
-        named = "name them with `--user-column` and `--item-column`"
+        named = "name the columns with `--user-column` and `--item-column`"
         return (
             f"{named}, or with `--columns user,item,...` if its first line is data"
             if text
@@ -104,6 +104,8 @@ def choose_columns(
     wanted = columns.roles
     for role in ROLES:
         name = wanted.get(role)
+        if name == "" and role not in ("user", "item"):
+            continue
         if name is not None and name not in names:
             name = next((known for known in names if known.partition(":")[0] == name), None)
             if name is None:

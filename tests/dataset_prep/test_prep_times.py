@@ -154,3 +154,25 @@ def test_a_date_column_beside_a_number_gives_way(tmp_path: Path) -> None:
     path = write(tmp_path / "e.csv", "user,item,date,timestamp\na,x,2020-01-01,7\n")
     done("table", "--input", path, "--output", tmp_path / "out")
     assert inter(tmp_path / "out")["timestamp"].tolist() == ["7"]
+
+
+@pytest.mark.parametrize("gap", ["0", "-1"])
+def test_numbers_that_stand_for_no_time_are_a_fault(tmp_path: Path, gap: str) -> None:
+    cells = ["1600000000", gap, "1600000002"]
+    refusal = table(tmp_path, cells).refusal
+    assert "1 of 3 rows have a time of 0 or less" in refusal and "--fix drop-rows" in refusal
+    assert table(tmp_path, cells, "--fix", "drop-rows").code == 0
+    assert inter(tmp_path / "out")["timestamp"].tolist() == ["1600000000", "1600000002"]
+    assert written(tmp_path / "steps", ["0", "1", "2"]) == ["0", "1", "2"]
+
+
+def test_seconds_beside_milliseconds_are_a_fault(tmp_path: Path) -> None:
+    refusal = table(tmp_path, ["1600000000", "1600000001000", "1600000002"]).refusal
+    assert "from 1600000000 to 1600000001000" in refusal and "--fix" not in refusal
+
+
+def test_a_column_may_be_left_out(tmp_path: Path) -> None:
+    assert "no time" in table(tmp_path, ["", ""]).refusal
+    assert table(tmp_path, ["", ""], "--time-column", "").code == 0
+    assert list(inter(tmp_path / "out")) == ["user_id", "item_id"]
+    assert table(tmp_path, ["0", "1"], "--rating-column", "", "--force", name="click").code == 0
