@@ -11,6 +11,7 @@ The example (users u1..u4, items i1..i4; number 0 is padding)::
 
 from __future__ import annotations
 
+from itertools import combinations
 from math import sqrt
 
 import numpy as np
@@ -81,6 +82,18 @@ def test_omega_of_the_code_by_hand() -> None:
     assert neighbours[4].tolist() == [4, 0]
     assert weights[4].tolist() == pytest.approx([1 * sqrt(2) / 1 / sqrt(2), 0.0])
     assert weights[0].tolist() == [0.0, 0.0]
+
+
+def test_ties_go_to_the_smaller_item_number() -> None:
+    """Every two of five items have one user in common: all weights are equal."""
+    pairs = [
+        (user, item) for user, both in enumerate(combinations(range(1, 6), 2)) for item in both
+    ]
+    users, items = zip(*pairs, strict=True)
+    matrix = sp.csr_matrix((np.ones(len(pairs)), (users, items)), shape=(10, 6))
+    neighbours, weights = item_neighbours(matrix, 2, "paper")
+    assert neighbours[1:].tolist() == [[2, 3], [1, 3], [1, 2], [1, 2], [1, 2]]
+    assert weights[1:].flatten().tolist() == pytest.approx([1 / 4] * 10)
 
 
 def dense_omega(matrix: sp.csr_matrix, form: ItemGraphForm) -> npt.NDArray[np.float64]:

@@ -54,3 +54,6 @@ def test_by_hand() -> None:
     )
     # At 1 the ideal has one hit, too.
     assert mean_ndcg(users, items, history, pairs, k=1) == pytest.approx(1.0)
+    # What is to be found is ranked even where it is known: item 3 is at rank 1 again.
+    both = torch.tensor([1, 1]), torch.tensor([3, 1])
+    assert mean_ndcg(users, items, history, both) == pytest.approx(1.0)
