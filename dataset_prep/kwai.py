@@ -105,7 +105,8 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     visual = arguments.visual or need_file(
         folder, ("*visual_train", "*visual*.zip", "*visual*"), "visual features", "--visual"
     )
-    features = [_visual(visual, rated, arguments.visual_ids, report, spool)]
+    ids = IdSource(file=arguments.visual_ids, encoding=arguments.encoding, rated=frozenset(rated))
+    features = [_visual(visual, rated, ids, report, spool)]
     inputs = [log] if visual.is_dir() else [log, visual]
     if arguments.text is not None:
         features.append(_words(arguments.text, set(rated), report, arguments.text_size))
@@ -123,11 +124,11 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 
 
 def _visual(
-    path: Path, rated: list[str], ids: Path | None, report: Report, spool: Path
+    path: Path, rated: list[str], ids: IdSource, report: Report, spool: Path
 ) -> FeatureTable:
     if path.is_dir() or path.suffix == ".zip":
         return read_small_arrays("visual", path, rated, report, spool)
-    return read_features("visual", path, report, spool, IdSource(file=ids))
+    return read_features("visual", path, report, spool, ids)
 
 
 def _words(path: Path, rated: set[str], report: Report, width: int) -> FeatureTable:

@@ -21,7 +21,14 @@ from dataset_prep.framework.arrays import (
     archive_shapes,
     unpack_member,
 )
-from dataset_prep.framework.id_columns import IdSource, find_id, listed_names, no_id_column
+from dataset_prep.framework.id_columns import (
+    IdSource,
+    find_id,
+    is_item_name,
+    is_row_name,
+    listed_names,
+    no_id_column,
+)
 from dataset_prep.framework.id_lists import ordered_ids
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import VectorSpool
@@ -122,7 +129,9 @@ def from_arrays(
             f"{path}: no array of ids among {listed_names(list(sizes))}; add one called `ids`, or "
             "name a file with `--feature-ids`"
         )
-    columns = {key: arrays.read(key) for key in lists}
+    # Arrays beside a matrix follow its rows, unless one is called as row numbers are.
+    known = [k for k in lists if k == ids.column or is_item_name(k) or is_row_name(k)]
+    columns = {key: arrays.read(key) for key in known or lists}
     return matrix, ordered_ids(path, columns, ids, n_rows=matrix.shape[0])
 
 

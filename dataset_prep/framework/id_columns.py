@@ -13,9 +13,8 @@ from recbole_painvrl.errors import UserError
 
 _ID_NAMES = ("id", "ids", "key", "index")
 _ROW_WORDS = """
-row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos line lineno number
-order offset remap remapid remappedid mappedid newid featureid featureindex featureidx embeddingid
-embeddingindex embeddingidx
+row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos remap remapid
+remappedid mappedid newid featureid featureindex featureidx embeddingid embeddingindex embeddingidx
 """
 _ROW_NAMES = frozenset(_ROW_WORDS.split())
 # `key` and `i` may well be features (of music, or the ninth of columns a, b, c...).
@@ -105,9 +104,9 @@ def row_order(tokens: Sequence[str]) -> list[int] | None:
 
 
 def nearly_rows(tokens: Sequence[str]) -> bool:
-    """Whether entries look like row numbers, some of which may be missing or there twice."""
+    """Whether most entries could be row numbers, although some are missing or there twice."""
     numbers = {int(token) for token in tokens if WHOLE.fullmatch(token)}
-    return 2 * len(numbers) > len(tokens) and max(numbers) <= 2 * len(tokens)
+    return 2 * sum(number <= len(tokens) for number in numbers) > len(tokens)
 
 
 def refuse_better_ids(
@@ -146,7 +145,8 @@ def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) ->
     places = places if labels or without_ids else places[1:]
     below = [[row[place] for row in rows[1:] if place < len(row)] for place in places]
     fractions = all(any(_is_value(cell) for cell in cells) for cells in below)
-    return counted and fractions and (without_ids or len(places) >= _FEW_COLUMNS)
+    enough = without_ids or len(places) >= _FEW_COLUMNS
+    return counted and ((fractions and enough) or (bool(labels) and len(places) > _FEW_COLUMNS))
 
 
 def _is_value(cell: str) -> bool:

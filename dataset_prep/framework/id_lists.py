@@ -29,7 +29,7 @@ from dataset_prep.framework.id_columns import (
 from dataset_prep.framework.json_files import json_columns
 from dataset_prep.framework.read_interactions import open_parquet
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.framework.text_tables import ALIASES, chunks, simple, sniff
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
@@ -183,7 +183,8 @@ def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
     if not numbers or (is_index(name) and numbers == sorted(set(numbers)) and distinct == size):
         return
     # A column of another name, such as a year, is no matter unless it nearly numbers the rows.
-    if not (is_row_name(name) or is_item_name(name) or nearly_rows(tokens)):
+    named = is_row_name(name) or simple(name) in ALIASES["item"]
+    if not (named or nearly_rows(tokens)):
         return
     counts = Counter(tokens)
     token = next((t for t in tokens if counts[t] > 1), None)

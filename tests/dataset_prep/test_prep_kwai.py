@@ -74,6 +74,16 @@ def test_words_become_a_modality_when_asked(tmp_path: Path) -> None:
     assert set(features(tmp_path / "kwai", "textual")) == {str(1000 + p) for p in range(1, PHOTOS)}
 
 
+def test_the_rows_of_a_matrix_may_be_numbered(tmp_path: Path) -> None:
+    folder = release(tmp_path / "train")
+    np.save(tmp_path / "v.npy", np.concatenate([vector(photo) for photo in range(PHOTOS)]))
+    lines = "".join(f"{1000 + photo},{photo}\n" for photo in (3, 0, 5, 1, 4, 2))
+    ids = write(tmp_path / "ids.csv", "photo_id,row\n" + lines)
+    assert convert(folder, "--visual", tmp_path / "v.npy", "--visual-ids", ids).code == 0
+    found = features(tmp_path / "kwai", "visual")
+    assert found == {str(1000 + photo): vector(photo)[0].tolist() for photo in range(PHOTOS)}
+
+
 def test_a_matrix_with_ids_serves_too(tmp_path: Path) -> None:
     folder = release(tmp_path / "train")
     np.save(tmp_path / "v.npy", np.concatenate([vector(photo) for photo in range(PHOTOS)]))

@@ -95,7 +95,7 @@ def test_two_columns_are_honoured_unless_both_may_number_the_rows(
         ({3: ""}, "it holds ''"),
     ],
 )
-@pytest.mark.parametrize("header", ["item_id,row", "asin,itemID", ",item_id"])
+@pytest.mark.parametrize("header", ["item_id,row", "asin,itemID", ",item_id", "asin,id"])
 def test_broken_row_numbers_are_refused(
     tmp_path: Path, header: str, change: dict[int, Any], named: str
 ) -> None:
@@ -153,9 +153,9 @@ def test_a_first_id_above_numbers_is_no_header(tmp_path: Path, first: str) -> No
         assert features(tmp_path / "out", "v") == expected(ids)
 
 
-@pytest.mark.parametrize("column", ["year", "title", "imdbId"])
+@pytest.mark.parametrize("column", ["year", "title", "imdbId", "id"])
 def test_other_columns_do_not_number_the_rows(tmp_path: Path, column: str) -> None:
-    values = {"year": "199{}", "title": "T{}", "imdbId": "11470{}"}[column]
+    values = {"year": "199{}", "title": "T{}", "imdbId": "11470{}", "id": "88{}"}[column]
     lines = [f"{token},{values.format(k % 4)}" for k, token in enumerate(WORDS)]
     content = "\n".join([f"item_id,{column}", *lines, ""])
     result = table(tmp_path, WORDS, write(tmp_path / "l.csv", content))
@@ -260,7 +260,8 @@ def test_the_column_that_meets_the_interactions_holds_the_ids(tmp_path: Path) ->
         (["002", "000", "001"], [2, 0, 1], True),
         (["2", "3", "4"], None, True),
         (["0", "0", "1"], None, True),
-        (["0", "1", "9"], None, False),
+        (["0", "1", "9"], None, True),
+        (["0", "8", "9"], None, False),
         (["a", "0", "1"], None, True),
         (["a", "b"], None, False),
         ([], None, False),

@@ -108,6 +108,7 @@ def test_two_columns_that_may_hold_the_ids_are_refused(tmp_path: Path, header: s
         ([",0,1,2", "1,.5,.2,.3"], False, True),
         (["film,0,1,2", "a,.5,.2,.3"], False, True),
         (["film,0,1,2", "a,1,2,3"], False, False),
+        (["film,0,1,2,3", "a,1,2,3,4"], False, True),
         (["i0,0,1", "i1,.5,.5"], False, False),
         (["i0,5,1,2", "i1,.5,.5,.5"], False, False),
         (["0,1,2,3", "a,.5,.2,.3"], False, True),
@@ -276,7 +277,8 @@ def test_npz(tmp_path: Path, kind: str, form: str) -> None:
     elif form == "rows per item":
         np.savez(path, **{ids[k]: MATRIX[k : k + 1] for k in ORDER})
     elif form == "ids and features":
-        np.savez(path, features=MATRIX[ORDER], ids=np.array(ids)[ORDER])
+        titles = np.array([f"T{k}" for k in ORDER])
+        np.savez(path, features=MATRIX[ORDER], ids=np.array(ids)[ORDER], title=titles)
     elif form == "named":
         both = {"v": MATRIX[ORDER], "w": MATRIX}
         np.savez(path, **both, item_id=np.array(ids)[ORDER])
