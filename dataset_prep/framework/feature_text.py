@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dataset_prep.framework.arrays import CELLS_PER_BLOCK, RowMatrix
 from dataset_prep.framework.feature_words import read_words, word_sizes
@@ -95,56 +96,66 @@ def read_text_features(
     if skipped:
         left = listed_names(skipped, 6)
         report.note(f"{path.name}: columns that are no features left out: {left}")
-    if vectors:
-        wanted = [*([] if id_column is None else [id_column]), *chosen]
-        return _read_cells(layout, wanted, target, report)
-    return _read_numbers(layout, id_column, numbers, target, ids, report)
-
-
-def _read_numbers(
-    layout: Layout,
-    id_column: str | None,
-    numbers: list[str],
-    target: Path,
-    ids: IdSource,
-    report: Report,
-) -> tuple[RowMatrix, list[Any] | None]:
-    rows = max(1, CELLS_PER_BLOCK // len(numbers))
-    rest = [name for name in layout.names if name != id_column]
     suspects = id_column is not None and ids.column is None and not ids.first_column
-    others = _other_ids(layout, str(id_column), rest) if suspects else []
-    wanted = list(dict.fromkeys([*([] if id_column is None else [id_column]), *numbers, *others]))
-    found: dict[str, list[Any]] = {name: [] for name in (*wanted[:1], *others)}
-    with Spool(target, len(numbers)) as spool:
-        for frame in chunks(layout, wanted, report, numbers, rows):
-            for name, values in found.items():
-                values.extend(frame[name].tolist())
-            spool.add(frame[numbers].to_numpy(np.float64))
+    others = _other_ids(layout, str(id_column), [n for n in rest if n not in vectors])
+    read = _Columns(layout, id_column, others if suspects else [], report)
+    matrix = read.cells(target, vectors[0]) if vectors else read.numbers(target, numbers)
     if id_column is None:
-        return spool.matrix(layout.path), None
-    _refuse_other_ids(layout.path, id_column, {n: found[n] for n in others}, ids.rated)
-    return spool.matrix(layout.path), found[id_column]
+        return matrix, None
+    _refuse_other_ids(path, id_column, read.others, ids.rated)
+    return matrix, read.tokens
 
 
-def _read_cells(
-    layout: Layout, wanted: list[str], target: Path, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
-    column = wanted[-1]
-    cells = _cells(layout, column)
-    width = max((len(parse_vector(cell) or ()) for cell in cells), default=1)
-    rows = max(1, CELLS_PER_BLOCK // max(1, width))
-    with VectorSpool(target, layout.path, report) as spool:
-        for frame in chunks(layout, wanted, report, (), rows):
-            for token, cell in zip(frame[wanted[0]].tolist(), frame[column].tolist(), strict=True):
-                spool.add(token, parse_vector(str(cell)))
-        matrix, tokens = spool.finish()
-    return matrix, tokens if len(wanted) > 1 else None
+class _Columns:
+    """Reads the features of a table, and beside them its ids and what may be ids as well."""
+
+    def __init__(
+        self, layout: Layout, id_column: str | None, others: Sequence[str], report: Report
+    ) -> None:
+        self._layout, self._report = layout, report
+        self._id = [] if id_column is None else [id_column]
+        self.tokens: list[Any] = []
+        self.others: dict[str, list[Any]] = {name: [] for name in others}
+
+    def numbers(self, target: Path, names: list[str]) -> RowMatrix:
+        """One column per number."""
+        with Spool(target, len(names)) as spool:
+            for frame in self._frames(names, names, len(names)):
+                spool.add(frame[names].to_numpy(np.float64))
+        return spool.matrix(self._layout.path)
+
+    def cells(self, target: Path, name: str) -> RowMatrix:
+        """Vectors in one column."""
+        width = max(len(parse_vector(cell) or ()) for cell in _cells(self._layout, name))
+        with VectorSpool(target, self._layout.path, self._report) as spool:
+            for frame in self._frames([name], [], width):
+                ids = frame[self._id[0]].tolist() if self._id else [None] * len(frame)
+                for token, cell in zip(ids, frame[name].tolist(), strict=True):
+                    spool.add(token, parse_vector(str(cell)))
+            matrix, self.tokens = spool.finish()
+        return matrix
+
+    def _frames(
+        self, features: list[str], numeric: list[str], width: int
+    ) -> Iterator[pd.DataFrame]:
+        wanted = list(dict.fromkeys([*self._id, *features, *self.others]))
+        rows = max(1, CELLS_PER_BLOCK // max(1, width))
+        for frame in chunks(self._layout, wanted, self._report, numeric, rows):
+            self.tokens += frame[self._id[0]].tolist() if self._id else []
+            for name, values in self.others.items():
+                values += frame[name].tolist()
+            yield frame
 
 
 def _layout(path: Path, ids: IdSource) -> Layout:
     """The layout, with the headers that only feature tables have."""
     expected = [ids.column] if ids.column else ()
     layout = sniff(path, encoding=ids.encoding, expected=expected)
+    if layout.has_header and any(parse_vector(name) is not None for name in layout.names):
+        # `abc,[0.1 0.2]` above `12,[0.3 0.4]` is an item, not a header.
+        names = tuple(map(str, range(len(layout.names))))
+        sample = (layout.names, *layout.sample)
+        return replace(layout, names=names, has_header=False, sample=sample)
     if layout.has_header or len(layout.sample) < 2:
         return _refuse_unquoted(layout)
     first = layout.sample[0]

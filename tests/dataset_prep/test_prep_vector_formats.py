@@ -88,10 +88,11 @@ def test_an_index_of_words_holds_the_ids_and_one_of_numbers_does_not(tmp_path: P
         check(tmp_path, MIXED, path, "--feature-id-column", "")
 
 
-@pytest.mark.parametrize("header", ["id,code,a,b,c", None])
+@pytest.mark.parametrize("header", ["id,code,a,b,c", "id,code,v", None])
 def test_two_columns_that_may_hold_the_ids_are_refused(tmp_path: Path, header: str | None) -> None:
     """A row number in the first column, ids in the second, both of them small numbers."""
-    content = lines(MIXED, header, lambda k, i: f"{k},{i},{numbers(k)}")
+    mark = '"' if header == "id,code,v" else ""
+    content = lines(MIXED, header, lambda k, i: f"{k},{i},{mark}{numbers(k)}{mark}")
     refusal = table(tmp_path, MIXED, write(tmp_path / "f.csv", content)).refusal
     assert ("`code`" if header else "`1`") in refusal
     assert "--feature-id-column" in refusal
@@ -192,6 +193,12 @@ def test_text_without_vectors_names_the_cause(tmp_path: Path, content: str, name
     refusal = table(tmp_path, WORDS, write(tmp_path / "f.csv", content)).refusal
     assert named in refusal
     assert "separator;" not in refusal and "check the separator" not in refusal
+
+
+def test_a_first_item_above_numbers_is_no_header(tmp_path: Path) -> None:
+    ids = ["abc", *(str(10 + k) for k in range(N - 1))]
+    rows = [f"{token},[{numbers(k, ' ')}]" for k, token in enumerate(ids)]
+    check(tmp_path, ids, write(tmp_path / "f.csv", "\n".join([*rows, ""])))
 
 
 def test_tags_beside_numbers_are_no_vector(tmp_path: Path) -> None:
