@@ -97,7 +97,9 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         folder,
         ("*train_interaction.txt", "*train_interaction*", "*interaction*"),
         LogColumns(
-            LOG_COLUMNS, "user_id", "photo_id", actions, "time", rating=arguments.rating_column
+            *(LOG_COLUMNS, "user_id", "photo_id", actions, "time"),
+            rating=arguments.rating_column,
+            encoding=arguments.encoding,
         ),
         report,
     )

@@ -94,7 +94,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             need_file(core, (f"{kind}_list.txt",), "list of ids", "no --original-ids")
             for kind in ("user", "item")
         ]
-        users, items = (read_mapping(path, report) for path in lists)
+        users, items = (read_mapping(path, report, arguments.encoding) for path in lists)
         interactions = with_original_ids(interactions, users, items)
         inputs += lists
     places = [folder, core, core.parent]

@@ -74,7 +74,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     builder = InteractionBuilder()
     if pairs.suffix == ".tsv":
         refuse_columns(arguments, pairs)
-        _read_lists(pairs, builder, report)
+        _read_lists(pairs, builder, report, arguments.encoding)
     else:
         read_interactions(pairs, builder, report, columns_of(arguments))
     interactions = builder.finish(str(pairs), report)
@@ -101,14 +101,14 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
 
 
-def _read_lists(path: Path, builder: InteractionBuilder, report: Report) -> None:
+def _read_lists(path: Path, builder: InteractionBuilder, report: Report, encoding: str) -> None:
     """``user<TAB>item item item``, in the order of time."""
     users: list[str] = []
     items: list[str] = []
     times: list[int] = []
     bad = first = 0
     try:
-        with open(path, encoding="utf-8-sig") as stream:
+        with open(path, encoding=encoding, newline="\n") as stream:
             for number, line in enumerate(stream, start=1):
                 user, tab, rest = line.rstrip("\r\n").partition("\t")
                 chosen = rest.split()

@@ -78,7 +78,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             need_file(folder, (f"{kind}_id_mapping.csv",), "mapping", "no --original-ids")
             for kind in "ui"
         ]
-        users, items = (read_mapping(file, report) for file in files)
+        users, items = (read_mapping(file, report, arguments.encoding) for file in files)
         interactions = with_original_ids(interactions, users, items)
         inputs += files
     features = numbered_features([folder], n_items, report, items)

@@ -93,7 +93,11 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         arguments.log,
         folder,
         ("*train.txt", "*train.txt.gz", "final_track*train*"),
-        LogColumns(LOG_COLUMNS, "uid", "item_id", actions, rating=arguments.rating_column),
+        LogColumns(
+            *(LOG_COLUMNS, "uid", "item_id", actions),
+            rating=arguments.rating_column,
+            encoding=arguments.encoding,
+        ),
         report,
     )
     rated = set(interactions.rated().tolist())

@@ -97,7 +97,7 @@ class FolderReader:
             items.append(self._items.encode(frame[wanted[1]]))
         if report.faults:
             raise UserError(f"{path}: {report.faults[0].what}; {_AGAIN}")
-        if not users:
+        if not sum(map(len, users)):
             raise UserError(f"{path}: has no row; {_AGAIN}")
         return FolderTable(np.concatenate(users), np.concatenate(items))
 

@@ -154,8 +154,9 @@ def chunks(
 ) -> Iterator[pd.DataFrame]:
     """The wanted columns, a bounded number of rows at a time, as text or (``numeric``) as numbers.
 
-    The index of a frame holds the line numbers. Malformed lines are reported after the last frame;
-    those with a quote mark that nothing closes in one of the ``closed`` columns are malformed.
+    There is at least one frame, without rows if need be; its index holds the line numbers.
+    Malformed lines are reported after the last frame; those with a quote mark that nothing closes
+    in one of the ``closed`` columns are malformed.
 
     Raises:
         UserError: unreadable text, or text where a number is due.
@@ -170,7 +171,7 @@ def chunks(
         table = Rows(lines, layout.separator, len(layout.names), layout.evidence, strict)
         numbers: list[int] = []
         cells: list[list[str]] = [[] for _ in columns]
-        skip = int(layout.has_header)
+        skip, empty = int(layout.has_header), True
         for found, block in table:
             numbers += found[skip:]
             for column, place in zip(cells, places, strict=True):
@@ -179,8 +180,8 @@ def chunks(
             if len(numbers) >= rows:
                 progress.update(progress.total * len(numbers) // max(table.n_lines, 1))
                 yield _frame(layout, columns, numeric, numbers, cells)
-                numbers, cells = [], [[] for _ in columns]
-        if numbers:
+                numbers, cells, empty = [], [[] for _ in columns], False
+        if numbers or empty:
             yield _frame(layout, columns, numeric, numbers, cells)
     if table.malformed:
         report.found(path.name, table.finding(), table.malformed, "drop-rows")

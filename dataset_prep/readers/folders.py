@@ -124,7 +124,7 @@ def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
     return np.asarray(groups == largest, dtype=np.bool_)
 
 
-def read_mapping(path: Path, report: Report) -> dict[str, str]:
+def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:
     """Original id of each number, from a table of ids and numbers with or without a header.
 
     The first column holds the ids and the second the numbers, unless only the first is numeric.
@@ -132,7 +132,7 @@ def read_mapping(path: Path, report: Report) -> dict[str, str]:
     Raises:
         UserError: unreadable, too narrow, without numbers, or a number has two ids.
     """
-    layout = sniff(path)
+    layout = sniff(path, encoding=encoding)
     names = [name for name in layout.names if not (layout.has_header and is_index(name))][:2]
     if len(names) < 2:
         raise UserError(f"{path}: has one column; it must map ids to numbers")

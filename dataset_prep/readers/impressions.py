@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.framework.interactions import InteractionBuilder, Interactions
+from dataset_prep.framework.cells import CellFaults, ratings_of, times_of
+from dataset_prep.framework.interactions import InteractionBuilder, Interactions, Mask
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.text_tables import Layout, chunks, sniff
 from dataset_prep.readers.folders import need_file
@@ -31,6 +31,7 @@ class LogColumns:
         actions: columns of which one must be 1; none: every row counts.
         time: column of the time, or None.
         rating: column to keep as the rating, or None.
+        encoding: of the log.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class LogColumns:
     actions: tuple[str, ...]
     time: str | None = None
     rating: str | None = None
+    encoding: str = "utf-8-sig"
 
 
 def add_log_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -94,43 +96,57 @@ def read_log(path: Path, columns: LogColumns, builder: InteractionBuilder, repor
     if path.name.endswith((".tgz", ".tar.gz", ".zip")):
         raise UserError(f"{path}: is an archive; unpack it and give the file inside")
     layout = _layout(path, columns)
-    further = {"times": columns.time, "ratings": columns.rating}
-    numeric = {name: column for name, column in further.items() if column is not None}
-    wanted = list(dict.fromkeys([columns.user, columns.item, *columns.actions, *numeric.values()]))
-    total = kept = bad = 0
-    for frame in chunks(layout, wanted, report):
+    builder.rating_name = columns.rating or builder.rating_name
+    further = [columns.time, columns.rating]
+    wanted = [columns.user, columns.item, *columns.actions, *filter(None, further)]
+    faults = CellFaults(path)
+    total = kept = 0
+    for frame in chunks(layout, list(dict.fromkeys(wanted)), report):
         total += len(frame)
-        flags = frame[list(columns.actions)].apply(lambda column: column.str.strip())
-        good = flags.isin(_FLAGS).all(axis=1).to_numpy(np.bool_)
-        happened = (flags == "1").any(axis=1).to_numpy(np.bool_) | (not columns.actions)
-        values = {name: _numbers(frame[column]) for name, column in numeric.items()}
-        for column in values.values():
-            good &= np.isfinite(column)
-        bad += int((~good).sum())
+        good, happened = _flags(frame, columns.actions, faults)
+        times = ratings = None
+        if columns.time is not None:
+            times, fine = times_of(frame[columns.time])
+            faults.add("time", frame[columns.time], good & ~fine)
+            good &= fine
+        if columns.rating is not None:
+            ratings = ratings_of(frame[columns.rating])
+            faults.add("rating", frame[columns.rating], good & ~np.isfinite(ratings))
+            good &= np.isfinite(ratings)
         rows = good & happened
         kept += int(rows.sum())
         users, items = frame[columns.user].to_numpy()[rows], frame[columns.item].to_numpy()[rows]
-        builder.add(users, items, **{name: column[rows] for name, column in values.items()})
-    if bad:
-        names = " or ".join(dict.fromkeys([*columns.actions, *numeric.values()]))
-        what = f"{bad} rows have no valid {names}"
-        report.found(path.name, what, bad, "drop-rows")
+        builder.add(
+            users,
+            items,
+            None if ratings is None else ratings[rows],
+            None if times is None else times[rows],
+        )
+    faults.tell(report)
     named = " or ".join(columns.actions) or "any row"
     report.note(f"{path.name}: {kept:,} of {total:,} rows count as interactions ({named})")
+
+
+def _flags(frame: pd.DataFrame, actions: Sequence[str], faults: CellFaults) -> tuple[Mask, Mask]:
+    """Rows whose flags are all sound, and rows in which one of the actions happened."""
+    good: Mask = np.ones(len(frame), dtype=np.bool_)
+    happened: Mask = np.full(len(frame), not actions)
+    for name in actions:
+        flags = frame[name].str.strip()
+        fine = flags.isin(_FLAGS).to_numpy(np.bool_)
+        faults.add("flag of 0 or 1", frame[name], good & ~fine)
+        good = good & fine
+        happened = happened | (flags == "1").to_numpy(np.bool_)
+    return good, happened
 
 
 def _layout(path: Path, columns: LogColumns) -> Layout:
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
-    plain = sniff(path)
-    width = len(plain.sample[0]) if plain.sample else len(plain.names)
+    width = len(sniff(path, encoding=columns.encoding).names)
     if width != len(columns.names):
         raise UserError(
             f"{path}: has {width} columns where this release has {len(columns.names)} "
             f"({', '.join(columns.names)}); give the training log"
         )
-    return sniff(path, columns.names)
-
-
-def _numbers(values: pd.Series) -> npt.NDArray[np.float64]:
-    return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+    return sniff(path, columns.names, columns.encoding)

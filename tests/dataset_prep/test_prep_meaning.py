@@ -183,3 +183,29 @@ def test_names_that_people_give_columns(tmp_path: Path, names: tuple[str | None,
     )
     done("table", "--input", path, "--output", tmp_path / "out")
     assert inter(tmp_path / "out").to_numpy().tolist() == [[cell for _, cell in taken]]
+
+
+def test_a_log_names_its_malformed_cells(tmp_path: Path) -> None:
+    """Flags that are neither 0 nor 1, and times to the last digit."""
+    rows = ["1\t7\t{}\t0\t0\t{}\t3\t9", "2\t7\t{}\t0\t0\t{}\t3\t9", "2\t8\t{}\t0\t0\t{}\t3\t9"]
+    log = tmp_path / "in" / "train_interaction.txt"
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "visual.npy", np.eye(2))
+    np.save(tmp_path / "in" / "visual.ids.npy", np.array([7, 8]))
+    given = ("kwai", "--input", tmp_path / "in", "--visual", tmp_path / "in" / "visual.npy")
+    given += ("--output", tmp_path / "out")
+    times = [2**60 + n for n in range(3)]
+
+    def filled(*flags: object) -> str:
+        return "".join(
+            f"{row.format(*pair)}\n"
+            for row, pair in zip(rows, zip(flags, times, strict=True), strict=True)
+        )
+
+    write(log, filled("1", "yes", "1"))
+    assert "in column `click`, first line 2 ('yes')" in prepare(*given).refusal
+    write(log, filled("2", "2", "2"))
+    assert "no row could be read" in prepare(*given).refusal
+    write(log, filled("1", "0", "1"))
+    done(*given)
+    assert inter(tmp_path / "out")["timestamp"].tolist() == [str(times[0]), str(times[2])]
