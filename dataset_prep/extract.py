@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
     add_column_options(parser)
     parser.add_argument("--source-note", default="own table", help="what the data are")
     parser.add_argument("--licence", default="not recorded", help="what may be done with them")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, id_column_of_texts=True)
 
 
 def _add_content_options(parser: argparse.ArgumentParser) -> None:

@@ -31,6 +31,7 @@ def source_readers(root: Path) -> list[Reader]:
         "table csv": _table_csv,
         "table npz": _table_npz,
         "table parquet": _table_parquet,
+        "table vectors": _table_vectors,
         "movielens": _movielens,
         "mmgcn": _mmgcn,
         "tiktok": _tiktok,
@@ -102,6 +103,22 @@ def _table_parquet(folder: Path) -> list[str]:
     frame.to_parquet(folder / "f.parquet")
     features = ["--features", f"visual={folder / 'f.parquet'}"]
     return ["table", "--input", str(folder / "r.parquet"), *features]
+
+
+def _table_vectors(folder: Path) -> list[str]:
+    (folder / "r.csv").write_text("user,item\n" + _rows(_user, _item, separator=","))
+    vectors = {f"i{i}": np.round(row, 3).tolist() for i, row in enumerate(_matrix().astype(float))}
+    (folder / "a.json").write_text(json.dumps(vectors))
+    cells = "".join(f'{item},"{row}"\n' for item, row in vectors.items())
+    (folder / "b.csv").write_text("item,vector\n" + cells)
+    lines = "".join(f"{item} {' '.join(map(str, row))}\n" for item, row in vectors.items())
+    (folder / "c.vec").write_text(f"{_ITEMS} {_WIDTH}\n" + lines)
+    np.save(folder / "d.npy", _matrix())
+    (folder / "ids.json").write_text(json.dumps({f"i{i}": i for i in range(_ITEMS)}))
+    files = ("a.json", "b.csv", "c.vec", "d.npy")
+    features = [w for f in files for w in ("--features", f"{f[0]}={folder / f}")]
+    ids = ["--feature-ids", str(folder / "ids.json")]
+    return ["table", "--input", str(folder / "r.csv"), *features, *ids]
 
 
 def _movielens(folder: Path) -> list[str]:

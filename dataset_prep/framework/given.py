@@ -30,10 +30,11 @@ def check_given(arguments: argparse.Namespace) -> None:
     for option, path in files:
         if path is not None and not path.is_file():
             raise UserError(f"{path}: no such file; check the path of {option}")
-    if arguments.features:
-        return
-    for option in ("feature_ids", "rows_from"):
-        if getattr(arguments, option) is not None:
+    options = ["feature_ids", "rows_from"]
+    # `extract` also looks for this column in its tables of texts.
+    options += [] if getattr(arguments, "id_column_of_texts", False) else ["feature_id_column"]
+    for option in options:
+        if not arguments.features and getattr(arguments, option) is not None:
             name = option.replace("_", "-")
             raise UserError(f"--{name}: says what the rows of --features are; give both or neither")
 

@@ -214,6 +214,11 @@ def test_what_contradicts_is_refused_before_anything_is_read(tmp_path: Path, sou
         assert named in prepare(*base, *options).refusal
 
 
+def test_an_id_column_needs_features(tmp_path: Path) -> None:
+    named = ("--feature-id-column", "film")
+    assert "--feature-id-column" in prepare(*arguments("table", tmp_path), *named).refusal
+
+
 def test_ids_that_no_file_needs_are_refused(tmp_path: Path) -> None:
     base = arguments("table", tmp_path)
     rows = "".join(f"{i},{i * i}.5,{i}\n" for i in range(ITEMS))
