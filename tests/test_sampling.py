@@ -48,6 +48,13 @@ def test_excluded_positives_are_never_drawn_and_the_rest_stays_uniform() -> None
         assert chisquare(counts[free]).pvalue > 0.001
 
 
+def test_a_shared_pool_excludes_nothing() -> None:
+    """It cannot suit every user: the training positives leave it as it is."""
+    users = torch.tensor([1, 2])
+    keys = sorted_keys(users.repeat_interleave(19), torch.arange(1, 20).repeat(2), N_ITEMS)
+    assert torch.equal(sampler("shared", 50, keys).draw(users), sampler("shared", 50).draw(users))
+
+
 def test_keys_are_sorted_and_distinct() -> None:
     keys = sorted_keys(torch.tensor([2, 1, 2]), torch.tensor([3, 4, 3]), 10)
     assert keys.tolist() == [14, 23]

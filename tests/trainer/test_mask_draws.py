@@ -102,6 +102,16 @@ def test_every_draw_comes_from_the_generator_of_its_purpose() -> None:
     assert torch.equal(stage.negatives.generator.get_state(), negatives.get_state())
 
 
+def test_figures_of_an_epoch_are_means_of_its_own_steps() -> None:
+    stage = learner()
+    for epoch in range(2):
+        found = stage.run_epoch()
+        for name, values in stage.trajectory.steps.items():
+            assert len(values) == 2 * (epoch + 1)
+            assert found[name] == pytest.approx((values[-2] + values[-1]) / 2), name
+    assert found["l_erm"] != stage.trajectory.steps["l_erm"][-1]
+
+
 def test_the_noise_has_its_deviation_and_reaches_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     gates: list[Tensor] = []
     module = "recbole_painvrl.trainer.mask.clipped_gate"
