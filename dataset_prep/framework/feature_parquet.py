@@ -9,7 +9,14 @@ import numpy as np
 
 from dataset_prep.framework.arrays import RowMatrix
 from dataset_prep.framework.feature_text import parse_vector
-from dataset_prep.framework.id_columns import IdSource, find_id, is_label, no_id_column
+from dataset_prep.framework.id_columns import (
+    IdSource,
+    find_id,
+    is_label,
+    is_sure_id,
+    no_id_column,
+    refuse_other_ids,
+)
 from dataset_prep.framework.read_interactions import open_parquet
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import Spool, VectorSpool
@@ -19,6 +26,7 @@ from recbole_painvrl.reading import DAMAGED
 
 _ROWS = 1 << 14
 _FEW_ROWS = 16
+_FEW = 3
 _INDEX = "__index_level_0__"
 
 
@@ -41,11 +49,22 @@ def read_parquet_features(
             matrix, tokens = _read_numbers(path, batches, chosen, target, id_column)
         else:
             matrix, tokens = _read_vectors(path, batches, chosen[0], target, id_column, report)
+        if id_column is not None and ids.column is None and not is_sure_id(id_column):
+            others = file.read(columns=_other_ids(schema, id_column)).to_pydict()
+            refuse_other_ids(path, id_column, others, ids.rated)
     except UserError:
         raise
     except DAMAGED as error:
         raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
     return matrix, None if id_column is None else tokens
+
+
+def _other_ids(schema: Any, id_column: str) -> list[str]:
+    """The first columns of whole numbers or text beside the ids."""
+    import pyarrow.types as kinds
+
+    fields = [field for field in schema if field.name not in (id_column, _INDEX)]
+    return [f.name for f in fields if kinds.is_integer(f.type) or kinds.is_string(f.type)][:_FEW]
 
 
 def _read_numbers(

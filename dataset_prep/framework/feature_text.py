@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,20 @@ from dataset_prep.framework.id_columns import (
     find_id,
     is_index,
     is_label,
+    is_sure_id,
     listed_names,
     no_id_column,
     numbered_header,
+    refuse_other_ids,
 )
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import Spool, VectorSpool
 from dataset_prep.framework.text_tables import (
-    ALIASES,
     Layout,
     chunks,
     is_number,
-    simple,
     sniff,
 )
-from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
@@ -102,7 +101,7 @@ def read_text_features(
     matrix = read.cells(target, vectors[0]) if vectors else read.numbers(target, numbers)
     if id_column is None:
         return matrix, None
-    _refuse_other_ids(path, id_column, read.others, ids.rated)
+    refuse_other_ids(path, id_column, read.others, ids.rated)
     return matrix, read.tokens
 
 
@@ -269,7 +268,7 @@ def _first_of_headless(layout: Layout, vectors: Sequence[str]) -> str | None:
 
 def _other_ids(layout: Layout, id_column: str, names: Sequence[str]) -> list[str]:
     """Columns that may hold the ids as well, where the name of the chosen one says little."""
-    if layout.has_header and simple(id_column) in ALIASES["item"]:
+    if layout.has_header and is_sure_id(id_column):
         return []
     found = []
     for name in names:
@@ -278,20 +277,6 @@ def _other_ids(layout: Layout, id_column: str, names: Sequence[str]) -> list[str
         if cells and words and len(set(cells)) == len(cells) and not is_index(name):
             found.append(name)
     return found[:_FEW]
-
-
-def _refuse_other_ids(
-    path: Path, id_column: str, others: Mapping[str, list[Any]], rated: Collection[str]
-) -> None:
-    """Raise :class:`UserError` where another column holds items of the interactions alone."""
-    for name, values in others.items():
-        tokens = set(as_tokens(values))
-        if len(tokens) == len(values) and tokens.issubset(rated):
-            raise UserError(
-                f"{path}: column `{name}` may hold the ids as well as `{id_column}`, since all its "
-                "values are items of the interactions; name the right one item_id in a header, or "
-                "by `--feature-id-column`"
-            )
 
 
 def _no_numbers(path: Path, layout: Layout, id_column: str | None) -> UserError:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dataset_prep.framework.report import CORRECT
 from dataset_prep.framework.text_tables import ALIASES, is_number, simple
+from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _ID_NAMES = ("id", "ids", "key", "index")
@@ -90,6 +92,25 @@ def is_row_name(name: str) -> bool:
 def is_item_name(name: str) -> bool:
     """Whether a column is called as one of item ids."""
     return simple(name) in ALIASES["item"] or simple(name) in _ID_NAMES
+
+
+def is_sure_id(name: str) -> bool:
+    """Whether the name of a column says more than ``id`` or ``index`` about what it holds."""
+    return simple(name) in ALIASES["item"] - {"i"}
+
+
+def refuse_other_ids(
+    path: Path, chosen: str, others: Mapping[str, list[Any]], rated: Collection[str]
+) -> None:
+    """Raise :class:`UserError` where another column holds items of the interactions alone."""
+    for name, values in others.items():
+        tokens = set(as_tokens(values))
+        if len(tokens) == len(values) and tokens.issubset(rated):
+            raise UserError(
+                f"{path}: column `{name}` may hold the ids as well as `{chosen}`, since all its "
+                "values are items of the interactions; name the right one item_id in a header, or "
+                "by `--feature-id-column`"
+            )
 
 
 def row_order(tokens: Sequence[str]) -> list[int] | None:

@@ -382,6 +382,15 @@ def test_parquet(tmp_path: Path, form: str) -> None:
     check(tmp_path, ids, path)
 
 
+def test_two_columns_of_parquet_that_may_hold_the_ids_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": range(N), "code": list(map(int, MIXED)), "v": MATRIX.tolist()})
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert "`code` may hold the ids" in table(tmp_path, MIXED, tmp_path / "f.parquet").refusal
+    check(tmp_path, MIXED, tmp_path / "f.parquet", "--feature-id-column", "code")
+    frame.rename(columns={"code": "item_id"}).to_parquet(tmp_path / "g.parquet")
+    check(tmp_path, MIXED, tmp_path / "g.parquet")
+
+
 def test_word2vec(tmp_path: Path) -> None:
     ids = [f"i {k}" for k in range(N)]
     rows = [f"{ids[k]} {numbers(k, ' ')} \n" for k in ORDER]
