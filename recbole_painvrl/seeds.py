@@ -38,6 +38,7 @@ def run_seeds(seed: int, split_seed: int, model: str, outer_rounds: int = 1) -> 
         "initial values": own("initial values") if model in _OWN_VALUES else seed,
         "shuffling": own("batches") if model == "MMSSL" else seed,
         "negatives": own("negatives") if model in OWN_NEGATIVES else seed,
+        "evaluation": own("evaluation"),
     }
     if model == "MMSSL":
         parts = (f"discriminator {part}" for part in ("columns", "initial values", "noise"))
