@@ -15,7 +15,7 @@ from dataset_prep.framework.report import Report
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a table with one interaction per row (CSV, TSV, any separator, Parquet,
-.npz, .npy) and any number of feature files with the item id of each row. Columns are
+JSON, .npz, .npy) and any number of feature files with the item id of each row. Columns are
 found by their usual names."""
 _EXAMPLE = """example:
   python -m dataset_prep table --input events.csv --features visual=frames.npy \\

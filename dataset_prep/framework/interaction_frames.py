@@ -65,6 +65,8 @@ def add_frames(
     lonely = 0
     for number, frame in enumerate(frames(report)):
         if number == 0:
+            if "part" in columns and part is None:
+                _check_labels(path, frame[columns["part"]], named)
             if "rating" in columns and not _holds_ratings(frame[columns["rating"]], named):
                 report.note(f"{path.name}: column `{columns.pop('rating')}` holds no rating")
             if "time" in columns and _tells_no_order(frame[columns["time"]]):
@@ -127,6 +129,18 @@ def _groups(
         rows[good] = text == label
         groups[name] = rows | groups.get(name, False)
     return groups
+
+
+def _check_labels(path: Path, labels: pd.Series, named: Collection[str]) -> None:
+    """Numbers are splits in MMRec's x_label; elsewhere they may be folds or anything else."""
+    if "part" in named or simple(str(labels.name)) == "xlabel":
+        return
+    shown = next((text for text in map(str, labels) if text[:1].isdigit()), None)
+    if shown is not None:
+        raise UserError(
+            f"{path}: column `{labels.name}` holds {shown!r}, which may be a fold or a split; "
+            "write train, valid and test, or give `--part-column` (its name, or '' to leave it out)"
+        )
 
 
 def _holds_ratings(cells: pd.Series, named: Collection[str]) -> bool:

@@ -114,19 +114,9 @@ def sniff(
         head = [line.rstrip("\r\n") for line in lines[:_HEAD]]
         separator = find_separator(head, len(columns) if columns else None)
     rows = [split_any(line.rstrip("\r\n"), separator) for line in lines]
-    first = tuple(cell.strip() for cell in rows[0])
-    has_header = bool(set(expected) & set(first)) or _looks_like_header(rows, columns)
-    if has_header:
-        names = _without_empty_end(first, rows[1:])
-    else:
-        width = Counter(map(len, rows)).most_common(1)[0][0]
-        names = tuple(columns or map(str, range(width)))
-        if columns and len(columns) != width:
-            raise UserError(
-                f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
-            )
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: two columns are called {_twice(names)!r}; rename one")
+    first = {cell.strip() for cell in rows[0]}
+    has_header = bool(set(expected) & first) or _looks_like_header(rows, columns)
+    names = _names(path, rows, columns, has_header)
     body = lines[1:] if has_header else lines
     evidence = find_evidence(body, separator, len(names))
     table = Rows(body, separator, len(names), evidence)
@@ -225,6 +215,24 @@ def _floats(
     return np.array(
         [np.nan if gap else float(cell) for cell, gap in zip(cells, missing, strict=True)]
     )
+
+
+def _names(
+    path: Path, rows: Sequence[Sequence[str]], columns: Sequence[str] | None, has_header: bool
+) -> tuple[str, ...]:
+    """Names of the columns, of which no two are the same."""
+    if has_header:
+        names = _without_empty_end(tuple(cell.strip() for cell in rows[0]), rows[1:])
+    else:
+        width = Counter(map(len, rows)).most_common(1)[0][0]
+        names = tuple(columns or map(str, range(width)))
+        if columns and len(columns) != width:
+            raise UserError(
+                f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
+            )
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: two columns are called {_twice(names)!r}; rename one")
+    return names
 
 
 def _without_empty_end(first: tuple[str, ...], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

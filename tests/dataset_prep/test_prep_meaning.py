@@ -209,3 +209,13 @@ def test_a_log_names_its_malformed_cells(tmp_path: Path) -> None:
     write(log, filled("1", "0", "1"))
     done(*given)
     assert inter(tmp_path / "out")["timestamp"].tolist() == [str(times[0]), str(times[2])]
+
+
+def test_numbers_are_no_splits_unless_they_are_said_to_be(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.csv", "user,item,fold\na,x,0\nb,x,0\na,y,2\nb,y,1\n")
+    given = ("table", "--input", path, "--output", tmp_path / "out", "--force")
+    assert "column `fold` holds '0'" in prepare(*given).refusal
+    done(*given, "--part-column", "")
+    assert [p.name for p in (tmp_path / "out").glob("*.inter")] == ["out.inter"]
+    done(*given, "--part-column", "fold")
+    assert pairs(tmp_path / "out", "test") == [("a", "y")]
