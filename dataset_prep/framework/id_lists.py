@@ -29,7 +29,7 @@ from dataset_prep.framework.id_columns import (
 from dataset_prep.framework.json_files import json_columns
 from dataset_prep.framework.read_interactions import open_parquet
 from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import ALIASES, chunks, simple, sniff
+from dataset_prep.framework.text_tables import ALIASES, chunks, is_number, simple, sniff
 from dataset_prep.framework.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
@@ -212,6 +212,9 @@ def _text_columns(
     if n_rows is not None and header and not known and len(table) == n_rows:
         # One id per row: the first line is one of them, whatever it looks like.
         header = False
+    if n_rows is not None and not header and len(table) == n_rows + 1:
+        # One line too many: a header, if it is neither an item nor a number.
+        header = bool(ids.rated) and not any(c in ids.rated or is_number(c) for c in first)
     if not header:
         return {name: table[name].tolist() for name in plain.names}, False
     return {

@@ -142,6 +142,17 @@ def test_one_id_per_line_is_the_order_of_the_rows(tmp_path: Path, kind: str, con
     assert features(tmp_path / "out", "v") == expected(ids)
 
 
+def test_a_line_above_the_ids_is_a_header_unless_it_is_an_item(tmp_path: Path) -> None:
+    for header in ("sku", "Produkt-Nr"):
+        listed = write(tmp_path / "l.txt", "\n".join([header, *WORDS, ""]))
+        result = table(tmp_path, WORDS, listed, "--force")
+        assert result.code == 0, result.err
+        assert features(tmp_path / "out", "v") == expected(WORDS)
+    for line in ("i3", "5"):
+        listed = write(tmp_path / "l.txt", "\n".join([line, *WORDS, ""]))
+        assert "12 rows for 13 ids" in table(tmp_path, WORDS, listed, "--force").refusal
+
+
 @pytest.mark.parametrize("first", ["abc", "row", "7a"])
 def test_a_first_id_above_numbers_is_no_header(tmp_path: Path, first: str) -> None:
     ids = [first, *(str(100 + k) for k in range(N - 1))]
