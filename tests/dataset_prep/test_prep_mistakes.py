@@ -258,16 +258,25 @@ def run_alone(*arguments: Any) -> subprocess.Popen[str]:
     )
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("work", ["describe", "check", "table", "help"])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, work: str) -> None:
+    """Nor does it end the work: what was asked for is written."""
     write(tmp_path / "f.csv", VECTORS)
     assert table(tmp_path, "--features", f"v={tmp_path / 'f.csv'}").code == 0
-    process = run_alone("describe", tmp_path / "out")
+    arguments: dict[str, tuple[Any, ...]] = {
+        "describe": ("describe", tmp_path / "out"),
+        "check": ("check", tmp_path / "out"),
+        "table": ("table", "--input", tmp_path / "e.csv", "--output", tmp_path / "new"),
+        "help": ("--help",),
+    }
+    process = run_alone(*arguments[work])
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    process.wait(60)
-    assert "Traceback" not in errors and "BrokenPipe" not in errors
+    assert process.wait(60) == 0
+    assert errors == ""
+    assert (tmp_path / "new" / "new.inter").is_file() == (work == "table")
 
 
 def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
