@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from recbole_painvrl.config.base import short
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 
+# Rows whose cells are text at once.
+_ROWS = 1 << 20
 TYPES = frozenset({"token", "float", "token_seq", "float_seq"})
 
 
@@ -84,39 +86,39 @@ def read_columns(
     with _lines(path, encoding) as lines:
         quoted = is_quoted(lines, separator)
     names = [name for name in types if name in wanted]
-    floats = [name for name in names if types[name] == "float"]
     if not quoted and len(separator) == 1 and _is_plain(path, len(types), separator, encoding):
-        kinds: dict[str, type] = {n: np.float64 if n in floats else str for n in names}
-        # ValueError: a cell is no number, and the slow way finds out which.
-        with suppress(ValueError):
-            return pd.read_csv(
-                path, sep=separator, header=None, skiprows=1, names=list(types), usecols=names,
-                dtype=kinds, keep_default_na=False, na_values=[""], encoding=_codec(encoding),
-                quoting=csv.QUOTE_NONE, float_precision="round_trip",
-            )[names]  # fmt: skip
+        with pd.read_csv(
+            path, sep=separator, header=None, skiprows=1, names=list(types), usecols=names,
+            dtype=str, keep_default_na=False, na_values=[""], encoding=_codec(encoding),
+            quoting=csv.QUOTE_NONE, chunksize=_ROWS,
+        ) as blocks:  # fmt: skip
+            found = [_with_numbers(path, block[names], types) for block in blocks]
+        return pd.concat(found, ignore_index=True)
     with _lines(path, encoding) as lines:
         rows = list(split_rows(lines, separator, quoted))[1:]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(types):
             raise UserError(_wrong_length(path, len(types), len(row), f"row {number} after it"))
     frame = pd.DataFrame(rows, columns=list(types), dtype=object)[names]
-    frame = frame.where(frame != "")
-    for name in floats:
-        frame[name] = _numbers(path, name, frame[name])
-    return frame
+    return _with_numbers(path, frame.where(frame != ""), types)
 
 
-def _numbers(path: Path, name: str, cells: pd.Series) -> pd.Series:
-    """Cells as 64-bit numbers, each the closest to its text."""
-    try:
-        return cells.astype(np.float64)
-    except ValueError:
-        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
-        raise UserError(
-            f"{path}: row {row + 1} after the first line has {short(cells[row])} in column "
-            f"`{name}:float`, expected a number; correct it or prepare the data with "
-            "`python -m dataset_prep`"
-        ) from None
+def _with_numbers(path: Path, frame: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
+    """The same rows with floats in 64 bit, each the closest to its text."""
+    columns = dict(frame.items())
+    for name in columns:
+        if types[str(name)] != "float":
+            continue
+        try:
+            columns[name] = columns[name].astype(np.float64)
+        except ValueError:
+            row, cell = next((r, c) for r, c in columns[name].items() if not _is_number(c))
+            raise UserError(
+                f"{path}: row {row + 1} after the first line has {short(cell)} in column "
+                f"`{name}:float`, expected a number; correct it or prepare the data with "
+                "`python -m dataset_prep`"
+            ) from None
+    return pd.DataFrame(columns)
 
 
 def _is_number(cell: object) -> bool:

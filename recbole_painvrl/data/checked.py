@@ -157,7 +157,8 @@ class CheckedDataset(Dataset):
             for name in (self.uid_field, self.iid_field):
                 if types[name] != "token":
                     raise UserError(
-                        f"{path}: found `{name}:{types[name]}`, expected `{name}:token`: ids are text"
+                        f"{path}: found `{name}:{types[name]}`, expected `{name}:token`: ids "
+                        "are text"
                     )
 
     # --- filtering ------------------------------------------------------------------------
@@ -171,19 +172,20 @@ class CheckedDataset(Dataset):
 
     def _filter_nan_user_or_item(self) -> None:
         """Drop rows without user or item; RecBole's own takes labels for positions after a drop."""
-        for feat, fields in (
-            (self.user_feat, [self.uid_field]),
-            (self.item_feat, [self.iid_field]),
-            (self.inter_feat, [self.uid_field, self.iid_field]),
+        for name, fields in (
+            ("user_feat", [self.uid_field]),
+            ("item_feat", [self.iid_field]),
+            ("inter_feat", [self.uid_field, self.iid_field]),
         ):
+            feat = getattr(self, name)
             if feat is None:
                 continue
-            missing = feat.index[feat[fields].isnull().any(axis=1)]
-            if len(missing):
+            missing = feat[fields].isnull().any(axis=1)
+            if missing.any():
                 getLogger("recbole_painvrl").warning(
-                    "%d rows without %s were dropped", len(missing), " or ".join(fields)
+                    "%d rows without %s were dropped", int(missing.sum()), " or ".join(fields)
                 )
-                feat.drop(missing, inplace=True)
+                setattr(self, name, feat[~missing].copy())
 
     def _remove_duplication(self) -> None:
         """Keep one row of every (user, item) pair; two could end up in two splits.
