@@ -32,8 +32,9 @@ VECTORS = draw(N, D)
 PRIOR = Prior(0.3 * draw(D, seed=1), 0.5 + draw(D, seed=2).abs())
 ITEMS = torch.tensor([3, 7, 8, 21])
 OTHERS = torch.tensor([1, 2, 5, 9, 10, 30, 31])
+UP, DOWN = draw(N, seed=3).abs(), draw(N, seed=4).abs()
 OBJECTIVES = {
-    "pointwise": pointwise_objective(VECTORS, draw(N, seed=3).abs(), draw(N, seed=4).abs(), PRIOR),
+    "pointwise": pointwise_objective(VECTORS, UP, DOWN, PRIOR),
     "pairwise": pairwise_objective(VECTORS, ITEMS, OTHERS, PRIOR),
 }
 
@@ -67,6 +68,14 @@ def test_far_from_its_minimum_newton_still_gets_there() -> None:
     z = fold_in(objective, D).requires_grad_()
     gradient = torch.autograd.grad(objective(z)[0] + z @ z / 2, z)[0]
     assert gradient.abs().max() < 1e-4
+
+
+def test_pointwise_is_a_literal_sum_over_items() -> None:
+    z, total = draw(D, seed=7), torch.zeros(()).double()
+    for item in range(N):
+        s = VECTORS[item] @ (PRIOR.mean + PRIOR.scale * z)
+        total = total + UP[item] * F.softplus(-s) + DOWN[item] * F.softplus(s)
+    assert torch.isclose(OBJECTIVES["pointwise"](z)[0], total)
 
 
 def test_pairwise_is_literal_bpr() -> None:

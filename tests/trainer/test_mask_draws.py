@@ -194,6 +194,23 @@ def test_gradient_normalization_decides_the_step(normalization: GradientNormaliz
     assert figures["stationarity"] == pytest.approx(scale, rel=0.01)
 
 
+def test_figures_of_a_plain_sum_are_those_of_its_two_gradients() -> None:
+    """L_ERM + 3 L_IRM: weights 1 and 3 over their sum, and the length of the whole direction."""
+    erm, irm = (
+        one_step(loss_weighting=name, gradient_normalization="none")[0] for name in ("erm", "irm")
+    )
+    _, figures = one_step(loss_weighting="fixed", irm_weight=3.0)
+    cosine = float(erm @ irm / erm.norm() / irm.norm())
+    expected = {
+        "w_erm": 1 / 4,
+        "norm_erm": float(erm.norm()),
+        "norm_irm": float(irm.norm()),
+        "cosine": cosine,
+        "stationarity": float((erm + 3 * irm).norm()),
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-2)
+
+
 def test_the_normalisations_differ() -> None:
     moves = [
         one_step(loss_weighting="pareto", gradient_normalization=name)[0]
