@@ -135,3 +135,19 @@ def test_train_alone_is_no_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", [[], ["--input", "a.csv", "--splits", "train=a.csv"]])
 def test_one_kind_of_input_is_needed(tmp_path: Path, where: list[str]) -> None:
     assert "either --input" in prepare("table", *where, "--output", tmp_path / "out").refusal
+
+
+def test_all_modalities_keeps_items_that_every_one_has(tmp_path: Path) -> None:
+    """x has both, y the first alone, z the second alone, w none."""
+    path = write(tmp_path / "e.csv", "user,item\na,x\na,y\nb,x\nb,z\nc,w\nc,x\n")
+    first, second = (
+        f"{name}={write(tmp_path / f'{name}.csv', rows)}"
+        for name, rows in (("v", "item,a,b\nx,1,2\ny,2,1\n"), ("t", "item,a,b\nx,3,1\nz,1,3\n"))
+    )
+    done(
+        "table", "--input", path, "--features", first, "--features", second,
+        "--output", tmp_path / "out", "--all-modalities", "--fix", "keep-constant",
+    )  # fmt: skip
+    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("c", "x")]
+    for name in ("v", "t"):
+        assert list(features(tmp_path / "out", name)) == ["x"]
