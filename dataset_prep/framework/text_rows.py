@@ -18,6 +18,7 @@ _SHOWN = 80
 # So few rows say nothing about what a column holds.
 _ENOUGH_ROWS = 3
 
+# The module refuses cells of more than 128 KB, which long reviews are.
 csv.field_size_limit(1 << 30)
 
 
