@@ -65,9 +65,9 @@ def is_missing(values: pd.Series) -> Mask:
     """Cells that are empty, null, or a word for that."""
     missing: Mask = values.isna().to_numpy(np.bool_)
     if values.dtype.kind == "O":
-        missing |= np.array(
-            [isinstance(v, str) and v.strip() in MISSING_TOKENS for v in values], dtype=np.bool_
-        )
+        words = [isinstance(v, str) and v.strip() in MISSING_TOKENS for v in values]
+        # Not in place: pandas may give an array that is read-only.
+        missing = missing | np.array(words, dtype=np.bool_)
     return missing
 
 

@@ -101,7 +101,7 @@ def _add_frame(
             else:
                 numbers[role], fine = times_of(cells, order)
             faults.add(role, cells, good & ~fine)
-            good &= fine
+            good = good & fine
     if not good.any():
         return
     labels = None if part is not None or "part" not in columns else frame[columns["part"]]

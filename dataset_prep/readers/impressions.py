@@ -108,11 +108,11 @@ def read_log(path: Path, columns: LogColumns, builder: InteractionBuilder, repor
         if columns.time is not None:
             times, fine = times_of(frame[columns.time])
             faults.add("time", frame[columns.time], good & ~fine)
-            good &= fine
+            good = good & fine
         if columns.rating is not None:
             ratings = ratings_of(frame[columns.rating])
             faults.add("rating", frame[columns.rating], good & ~np.isfinite(ratings))
-            good &= np.isfinite(ratings)
+            good = good & np.isfinite(ratings)
         rows = good & happened
         kept += int(rows.sum())
         users, items = frame[columns.user].to_numpy()[rows], frame[columns.item].to_numpy()[rows]
