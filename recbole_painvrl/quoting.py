@@ -24,7 +24,7 @@ def text_lines(stream: Iterable[str]) -> Iterator[str]:
         yield line.removesuffix("\n").removesuffix("\r")
 
 
-def is_quoted(lines: Iterable[str], separator: str) -> bool:
+def is_quoted(lines: Iterable[str], separator: str) -> bool | None:
     """Whether the quote marks of a table enclose cells (RFC 4180) or are characters of the text.
 
     Tab-separated tables are mostly published without quoting: a name such as ``"Heroes`` would
@@ -35,9 +35,12 @@ def is_quoted(lines: Iterable[str], separator: str) -> bool:
     Args:
         lines: lines of the table, header first; see :func:`text_lines`.
         separator: between the cells of a line.
+
+    Returns:
+        None where there is no mark.
     """
     complete, unclosed = _patterns(separator)
-    n_cells, quoted = 0, False
+    n_cells, quoted = 0, None
     rows = iter(lines)
     for line in rows:
         if '"' not in line:
@@ -60,7 +63,7 @@ def is_quoted(lines: Iterable[str], separator: str) -> bool:
     return quoted
 
 
-def split_rows(lines: Iterable[str], separator: str, quoted: bool) -> Iterator[list[str]]:
+def split_rows(lines: Iterable[str], separator: str, quoted: bool | None) -> Iterator[list[str]]:
     """Cells of every line that is not blank; of a quoted table without their marks."""
     if not quoted:
         yield from (line.split(separator) for line in lines if line.strip("\r "))

@@ -55,10 +55,10 @@ def test_a_quoted_table_is_read_without_its_marks(rows: list[tuple[str, str, str
         ('u,i,n\n1,"one\ntwo",3\n', ",", True),
         ('u,i,n\n1,2,"say ""hi"""\n', ",", True),
         ('"u","i"\n"1","2"\n', ",", True),
-        ("u,i\n1,2\n", ",", False),
+        ("u,i\n1,2\n", ",", None),
     ],
 )
-def test_which_tables_are_quoted(text: str, separator: str, quoted: bool) -> None:
+def test_which_tables_are_quoted(text: str, separator: str, quoted: bool | None) -> None:
     assert is_quoted(text_lines(io.StringIO(text, newline="\n")), separator) is quoted
 
 

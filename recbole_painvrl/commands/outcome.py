@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from recbole_painvrl.errors import UserError, WriteError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
+# Packages that are called otherwise where they are installed from.
+_PACKAGES = {"faiss": "faiss-cpu", "community": "python-louvain"}
 
 
 def guarded(
@@ -32,7 +34,7 @@ def guarded(
     except UserError as error:
         return _end(f"error: {error}", WRONG_INPUT)
     except ModuleNotFoundError as error:
-        package = {"faiss": "faiss-cpu"}.get(str(error.name), error.name)
+        package = _PACKAGES.get(str(error.name), error.name)
         return _end(
             f"error: the package `{error.name}` is needed and not installed; "
             f"type `pip install {package}`",

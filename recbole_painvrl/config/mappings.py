@@ -73,15 +73,15 @@ Ratios = Annotated[
 class NegativeSampling(Settings):
     """``train_neg_sample_args``: RecBole's negatives."""
 
-    distribution: Literal["uniform", "popularity", "none"] | None = "uniform"
-    sample_num: Positive | Literal["none"] = 1
-    alpha: float | Literal["none"] = 1.0
+    distribution: Literal["uniform", "popularity"] | None = "uniform"
+    sample_num: Positive = 1
+    alpha: float = 1.0
     dynamic: bool = False
     candidate_num: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _no_idle_key(self) -> NegativeSampling:
-        idle = self.distribution != "popularity" and self.alpha not in (1.0, "none")
+        idle = self.distribution != "popularity" and self.alpha != 1.0
         if self.dynamic != (self.candidate_num > 0) or idle:
             raise ValueError
         return self

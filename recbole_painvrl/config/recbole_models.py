@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model
 
 from recbole_painvrl.config.base import Settings
+from recbole_painvrl.errors import UserError
 
 _Count = Annotated[int, Field(ge=1)]
 _CountOrNone = Annotated[int, Field(ge=0)]
@@ -64,7 +65,8 @@ _RULES |= {
     "loss_type": Literal["BCE", "MSE"],
     "mean_type": Literal["x0", "eps"],
     "mlp_act_func": _Activation,
-    "neigh_info_method": Literal["random", "knn", "louvain"],
+    # RecBole also has `knn`, whose code fails.
+    "neigh_info_method": Literal["random", "louvain"],
     "noise_schedule": Literal["linear", "linear-var", "cosine", "binomial"],
     "order": Literal[1, 2],
     "out_activation": Literal["sigmoid", "relu"],
@@ -75,9 +77,52 @@ _RULES |= {
 _OF_MODEL: dict[tuple[str, str], Any] = {
     ("AsymKNN", "alpha"): _Fraction,
     ("AsymKNN", "beta"): _Fraction,
+    ("AsymKNN", "q"): _Positive,
+    ("ADMMSLIM", "alpha"): _Weight,
     ("EASE", "reg_weight"): _Positive,
+    ("FISM", "alpha"): _Fraction,
+    ("NAIS", "alpha"): _Fraction,
+    ("NAIS", "beta"): _Fraction,
+    ("NCEPLRec", "beta"): _Weight,
+    ("NCL", "alpha"): _Weight,
+    ("RecVAE", "beta"): _Weight,
+    ("SimpleX", "gamma"): _Fraction,
+    ("SimpleX", "margin"): Annotated[float, Field(ge=-1, le=1)],
     ("SLIMElastic", "alpha"): _Positive,
 }
+
+
+def check_together(model: str, values: Mapping[str, Any]) -> None:
+    """Refuse settings of a model of RecBole that do not go together.
+
+    Raises :class:`UserError` with one line for the first pair.
+    """
+    get = values.get
+    wrong = {
+        "`mf_train`, `mlp_train`: found False for both, expected one of them": (
+            model == "NeuMF" and not get("mf_train") and not get("mlp_train")
+        ),
+        "`use_pretrain`: found True, expected also `mf_pretrain_path` and `mlp_pretrain_path`": (
+            model == "NeuMF"
+            and get("use_pretrain")
+            and not (get("mf_pretrain_path") and get("mlp_pretrain_path"))
+        ),
+        "`train_method`: found after_pretrain, expected also `pre_model_path`": (
+            get("train_method") == "after_pretrain" and not get("pre_model_path")
+        ),
+        f"`n_factors`: found {get('n_factors')}, expected a divisor of `embedding_size`": (
+            model == "DGCF" and get("embedding_size", 1) % get("n_factors", 1) != 0
+        ),
+        f"`sampling_steps`: found {get('sampling_steps')}, expected at most `steps`": (
+            "sampling_steps" in values and values["sampling_steps"] > values["steps"]
+        ),
+        f"`noise_min`: found {get('noise_min')}, expected less than `noise_max`": (
+            "noise_min" in values and values["noise_min"] >= values["noise_max"]
+        ),
+    }
+    for text, found in wrong.items():
+        if found:
+            raise UserError(f"{text}; see RecBole's page of {model}")
 
 
 def recbole_model_schema(model: str, defaults: Mapping[str, Any]) -> type[Settings]:

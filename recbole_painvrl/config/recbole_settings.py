@@ -51,9 +51,7 @@ class RecBoleSettings(Settings):
     enable_amp: bool = Field(description="Whether to train in mixed precision.")
     enable_scaler: bool = Field(description="Whether to scale gradients in mixed precision.")
 
-    transform: Literal["user_defined"] | None = Field(
-        default=None, description="RecBole's transformation of batches."
-    )
+    transform: None = Field(default=None, description="RecBole's changes of sequences.")
 
     eval_args: EvaluationArguments = Field(description="Split, order, grouping and mode.")
     repeatable: bool = Field(description="Whether items of the training set are ranked.")
@@ -103,6 +101,7 @@ def _check_columns(settings: DatasetSettings, sources: Mapping[str, str]) -> Non
 
 def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> None:
     from recbole.evaluator import metric_types, metrics_dict
+    from recbole.utils import EvaluatorType
 
     names = {name: metric.__name__ for name, metric in metrics_dict.items()}
     metrics = [settings.metrics] if isinstance(settings.metrics, str) else settings.metrics
@@ -115,7 +114,21 @@ def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> Non
         raise wrong_value("metrics", metrics, sources, "each metric once")
     if len({metric_types[metric.lower()] for metric in metrics}) > 1:
         raise wrong_value("metrics", metrics, sources, "ranking metrics only or value metrics only")
+    kinds = {metric_types[metric.lower()] for metric in metrics}
+    if kinds == {EvaluatorType.VALUE} and "full" in _modes(settings):
+        raise wrong_value(
+            "metrics", metrics, sources,
+            "ranking metrics, or also `--eval_args={mode: labeled}` (labels) or `{mode: uni100}`",
+        )  # fmt: skip
     _check_valid_metric(settings, metrics, names, sources)
+
+
+def _modes(settings: RecBoleSettings) -> set[str]:
+    """Modes of validation and test, as RecBole completes them."""
+    mode = settings.eval_args.mode
+    if isinstance(mode, str):
+        return {mode}
+    return {mode.valid or mode.test or "full", mode.test or mode.valid or "full"}
 
 
 def _check_valid_metric(

@@ -21,11 +21,12 @@ from recbole_painvrl.config.loading import (
 )
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.models import SCHEMAS
-from recbole_painvrl.config.recbole_models import recbole_model_schema
+from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
 from recbole_painvrl.config.validation import check_names, check_values
 from recbole_painvrl.errors import UserError
 
 DERIVED = "derived by RecBole"
+_IDS = ("USER_ID_FIELD", "ITEM_ID_FIELD")
 
 
 class SafeConfig(Config):
@@ -43,6 +44,7 @@ class SafeConfig(Config):
 
     Attributes:
         sources: where each value came from.
+        model_settings: what RecBole's property file of one of its own models declares.
 
     Raises :class:`UserError` with one line for whatever is wrong.
 
@@ -52,6 +54,7 @@ class SafeConfig(Config):
     """
 
     sources: dict[str, str]
+    model_settings: tuple[str, ...]
     parameters: dict[str, list[str]]
 
     def __init__(
@@ -67,6 +70,7 @@ class SafeConfig(Config):
         given = copy.deepcopy(dict(overrides or {}))
         given.update({name: value for name, value in named.items() if value is not None})
         self.sources = {}
+        self.model_settings = ()
         self._external = [Layer(f"file {path}", read_yaml(Path(path))) for path in config_files]
         self._external.append(Layer(overrides_from, given))
         for layer in self._external:
@@ -118,6 +122,7 @@ class SafeConfig(Config):
 
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
         internal = internal_layers(model, dataset, self._external)
+        internal += default_columns(internal, self._external)
         check_names(model, internal, self._external)
         values, self.sources = merge([*internal, *self._external])
         check_values(model, values, self.sources)
@@ -125,6 +130,8 @@ class SafeConfig(Config):
             defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
             schema = recbole_model_schema(model, defaults)
             schema.checked({name: values[name] for name in defaults}, self.sources)
+            check_together(model, values)
+            self.model_settings = tuple(defaults)
         self.internal_config_dict, _ = merge(internal)
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
 
@@ -166,6 +173,23 @@ def config_from_arguments(argv: Sequence[str]) -> SafeConfig:
     overrides = parse_overrides(argv)
     files = config_file_names(overrides.pop("config_files", None) or "")
     return SafeConfig(config_files=files, overrides=overrides)
+
+
+def default_columns(internal: Sequence[Layer], external: Sequence[Layer]) -> list[Layer]:
+    """RecBole's default of ``load_col`` under other names of the ids, or beside ``unload_col``."""
+    given, _ = merge(external)
+    defaults, sources = merge(internal)
+    if "load_col" in given:
+        return []
+    columns = defaults["load_col"]
+    if given.get("unload_col"):
+        columns = None
+    elif columns is not None:
+        renamed = {
+            name.lower()[:-6]: given[name] for name in _IDS if isinstance(given.get(name), str)
+        }
+        columns = {**columns, "inter": [renamed.get(name, name) for name in columns["inter"]]}
+    return [Layer(sources["load_col"], {"load_col": columns})]
 
 
 @contextmanager

@@ -47,7 +47,8 @@ def read_header(
         name, _, kind = cell.partition(":")
         if kind not in TYPES:
             raise UserError(
-                f"{path}: column {short(cell)} of the first line has no type; {expected}"
+                f"{path}: column {short(cell)} of the first line has no type; {expected}, or set "
+                "`field_separator`"
             )
         if name in names:
             raise UserError(f"{path}: column `{name}` occurs twice in the first line; remove one")
@@ -65,8 +66,19 @@ def read_header(
     return names
 
 
+def quotes_of(path: Path, separator: str, encoding: str) -> bool | None:
+    """Whether quote marks enclose cells of a file, or are text; None where there is none."""
+    with _lines(path, encoding) as lines:
+        return is_quoted(lines, separator)
+
+
 def read_columns(
-    path: Path, types: dict[str, str], wanted: Collection[str], separator: str, encoding: str
+    path: Path,
+    types: dict[str, str],
+    wanted: Collection[str],
+    separator: str,
+    encoding: str,
+    quoted: bool | None = None,
 ) -> pd.DataFrame:
     """The wanted columns of an atomic file: tokens and sequences as text, floats in 64 bit.
 
@@ -76,6 +88,7 @@ def read_columns(
         wanted: the columns to read.
         separator: between columns.
         encoding: of the file.
+        quoted: whether quote marks enclose cells; None to find out from this file alone.
 
     Returns:
         One row per line; an empty cell is missing (NaN).
@@ -83,8 +96,8 @@ def read_columns(
     Raises:
         UserError: a line with too few or too many cells, or a cell that is no number.
     """
-    with _lines(path, encoding) as lines:
-        quoted = is_quoted(lines, separator)
+    if quoted is None:
+        quoted = quotes_of(path, separator, encoding)
     names = [name for name in types if name in wanted]
     if not quoted and len(separator) == 1 and _is_plain(path, len(types), separator, encoding):
         with pd.read_csv(
@@ -165,8 +178,13 @@ def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
         raise UserError(
             f"`encoding`: found {encoding!r}, expected a text encoding such as utf-8 or latin-1"
         ) from error
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error})") from error
+    except UnicodeError as error:
+        with open(path, "rb") as raw:
+            wide = raw.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        other = "utf-16" if wide else "latin-1"
         raise UserError(
             f"{path}: not readable as {encoding} text ({error}); set `encoding`, such as "
-            "`--encoding=latin-1`, or save it as UTF-8"
+            f"`--encoding={other}`, or save it as UTF-8"
         ) from error

@@ -15,7 +15,8 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
-from recbole_painvrl.data.atomic_files import read_columns, read_header
+from recbole_painvrl.data.atomic_files import quotes_of, read_columns, read_header
+from recbole_painvrl.data.dislikes import check_dislikes
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import reason
 
@@ -63,7 +64,9 @@ class CheckedDataset(Dataset):
 
     def _load_data(self, token: str, dataset_path: str) -> None:
         self._load_needed()
+        self._quoted = self._quotes()
         super()._load_data(token, dataset_path)
+        self._check_names()
 
     def _load_needed(self) -> None:
         """Add the columns that settings decide by to ``load_col``, wherever they are."""
@@ -71,13 +74,11 @@ class CheckedDataset(Dataset):
         # Changed below: the user's own mapping must stay as it is.
         wanted = values["load_col"] = copy.deepcopy(values.get("load_col"))
         ids = {"inter": [], "item": [self.iid_field], "user": [self.uid_field]}
-        needed = dict(self.needed)
-        if self.config["rm_dup_inter"] and self.time_field in self._header("inter"):
-            needed[self.time_field] = "`rm_dup_inter`"
-        for column, setting in needed.items():
-            source = next((name for name in ids if column in self._header(name)), None)
+        headers = {name: self._header(name) for name in ids}
+        for column, setting in self.needed.items():
+            source = next((name for name in ids if column in headers[name]), None)
             if source is None:
-                found = self._header("inter")
+                found = list(dict.fromkeys(n for header in headers.values() for n in header))
                 raise UserError(
                     f"{self.folder}: {setting} needs a column `{column}`, found "
                     f"{', '.join(found)}{did_you_mean(column, found)}; add it to "
@@ -86,6 +87,41 @@ class CheckedDataset(Dataset):
             if wanted is not None and wanted.get(source) != "*":
                 chosen = wanted.setdefault(source, ids[source])
                 chosen += [column] * (column not in chosen)
+
+    def _quotes(self) -> bool:
+        """Whether quote marks enclose cells: in one file of the dataset as in all, like its ids."""
+        names = [f"{name}.inter" for name in self.benchmark_filename_list or ()] or ["inter"]
+        paths = [self.folder / f"{self.dataset_name}.{name}" for name in (*names, "item", "user")]
+        form = (self.config["field_separator"], self._codec())
+        found = [quotes_of(path, *form) for path in paths if path.is_file()]
+        return True in found and False not in found
+
+    def _check_names(self) -> None:
+        """Refuse columns that settings name and that were not loaded."""
+        for name in self.config["seq_len"] or {}:
+            if name not in self.field2type:
+                self._unknown("seq_len", name)
+        for source, names in (self.config["unused_col"] or {}).items():
+            for name in names:
+                if name not in self.field2type:
+                    self._unknown("unused_col", name)
+                if name in (self.uid_field, self.iid_field):
+                    raise UserError(
+                        f"`unused_col: {source}`: found `{name}`, which every model reads"
+                    )
+        for source in set(self.config["load_col"] or {}) & {"item", "user"}:
+            if not (self.folder / f"{self.dataset_name}.{source}").is_file():
+                getLogger("recbole_painvrl").warning(
+                    "`load_col: %s` has no effect: there is no %s.%s",
+                    source, self.dataset_name, source,
+                )  # fmt: skip
+
+    def _unknown(self, setting: str, name: str) -> None:
+        loaded = list(self.field2type)
+        raise UserError(
+            f"`{setting}`: found the column `{name}`, but loaded are {', '.join(loaded)}"
+            f"{did_you_mean(name, loaded)}; see `load_col`"
+        )
 
     def _header(self, source: str) -> dict[str, str]:
         """Type of every column of an atomic file; nothing where the file is absent."""
@@ -110,7 +146,11 @@ class CheckedDataset(Dataset):
             for name in types
             if (wanted is None or name in wanted) and name not in (unwanted or ())
         ]
-        frame = read_columns(path, types, names, self.config["field_separator"], self._codec())
+        form = (self.config["field_separator"], self._codec(), self._quoted)
+        frame = read_columns(path, types, names, *form)
+        if source == FeatureSource.INTERACTION:
+            fixed = bool(self.benchmark_filename_list)
+            check_dislikes(self.config, path, types, form, fixed)
         if not names:
             return None
         for name in names:
@@ -153,6 +193,11 @@ class CheckedDataset(Dataset):
         suffixes = [f".{name}" for name in self.benchmark_filename_list or ()] or [""]
         for suffix in suffixes:
             path = self.folder / f"{self.dataset_name}{suffix}.inter"
+            if not path.is_file() and (self.folder / f"{self.dataset_name}.train.inter").is_file():
+                raise UserError(
+                    f"{path}: no such file, but the folder has {self.dataset_name}.train.inter; "
+                    "choose `--protocol=files`"
+                )
             types = self._columns_of(path, (self.uid_field, self.iid_field))
             for name in (self.uid_field, self.iid_field):
                 if types[name] != "token":
@@ -186,6 +231,17 @@ class CheckedDataset(Dataset):
                     "%d rows without %s were dropped", int(missing.sum()), " or ".join(fields)
                 )
                 setattr(self, name, feat[~missing].copy())
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        before = len(self.inter_feat)
+        super()._filter_inter_by_user_or_item()
+        lost = before - len(self.inter_feat)
+        if lost:
+            getLogger("recbole_painvrl").warning(
+                "%d of %d interactions were dropped: their user or item has no row in %s.user or "
+                "%s.item (`--filter_inter_by_user_or_item=False` keeps them)",
+                lost, before, self.dataset_name, self.dataset_name,
+            )  # fmt: skip
 
     def _remove_duplication(self) -> None:
         """Keep one row of every (user, item) pair; two could end up in two splits.

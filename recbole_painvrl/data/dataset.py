@@ -36,6 +36,7 @@ from recbole_painvrl.data.split_files import (
     refuse_filters,
     refuse_split_arguments,
     split_files,
+    warn_of_idle_settings,
 )
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import reason
@@ -96,6 +97,7 @@ class ModalityDataset(CheckedDataset):
             self.benchmark_filename_list = list(self.part_names.values())
         if self.protocol != "random":
             refuse_split_arguments(self.config, self.protocol)
+        warn_of_idle_settings(self.run_settings, self.config, self.protocol)
 
     def _get_field_from_config(self) -> None:
         super()._get_field_from_config()
@@ -118,7 +120,12 @@ class ModalityDataset(CheckedDataset):
             needed[self.label_field] = "`eval_args: {mode: labeled}` without `threshold`"
         if config["inter_matrix_type"] == "rating":
             needed[config["RATING_FIELD"]] = "`inter_matrix_type: rating`"
-        return needed
+        if config["time-aware"]:
+            needed[self.time_field] = "`time-aware`"
+        if config["rm_dup_inter"] and self.time_field in self._header("inter"):
+            needed[self.time_field] = "`rm_dup_inter`"
+        needed |= dict.fromkeys(config["normalize_field"] or (), "`normalize_field`")
+        return needed | dict.fromkeys(config["discretization"] or (), "`discretization`")
 
     def _check_interactions(self) -> None:
         if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:

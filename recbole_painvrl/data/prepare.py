@@ -24,7 +24,7 @@ def ensure_dataset(name: str, folder: Path) -> None:
     Raises:
         UserError: the folder does not exist and the dataset cannot be generated.
     """
-    if len(Path(name).parts) > 1:
+    if len(Path(name).parts) > 1 or name != Path(name).name:
         given = Path(name)
         raise UserError(
             f"dataset `{name}`: found a path, expected a name; type `--data_path={given.parent} "

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.parts import OOD, PARTS, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 # RecBole's defaults: nothing was asked for.
 _SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
+
+# Settings of a split by the protocols that read them.
+_READ_BY = {
+    "split_seed": ("files", "iid_ood", "popularity", "time"),
+    "split_environment_model": ("iid_ood",),
+    "split_epochs": ("iid_ood",),
+    "split_rounds": ("iid_ood",),
+    "ood_fraction": ("popularity", "time"),
+    "validation_share": ("files",),
+}
 
 
 def split_files(folder: Path, dataset: str) -> dict[str, str]:
@@ -88,4 +100,16 @@ def refuse_split_arguments(config: Any, protocol: str) -> None:
             raise UserError(
                 f"`eval_args: {name}`: found {value!r} with protocol `{protocol}`, which splits "
                 "without it; leave it out or choose `--protocol=random`"
+            )
+
+
+def warn_of_idle_settings(settings: RunSettings, config: Any, protocol: str) -> None:
+    """Say which settings of a split the protocol in force does not read."""
+    sampled = any(mode[:3] in ("uni", "pop") for mode in config["eval_args"]["mode"].values())
+    for name, protocols in _READ_BY.items():
+        changed = getattr(settings, name) != type(settings).model_fields[name].default
+        if changed and protocol not in protocols and not (name == "split_seed" and sampled):
+            instead = "; its split follows `seed`" if name == "split_seed" else ""
+            getLogger("recbole_painvrl").warning(
+                "`%s` has no effect with protocol `%s`%s", name, protocol, instead
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,9 +11,10 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.utils import EvaluatorType, InputType, ModelType
 
-from recbole_painvrl.data.parts import OOD_VALID, TRAIN
+from recbole_painvrl.data.parts import OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
+from recbole_painvrl.reading import reason
 from recbole_painvrl.seeds import OWN_NEGATIVES
 
 
@@ -81,15 +83,52 @@ def check_settings(config: Any) -> None:
             "as positive; drop the others with `val_interval` (`load_col` need not list its "
             "column), or set `--eval_args={mode: labeled}` and value metrics"
         )
+    split = config["eval_args"]["split"] or {}
+    if {"LS", "TS"} & set(split) and str(config["eval_args"]["group_by"]).lower() != "user":
+        raise UserError(
+            f"`eval_args: group_by`: found {config['eval_args']['group_by']!r} with the split "
+            f"{split}, which always goes user by user; leave it out"
+        )
     given = config["train_neg_sample_args"]
     plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
     plain |= {"dynamic": False, "candidate_num": 0}
-    own = config["model"] in OWN_NEGATIVES
+    own = config["model"] in OWN_NEGATIVES or (
+        get_dataloader(config, "train") is not TrainDataLoader
+        or config["MODEL_TYPE"] == ModelType.TRADITIONAL
+    )
     if own and given["distribution"] != "none" and given != plain:
         raise UserError(
             f"`train_neg_sample_args`: found {given}, but {config['model']} draws its own "
-            "negatives; leave it out"
+            "negatives or needs none; leave it out"
         )
+
+
+@contextmanager
+def settings_of_recbole(config: Any) -> Iterator[None]:
+    """A model of RecBole that cannot be made with the settings that the user gave it.
+
+    Raises:
+        UserError: naming these settings; without any the error goes on.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        given = {
+            name: config[name]
+            for name in config.model_settings
+            if config.sources[name] != "RecBole model"
+        }
+        if not given:
+            raise
+        settings = ", ".join(f"`{name}`: {value}" for name, value in given.items())
+        raise UserError(
+            f"RecBole's {config['model']} cannot be made with {settings} "
+            f"({type(error).__name__}: {reason(error)}); change them or leave them out"
+        ) from error
 
 
 def check_environments(config: Any, train: Any) -> None:
@@ -141,7 +180,7 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
 
 
 def _check_labels(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
-    """Refuse models without what they learn from, and labels that a ranking does not know."""
+    """Refuse models without what they learn from, and tests without what AUC compares."""
     name = parts[TRAIN].label_field
     labelled = name in parts[TRAIN].inter_feat
     negatives = config["train_neg_sample_args"]["distribution"] != "none"
@@ -157,10 +196,13 @@ def _check_labels(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
             f"`train_neg_sample_args`: found None, but {config['model']} learns from negatives; "
             f"leave it out{other}"
         )
-    if labelled and config["eval_type"] == EvaluatorType.RANKING:
-        n_negative = sum(int((part.inter_feat[name] <= 0).sum()) for part in parts.values())
-        if n_negative:
-            raise UserError(
-                f"{n_negative} interactions have `{name}` <= 0, and a ranking would count them as "
-                f"positives; drop them with \"--val_interval={{{name}: '(0,inf)'}}\""
-            )
+    if "AUC" in map(str.upper, config["metrics"]):
+        for split, part in parts.items():
+            labels = part.inter_feat[name] if labelled else []
+            mode = config["eval_args"]["mode"][VALID if split in (VALID, OOD_VALID) else TEST]
+            if split != TRAIN and mode == "labeled" and len(set(map(float, labels))) == 1:
+                raise UserError(
+                    f"`metrics: AUC`: all {len(labels)} interactions of split `{split}` have "
+                    f"`{name}` {float(labels[0]):g}, and AUC compares two kinds; change the "
+                    "`threshold` or the split"
+                )

@@ -28,6 +28,7 @@ from recbole_painvrl.run.checks import (
     check_run,
     check_saved,
     check_settings,
+    settings_of_recbole,
 )
 from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.folder import (
@@ -115,7 +116,8 @@ class Run:
             self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         init_seed(config["seed"], config["reproducibility"])
         model_class = faster(get_model(config["model"]))
-        self.model = model_class(config, self.train).to(config["device"])
+        with settings_of_recbole(config):
+            self.model = model_class(config, self.train).to(config["device"])
         check_run(config, self.model, parts)
         self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
