@@ -26,9 +26,9 @@ def ensure_dataset(name: str, folder: Path) -> None:
     """
     if len(Path(name).parts) > 1 or name != Path(name).name:
         given = Path(name)
+        above = f"--data_path={given.parent} " if len(given.parts) > 1 else ""
         raise UserError(
-            f"dataset `{name}`: found a path, expected a name; type `--data_path={given.parent} "
-            f"--dataset={given.name}`"
+            f"dataset `{name}`: found a path, expected a name; type `{above}--dataset={given.name}`"
         )
     if folder.is_dir():
         return
