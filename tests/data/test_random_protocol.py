@@ -162,6 +162,65 @@ def test_repeated_pairs_in_order_of_time(keep: str, kept: int, build: Any, timed
     assert rows["rating"].tolist() == [kept]
 
 
+@pytest.mark.parametrize("how", ["missing", "text"])
+def test_repeated_pairs_need_times_that_are_numbers(how: str, build: Any, timed: Path) -> None:
+    path = timed / "t" / "t.inter"
+    header, *rows = path.read_text().splitlines()
+    if how == "missing":
+        rows[0] = rows[0].rpartition("\t")[0] + "\t"
+    else:
+        header = header.replace("timestamp:float", "timestamp:token")
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(UserError, match="`rm_dup_inter`"):
+        build("--rm_dup_inter=last")
+
+
+def test_items_without_a_row_are_said(build: Any, timed: Path, caplog: Any) -> None:
+    """RecBole drops interactions of items that the item file lacks, without a word."""
+    known = range(N_ITEMS // 2)
+    (timed / "t" / "t.item").write_text("item_id:token\n" + "".join(f"i{n}\n" for n in known))
+    lost = sum(item_of(u, p) not in known for u in range(N_USERS) for p in range(PER_USER))
+    with caplog.at_level("WARNING", logger="recbole_painvrl"):
+        dataset = build("--load_col=~")
+    assert dataset.inter_num == N_USERS * PER_USER - lost
+    assert f"{lost} of {N_USERS * PER_USER} interactions were dropped" in caplog.text
+
+
+def test_one_id_in_files_with_and_without_quoting(build: Any, timed: Path) -> None:
+    """Marks are text in all files of a dataset, or enclose cells in all that have some."""
+    folder = timed / "t"
+    header = "user_id:token\titem_id:token\n"
+    (folder / "t.train.inter").write_text(header + 'u1\t"Heroes"\nu2\t5"\nu1\tx\nu2\t"Heroes"\n')
+    (folder / "t.test.inter").write_text(header + 'u2\tx\nu3\t"Heroes"\n')
+    dataset = build("--protocol=files", "--validation_share=0")
+    assert set(dataset.field2token_id["item_id"]) == {"[PAD]", '"Heroes"', '5"', "x"}
+
+
+def test_settings_of_other_protocols_are_said(build: Any, caplog: Any) -> None:
+    with caplog.at_level("WARNING", logger="recbole_painvrl"):
+        build("--ood_fraction=0.5", "--split_seed=3")
+    assert "`ood_fraction` has no effect with protocol `random`" in caplog.text
+    assert "`split_seed` has no effect with protocol `random`" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "argument", ["--unused_col={inter: [raing]}", "--seq_len={foo: 3}",
+                 "--unused_col={inter: [user_id]}"],
+)  # fmt: skip
+def test_columns_that_are_not_loaded_or_needed(argument: str, build: Any) -> None:
+    with pytest.raises(UserError, match=argument[2:].partition("=")[0]):
+        build(argument)
+
+
+def test_columns_beside_the_default(build: Any, timed: Path) -> None:
+    """The default of `load_col` follows the names of the ids, and gives way to `unload_col`."""
+    dataset = build("--unload_col={inter: [rating]}")
+    assert set(dataset.inter_feat) == {"user_id", "item_id", "timestamp"}
+    path = timed / "t" / "t.inter"
+    path.write_text(path.read_text().replace("user_id", "uid").replace("item_id", "iid"))
+    assert build("--USER_ID_FIELD=uid", "--ITEM_ID_FIELD=iid").inter_num == N_USERS * PER_USER
+
+
 def test_a_second_split_is_the_first(build: Any) -> None:
     """RecBole's functions on a loaded run split again; shuffled anew, tests would leak."""
     dataset = build()

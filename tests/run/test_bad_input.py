@@ -283,6 +283,13 @@ def test_filters_that_files_would_ignore(tiny_data: Path, tmp_path: Path) -> Non
         ("BPR", ("--eval_args={mode: uni500}",), ("uni500", "90 items")),
         ("BPR", ("--additional_feat_suffix=[emb]",), ("tiny.emb",)),
         ("MultiVAE", ("--shuffle=False",), ("`shuffle`",)),
+        ("MultiVAE", ("--train_neg_sample_args={sample_num: 5}",), ("`train_neg_sample_args`",)),
+        (
+            "BPR",
+            ("--protocol=random", "--eval_args={split: {LS: test_only}, group_by: none}"),
+            ("`eval_args: group_by`",),
+        ),
+        ("NNCF", ("--conv_kernel_size=500",), ("NNCF", "`conv_kernel_size`: 500")),
         ("BPR", ("--eval_args={mode: labeled}",), ("labeled", "value metrics")),
         (
             "NeuMF",

@@ -104,3 +104,46 @@ def test_a_labelled_run(argument: str, rated: Path, tmp_path: Path) -> None:
     run = run_main(rated, tmp_path, "NeuMF", *LABELLED, argument, name="x")
     assert run.code == 0, run.err
     assert set(run.result["metrics"]["test"]) == {"auc"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("rating:float", ["-1", "0", "1"]),
+        ("click:float", ["0", "1"]),
+        ("label:token", ["0", "1"]),
+        ("is_like:float", ["0", "1"]),
+    ],
+)
+def test_dislikes_are_asked_about(
+    column: str, values: list[str], tiny_data: Path, tmp_path: Path
+) -> None:
+    """Whatever is loaded: most published logs hold impressions, and a ranking counts rows."""
+    folder = tmp_path / "logged" / "tiny"
+    folder.mkdir(parents=True)
+    header, *rows = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
+    lines = [f"{row}\t{values[n % len(values)]}" for n, row in enumerate(rows)]
+    (folder / "tiny.inter").write_text("\n".join([f"{header}\t{column}", *lines]) + "\n")
+    name = column.partition(":")[0]
+    argv = ("--protocol=random",)
+    asked = run_main(folder.parent, tmp_path, "Pop", *argv, name="asked")
+    assert (asked.code, asked.err.count("\n")) == (2, 1)
+    n_disliked = sum(float(line.rpartition("\t")[2]) <= 0 for line in lines)
+    assert f"{n_disliked} of {len(lines)} rows have `{name}` <= 0" in asked.err
+    if column.endswith(":token"):
+        keep, drop = "['0', '1']", "['1']"
+    else:
+        keep, drop = "'(-inf,inf)'", "'(0,inf)'"
+    for answer, n_left in ((keep, len(lines)), (drop, len(lines) - n_disliked)):
+        value = f"--val_interval={{{name}: {answer}}}"
+        run = run_main(folder.parent, tmp_path, "Pop", *argv, value, name=f"x{n_left}")
+        assert run.code == 0, run.err
+        assert sum(run.result["split"]["sizes"].values()) == n_left
+
+
+@pytest.mark.parametrize("threshold", [0, 1])
+def test_auc_of_one_kind_of_label(threshold: int, rated: Path, tmp_path: Path) -> None:
+    argv = (*LABELLED, f"--threshold={{rating: {threshold}}}")
+    run = run_main(rated, tmp_path, "NeuMF", *argv, name="x")
+    assert run.code == 2
+    assert "`metrics: AUC`: all " in run.err.splitlines()[-1]
