@@ -21,7 +21,10 @@ class RunSettings(Settings):
         description="How the data are split; none for what the manifest says, else random.",
     )
     split_seed: int = Field(
-        default=0, ge=0, description="Seed of the split, apart from the run's seed."
+        default=0,
+        ge=0,
+        description="Seed of the split and of sampled candidates, apart from the run's seed; the "
+        "protocol random, which is RecBole's, splits by `seed`.",
     )
     split_environment_model: Literal["full", "content"] = Field(
         default="full",
