@@ -14,7 +14,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 from benchmarks.shapes import RandomData, Shape
-from recbole_painvrl.compat import tensorboard_in
+from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import DatasetContent, write_dataset

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole_painvrl import compat
+from recbole_painvrl._compat import versions
 
 if TYPE_CHECKING:
     from recbole_painvrl.serving.loading import load_run
@@ -28,10 +28,10 @@ def start() -> None:
     """Make the models known to RecBole; repeating it is harmless.
 
     Raises:
-        compat.IncompatibleError: an installed version cannot work.
+        versions.IncompatibleError: an installed version cannot work.
     """
     # Versions first: on an unsuitable stack RecBole itself fails with a message that helps nobody.
-    compat.check_versions()
+    versions.check_versions()
     from recbole_painvrl.registry import register
 
     register()

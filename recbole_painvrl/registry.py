@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl import compat
+from recbole_painvrl._compat import mend_libraries, recbole
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.config.lookup import model_class, model_names
 from recbole_painvrl.config.properties import properties_root
@@ -35,20 +35,21 @@ def register() -> None:
     Afterwards RecBole's own ``run_recbole(model="PaInvRL", ...)`` finds all of them. Trainers
     and datasets are imported when RecBole asks for them.
     """
-    compat.quiet_imports()
-    compat.add_model_folder(Path(__file__).parent / "_recbole_models")
-    compat.add_lazy_attributes(
+    recbole.quiet_warnings()
+    mend_libraries()
+    recbole.add_model_folder(Path(__file__).parent / "_recbole_models")
+    recbole.add_lazy_attributes(
         "recbole.trainer", {f"{model}Trainer": where for model, where in _TRAINERS.items()}
     )
-    compat.add_lazy_attributes(
+    recbole.add_lazy_attributes(
         "recbole.data.dataset", {f"{model}Dataset": _DATASET for model in PLUGIN_MODELS}
     )
-    compat.add_dataset_arguments(list(DATA_SETTINGS))
-    compat.wrap_internal_config(_internal_values)
-    compat.fix_collector()
-    compat.fix_popularity()
-    compat.fix_random()
-    compat.keep_best_in_memory()
+    recbole.add_dataset_arguments(list(DATA_SETTINGS))
+    recbole.wrap_internal_config(_internal_values)
+    recbole.fix_collector()
+    recbole.fix_popularity()
+    recbole.fix_random()
+    recbole.keep_best_in_memory()
 
 
 def _internal_values(config: Any, model: str, dataset: str) -> dict[str, Any] | None:

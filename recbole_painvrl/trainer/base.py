@@ -13,7 +13,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_local_time
 from tqdm import tqdm
 
-from recbole_painvrl.compat import tensorboard_in
+from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.data.loaders import evaluation_loader
 from recbole_painvrl.data.parts import OOD_VALID
 from recbole_painvrl.errors import UserError

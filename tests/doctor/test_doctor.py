@@ -83,10 +83,10 @@ def test_wrong_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
-    """A fake numpy 2: `run` says so in one line, `doctor` looks at everything else, too."""
-    fake = tmp_path / "numpy-2.2.0.dist-info"
+    """A fake numpy 1.21: `run` says so in one line, `doctor` looks at everything else, too."""
+    fake = tmp_path / "numpy-1.21.0.dist-info"
     fake.mkdir()
-    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 2.2.0\n")
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.21.0\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
     def call(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -97,12 +97,12 @@ def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
 
     run = call("run", "--model=BPR", "--dataset=planted")
     assert run.returncode == 2
-    assert run.stderr.startswith("error: numpy 2.2.0: RecBole 1.2.1 needs numpy<2")
+    assert run.stderr.startswith("error: numpy 1.21.0 does not work here; type: pip install")
     assert run.stderr.count("\n") == 1
     doctor = call("doctor")
     assert doctor.returncode == 1
     assert doctor.stderr == ""
-    assert "FAIL  numpy 2.2.0: numpy>=1.24,<2 is needed" in doctor.stdout
+    assert "FAIL  numpy 1.21.0: numpy>=1.24,<2 is needed" in doctor.stdout
     assert "FAIL  the plugin cannot be imported" in doctor.stdout
     assert "GiB of memory free" in doctor.stdout
     assert call("--help").returncode == 0

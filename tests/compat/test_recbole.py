@@ -1,70 +1,24 @@
-"""What RecBole 1.2.1 needs, and the message where it cannot be had."""
+"""RecBole's own faults and missing hooks, mended."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import logging
 import sys
 import types
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import MakeConfig
 
-from recbole_painvrl import compat
-from recbole_painvrl.errors import UserError
-
-
-def test_this_machine_is_compatible() -> None:
-    assert compat.incompatibilities() == []
-    compat.check_versions()
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "advice"),
-    [
-        ("numpy", "2.0.0", "pip install 'numpy<2'"),
-        ("pandas", "3.1.1", "pip install 'pandas>=2,<3'"),
-        ("scipy", "1.13.0rc1", "pip install 'scipy<1.13'"),
-        ("recbole", "1.3.0", "pip install 'recbole==1.2.1'"),
-    ],
-)
-def test_versions_that_cannot_work(
-    name: str, version: str, advice: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda asked: version if asked == name else real(asked)
-    )
-    with pytest.raises(ImportError) as caught:
-        compat.check_versions()
-    assert isinstance(caught.value, UserError)
-    assert f"{name} {version}: " in str(caught.value)
-    assert advice in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_distribution_setuptools_and_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
-    found = compat.incompatibilities()
-    assert any("numpy is not installed" in line for line in found)
-    assert any("pip install 'setuptools<82'" in line for line in found)
-    assert any(line.startswith("Python 3.13: ") for line in found)
+from recbole_painvrl._compat import recbole
 
 
 def test_lazy_attributes_never_look_like_missing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("lazy_target")
     monkeypatch.setitem(sys.modules, "lazy_target", module)
-    compat.add_lazy_attributes("lazy_target", {"Path": "pathlib:Path", "Bad": "pathlib:Bad"})
-    compat.add_lazy_attributes("lazy_target", {"Other": "pathlib:PurePath"})
+    recbole.add_lazy_attributes("lazy_target", {"Path": "pathlib:Path", "Bad": "pathlib:Bad"})
+    recbole.add_lazy_attributes("lazy_target", {"Other": "pathlib:PurePath"})
     assert module.Path is Path
     assert module.Other.__name__ == "PurePath"
     assert not hasattr(module, "Unknown")
@@ -78,7 +32,7 @@ def test_tensorboard_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.chdir(tmp_path)
     original = trainer.get_tensorboard
-    with compat.tensorboard_in(tmp_path / "events"):
+    with recbole.tensorboard_in(tmp_path / "events"):
         writer = trainer.get_tensorboard(logging.getLogger())
         writer.add_scalar("x", 1.0, 0)
         writer.close()
@@ -122,13 +76,3 @@ def test_popularity_counts_every_interaction(tiny_config: MakeConfig) -> None:
         model.calculate_loss(Interaction(columns))
     assert model.item_cnt[:4, 0].tolist() == [0, 4, 2, 0]
     assert model.max_cnt.item() == 4
-
-
-def test_only_rays_own_warnings_are_hidden() -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        compat.quiet_imports()
-        text = "pkg_resources is deprecated as an API"
-        warnings.warn_explicit(text, UserWarning, "x.py", 1, module="ray._private.parameter")
-        warnings.warn_explicit(text, UserWarning, "x.py", 1, module="mine")
-    assert len(caught) == 1

@@ -1,17 +1,10 @@
-"""The only place that knows what RecBole 1.2.1 needs on today's stack.
-
-Every entry says why it exists and which version would make it unnecessary. RecBole is imported
-inside the functions, so that :func:`check_versions` can speak before RecBole fails to import.
-"""
+"""Hooks and mends of RecBole 1.2.1 itself, whatever libraries are installed."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import importlib
-import importlib.metadata
-import importlib.util
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,99 +12,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recbole_painvrl.errors import UserError
-
 _TAG = "_recbole_painvrl"
 
-# Highest version (excluded) of each distribution that RecBole 1.2.1 works with, and why.
-# Unnecessary once a RecBole newer than 1.2.1 supports the newer versions.
-_BELOW: dict[str, tuple[tuple[int, ...], str]] = {
-    # Config.compatibility_settings reads np.float_ and ray 2.6.3 reads np.bool8.
-    "numpy": ((2,), "numpy<2"),
-    # Copy-on-write turns Dataset._fill_nan into a no-op and ids become INT64_MIN, silently.
-    "pandas": ((3,), "pandas>=2,<3"),
-    # The adjacency matrices of LightGCN, NGCF and others call the removed dok_matrix._update.
-    "scipy": ((1, 13), "scipy<1.13"),
-    # The hooks below rest on private names of 1.2.1.
-    "recbole": ((1, 3), "recbole==1.2.1"),
-}
 
+def quiet_warnings() -> None:
+    """Hide warnings about RecBole 1.2.1's own code; users can do nothing about them.
 
-class IncompatibleError(UserError, ImportError):
-    """An installed version with which RecBole 1.2.1 cannot work."""
-
-
-def incompatibilities() -> list[str]:
-    """One line for every installed version that cannot work, saying what to type."""
-    found = []
-    if sys.version_info >= (3, 12):
-        version = ".".join(map(str, sys.version_info[:2]))
-        # ray<=2.6.3, which RecBole 1.2.1 requires, has no wheel above 3.11.
-        found.append(f"Python {version}: RecBole 1.2.1 needs Python 3.11 or older; use Python 3.11")
-    for name, (limit, requirement) in _BELOW.items():
-        version = _installed(name)
-        if version is None:
-            found.append(f"{name} is not installed; type: pip install '{requirement}'")
-        elif _numbers(version) >= limit:
-            found.append(
-                f"{name} {version}: RecBole 1.2.1 needs {requirement}; "
-                f"type: pip install '{requirement}'"
-            )
-    # ray 2.6.3 imports pkg_resources, which setuptools 82 dropped.
-    if importlib.util.find_spec("pkg_resources") is None:
-        version = _installed("setuptools") or "missing"
-        found.append(
-            f"setuptools {version}: RecBole 1.2.1 needs pkg_resources; "
-            "type: pip install 'setuptools<82'"
-        )
-    return found
-
-
-def check_versions() -> None:
-    """Raise :class:`IncompatibleError` with one line if something installed cannot work."""
-    found = incompatibilities()
-    if found:
-        more = f" (and {len(found) - 1} more: {'; '.join(found[1:])})" if found[1:] else ""
-        raise IncompatibleError(found[0] + more)
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Leading numbers of a version: ``"1.12.0rc1"`` -> ``(1, 12)``."""
-    numbers = []
-    for part in version.partition("+")[0].split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
-
-
-def quiet_imports() -> None:
-    """Hide warnings of RecBole 1.2.1 and of ray 2.6.3, which it imports; users can do nothing.
-
-    Unnecessary with a RecBole that allows a newer ray, and pandas 3.
+    Unnecessary with a RecBole that supports pandas 3 and a PyTorch of today.
     """
-    warnings.filterwarnings(
-        "ignore", "pkg_resources is deprecated", category=UserWarning, module=r"ray\."
-    )
-    warnings.filterwarnings("ignore", "`np.bool8`", category=DeprecationWarning, module=r"ray\.")
-    # Harmless under the pins: chained fillna still works before pandas 3, GradScaler only warns.
-    warnings.filterwarnings(
-        "ignore", "A value is trying to be set", FutureWarning, r"recbole\.data\.dataset\."
-    )
-    # LightGCN, NCL and others build their adjacency by a constructor that still works.
-    warnings.filterwarnings(
-        "ignore", r"torch\.sparse\.SparseTensor", UserWarning, r"recbole\.model\."
-    )
-    warnings.filterwarnings(
-        "ignore", r"`torch\.cuda\.amp\.GradScaler", FutureWarning, r"recbole\.trainer\."
-    )
+    for message, category, module in (
+        # What it fills in place is filled before, see `_compat.pandas`.
+        ("A value is (trying to be|being) set", Warning, r"recbole\.data\."),
+        ("The inplace keyword", Warning, r"recbole\.data\."),
+        # Its interactions sort and convert tensors by NumPy's functions.
+        ("__array_wrap__ must accept", DeprecationWarning, r"numpy\."),
+        # LightGCN, NCL and others build their adjacency by a constructor that still works.
+        (r"torch\.sparse\.SparseTensor", UserWarning, r"recbole\.model\."),
+        (r"`torch\.cuda\.amp\.GradScaler", FutureWarning, r"recbole\.trainer\."),
+    ):
+        warnings.filterwarnings("ignore", message, category, module)
 
 
 def add_model_folder(folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""pandas 3: copies on write, and ``Series.agg`` that no longer maps element by element."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+
+_TAG = "_recbole_painvrl"
+
+
+def mend_dataset() -> None:
+    """Let RecBole's ``Dataset`` fill, remap, split and convert tables as it does on pandas 2.
+
+    Unnecessary with a RecBole that supports pandas 3.
+    """
+    datasets = importlib.import_module("recbole.data.dataset")
+    dataset = datasets.Dataset
+    if hasattr(dataset._fill_nan, _TAG):
+        return
+    _wrap(dataset, "_fill_nan", _filling)
+    _wrap(dataset, "_load_feat", _with_text_sequences)
+    _wrap(dataset, "_remove_duplication", _sorted_stably)
+    _wrap(dataset, "_dataframe_to_interaction", _copied)
+    for owner, names in (
+        (dataset, ("_remap", "_normalize", "_discretization")),
+        (datasets.KnowledgeBasedDataset, ("_reset_ent_remapID",)),
+        (datasets.SequentialDataset, ("_aug_presets",)),
+    ):
+        for name in names:
+            _wrap(owner, name, _with_lengths)
+
+
+def _wrap(owner: Any, name: str, change: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def changed(self: Any, *arguments: Any, **named: Any) -> Any:
+        return change(original, self, *arguments, **named)
+
+    setattr(changed, _TAG, True)
+    setattr(owner, name, changed)
+
+
+def _filling(original: Any, self: Any) -> None:
+    """Fill the missing values of ids and numbers first.
+
+    RecBole fills ``feat[field]`` in place, which under copy-on-write is a copy: without an error,
+    ids become the smallest integer and numbers stay NaN.
+    """
+    kinds = importlib.import_module("recbole.utils").FeatureType
+    for name in self.feat_name_list:
+        feat = getattr(self, name)
+        for field in feat:
+            if self.field2type[field] == kinds.TOKEN:
+                feat[field] = feat[field].fillna(value=0)
+            elif self.field2type[field] == kinds.FLOAT:
+                feat[field] = feat[field].fillna(value=feat[field].mean())
+    original(self)
+
+
+def _with_text_sequences(original: Any, self: Any, filepath: str, source: Any) -> Any:
+    """Read blank cells of sequence columns as empty text.
+
+    RecBole fills them in place, which under copy-on-write is a copy, and then splits NaN.
+    """
+    with _replaced(pd, "read_csv", _read_blank_sequences):
+        return original(self, filepath, source)
+
+
+def _read_blank_sequences(read_csv: Any, *arguments: Any, **named: Any) -> Any:
+    frame = read_csv(*arguments, **named)
+    for name in frame:
+        if str(name).endswith("_seq"):
+            frame[name] = frame[name].fillna("")
+    return frame
+
+
+def _copied(original: Any, self: Any, data: Any) -> Any:
+    """Convert a copy: columns of pandas 3 are read-only arrays, which PyTorch warns about."""
+    return original(self, {name: _Writable(data[name]) for name in data})
+
+
+class _Writable:
+    """The ``values`` of a column as an array of its own."""
+
+    def __init__(self, column: Any) -> None:
+        self.values = column.to_numpy(copy=True)
+
+
+def _with_lengths(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+    """Let ``Series.agg(len)`` give the length of every cell while a method runs."""
+    with _replaced(pd.Series, "agg", _agg_lengths):
+        return original(self, *arguments, **named)
+
+
+def _agg_lengths(agg: Any, series: Any, function: Any = None, *arguments: Any, **named: Any) -> Any:
+    if function is len:
+        return series.map(len)
+    return agg(series, function, *arguments, **named)
+
+
+def _sorted_stably(original: Any, self: Any) -> None:
+    """Keep the file's order of equal times where ``rm_dup_inter`` sorts; versions differ in it."""
+    with _replaced(pd.DataFrame, "sort_values", _stable):
+        original(self)
+
+
+def _stable(sort_values: Any, frame: Any, *arguments: Any, **named: Any) -> Any:
+    return sort_values(frame, *arguments, **{"kind": "stable", **named})
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, change: Callable[..., Any]) -> Iterator[None]:
+    """A function of pandas, changed inside for RecBole's code alone."""
+    original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(lambda *a, **k: change(original, *a, **k)))
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
