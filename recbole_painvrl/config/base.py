@@ -113,6 +113,8 @@ def _explain(
         )
     path = inner.path(name)
     wrong = f"`{path}`: found {short(inner.value)}{where(name, sources)}, expected {inner.expected}"
+    if first["type"] == "list_type" and isinstance(first["input"], str):
+        wrong += f"; write [{short(first['input'])[1:-1]}]" if len(first["input"]) < 40 else ""
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         wrong += did_you_mean(first["input"], inner.choices)
     return wrong

@@ -169,6 +169,8 @@ def _unknown_metric(
     setting: str, value: str, names: Mapping[str, str], sources: Mapping[str, str]
 ) -> UserError:
     close = did_you_mean(value.partition("@")[0].lower(), names)
+    if setting == "metrics" and "," in value:
+        close = f"; write [{value}]"
     for lower, name in names.items():
         close = close.replace(f"`{lower}`", f"`{name}`")
     return wrong_value(

@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,14 @@ class SafeConfig(Config):
     def _get_model_and_dataset(self, model: Any, dataset: Any) -> tuple[str, type, str]:
         example = "expected a name such as"
         name, data = (self.external_config_dict.get(key) for key in ("model", "dataset"))
-        if not isinstance(name, str):
-            raise UserError(f"`model`: found {name!r}, {example} `--model=PaInvRL`")
-        if not isinstance(data, str) or not data:
-            raise UserError(f"`dataset`: found {data!r}, {example} `--dataset=ml-trailers`")
+        for key, value, common in (
+            ("model", name, "PaInvRL"),
+            ("dataset", data, "ml-trailers"),
+        ):
+            if not isinstance(value, str) or not value:
+                near = get_close_matches(key, self.external_config_dict, n=1, cutoff=0.8)
+                close = f" in place of `--{near[0]}`" if near and near[0] != key else ""
+                raise UserError(f"`{key}`: found {value!r}, {example} `--{key}={common}`{close}")
         return name, model_class(name), data
 
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:

@@ -59,7 +59,7 @@ def test_the_lines_of_the_readme_can_be_typed(tmp_path: Path) -> None:
                            modalities={"visual": 4})  # fmt: skip
     write_dataset(generate_planted(design, "planted"), tmp_path / "dataset" / "planted")
     words = ["--model=VBPR", "--dataset=planted", "--epochs=1", "--output_dir=runs"]
-    assert run_command(*words, name="first").code == 0
+    assert run_command(*words, name="vbpr").code == 0
     said = typed("\n\n".join([*python_blocks(Path("README.md")), "items.shape", ""]), tmp_path)
     # RecBole's log goes to stderr, too.
     assert "Traceback" not in said and not re.search(r"^\w*Error", said, re.MULTILINE), said
