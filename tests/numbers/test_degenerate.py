@@ -78,13 +78,13 @@ def test_one_user_with_fixed_parts(tmp_path: Path) -> None:
     """No test item can be known from training: the only user has it in the test."""
     pairs = [("u0", item) for item in ITEMS]
     data = write(tmp_path, pairs[:6], pairs[6:], ITEMS)
-    assert "part `test` of protocol `files` is empty" in line(run(data, tmp_path, "UltraGCN"))
+    assert "split `test` of protocol `files` is empty" in line(run(data, tmp_path, "UltraGCN"))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_one_item(model: str, tmp_path: Path) -> None:
     data = write(tmp_path, [(f"u{n}", "i0") for n in range(5)], [("u5", "i0")], ["i0"])
-    assert "is empty; the dataset is too small" in line(run(data, tmp_path, model, *HALVES))
+    assert "is empty: its split of" in line(run(data, tmp_path, model, *HALVES))
 
 
 @pytest.mark.parametrize("model", MODELS)
