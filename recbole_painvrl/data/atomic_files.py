@@ -94,7 +94,7 @@ def read_columns(
         One row per line; an empty cell is missing (NaN).
 
     Raises:
-        UserError: a line with too few or too many cells, or a cell that is no number.
+        UserError: a line with too few or too many cells, or a cell that is not a number.
     """
     if quoted is None:
         quoted = quotes_of(path, separator, encoding)
