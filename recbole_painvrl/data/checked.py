@@ -300,7 +300,13 @@ class CheckedDataset(Dataset):
             # Ids are text, and YAML reads [1, 2] as numbers.
             intervals[name] = values if number else [str(value) for value in values]
         self.config.final_config_dict["val_interval"] = intervals or None
+        before = len(self.inter_feat)
         super()._filter_by_field_value()
+        if len(self.inter_feat) < before:
+            # Rows without a value are in no interval.
+            getLogger("recbole_painvrl").info(
+                "`val_interval` left %d of %d interactions", len(self.inter_feat), before
+            )
 
     def _set_label_by_threshold(self) -> None:
         for name in self.config["threshold"] or {}:

@@ -83,6 +83,11 @@ def check_settings(config: Any) -> None:
             "as positive; drop the others with `val_interval` (`load_col` need not list its "
             "column), or set `--eval_args={mode: labeled}` and value metrics"
         )
+    _check_idle_arguments(config)
+
+
+def _check_idle_arguments(config: Any) -> None:
+    """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read."""
     split = config["eval_args"]["split"] or {}
     if {"LS", "TS"} & set(split) and str(config["eval_args"]["group_by"]).lower() != "user":
         raise UserError(
