@@ -17,8 +17,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    # ray<=2.6.3, which RecBole 1.2.1 requires, has no wheels for Python 3.12.
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.15",
     packages=[
         *find_packages(include=["recbole_painvrl*", "dataset_prep*"]),
         "recbole_painvrl.properties",
@@ -31,20 +30,27 @@ setup(
     py_modules=["run_recbole"],
     entry_points={"console_scripts": ["recbole-painvrl = recbole_painvrl.__main__:main"]},
     install_requires=[
-        "recbole==1.2.1",
-        "torch>=2.4,<2.14",
-        "numpy>=1.24,<2",  # np.float_ in RecBole, np.bool8 in ray 2.6.3
-        "pandas>=2,<3",  # copy-on-write corrupts RecBole's padding ids silently
-        "scipy>=1.10,<1.13",  # RecBole's graph models call dok_matrix._update
-        "setuptools<82",  # ray 2.6.3 imports pkg_resources
-        "scikit-learn>=1.3",  # text features of the embedded edition, scores against planted truth
+        # RecBole is not among them: it asks for a ray that has no wheel above Python 3.11, and pip
+        # knows no exception. `pip install --no-deps recbole==1.2.1` beside this package.
+        "torch>=2.4,<2.15",
+        "numpy>=1.24,<3",
+        "pandas>=2,<4",  # pandas 4 ends `inplace`, by which RecBole drops columns
+        "scipy>=1.10,<2",
+        "scikit-learn>=1.3",  # also of RecBole
         "safetensors>=0.4",
         "pydantic>=2.5,<3",
         "annotated-types>=0.6",
         "pyyaml>=5.1",
         "tqdm>=4.48",
-        # per_user.parquet; pyarrow 18 and later are built against numpy 2
-        "pyarrow>=14,<18",
+        "pyarrow>=14",  # per_user.parquet
+        # What RecBole imports besides.
+        "colorlog>=4.7.2",
+        "colorama>=0.4.4",
+        "tensorboard>=2.5",
+        "thop>=0.1.1.post2207130030",
+        "tabulate>=0.8.10",
+        "texttable>=1.6.3",
+        "psutil>=5.9",
     ],
     extras_require={
         "mtl": ["torchjd>=0.7"],
@@ -66,7 +72,7 @@ setup(
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",
-            "pandas-stubs<3",
+            "pandas-stubs",
         ],
     },
 )

@@ -146,9 +146,9 @@ def _top(scores: FloatArray, count: int) -> IntArray:
     return best
 
 
-def _categories(prefix: str, numbers: Any, size: int | None = None) -> pd.Categorical:
+def _categories(prefix: str, numbers: Any, size: int | None = None) -> pd.Categorical[str]:
     """Ids as categories of strings, which large data can afford."""
     size = int(numbers.max()) + 1 if size is None else size
     return pd.Categorical.from_codes(
-        numbers.astype(np.int32), [f"{prefix}{number}" for number in range(size)]
+        numbers.astype(np.int32), pd.Index([f"{prefix}{number}" for number in range(size)])
     )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole_painvrl._compat import versions
+from recbole_painvrl._compat import mend_libraries, versions
 
 if TYPE_CHECKING:
     from recbole_painvrl.serving.loading import load_run
@@ -32,6 +32,8 @@ def start() -> None:
     """
     # Versions first: on an unsuitable stack RecBole itself fails with a message that helps nobody.
     versions.check_versions()
+    # Before anything imports RecBole.
+    mend_libraries()
     from recbole_painvrl.registry import register
 
     register()

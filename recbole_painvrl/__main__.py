@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import recbole_painvrl
+from recbole_painvrl._compat import torch
 from recbole_painvrl.commands import COMMANDS, LIGHT
 from recbole_painvrl.commands.outcome import DONE, WRONG_INPUT, guarded, piped
 from recbole_painvrl.errors import did_you_mean
@@ -58,6 +59,7 @@ def _dispatch(arguments: list[str]) -> int:
         started = guarded(recbole_painvrl.start, stopped="stopped before the command began")
         if started != DONE:
             return started
+        torch.step_without_compiler()
     code: int = module.main(arguments[1:])
     return code
 

@@ -84,14 +84,14 @@ def read_npy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
         ValueError: no header of a .npy file.
     """
     try:
-        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+        version = np.lib.format.read_magic(stream)
         readers = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         if version not in readers:
             raise ValueError(f"unknown .npy version {version}")
-        shape, fortran, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
+        shape, fortran, dtype = readers[version](stream)
     except OSError:
         raise
     # Python's parser, which reads the header, calls nesting without end a lack of memory.

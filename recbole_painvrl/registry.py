@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl._compat import mend_libraries, recbole
+from recbole_painvrl._compat import recbole
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.config.lookup import model_class, model_names
 from recbole_painvrl.config.properties import properties_root
@@ -36,7 +36,6 @@ def register() -> None:
     and datasets are imported when RecBole asks for them.
     """
     recbole.quiet_warnings()
-    mend_libraries()
     recbole.add_model_folder(Path(__file__).parent / "_recbole_models")
     recbole.add_lazy_attributes(
         "recbole.trainer", {f"{model}Trainer": where for model, where in _TRAINERS.items()}

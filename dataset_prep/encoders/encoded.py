@@ -39,7 +39,7 @@ class Encoded:
         return FeatureTable(
             name,
             where,
-            [tokens[place] for place in kept],
+            [tokens[place] for place in kept.tolist()],
             ArrayMatrix(self.matrix[kept]),
             encoder=self.encoder,
             notes=self.notes,

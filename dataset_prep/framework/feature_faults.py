@@ -219,7 +219,7 @@ def check_result(selection: Selection, report: Report) -> None:
         report.found(where, f"values up to {largest:.1e} do not fit float16", 1, "standardise")
 
 
-def listed(numbers: npt.NDArray[np.integer]) -> str:  # type: ignore[type-arg]
+def listed(numbers: npt.NDArray[np.integer]) -> str:
     """The first few numbers."""
     return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
 

@@ -77,17 +77,17 @@ def _is_text(data: Any) -> bool:
 
 def _write(stream: Any, data: Any) -> None:
     if _is_text(data) and data.dtype.kind == "O":
-        np.lib.format.write_array(stream, np.array(data.asstr()[()], dtype=str))  # type: ignore[no-untyped-call]
+        np.lib.format.write_array(stream, np.array(data.asstr()[()], dtype=str))
         return
     if not data.shape:
-        np.lib.format.write_array(stream, np.asarray(data[()]))  # type: ignore[no-untyped-call]
+        np.lib.format.write_array(stream, np.asarray(data[()]))
         return
     header = {
-        "descr": np.lib.format.dtype_to_descr(data.dtype),  # type: ignore[no-untyped-call]
+        "descr": np.lib.format.dtype_to_descr(data.dtype),
         "fortran_order": False,
         "shape": tuple(data.shape),
     }
-    np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(stream, header)
     rows = max(1, _CELLS_PER_BLOCK // max(1, int(np.prod(data.shape[1:]))))
     for start in range(0, data.shape[0], rows):
         stream.write(np.ascontiguousarray(data[start : start + rows]).tobytes())

@@ -103,8 +103,8 @@ class Interactions:
         users, user_tokens = _compact(self.users, self.user_tokens)
         items, item_tokens = _compact(self.items, self.item_tokens)
         columns: dict[str, Any] = {
-            "user_id": pd.Categorical.from_codes(users, user_tokens),
-            "item_id": pd.Categorical.from_codes(items, item_tokens),
+            "user_id": pd.Categorical.from_codes(users, pd.Index(user_tokens)),
+            "item_id": pd.Categorical.from_codes(items, pd.Index(item_tokens)),
         }
         if self.ratings is not None:
             columns["rating"] = self.ratings

@@ -112,13 +112,13 @@ def load_object_array(path: Path) -> Any:
     """
     try:
         with open(path, "rb") as stream:
-            version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+            version = np.lib.format.read_magic(stream)
             read = (
                 np.lib.format.read_array_header_1_0
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            _, _, dtype = read(stream)  # type: ignore[no-untyped-call]
+            _, _, dtype = read(stream)
             if not dtype.hasobject:
                 return npy_array(path.read_bytes())
             found = _PlainUnpickler(stream, encoding="latin1").load()

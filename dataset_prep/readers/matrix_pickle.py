@@ -169,7 +169,7 @@ def read_pickled_matrix(path: Path) -> sp.coo_matrix:
 
 def _matrix(found: object) -> sp.coo_matrix:
     if isinstance(found, _Array) and found.array.ndim == 2:
-        return sp.coo_matrix(found.array)
+        return sp.coo_matrix(_native(found.array))
     if not isinstance(found, _Sparse):
         raise pickle.UnpicklingError(f"it holds a {type(found).__name__.lstrip('_')}, no matrix")
     n_rows, n_columns = (int(size) for size in found.state["shape"])
@@ -190,7 +190,12 @@ def _matrix(found: object) -> sp.coo_matrix:
             len(places) and not 0 <= places.min() <= places.max() < size
         ):
             raise pickle.UnpicklingError(f"entries beyond the shape {n_rows} x {n_columns}")
-    return sp.coo_matrix((values, (rows, columns)), shape=(n_rows, n_columns))
+    return sp.coo_matrix((_native(values), (rows, columns)), shape=(n_rows, n_columns))
+
+
+def _native(values: Array) -> Array:
+    """The same numbers in this machine's byte order; SciPy 1.17 makes no matrix of the other."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _expand(ends: Array, n_lines: int, n_values: int) -> Array:

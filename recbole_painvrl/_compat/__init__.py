@@ -9,10 +9,10 @@ from __future__ import annotations
 
 def mend_libraries() -> None:
     """Let RecBole 1.2.1 work with the installed libraries; repeating it is harmless."""
-    from recbole_painvrl._compat import numpy, pandas, ray, scipy
+    from recbole_painvrl._compat import imports, numpy, pandas, scipy
 
     numpy.add_removed_names()
     scipy.add_dok_update()
-    ray.import_without_ray()
+    imports.import_recbole()
     numpy.keep_names_in_config()
     pandas.mend_dataset()

@@ -125,7 +125,7 @@ def _with_numbers(path: Path, frame: pd.DataFrame, types: dict[str, str]) -> pd.
         try:
             columns[name] = columns[name].astype(np.float64)
         except ValueError:
-            row, cell = next((r, c) for r, c in columns[name].items() if not _is_number(c))
+            row, cell = next((r, c) for r, c in enumerate(columns[name]) if not _is_number(c))
             raise UserError(
                 f"{path}: row {row + 1} after the first line has {short(cell)} in column "
                 f"`{name}:float`, expected a number; correct it or prepare the data with "

@@ -16,10 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.sparse.linalg import svds
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
+from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 from recbole_painvrl.data.folder import BoolArray, DatasetContent, FloatArray, IntArray, Truth
 from recbole_painvrl.data.planted import (
     OOD,
@@ -90,7 +88,7 @@ def _read_ml100k() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Interactions (user_id, item_id, timestamp) and movies (item_id, title, year, genres)."""
     spec = importlib.util.find_spec("recbole")
     if spec is None or spec.origin is None:
-        raise UserError(f"{NAME}: RecBole is not installed; type `pip install recbole==1.2.1`")
+        raise UserError(f"{NAME}: RecBole is not installed; type `{INSTALL_RECBOLE}`")
     folder = Path(spec.origin).parent / "dataset_example" / "ml-100k"
     tables = []
     for file in ("ml-100k.inter", "ml-100k.item"):
@@ -99,7 +97,7 @@ def _read_ml100k() -> tuple[pd.DataFrame, pd.DataFrame]:
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{folder / file}: not readable although RecBole ships it; type "
-                "`pip install --force-reinstall recbole==1.2.1`"
+                f"`{INSTALL_RECBOLE} --force-reinstall`"
             ) from error
         tables.append(table.rename(columns=lambda column: str(column).split(":")[0]))
     ratings, movies = tables
@@ -172,6 +170,9 @@ def _split(
 
 def item_factors(users: IntArray, items: IntArray) -> FloatArray:
     """Leading item factors [n_items, 8] of D_u^-1/2 R D_i^-1/2, the popularity factor dropped."""
+    # Imported here, as scikit-learn below: it takes time, and a dataset is made once.
+    from scipy.sparse.linalg import svds
+
     shape = (int(users.max()) + 1, int(items.max()) + 1)
     interactions = sp.csr_matrix((np.ones(len(users)), (users, items)), shape=shape)
     by_user, by_item = (
@@ -203,8 +204,11 @@ def _features(
 
 def _textual(movies: pd.DataFrame) -> FloatArray:
     """TF-IDF of title words, genres and decade, reduced to 64 columns; nothing planted."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
+
     documents = [
-        _terms(title, year, genres)
+        _terms(title, year, genres, ENGLISH_STOP_WORDS)
         for title, year, genres in zip(
             movies["title"], movies["year"], movies["genres"], strict=True
         )
@@ -215,9 +219,9 @@ def _textual(movies: pd.DataFrame) -> FloatArray:
     return np.asarray(reduced, dtype=np.float32)
 
 
-def _terms(title: str, year: str, genres: str) -> list[str]:
+def _terms(title: str, year: str, genres: str, stop_words: frozenset[str]) -> list[str]:
     words = (word.strip(".,:;!?()'\"-").lower() for word in title.split())
-    terms = [word for word in words if len(word) > 1 and word not in ENGLISH_STOP_WORDS]
+    terms = [word for word in words if len(word) > 1 and word not in stop_words]
     terms += [f"genre={genre}" for genre in genres.split()]
     if year.isdigit():
         terms.append(f"decade={year[:-1]}0")

@@ -103,7 +103,9 @@ def _npy(folder: Path, modality: str) -> Path:
 def _normalise(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Divide rows [n, d] by their L2 norm; zero rows stay zero."""
     norms = np.linalg.norm(block, axis=1, keepdims=True)
-    return np.divide(block, norms, out=np.zeros_like(block), where=norms > 0)
+    normalised = np.zeros_like(block)
+    np.divide(block, norms, out=normalised, where=norms > 0)
+    return normalised
 
 
 def _blocks(matrix: FloatArray) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:

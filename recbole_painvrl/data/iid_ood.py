@@ -243,7 +243,7 @@ def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: Run
 def _write(path: Path, split: Split) -> None:
     text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, diagnostics=text, **split.rows)
+    np.savez_compressed(buffer, diagnostics=text, **split.rows)  # type: ignore[arg-type]
     write_bytes(path, _signed(buffer.getvalue()))
 
 

@@ -55,7 +55,7 @@ def save_matrix(stream: BinaryIO, matrix: FloatArray | MatrixStream) -> None:
         "fortran_order": False,
         "shape": tuple(int(n) for n in matrix.shape),
     }
-    np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(stream, header)
     rows = 0
     for block in matrix.blocks():
         stream.write(np.ascontiguousarray(block, dtype=matrix.dtype).tobytes())

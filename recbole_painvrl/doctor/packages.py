@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterable
 
+from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 from recbole_painvrl.doctor.findings import Finding
 from recbole_painvrl.doctor.requirements import Requirement, requirements
 
@@ -27,13 +28,13 @@ def check_python() -> list[Finding]:
     found = platform.python_version()
     if Requirement("Python", versions).is_met_by(found):
         return [Finding("ok", f"Python {found}")]
-    text = f"Python {found}: {versions} is needed, since ray, which RecBole requires, has no other"
-    return [Finding("FAIL", text, "use Python 3.11: python3.11 -m venv .venv")]
+    text = f"Python {found}: {versions} is needed"
+    return [Finding("FAIL", text, "make the environment with such a Python: python3 -m venv .venv")]
 
 
 def check_required() -> list[Finding]:
     """Every package without which nothing runs."""
-    return [_required(one) for one in requirements()[0] if one.extra is None]
+    return [_recbole(), *(_required(one) for one in requirements()[0] if one.extra is None)]
 
 
 def check_extras() -> list[Finding]:
@@ -43,6 +44,15 @@ def check_extras() -> list[Finding]:
         if one.extra is not None and one.extra not in _UNSEEN:
             extras.setdefault(one.extra, []).append(one)
     return [_extra(name, members) for name, members in extras.items()]
+
+
+def _recbole() -> Finding:
+    """RecBole, which no metadata can require; see setup.py."""
+    version = installed("recbole")
+    if version == "1.2.1":
+        return Finding("ok", f"recbole {version}")
+    found = "is not installed" if version is None else version
+    return Finding("FAIL", f"recbole {found}, 1.2.1 is needed", f"type: {INSTALL_RECBOLE}")
 
 
 def _required(one: Requirement) -> Finding:

@@ -32,7 +32,9 @@ def ndcg_hits(hits: npt.NDArray[np.bool_]) -> FloatArray:
     discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
     gained = (hits * discount).sum(axis=1)
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[hits.sum(axis=1)]
-    return np.divide(gained, ideal, out=np.zeros(len(hits)), where=ideal > 0)
+    ndcg = np.zeros(len(hits))
+    np.divide(gained, ideal, out=ndcg, where=ideal > 0)
+    return ndcg
 
 
 class PerUserEvaluator(Evaluator):

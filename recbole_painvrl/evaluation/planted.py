@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from torch import Tensor
 
 from recbole_painvrl.data.folder import Truth, read_truth
@@ -113,6 +111,9 @@ def mask_scores(
 def _column_scores(
     values: npt.NDArray[np.float64], invariant: BoolArray, rng: np.random.Generator
 ) -> dict[str, float]:
+    # Imported here and below: scikit-learn takes a second, and a run starts without it.
+    from sklearn.metrics import roc_auc_score
+
     control = [roc_auc_score(rng.permutation(invariant), values) for _ in range(_SHUFFLES)]
     return {
         "auc": float(roc_auc_score(invariant, values)),
@@ -138,6 +139,8 @@ def environment_scores(
         ``ari``; ``ari_shuffled`` (control, 0 by construction); ``ari_supervised``, what a
         logistic regression from item features to the *planted* environment reaches.
     """
+    from sklearn.metrics import adjusted_rand_score
+
     return {
         "ari": float(adjusted_rand_score(truth.numpy(), labels.cpu().numpy())),
         "ari_shuffled": float(
@@ -149,6 +152,9 @@ def environment_scores(
 
 def _supervised(truth: Tensor, items: Tensor, features: Tensor) -> float:
     """Adjusted Rand index of a logistic regression from item features to the environment."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import adjusted_rand_score
+
     # Interactions of one item and environment are one weighted row: the same optimum, and
     # memory by items in place of interactions.
     pairs = torch.stack([items.long(), truth.long()], dim=1)

@@ -92,7 +92,7 @@ def word_shares(
     counts = []
     for number in numbers:
         inside = np.flatnonzero(labels == number)
-        counted = Counter(word for row in inside for word in words[row])
+        counted = Counter(word for row in inside.tolist() for word in words[row])
         counts.append({word: count / len(inside) for word, count in counted.items()})
     vocabulary = sorted({word for count in counts for word in count})
     shares = [(word, [count.get(word, 0.0) for count in counts]) for word in vocabulary]

@@ -85,7 +85,7 @@ def write_per_user(folder: Path, frame: pd.DataFrame) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write a compressed npz of plain arrays, by name: the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **dict(sorted(arrays.items())))
+    np.savez_compressed(buffer, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
     write_bytes(path, buffer.getvalue())
 
 

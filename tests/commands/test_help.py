@@ -56,6 +56,8 @@ def test_a_command_may_be_stopped_while_it_is_loaded(words: str, tmp_path: Path)
         [sys.executable, *words.format(root=ROOT).split(), "--model=Pop", "--dataset=ml-100k"],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell's background jobs ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while process.poll() is None and "torch" not in Path(f"/proc/{process.pid}/maps").read_text():
         time.sleep(0.01)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,7 @@ import torch
 from golden_state import CASES, PATH, state_hash, write_synthetic
 from scipy.sparse import dok_matrix
 
-from recbole_painvrl._compat import mend_libraries, ray
+from recbole_painvrl._compat import mend_libraries
 
 GOLDEN = json.loads(PATH.read_text())
 
@@ -83,33 +80,6 @@ def test_adjacency_matrices_can_be_filled() -> None:
     matrix = dok_matrix((2, 3))
     matrix._update({(0, 1): 1.0, (1, 2): 2.0})
     assert matrix.toarray().tolist() == [[0, 1, 0], [0, 0, 2]]
-
-
-def test_recbole_starts_without_ray() -> None:
-    """Neither imported nor left behind as a false module."""
-    code = (
-        "import sys, recbole_painvrl; from recbole.quick_start import run_recbole; "
-        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
-    )
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("takes", ["mapping", "keywords"])
-def test_metrics_go_on_to_a_ray_that_is_loaded(takes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    got: list[dict[str, Any]] = []
-    tune: Any = ModuleType("ray.tune")
-    tune.report = (
-        (lambda metrics: got.append(metrics))
-        if takes == "mapping"
-        else (lambda **metrics: got.append(metrics))
-    )
-    monkeypatch.setitem(sys.modules, "ray.tune", tune)
-    ray._report(recall=0.5)
-    assert got == [{"recall": 0.5}]
 
 
 def test_mending_again_changes_nothing() -> None:

@@ -49,9 +49,11 @@ def convert(folder: Path, *options: Any) -> Result:
 def test_every_protocol_and_layout_is_read(tmp_path: Path, protocol: int, layout: str) -> None:
     path = tmp_path / "m.pkl"
     for kind in (np.float64, np.int8, np.bool_, np.dtype(">f4")):
-        matrix = entries(3).astype(kind).asformat(layout)
+        matrix = entries(3).asformat(layout)
+        # SciPy of today makes no matrix of the other byte order, but releases hold some.
+        matrix.data = matrix.data.astype(kind)
         path.write_bytes(pickle.dumps(matrix, protocol=protocol))
-        assert (read_pickled_matrix(path).toarray() == matrix.toarray()).all()
+        assert (read_pickled_matrix(path).toarray() == entries(3).toarray()).all()
 
 
 def test_dense_and_old_names_are_read(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ _HEAD = ["environment", "interactions", "item popularity, mean", "user degree, m
          "with the most popular tenth of items"]  # fmt: skip
 
 
-def _array(run: RunData, name: str) -> np.ndarray:  # type: ignore[type-arg]
+def _array(run: RunData, name: str) -> np.ndarray:
     return run.environments[name]
 
 
@@ -131,7 +131,7 @@ def _distinguished(
     return rows
 
 
-def _mean(name: str, values: np.ndarray) -> str:  # type: ignore[type-arg]
+def _mean(name: str, values: np.ndarray) -> str:
     if not len(values):
         return "–"
     median = float(np.median(values))

@@ -1,0 +1,83 @@
+"""RecBole 1.2.1 imports ray, which has no wheel above Python 3.11, and more that few runs use."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+# Module -> the functions and classes that RecBole takes from it, and calls much later or never.
+_LATE = {
+    "sklearn.exceptions": ("ConvergenceWarning",),
+    "sklearn.linear_model": ("ElasticNet",),
+    "sklearn.metrics": ("auc", "mean_absolute_error", "mean_squared_error"),
+    "sklearn.utils.extmath": ("randomized_svd",),
+    "torch.utils.tensorboard": ("SummaryWriter",),
+}
+
+
+def import_recbole() -> None:
+    """Import RecBole without ray, and without scikit-learn and TensorBoard until they are called.
+
+    While RecBole's modules are imported, stand-ins take the places of those modules, and go at
+    once. The stand-in of ray hands ``tune.report`` on to ray where the process has loaded it, and
+    does nothing otherwise. Unnecessary with a RecBole that imports them where it uses them.
+    """
+    if "recbole.quick_start" in sys.modules:
+        return
+    stand_ins = {"ray": _module("ray", tune=_module("ray.tune", report=_report))}
+    for name, members in _LATE.items():
+        if name not in sys.modules:
+            stand_ins[name] = _module(name, **{one: _late(name, one) for one in members})
+    before = {name: sys.modules.get(name) for name in stand_ins}
+    sys.modules.update(stand_ins)
+    try:
+        importlib.import_module("recbole.model.general_recommender")
+        importlib.import_module("recbole.quick_start")
+    finally:
+        for name, module in before.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
+    _bind_warning()
+
+
+def _module(name: str, **members: Any) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(members)
+    return module
+
+
+def _late(module: str, name: str) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments, **named)
+
+    return call
+
+
+def _bind_warning() -> None:
+    """Give ``SLIMElastic`` the class of the warnings that it hides; a function cannot stand in."""
+    module = importlib.import_module("recbole.model.general_recommender.slimelastic")
+    construct = module.SLIMElastic.__init__
+
+    @functools.wraps(construct)
+    def init(self: Any, config: Any, dataset: Any) -> None:
+        exceptions = importlib.import_module("sklearn.exceptions")
+        module.__dict__["ConvergenceWarning"] = exceptions.ConvergenceWarning
+        construct(self, config, dataset)
+
+    module.SLIMElastic.__init__ = init
+
+
+def _report(**metrics: Any) -> None:
+    tune = sys.modules.get("ray.tune")
+    if tune is None:
+        return
+    try:
+        tune.report(metrics)
+    except TypeError:
+        # Ray up to 2.6 takes keyword arguments.
+        tune.report(**metrics)

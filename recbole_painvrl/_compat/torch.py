@@ -1,0 +1,51 @@
+"""PyTorch loads its compiler for the first step of an optimizer, compiled or not."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+# How `torch._compile` remembers what a method is under the compiler.
+_REMEMBERED = "__dynamo_disable"
+
+
+def step_without_compiler() -> None:
+    """Let optimizers be made and step without importing ``torch._dynamo``, which takes a second.
+
+    ``Optimizer`` imports it to keep some methods out of a compiled graph, and in ``step`` to break
+    the graph. Where nothing is compiled both change nothing. For processes of our own commands
+    alone. Unnecessary with a PyTorch that asks first whether the compiler is loaded.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    optimizers = importlib.import_module("torch.optim")
+    base = optimizers.Optimizer
+    for method in vars(base).values():
+        inner = getattr(method, "__wrapped__", None)
+        if inner is not None and inner.__module__ == base.__module__:
+            setattr(inner, _REMEMBERED, inner)
+    for kind in vars(optimizers).values():
+        inner = getattr(vars(kind).get("step"), "__wrapped__", None) if _is(kind, base) else None
+        if inner is not None:
+            kind.step = _without_gradients(inner)
+
+
+def _is(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+def _without_gradients(step: Callable[..., Any]) -> Callable[..., Any]:
+    """What PyTorch does around a step that is not itself differentiated."""
+    no_grad = importlib.import_module("torch").no_grad
+
+    @functools.wraps(step)
+    def plain(self: Any, *arguments: Any, **named: Any) -> Any:
+        if self.defaults.get("differentiable"):
+            return step(self, *arguments, **named)
+        with no_grad():
+            return step(self, *arguments, **named)
+
+    return plain
