@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfTransformer
 
 from dataset_prep.framework.arrays import ArrayMatrix, RowMatrix, open_matrix
 from dataset_prep.framework.feature_arrays import read_tensor
@@ -95,6 +93,10 @@ def word_bag(
         n_items = int(pairs[0].max()) + 1
     counts = sp.csr_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])))
     counts.resize(n_items, counts.shape[1])
+    # Imported here: scikit-learn takes a second to load, and every other source does without.
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     weights = TfidfTransformer().fit_transform(counts)
     dense = TruncatedSVD(max(1, width), random_state=0).fit_transform(weights)
     return np.asarray(dense, dtype=np.float32)

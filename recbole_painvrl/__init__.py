@@ -40,11 +40,13 @@ def start() -> None:
 
 
 def _is_command_line() -> bool:
-    """Whether this process is ``python -m recbole_painvrl``, ``recbole-painvrl`` or our script."""
+    """Whether this process is a command of ours: a module, ``recbole-painvrl`` or our script."""
     words = sys.orig_argv
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
     if module:
         return module[0] == __name__
+    if Path(sys.argv[0]).parts[-2:] == ("dataset_prep", "__main__.py"):
+        return True
     if len(words) < 2:
         return False
     # A script of RecBole's has the same name, and imports us to know the models.
@@ -52,6 +54,6 @@ def _is_command_line() -> bool:
     return Path(words[1]).name == "recbole-painvrl" or Path(words[1]).resolve() == ours
 
 
-# The command line starts itself: its help, completion and `doctor` work on any stack.
+# Commands start what they need: help, completion, `doctor` and data preparation work on any stack.
 if not _is_command_line():
     start()

@@ -48,3 +48,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean `x`?"`` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def short(value: Any) -> str:
+    """One line for a value of any length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

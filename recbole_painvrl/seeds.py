@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+# Imported where it is used: preparing data needs seeds, and no PyTorch.
+if TYPE_CHECKING:
+    import torch
 
 # Random numbers of one mask stage, beside its negatives.
 MASK_PURPOSES = ("initial values", "order", "gate noise")
@@ -59,6 +63,8 @@ def derive_seed(seed: int, purpose: str) -> int:
 
 def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """Generator of a purpose; changing how often one purpose draws leaves the others alone."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(derive_seed(seed, purpose))
 
 
@@ -73,6 +79,8 @@ def separate_draws(seed: int, purpose: str, device: torch.device | str = "cpu") 
         purpose: what the numbers are for.
         device: whose generator the code may use beside the CPU's.
     """
+    import torch
+
     state = np.random.get_state()
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     derived = derive_seed(seed, purpose)

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import UserError, did_you_mean, short
 
 _NAMES = {
     int: "an integer",
@@ -71,12 +71,6 @@ def wrong_value(name: str, value: Any, sources: Mapping[str, str], expected: str
 def where(name: str, sources: Mapping[str, str]) -> str:
     """`` (command line)`` where the source is known, else nothing."""
     return f" ({sources[name]})" if name in sources else ""
-
-
-def short(value: Any) -> str:
-    """One line for a value of any length."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def expectation(field: FieldInfo) -> str:

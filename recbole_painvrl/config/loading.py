@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from recbole_painvrl.config.base import short
 from recbole_painvrl.config.settings import RunSettings
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, short
 
 # What PyYAML raises for text that is not YAML: it lets some errors of Python's through.
 YAML_ERRORS = (

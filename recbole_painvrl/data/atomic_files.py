@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_painvrl.config.base import short
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import UserError, did_you_mean, short
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 
 # Rows whose cells are text at once.

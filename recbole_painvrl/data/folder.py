@@ -25,7 +25,6 @@ from recbole_painvrl.atomic import (
     write_json,
     write_with,
 )
-from recbole_painvrl.config.base import short
 from recbole_painvrl.data.streams import (
     MatrixStream,
     pairs_in_two,
@@ -33,7 +32,7 @@ from recbole_painvrl.data.streams import (
     save_interactions,
     save_matrix,
 )
-from recbole_painvrl.errors import UserError, WriteError
+from recbole_painvrl.errors import UserError, WriteError, short
 from recbole_painvrl.locks import hold_folder, remove_abandoned
 from recbole_painvrl.reading import DAMAGED, read_json_object, reason
 

@@ -49,7 +49,7 @@ def check_imports(probe: str = _PROBE) -> list[Finding]:
     for step in _STEPS:
         if step not in said:
             reason = _reason(err, code)
-            advice = "mend the packages above first; type: pip install -r requirements.txt"
+            advice = "mend the packages above first"
             text = f"{_NAMES[step]} cannot be imported: {reason}"
             return [*found, Finding("FAIL", text, advice)]
         found.append(_good(step, said))
