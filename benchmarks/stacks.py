@@ -22,7 +22,7 @@ from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-6
-# Name -> Python, pins. The first one is what the others are compared with.
+# Name -> Python, pins.
 STACKS = {
     "old": ("3.11", "benchmarks/old_stack.txt"),
     **{version: (version, "requirements.txt") for version in ("3.11", "3.12", "3.13", "3.14")},
@@ -51,9 +51,13 @@ class Figures:
 def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> Path:
     """Interpreter of the stack's virtual environment, which is made if it is absent.
 
+    ``this`` is the environment that runs the benchmark.
+
     Raises:
         SkippedError: there is no such interpreter, or PyTorch would bring GPU libraries.
     """
+    if name == "this":
+        return Path(sys.executable)
     version, pins = STACKS[name]
     interpreter = python or shutil.which(f"python{version}")
     if interpreter is None or _answers(interpreter) != version:
@@ -157,7 +161,7 @@ def _words(distance: float) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Try the stacks; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stacks", default=",".join(STACKS), help="names, with commas")
+    parser.add_argument("--stacks", default=",".join(STACKS), help="names, with commas, and `this`")
     parser.add_argument(
         "--models",
         default="BPR,LightGCN,PaInvRL",
