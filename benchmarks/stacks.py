@@ -148,13 +148,16 @@ def tables(found: dict[str, Figures | str]) -> str:
     lines += ["", f"| model | NDCG@10 on {first} | " + " | ".join(others) + " |"]
     lines.append("|---" * (2 + len(others)) + "|")
     for model, metrics in ran[first].models.items():
-        words = [_words(difference(metrics, ran[name].models[model])) for name in others]
+        words = [_words(metrics, ran[name].models.get(model)) for name in others]
         value = f"{metrics['ndcg@10']:.6f}" if "error" not in metrics else metrics["error"]
         lines.append(f"| {model} | {value} | " + " | ".join(words) + " |")
     return "\n".join(lines)
 
 
-def _words(distance: float) -> str:
+def _words(first: dict[str, Any], second: dict[str, Any] | None) -> str:
+    if second is None:
+        return "not run"
+    distance = difference(first, second)
     return "equal" if distance == 0 else f"{distance:.0e}"
 
 
@@ -194,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         difference(metrics, other.models[model])
         for other in ran[1:]
         for model, metrics in ran[0].models.items()
+        if model in other.models
     ]
     return int(not ran or any(not one <= TOLERANCE for one in distances))
 

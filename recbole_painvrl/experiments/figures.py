@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.experiments.ablations import environment_number
-from recbole_painvrl.report.contents import Table, part_name
+from recbole_painvrl.report.contents import Table
 from recbole_painvrl.report.plots.curves import Point, curves, save
 
 Panels = dict[str, dict[str, list[Point]]]

@@ -8,13 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_painvrl.evaluation.significance import PairedComparison
+from recbole_painvrl.evaluation.comparison import Column, Comparison
 
-VALID = "valid"
 BEST, SECOND = "best", "second"
-# Comparisons with the best baseline, and with all other rows: each is one family for Holm.
-PRIMARY, OTHERS = "best baseline", "other rows"
-Column = tuple[str, str]
 
 
 @dataclass
@@ -76,31 +72,6 @@ class TableRow:
         return not self.missing
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The method of interest against another row, on the users that both have.
-
-    Attributes:
-        other: label of the other row.
-        part: test set.
-        metric: metric.
-        family: which comparisons it is corrected with.
-        seeds: seeds over which every user's values were averaged.
-        paired: difference (method minus other), effect and p.
-        holm_t: p of the t test, corrected.
-        holm_wilcoxon: p of Wilcoxon's test, corrected.
-    """
-
-    other: str
-    part: str
-    metric: str
-    family: str
-    seeds: int
-    paired: PairedComparison
-    holm_t: float = float("nan")
-    holm_wilcoxon: float = float("nan")
-
-
 @dataclass
 class Table:
     """Everything that the files of a table say.
@@ -124,16 +95,3 @@ class Table:
     comparisons: list[Comparison]
     notes: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
-
-
-def part_name(part: str) -> str:
-    """How a table calls a test set."""
-    return {"iid": "IID", "ood": "OOD"}.get(part, part)
-
-
-def smaller_is_better(metric: str) -> bool:
-    """Whether RecBole counts a metric as better where it is smaller, such as RMSE."""
-    from recbole.evaluator.register import metric_types, metrics_dict
-
-    name = metric.partition("@")[0]
-    return name in metric_types and bool(getattr(metrics_dict[name], "smaller", False))

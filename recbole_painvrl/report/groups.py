@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recbole_painvrl.evaluation.comparison import Method
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.run.folder import config_hash
 
@@ -58,6 +59,15 @@ class Group:
         """Mean over the runs; None where no run has the metric."""
         values = self.values(part, metric)
         return float(values.mean()) if len(values) else None
+
+    def method(self) -> Method:
+        """The group as the comparison takes it."""
+        runs = {run.done.seed: run for run in self.runs}
+        columns = {
+            (part, name) for run in self.runs for part, v in run.done.metrics.items() for name in v
+        }
+        values = {column: self.values(*column).tolist() for column in columns}
+        return Method(self.label, values, list(runs), lambda seed: runs[seed].per_user)
 
     def spread(self, part: str, metric: str) -> float | None:
         """Standard deviation over the runs; None of fewer than two."""

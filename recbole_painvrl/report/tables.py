@@ -13,15 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.report.contents import (
-    BEST,
-    SECOND,
-    VALID,
-    Number,
-    Table,
-    TableRow,
-    part_name,
-)
+from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
+from recbole_painvrl.evaluation.significance import PairedComparison
+from recbole_painvrl.report.contents import BEST, SECOND, Number, Table, TableRow
 
 _CSV = ("row", "part", "metric", "mean", "sd", "seeds", "values", "place", "missing",
         "run_folders")  # fmt: skip
@@ -95,8 +89,7 @@ def table_csv(table: Table, folder: Path) -> str:
 def significance_csv(table: Table) -> str:
     """One line per comparison of the method with another row."""
     lines = []
-    for one in table.comparisons:
-        p = one.paired
+    for one, p in _tested(table):
         lines.append(
             (table.method, one.other, one.part, one.metric, one.family, one.seeds, p.n,
              p.difference, p.low, p.high, p.effect, p.effect_low, p.effect_high, p.p_t,
@@ -242,13 +235,12 @@ def _html_row(row: TableRow, table: Table, place: int) -> str:
 
 
 def _html_tests(table: Table) -> str:
-    if not table.comparisons:
+    if not _tested(table):
         return ""
     heads = ("against", "test set", "metric", "difference", "95 % interval", "d", "95 % interval",
              "p, t", "p, Wilcoxon", "users", "family")  # fmt: skip
     lines = []
-    for one in table.comparisons:
-        p = one.paired
+    for one, p in _tested(table):
         cells = [
             one.other, part_name(one.part), one.metric, f"{p.difference:+.4f}",
             f"{p.low:+.4f} to {p.high:+.4f}", f"{p.effect:+.3f}",
@@ -264,6 +256,10 @@ def _html_tests(table: Table) -> str:
         + "\n".join(lines)
         + "\n</tbody></table></div>"
     )
+
+
+def _tested(table: Table) -> list[tuple[Comparison, PairedComparison]]:
+    return [(one, one.paired) for one in table.comparisons if one.paired is not None]
 
 
 def _html_runs(table: Table, folder: Path) -> str:

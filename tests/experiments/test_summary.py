@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users, smaller_is_better
 from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.experiments.summary import paired_users, places
-from recbole_painvrl.report.contents import PRIMARY, Table, smaller_is_better
+from recbole_painvrl.experiments.summary import places
+from recbole_painvrl.report.contents import Table
 from recbole_painvrl.report.tables import write_table_files
 
 

@@ -140,8 +140,9 @@ def test_a_smaller_error_is_better(run_folders: Path, tmp_path: Path, report: Re
     assert "<b>0.5000</b>" in rmse and "<u>0.7500</u>" in rmse and "<b>0.8750" not in rmse
     assert "<b>0.8750</b>" in auc and "<u>0.7500</u>" in auc
     page = words(found.text)
-    assert "RMSE on test (OOD): 0.7500 against 0.5000 of UltraGCN (+50.0%); not tested" in page
-    assert "AUC on test (OOD): 0.7500 against 0.8750 of InvRL (-14.3%); not tested" in page
+    behind = "PaInvRL (0.7500) does not win: it is behind"
+    assert f"OOD rmse: {behind} UltraGCN (0.5000) by 0.2500, 50.0%; not tested" in page
+    assert f"OOD auc: {behind} InvRL (0.8750) by 0.1250, 14.3%; not tested" in page
 
 
 def test_runs_with_other_test_sets_are_not_compared(

@@ -127,7 +127,7 @@ def test_optional_files_may_be_absent(
         (copy / name).unlink()
     found = report(tmp_path / "x.html", copy, run_folders / "ultragcn-1")
     assert found.code == 0, found.err
-    assert "not tested: no metrics per user in these runs" in found.text
+    assert "not tested: no values per user in these runs" in found.text
     assert "Environments</h3>" not in found.text
 
 

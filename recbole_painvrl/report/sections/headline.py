@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from recbole_painvrl.report.contents import smaller_is_better
+from recbole_painvrl.evaluation.comparison import (
+    PRIMARY,
+    TESTS,
+    VALID,
+    Comparison,
+    compare,
+    reference,
+    smaller_is_better,
+    standing,
+)
 from recbole_painvrl.report.groups import Block, Group, cutoffs
 from recbole_painvrl.report.html import (
     Markup,
@@ -22,7 +32,8 @@ from recbole_painvrl.report.html import (
 from recbole_painvrl.report.plots.recall import cutoff_panels
 from recbole_painvrl.report.plots.style import Look, Panels
 from recbole_painvrl.report.table import part_name
-from recbole_painvrl.report.verdict import METHOD, Verdict, verdicts
+
+METHOD = "PaInvRL"
 
 
 def metric_name(metric: str) -> str:
@@ -55,7 +66,7 @@ def headline(block: Block, panels: Panels, looks: Mapping[str, Look], page: Path
         ]),
         "note",
     )  # fmt: skip
-    content = join([verdict_text(block), tables, legend, curve])
+    content = join([standing_text(block), tables, legend, curve])
     return section("Metrics", content, f"{block.key}-metrics", 3)
 
 
@@ -109,35 +120,41 @@ def anchor(block: Block, group: Group) -> str:
     return f"{block.key}-runs-{block.groups.index(group) + 1}"
 
 
-def verdict_text(block: Block) -> Markup:
-    """Where the method wins, ties and loses, in words and as a table."""
-    found = verdicts(block)
-    if not found:
+def standing_text(block: Block) -> Markup:
+    """Where the method is better, worse or level, in words and as a table."""
+    methods = [group.method() for group in block.groups]
+    own = next((group for group in block.groups if group.model == METHOD), None)
+    if own is None or len(methods) < 2:
         return _without_method(block)
-    first_k = {name: ks[0] for name, ks in cutoffs(block.metrics).items()}
-    main = [v for v in found if _is_first(v.metric, first_k)]
-    counts = {word: sum(v.outcome == word for v in found)
-              for word in ("wins", "ties", "loses", "untested")}  # fmt: skip
-    method = found[0].method
+    chosen = reference(methods, own.label, own.first.done.valid_metric.lower())
+    columns = [(part, metric) for part in block.parts if part != VALID for metric in block.metrics]
+    found = compare(methods, own.label, chosen, columns)
+    main = [one for one in found if one.family == PRIMARY] or found
     words = (
-        f"Against the best other column of each row, {method} is significantly better in "
-        f"{counts['wins']} of {len(found)} cells, significantly worse in {counts['loses']}, and "
-        f"not to be told apart in {counts['ties']}"
-        + (f"; {counts['untested']} could not be tested" if counts["untested"] else "")
-        + "."
+        f"Against {chosen}, the best other column by validation, {own.label}"
+        if chosen is not None
+        else f"Without validation figures there is no best other column. {own.label}"
     )
-    losses = [v for v in main if v.behind]
-    lines = [_loss(v) for v in losses]
-    parts: list[object] = [paragraph(words)]
-    if lines:
-        parts.append(paragraph(f"Where {method} does not win:"))
-        parts.append(tag("ul", join(tag("li", line) for line in lines)))
-    elif main:
-        parts.append(paragraph(f"{method} is behind in no row at the first cut-off."))
-    parts.append(_verdict_table(main, "at the first cut-off"))
-    if len(found) > len(main):
-        parts.append(details("The same for every cut-off", _verdict_table(found, "everywhere")))
-    return join(parts)
+    counts = Counter(one.outcome for one in main)
+    words += (
+        f" is significantly better in {counts['better']} of {len(main)} comparisons and "
+        f"significantly worse in {counts['worse']}; {counts['not significant']} differences are "
+        "not significant"
+    )
+    if counts["the tests disagree"]:
+        words += f"; in {counts['the tests disagree']} the two tests disagree"
+    if counts["not tested"]:
+        words += f"; {counts['not tested']} could not be tested"
+    first_k = {name: ks[0] for name, ks in cutoffs(block.metrics).items()}
+    shown = [column for column in columns if _is_first(column[1], first_k)]
+    sentences = (standing(methods, own.label, column, found) for column in shown)
+    return join([
+        paragraph(words + "."),
+        tag("ul", join(tag("li", sentence) for sentence in sentences if sentence)),
+        _tests_table(own, [one for one in main if _is_first(one.metric, first_k)]),
+        details("Every metric and every other column", _tests_table(own, found)),
+        paragraph(f"Tests are {TESTS}", "note"),
+    ])  # fmt: skip
 
 
 def _without_method(block: Block) -> Markup:
@@ -153,48 +170,30 @@ def _is_first(metric: str, first_k: Mapping[str, int]) -> bool:
     return name not in first_k or k == str(first_k[name])
 
 
-def _loss(v: Verdict) -> str:
-    change = f"{(v.value - v.best) / v.best:+.1%}" if v.best else "behind 0"
-    text = (
-        f"{metric_name(v.metric)} on {part_name(v.part)}: {v.value:.4f} against {v.best:.4f} of "
-        f"{v.other} ({change})"
-    )
-    if v.test is None:
-        return f"{text}; not tested: {v.why_not}"
-    certain = "significant" if v.outcome == "loses" else "not significant"
-    return f"{text}; {certain}, p = {_p(v.p)} over {v.test.n} users"
-
-
-def _verdict_table(found: list[Verdict], where: str) -> Markup:
+def _tests_table(own: Group, found: list[Comparison]) -> Markup:
     rows = []
-    for v in found:
-        change = f"{(v.value - v.best) / v.best:+.1%}" if v.best else "–"
-        test = v.test
+    for one in found:
+        change = (one.value - one.other_value) / one.other_value if one.other_value else None
         cells: list[object] = [
-            f"{metric_name(v.metric)}, {part_name(v.part)}", v.other, change,
+            f"{metric_name(one.metric)}, {part_name(one.part)}", one.other,
+            "–" if change is None else f"{change:+.1%}",
         ]  # fmt: skip
-        if test is None:
-            cells += ["–", "–", "–", "–", f"not tested: {v.why_not}"]
+        if one.paired is None:
+            cells += ["–", "–", "–", "–", f"not tested: {one.untested}"]
         else:
+            effect = one.paired.effect
             cells += [
-                f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]",
-                f"{test.effect:+.2f}" if np.isfinite(test.effect) else "–",
-                _p(v.p),
-                _p(test.p_wilcoxon),
-                {"wins": "better", "loses": "worse", "ties": "not significant"}[v.outcome],
+                f"{one.paired.difference:+.4f} [{one.paired.low:+.4f}, {one.paired.high:+.4f}]",
+                f"{effect:+.2f}" if np.isfinite(effect) else "–",
+                _p(one.holm_t),
+                _p(one.holm_wilcoxon),
+                one.outcome,
             ]
         rows.append(cells)
-    head = ["metric", "best other", "change", "difference [95 %]", "effect d", "p (t, Holm)",
-            "p (Wilcoxon)", "outcome"]  # fmt: skip
-    method = found[0].method if found else METHOD
-    caption = (
-        f"{method} against the best other column, {where}: tests are paired over users, on the "
-        "seeds that both columns have; change is of the means over all seeds"
-    )
-    return table(caption, head, rows)
+    head = ["metric", "other column", "change", "difference [95 %]", "effect d", "p (t, Holm)",
+            "p (Wilcoxon, Holm)", "outcome"]  # fmt: skip
+    return table(f"{own.label} against other columns", head, rows)
 
 
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
+def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,274 @@
+"""One method beside others: which of them is the reference, which differences are significant.
+
+Every table, page and summary prints what :func:`compare` returns, so that none can disagree with
+another. No test set is looked at to choose the reference, and p-values are corrected within two
+families by Holm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from recbole_painvrl.evaluation.significance import PairedComparison, compare_paired, holm
+
+VALID = "valid"
+LEVEL = 0.05
+# Comparisons with the best baseline, and with all other methods: each is one family for Holm.
+PRIMARY, OTHERS = "best baseline", "other rows"
+# What a reader of a table has to know about the tests.
+TESTS = (
+    "paired over users whose values are averaged over seeds, so they speak of users and not of "
+    "other seeds; t test and Wilcoxon's, two-sided, corrected by Holm within two families ("
+    f"{PRIMARY}: all test sets and metrics; {OTHERS}: the same for all of them). Intervals are "
+    "not corrected."
+)
+# Test set and metric.
+Column = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with the runs of one configuration over seeds.
+
+    Attributes:
+        label: its name.
+        values: test set and metric to its values, one per seed.
+        seeds: of its runs.
+        per_user: metrics of every user of the run of a seed, with columns ``test_set`` and
+            ``user_id``; None where the run kept none.
+        complete: whether every planned seed is there; otherwise it cannot be the reference.
+        shown: how sentences call it, where that is not the label.
+    """
+
+    label: str
+    values: Mapping[Column, Sequence[float]]
+    seeds: Sequence[int]
+    per_user: Callable[[int], pd.DataFrame | None]
+    complete: bool = True
+    shown: str = ""
+
+    def mean(self, column: Column) -> float:
+        """Mean over the seeds; NaN without a value."""
+        values = self.values.get(column, ())
+        return float(np.mean(values)) if len(values) else math.nan
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against another one, on one test set and metric.
+
+    Attributes:
+        other: label of the other one.
+        part: test set.
+        metric: metric.
+        family: which comparisons it is corrected with.
+        seeds: seeds that both have, over which every user's values are averaged.
+        value: mean of the method over its seeds.
+        other_value: mean of the other one.
+        paired: difference over users (method minus other), effect and p; None without a test.
+        holm_t: p of the t test, corrected.
+        holm_wilcoxon: p of Wilcoxon's test, corrected.
+        untested: why there is no test.
+    """
+
+    other: str
+    part: str
+    metric: str
+    family: str
+    seeds: int
+    value: float
+    other_value: float
+    paired: PairedComparison | None = None
+    holm_t: float = math.nan
+    holm_wilcoxon: float = math.nan
+    untested: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """``better``, ``worse``, ``not significant``, ``the tests disagree`` or ``not tested``."""
+        if self.paired is None:
+            return "not tested"
+        if min(self.holm_t, self.holm_wilcoxon) >= LEVEL:
+            return "not significant"
+        if max(self.holm_t, self.holm_wilcoxon) >= LEVEL:
+            return "the tests disagree"
+        return "better" if is_better(self.metric, self.paired.difference, 0.0) else "worse"
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether RecBole counts a metric as better where it is smaller, such as RMSE."""
+    from recbole.evaluator.register import metric_types, metrics_dict
+
+    name = metric.partition("@")[0]
+    return name in metric_types and bool(getattr(metrics_dict[name], "smaller", False))
+
+
+def is_better(metric: str, value: float, other: float) -> bool:
+    """Whether a value of a metric is better than another one."""
+    return value < other if smaller_is_better(metric) else value > other
+
+
+def best(metric: str, values: Mapping[str, float]) -> str | None:
+    """Label of the best value, the first of equal ones; None without a finite value."""
+    finite = {label: value for label, value in values.items() if math.isfinite(value)}
+    choose = min if smaller_is_better(metric) else max
+    return choose(finite, key=lambda label: finite[label]) if finite else None
+
+
+def reference(methods: Sequence[Method], label: str, valid_metric: str) -> str | None:
+    """The best other method by mean validation metric; None without validation values."""
+    column = (VALID, valid_metric)
+    others = {one.label: one.mean(column) for one in methods if one.label != label and one.complete}
+    return best(valid_metric, others)
+
+
+def compare(
+    methods: Sequence[Method], label: str, chosen: str | None, columns: Sequence[Column]
+) -> list[Comparison]:
+    """The method against every other one, the reference first.
+
+    Args:
+        methods: all of them.
+        label: of the method of interest.
+        chosen: label of the reference.
+        columns: test sets and metrics.
+    """
+    method = next(one for one in methods if one.label == label)
+    found = []
+    for other in methods:
+        if other.label == label:
+            continue
+        family = PRIMARY if other.label == chosen else OTHERS
+        first, second, seeds = _frames(method, other)
+        for column in columns:
+            value, other_value = method.mean(column), other.mean(column)
+            if not (math.isfinite(value) and math.isfinite(other_value)):
+                continue
+            paired, untested = _paired(first, second, column)
+            found.append(
+                Comparison(
+                    other.label, *column, family, seeds, value, other_value, paired,
+                    untested=untested,
+                )
+            )  # fmt: skip
+    return [one for family in (PRIMARY, OTHERS) for one in _corrected(found, family)]
+
+
+def standing(
+    methods: Sequence[Method], label: str, column: Column, found: Sequence[Comparison]
+) -> str:
+    """How a method stands in a column, beside whom, and with what confidence, as a sentence."""
+    means = {one.label: one.mean(column) for one in methods}
+    names = {one.label: one.shown or one.label for one in methods}
+    own = means.pop(label)
+    part, metric = column
+    rival = best(metric, means)
+    if rival is None or not math.isfinite(own):
+        return ""
+    theirs = means[rival]
+    if is_better(metric, theirs, own):
+        verb = "does not win: it is behind"
+    else:
+        verb = "does not win: it is level with" if theirs == own else "leads, ahead of"
+    gap = abs(own - theirs)
+    fraction = f", {gap / abs(theirs):.1%}" if theirs else ""
+    words = f"{part_name(part)} {metric}: {names[label]} ({own:.4f}) {verb} "
+    words += f"{names[rival]} ({theirs:.4f})"
+    words += f" by {gap:.4f}{fraction}" if gap else ""
+    tests = {(one.other, one.part, one.metric): one for one in found}
+    return f"{words}; {confidence(tests.get((rival, *column)))}."
+
+
+def confidence(one: Comparison | None) -> str:
+    """What the paired tests say of a difference, in words."""
+    if one is None or one.paired is None:
+        return f"not tested: {one.untested if one else 'no runs to compare'}"
+    verdict = {
+        "not significant": "the difference is not significant",
+        "the tests disagree": "the two tests disagree",
+    }.get(one.outcome, "the difference is significant")
+    paired = one.paired
+    return (
+        f"{verdict} (over {paired.n} users {paired.difference:+.4f}, 95 % interval "
+        f"{paired.low:+.4f} to {paired.high:+.4f}; corrected p {one.holm_t:.2g} by t, "
+        f"{one.holm_wilcoxon:.2g} by Wilcoxon)"
+    )
+
+
+def part_name(part: str) -> str:
+    """How a table calls a test set."""
+    return {"iid": "IID", "ood": "OOD"}.get(part, part)
+
+
+def paired_users(first: pd.Series, second: pd.Series, part: str) -> pd.DataFrame:
+    """Both methods' values of every user, averaged over the seeds in which both have the user.
+
+    Args:
+        first: values by seed, test set and user.
+        second: the same of the other method; a user may be missing or have NaN.
+        part: test set.
+
+    Returns:
+        ``first`` and ``second`` by user.
+    """
+    both = pd.concat({"first": first, "second": second}, axis=1, join="inner").dropna()
+    rows = both[both.index.get_level_values("test_set") == part]
+    return rows.groupby("user_id", sort=True).mean()
+
+
+def _frames(one: Method, other: Method) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Values per user of both, by seed; without a common seed, averaged over each one's own."""
+    seeds = sorted(set(one.seeds) & set(other.seeds))
+    if seeds:
+        return _per_user(one, seeds), _per_user(other, seeds), len(seeds)
+    keys = ["test_set", "user_id"]
+    averaged = []
+    for method in (one, other):
+        frame = _per_user(method, method.seeds)
+        if not frame.empty:
+            frame = pd.concat({0: frame.groupby(keys).mean()}, names=["seed"])
+        averaged.append(frame)
+    return averaged[0], averaged[1], 0
+
+
+def _per_user(method: Method, seeds: Sequence[int]) -> pd.DataFrame:
+    """Every user's metrics by seed and test set; empty where a run kept none."""
+    frames = {seed: method.per_user(seed) for seed in seeds}
+    known = {seed: frame for seed, frame in frames.items() if frame is not None}
+    whole = known and len(known) == len(frames)
+    if not whole or any("user_id" not in frame for frame in known.values()):
+        return pd.DataFrame()
+    frame = pd.concat(known, names=["seed", None]).reset_index("seed")
+    return frame.set_index(["seed", "test_set", "user_id"])
+
+
+def _paired(
+    first: pd.DataFrame, second: pd.DataFrame, column: Column
+) -> tuple[PairedComparison | None, str]:
+    """The paired comparison, or why there is none."""
+    part, metric = column
+    if metric not in first or metric not in second:
+        return None, "no values per user in these runs"
+    pairs = paired_users(first[metric], second[metric], part)
+    if len(pairs) < 2:
+        return None, "fewer than two users in common"
+    return compare_paired(pairs["first"].to_numpy(), pairs["second"].to_numpy()), ""
+
+
+def _corrected(found: Sequence[Comparison], family: str) -> list[Comparison]:
+    """The comparisons of a family with Holm's correction over those that could be tested."""
+    members = [one for one in found if one.family == family]
+    tests = [one.paired for one in members if one.paired is not None]
+    by_t = iter(holm(np.array([one.p_t for one in tests])))
+    by_wilcoxon = iter(holm(np.array([one.p_wilcoxon for one in tests])))
+    return [
+        replace(one, holm_t=float(next(by_t)), holm_wilcoxon=float(next(by_wilcoxon)))
+        if one.paired is not None
+        else one
+        for one in members
+    ]

@@ -1,0 +1,95 @@
+"""Which method is the reference, what is better, and how p-values are corrected."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_painvrl.evaluation.comparison import (
+    OTHERS,
+    PRIMARY,
+    Method,
+    best,
+    compare,
+    is_better,
+    reference,
+    standing,
+)
+from recbole_painvrl.evaluation.significance import compare_paired, holm
+
+USERS = 30
+NDCG, GINI = ("ood", "ndcg@10"), ("ood", "giniindex@10")
+POPULARITY = ("ood", "averagepopularity@10")
+COLUMNS = [NDCG, GINI, POPULARITY]
+
+
+def method(label: str, level: float, valid: float, seeds: tuple[int, ...] = (0, 1)) -> Method:
+    def per_user(seed: int) -> pd.DataFrame:
+        noise = np.random.default_rng([len(label), seed]).normal(0, 0.1, USERS)
+        users = [f"u{number:02}" for number in range(USERS)]
+        values = {"ndcg@10": level + noise, "giniindex@10": level + noise}
+        return pd.DataFrame({"test_set": "ood", "user_id": users, **values})
+
+    values = {
+        ("valid", "ndcg@10"): [valid] * len(seeds),
+        **{column: [level] * len(seeds) for column in COLUMNS},
+    }
+    return Method(label, values, seeds, per_user)
+
+
+METHODS = [method("A", 0.5, 0.1), method("BB", 0.2, 0.9), method("CCC", 0.8, 0.3)]
+
+
+@pytest.mark.parametrize(("metric", "smaller"), [
+    ("ndcg@10", False), ("recall@50", False), ("itemcoverage@10", False), ("rmse", True),
+    ("giniindex@10", True), ("averagepopularity@10", True), ("ndcg_hits@10", False),
+])  # fmt: skip
+def test_which_value_is_better(metric: str, smaller: bool) -> None:
+    assert is_better(metric, 0.25, 0.5) == smaller
+    assert best(metric, {"x": 0.5, "y": 0.25, "z": math.nan}) == ("y" if smaller else "x")
+    assert best(metric, {"x": math.nan}) is None
+
+
+def test_the_reference_is_chosen_by_validation_among_complete_methods() -> None:
+    assert reference(METHODS, "A", "ndcg@10") == "BB"
+    incomplete = Method("BB", METHODS[1].values, (0,), METHODS[1].per_user, complete=False)
+    assert reference([METHODS[0], incomplete, METHODS[2]], "A", "ndcg@10") == "CCC"
+    assert reference(METHODS, "A", "recall@10") is None
+
+
+def test_two_families_are_corrected_apart() -> None:
+    found = compare(METHODS, "A", "BB", COLUMNS)
+    assert [one.family for one in found] == [PRIMARY] * 3 + [OTHERS] * 3
+    for other, members in (("BB", found[:2]), ("CCC", found[3:5])):
+        frames = [
+            np.mean([one.per_user(seed)["ndcg@10"] for seed in (0, 1)], axis=0)
+            for one in METHODS
+            if one.label in ("A", other)
+        ]
+        expected = compare_paired(*frames)
+        assert [one.paired for one in members] == [expected, expected]
+        assert [one.holm_t for one in members] == holm(np.array([expected.p_t] * 2)).tolist()
+
+
+def test_outcomes_follow_the_direction_of_the_metric() -> None:
+    found = {(one.other, one.metric): one for one in compare(METHODS, "A", "BB", COLUMNS)}
+    assert found["BB", "ndcg@10"].outcome == "better"
+    assert found["BB", "giniindex@10"].outcome == "worse"
+    assert found["CCC", "ndcg@10"].outcome == "worse"
+    assert found["CCC", "giniindex@10"].outcome == "better"
+    assert found["BB", "averagepopularity@10"].outcome == "not tested"
+    assert "no values per user" in found["BB", "averagepopularity@10"].untested
+    sentences = [standing(METHODS, "A", column, list(found.values())) for column in (NDCG, GINI)]
+    assert "A (0.5000) does not win: it is behind CCC (0.8000) by 0.3000" in sentences[0]
+    assert "A (0.5000) does not win: it is behind BB (0.2000) by 0.3000" in sentences[1]
+
+
+def test_methods_without_a_common_seed_are_averaged_over_their_own() -> None:
+    one, other = method("A", 0.5, 0.1, (0, 1)), method("BB", 0.2, 0.9, (2,))
+    (found,) = compare([one, other], "A", "BB", [NDCG])
+    first = np.mean([one.per_user(seed)["ndcg@10"] for seed in (0, 1)], axis=0)
+    assert found.seeds == 0
+    assert found.paired == compare_paired(first, other.per_user(2)["ndcg@10"].to_numpy())
