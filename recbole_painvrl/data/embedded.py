@@ -42,6 +42,10 @@ _NOISE = 0.3
 _MIN_MIXTURE = 5
 _PLANTED_WIDTHS = {"visual": 64, "acoustic": 32}
 _TEXT_WIDTH = 64
+# Decompositions differ in their last bits between versions of SciPy and processors.
+_DECIMALS = 4
+# A singular vector has no sign of its own: of the entry that is largest in absolute value.
+_SIGNS = np.array([-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0])
 
 
 def generate_embedded(seed: int = 0) -> DatasetContent:
@@ -182,6 +186,8 @@ def item_factors(users: IntArray, items: IntArray) -> FloatArray:
     normalised = sp.diags(by_user) @ interactions @ sp.diags(by_item)
     _, values, vectors = svds(normalised, k=_FACTORS + 1, v0=np.ones(min(shape)))
     leading = vectors[np.argsort(-values)][1:].T
+    largest = leading[np.abs(leading).argmax(axis=0), np.arange(_FACTORS)]
+    leading = leading * _SIGNS * np.sign(largest)
     deviation: FloatArray = leading.std(axis=0)
     scaled: FloatArray = leading / deviation
     return scaled
@@ -199,7 +205,8 @@ def _features(
         matrix, columns[modality] = mixture_columns(factors, styles, width, _NOISE, rng)
         features[modality] = (matrix[seen], tokens)
     features["textual"] = (_textual(movies)[seen], tokens)
-    return features, columns
+    rounded = {name: (np.round(values, _DECIMALS), ids) for name, (values, ids) in features.items()}
+    return rounded, columns
 
 
 def _textual(movies: pd.DataFrame) -> FloatArray:
