@@ -64,6 +64,7 @@ setup(
         "resnet": ["torchvision"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "torchjd>=0.7",
             "matplotlib>=3.7",
