@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from recbole_painvrl.config import SCHEMAS, RunSettings, properties_root
+from recbole_painvrl.config import RunSettings, properties_root
+from recbole_painvrl.specs import specs
 
 HERE = Path(__file__).parent
 
@@ -26,8 +27,8 @@ def settings_page() -> str:
         "`--config_files`, command line.",
     ]
     text += _section("Every run", RunSettings, "overall.yaml")
-    for model, schema in SCHEMAS.items():
-        text += _section(model, schema, f"model/{model}.yaml")
+    for model, spec in sorted(specs().items()):
+        text += _section(model, spec.schema, f"model/{model}.yaml")
     return "\n".join(text) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,22 @@ from recbole_painvrl._compat import mend_libraries, versions
 
 if TYPE_CHECKING:
     from recbole_painvrl.serving.loading import load_run
+    from recbole_painvrl.specs import ModelSpec, register_model
 
-__all__ = ["__version__", "load_run"]
+_WHERE = {
+    "ModelSpec": "recbole_painvrl.specs",
+    "load_run": "recbole_painvrl.serving.loading",
+    "register_model": "recbole_painvrl.specs",
+}
+
+__all__ = ["ModelSpec", "__version__", "load_run", "register_model"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for, so that importing the package stays quick.
-    if name == "load_run":
-        from recbole_painvrl.serving.loading import load_run
-
-        return load_run
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,44 +15,37 @@ if TYPE_CHECKING:
 
 # Random numbers of one mask stage, beside its negatives.
 MASK_PURPOSES = ("initial values", "order", "gate noise")
-# Models whose initial values have a generator of their own.
-_OWN_VALUES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL"})
-# Models that draw their negatives themselves, from a generator of their own.
-OWN_NEGATIVES = frozenset({"PaInvRL", "InvRL", "UltraGCN", "MMSSL"})
-_STAGED = frozenset({"PaInvRL", "InvRL"})
 
 
-def run_seeds(seed: int, split_seed: int, model: str, outer_rounds: int = 1) -> dict[str, int]:
+def run_seeds(
+    seed: int,
+    split_seed: int,
+    own_generators: frozenset[str] = frozenset(),
+    purposes: Sequence[str] = (),
+) -> dict[str, int]:
     """The seed of every purpose of a run, as ``result.json`` records them.
 
     Args:
         seed: the run's seed; it seeds RecBole's own generators itself (torch's global one, numpy's
             global one and the loader's), so that its models have the numbers of RecBole.
         split_seed: seed of the split.
-        model: name of the model.
-        outer_rounds: rounds of environments and mask (PaInvRL, InvRL).
+        own_generators: which of ``initial values``, ``shuffling`` and ``negatives`` have a
+            generator of their own.
+        purposes: what else has one.
     """
-
-    def own(purpose: str) -> int:
-        return derive_seed(seed, purpose)
-
-    seeds = {
+    # The generator of the order of batches is called so.
+    names = {"initial values": "initial values", "shuffling": "batches", "negatives": "negatives"}
+    common = {
+        name: derive_seed(seed, purpose) if name in own_generators else seed
+        for name, purpose in names.items()
+    }
+    return {
         "run": seed,
         "split": split_seed,
-        "initial values": own("initial values") if model in _OWN_VALUES else seed,
-        "shuffling": own("batches") if model == "MMSSL" else seed,
-        "negatives": own("negatives") if model in OWN_NEGATIVES else seed,
-        "evaluation": own("evaluation"),
+        **common,
+        "evaluation": derive_seed(seed, "evaluation"),
+        **{purpose: derive_seed(seed, purpose) for purpose in purposes},
     }
-    if model == "MMSSL":
-        parts = (f"discriminator {part}" for part in ("columns", "initial values", "noise"))
-        seeds |= {name: own(name) for name in ("dropout", *parts)}
-    if model in _STAGED:
-        seeds["final initial values"] = own("final initial values")
-        for number in range(1, outer_rounds + 1):
-            names = (f"mask {number} {purpose}" for purpose in (*MASK_PURPOSES, "negatives"))
-            seeds |= {name: own(name) for name in (f"environments {number}", *names)}
-    return seeds
 
 
 def derive_seed(seed: int, purpose: str) -> int:

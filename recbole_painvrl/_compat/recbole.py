@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,19 +34,16 @@ def quiet_warnings() -> None:
         warnings.filterwarnings("ignore", message, category, module)
 
 
-def add_model_folder(folder: Path) -> None:
-    """Let RecBole's ``get_model`` find the modules of ``folder``.
+def add_model(name: str, module: ModuleType) -> None:
+    """Let RecBole's ``get_model`` find a model in its module.
 
-    ``get_model`` looks for ``recbole.model.general_recommender.<name in lower case>``; another
-    folder on that package's search path is all it takes. Unnecessary with a RecBole that has an
-    entry point for models.
+    ``get_model`` imports ``recbole.model.general_recommender.<name in lower case>``, under which
+    the module is entered. Unnecessary with a RecBole that has an entry point for models.
     """
-    package = importlib.import_module("recbole.model.general_recommender")
-    if str(folder) not in package.__path__:
-        package.__path__.append(str(folder))
+    sys.modules[f"recbole.model.general_recommender.{name.lower()}"] = module
 
 
-def add_lazy_attributes(module_name: str, targets: Mapping[str, str]) -> None:
+def add_lazy_attributes(module_name: str, targets: Mapping[str, type | str]) -> None:
     """Give a RecBole module attributes that are imported when RecBole first asks for them.
 
     ``get_trainer`` and ``create_dataset`` look for ``<Model>Trainer`` and ``<Model>Dataset`` by
@@ -53,10 +51,10 @@ def add_lazy_attributes(module_name: str, targets: Mapping[str, str]) -> None:
 
     Args:
         module_name: ``recbole.trainer`` or ``recbole.data.dataset``.
-        targets: attribute -> ``"module:name"``.
+        targets: attribute -> the class, or ``"module:name"``.
     """
     module = importlib.import_module(module_name)
-    known: dict[str, str] | None = module.__dict__.get(_TAG)
+    known: dict[str, type | str] | None = module.__dict__.get(_TAG)
     if known is not None:
         known.update(targets)
         return
@@ -67,14 +65,17 @@ def add_lazy_attributes(module_name: str, targets: Mapping[str, str]) -> None:
 
 
 def _lazy_getattr(
-    module: ModuleType, known: dict[str, str], previous: Callable[[str], Any] | None
+    module: ModuleType, known: dict[str, type | str], previous: Callable[[str], Any] | None
 ) -> Callable[[str], Any]:
     def lazy(name: str) -> Any:
         if name not in known:
             if previous is not None:
                 return previous(name)
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        source, attribute = known[name].split(":")
+        target = known[name]
+        if not isinstance(target, str):
+            return target
+        source, attribute = target.split(":")
         try:
             value = getattr(importlib.import_module(source), attribute)
         except AttributeError as error:

@@ -3,7 +3,6 @@
 from recbole_painvrl.config.base import Settings
 from recbole_painvrl.config.loading import parse_overrides
 from recbole_painvrl.config.models import (
-    SCHEMAS,
     BackboneSettings,
     InvRLSettings,
     MMGCNSettings,
@@ -17,7 +16,6 @@ from recbole_painvrl.config.safe import SafeConfig, config_from_arguments
 from recbole_painvrl.config.settings import RunSettings
 
 __all__ = [
-    "SCHEMAS",
     "BackboneSettings",
     "InvRLSettings",
     "MMGCNSettings",

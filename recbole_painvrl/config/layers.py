@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recbole_painvrl.config.loading import read_yaml
-from recbole_painvrl.config.models import SCHEMAS
-from recbole_painvrl.config.properties import preset_names, properties_root
+from recbole_painvrl.config.properties import preset_names, properties_of, properties_root
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.specs import spec_of
 
 
 class Layer(NamedTuple):
@@ -33,11 +33,15 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
     own, recbole = properties_root(), _recbole_properties()
     chosen, sources = merge(external)
     preset = chosen.get("preset")
-    plugin = model in SCHEMAS
+    plugin = spec_of(model) is not None
+    root = properties_of(model) if plugin else recbole
     files = [
         ("RecBole overall", recbole / "overall.yaml"),
         ("plugin overall", own / "overall.yaml"),
-        ("model" if plugin else "RecBole model", _of(own if plugin else recbole, "model", model)),
+        (
+            "model" if plugin else "RecBole model",
+            _of(root, "model", model),
+        ),
     ]
     if preset is not None:
         files.append((f"preset {preset}", _preset_file(model, preset, sources["preset"])))
@@ -67,7 +71,7 @@ def _of(root: Path, kind: str, name: str) -> Path:
 def _preset_file(model: str, preset: Any, source: str) -> Path:
     names = preset_names(model)
     if preset in names:
-        return properties_root() / "preset" / model / f"{preset}.yaml"
+        return properties_of(model) / "preset" / model / f"{preset}.yaml"
     expected = f"one of {', '.join(names)}" if names else f"none: {model} has no presets"
     raise UserError(
         f"`preset`: found {preset!r} ({source}), expected {expected}"

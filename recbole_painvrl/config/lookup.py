@@ -6,8 +6,8 @@ import importlib
 import importlib.util
 import inspect
 
-from recbole_painvrl.config.models import SCHEMAS
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.specs import register_reference, spec_of, specs
 
 _GENERAL = "recbole.model.general_recommender"
 _OTHER_TYPES = {
@@ -26,14 +26,17 @@ def model_names() -> list[str]:
         for name, value in vars(package).items()
         if inspect.isclass(value) and value.__module__.startswith(_GENERAL + ".")
     }
-    return sorted(own | set(SCHEMAS))
+    return sorted(own | set(specs()))
 
 
 def model_class(name: str) -> type:
-    """Class of a model that a run can train.
+    """Class of a model that a run can train, by name or as ``package.module:Class``.
 
     Raises :class:`UserError` for an unknown name and for other types of RecBole models.
     """
+    spec = register_reference(name) if ":" in name else spec_of(name)
+    if spec is not None:
+        return spec.model
     names = model_names()
     if name not in names:
         raise UserError(_unknown(name, names))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recbole_painvrl.specs import spec_of
+
 
 def properties_root() -> Path:
     """Folder of overall.yaml, ``model``, ``preset``, ``dataset`` and ``search``.
@@ -20,6 +22,12 @@ def properties_root() -> Path:
     )
 
 
+def properties_of(model: str) -> Path:
+    """The same folder for a model, which may be of another package."""
+    spec = spec_of(model)
+    return properties_root() if spec is None or spec.properties is None else spec.properties
+
+
 def preset_names(model: str) -> list[str]:
     """Presets of a model, sorted; empty for a model without any."""
-    return sorted(path.stem for path in (properties_root() / "preset" / model).glob("*.yaml"))
+    return sorted(path.stem for path in (properties_of(model) / "preset" / model).glob("*.yaml"))

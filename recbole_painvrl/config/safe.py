@@ -21,10 +21,10 @@ from recbole_painvrl.config.loading import (
     read_yaml,
 )
 from recbole_painvrl.config.lookup import model_class
-from recbole_painvrl.config.models import SCHEMAS
 from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
 from recbole_painvrl.config.validation import check_names, check_values
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.specs import spec_of
 
 DERIVED = "derived by RecBole"
 _IDS = ("USER_ID_FIELD", "ITEM_ID_FIELD")
@@ -123,7 +123,14 @@ class SafeConfig(Config):
                 near = get_close_matches(key, self.external_config_dict, n=1, cutoff=0.8)
                 close = f" in place of `--{near[0]}`" if near and near[0] != key else ""
                 raise UserError(f"`{key}`: found {value!r}, {example} `--{key}={common}`{close}")
-        return name, model_class(name), data
+        found = model_class(self.external_config_dict.get("model_from", name))
+        if ":" in name:
+            # So that a later process finds the model by what the run folder says.
+            given = self._external[-1].values
+            given.update(model=found.__name__, model_from=name)
+            self.external_config_dict.update(given)
+            name = found.__name__
+        return name, found, data
 
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
         internal = internal_layers(model, dataset, self._external)
@@ -131,7 +138,7 @@ class SafeConfig(Config):
         check_names(model, internal, self._external)
         values, self.sources = merge([*internal, *self._external])
         check_values(model, values, self.sources)
-        if model not in SCHEMAS:
+        if spec_of(model) is None:
             defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
             schema = recbole_model_schema(model, defaults)
             schema.checked({name: values[name] for name in defaults}, self.sources)

@@ -8,15 +8,16 @@ from typing import Any
 from recbole_painvrl.config.base import Settings, wrong_value
 from recbole_painvrl.config.layers import Layer, merge
 from recbole_painvrl.config.mappings import WITHOUT_EFFECT, DatasetSettings
-from recbole_painvrl.config.models import NEEDS_MODALITIES, SCHEMAS
 from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
 from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.specs import spec_of, specs
 
 # Read by RecBole or by command lines, but in no property file.
 _FURTHER = {
     "model",
     "dataset",
+    "model_from",
     "config_files",
     "nproc",
 }
@@ -32,8 +33,9 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
     known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
     for layer in internal:
         known.update(layer.values)
-    if model in SCHEMAS:
-        known.update(SCHEMAS[model].model_fields)
+    spec = spec_of(model)
+    if spec is not None:
+        known.update(spec.schema.model_fields)
     return known
 
 
@@ -49,7 +51,7 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
                     f"of RecBole and has no effect on {model}; remove it"
                 )
             if name not in known:
-                owners = [other for other, schema in SCHEMAS.items() if name in schema.model_fields]
+                owners = [one.name for one in specs().values() if name in one.schema.model_fields]
                 if owners:
                     close = f"; it is a setting of {', '.join(owners)}, not of {model}"
                 else:
@@ -61,15 +63,16 @@ def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, st
     """Raise :class:`UserError` for the first value with a wrong type or out of bounds."""
     check_recbole_settings(values, sources)
     schemas: list[type[Settings]] = [RunSettings]
-    if model in SCHEMAS:
-        schemas.append(SCHEMAS[model])
+    spec = spec_of(model)
+    if spec is not None:
+        schemas.append(spec.schema)
     for schema in schemas:
         fields = schema.model_fields
         schema.checked({name: values[name] for name in fields if name in values}, sources)
     chosen = values["modalities"] or []
     if len(set(chosen)) < len(chosen):
         raise wrong_value("modalities", chosen, sources, "each modality once")
-    if model in NEEDS_MODALITIES and values["modalities"] == []:
+    if spec is not None and spec.needs_modalities and values["modalities"] == []:
         raise wrong_value(
             "modalities",
             [],

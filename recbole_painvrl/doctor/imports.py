@@ -23,8 +23,8 @@ import recbole
 say(recbole=recbole.__version__)
 import recbole_painvrl
 from recbole_painvrl.config.lookup import model_names
-from recbole_painvrl.registry import PLUGIN_MODELS
-say(models=len(model_names()), plugin=list(PLUGIN_MODELS))
+from recbole_painvrl.specs import specs
+say(models=len(model_names()), plugin=list(specs()))
 """
 _STEPS = ("torch", "recbole", "models")
 _NAMES = {"torch": "PyTorch", "recbole": "RecBole", "models": "the plugin"}

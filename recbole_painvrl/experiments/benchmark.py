@@ -9,9 +9,10 @@ from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of
 from recbole_painvrl.experiments.work import failures, run_grid, say, write_files
 from recbole_painvrl.report.tables import table_markdown
+from recbole_painvrl.specs import project_models
 
-# The paper's Table 2, with the two simplest baselines that any new method has to beat.
-MODELS = "PaInvRL,InvRL,UltraGCN,VBPR,MMGCN,MMSSL,NGCF,LightGCN,BPR,Pop"
+# Of RecBole: the others of the paper's Table 2, and the two simplest baselines.
+_RECBOLE = ("NGCF", "LightGCN", "BPR", "Pop")
 _METHOD = "PaInvRL"
 
 
@@ -22,7 +23,7 @@ def benchmark(argv: Sequence[str]) -> list[str]:
         UserError: the input or the configuration is wrong.
     """
     parser = grid_arguments("benchmark")
-    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--models", default=",".join([*project_models(), *_RECBOLE]))
     parser.add_argument("--method")
     options, settings = parser.parse_with_settings(argv)
     models = models_of(options.models)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from recbole_painvrl.config import InvRLSettings
+from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.model import ultragcn
 from recbole_painvrl.model.base import require_modalities
+from recbole_painvrl.model.memory import FLOAT, Sizes
 from recbole_painvrl.model.ultragcn import UltraGCN
+from recbole_painvrl.seeds import MASK_PURPOSES
+from recbole_painvrl.specs import ModelSpec
 
 
 class InvRL(UltraGCN):
@@ -72,3 +77,53 @@ class InvRL(UltraGCN):
         if embedding_reg_weight is None:
             items["weight_decay"] *= self.settings.item_id_reg_factor
         return [users, items, *content]
+
+
+def staged_memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
+    """UltraGCN's, and what searching environments and learning the mask take."""
+    parts = ultragcn.memory(sizes, settings)
+    content, width = settings["content_embedding_size"], sizes.width
+    n_environments = settings["n_environments"]
+    # Reach of every pair in every environment, with the gathered rows and gradients.
+    reach = n_environments * width * (4 * settings["environment_batch_size"] + 2 * 8192)
+    kept = settings["environment_restarts"] * 4 * n_environments * content * width
+    batch, negatives = settings["mask_batch_size"], settings["mask_negatives"]
+    pairs = n_environments * batch
+    drawn = pairs * (1 + settings["n_neighbours"])
+    shared = settings["negative_sampling"] == "shared"
+    drawn += negatives if shared else pairs * negatives
+    local = min(sizes.items, drawn)
+    # Features of the step's items twice, and per environment, part and kind of pair A_e.
+    tables = local * (2 * width + 12 * n_environments * content)
+    attention = pairs * (negatives + settings["n_neighbours"] + 1)
+    attention *= 8 * (settings["attention_hidden_size"] or 0)
+    own_vectors = pairs * settings["n_neighbours"] * content * 6
+    own_vectors += 0 if shared else pairs * negatives * content * 6
+    return {
+        **parts,
+        "environments": FLOAT * (reach + kept + sizes.items * width + sizes.interactions * 6),
+        "mask": FLOAT * (tables + attention + own_vectors),
+    }
+
+
+def staged_purposes(outer_rounds: int) -> list[str]:
+    """Generators of the stages, by number of the outer round."""
+    names = ["final initial values"]
+    for number in range(1, outer_rounds + 1):
+        names.append(f"environments {number}")
+        names += [f"mask {number} {purpose}" for purpose in (*MASK_PURPOSES, "negatives")]
+    return names
+
+
+SPEC = ModelSpec(
+    "InvRL",
+    InvRL,
+    InvRLSettings,
+    trainer="recbole_painvrl.trainer.staged:StagedTrainer",
+    needs_modalities=True,
+    own_generators=frozenset({"initial values", "negatives"}),
+    purposes=staged_purposes,
+    memory=staged_memory,
+    colour=1,
+    paper="Du et al., MM '22: invariant representation learning for multimedia recommendation",
+)

@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_painvrl.config import MMGCNSettings
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
 from recbole_painvrl.model.base import binary_interactions, require_modalities
+from recbole_painvrl.model.memory import ENTRY, FLOAT, LEARNT, Sizes
 from recbole_painvrl.model.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
+from recbole_painvrl.specs import ModelSpec
 
 # A table of the users' nodes and one of the items'.
 Sides = tuple[Tensor, Tensor]
@@ -232,3 +235,33 @@ def _rows(sides: Sides, nodes: Nodes) -> Sides:
         side if rows is None else side[rows] for side, rows in zip(sides, nodes, strict=True)
     )
     return users, items
+
+
+def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
+    """A graph of users and items, and a table per modality and layer."""
+    size, n_nodes = settings["embedding_size"], sizes.users + sizes.items
+    learnt, tables = n_nodes * size, 0
+    for width in sizes.columns.values():
+        start = settings["latent_size"] if width > settings["latent_size"] else width
+        learnt += sizes.users * start + 3 * start * start + width * start
+        # The first layer at its own width, the others at the embedding's.
+        tables += n_nodes * (7 * start + 6 * size * (settings["num_layers"] - 1))
+    batch = 6 * len(sizes.columns) * 3 * settings["train_batch_size"] * size
+    return {
+        "parameters": learnt * (LEARNT if settings["train_ids"] else FLOAT),
+        "graphs": 2 * sizes.interactions * ENTRY,
+        "forward pass": FLOAT * tables,
+        "batch": FLOAT * batch,
+    }
+
+
+SPEC = ModelSpec(
+    "MMGCN",
+    MMGCN,
+    MMGCNSettings,
+    needs_modalities=True,
+    own_generators=frozenset({"initial values"}),
+    memory=memory,
+    colour=5,
+    paper="Wei et al., MM '19: MMGCN, multi-modal graph convolution network",
+)

@@ -17,8 +17,10 @@ from recbole_painvrl.functional.pairwise import bpr_loss, square_penalty
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
 from recbole_painvrl.model.base import binary_interactions, require_modalities
 from recbole_painvrl.model.learnt_graphs import LearntGraphs
+from recbole_painvrl.model.mmssl_memory import memory
 from recbole_painvrl.model.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
+from recbole_painvrl.specs import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -207,3 +209,22 @@ class MMSSL(PairwiseRecommender):
             loss = loss + s.contrastive_weight * contrastive
         total: Tensor = loss
         return total
+
+
+def _purposes(_: int) -> list[str]:
+    parts = ("columns", "initial values", "noise")
+    return ["dropout", *(f"discriminator {part}" for part in parts)]
+
+
+SPEC = ModelSpec(
+    "MMSSL",
+    MMSSL,
+    MMSSLSettings,
+    trainer="recbole_painvrl.trainer.mmssl:MMSSLTrainer",
+    needs_modalities=True,
+    own_generators=frozenset({"initial values", "shuffling", "negatives"}),
+    purposes=_purposes,
+    memory=memory,
+    colour=6,
+    paper="Wei et al., WWW '23: MMSSL, multi-modal self-supervised learning",
+)

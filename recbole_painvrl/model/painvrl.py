@@ -6,7 +6,9 @@ from typing import Any
 
 from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.model.base import require_modalities
+from recbole_painvrl.model.invrl import staged_memory, staged_purposes
 from recbole_painvrl.model.ultragcn import UltraGCN
+from recbole_painvrl.specs import ModelSpec
 
 
 class PaInvRL(UltraGCN):
@@ -32,3 +34,17 @@ class PaInvRL(UltraGCN):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         require_modalities(self, config, "there would be nothing to mask")
+
+
+SPEC = ModelSpec(
+    "PaInvRL",
+    PaInvRL,
+    PaInvRLSettings,
+    trainer="recbole_painvrl.trainer.staged:StagedTrainer",
+    needs_modalities=True,
+    own_generators=frozenset({"initial values", "negatives"}),
+    purposes=staged_purposes,
+    memory=staged_memory,
+    colour=0,
+    paper="Huang et al., MM '23: Pareto invariant representation learning",
+)

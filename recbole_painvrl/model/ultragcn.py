@@ -9,13 +9,16 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_painvrl.config import UltraGCNSettings
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
 from recbole_painvrl.model.base import TableRecommender, binary_interactions
+from recbole_painvrl.model.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 from recbole_painvrl.seeds import generator
+from recbole_painvrl.specs import ModelSpec
 
 # Optimisers of RecBole whose weight decay is the gradient of an L2 term.
 _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
@@ -219,3 +222,33 @@ class UltraGCN(TableRecommender):
             self.graph.user_factor, self.graph.item_factor[items], neighbours, weight
         )
         return self.item_vectors(items), graph, local_positives, local_negatives.view_as(negatives)
+
+
+def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
+    """The batch's vectors, the parameters and a masked copy of the features."""
+    size = settings["embedding_size"]
+    content = settings["content_embedding_size"] if sizes.width else 0
+    batch, negatives = settings["train_batch_size"], settings["n_negatives"]
+    n_learnt = sizes.users * (size + content) + sizes.items * size + sizes.width * content
+    vectors = 1 if settings["negative_sampling"] == "shared" else size + content
+    neighbours = settings["n_neighbours"] * (size + content)
+    # Scores, losses and gradients of the pool or of every pair, and the neighbours' vectors.
+    own = batch * (6 * negatives * vectors + 3 * neighbours)
+    projected = min(sizes.items, batch * (1 + settings["n_neighbours"]) + batch * negatives)
+    return {
+        "parameters": n_learnt * LEARNT,
+        # Phi = m (.) f beside f.
+        "features": sizes.items * sizes.width * FLOAT,
+        "batch": FLOAT * (own + projected * 3 * (size + content)),
+    }
+
+
+SPEC = ModelSpec(
+    "UltraGCN",
+    UltraGCN,
+    UltraGCNSettings,
+    own_generators=frozenset({"initial values", "negatives"}),
+    memory=memory,
+    colour=2,
+    paper="Mao et al., CIKM '21: UltraGCN",
+)

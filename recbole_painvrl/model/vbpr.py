@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from recbole_painvrl.config import VBPRSettings
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.pairwise import bpr_loss, norm_penalty, square_penalty
+from recbole_painvrl.model.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.model.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
+from recbole_painvrl.specs import ModelSpec
 
 
 class VBPR(PairwiseRecommender):
@@ -152,3 +155,27 @@ class VBPR(PairwiseRecommender):
         if not self.has_bias:
             return users
         return torch.cat([users, users.new_ones(len(users), 1)], dim=1)
+
+
+def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
+    """Parameters and the vectors of a batch."""
+    size, content = settings["embedding_size"], settings["content_embedding_size"]
+    content = content if sizes.width else 0
+    n_learnt = sizes.users * (size + content) + sizes.items * size + sizes.width * content
+    rows = min(2 * settings["train_batch_size"], sizes.items)
+    vectors = 8 * (2 * settings["train_batch_size"] + rows) * (size + content)
+    return {
+        "parameters": n_learnt * LEARNT,
+        "batch": FLOAT * (vectors + 2 * rows * sizes.width),
+    }
+
+
+SPEC = ModelSpec(
+    "VBPR",
+    VBPR,
+    VBPRSettings,
+    own_generators=frozenset({"initial values"}),
+    memory=memory,
+    colour=4,
+    paper="He and McAuley, AAAI '16: VBPR, visual Bayesian personalized ranking",
+)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.config import SCHEMAS
 from recbole_painvrl.data.parts import PARTS, VALID
+from recbole_painvrl.specs import spec_of
 
 
 def edition(dataset: Any) -> str:
@@ -44,7 +44,7 @@ def opening(config: Any, dataset: Any, folder: Path) -> str:
 
 def _modalities(config: Any, dataset: Any) -> str:
     slices = dataset.features.slices
-    if slices and config["model"] not in SCHEMAS:
+    if slices and spec_of(config["model"]) is None:
         return f"modalities: not used by {config['model']}"
     widths = [f"{name} {columns.stop - columns.start}" for name, columns in slices.items()]
     return f"modalities: {', '.join(widths) or 'none'}"

@@ -15,7 +15,7 @@ from recbole_painvrl.data.parts import OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.reading import reason
-from recbole_painvrl.seeds import OWN_NEGATIVES
+from recbole_painvrl.specs import draws_negatives
 
 
 def check_model(config: Any) -> None:
@@ -97,7 +97,7 @@ def _check_idle_arguments(config: Any) -> None:
     given = config["train_neg_sample_args"]
     plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
     plain |= {"dynamic": False, "candidate_num": 0}
-    own = config["model"] in OWN_NEGATIVES or (
+    own = draws_negatives(config["model"]) or (
         get_dataloader(config, "train") is not TrainDataLoader
         or config["MODEL_TYPE"] == ModelType.TRADITIONAL
     )
@@ -192,7 +192,7 @@ def _check_labels(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
     pairs = (
         config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
         and get_dataloader(config, "train") is TrainDataLoader
-        and config["model"] not in OWN_NEGATIVES
+        and not draws_negatives(config["model"])
     )
     points = hasattr(model, "LABEL") and config["MODEL_TYPE"] == ModelType.GENERAL
     if not negatives and (pairs or (points and not labelled)):

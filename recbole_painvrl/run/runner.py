@@ -48,6 +48,7 @@ from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
+from recbole_painvrl.specs import spec_of
 from recbole_painvrl.trainer.base import run_trainer_class
 from recbole_painvrl.trainer.checkpoint import weights_hash
 
@@ -254,7 +255,11 @@ class Run:
     def _seeds(self) -> dict[str, int]:
         outer_rounds = getattr(getattr(self.model, "settings", None), "outer_rounds", 1)
         config = self.config
-        return run_seeds(config["seed"], config["split_seed"], config["model"], outer_rounds)
+        spec = spec_of(config["model"])
+        if spec is None:
+            return run_seeds(config["seed"], config["split_seed"])
+        purposes = spec.purposes(outer_rounds) if spec.purposes else ()
+        return run_seeds(config["seed"], config["split_seed"], spec.own_generators, purposes)
 
 
 def _floats(metrics: Any) -> dict[str, float]:

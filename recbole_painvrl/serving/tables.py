@@ -31,8 +31,8 @@ def score_tables(model: Any) -> tuple[Tensor, Tensor]:
     if tables is None:
         raise UserError(
             f"{type(model).__name__}: its scores are not products of a user's and an item's "
-            "vector, so there are no such vectors; choose a run of another model (BPR, LightGCN, "
-            "NGCF, VBPR, MMGCN, MMSSL, UltraGCN, InvRL, PaInvRL...)"
+            "vector, so there are no such vectors; choose a run of a model with vectors of users "
+            "and items, such as BPR or LightGCN"
         )
     return tables
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.model.mmssl import Views
+from recbole_painvrl.model.mmssl_memory import estimated_memory, in_words
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.trainer.adversary import Adversary, drawn_columns
 from recbole_painvrl.trainer.base import RunTrainer
-from recbole_painvrl.trainer.mmssl_memory import estimated_memory, in_words
 from recbole_painvrl.trainer.state import part
 from recbole_painvrl.trainer.user_batches import UserBatches
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from recbole_painvrl.config import properties_root
 from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.config.properties import properties_of
 from recbole_painvrl.errors import UserError
 
 _FORMS = "`{low: 0.001, high: 0.1, log: true}` or `{choices: [a, b]}`"
@@ -112,7 +112,7 @@ def read_space(model: str, path: Path | None = None) -> Space:
     Raises:
         UserError: there is no file, or it holds something that is neither interval nor choices.
     """
-    found = path or properties_root() / "search" / f"{Path(model).name}.yaml"
+    found = path or properties_of(model) / "search" / f"{Path(model).name}.yaml"
     if path is None and not found.is_file():
         raise UserError(
             f"{model} has no search space of its own; write a file with lines such as "

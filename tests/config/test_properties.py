@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from recbole_painvrl.config import SCHEMAS, RunSettings, properties
+from recbole_painvrl.config import RunSettings, properties
 from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import preset_names, properties_root
 from recbole_painvrl.config.recbole_settings import RecBoleSettings
 from recbole_painvrl.config.settings import DATA_SETTINGS
 from recbole_painvrl.config.validation import check_values
+from recbole_painvrl.specs import specs
+
+SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 
 PRESETS = [(model, preset) for model in SCHEMAS for preset in preset_names(model)]
 RECBOLE = set(RecBoleSettings.model_fields)

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 import recbole_painvrl
-from recbole_painvrl.config import SCHEMAS, PaInvRLSettings
+from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.registry import PLUGIN_MODELS, register
+from recbole_painvrl.registry import register
+from recbole_painvrl.specs import specs
+
+SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 
 ROOT = Path(recbole_painvrl.__file__).resolve().parent.parent
 
@@ -23,16 +26,8 @@ def _recbole_config(model: str, **values: Any) -> Any:
     return Config(model=model, dataset="planted", config_dict=values)
 
 
-def test_tables_agree() -> None:
-    assert set(PLUGIN_MODELS) == set(SCHEMAS)
-    folder = ROOT / "recbole_painvrl" / "_recbole_models"
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert modules == {name.lower() for name in SCHEMAS}
-
-
 def test_register_is_idempotent() -> None:
     import recbole.data.dataset
-    import recbole.model.general_recommender as package
     import recbole.trainer
     from recbole.config import Config
     from recbole.evaluator.collector import Collector
@@ -40,7 +35,6 @@ def test_register_is_idempotent() -> None:
 
     def state() -> list[Any]:
         return [
-            list(package.__path__),
             list(dataset_arguments),
             Config._load_internal_config_dict,
             Collector.get_data_struct,
@@ -54,14 +48,14 @@ def test_register_is_idempotent() -> None:
     assert len(set(dataset_arguments)) == len(dataset_arguments)
 
 
-@pytest.mark.parametrize("model", PLUGIN_MODELS)
+@pytest.mark.parametrize("model", SCHEMAS)
 def test_recbole_finds_the_model(model: str) -> None:
     from recbole.utils import get_model
 
     assert get_model(model).__module__ == f"recbole_painvrl.model.{model.lower()}"
 
 
-@pytest.mark.parametrize("model", PLUGIN_MODELS)
+@pytest.mark.parametrize("model", SCHEMAS)
 def test_recbole_finds_trainer_and_dataset(model: str) -> None:
     import recbole.data.dataset
     from recbole.utils import ModelType, get_trainer

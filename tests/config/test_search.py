@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from recbole_painvrl.config import SCHEMAS, properties_root
+from recbole_painvrl.config import properties_root
 from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.validation import check_values
+from recbole_painvrl.specs import specs
+
+SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 
 
 def ends(space: dict[str, Any]) -> list[Any]:

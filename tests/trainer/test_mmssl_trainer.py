@@ -19,11 +19,11 @@ from recbole_painvrl.data.parts import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.model.mmssl import MMSSL
+from recbole_painvrl.model.mmssl_memory import estimated_memory, in_words
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.trainer import progress
 from recbole_painvrl.trainer.adversary import Adversary
 from recbole_painvrl.trainer.mmssl import MMSSLTrainer
-from recbole_painvrl.trainer.mmssl_memory import estimated_memory, in_words
 
 # Some 17 steps an epoch with two refreshes, as the tiny data have one neighbour per user.
 QUICK = ("--embedding_size=8", "--train_batch_size=100", "--graph_update_every=3")

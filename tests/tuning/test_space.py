@@ -8,8 +8,8 @@ import numpy as np
 import optuna
 import pytest
 
-from recbole_painvrl.config import SCHEMAS
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.specs import specs
 from recbole_painvrl.tuning.space import (
     Choices,
     Interval,
@@ -17,6 +17,8 @@ from recbole_painvrl.tuning.space import (
     read_space,
     recbole_lines,
 )
+
+SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 
 TEXT = """\
 learning_rate: {low: 1e-4, high: 0.1, log: true}

@@ -1,6 +1,5 @@
 """Settings of each of the plugin's models, one file per model."""
 
-from recbole_painvrl.config.base import Settings
 from recbole_painvrl.config.models.invrl import InvRLSettings
 from recbole_painvrl.config.models.mmgcn import MMGCNSettings
 from recbole_painvrl.config.models.mmssl import MMSSLSettings
@@ -9,8 +8,6 @@ from recbole_painvrl.config.models.ultragcn import BackboneSettings, UltraGCNSet
 from recbole_painvrl.config.models.vbpr import VBPRSettings
 
 __all__ = [
-    "NEEDS_MODALITIES",
-    "SCHEMAS",
     "BackboneSettings",
     "InvRLSettings",
     "MMGCNSettings",
@@ -19,15 +16,3 @@ __all__ = [
     "UltraGCNSettings",
     "VBPRSettings",
 ]
-
-SCHEMAS: dict[str, type[Settings]] = {
-    "InvRL": InvRLSettings,
-    "MMGCN": MMGCNSettings,
-    "MMSSL": MMSSLSettings,
-    "PaInvRL": PaInvRLSettings,
-    "UltraGCN": UltraGCNSettings,
-    "VBPR": VBPRSettings,
-}
-
-# Models that learn about the features and have nothing to learn without any.
-NEEDS_MODALITIES = frozenset({"InvRL", "MMGCN", "MMSSL", "PaInvRL"})

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.report.html import Markup, tag, text
+from recbole_painvrl.specs import specs
 
 # In the page these two follow the reader's light or dark theme.
 INK, LINE = "#1f2329", "#c9d1d8"
@@ -30,10 +31,7 @@ MASK_COLOURS, WEIGHT_COLOURS = "cividis", "viridis"
 _COLOURS = (
     "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#7F7F7F",
 )  # fmt: skip
-_OF_MODEL = {
-    "PaInvRL": 0, "InvRL": 1, "UltraGCN": 2, "LightGCN": 3, "VBPR": 4, "MMGCN": 5, "MMSSL": 6,
-    "BPR": 7,
-}  # fmt: skip
+_OF_RECBOLE = {"LightGCN": 3, "BPR": 7}
 _LEGEND_LINE = 0.165
 _MARKERS = "osD^vPX*"
 _LINES = ("-", "--", "-.", ":")
@@ -170,9 +168,12 @@ def looks(names: Sequence[tuple[str, str]]) -> dict[str, Look]:
     """
     found: dict[str, Look] = {}
     taken: set[int] = set()
-    free = [n for n in range(len(_COLOURS)) if n not in {_OF_MODEL.get(m) for _, m in names}]
+    fixed = _OF_RECBOLE | {
+        name: spec.colour for name, spec in specs().items() if spec.colour is not None
+    }
+    free = [n for n in range(len(_COLOURS)) if n not in {fixed.get(m) for _, m in names}]
     for number, (label, model) in enumerate(names):
-        place = _OF_MODEL.get(model, -1)
+        place = fixed.get(model, -1)
         if place in taken or place < 0:
             place = free.pop(0) if free else number
         taken.add(place)

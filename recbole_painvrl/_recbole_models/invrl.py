@@ -1,1 +1,0 @@
-from recbole_painvrl.model.invrl import InvRL  # noqa: F401

@@ -1,1 +1,0 @@
-from recbole_painvrl.model.mmgcn import MMGCN  # noqa: F401

@@ -1,1 +1,0 @@
-from recbole_painvrl.model.mmssl import MMSSL  # noqa: F401

@@ -1,1 +1,0 @@
-from recbole_painvrl.model.painvrl import PaInvRL  # noqa: F401

@@ -1,1 +1,0 @@
-from recbole_painvrl.model.ultragcn import UltraGCN  # noqa: F401

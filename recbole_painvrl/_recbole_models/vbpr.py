@@ -1,1 +1,0 @@
-from recbole_painvrl.model.vbpr import VBPR  # noqa: F401

@@ -1,0 +1,162 @@
+"""What the project knows about a model, and the one list of all models.
+
+A model is described by a :class:`ModelSpec`. Those of the project stand below their classes, those
+of other packages come by the entry point group ``recbole_painvrl.models``, by
+:func:`register_model`, or by ``--model=package.module:Class``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.errors import UserError
+
+GROUP = "recbole_painvrl.models"
+# Modules with a SPEC, in the order of tables.
+_PROJECT = tuple(
+    f"recbole_painvrl.model.{name}"
+    for name in ("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl")
+)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model, with what a run, a table and a page need to know about it.
+
+    Attributes:
+        name: its name, which is that of its class.
+        model: class of the model, a RecBole ``GeneralRecommender``.
+        schema: class of its settings (:class:`recbole_painvrl.config.base.Settings`).
+        trainer: class of its trainer, or ``"package.module:Class"``.
+        needs_modalities: whether it has nothing to learn without features.
+        own_generators: which of ``initial values``, ``shuffling`` and ``negatives`` have a random
+            generator of their own, in place of the run's.
+        purposes: number of outer rounds to further purposes with a generator of their own.
+        memory: sizes of the data and settings to bytes by part; None for a lower bound.
+        colour: index of its colour in figures; None for the next free one.
+        paper: authors, venue and title.
+        properties: folder with ``model/NAME.yaml`` and, where there are any, ``preset/NAME/`` and
+            ``search/NAME.yaml``; None for the project's.
+    """
+
+    name: str
+    model: type
+    schema: type[Any]
+    trainer: type | str = "recbole_painvrl.trainer.base:RunTrainer"
+    needs_modalities: bool = False
+    own_generators: frozenset[str] = frozenset()
+    purposes: Callable[[int], Sequence[str]] | None = None
+    memory: Callable[[Any, Any], dict[str, int]] | None = None
+    colour: int | None = None
+    paper: str = ""
+    properties: Path | None = None
+
+
+_registered: dict[str, ModelSpec] = {}
+
+
+def specs() -> dict[str, ModelSpec]:
+    """All described models by name: the project's, then those of other packages."""
+    return {**_project(), **_installed(), **_registered}
+
+
+def project_models() -> list[str]:
+    """Names of the project's own models, in the order of tables."""
+    return list(_project())
+
+
+def spec_of(name: str) -> ModelSpec | None:
+    """The description of a model; None for RecBole's own models."""
+    return specs().get(name)
+
+
+def draws_negatives(name: str) -> bool:
+    """Whether a model draws its negatives itself."""
+    spec = spec_of(name)
+    return spec is not None and "negatives" in spec.own_generators
+
+
+def register_model(spec: ModelSpec) -> None:
+    """Add a model of another package; registering the same one again is harmless.
+
+    Raises:
+        UserError: another model has this name.
+    """
+    from recbole_painvrl.registry import introduce
+
+    known = specs().get(spec.name)
+    if known is not None and known.model is not spec.model:
+        raise UserError(
+            f"model `{spec.name}` of {spec.model.__module__}: {known.model.__module__} has a model "
+            "of this name; give yours another one"
+        )
+    _registered[spec.name] = spec
+    introduce(spec)
+
+
+def register_reference(reference: str) -> ModelSpec:
+    """The model that ``package.module:Class`` names, registered.
+
+    The class may be a ``ModelSpec`` object, or a model with one as its attribute ``spec``.
+
+    Raises:
+        UserError: no such module or name, or it is not described.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"`model`: {reference} cannot be imported ({error}); expected `package.module:Class`"
+        ) from error
+    spec = found if isinstance(found, ModelSpec) else vars(found).get("spec")
+    if inspect.isclass(found) and spec is None:
+        spec = _of_module(module_name, found)
+    if not isinstance(spec, ModelSpec):
+        raise UserError(
+            f'`model`: {reference} has no ModelSpec; add `SPEC = ModelSpec("{name}", {name}, '
+            f"{name}Settings, properties=...)` to {module_name}"
+        )
+    register_model(spec)
+    return spec
+
+
+def _of_module(module_name: str, model: type) -> ModelSpec | None:
+    members = vars(importlib.import_module(module_name)).values()
+    return next((m for m in members if isinstance(m, ModelSpec) and m.model is model), None)
+
+
+@functools.cache
+def _project() -> Mapping[str, ModelSpec]:
+    found = [importlib.import_module(name).SPEC for name in _PROJECT]
+    return {spec.name: spec for spec in found}
+
+
+@functools.cache
+def _installed() -> Mapping[str, ModelSpec]:
+    """Models of installed packages; one that cannot be imported is a warning."""
+    found: dict[str, ModelSpec] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        try:
+            spec = point.load()
+        except Exception as error:  # noqa: BLE001  # a broken package must not stop the others
+            getLogger("recbole_painvrl").warning(
+                "model `%s` (%s) cannot be imported: %s", point.name, point.value, error
+            )
+            continue
+        if not isinstance(spec, ModelSpec) or spec.name in {**_project(), **found}:
+            getLogger("recbole_painvrl").warning(
+                "entry point `%s` (%s) is no ModelSpec with a name of its own and is left out",
+                point.name, point.value,
+            )  # fmt: skip
+            continue
+        found[spec.name] = spec
+    return found
