@@ -30,6 +30,8 @@ class TableRecommender(GeneralRecommender):
     """
 
     settings_class: Any
+    # Whether a stage learns a mask on the feature columns.
+    learns_mask = False
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -51,6 +53,14 @@ class TableRecommender(GeneralRecommender):
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``."""
         raise NotImplementedError
+
+    def content_vectors(self, features: Tensor) -> Tensor | None:
+        """Vectors, as of :meth:`tables`, of items unseen in training; None of a model without.
+
+        Args:
+            features: ``[n, d]``, normalised as in training, on the model's device.
+        """
+        return None
 
     def predict(self, interaction: Any) -> Tensor:
         """Scores of (user, item) pairs, ``[B]``."""

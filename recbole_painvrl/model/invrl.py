@@ -62,6 +62,7 @@ class InvRL(UltraGCN):
     """
 
     settings_class: Any = InvRLSettings
+    learns_mask = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

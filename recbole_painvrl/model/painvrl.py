@@ -30,6 +30,7 @@ class PaInvRL(UltraGCN):
     """
 
     settings_class: Any = PaInvRLSettings
+    learns_mask = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

@@ -13,7 +13,7 @@ from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
-from recbole_painvrl.functional.ultragcn import GraphWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.model.base import TableRecommender, binary_interactions
 from recbole_painvrl.model.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
@@ -108,6 +108,18 @@ class UltraGCN(TableRecommender):
                     values = torch.randn(parameter.shape, generator=source)
                     parameter.copy_(self.settings.init_std * values)
         self.forget_tables()
+
+    def content_vectors(self, features: Tensor) -> Tensor | None:
+        """``<0, W (m (.) f) + b>``: only training could give an id vector."""
+        if not self.has_content:
+            return None
+        ids = self.item_id_embedding.weight
+        content = self.projection(invariant(features, self.mask))
+        return torch.cat([ids.new_zeros(len(features), ids.shape[1]), content], dim=1)
+
+    def user_objective(self) -> tuple[UltraGCNWeights, GraphWeights]:
+        """Weights of Eq. 6 and 8 and the item graph, by which a new user is folded in."""
+        return self.weights, self.graph
 
     def set_mask(self, mask: Tensor) -> None:
         """Put a mask on the feature columns: the content becomes ``Phi = m (.) f`` (Eq. 24)."""

@@ -113,6 +113,17 @@ class VBPR(PairwiseRecommender):
         )
         return vectors
 
+    def content_vectors(self, features: Tensor) -> Tensor | None:
+        """``<0, E f + b>`` with ``<beta', f>``, without the id vector and bias of an item."""
+        if not self.has_content:
+            return None
+        ids = self.item_embedding.weight
+        scaled = self.settings.feature_scale * features
+        columns = [ids.new_zeros(len(features), ids.shape[1]), self.projection(scaled)]
+        if self.has_bias:
+            columns.append((scaled @ self.content_bias)[:, None])
+        return torch.cat(columns, dim=1)
+
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of all users, with a column of ones for the items' bias, and of all items."""
         return self._with_ones(self.user_vectors()), self.item_vectors()

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.functional.gate import invariant
-from recbole_painvrl.model.ultragcn import UltraGCN
-from recbole_painvrl.model.vbpr import VBPR
+from recbole_painvrl.model.base import TableRecommender
 from recbole_painvrl.serving.loading import LoadedRun
 
 
@@ -36,33 +34,22 @@ class NewItems:
 
 def scores_by_content(model: Any) -> bool:
     """Whether the model can score an item by its features alone."""
-    return isinstance(model, UltraGCN | VBPR) and model.has_content
+    return (
+        isinstance(model, TableRecommender)
+        and content_vectors(model, model.features[:0]) is not None
+    )
 
 
 @torch.no_grad()
-def content_vectors(model: Any, features: Tensor) -> Tensor:
-    """Item vectors, as of ``model.tables()``, of items that training has not seen.
-
-    The id vector, and VBPR's item bias, are 0: only training could give them. What is left is
-    ``<p^f, W (m (.) f) + b>``; VBPR adds ``<beta', f>``.
+def content_vectors(model: TableRecommender, features: Tensor) -> Tensor | None:
+    """Vectors of items that training has not seen; None of a model that has none.
 
     Args:
-        model: one for which :func:`scores_by_content` holds.
+        model: the model.
         features: ``[n, d]``, normalised as in training.
     """
-    features = features.to(model.features.device)
-    if isinstance(model, UltraGCN):
-        ids = model.item_id_embedding.weight
-        columns = [model.projection(invariant(features, model.mask))]
-    elif isinstance(model, VBPR):
-        ids = model.item_embedding.weight
-        scaled = model.settings.feature_scale * features
-        columns = [model.projection(scaled)]
-        if model.has_bias:
-            columns.append((scaled @ model.content_bias)[:, None])
-    else:
-        raise TypeError(f"{type(model).__name__} does not score by content")
-    return torch.cat([ids.new_zeros(len(features), ids.shape[1]), *columns], dim=1).cpu()
+    vectors = model.content_vectors(features.to(model.features.device))
+    return None if vectors is None else vectors.cpu()
 
 
 def trained_items(run: LoadedRun) -> Tensor:
@@ -80,12 +67,10 @@ def require_content(run: LoadedRun, option: str) -> None:
         UserError: naming the option that asked for it.
     """
     if not scores_by_content(run.model):
-        model = run.config["model"]
-        reason = "has no features" if isinstance(run.model, UltraGCN | VBPR) else "cannot"
         raise UserError(
-            f"`{option}`: this run of {model} {reason}: items that training has not seen are "
-            "scored through their content by UltraGCN, InvRL, PaInvRL and VBPR with modalities; "
-            "leave the option out or use a run of one of these"
+            f"`{option}`: this run of {run.config['model']} cannot score items that training has "
+            "not seen; leave the option out, or use a run of a model that scores them by their "
+            "features (such as UltraGCN with modalities)"
         )
 
 

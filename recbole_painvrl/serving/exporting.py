@@ -20,8 +20,6 @@ from torch import Tensor
 from recbole_painvrl.atomic import write_bytes, write_with
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant, variant
-from recbole_painvrl.model.invrl import InvRL
-from recbole_painvrl.model.painvrl import PaInvRL
 from recbole_painvrl.serving.loading import LoadedRun
 from recbole_painvrl.serving.tables import score_tables
 from recbole_painvrl.serving.writing import check_out
@@ -130,9 +128,10 @@ def _save(array: npt.NDArray[Any], stream: BinaryIO) -> None:
 
 
 def _mask(run: LoadedRun, what: str) -> Tensor:
-    if not isinstance(run.model, PaInvRL | InvRL):
+    if not getattr(run.model, "learns_mask", False):
         raise UserError(
-            f"`--what {what}`: {run.result['model']} learns no mask; use a run of PaInvRL or InvRL"
+            f"`--what {what}`: {run.result['model']} learns no mask; use a run of a model that "
+            "does, such as PaInvRL"
         )
     mask: Tensor = torch.clamp(run.model.mask.detach(), 0.0, 1.0).cpu()
     return mask

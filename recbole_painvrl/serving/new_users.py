@@ -22,7 +22,6 @@ from recbole_painvrl.functional.fold_in import (
     ultragcn_item_weights,
 )
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.model.ultragcn import UltraGCN
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.serving.loading import LoadedRun
 from recbole_painvrl.serving.tables import has_tables
@@ -61,8 +60,10 @@ class FoldedVectors:
     ) -> None:
         self.model = run.model
         self.items = items.double()
-        self.weights = run.model.weights if isinstance(run.model, UltraGCN) else _PLAIN
-        self.graph = self._graph(histories.getnnz(axis=0))
+        own = getattr(run.model, "user_objective", None)
+        weights, graph = own() if own else (_PLAIN, None)
+        self.weights: UltraGCNWeights = weights
+        self.graph = self._graph(graph, histories.getnnz(axis=0))
         self.negatives = self._negatives(histories.shape[1], int(run.config["seed"]))
         self.trained = users[np.flatnonzero(histories.getnnz(axis=1))]
         self.prior = self._calibrate(users, histories)
@@ -91,11 +92,11 @@ class FoldedVectors:
         rows = torch.nonzero(up + down).flatten()
         return pointwise_objective(self.items[rows], up[rows], down[rows], prior)
 
-    def _graph(self, degree: Any) -> GraphWeights:
+    def _graph(self, graph: GraphWeights | None, degree: Any) -> GraphWeights:
         """Tables of Eq. 6 and 8, with rows for the items that only this catalogue has."""
         more = len(self.items) - len(degree)
-        if isinstance(self.model, UltraGCN):
-            graph = self.model.graph.to(torch.device("cpu"))
+        if graph is not None:
+            graph = graph.to(torch.device("cpu"))
         else:
             empty = torch.zeros(len(degree), 0)
             graph = GraphWeights(empty[:, 0:0], torch.ones(len(degree)), empty.long(), empty)
@@ -194,6 +195,6 @@ def require_new_users(run: LoadedRun) -> None:
         return
     raise UserError(
         f"`--new-users`: {run.config['model']} has no score for a user whom it has not seen in "
-        "training; train again with these users, or use a run of a model with vectors (BPR, "
-        "LightGCN, VBPR, UltraGCN, PaInvRL...), ItemKNN by items, EASE or Pop"
+        "training; train again with these users, or use a run of a model with vectors of "
+        "users and items (such as BPR or LightGCN), ItemKNN by items, EASE or Pop"
     )

@@ -82,8 +82,10 @@ class Scorer:
         features = [run.dataset.features.matrix[self.by_content]]
         if new_items is not None:
             features.append(new_items.features)
-        if scores_by_content(self.model):
-            self._extra = content_vectors(self.model, torch.cat(features))
+        by_content = scores_by_content(self.model)
+        vectors = content_vectors(self.model, torch.cat(features)) if by_content else None
+        if vectors is not None:
+            self._extra = vectors
         self._tables: tuple[Tensor, Tensor] | None = None
         self._new_users: NewUsers | None = None
 
