@@ -1,7 +1,7 @@
 """Test metrics of models on the stack of this interpreter, for :mod:`benchmarks.stacks`.
 
-All run by RecBole's own ``run_recbole``: its models on ml-100k, ours on ml-trailers, which has the
-same interactions and features. Models of RecBole that take minutes per epoch get the users with 200
+All run by RecBole's own ``run_recbole``: its models on ml-100k, ours on ml-trailers, which is made
+of ml-100k and has features. Models of RecBole that take minutes per epoch get the users with 200
 interactions or more.
 """
 

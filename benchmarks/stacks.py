@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -127,10 +128,11 @@ def read_figures(work: Path) -> Figures:
 def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     """Largest difference of a metric; infinite where only one of two has it or ran."""
     if "error" in first or "error" in second:
-        return 0.0 if first == second else float("inf")
+        return 0.0 if first == second else math.inf
     if set(first) != set(second):
-        return float("inf")
-    return max(abs(float(first[name]) - float(second[name])) for name in first)
+        return math.inf
+    distances = [abs(float(first[name]) - float(second[name])) for name in first]
+    return math.inf if any(map(math.isnan, distances)) else max(distances)
 
 
 def tables(found: dict[str, Figures | str]) -> str:

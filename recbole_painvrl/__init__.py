@@ -51,7 +51,7 @@ def _is_command_line() -> bool:
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
     if module:
         return module[0] == __name__
-    if Path(sys.argv[0]).parts[-2:] == ("dataset_prep", "__main__.py"):
+    if Path(*sys.argv[:1]).parts[-2:] == ("dataset_prep", "__main__.py"):
         return True
     if len(words) < 2:
         return False

@@ -117,7 +117,8 @@ def _groups(
 ) -> dict[str | None, npt.NDArray[np.bool_]]:
     """Good rows of each split by its label."""
     groups: dict[str | None, npt.NDArray[np.bool_]] = {}
-    text = labels.astype(str).str.strip()
+    # Not `astype(str)`, which leaves missing labels alone on pandas 3.
+    text = labels.map(str).str.strip()
     for label in pd.unique(text):
         # A column with a missing label has become floating point.
         name = part_name(label.removesuffix(".0"))

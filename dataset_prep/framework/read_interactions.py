@@ -314,7 +314,7 @@ def open_parquet(path: Path) -> Any:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UserError(f"{path}: needs pyarrow; type `pip install 'pyarrow<18'`") from error
+        raise UserError(f"{path}: needs pyarrow; type `pip install pyarrow`") from error
     try:
         return pq.ParquetFile(path)
     except UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -76,8 +77,8 @@ def _report(**metrics: Any) -> None:
     tune = sys.modules.get("ray.tune")
     if tune is None:
         return
-    try:
-        tune.report(metrics)
-    except TypeError:
-        # Ray up to 2.6 takes keyword arguments.
+    # Ray up to 2.6 takes keywords, and one positional argument that is no dictionary of metrics.
+    if "_metric" in inspect.signature(tune.report).parameters:
         tune.report(**metrics)
+    else:
+        tune.report(metrics)

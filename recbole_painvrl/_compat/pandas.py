@@ -29,7 +29,7 @@ def mend_dataset() -> None:
     for owner, names in (
         (dataset, ("_remap", "_normalize", "_discretization")),
         (datasets.KnowledgeBasedDataset, ("_reset_ent_remapID",)),
-        (datasets.SequentialDataset, ("_aug_presets",)),
+        (datasets.SequentialDataset, ("_benchmark_presets",)),
     ):
         for name in names:
             _wrap(owner, name, _with_lengths)

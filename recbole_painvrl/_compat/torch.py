@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+_TAG = "_recbole_painvrl"
 # How `torch._compile` remembers what a method is under the compiler.
 _REMEMBERED = "__dynamo_disable"
 
@@ -23,14 +24,18 @@ def step_without_compiler() -> None:
         return
     optimizers = importlib.import_module("torch.optim")
     base = optimizers.Optimizer
+    if hasattr(base, _TAG):
+        return
+    setattr(base, _TAG, True)
     for method in vars(base).values():
         inner = getattr(method, "__wrapped__", None)
         if inner is not None and inner.__module__ == base.__module__:
             setattr(inner, _REMEMBERED, inner)
     for kind in vars(optimizers).values():
-        inner = getattr(vars(kind).get("step"), "__wrapped__", None) if _is(kind, base) else None
-        if inner is not None:
-            kind.step = _without_gradients(inner)
+        step = vars(kind).get("step") if _is(kind, base) else None
+        # PyTorch wraps a step once more when its first optimizer is made; that one is left alone.
+        if hasattr(step, "__wrapped__") and not hasattr(step, "hooked"):
+            kind.step = _without_gradients(step.__wrapped__)
 
 
 def _is(kind: Any, base: type) -> bool:

@@ -49,7 +49,8 @@ options
                        default harmonic (the harmonic mean of both) where there are both
 
 `--recbole-space` is for RecBole's own search, which knows the plugin's models, too (one
-objective, and it evaluates the test set of every trial; type: pip install hyperopt):
+objective, and it evaluates the test set of every trial; type: pip install plotly
+hyperopt==0.2.5 'setuptools<82'):
   python -m recbole_painvrl tune --model=VBPR --dataset=mine --recbole-space=vbpr.hyper
   import recbole_painvrl; HyperTuning(objective_function, algo="bayes", params_file="vbpr.hyper",
       fixed_config_file_list=["mine.yaml"])            in Python, mine.yaml with model and dataset

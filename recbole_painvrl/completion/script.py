@@ -119,7 +119,7 @@ _recbole_painvrl() {
     [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
     return 0
 }
-complete -o default -F _recbole_painvrl recbole-painvrl python python3 python3.11
+complete -o default -F _recbole_painvrl recbole-painvrl python python3 python3.1{1,2,3,4}
 """
 
 _ZSH = """
@@ -148,7 +148,7 @@ _recbole_painvrl() {
         compadd -- ${found:#*=}
     fi
 }
-compdef _recbole_painvrl recbole-painvrl python python3 python3.11
+compdef _recbole_painvrl recbole-painvrl python python3 python3.1{1,2,3,4}
 """
 
 _BINDINGS = {"bash": _BASH, "zsh": _ZSH}

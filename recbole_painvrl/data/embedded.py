@@ -205,7 +205,8 @@ def _features(
         matrix, columns[modality] = mixture_columns(factors, styles, width, _NOISE, rng)
         features[modality] = (matrix[seen], tokens)
     features["textual"] = (_textual(movies)[seen], tokens)
-    rounded = {name: (np.round(values, _DECIMALS), ids) for name, (values, ids) in features.items()}
+    # Plus 0, since what rounds to 0 keeps the sign of its noise.
+    rounded = {n: (np.round(values, _DECIMALS) + 0, ids) for n, (values, ids) in features.items()}
     return rounded, columns
 
 

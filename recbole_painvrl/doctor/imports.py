@@ -49,7 +49,7 @@ def check_imports(probe: str = _PROBE) -> list[Finding]:
     for step in _STEPS:
         if step not in said:
             reason = _reason(err, code)
-            advice = "mend the packages above first"
+            advice = f"mend what is marked FAIL above; if nothing is, install {_NAMES[step]} again"
             text = f"{_NAMES[step]} cannot be imported: {reason}"
             return [*found, Finding("FAIL", text, advice)]
         found.append(_good(step, said))

@@ -17,6 +17,7 @@ _PURPOSES = {
     "mtl": "torchjd, for comparing the Pareto weights",
     "text": "sentence vectors of `dataset_prep extract`",
     "image": "picture vectors of `dataset_prep extract`",
+    "hdf5": "features in HDF5 files, for `dataset_prep`",
     "resnet": "ResNet vectors of `dataset_prep extract`",
 }
 _UNSEEN = frozenset({"dev"})

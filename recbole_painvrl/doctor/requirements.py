@@ -44,7 +44,7 @@ class Requirement:
 
 
 def requirements() -> tuple[list[Requirement], str]:
-    """All requirements, with extras, and the Python versions (``>=3.11,<3.12``).
+    """All requirements, with extras, and the Python versions (``>=3.11,<3.15``).
 
     Those of the checkout where there is one, else those of the installed package.
     """

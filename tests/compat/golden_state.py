@@ -76,6 +76,22 @@ CASES: dict[str, dict[str, Any]] = {
         "user_inter_num_interval": "[5,inf)",
     },
     "sequential": {"model": "GRU4Rec", "load_col": ALL, "train_neg_sample_args": None},
+    "discretize sequences": {
+        "load_col": ALL, "numerical_features": ["vector", "weights"],
+        "discretization": {"vector": {"method": "ED", "bucket": 4}, "weights": {"method": "LD"}},
+    },
+    "sequences from files": {
+        "model": "GRU4Rec", "train_neg_sample_args": None, "alias_of_item_id": ["item_id_list"],
+        "load_col": {"inter": ["user_id", "item_id", "item_id_list"]},
+        "benchmark_filename": ["a", "b", "c"],
+    },
+    "knowledge graph": {
+        "model": "CKE", "alias_of_item_id": ["others"],
+        "load_col": {
+            "inter": ["user_id", "item_id"], "item": ["item_id", "others"],
+            "kg": ["head_id", "relation_id", "tail_id"], "link": ["item_id", "entity_id"],
+        },
+    },
 }  # fmt: skip
 
 
@@ -118,9 +134,33 @@ def write_synthetic(root: Path) -> None:
         [f"i{n}", number(), word("k", 3), words("c"), numbers(), word("i", 35)] for n in range(28)
     ]
     rows["emb"] += [[f"i{n}", "0.5 1.5 2.5" if n % 3 else f"{n}.25 1 2"] for n in range(32)]
+    _add_tables(rows, np.random.default_rng(12))
     for name, table in rows.items():
         text = "\n".join("\t".join(row) for row in table) + "\n"
         (folder / f"syn.{name}").write_text(text)
+
+
+def _add_tables(rows: dict[str, list[list[str]]], rng: np.random.Generator) -> None:
+    """Lists of items in the item file, files of sequences, and a knowledge graph."""
+
+    def items() -> str:
+        return " ".join(f"i{n}" for n in rng.integers(0, 28, rng.integers(1, 5)))
+
+    rows["item"][0].append("others:token_seq")
+    for row in rows["item"][1:]:
+        row.append(items())
+    for name in "abc":
+        rows[f"{name}.inter"] = [["user_id:token", "item_id:token", "item_id_list:token_seq"]]
+        rows[f"{name}.inter"] += [
+            [f"u{rng.integers(0, 25)}", f"i{rng.integers(0, 28)}", items()] for _ in range(30)
+        ]
+    rows["kg"] = [["head_id:token", "relation_id:token", "tail_id:token"]]
+    rows["kg"] += [
+        [f"e{rng.integers(0, 40)}", f"r{rng.integers(0, 3)}", f"e{rng.integers(0, 40)}"]
+        for _ in range(60)
+    ]
+    rows["link"] = [["item_id:token", "entity_id:token"]]
+    rows["link"] += [[f"i{n}", f"e{n}"] for n in range(20)]
 
 
 def state_hash(case: dict[str, Any], root: Path) -> str:

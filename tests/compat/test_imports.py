@@ -60,11 +60,14 @@ def test_recbole_calls_what_was_not_imported() -> None:
 def test_metrics_go_on_to_a_ray_that_is_loaded(takes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[dict[str, Any]] = []
     tune: Any = ModuleType("ray.tune")
-    tune.report = (
-        (lambda metrics: got.append(metrics))
-        if takes == "mapping"
-        else (lambda **metrics: got.append(metrics))
-    )
+
+    def of_today(metrics: dict[str, Any], *, checkpoint: Any = None) -> None:
+        got.append(metrics)
+
+    def up_to_2_6(_metric: Any = None, **metrics: Any) -> None:
+        got.append({} if _metric is not None else metrics)
+
+    tune.report = of_today if takes == "mapping" else up_to_2_6
     monkeypatch.setitem(sys.modules, "ray.tune", tune)
     imports._report(recall=0.5)
     assert got == [{"recall": 0.5}]
@@ -76,9 +79,13 @@ import sys, torch
 if sys.argv[1] == "without":
     from recbole_painvrl._compat.torch import step_without_compiler
     step_without_compiler()
+steps = []
 weights = torch.linspace(-1, 1, 6).reshape(2, 3).requires_grad_()
 for kind in (torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad, torch.optim.RMSprop):
     optimizer = kind([weights], lr=0.1)
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    if sys.argv[1] == "without":
+        step_without_compiler()
     def closure():
         optimizer.zero_grad()
         loss = (weights ** 3).sum()
@@ -86,7 +93,7 @@ for kind in (torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad, torch.optim
         return loss
     for _ in range(3):
         optimizer.step(closure)
-print(weights.tolist(), weights.requires_grad, weights.grad_fn, "torch._dynamo" in sys.modules)
+print(weights.tolist(), len(steps), weights.requires_grad, "torch._dynamo" in sys.modules)
 """
     plain, without = (
         subprocess.run(

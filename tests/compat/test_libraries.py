@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -70,10 +72,33 @@ def test_tensors_do_not_share_memory_with_tables(synthetic: Path) -> None:
     assert table["user_id"].tolist() == kept
 
 
-def test_names_of_numpy_that_recbole_reads() -> None:
-    assert np.dtype(np.float) == np.float64  # type: ignore[attr-defined]
-    assert np.dtype(np.unicode) == np.dtype(np.str_)  # type: ignore[attr-defined]
-    assert np.bool is np.bool_
+def fresh(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Some code in a process of its own, in which nothing was imported before."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=environment
+    )
+
+
+def test_names_of_numpy_that_recbole_reads(tmp_path: Path) -> None:
+    """From the import on, as in workers that never make a configuration."""
+    done = fresh(
+        "import numpy as np, recbole_painvrl\n"
+        "print(np.dtype(np.float), np.dtype(np.unicode).kind, np.bool is np.bool_)",
+        tmp_path,
+    )
+    assert done.stdout.split() == ["float64", "U", "True"], done.stderr
+
+
+def test_users_see_no_warnings_about_recboles_code(synthetic: Path, tmp_path: Path) -> None:
+    settings = {**CASES["all columns"], "data_path": str(synthetic), "epochs": 1, "use_gpu": False}
+    done = fresh(
+        "import recbole_painvrl\nfrom recbole.quick_start import run_recbole\n"
+        f"run_recbole(model='LightGCN', dataset='syn', config_dict={settings!r})",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_adjacency_matrices_can_be_filled() -> None:
@@ -94,14 +119,12 @@ def test_equal_times_keep_their_order() -> None:
     """Which of two rows at one time is the last may not depend on the version of a sort."""
     from recbole.data.dataset import Dataset
 
-    times = [5.0, 1.0] * 40
-    rows = pd.DataFrame(
-        {"user_id": ["u"] * 80, "item_id": ["i"] * 80, "timestamp": times, "row": range(80)}
-    )
+    times = [5.0, 1.0, 3.0] * 1000
+    rows = pd.DataFrame({"user_id": "u", "item_id": "i", "timestamp": times, "row": range(3000)})
     dataset: Any = Dataset.__new__(Dataset)
     dataset.config, dataset.inter_feat = {"rm_dup_inter": "last"}, rows
     dataset.uid_field, dataset.iid_field, dataset.time_field = "user_id", "item_id", "timestamp"
     dataset.logger = __import__("logging").getLogger("x")
     dataset._remove_duplication()
-    assert dataset.inter_feat["row"].tolist() == [78]
+    assert dataset.inter_feat["row"].tolist() == [2997]
     assert torch.tensor(dataset.inter_feat["timestamp"].to_numpy(copy=True)).tolist() == [5.0]

@@ -357,7 +357,7 @@ def test_embedded_features_are_the_same_everywhere(embedded: DatasetContent) -> 
         for name, (values, _) in embedded.features.items()
     }
     assert found == {
-        "visual": "81d015ca3376048e",
-        "acoustic": "381843a025294bc9",
-        "textual": "8664b42f57fcaf58",
+        "visual": "3b5b25fdadde7eb0",
+        "acoustic": "80847d12aaf668cb",
+        "textual": "72b0bdd5b7bac93c",
     }

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -56,7 +57,8 @@ def machine() -> str:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line for line in lines if line.startswith("model name")), "")
-    return f"{model.partition(':')[2].strip()} {platform.machine()} torch {torch.__version__}"
+    libraries = f"torch {torch.__version__}, numpy {np.__version__}"
+    return f"{model.partition(':')[2].strip()} {platform.machine()}, {libraries}"
 
 
 def run(name: str, data: Path, output: Path) -> dict[str, Any]:
