@@ -57,40 +57,59 @@ def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> 
     ``this`` is the environment that runs the benchmark.
 
     Raises:
-        SkippedError: there is no such interpreter, or PyTorch would bring GPU libraries.
+        SkippedError: there is no such interpreter, its packages cannot be installed, or PyTorch
+            would bring GPU libraries.
     """
     if name == "this":
         return Path(sys.executable)
     version, pins = STACKS[name]
     interpreter = python or shutil.which(f"python{version}")
-    if interpreter is None or _answers(interpreter) != version:
-        raise SkippedError(f"python{version} is not installed")
+    answer = interpreter and _answers(interpreter)
+    if answer != version:
+        raise SkippedError(
+            f"{python} is Python {answer or 'of no kind'}, expected {version}"
+            if python
+            else f"python{version} is not installed"
+        )
     home = folder / name
     inside = home / "bin" / "python"
     ready = home / "ready.txt"
     wanted = (ROOT / pins).read_text(encoding="utf-8")
     if ready.is_file() and ready.read_text(encoding="utf-8") == wanted:
         return inside
-    subprocess.run([interpreter, "-m", "venv", "--clear", str(home)], check=True)
+    _run([str(interpreter), "-m", "venv", "--clear", str(home)])
     pip = [str(inside), "-m", "pip", "install", "--quiet"]
     if cpu_only:
         _refuse_gpu_libraries([*pip, "-r", pins])
-    subprocess.run([*pip, "-r", pins], check=True, cwd=ROOT)
-    subprocess.run([str(inside), "-m", *INSTALL_RECBOLE.split()], check=True)
+    _run([*pip, "-r", pins])
+    _run([str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet"])
     ready.write_text(wanted, encoding="utf-8")
     return inside
 
 
 def _answers(interpreter: str) -> str:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [interpreter, "-c", code], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
     return done.stdout.strip()
+
+
+def _run(command: Sequence[str]) -> str:
+    """Output of a command of the installation, whose failure is a reason to skip the stack."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise SkippedError(f"it cannot be installed ({' '.join(last)})")
+    return done.stdout
 
 
 def _refuse_gpu_libraries(install: Sequence[str]) -> None:
     command = [*install, "--dry-run", "--report", "-"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    names = [one["metadata"]["name"] for one in json.loads(done.stdout)["install"]]
+    names = [one["metadata"]["name"] for one in json.loads(_run(command))["install"]]
     if any(name.startswith("nvidia-") for name in names):
         raise SkippedError("no PyTorch without GPU libraries is at hand for it")
 
@@ -182,9 +201,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--reuse", action="store_true", help="take figures that are there")
     options = parser.parse_args(argv)
+    names = options.stacks.split(",")
+    unknown = set(names) - {*STACKS, "this"}
+    if unknown:
+        parser.error(f"--stacks: found {', '.join(unknown)}, expected {', '.join(STACKS)} or this")
     paths = dict(one.split("=", 1) for one in options.python)
     found: dict[str, Figures | str] = {}
-    for name in options.stacks.split(","):
+    for name in names:
         print(f"+ {name}", file=sys.stderr, flush=True)
         work = options.envs.resolve() / f"{name}-work"
         if not (options.reuse and (work / "figures.json").is_file()):
@@ -196,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             train(inside, options.models, options.epochs, work)
         found[name] = read_figures(work)
     print(tables(found))
+    print(f"compared: {', '.join(name for name in found if isinstance(found[name], Figures))}")
     ran = [one for one in found.values() if isinstance(one, Figures)]
     differs = any(
         not difference(metrics, other.models[model]) <= TIES.get(model, TOLERANCE)

@@ -32,7 +32,7 @@ def step_without_compiler() -> None:
         if inner is not None and inner.__module__ == base.__module__:
             setattr(inner, _REMEMBERED, inner)
     for kind in vars(optimizers).values():
-        step = vars(kind).get("step") if _is(kind, base) else None
+        step: Any = vars(kind).get("step") if _is(kind, base) else None
         # PyTorch wraps a step once more when its first optimizer is made; that one is left alone.
         if hasattr(step, "__wrapped__") and not hasattr(step, "hooked"):
             kind.step = _without_gradients(step.__wrapped__)

@@ -38,7 +38,8 @@ class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse a reference (``*name``)."""
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
+            untyped: Any = self
+            event = untyped.peek_event()
             raise yaml.composer.ComposerError(
                 None, None, f"references such as `*{event.anchor}` are not read", event.start_mark
             )
