@@ -17,6 +17,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    # 3.11: the oldest for today's pandas; 3.14: the newest that was tried.
     python_requires=">=3.11,<3.15",
     packages=[
         *find_packages(include=["recbole_painvrl*", "dataset_prep*"]),
@@ -32,9 +33,11 @@ setup(
     install_requires=[
         # RecBole is not among them: it asks for a ray that has no wheel above Python 3.11, and pip
         # knows no exception. `pip install --no-deps recbole==1.2.1` beside this package.
-        "torch>=2.4,<2.15",
+        # Lower bounds are the oldest versions with which a run was tried. Upper ones: a major
+        # version may remove names that RecBole uses, as NumPy 2, pandas 3 and SciPy 1.13 did.
+        "torch>=2.4,<2.15",  # 2.14 was tried; private names, see _compat/torch.py
         "numpy>=1.24,<3",
-        "pandas>=2,<4",  # pandas 4 ends `inplace`, by which RecBole drops columns
+        "pandas>=2,<4",  # pandas 3 announces the end of `inplace`, by which RecBole drops columns
         "scipy>=1.10,<2",
         "scikit-learn>=1.3",  # also of RecBole
         "safetensors>=0.4",

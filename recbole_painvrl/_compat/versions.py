@@ -9,12 +9,12 @@ from recbole_painvrl.errors import UserError
 # Without its own requirements: they ask for a ray that has no wheel for Python 3.12 and later.
 INSTALL_RECBOLE = "pip install --no-deps recbole==1.2.1"
 
-# Lowest version and the first that was not tried, with what to type.
+# Lowest version that was tried and the first major version that was not, with what to type.
 _TRIED: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     # The hooks rest on private names of 1.2.1.
     "recbole": ((1, 2, 1), (1, 2, 2), INSTALL_RECBOLE),
     "numpy": ((1, 24), (3,), "pip install 'numpy>=1.24,<3'"),
-    # pandas 4 announces the end of `inplace`, by which RecBole drops columns.
+    # pandas 3 announces the end of `inplace`, by which RecBole drops columns.
     "pandas": ((2,), (4,), "pip install 'pandas>=2,<4'"),
     "scipy": ((1, 10), (2,), "pip install 'scipy>=1.10,<2'"),
 }
