@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from recbole_painvrl._compat import recbole
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.config.settings import DATA_SETTINGS
 from recbole_painvrl.config.validation import check_names, check_values
-from recbole_painvrl.specs import ModelSpec, spec_of, specs
-
-_DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
+from recbole_painvrl.specs import introduce, spec_of, specs
 
 
 def register() -> None:
@@ -29,13 +26,6 @@ def register() -> None:
     recbole.fix_popularity()
     recbole.fix_random()
     recbole.keep_best_in_memory()
-
-
-def introduce(spec: ModelSpec) -> None:
-    """Let RecBole find a model, its trainer and its dataset by its name."""
-    recbole.add_model(spec.name, sys.modules[spec.model.__module__])
-    recbole.add_lazy_attributes("recbole.trainer", {f"{spec.name}Trainer": spec.trainer})
-    recbole.add_lazy_attributes("recbole.data.dataset", {f"{spec.name}Dataset": _DATASET})
 
 
 def _internal_values(config: Any, model: str, dataset: str) -> dict[str, Any] | None:

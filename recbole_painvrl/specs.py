@@ -11,15 +11,18 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_painvrl._compat import recbole
 from recbole_painvrl.errors import UserError
 
 GROUP = "recbole_painvrl.models"
+_DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
 # Modules with a SPEC, in the order of tables.
 _PROJECT = tuple(
     f"recbole_painvrl.model.{name}"
@@ -90,8 +93,6 @@ def register_model(spec: ModelSpec) -> None:
     Raises:
         UserError: another model has this name.
     """
-    from recbole_painvrl.registry import introduce
-
     known = specs().get(spec.name)
     if known is not None and known.model is not spec.model:
         raise UserError(
@@ -100,6 +101,13 @@ def register_model(spec: ModelSpec) -> None:
         )
     _registered[spec.name] = spec
     introduce(spec)
+
+
+def introduce(spec: ModelSpec) -> None:
+    """Let RecBole find a model, its trainer and its dataset by its name."""
+    recbole.add_model(spec.name, sys.modules[spec.model.__module__])
+    recbole.add_lazy_attributes("recbole.trainer", {f"{spec.name}Trainer": spec.trainer})
+    recbole.add_lazy_attributes("recbole.data.dataset", {f"{spec.name}Dataset": _DATASET})
 
 
 def register_reference(reference: str) -> ModelSpec:

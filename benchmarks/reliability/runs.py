@@ -44,7 +44,7 @@ _NEEDED = (
     "recbole_painvrl.commands.run",
     "recbole_painvrl.run.runner",
     "recbole_painvrl.run.resume",
-    "recbole_painvrl.report.table",
+    "recbole_painvrl.run.summary",
     "recbole_painvrl.trainer.staged",
     "recbole_painvrl.trainer.mmssl",
     "recbole_painvrl.model.vbpr",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recbole_painvrl.commands.completion_script import SHELLS, script
 from recbole_painvrl.commands.outcome import DONE, guarded, wants_help
-from recbole_painvrl.completion.script import SHELLS, script
 from recbole_painvrl.errors import UserError, did_you_mean
 
 HELP = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.commands.outcome import DONE, FAILED, guarded
 from recbole_painvrl.doctor.findings import Check, isolated
 from recbole_painvrl.doctor.folders import check_datasets, check_runs

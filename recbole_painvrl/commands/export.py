@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 def _export(argv: Sequence[str]) -> None:
     from pathlib import Path
 
-    from recbole_painvrl.commands.arguments import Arguments
+    from recbole_painvrl.arguments import Arguments
 
     parser = Arguments("export")
     parser.add_argument("run")

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _options(argv: Sequence[str]) -> Any:
-    from recbole_painvrl.commands.arguments import Arguments
+    from recbole_painvrl.arguments import Arguments
     from recbole_painvrl.errors import UserError
 
     parser = Arguments("recommend")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.commands.outcome import DONE, FAILED, guarded, wants_help
 from recbole_painvrl.errors import UserError
 

@@ -41,9 +41,9 @@ def main(argv: Sequence[str]) -> int:
 def _run(argv: Sequence[str]) -> None:
     # Imported late, so that help needs neither torch nor RecBole.
     from recbole_painvrl.config import config_from_arguments, parse_overrides
-    from recbole_painvrl.report.table import run_summary
     from recbole_painvrl.run.resume import interrupted_run
     from recbole_painvrl.run.runner import run
+    from recbole_painvrl.run.summary import run_summary
 
     if "resume" in parse_overrides(argv):
         folder, config = interrupted_run(argv)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.commands.outcome import DONE, FAILED, guarded, wants_help
 from recbole_painvrl.errors import UserError
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.config.loading import config_file_names
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.errors import UserError

@@ -21,7 +21,6 @@ from recbole_painvrl.data.loaders import evaluation_loader, liked, training_load
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.model.faster import faster
-from recbole_painvrl.report.opening import edition, opening
 from recbole_painvrl.run.checks import (
     check_environments,
     check_model,
@@ -43,6 +42,7 @@ from recbole_painvrl.run.folder import (
 from recbole_painvrl.run.lock import run_lock
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
+from recbole_painvrl.run.opening import edition, opening
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.stages import StageReport, report_stages

@@ -19,7 +19,6 @@ from recbole_painvrl.data.parts import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
-from recbole_painvrl.report.stages import StageLog
 from recbole_painvrl.seeds import separate_draws
 from recbole_painvrl.trainer.checkpoint import (
     OTHER,
@@ -30,6 +29,7 @@ from recbole_painvrl.trainer.checkpoint import (
 from recbole_painvrl.trainer.guard import Guard
 from recbole_painvrl.trainer.progress import Progress
 from recbole_painvrl.trainer.row_gradients import use_row_gradients
+from recbole_painvrl.trainer.stage_log import StageLog
 
 if TYPE_CHECKING:
     from recbole.trainer import Trainer as _Trainer

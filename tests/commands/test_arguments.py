@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recbole_painvrl.commands.arguments import Arguments
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.errors import UserError
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from recbole_painvrl.__main__ import main
+from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.commands import COMMANDS
-from recbole_painvrl.commands.arguments import Arguments
-from recbole_painvrl.completion.script import help_page
+from recbole_painvrl.commands.completion_script import help_page
 from recbole_painvrl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

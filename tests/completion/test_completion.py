@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from recbole_painvrl.commands import COMMANDS
+from recbole_painvrl.commands import completion_names as names
 from recbole_painvrl.commands.completion import main
-from recbole_painvrl.completion import names
-from recbole_painvrl.completion.script import SHELLS, script
+from recbole_painvrl.commands.completion_script import SHELLS, script
 from recbole_painvrl.config.lookup import model_names
 from recbole_painvrl.config.validation import known_settings
 

@@ -84,7 +84,7 @@ def convert(tmp_path: Path, *options: Any) -> Result:
 def test_reviews_and_metadata_of_every_edition(tmp_path: Path, edition: int, packed: bool) -> None:
     files = []
     for name, text in (("r", reviews(edition)), ("meta", metadata(edition))):
-        content = gzip.compress(text.encode()) if packed else text.encode()
+        content = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
         files.append(write(tmp_path / f"{name}.json{'.gz' if packed else ''}", content))
     result = convert(
         tmp_path, "--input", files[0], "--metadata", files[1], "--text-encoder", "tfidf",
@@ -172,7 +172,7 @@ def test_python_literals_are_never_evaluated(tmp_path: Path) -> None:
 
 
 def test_a_cut_gzip_and_strange_ratings_are_refused(tmp_path: Path) -> None:
-    cut = write(tmp_path / "r.json.gz", gzip.compress(reviews(2014).encode())[:-40])
+    cut = write(tmp_path / "r.json.gz", gzip.compress(reviews(2014).encode(), mtime=0)[:-40])
     assert "cut or not readable" in convert(tmp_path, "--input", cut).refusal
     same = write(tmp_path / "r.csv", "A23456789,B23456789,1,1\nA23456788,B23456788,1,1\n")
     assert "cannot tell users from items" in convert(tmp_path, "--input", same).refusal

@@ -44,7 +44,7 @@ def release(
         name = f"track2_{stem}{'' if stem == 'title' else '_features'}.txt"
         text = "".join(json.dumps(line) + "\n" for line in lines).encode()
         if gz:
-            write(folder / f"{name}.gz", gzip.compress(text))
+            write(folder / f"{name}.gz", gzip.compress(text, mtime=0))
         else:
             write(folder / name, text)
     write(folder / "track2_face_attrs.txt", '{"item_id": 1, "face_attrs": []}\n')
@@ -130,7 +130,11 @@ def test_damage_is_named_and_mended_with_a_count(
         ("track2_video_features.txt", "", "is empty"),
         ("track2_video_features.txt", '[{"item_id": 1}]', "one JSON array"),
         ("track2_video_features.txt", '{"item_id": 999, "x": [1]}\n', "no line has a vector"),
-        ("track2_audio_features.txt.gz", gzip.compress(b"{}\n" * 9999)[:60], "cut or not readable"),
+        (
+            "track2_audio_features.txt.gz",
+            gzip.compress(b"{}\n" * 9999, mtime=0)[:60],
+            "cut or not readable",
+        ),
     ],
 )
 def test_what_cannot_be_mended_is_refused(

@@ -173,7 +173,7 @@ def test_word2vec(tmp_path: Path) -> None:
     rows = [f"{ids[k]} {numbers(k, ' ')} \n" for k in ORDER]
     content = f"{N} 3\n{''.join(rows)}"
     check(tmp_path, ids, write(tmp_path / "f.vec", content))
-    check(tmp_path, ids, write(tmp_path / "f.txt.gz", gzip.compress(content.encode())))
+    check(tmp_path, ids, write(tmp_path / "f.txt.gz", gzip.compress(content.encode(), mtime=0)))
     path = write(tmp_path / "g.vec", f"{N} 3\n{''.join(rows[:-2])}")
     assert "says 9 rows, but 7 are there" in table(tmp_path, ids, path).refusal
     glove = "".join(f"{WORDS[k]} {numbers(k, ' ')}\n" for k in ORDER)

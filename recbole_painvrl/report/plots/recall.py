@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_painvrl.report.groups import Block, cutoffs
 from recbole_painvrl.report.plots.style import Look, Panel, drawing, legend_above, wrap
-from recbole_painvrl.report.table import part_name
+from recbole_painvrl.run.summary import part_name
 
 
 def curve_metric(block: Block) -> tuple[str, list[int]]:

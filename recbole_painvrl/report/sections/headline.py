@@ -31,7 +31,7 @@ from recbole_painvrl.report.html import (
 )
 from recbole_painvrl.report.plots.recall import cutoff_panels
 from recbole_painvrl.report.plots.style import Look, Panels
-from recbole_painvrl.report.table import part_name
+from recbole_painvrl.run.summary import part_name
 
 METHOD = "PaInvRL"
 

@@ -22,7 +22,7 @@ from recbole_painvrl.report.html import (
 )
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.sections.headline import anchor, metric_name
-from recbole_painvrl.report.table import part_name
+from recbole_painvrl.run.summary import part_name
 
 
 def limits(block: Block) -> Markup:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from recbole_painvrl.report.stages import StageLog, peak_memory_mb
+from recbole_painvrl.trainer.stage_log import StageLog, peak_memory_mb
 
 
 def _take(mebibytes: int) -> None:

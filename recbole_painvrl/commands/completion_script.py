@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from recbole_painvrl.completion import names
+from recbole_painvrl.commands import completion_names as names
 
 # Commands that hand settings on to runs.
 _TRAIN = ("run", "benchmark", "ablate", "tune")

@@ -1,1 +1,0 @@
-"""Completion by the tab key: lists read from files, and a script for the shell."""
