@@ -124,7 +124,7 @@ def _read_lists(path: Path, builder: InteractionBuilder, part: str) -> None:
         raise UserError(f'{path}: must map users to lists of items, as in {{"0": [5, 7]}}')
     every = [item for items in found.values() for item in items]
     if not all(isinstance(item, int) and 0 <= item <= _LARGEST_ITEM for item in every):
-        raise UserError(f"{path}: holds an item that is no number from 0; give the 5-core files")
+        raise UserError(f"{path}: holds an item that is not a number from 0; give the 5-core files")
     users = np.repeat(np.array(list(found), dtype=object), [len(i) for i in found.values()])
     items = np.array(every, dtype=np.int64)
     builder.add(users, items, part=part)

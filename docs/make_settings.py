@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from recbole_painvrl.config import RunSettings, properties_root
+from recbole_painvrl.config.describe import SettingLine, model_settings, run_settings
 from recbole_painvrl.specs import specs
 
 HERE = Path(__file__).parent
@@ -26,24 +24,19 @@ def settings_page() -> str:
         "Weak to strong: RecBole overall, plugin overall, model, preset, dataset, files given by "
         "`--config_files`, command line.",
     ]
-    text += _section("Every run", RunSettings, "overall.yaml")
-    for model, spec in sorted(specs().items()):
-        text += _section(model, spec.schema, f"model/{model}.yaml")
+    text += _section("Every run", run_settings(), "overall.yaml")
+    for model in sorted(specs()):
+        text += _section(model, model_settings(model), f"model/{model}.yaml")
     return "\n".join(text) + "\n"
 
 
-def _section(title: str, schema: Any, properties: str) -> list[str]:
-    values = yaml.safe_load((properties_root() / properties).read_text(encoding="utf-8"))
+def _section(title: str, settings: Sequence[SettingLine], properties: str) -> list[str]:
     lines = ["", f"## {title}", "", f"Defaults: `properties/{properties}`.", ""]
     lines += ["| setting | default | what it is |", "|---|---|---|"]
-    for name, field in schema.model_fields.items():
-        default = values.get(name, field.default)
-        lines.append(f"| `{name}` | `{_shown(default)}` | {field.description} |")
+    for one in settings:
+        default = "~" if one.default is None else one.default
+        lines.append(f"| `{one.name}` | `{default}` | {one.description} |")
     return lines
-
-
-def _shown(value: Any) -> str:
-    return "~" if value is None else str(value)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_page())
         return DONE
+    if arguments[0] == "--version":
+        print(recbole_painvrl.__version__)
+        return DONE
     name = arguments[0]
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"

@@ -188,7 +188,7 @@ def _cells(layout: Layout, name: str) -> list[str]:
 
 
 def _is_numeric(layout: Layout, name: str) -> bool:
-    """Whether most cells are numbers: one that is none must not hide a column."""
+    """Whether most cells are numbers: a single one that is not must not hide a column."""
     cells = [cell.strip() for cell in _cells(layout, name)]
     there = [cell for cell in cells if cell not in MISSING_TOKENS]
     return 2 * sum(map(is_number, there)) > len(there) or not there

@@ -164,7 +164,7 @@ def item_count(interactions: Interactions, where: Path) -> int:
     wrong = next((token for token in known if not re.fullmatch("[0-9]{1,18}", token)), None)
     if wrong is not None:
         raise UserError(
-            f"{where}: item {wrong[:40]!r} is no number from 0; feature rows need numbers"
+            f"{where}: item {wrong[:40]!r} is not a number from 0; feature rows need numbers"
         )
     return 1 + max(map(int, known))
 

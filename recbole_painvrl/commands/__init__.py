@@ -11,6 +11,7 @@ COMMANDS = {
     "tune": "search settings on IID and OOD validation together",
     "recommend": "the best items for your users, with your own ids",
     "export": "embeddings, mask or representations of a run, with your own ids",
+    "settings": "what can be set for a model, with defaults and presets",
     "doctor": "what is installed, what would fail and what to type",
     "completion": "completion of commands, models, datasets and settings by the tab key",
 }

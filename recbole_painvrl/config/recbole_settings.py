@@ -37,7 +37,7 @@ class RecBoleSettings(Settings):
     log_wandb: bool = Field(description="Whether to log to Weights and Biases.")
     shuffle: bool = Field(description="Whether to shuffle the training data.")
 
-    epochs: int = Field(ge=1, description="Most epochs of training.")
+    epochs: int = Field(ge=1, description="Maximum number of epochs of training.")
     train_batch_size: int = Field(ge=1, description="Interactions per training step.")
     learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop"] = Field(description="Optimiser.")
     learning_rate: float = Field(gt=0, description="Learning rate.")

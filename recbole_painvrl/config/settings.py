@@ -35,7 +35,9 @@ class RunSettings(Settings):
         ge=1,
         description="Epochs of an environment model of the iid_ood protocol per round.",
     )
-    split_rounds: int = Field(default=10, ge=1, description="Most rounds of the iid_ood protocol.")
+    split_rounds: int = Field(
+        default=10, ge=1, description="Maximum number of rounds of the iid_ood protocol."
+    )
     ood_fraction: float = Field(
         default=0.2,
         gt=0,

@@ -36,7 +36,7 @@ def table_row(row: Row) -> TableRow:
         folders[cell.seed] = cell.folder
         for part, metrics in cell.result()["metrics"].items():
             for metric, value in metrics.items():
-                # A run writes null for what is no number; it must not pass for a missing seed.
+                # A run writes null for NaN, which must not pass for a missing seed.
                 known = float("nan") if value is None else value
                 numbers.setdefault((part, metric), Number([])).values.append(known)
     return TableRow(row.label, folders, missing, numbers)

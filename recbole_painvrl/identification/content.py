@@ -160,7 +160,7 @@ class ContentEnvironmentModel:
             return scores + self._offset(refinement is not None), likelihood
 
     def _check(self, loss: Tensor, number: int) -> None:
-        """Stop at a loss or gradient that is no number, before the step; a GPU is not waited for.
+        """Stop at a non-finite loss or gradient, before the step; does not synchronize a GPU.
 
         What a GPU lets through is in the likelihood at the end of the round.
         """

@@ -128,7 +128,7 @@ class PlainUltraGCN:
         return optimizers
 
     def _check(self, loss: Tensor, number: int) -> None:
-        """Stop at a loss that is no number, before the step; a GPU is not waited for."""
+        """Stop at a non-finite loss, before the step; does not synchronize a GPU."""
         if loss.device.type == "cpu" and not math.isfinite(loss.item()):
             columns = {}
             if self.content is not None and self.projection is not None:

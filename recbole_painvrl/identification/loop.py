@@ -68,7 +68,7 @@ class LoopSettings:
 
     Attributes:
         n_environments: |E|.
-        rounds: most rounds of one start.
+        rounds: maximum number of rounds of one initialization.
         tolerance: stop when at most this share of the interactions moved.
         restarts: random starts; the one with the largest likelihood is kept.
         scout_share: share of the rounds after which the starts are compared and only the

@@ -96,7 +96,7 @@ class Adversary:
         return loss.detach()
 
     def _check(self, loss: Tensor) -> None:
-        """Stop before a step on what is no number; a GPU is not waited for, its loss shows it."""
+        """Stop before a step on a non-finite number; does not synchronize a GPU."""
         if loss.device.type != "cpu":
             return
         if not math.isfinite(loss.item()):

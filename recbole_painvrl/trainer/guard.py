@@ -1,4 +1,4 @@
-"""Stops a run at a loss or gradient that is no number, and finds out where it came from."""
+"""Stops a run at a non-finite loss or gradient, and finds where it came from."""
 
 from __future__ import annotations
 

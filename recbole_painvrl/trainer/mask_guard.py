@@ -1,4 +1,4 @@
-"""Stops the mask and the environment stages at a number that is none, and says where."""
+"""Stops the mask and environment stages at a non-finite number, and says where."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class StagedSettings(BackboneSettings):
     kappa: float = Field(ge=0, description="Weight of L_I (Eq. 3).")
 
     outer_rounds: int = Field(ge=1, description="T, alternations of environments and mask.")
-    backbone_epochs: int = Field(ge=1, description="Most epochs of the backbone.")
+    backbone_epochs: int = Field(ge=1, description="Maximum number of epochs of the backbone.")
     backbone_stopping_step: int = Field(
         ge=0, description="Evaluations without gain after which the backbone stops."
     )
@@ -37,7 +37,9 @@ class StagedSettings(BackboneSettings):
     environment_epochs: int = Field(ge=1, description="Epochs of the environment models per round.")
     environment_learning_rate: float = Field(gt=0, description="Their learning rate.")
     environment_batch_size: int = Field(ge=1, description="Positives per step.")
-    environment_rounds: int = Field(ge=1, description="Most rounds of one start.")
+    environment_rounds: int = Field(
+        ge=1, description="Maximum number of rounds of one initialization."
+    )
     environment_tolerance: float = Field(
         ge=0, le=1, description="Stop when at most this share of the interactions moved."
     )
