@@ -51,7 +51,8 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
                     f"of RecBole and has no effect on {model}; remove it"
                 )
             if name not in known:
-                owners = [one.name for one in specs().values() if name in one.schema.model_fields]
+                schemas = {one.name: one.schema for one in specs().values()}
+                owners = sorted(n for n, schema in schemas.items() if name in schema.model_fields)
                 if owners:
                     close = f"; it is a setting of {', '.join(owners)}, not of {model}"
                 else:
