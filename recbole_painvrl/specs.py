@@ -91,16 +91,31 @@ def register_model(spec: ModelSpec) -> None:
     """Add a model of another package; registering the same one again is harmless.
 
     Raises:
-        UserError: another model has this name.
+        UserError: another model has this name, or the description contradicts itself.
     """
-    known = specs().get(spec.name)
-    if known is not None and known.model is not spec.model:
-        raise UserError(
-            f"model `{spec.name}` of {spec.model.__module__}: {known.model.__module__} has a model "
-            "of this name; give yours another one"
-        )
+    fault = _fault(spec, specs())
+    if fault:
+        raise UserError(fault)
     _registered[spec.name] = spec
     introduce(spec)
+
+
+def _fault(spec: ModelSpec, known: Mapping[str, ModelSpec]) -> str:
+    """Why a model of another package cannot be added; empty if it can."""
+    where = f"model `{spec.name}` of {spec.model.__module__}"
+    if spec.name != spec.model.__name__:
+        return f"{where}: its class is called {spec.model.__name__}; give both the same name"
+    if not (inspect.isclass(spec.model) and hasattr(spec.model, "full_sort_predict")):
+        return f"{where}: not a GeneralRecommender of RecBole, which its class must inherit"
+    if not hasattr(spec.schema, "model_fields"):
+        return f"{where}: its schema {spec.schema.__name__} does not inherit Settings"
+    others = {name.lower(): one.model for name, one in known.items()}
+    package = importlib.import_module("recbole.model.general_recommender")
+    others |= {name.lower(): one for name, one in vars(package).items() if inspect.isclass(one)}
+    other = others.get(spec.name.lower())
+    if other is not None and other is not spec.model:
+        return f"{where}: {other.__module__} has a model of this name; give yours another one"
+    return ""
 
 
 def introduce(spec: ModelSpec) -> None:
@@ -160,11 +175,13 @@ def _installed() -> Mapping[str, ModelSpec]:
                 "model `%s` (%s) cannot be imported: %s", point.name, point.value, error
             )
             continue
-        if not isinstance(spec, ModelSpec) or spec.name in {**_project(), **found}:
+        fault = "not a ModelSpec"
+        if isinstance(spec, ModelSpec):
+            fault = _fault(spec, {**_project(), **found})
+        if fault:
             getLogger("recbole_painvrl").warning(
-                "entry point `%s` (%s) is no ModelSpec with a name of its own and is left out",
-                point.name, point.value,
-            )  # fmt: skip
+                "entry point `%s` (%s) is left out: %s", point.name, point.value, fault
+            )
             continue
         found[spec.name] = spec
     return found

@@ -31,7 +31,7 @@ memory, what is planted, capped or approximated, and commands, settings, version
 
 Files written: FILE.html, and every figure as PNG and PDF in FILE_figures/. The page needs no
 network, adapts to phones, print and dark mode, and links every number to its run folder.
-It needs matplotlib: pip install 'recbole-painvrl[plot]'
+It needs matplotlib: pip install matplotlib
 exit codes: 0 done, 1 a damaged run was left out or anything else failed, 2 wrong input, such as
   no readable run (one line says what)
 """

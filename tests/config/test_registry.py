@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recbole.model.abstract_recommender import GeneralRecommender
 
 import recbole_painvrl
 from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.registry import register
-from recbole_painvrl.specs import specs
+from recbole_painvrl.specs import ModelSpec, register_model, specs
 
 SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 
@@ -119,3 +120,21 @@ def test_other_models_keep_their_configuration() -> None:
         for plugin in (False, True)
     ]
     assert outputs[0] == outputs[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name", "bases", "message"),
+    [
+        ("BPR", "BPR", (GeneralRecommender,), "bpr has a model of this name"),
+        ("vbpr", "vbpr", (GeneralRecommender,), "vbpr has a model of this name"),
+        ("Dott", "Dot", (GeneralRecommender,), "its class is called Dot"),
+        ("Dot", "Dot", (), "not a GeneralRecommender"),
+    ],
+)
+def test_models_that_cannot_be_added(
+    name: str, class_name: str, bases: tuple[type, ...], message: str
+) -> None:
+    before = dict(specs())
+    with pytest.raises(UserError, match=message):
+        register_model(ModelSpec(name, type(class_name, bases, {}), PaInvRLSettings))
+    assert specs() == before
