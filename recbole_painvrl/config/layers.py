@@ -38,10 +38,7 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
     files = [
         ("RecBole overall", recbole / "overall.yaml"),
         ("plugin overall", own / "overall.yaml"),
-        (
-            "model" if plugin else "RecBole model",
-            _of(root, "model", model),
-        ),
+        ("model" if plugin else "RecBole model", _of(root, "model", model)),
     ]
     if preset is not None:
         files.append((f"preset {preset}", _preset_file(model, preset, sources["preset"])))
