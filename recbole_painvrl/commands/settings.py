@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recbole_painvrl.arguments import Arguments
-from recbole_painvrl.commands.outcome import DONE, guarded, wants_help
+from recbole_painvrl.commands.outcome import DONE, guarded
 
 HELP = """\
 usage: python -m recbole_painvrl settings [MODEL]
@@ -27,7 +27,8 @@ _WIDTH = 100
 
 def main(argv: Sequence[str]) -> int:
     """Print the list; returns the exit code."""
-    if wants_help(argv):
+    # Without a word this command has an answer, so that only these ask for help.
+    if {"-h", "--help"} & set(argv):
         print(HELP)
         return DONE
     return guarded(lambda: _list(argv))
