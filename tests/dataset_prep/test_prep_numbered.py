@@ -135,7 +135,7 @@ def test_pickled_features_are_refused(tmp_path: Path) -> None:
         ('{"0": [1], "0": [2]}', "user 0 is there twice"),
         ("[[1, 2]]", "must map users to lists"),
         ('{"0": 5}', "must map users to lists"),
-        ('{"0": ["B1"]}', "no number from 0"),
+        ('{"0": ["B1"]}', "not a number from 0"),
         ("", "cut or no JSON"),
     ],
 )
@@ -193,4 +193,4 @@ def test_an_item_that_is_no_row_number_is_named(tmp_path: Path, number: str) -> 
     path = folder / "baby.inter"
     path.write_text(path.read_text().replace("0\t0\t5.0", f"0\t{number}\t5.0", 1), "utf-8")
     refusal = convert("mmrec", folder).refusal
-    assert "baby.inter" in refusal and "no number from 0" in refusal and len(refusal) < 500
+    assert "baby.inter" in refusal and "not a number from 0" in refusal and len(refusal) < 500
