@@ -20,8 +20,8 @@ from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TRAIN, VALID
-from recbole_painvrl.model.faster import faster
-from recbole_painvrl.trainer.base import run_trainer_class
+from recbole_painvrl.models.faster import faster
+from recbole_painvrl.training.base import run_trainer_class
 
 
 class Host:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from recbole_painvrl._compat import mend_libraries, versions
 
 if TYPE_CHECKING:
-    from recbole_painvrl.serving.loading import load_run
+    from recbole_painvrl.inference.loading import load_run
     from recbole_painvrl.specs import ModelSpec, register_model
 
 _WHERE = {
     "ModelSpec": "recbole_painvrl.specs",
-    "load_run": "recbole_painvrl.serving.loading",
+    "load_run": "recbole_painvrl.inference.loading",
     "register_model": "recbole_painvrl.specs",
 }
 

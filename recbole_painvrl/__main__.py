@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import recbole_painvrl
 from recbole_painvrl._compat import torch
-from recbole_painvrl.commands import COMMANDS, LIGHT
-from recbole_painvrl.commands.outcome import DONE, WRONG_INPUT, guarded, piped
+from recbole_painvrl.cli import COMMANDS, LIGHT
+from recbole_painvrl.cli.outcome import DONE, WRONG_INPUT, guarded, piped
 from recbole_painvrl.errors import did_you_mean
 
 
@@ -57,7 +57,7 @@ def _dispatch(arguments: list[str]) -> int:
         hint = did_you_mean(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"
         print(f"error: unknown command `{name}`{hint}", file=sys.stderr)
         return WRONG_INPUT
-    module = importlib.import_module(f"recbole_painvrl.commands.{name}")
+    module = importlib.import_module(f"recbole_painvrl.cli.{name}")
     if name not in LIGHT and not {"-h", "--help"} & set(arguments):
         started = guarded(recbole_painvrl.start, stopped="stopped before the command began")
         if started != DONE:

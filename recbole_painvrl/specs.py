@@ -25,7 +25,7 @@ GROUP = "recbole_painvrl.models"
 _DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
 # Modules with a SPEC, in the order of tables.
 _PROJECT = tuple(
-    f"recbole_painvrl.model.{name}"
+    f"recbole_painvrl.models.{name}"
     for name in ("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl")
 )
 
@@ -53,7 +53,7 @@ class ModelSpec:
     name: str
     model: type
     schema: type[Any]
-    trainer: type | str = "recbole_painvrl.trainer.base:RunTrainer"
+    trainer: type | str = "recbole_painvrl.training.base:RunTrainer"
     needs_modalities: bool = False
     own_generators: frozenset[str] = frozenset()
     purposes: Callable[[int], Sequence[str]] | None = None

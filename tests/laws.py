@@ -1,7 +1,7 @@
 """What every recommender obeys, the plugin's and RecBole's: each law once, for any model.
 
 A law takes a :class:`Subject` (a model and how it is set up) and a function that makes
-configurations; ``tests/model/test_laws.py`` applies all laws to all subjects.
+configurations; ``tests/models/test_laws.py`` applies all laws to all subjects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TEST, TRAIN, VALID
-from recbole_painvrl.trainer.base import run_trainer_class
+from recbole_painvrl.training.base import run_trainer_class
 
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables

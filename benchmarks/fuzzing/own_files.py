@@ -19,12 +19,12 @@ from recbole_painvrl.data.folder import read_manifest, read_truth, write_dataset
 from recbole_painvrl.data.iid_ood import _read as read_split
 from recbole_painvrl.data.parts import PARTS
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.inference.loading import _read_result
 from recbole_painvrl.reading import read_arrays
 from recbole_painvrl.report.read import read_run
 from recbole_painvrl.run.folder import write_arrays, write_config, write_per_user, write_result
 from recbole_painvrl.run.resume import stored_settings
-from recbole_painvrl.serving.loading import _read_result
-from recbole_painvrl.trainer.checkpoint import read_checkpoint, write_checkpoint
+from recbole_painvrl.training.checkpoint import read_checkpoint, write_checkpoint
 
 NAME = "tiny"
 _DESIGN = PlantedDesign(

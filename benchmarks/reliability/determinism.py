@@ -84,7 +84,7 @@ def weight_distance(one: Path, two: Path) -> float:
     """Largest difference between the weights of two runs, by the largest of its tensor."""
     import torch
 
-    from recbole_painvrl.trainer.checkpoint import read_checkpoint
+    from recbole_painvrl.training.checkpoint import read_checkpoint
 
     first, second = (
         read_checkpoint(folder / "checkpoint" / "best.safetensors", torch.device("cpu"))[0]

@@ -41,14 +41,14 @@ DATASET = "small"
 # The allocator of Arrow, which prepares itself for forks.
 _FORK_SAFE = frozenset({"jemalloc_bg_thd"})
 _NEEDED = (
-    "recbole_painvrl.commands.run",
+    "recbole_painvrl.cli.run",
     "recbole_painvrl.run.runner",
     "recbole_painvrl.run.resume",
     "recbole_painvrl.run.summary",
-    "recbole_painvrl.trainer.staged",
-    "recbole_painvrl.trainer.mmssl",
-    "recbole_painvrl.model.vbpr",
-    "recbole_painvrl.model.mmgcn",
+    "recbole_painvrl.training.staged",
+    "recbole_painvrl.training.mmssl",
+    "recbole_painvrl.models.vbpr",
+    "recbole_painvrl.models.mmgcn",
     "recbole.model.general_recommender.bpr",
     "recbole.model.general_recommender.lightgcn",
     "torch.utils.tensorboard",
@@ -131,7 +131,7 @@ def fork(argv: Sequence[str], log: Path, before: Callable[[], None] = lambda: No
         os.dup2(handle, 2)
         sys.argv = ["run_recbole.py", *argv]
         before()
-        from recbole_painvrl.commands.run import main
+        from recbole_painvrl.cli.run import main
 
         code = main(argv)
         sys.stdout.flush()
@@ -180,7 +180,7 @@ def unreadable(folder: Path) -> list[str]:
     import torch
     import yaml
 
-    from recbole_painvrl.trainer.checkpoint import read_checkpoint
+    from recbole_painvrl.training.checkpoint import read_checkpoint
 
     def arrays(path: Path) -> None:
         with np.load(path, allow_pickle=False) as archive:
@@ -213,7 +213,7 @@ def stage_reached(folder: Path, stages: Sequence[str]) -> str:
     """
     import torch
 
-    from recbole_painvrl.trainer.checkpoint import read_checkpoint
+    from recbole_painvrl.training.checkpoint import read_checkpoint
 
     path = folder / "checkpoint" / "last.safetensors"
     with contextlib.suppress(ValueError):

@@ -32,12 +32,12 @@ from recbole_painvrl.data.parts import (
     split_iid,
     split_ood,
 )
+from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
+from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
+from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.ranking import mean_ndcg
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.identification.content import ContentEnvironmentModel, FitSettings
-from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
-from recbole_painvrl.identification.loop import Identification, LoopSettings, identify
 from recbole_painvrl.locks import file_lock
 from recbole_painvrl.reading import parse_json, read_arrays, reason
 from recbole_painvrl.seeds import generator

@@ -17,7 +17,7 @@ from recbole_painvrl.run.folder import RESULT
 State = Literal["done", "failed", "interrupted", "open"]
 
 # Drawn from finished runs or starting them: nothing here changes what a run computes.
-_NO_INFLUENCE = ("commands", "completion", "doctor", "experiments", "report", "serving", "tuning")
+_NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "tuning")
 
 
 @dataclass(frozen=True)

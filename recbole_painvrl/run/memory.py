@@ -12,7 +12,7 @@ import torch
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.model.memory import ENTRY, FLOAT, Sizes, embedding_tables, short_size
+from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, embedding_tables, short_size
 from recbole_painvrl.specs import spec_of
 
 # Python with PyTorch and RecBole, before any data.

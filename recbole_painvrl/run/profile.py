@@ -21,10 +21,10 @@ from torch.optim.optimizer import (
 )
 
 from recbole_painvrl.atomic import write_json
-from recbole_painvrl.identification import full as full_models
-from recbole_painvrl.identification.content import ContentEnvironmentModel
+from recbole_painvrl.environments import full as full_models
+from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.sampling import NegativeSampler
-from recbole_painvrl.trainer import mask as mask_stage
+from recbole_painvrl.training import mask as mask_stage
 
 PROFILE = "profile.json"
 PHASES = ("loader", "negatives", "forward", "backward", "optimiser", "evaluation", "saving")

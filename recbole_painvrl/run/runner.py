@@ -20,7 +20,7 @@ from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, liked, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
-from recbole_painvrl.model.faster import faster
+from recbole_painvrl.models.faster import faster
 from recbole_painvrl.run.checks import (
     check_environments,
     check_model,
@@ -49,8 +49,8 @@ from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.specs import spec_of
-from recbole_painvrl.trainer.base import run_trainer_class
-from recbole_painvrl.trainer.checkpoint import weights_hash
+from recbole_painvrl.training.base import run_trainer_class
+from recbole_painvrl.training.checkpoint import weights_hash
 
 
 def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recbole_painvrl.commands import COMMANDS
-from recbole_painvrl.commands import completion_names as names
-from recbole_painvrl.commands.completion import main
-from recbole_painvrl.commands.completion_script import SHELLS, script
+from recbole_painvrl.cli import COMMANDS
+from recbole_painvrl.cli import completion_names as names
+from recbole_painvrl.cli.completion import main
+from recbole_painvrl.cli.completion_script import SHELLS, script
 from recbole_painvrl.config.lookup import model_names
 from recbole_painvrl.config.validation import known_settings
 

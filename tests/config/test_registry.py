@@ -53,7 +53,7 @@ def test_register_is_idempotent() -> None:
 def test_recbole_finds_the_model(model: str) -> None:
     from recbole.utils import get_model
 
-    assert get_model(model).__module__ == f"recbole_painvrl.model.{model.lower()}"
+    assert get_model(model).__module__ == f"recbole_painvrl.models.{model.lower()}"
 
 
 @pytest.mark.parametrize("model", SCHEMAS)
@@ -61,7 +61,7 @@ def test_recbole_finds_trainer_and_dataset(model: str) -> None:
     import recbole.data.dataset
     from recbole.utils import ModelType, get_trainer
 
-    assert get_trainer(ModelType.GENERAL, model).__module__.startswith("recbole_painvrl.trainer")
+    assert get_trainer(ModelType.GENERAL, model).__module__.startswith("recbole_painvrl.training")
     dataset = getattr(recbole.data.dataset, f"{model}Dataset")
     assert dataset.__module__ == "recbole_painvrl.data.dataset"
 

@@ -127,7 +127,7 @@ def test_renaming_and_reordering_rows_changes_nothing_but_names(
     tiny_config: MakeConfig, own: Path
 ) -> None:
     """Tokens decide, not their order: the same graph and features under another id map."""
-    from recbole_painvrl.model.ultragcn import UltraGCN
+    from recbole_painvrl.models.ultragcn import UltraGCN
 
     config = tiny_config("UltraGCN", data=own)
     models, datasets = [], []

@@ -26,11 +26,11 @@ from recbole_painvrl.data.parts import (
     split_iid,
     split_ood,
 )
+from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
+from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
+from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.identification.content import ContentEnvironmentModel, FitSettings
-from recbole_painvrl.identification.full import FullEnvironmentModel, PlainUltraGCN
-from recbole_painvrl.identification.loop import Identification, LoopSettings, identify
 from recbole_painvrl.seeds import derive_seed, generator
 
 N_USERS, N_ITEMS = 40, 30

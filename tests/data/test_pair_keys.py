@@ -20,7 +20,7 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation import planted as planted_module
 from recbole_painvrl.evaluation.planted import planted_truth, true_environments
-from recbole_painvrl.model.ultragcn import UltraGCN
+from recbole_painvrl.models.ultragcn import UltraGCN
 from recbole_painvrl.sampling import sorted_keys
 
 SHAPES = {"more items": (12, 70), "more users": (90, 20)}

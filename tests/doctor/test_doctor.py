@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_painvrl.commands import doctor as command
-from recbole_painvrl.commands.doctor import main
+from recbole_painvrl.cli import doctor as command
+from recbole_painvrl.cli.doctor import main
 from recbole_painvrl.doctor import machine
 from recbole_painvrl.doctor.findings import Finding, isolated
 from recbole_painvrl.doctor.folders import check_datasets, check_runs

@@ -49,7 +49,7 @@ def test_the_key_is_not_of_where_and_how_it_is_run(tiny_data: Path) -> None:
 
 
 def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
-    for name in ("model/a.py", "report/b.py", "commands/c.py", "data/d.py"):
+    for name in ("models/a.py", "report/b.py", "cli/c.py", "data/d.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = 1\n")
     first = code_hash(tmp_path)

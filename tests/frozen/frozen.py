@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from recbole_painvrl.commands import COMMANDS
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli import COMMANDS
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from frozen import PATH, RUNS, machine, run, settings, write_data
 
-from recbole_painvrl.commands import COMMANDS
+from recbole_painvrl.cli import COMMANDS
 
 FROZEN = json.loads(PATH.read_text(encoding="utf-8"))
 

@@ -11,13 +11,13 @@ import torch
 from support import SHORT_STAGES, Finished, run_main
 from torch import Tensor
 
+from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.identification.content import ContentEnvironmentModel
-from recbole_painvrl.model.discriminator import Discriminator
-from recbole_painvrl.model.mmssl import MMSSL
-from recbole_painvrl.model.ultragcn import UltraGCN
-from recbole_painvrl.trainer.guard import blame, column_name
-from recbole_painvrl.trainer.mask import MaskLearner
+from recbole_painvrl.models.discriminator import Discriminator
+from recbole_painvrl.models.mmssl import MMSSL
+from recbole_painvrl.models.ultragcn import UltraGCN
+from recbole_painvrl.training.guard import blame, column_name
+from recbole_painvrl.training.mask import MaskLearner
 
 SLICES = {"acoustic": slice(0, 3), "visual": slice(3, 8)}
 SMALL = ("--train_batch_size=512",)
@@ -168,7 +168,7 @@ def test_environments_are_guarded(
 
         spoil(monkeypatch, ContentEnvironmentModel, "_batch_loss", change, 2)
     else:
-        from recbole_painvrl.identification.full import PlainUltraGCN
+        from recbole_painvrl.environments.full import PlainUltraGCN
 
         spoil(monkeypatch, PlainUltraGCN, "item_table", _bad_projection, 2)
     argv = (*SHORT_STAGES, f"--environment_model={environment_model}")
@@ -220,7 +220,7 @@ def test_guards_do_not_change_the_numbers(
 ) -> None:
     """Same draws, same steps: the guard looks and never touches."""
     with_guard = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, name="guarded")
-    from recbole_painvrl.trainer.guard import Guard
+    from recbole_painvrl.training.guard import Guard
 
     monkeypatch.setattr(Guard, "watch", lambda *_: None)
     monkeypatch.setattr(Guard, "check_weights", lambda *_: None)

@@ -17,11 +17,11 @@ from support import SHORT_STAGES, quick, run_main
 
 from recbole_painvrl import atomic
 from recbole_painvrl.atomic import atomic_file, remove_temporary, write_bytes
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import WriteError
-from recbole_painvrl.trainer.base import RunTrainerMixin
+from recbole_painvrl.training.base import RunTrainerMixin
 
 ROOT = Path(__file__).parent.parent.parent
 REASONS = {

@@ -14,7 +14,7 @@ import sys
 from benchmarks.reliability import kills
 from benchmarks.reliability.runs import warm_up
 warm_up()
-from recbole_painvrl.trainer.progress import Progress
+from recbole_painvrl.training.progress import Progress
 restore = Progress.begin
 def begin(self, train_data, enabled=True):
     before = train_data.generator.get_state()

@@ -14,7 +14,7 @@ import pytest
 from support import run_main
 
 from recbole_painvrl import locks
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import read_manifest, write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError

@@ -14,11 +14,11 @@ from support import SHORT_STAGES, Finished, run_main
 
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.run import folder as run_folder
 from recbole_painvrl.run.lock import LOCK
 from recbole_painvrl.seeds import derive_seed
-from recbole_painvrl.trainer.checkpoint import tensors_hash, weights_hash
+from recbole_painvrl.training.checkpoint import tensors_hash, weights_hash
 
 # What docs/reliability.md promises for one thread against two.
 METRIC, WEIGHT = 1e-3, 1e-3

@@ -44,7 +44,7 @@ def report() -> Report:
     pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")
 
     def call(page: Path, *runs: Path) -> Reported:
-        from recbole_painvrl.commands.report import main
+        from recbole_painvrl.cli.report import main
 
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):

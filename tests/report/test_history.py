@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support import SHORT_STAGES, run_main
 
-from recbole_painvrl.commands.run import main
-from recbole_painvrl.trainer import progress
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.training import progress
 
 
 class Killed(BaseException):

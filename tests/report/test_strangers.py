@@ -145,7 +145,7 @@ def test_optional_files_may_be_absent(
 def test_wrong_calls(
     argv: list[str], words: str, run_folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from recbole_painvrl.commands.report import main
+    from recbole_painvrl.cli.report import main
 
     code = main([word.format(runs=run_folders) for word in argv] or ["--output=x.html"])
     err = capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_wrong_calls(
 
 
 def test_help_names_usage_files_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    from recbole_painvrl.commands.report import main
+    from recbole_painvrl.cli.report import main
 
     assert main(["--help"]) == 0
     out = capsys.readouterr().out

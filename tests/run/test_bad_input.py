@@ -13,7 +13,7 @@ import pytest
 from support import SHORT_STAGES, Finished, run_command, run_main
 
 from recbole_painvrl.__main__ import main as package_main
-from recbole_painvrl.commands.run import HELP, main
+from recbole_painvrl.cli.run import HELP, main
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_any_other_failure_is_exit_code_1(
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("recbole_painvrl.model.ultragcn.UltraGCN.calculate_loss", fail)
+    monkeypatch.setattr("recbole_painvrl.models.ultragcn.UltraGCN.calculate_loss", fail)
     run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
     assert run.code == 1
     assert run.err.splitlines()[-1].startswith("error: ZeroDivisionError: a bug")
@@ -327,7 +327,7 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
     def broken(self: object, *arguments: object, **named: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("recbole_painvrl.trainer.base.RunTrainerMixin.fit", broken)
+    monkeypatch.setattr("recbole_painvrl.training.base.RunTrainerMixin.fit", broken)
     run = run_main(tiny_data, tmp_path, "BPR", name="x")
     assert run.code == 1
     assert "RuntimeError: two lines" in run.err

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from recbole_painvrl.commands.benchmark import main as benchmark
-from recbole_painvrl.commands.run import main as run
-from recbole_painvrl.commands.tune import main as tune
+from recbole_painvrl.cli.benchmark import main as benchmark
+from recbole_painvrl.cli.run import main as run
+from recbole_painvrl.cli.tune import main as tune
 from recbole_painvrl.config import SafeConfig, config_from_arguments
 from recbole_painvrl.config.loading import parse_overrides
 from recbole_painvrl.run.command import command_again

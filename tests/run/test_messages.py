@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support import run_command, run_main
 
-from recbole_painvrl.commands.run import main
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.run.lock import LOCK, run_lock
-from recbole_painvrl.trainer.base import RunTrainer
+from recbole_painvrl.training.base import RunTrainer
 
 
 def stop(*_: Any, **__: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.model.ultragcn import UltraGCN
+from recbole_painvrl.models.ultragcn import UltraGCN
 
 FILES = {
     "config.yaml",

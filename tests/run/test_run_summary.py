@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recbole_painvrl.run.summary import metrics_table, planted_lines
-from recbole_painvrl.trainer.stage_log import StageLog
+from recbole_painvrl.training.stage_log import StageLog
 
 METRICS = {
     "valid": {"recall@10": 0.25, "ndcg@10": 0.125},

@@ -14,7 +14,7 @@ from support import SHORT_STAGES, run_main
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.locked import LockedTestError, LockedTests
 from recbole_painvrl.data.parts import OOD, TEST
-from recbole_painvrl.trainer.base import RunTrainerMixin
+from recbole_painvrl.training.base import RunTrainerMixin
 
 CASES = pytest.mark.parametrize(
     ("model", "argv"), [("PaInvRL", SHORT_STAGES), ("UltraGCN", ()), ("BPR", ())]

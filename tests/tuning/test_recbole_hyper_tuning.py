@@ -9,7 +9,7 @@ import pytest
 from recbole.quick_start import objective_function
 from support import SHORT_STAGES
 
-from recbole_painvrl.commands.tune import main
+from recbole_painvrl.cli.tune import main
 from recbole_painvrl.config.loading import parse_overrides
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from recbole_painvrl.config.models.ultragcn import BackboneSettings
+from recbole_painvrl.environments.content import EnvironmentLearner
 from recbole_painvrl.functional.invariance import VarianceForm
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.identification.content import EnvironmentLearner
 
 
 class StagedSettings(BackboneSettings):

@@ -1,0 +1,271 @@
+"""Environment models on content alone: ``Gamma_e(u, i) = <[p^f_u, 1], W_e Psi_i>``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recbole_painvrl.environments.batches import shuffled_batches
+from recbole_painvrl.errors import BadNumberError
+
+# A share below this counts as this: its logarithm must not shut an environment out for good.
+_SMALLEST_SHARE = 0.02
+# How fast the running shares of the environments follow the batches.
+_SHARE_MOMENTUM = 0.9
+# Shared negatives of the likelihood, and pairs scored at a time.
+_LIKELIHOOD_POOL = 256
+_BLOCK = 8192
+# Above this share of rows with a gradient the copies cost more than they save.
+_MOST_ROWS = 0.6
+
+
+EnvironmentLearner = Literal["adam", "adagrad", "mixed"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How the environment models are trained.
+
+    Attributes:
+        epochs: passes over the interactions per round.
+        learning_rate: of Adam or Adagrad.
+        batch_size: positives per step, over all environments together.
+        n_negatives: size of the pool of uniform negatives of a step.
+        learner: ``adam``, ``adagrad``, or ``mixed``: Adagrad for embedding tables and Adam for
+            the projections, as in InvRL's code.
+        share_weight: weight of the log share of an environment in Eq. 9 while refining; 0 is
+            the paper.
+        refine_learning_rate: learning rate at the start of the refinement, as a factor of
+            ``learning_rate``; from there it falls linearly to 0.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    n_negatives: int
+    learner: EnvironmentLearner
+    share_weight: float = 0.5
+    refine_learning_rate: float = 1 / 3
+
+
+class ContentEnvironmentModel:
+    """Eq. 2 with the user's content vector frozen and only the projections W_e learnt.
+
+    Args:
+        users: user of every interaction, ``[n]``.
+        items: item of every interaction, ``[n]``.
+        user_content: p^f of the backbone, ``[n_users, k]``.
+        content: Psi (Eq. 25), ``[n_items, d]``; row 0 is padding.
+        n_environments: |E|.
+        fit: training settings.
+
+    Deviations:
+        * Eq. 2 trains all of UltraGCN per environment. With the id terms inside, every model
+          memorises its own interactions, the arg max of Eq. 9 returns the random start and no
+          environment is found; that model is ``full.py``. Without them there is nothing to
+          memorise with.
+        * p^f is scaled to mean square norm 1 and gets a constant entry, so that a taste that
+          all users share has a place of its own whatever the backbone made of it.
+        * The models of a round continue from those of the last, and every batch is divided by
+          Eq. 9 with the current models in place of the partition of the last round: the same
+          alternation in smaller steps, which rests far less often in a poor partition. A start
+          is a random draw of the models, not of the labels: models of random parts begin almost
+          equal, and take several times as long to part.
+        * The arg max of raw scores divides a large and a small environment too evenly. While
+          refining, ``share_weight`` times the log share of each environment is added.
+    """
+
+    def __init__(
+        self,
+        users: Tensor,
+        items: Tensor,
+        user_content: Tensor,
+        content: Tensor,
+        n_environments: int,
+        fit: FitSettings,
+    ) -> None:
+        self.users, self.items = users, items
+        norm = user_content.square().sum(dim=1).mean().sqrt().clamp(min=1e-12)
+        constant = user_content.new_ones(len(user_content), 1)
+        self.user_content = torch.cat([user_content / norm, constant], dim=1)
+        self.content = content
+        self.n_environments, self.fit = n_environments, fit
+        self.projections: Tensor | None = None
+
+    refines = True
+
+    def restart(self, generator: torch.Generator) -> Tensor | None:
+        """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
+        size, k, d = self.n_environments, self.user_content.shape[1], self.content.shape[1]
+        weight = 0.01 * torch.randn(size, k, d, generator=generator)
+        self.projections = weight.to(self.content.device).requires_grad_()
+        learner = torch.optim.Adagrad if self.fit.learner == "adagrad" else torch.optim.Adam
+        self.optimizer: torch.optim.Optimizer = learner(
+            [self.projections], lr=self.fit.learning_rate
+        )
+        self.shares = self.content.new_full((size,), 1.0 / size)
+        with torch.no_grad():
+            return self._scores_and_likelihood(generator)[0].argmax(dim=0).cpu()
+
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        """Continue an environment that no pair chose as a disturbed copy of the largest one.
+
+        Labels are made anew in every batch, so only another W_e can win pairs back.
+        """
+        assert self.projections is not None
+        with torch.no_grad():
+            largest = self.projections[int(self.shares.argmax())]
+            noise = torch.randn(largest.shape, generator=generator).to(largest.device)
+            self.projections[environment] = largest + largest.std() * noise
+            self.shares[environment] = 1.0 / self.n_environments
+
+    def state(self) -> tuple[object, ...]:
+        """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
+        return self.projections, self.optimizer, self.shares
+
+    def load_state(self, state: tuple[object, ...]) -> None:
+        """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
+        self.projections, self.optimizer, self.shares = state  # type: ignore[assignment]
+
+    def fit_and_score(
+        self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
+    ) -> tuple[Tensor, float]:
+        """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
+        if self.projections is None:
+            self.restart(generator)
+        assert self.projections is not None
+        rate = self.fit.learning_rate
+        if refinement is not None:
+            rate *= self.fit.refine_learning_rate * (1.0 - refinement)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        for _ in range(self.fit.epochs):
+            for number, (rows, pool) in enumerate(self._draws(generator), 1):
+                self.optimizer.zero_grad()
+                loss = self._batch_loss(rows, pool, refinement is not None)
+                loss.backward()
+                self._check(loss, number)
+                self.optimizer.step()
+        with torch.no_grad():
+            scores, likelihood = self._scores_and_likelihood(generator)
+            if not math.isfinite(likelihood):
+                columns = {"the features": self.content, "W_e": self.projections}
+                raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
+            return scores + self._offset(refinement is not None), likelihood
+
+    def _check(self, loss: Tensor, number: int) -> None:
+        """Stop at a non-finite loss or gradient, before the step; does not synchronize a GPU.
+
+        What a GPU lets through is in the likelihood at the end of the round.
+        """
+        assert self.projections is not None and self.projections.grad is not None
+        if loss.device.type != "cpu":
+            return
+        columns = {
+            "the features": self.content,
+            "W_e": self.projections,
+            "the gradient of W_e": self.projections.grad,
+        }
+        if not math.isfinite(loss.item()):
+            raise BadNumberError(f"the loss of Gamma_e is {loss.item():g}", columns, number)
+        if not math.isfinite(self.projections.grad.sum().item()):
+            raise BadNumberError("the gradient of W_e is not finite", columns, number)
+
+    def _offset(self, refining: bool) -> Tensor:
+        """What Eq. 9 adds to the scores of every environment, ``[E, 1]``."""
+        weight = self.fit.share_weight if refining else 0.0
+        return weight * self.shares.clamp(min=_SMALLEST_SHARE).log()[:, None]
+
+    def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows and pool of negatives of every batch of an epoch, drawn and moved at once."""
+        device = self.users.device
+        batches = list(shuffled_batches(len(self.users), self.fit.batch_size, generator))
+        shape = (len(batches), self.fit.n_negatives)
+        pools = torch.randint(1, len(self.content), shape, generator=generator).to(device)
+        rows = torch.cat(batches).to(device).split(self.fit.batch_size)
+        return zip(rows, pools, strict=True)
+
+    def _batch_loss(self, rows: Tensor, pool: Tensor, refining: bool) -> Tensor:
+        """BCE (Eq. 4) of every environment's model on its own rows of the batch, summed."""
+        assert self.projections is not None
+        positives_and_pool = torch.cat([self.items[rows], pool])
+        # Vectors of the batch's distinct items: nothing has a row per pair and d columns.
+        items, places = torch.unique(positives_and_pool, return_inverse=True)
+        vectors = self._item_vectors(items)
+        users = self.user_content[self.users[rows]]
+        positives = _by_environment(users, vectors.index_select(0, places[: len(rows)]))
+        with torch.no_grad():
+            labels = (positives + self._offset(refining)).argmax(dim=0)
+            share = torch.bincount(labels, minlength=self.n_environments) / len(labels)
+            self.shares = _SHARE_MOMENTUM * self.shares + (1 - _SHARE_MOMENTUM) * share
+        own = F.softplus(-positives.gather(0, labels[None])).sum()
+        pooled = vectors.index_select(0, places[len(rows) :])
+        negatives = _by_own_environment(users, pooled, labels)
+        return own + F.softplus(negatives).mean(dim=-1).sum()
+
+    def _item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """``W_e Psi_i`` of the items, or of all, under every environment, ``[n, E, k]``."""
+        assert self.projections is not None
+        content = self.content if items is None else self.content.index_select(0, items)
+        vectors: Tensor = _Projected.apply(self.projections, content)  # type: ignore[no-untyped-call]
+        return vectors
+
+    def _scores_and_likelihood(self, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Scores ``[E, n]``; mean log-likelihood of pairs and negatives under the best model."""
+        assert self.projections is not None
+        pool = torch.randint(1, len(self.content), (_LIKELIHOOD_POOL,), generator=generator)
+        vectors = self._item_vectors()
+        pooled = vectors[pool.to(self.content.device)]
+        scores, total = [], 0.0
+        for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
+            tastes = self.user_content[users]
+            scores.append(_by_environment(tastes, vectors.index_select(0, items)))
+            best, label = scores[-1].max(dim=0)
+            negatives = _by_own_environment(tastes, pooled, label)
+            total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
+        return torch.cat(scores, dim=1), total / max(1, len(self.users))
+
+
+class _Projected(torch.autograd.Function):
+    """``W_e f_i``, ``[E, k, d], [n, d] -> [n, E, k]``; backward by an environment's own rows.
+
+    A pair's loss is that of one environment, so most rows of an environment's gradient are 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, projections: Tensor, content: Tensor) -> Tensor:
+        ctx.save_for_backward(content)
+        return (content @ projections.flatten(0, 1).T).view(len(content), *projections.shape[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (content,) = ctx.saved_tensors
+        touched = gradient.any(dim=2).T
+        if touched.is_cuda or touched.sum() > _MOST_ROWS * touched.numel():
+            whole = gradient.flatten(1).T @ content
+            return whole.view(*gradient.shape[1:], content.shape[1]), None
+        parts = []
+        for environment, rows in enumerate(touched):
+            own = rows.nonzero().squeeze(-1)
+            pulls = gradient[:, environment].index_select(0, own)
+            parts.append(pulls.T @ content.index_select(0, own))
+        return torch.stack(parts), None
+
+
+def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:
+    """Scores of pairs under every environment: ``[B, k], [B, E, k] -> [E, B]``."""
+    return (users[:, None, :] * vectors).sum(dim=-1).T
+
+
+def _by_own_environment(users: Tensor, pool: Tensor, labels: Tensor) -> Tensor:
+    """Scores of users with a pool, each in its own environment: ``[B, k], [P, E, k] -> [B, P]``."""
+    chosen = F.one_hot(labels, pool.shape[1]).to(users.dtype)
+    # One product for all environments: every other environment's part of a user is 0.
+    spread = (chosen[:, :, None] * users[:, None, :]).flatten(1)
+    return spread @ pool.flatten(1).T

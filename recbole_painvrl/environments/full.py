@@ -1,0 +1,253 @@
+"""Environment models as the paper has them: a whole UltraGCN per environment (Eq. 2, 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recbole_painvrl.environments.batches import shuffled_batches
+from recbole_painvrl.environments.content import EnvironmentLearner, FitSettings
+from recbole_painvrl.errors import BadNumberError
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+
+_Learner = type[torch.optim.Adam] | type[torch.optim.Adagrad]
+# Of the embedding tables and of W.
+_LEARNERS: dict[EnvironmentLearner, tuple[_Learner, _Learner]] = {
+    "adam": (torch.optim.Adam, torch.optim.Adam),
+    "adagrad": (torch.optim.Adagrad, torch.optim.Adagrad),
+    "mixed": (torch.optim.Adagrad, torch.optim.Adam),
+}
+
+
+class PlainUltraGCN:
+    """UltraGCN as bare tensors, with ids and optionally content: ``<p^t, t> + <p^f, W f>``.
+
+    Args:
+        n_users: with padding.
+        n_items: with padding.
+        content: ``[n_items, d]`` or None for ids only.
+        graph: tables of Eq. 6 and 8, of the whole training set.
+        weights: scalars of the loss.
+        embedding_size: width of the id vectors.
+        content_embedding_size: width of p^f and W f.
+        init_std: standard deviation of the initial values.
+        generator: draws the initial values.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_items: int,
+        content: Tensor | None,
+        graph: GraphWeights,
+        weights: UltraGCNWeights,
+        embedding_size: int,
+        content_embedding_size: int,
+        init_std: float,
+        generator: torch.Generator,
+    ) -> None:
+        self.graph, self.weights, self.content = graph, weights, content
+        device = graph.user_factor.device
+
+        def draw(*shape: int) -> Tensor:
+            values = init_std * torch.randn(*shape, generator=generator)
+            return values.to(device).requires_grad_()
+
+        width = embedding_size + (0 if content is None else content_embedding_size)
+        self.users, self.items = draw(n_users, width), draw(n_items, embedding_size)
+        self.projection = (
+            None if content is None else draw(content_embedding_size, content.shape[1])
+        )
+
+    def item_table(self) -> Tensor:
+        """Vectors of all items, ``[n_items, k or 2k]``."""
+        if self.content is None or self.projection is None:
+            return self.items
+        return torch.cat([self.items, self.content @ self.projection.T], dim=1)
+
+    def fit(
+        self,
+        users: Tensor,
+        items: Tensor,
+        settings: FitSettings,
+        embedding_reg_weight: float,
+        generator: torch.Generator,
+        projection_reg_weight: float | None = None,
+    ) -> None:
+        """Train on the given interactions for a fixed number of epochs.
+
+        Args:
+            users: user of every interaction, ``[n]``.
+            items: item of every interaction, ``[n]``.
+            settings: how to train.
+            embedding_reg_weight: L2 of the tables, per step.
+            generator: order of the interactions and negatives.
+            projection_reg_weight: L2 of W, per step; None for that of the tables.
+        """
+        if projection_reg_weight is None:
+            projection_reg_weight = embedding_reg_weight
+        optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
+        for _ in range(settings.epochs):
+            batches = shuffled_batches(len(users), settings.batch_size, generator)
+            for number, rows in enumerate(batches, 1):
+                pool = torch.randint(
+                    1, len(self.items), (settings.n_negatives,), generator=generator
+                ).to(self.items.device)
+                for optimizer in optimizers:
+                    optimizer.zero_grad()
+                batch_users = users[rows]
+                loss = batch_loss(
+                    self.users[batch_users],
+                    self.item_table(),
+                    batch_users,
+                    items[rows],
+                    pool,
+                    self.graph,
+                    self.weights,
+                )
+                loss.backward()
+                self._check(loss, number)
+                for optimizer in optimizers:
+                    optimizer.step()
+
+    def _optimizers(
+        self, settings: FitSettings, embedding_reg_weight: float, projection_reg_weight: float
+    ) -> list[torch.optim.Optimizer]:
+        """One for the tables, one for W; coupled weight decay is the gradient of a dense L2."""
+        for_tables, for_projection = _LEARNERS[settings.learner]
+        rate = settings.learning_rate
+        optimizers: list[torch.optim.Optimizer] = [
+            for_tables([self.users, self.items], lr=rate, weight_decay=2 * embedding_reg_weight)
+        ]
+        if self.projection is not None:
+            decay = 2 * projection_reg_weight
+            optimizers.append(for_projection([self.projection], lr=rate, weight_decay=decay))
+        return optimizers
+
+    def _check(self, loss: Tensor, number: int) -> None:
+        """Stop at a non-finite loss, before the step; does not synchronize a GPU."""
+        if loss.device.type == "cpu" and not math.isfinite(loss.item()):
+            columns = {}
+            if self.content is not None and self.projection is not None:
+                columns = {"the features": self.content, "W": self.projection}
+            raise BadNumberError(f"the loss of Gamma_e is {loss.item():g}", columns, number)
+
+    @torch.no_grad()
+    def score(self, users: Tensor, items: Tensor, block: int = 65536) -> Tensor:
+        """Scores of pairs, ``[n], [n] -> [n]``."""
+        table = self.item_table()
+        return torch.cat(
+            [
+                (self.users[u] * table[i]).sum(dim=-1)
+                for u, i in zip(users.split(block), items.split(block), strict=True)
+            ]
+        )
+
+
+class FullEnvironmentModel:
+    """Eq. 2 literally: a fresh UltraGCN on the interactions of each environment.
+
+    Args:
+        users: user of every interaction, ``[n]``.
+        items: item of every interaction, ``[n]``.
+        n_users: with padding.
+        content: Psi (Eq. 25), ``[n_items, d]``, or None for the id-only model of the protocol.
+        graph: tables of Eq. 6 and 8, of the whole training set.
+        weights: scalars of the loss.
+        n_environments: |E|.
+        fit: training settings.
+        embedding_size: width of the id vectors.
+        content_embedding_size: width of p^f and W f.
+        init_std: standard deviation of the initial values.
+        embedding_reg_weight: L2 of all tables, per step.
+        projection_reg_weight: L2 of W, per step; None for that of the tables.
+
+    Deviations:
+        Negatives are a pool shared by the batch. InvRL's code starts all models equal, gives W a
+        bias and scores with an item table that is one step old; here every model has its own
+        draw, no bias and its last table. See ``content.py`` for why this model tends to return
+        its random start.
+    """
+
+    def __init__(
+        self,
+        users: Tensor,
+        items: Tensor,
+        n_users: int,
+        content: Tensor | None,
+        graph: GraphWeights,
+        weights: UltraGCNWeights,
+        n_environments: int,
+        fit: FitSettings,
+        embedding_size: int,
+        content_embedding_size: int,
+        init_std: float,
+        embedding_reg_weight: float,
+        projection_reg_weight: float | None = None,
+    ) -> None:
+        self.users, self.items, self.n_users = users, items, n_users
+        self.content, self.graph, self.weights = content, graph, weights
+        self.n_environments, self.fit_settings = n_environments, fit
+        self.embedding_size, self.init_std = embedding_size, init_std
+        self.content_embedding_size = content_embedding_size
+        self.embedding_reg_weight = embedding_reg_weight
+        self.projection_reg_weight = projection_reg_weight
+
+    def restart(self, generator: torch.Generator) -> Tensor | None:
+        """Nothing to forget, and uniform random labels: every round trains fresh models."""
+        return None
+
+    def state(self) -> tuple[object, ...]:
+        """Nothing is kept between rounds."""
+        return ()
+
+    refines = False
+
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        """Nothing to do: every round trains fresh models on the labels, which are seeded anew."""
+
+    def load_state(self, state: tuple[object, ...]) -> None:
+        """Nothing is kept between rounds."""
+
+    def fit_and_score(
+        self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
+    ) -> tuple[Tensor, float]:
+        """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
+        n_items = len(self.graph.item_factor)
+        draws = torch.randint(1, n_items, (len(self.users),), generator=generator)
+        draws = draws.to(self.users.device)
+        scores, negatives = [], []
+        for environment in range(self.n_environments):
+            mine = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
+            model = PlainUltraGCN(
+                self.n_users,
+                n_items,
+                self.content,
+                self.graph,
+                self.weights,
+                self.embedding_size,
+                self.content_embedding_size,
+                self.init_std,
+                generator,
+            )
+            model.fit(
+                self.users[mine],
+                self.items[mine],
+                self.fit_settings,
+                self.embedding_reg_weight,
+                generator,
+                self.projection_reg_weight,
+            )
+            scores.append(model.score(self.users, self.items))
+            negatives.append(model.score(self.users, draws))
+        stacked, negative = torch.stack(scores), torch.stack(negatives)
+        best, label = stacked.max(dim=0)
+        negative_best = negative.gather(0, label[None]).squeeze(0)
+        likelihood = float((F.logsigmoid(best) + F.logsigmoid(-negative_best)).mean())
+        if not math.isfinite(likelihood):
+            columns = {} if self.content is None else {"the features": self.content}
+            raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
+        return stacked, likelihood

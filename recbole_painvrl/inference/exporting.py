@@ -1,0 +1,151 @@
+"""Vectors, masks and representations of a run as plain files, each row with its own id."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from recbole_painvrl.atomic import write_bytes, write_with
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.gate import invariant, variant
+from recbole_painvrl.inference.loading import LoadedRun
+from recbole_painvrl.inference.tables import score_tables
+from recbole_painvrl.inference.writing import check_out
+
+SUFFIXES = (".safetensors", ".npy")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of a tensor are: a header and one line of fields per row."""
+
+    header: tuple[str, ...]
+    lines: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Tensors by name, and what their rows are.
+
+    Attributes:
+        tensors: the first dimension is that of the rows.
+        rows: tables of rows by name.
+        notes: goes into the header of a safetensors file.
+    """
+
+    tensors: Mapping[str, Tensor]
+    rows: Mapping[str, Rows]
+    notes: Mapping[str, object]
+
+
+def embeddings(run: LoadedRun) -> Export:
+    """Vectors of all users and items; the score of a pair is the product of its two vectors.
+
+    Raises:
+        UserError: the model's scores are no such products.
+    """
+    users, items = score_tables(run.model)
+    rows = {"users": _ids(run, "user_id"), "items": _ids(run, "item_id")}
+    tensors = {"users": users[1:], "items": items[1:]}
+    return Export(tensors, rows, {"score": "users @ items.T"})
+
+
+def masks(run: LoadedRun) -> Export:
+    """The mask of every modality as the final model uses it, in [0, 1].
+
+    Raises:
+        UserError: the model learns no mask.
+    """
+    mask = _mask(run, "mask")
+    tensors, rows = {}, {}
+    for name, part in run.dataset.features.slices.items():
+        tensors[name] = mask[part]
+        columns = range(part.stop - part.start)
+        rows[name] = Rows(("modality", "column"), [(name, str(n)) for n in columns])
+    return Export(tensors, rows, {})
+
+
+def representations(run: LoadedRun) -> Export:
+    """Phi = m (.) f and Psi = (1 - m) (.) f of every item (Eq. 24, 25), ``[n_items - 1, d]``.
+
+    Raises:
+        UserError: the model learns no mask.
+    """
+    mask = _mask(run, "representations")
+    features = run.dataset.features.matrix[1:]
+    tensors = {"invariant": invariant(features, mask), "variant": variant(features, mask)}
+    columns = {name: [s.start, s.stop] for name, s in run.dataset.features.slices.items()}
+    rows = {"items": _ids(run, "item_id")}
+    return Export(tensors, rows, {"columns": columns})
+
+
+KINDS = {"embeddings": embeddings, "mask": masks, "representations": representations}
+
+
+def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
+    """Write the tensors and, beside them, the id of every row; returns the files.
+
+    ``x.safetensors`` holds all tensors, ``x.npy`` becomes one ``x.<tensor>.npy`` each; the rows of
+    table t are in ``x.<t>.tsv``, with the number of the row first.
+
+    Raises:
+        UserError: see :func:`check_out`.
+        WriteError: the disk is full or the place cannot be written.
+    """
+    check_out(path, SUFFIXES)
+    written = []
+    for table, rows in export.rows.items():
+        written.append(path.with_suffix(f".{table}.tsv"))
+        write_bytes(written[-1], _tsv(rows))
+    notes = {"model": run.result["model"], "dataset": run.result["dataset"], **export.notes}
+    if path.suffix == ".safetensors":
+        header = {name: value if isinstance(value, str) else json.dumps(value)
+                  for name, value in notes.items()}  # fmt: skip
+        tensors = {name: tensor.contiguous().clone() for name, tensor in export.tensors.items()}
+        write_bytes(path, save(tensors, metadata=header))
+        return [path, *written]
+    for name, tensor in export.tensors.items():
+        target = path.with_suffix(f".{name}.npy")
+        write_with(target, partial(_save, tensor.numpy()))
+        written.insert(0, target)
+    return written
+
+
+def _save(array: npt.NDArray[Any], stream: BinaryIO) -> None:
+    np.save(stream, array)
+
+
+def _mask(run: LoadedRun, what: str) -> Tensor:
+    if not getattr(run.model, "learns_mask", False):
+        raise UserError(
+            f"`--what {what}`: {run.result['model']} learns no mask; use a run of a model that "
+            "does, such as PaInvRL"
+        )
+    mask: Tensor = torch.clamp(run.model.mask.detach(), 0.0, 1.0).cpu()
+    return mask
+
+
+def _ids(run: LoadedRun, kind: str) -> Rows:
+    dataset = run.dataset
+    field = dataset.uid_field if kind == "user_id" else dataset.iid_field
+    return Rows((kind,), [(str(token),) for token in dataset.field2id_token[field][1:]])
+
+
+def _tsv(rows: Rows) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(("row", *rows.header))
+    writer.writerows((number, *line) for number, line in enumerate(rows.lines))
+    return text.getvalue().encode()

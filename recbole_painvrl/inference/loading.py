@@ -1,0 +1,270 @@
+"""Opens a complete run with nothing but its folder, in any process, without training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from logging import getLogger
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.utils import get_model, init_seed
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.loaders import liked, training_loader
+from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.reading import parse_json
+from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
+from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.training.checkpoint import load_model, weights_hash
+from recbole_painvrl.training.state import global_rng, restore_global_rng
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A complete run, ready to score.
+
+    Attributes:
+        folder: the run folder.
+        config: the configuration of the run.
+        dataset: all interactions, ids and features; ``field2id_token`` has the user's own ids.
+        parts: the datasets of the split (``train``, ``valid``, ``test``, ``ood``...).
+            ``train_data``, ``valid_data`` and ``test_data`` are loaders of them, and RecBole's
+            ``data_preparation(run.config, run.dataset)`` makes its own of the same splits.
+        model: the model with the weights of its best epoch, in evaluation mode.
+        result: content of ``result.json``.
+    """
+
+    folder: Path
+    config: SafeConfig
+    dataset: ModalityDataset
+    parts: dict[str, ModalityDataset]
+    model: Any
+    result: dict[str, Any]
+
+    @cached_property
+    def train_data(self) -> Any:
+        """The loader of the training split."""
+        return training_loader(self.config, liked(self.config, self.parts[TRAIN]))
+
+    @cached_property
+    def valid_data(self) -> FullSortEvalDataLoader:
+        """RecBole's loader of the validation split; see :meth:`full_sort_data`."""
+        return self.full_sort_data(VALID)
+
+    @cached_property
+    def test_data(self) -> FullSortEvalDataLoader:
+        """RecBole's loader of the test split, of the OOD test where there is no other."""
+        return self.full_sort_data(TEST if TEST in self.parts else OOD)
+
+    def full_sort_data(self, split: str) -> FullSortEvalDataLoader:
+        """RecBole's loader of a split by all items, which its case study functions take.
+
+        Args:
+            split: name of a validation or test split in ``parts``. The items that its scores
+                leave out are those of training, for a test also those of validation.
+
+        Raises:
+            UserError: the run has no such split.
+        """
+        known = [name for name in self.parts if name != TRAIN]
+        if split not in known:
+            raise UserError(f"{self.folder}: no evaluation split `{split}`, found {known}")
+        seen = (TRAIN,) if split in (VALID, OOD_VALID) else (TRAIN, VALID)
+        used = np.array([set() for _ in range(self.dataset.user_num)])
+        for name in (*seen, split):
+            if name in self.parts:
+                table = self.parts[name].inter_feat
+                users, items = (table[f] for f in (self.dataset.uid_field, self.dataset.iid_field))
+                for user, item in zip(users.tolist(), items.tolist(), strict=True):
+                    used[user].add(item)
+        # All that the loader asks of a sampler, which refuses a user who has seen all items.
+        sampler = SimpleNamespace(used_ids=used)
+        loader = FullSortEvalDataLoader(self.config, self.parts[split], sampler)
+        for user, items in enumerate(loader.uid2history_item):
+            # RecBole leaves users out who have nothing in the split, and fails at their names.
+            if items is None:
+                loader.uid2history_item[user] = torch.tensor(sorted(used[user]), dtype=torch.int64)
+        return loader
+
+
+def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedRun:
+    """Open a complete run: its configuration, dataset, split and trained model.
+
+    RecBole's ``load_data_and_model`` reads pickled checkpoints, which this plugin neither writes
+    nor reads; this takes its place, for the plugin's models and for RecBole's own::
+
+        run = recbole_painvrl.load_run("runs/PaInvRL-ml-trailers-20260101-120000-000")
+        scores = run.model.full_sort_predict({run.dataset.uid_field: torch.tensor([1, 2])})
+        scores, items = full_sort_topk([1, 2], run.model, run.test_data, k=10)
+
+    Nothing is trained; the global generators of Python, numpy and torch, cuDNN's flags and
+    ``CUDA_VISIBLE_DEVICES`` are left as they were.
+
+    Args:
+        folder: the run folder.
+        data_path: folder that holds the dataset's folder, where it has moved since the run.
+
+    Raises:
+        UserError: no complete run, a damaged file, or a dataset, a split or weights that are
+            not those of the run.
+    """
+    folder = Path(folder)
+    result = _read_result(folder)
+    values = stored_settings(folder / "config.yaml")
+    values["data_path"] = str(_data_path(folder, values, result, data_path))
+    with _callers_state():
+        config = SafeConfig(overrides=values, overrides_from=str(folder / "config.yaml"))
+        # The split of protocol `random` is drawn from the global generators.
+        init_seed(config["seed"], config["reproducibility"])
+        dataset = ModalityDataset(config)
+        _check_data(folder, dataset, result)
+        parts = dataset.build_parts()
+        _check_split(folder, dataset, result)
+        init_seed(config["seed"], config["reproducibility"])
+        train = liked(config, parts[TRAIN])
+        model = get_model(config["model"])(config, train).to(config["device"])
+    _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
+    model.eval()
+    _warn_of_versions(folder, result)
+    return LoadedRun(folder, config, dataset, parts, model, result)
+
+
+def _read_result(folder: Path) -> dict[str, Any]:
+    path = folder / RESULT
+    if not folder.is_dir():
+        siblings = [entry.name for entry in folder.parent.glob("*") if entry.is_dir()]
+        raise UserError(
+            f"{folder}: no such folder{did_you_mean(folder.name, siblings)}; name the folder of a "
+            "complete run, such as runs/<model>-<dataset>-<time>"
+        )
+    if not path.is_file():
+        if (folder / "config.yaml").is_file():
+            raise UserError(
+                f"{folder}: the run is not complete, there is no {RESULT}; go on with "
+                f"`python run_recbole.py --resume={folder}`"
+            )
+        inside = [*experiment_runs(folder), *sorted(folder.glob("*"))]
+        complete = [path for path in inside if (path / RESULT).is_file()]
+        instead = f"name a run in it, such as {complete[0]}" if complete else "name that of a run"
+        raise UserError(
+            f"{folder}: not a run folder, there is neither config.yaml nor {RESULT}; {instead}"
+        )
+    try:
+        result = parse_json(path.read_text(encoding="utf-8"))
+        result["hashes"]["data"], result["versions"]["torch"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not readable as the result of a run; run it again") from error
+    assert isinstance(result, dict)
+    return result
+
+
+def _data_path(
+    folder: Path, values: dict[str, Any], result: dict[str, Any], given: str | Path | None
+) -> Path:
+    """Where the dataset's folder is; a relative path is that of the directory of the run."""
+    path = Path(values["data_path"] if given is None else given)
+    own = Path(str(result.get("run_folder", ".")))
+    here = folder.resolve()
+    if given is None and not (path.is_absolute() or own.is_absolute()):
+        depth = len(own.parts)
+        if depth and here.parts[-depth:] == own.parts:
+            path = here.parents[depth - 1] / path
+    if not (path / str(values["dataset"])).is_dir():
+        raise UserError(
+            f"{path / str(values['dataset'])}: no such folder, and the run was made with the data "
+            "in it; name the folder that holds it by `--data-path` (`data_path=` in Python)"
+        )
+    return path
+
+
+def _check_data(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) -> None:
+    """Refuse other data than the run's: item numbers and features would belong to other items."""
+    if dataset_hash(dataset.folder) != result["hashes"]["data"]:
+        raise UserError(
+            f"{dataset.folder}: the dataset is not the one of {folder} (its files have changed), "
+            "so its ids no longer belong to the trained vectors; restore the files, name the "
+            "folder of the old ones by `--data-path`, or train again"
+        )
+
+
+def _check_split(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) -> None:
+    """Refuse another split: graph models would propagate along other interactions."""
+    then = result.get("split", {}).get("sizes")
+    now = dataset.split_diagnostics.get("sizes")
+    if then != now:
+        raise UserError(
+            f"{folder}: the split of the run had {then} interactions, made again it has {now}; "
+            f"restore {dataset.folder / 'splits'}, or train again"
+        )
+
+
+def _load_weights(path: Path, model: Any, device: torch.device, result: dict[str, Any]) -> None:
+    try:
+        state = load_model(path, model, device)
+    except UserError as error:
+        reason = str(error).rpartition("; ")[0]
+        raise UserError(f"{reason}; restore the file or train again") from error
+    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: does not fit the model of config.yaml ({reason}); restore the file or "
+            "train again"
+        ) from error
+    if state.get("model") != type(model).__name__:
+        raise UserError(
+            f"{path}: holds weights of {state.get('model')}, config.yaml names "
+            f"{type(model).__name__}; the files are of two runs, restore the right one"
+        )
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{path}: `{name}` holds NaN or infinite values; train again")
+    if weights_hash(path) != result["hashes"].get("weights"):
+        raise UserError(
+            f"{path}: is not the checkpoint that {RESULT} was made with; restore the file or "
+            "train again"
+        )
+
+
+def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
+    now = versions()
+    differing = [
+        f"{name} {then} (now {now.get(name, 'missing')})"
+        for name, then in result["versions"].items()
+        if now.get(name) != then
+    ]
+    if differing:
+        getLogger("recbole_painvrl").warning(
+            "%s was made with %s; scores may differ in the last digits",
+            folder,
+            ", ".join(differing),
+        )
+
+
+@contextmanager
+def _callers_state() -> Iterator[None]:
+    """Leave what RecBole sets for the whole process as it was: loading must not steer others."""
+    tensors, state = global_rng()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic
+    visible = os.environ.get(_VISIBLE)
+    try:
+        yield
+    finally:
+        restore_global_rng(tensors, state)
+        cudnn.benchmark, cudnn.deterministic = flags
+        os.environ.pop(_VISIBLE, None)
+        if visible is not None:
+            os.environ[_VISIBLE] = visible

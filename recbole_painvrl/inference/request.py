@@ -1,0 +1,178 @@
+"""One call of ``recommend``: files in, lists out, and what to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.inference.cold import read_new_items, require_content, scores_by_content
+from recbole_painvrl.inference.lists import read_histories, read_ids
+from recbole_painvrl.inference.loading import LoadedRun, load_run
+from recbole_painvrl.inference.new_users import require_new_users
+from recbole_painvrl.inference.recommending import Exclude, Recommended, Recommender
+from recbole_painvrl.inference.scoring import Scorer, Unseen
+from recbole_painvrl.inference.writing import FORMATS, check_out, write_recommendations
+from recbole_painvrl.run.threads import cpu_threads
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``recommend`` is asked for; the help page of the command explains every field."""
+
+    run: str
+    out: str
+    users: str | None = None
+    items: str | None = None
+    new_users: str | None = None
+    new_items: str | None = None
+    k: int = 10
+    exclude: Exclude = "all"
+    unseen_items: Unseen | None = None
+    block: int | None = None
+    data_path: str | None = None
+
+
+@dataclass
+class _Counts:
+    """Sums over the blocks that pass by."""
+
+    users: int = 0
+    rows: int = 0
+    short: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def watch(self, blocks: Iterable[Recommended]) -> Iterator[Recommended]:
+        for block in blocks:
+            self.users += block.n_users
+            self.rows += len(block.rank)
+            self.short += block.n_short
+            yield block
+
+
+def recommend(request: Request) -> str:
+    """Answer a request; returns a summary for the user.
+
+    Raises:
+        UserError: whatever is wrong with the run or the files.
+    """
+    read = (request.users, request.items, request.new_users)
+    check_out(Path(request.out), FORMATS, [Path(name) for name in read if name])
+    run = load_run(request.run, request.data_path)
+    counts = _Counts()
+    scorer = _scorer(request, run, counts)
+    recommender = Recommender(scorer, request.k, request.exclude, request.block)
+    known = [] if request.users is None else _known_users(request.users, run)
+    new = {} if request.new_users is None else _new_users(Path(request.new_users), run, scorer)
+    _restrict(request, scorer)
+    width = run.dataset.features.matrix.shape[1]
+    with cpu_threads(run.config["n_threads"], run.dataset.item_num, width):
+        # Some models of RecBole draw while they score.
+        torch.manual_seed(int(run.config["seed"]))
+        blocks = chain(recommender.known(known), recommender.new(new))
+        write_recommendations(Path(request.out), counts.watch(blocks))
+    return _summary(request, run, counts)
+
+
+def _scorer(request: Request, run: LoadedRun, counts: _Counts) -> Scorer:
+    new_items = None
+    if request.new_items is not None:
+        require_content(run, "--new-items")
+        new_items = read_new_items(Path(request.new_items), run)
+        counts.notes.append(f"{len(new_items.tokens)} new items are scored through their content")
+        if new_items.n_known:
+            counts.notes.append(
+                f"{new_items.n_known} items of {request.new_items} are in the dataset already "
+                "and keep their trained vectors"
+            )
+    default: Unseen = "content" if scores_by_content(run.model) else "leave-out"
+    unseen = request.unseen_items or default
+    scorer = Scorer(run, unseen, new_items)
+    if scorer.n_unseen:
+        fate = {
+            "content": "are scored through their content",
+            "leave-out": "are left out",
+            "as-trained": "are scored by vectors that were never trained",
+        }[unseen]
+        counts.notes.append(
+            f"{scorer.n_unseen} items of the dataset without a training interaction {fate} "
+            f"(`--unseen-items {unseen}`)"
+        )
+    return scorer
+
+
+def _known_users(users: str, run: LoadedRun) -> list[str]:
+    own = _user_ids(run)
+    if users == "all":
+        return list(own)
+    path = Path(users)
+    tokens = read_ids(path, "user_id")
+    _require(tokens, own, path, "users", "give new ones with their items by `--new-users`")
+    return tokens
+
+
+def _new_users(path: Path, run: LoadedRun, scorer: Scorer) -> dict[str, list[str]]:
+    require_new_users(run)
+    histories = read_histories(path)
+    own = _user_ids(run)
+    known = [user for user in histories if user in own]
+    if known:
+        raise UserError(
+            f"{path}: {len(known)} of {len(histories)} users are in the run already, first "
+            f"{known[0]!r}; name them in `--users`, or give them another id to fold them in anew"
+        )
+    items = list(dict.fromkeys(chain.from_iterable(histories.values())))
+    _require(items, scorer.column, path, "items", "leave their rows out")
+    return histories
+
+
+def _user_ids(run: LoadedRun) -> dict[str, None]:
+    """Own ids of all users in their order, without that of padding."""
+    return dict.fromkeys(map(str, run.dataset.field2id_token[run.dataset.uid_field][1:]))
+
+
+def _restrict(request: Request, scorer: Scorer) -> None:
+    """Leave only the candidates of ``--items``."""
+    if request.items is None:
+        return
+    path = Path(request.items)
+    tokens = read_ids(path, "item_id")
+    _require(tokens, scorer.column, path, "items", "leave them out, or add `--new-items`")
+    wanted = torch.zeros_like(scorer.candidates)
+    wanted[[scorer.column[token] for token in tokens]] = True
+    if not bool((wanted & scorer.candidates).any()):
+        raise UserError(f"{path}: none of its {len(tokens)} items can be recommended by this run")
+    scorer.candidates &= wanted
+
+
+def _require(ids: Sequence[str], known: Mapping[str, Any], path: Path, what: str, do: str) -> None:
+    """Refuse ids that the run does not know."""
+    strangers = [name for name in ids if name not in known]
+    if strangers:
+        raise UserError(
+            f"{path}: {len(strangers)} of {len(ids)} {what} are not in the run, first "
+            f"{strangers[0]!r}{did_you_mean(strangers[0], known)}; {do}"
+        )
+
+
+def _summary(request: Request, run: LoadedRun, counts: _Counts) -> str:
+    result = run.result
+    excluded = {
+        "all": "all known interactions are left out, those of the tests, too",
+        "train": "training and validation interactions are left out",
+        "none": "known interactions are not left out",
+    }[request.exclude]
+    lines = [
+        f"{result['model']} on {result['dataset']}: {counts.rows} rows for {counts.users} users; "
+        f"{excluded}",
+        f"edition: {result.get('edition')}",
+        *counts.notes,
+    ]
+    if counts.short:
+        lines.append(f"{counts.short} users have fewer than {request.k} candidates")
+    return "\n".join([*lines, f"written: {request.out}"])

@@ -1,0 +1,67 @@
+"""The two tables whose products are a model's scores, where it has such tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.models.base import TableRecommender
+
+_CHECKED_USERS = 16
+
+
+def has_tables(model: Any) -> bool:
+    """Whether the model's score of a pair is a product of a user's and an item's vector."""
+    return _found(model) is not None
+
+
+def score_tables(model: Any) -> tuple[Tensor, Tensor]:
+    """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``, on the CPU.
+
+    The score of a pair is the product of its two vectors; of RecBole's models this is not taken
+    on trust but compared with their scores.
+
+    Raises:
+        UserError: the model scores in another way.
+    """
+    tables = _found(model)
+    if tables is None:
+        raise UserError(
+            f"{type(model).__name__}: its scores are not products of a user's and an item's "
+            "vector, so there are no such vectors; choose a run of a model with vectors of users "
+            "and items, such as BPR or LightGCN"
+        )
+    return tables
+
+
+@torch.no_grad()
+def _found(model: Any) -> tuple[Tensor, Tensor] | None:
+    if isinstance(model, TableRecommender):
+        users, items = model.tables()
+        return users.cpu(), items.cpu()
+    sample = torch.arange(1, min(model.n_users, _CHECKED_USERS + 1), device=model.device)
+    try:
+        scores = model.full_sort_predict({model.USER_ID: sample})
+    except NotImplementedError:
+        return None
+    # The graph models of RecBole keep propagated tables after they have scored.
+    for names in (("restore_user_e", "restore_item_e"), ("user_embedding", "item_embedding")):
+        pair = [_tensor(getattr(model, name, None)) for name in names]
+        if pair[0] is None or pair[1] is None:
+            continue
+        users, items = pair
+        if users.shape[0] != model.n_users or items.shape != (model.n_items, users.shape[1]):
+            continue
+        products = users[sample] @ items.T
+        if torch.allclose(products, scores.view(len(sample), -1).to(products), atol=1e-5):
+            return users.detach().cpu(), items.detach().cpu()
+    return None
+
+
+def _tensor(value: Any) -> Any:
+    """The two-dimensional tensor of an embedding layer or a tensor, else None."""
+    value = getattr(value, "weight", value)
+    return value if isinstance(value, Tensor) and value.dim() == 2 else None

@@ -1,0 +1,104 @@
+"""Recommendations as Parquet, CSV or JSON lines, written while they are made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from recbole_painvrl.atomic import atomic_file
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.inference.recommending import Recommended
+
+_COLUMNS = ("user_id", "item_id", "rank", "score")
+FORMATS = (".parquet", ".csv", ".jsonl")
+# Rows of a row group: a large catalogue has blocks of a few users, and a group for each would
+# make the file slow to read and its footer grow in memory.
+_GROUP_ROWS = 1 << 16
+
+
+def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, before any work is done for it.
+
+    Args:
+        path: the file.
+        suffixes: those that have a format.
+        inputs: files that are read and must not be overwritten.
+
+    Raises:
+        UserError: another suffix, a folder, a place that cannot be written, or an input.
+    """
+    if path.suffix not in suffixes:
+        raise UserError(f"`--out`: found {path.name}, expected a name on {', '.join(suffixes)}")
+    if path.is_dir():
+        raise UserError(f"`--out`: {path} is a folder, expected the name of a file")
+    if path.resolve() in {source.resolve() for source in inputs}:
+        raise UserError(f"`--out`: {path} is an input, too; choose another name")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir():
+        raise UserError(f"`--out`: {path}: {place} is a file, expected a folder; choose another")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"`--out`: {path}: {place} cannot be written; choose another folder")
+
+
+def write_recommendations(path: Path, blocks: Iterable[Recommended]) -> None:
+    """Write all blocks into one file, which appears when it is whole.
+
+    Raises:
+        UserError: see :func:`check_out`.
+        WriteError: the disk is full or the place cannot be written.
+    """
+    check_out(path, FORMATS)
+    writer = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[path.suffix]
+    with atomic_file(path) as stream:
+        writer(stream, blocks)
+
+
+def _parquet(stream: BinaryIO, blocks: Iterable[Recommended]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = (pa.string(), pa.string(), pa.int32(), pa.float32())
+    schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
+    waiting: list[Any] = []
+    n_rows = 0
+    with parquet.ParquetWriter(stream, schema) as writer:
+        for block in blocks:
+            arrays = [
+                pa.array(getattr(block, name), kind)
+                for name, kind in zip(_COLUMNS, types, strict=True)
+            ]
+            waiting.append(pa.Table.from_arrays(arrays, schema=schema))
+            n_rows += len(block.rank)
+            if n_rows >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting, n_rows = [], 0
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+
+
+def _csv(stream: BinaryIO, blocks: Iterable[Recommended]) -> None:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for block in blocks:
+        rows.writerows(_rows(block))
+    text.flush()
+    text.detach()
+
+
+def _jsonl(stream: BinaryIO, blocks: Iterable[Recommended]) -> None:
+    for block in blocks:
+        for row in _rows(block):
+            line = json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False)
+            stream.write(line.encode() + b"\n")
+
+
+def _rows(block: Recommended) -> Iterable[tuple[str, str, int, float]]:
+    # Nine digits name every float32.
+    scores = (float(f"{score:.9g}") for score in block.score.tolist())
+    return zip(block.user_id, block.item_id, block.rank.tolist(), scores, strict=True)

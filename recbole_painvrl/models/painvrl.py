@@ -1,0 +1,51 @@
+"""PaInvRL (Huang et al., MM '23): the final model. The stages before it are in training/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole_painvrl.config import PaInvRLSettings
+from recbole_painvrl.models.base import require_modalities
+from recbole_painvrl.models.invrl import staged_memory, staged_purposes
+from recbole_painvrl.models.ultragcn import UltraGCN
+from recbole_painvrl.specs import ModelSpec
+
+
+class PaInvRL(UltraGCN):
+    """UltraGCN on the invariant representations ``Phi = m (.) f`` (Eq. 26).
+
+    Before ``StagedTrainer`` has learnt the mask it is all ones, and the model is the backbone.
+
+    Args:
+        config: RecBole configuration; the settings are ``PaInvRLSettings``.
+        dataset: the training dataset, with at least one modality.
+
+    Raises:
+        UserError: the dataset has no modality: there would be nothing to mask.
+
+    Deviations:
+        See ``docs/method.md`` for every reading of the paper; the final model is trained from
+        scratch on Phi, as Eq. 26 says, and W, the MLPs and the vectors of the mask stage are
+        discarded.
+    """
+
+    settings_class: Any = PaInvRLSettings
+    learns_mask = True
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        require_modalities(self, config, "there would be nothing to mask")
+
+
+SPEC = ModelSpec(
+    "PaInvRL",
+    PaInvRL,
+    PaInvRLSettings,
+    trainer="recbole_painvrl.training.staged:StagedTrainer",
+    needs_modalities=True,
+    own_generators=frozenset({"initial values", "negatives"}),
+    purposes=staged_purposes,
+    memory=staged_memory,
+    colour=0,
+    paper="Huang et al., MM '23: Pareto invariant representation learning",
+)

@@ -1,0 +1,297 @@
+"""What every trainer that our runner starts does differently from RecBole's, as a mixin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.trainer import Trainer
+from recbole.utils import get_local_time
+from tqdm import tqdm
+
+from recbole_painvrl._compat.recbole import tensorboard_in
+from recbole_painvrl.data.loaders import evaluation_loader
+from recbole_painvrl.data.parts import OOD_VALID
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.collector import FastCollector
+from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.seeds import separate_draws
+from recbole_painvrl.training.checkpoint import (
+    OTHER,
+    encode_other,
+    load_model,
+    write_checkpoint,
+)
+from recbole_painvrl.training.guard import Guard
+from recbole_painvrl.training.progress import Progress
+from recbole_painvrl.training.row_gradients import use_row_gradients
+from recbole_painvrl.training.stage_log import StageLog
+
+if TYPE_CHECKING:
+    from recbole.trainer import Trainer as _Trainer
+else:
+    # Mixed in before any of RecBole's trainer classes.
+    _Trainer = object
+
+
+class RunTrainerMixin(_Trainer):
+    """Mixed in before a RecBole trainer: safe checkpoints, fused Adam, stages, per-user metrics.
+
+    * checkpoints are single safetensors files, atomic, never pickled;
+    * Adam is fused (same update rule, several times faster on large tables);
+    * one progress bar per stage, its epochs in the log file;
+    * every evaluation keeps the metrics per user (``evaluator.per_user``);
+    * ``select_on`` may choose the epoch by the OOD validation part, too;
+    * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
+    """
+
+    def __init__(self, config: Any, model: Any) -> None:
+        default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
+        folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
+        self.folder = Path(folder)
+        self.guard = Guard(self)
+        with tensorboard_in(self.folder / "tensorboard"):
+            super().__init__(config, model)
+        self.log = getLogger("recbole_painvrl")
+        self.evaluator = PerUserEvaluator(config)
+        self.eval_collector = FastCollector(config)
+        self.stage_log = StageLog()
+        self.stage = "train"
+        self.history: list[dict[str, Any]] = []
+        self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
+        self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
+        self._bar: Any = None
+        self._ood_valid_loader: Any = None
+        # Called after every validation with its score and result; may end the training by raising.
+        self.on_valid: Callable[[float, Any], None] | None = None
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        """RecBole's optimisers; Adam is fused and a model may bring its own weight decay."""
+        own = getattr(self.model, "parameter_groups", None)
+        if "params" not in kwargs and own is not None:
+            kwargs["params"] = own()
+        optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)
+        if type(optimizer) is torch.optim.Adam:
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        # First: it looks at the rows of a batch in place of whole tables.
+        self.guard.watch(optimizer)
+        use_row_gradients(self.config, self.model, optimizer)
+        return optimizer
+
+    # --- stages ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Any = None,
+    ) -> tuple[float, Any]:
+        """Train the single stage of this model; see :meth:`fit_stage`."""
+        self.progress.begin(train_data, enabled=saved)
+        return self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
+
+    def fit_stage(
+        self,
+        stage: str,
+        train_data: Any,
+        valid_data: Any,
+        saved: bool,
+        show_progress: bool,
+        callback_fn: Any = None,
+    ) -> tuple[float, Any]:
+        """Run RecBole's ``fit`` as one stage: one bar, one entry in the run's list of stages.
+
+        Afterwards the model holds the weights of its best epoch, if ``saved``.
+        """
+        if self.progress.is_done(stage):
+            # RecBole's `fit` would have done it; metrics of popularity need it.
+            self.eval_collector.data_collect(train_data)
+            self.load_best()
+            return self.progress.outcome(stage)
+        self.stage, self.history = stage, []
+        spent = self.progress.continue_stage(stage)
+        with self.stage_log.measure(stage, spent) as entry:
+            self._bar = tqdm(
+                total=self.epochs,
+                initial=self.start_epoch,
+                desc=stage,
+                disable=not show_progress,
+                ncols=100,
+                mininterval=0.5,
+                # Epochs with a decimal: one of them may take minutes.
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
+                "[{elapsed}<{remaining}{postfix}]",
+            )
+            try:
+                # verbose=False: the epochs go to our log file, not between the progress bars.
+                score, result = super().fit(
+                    train_data, valid_data, False, saved, show_progress, callback_fn
+                )
+            finally:
+                self._bar.close()
+                self._bar = None
+            best_epoch = self.load_best() + 1 if saved else None
+            entry.update(
+                epochs=len(self.train_loss_dict),
+                best_epoch=best_epoch,
+                loss=list(self.train_loss_dict.values())[-1] if self.train_loss_dict else None,
+                best_valid={k: float(v) for k, v in (result or {}).items()},
+                history=self.history,
+            )
+        self.log.info("%s", self.stage_log.line(stage))
+        self.progress.finish_stage(stage, score, result)
+        return score, result
+
+    def _train_epoch(
+        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+    ) -> Any:
+        self.progress.save_epoch(epoch_idx)
+        self.guard.begin_epoch(epoch_idx)
+        watched = self.guard.watched(loss_func or self.model.calculate_loss)
+        shown = self._shown(watched, epoch_idx, len(train_data))
+        loss = super()._train_epoch(train_data, epoch_idx, shown, False)
+        self.guard.check_weights()
+        total = sum(loss) if isinstance(loss, tuple) else loss
+        self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
+        self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
+        self._move_bar(epoch_idx + 1)
+        return loss
+
+    def _shown(
+        self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int
+    ) -> Callable[[Any], Any]:
+        """The same function, which moves the bar within the epoch."""
+        begun = 0
+
+        def moving(batch: Any) -> Any:
+            nonlocal begun
+            # Some of RecBole's models take the batches of an epoch more than once.
+            self._move_bar(epoch + min(begun / max(1, n_batches), 1))
+            begun += 1
+            return loss_function(batch)
+
+        return moving
+
+    def _move_bar(self, epochs: float) -> None:
+        if self._bar is not None:
+            # Set, not added up: a sum of fractions may end above the total.
+            self._bar.n = epochs
+            self._bar.update(0)
+
+    def _check_nan(self, loss: torch.Tensor) -> None:
+        """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        self.guard.check_loss(loss)
+
+    def _add_train_loss_to_tensorboard(
+        self, epoch_idx: int, losses: Any, tag: str = "Loss/Train"
+    ) -> None:
+        super()._add_train_loss_to_tensorboard(epoch_idx, losses, f"{self.stage}/loss")
+
+    def _add_hparam_to_tensorboard(self, best_valid_result: Any) -> None:
+        """Nothing: the effective configuration is in config.yaml, once per run, not per stage."""
+
+    # --- selection ------------------------------------------------------------------------
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
+        score, result = super()._valid_epoch(valid_data, False)
+        if self.config["select_on"] in ("ood", "harmonic"):
+            shifted = self.ood_valid(valid_data)
+            result.update({f"ood_{name}": value for name, value in shifted.items()})
+            other = shifted[self.valid_metric]
+            if self.config["select_on"] == "ood":
+                score = other
+            else:
+                score = 2 * score * other / (score + other) if score + other > 0 else 0.0
+        self.log.debug("%s valid: %s", self.stage, dict(result))
+        if self.history:
+            self.history[-1]["valid"] = {name: float(value) for name, value in result.items()}
+        if self.on_valid is not None:
+            self.on_valid(score, result)
+        return score, result
+
+    def ood_valid(self, valid_data: Any) -> Any:
+        """Metrics of the OOD validation part beside ``valid_data``, with the present weights."""
+        if self._ood_valid_loader is None:
+            dataset = valid_data._dataset
+            further = getattr(dataset, "further", {})
+            if OOD_VALID not in further:
+                raise UserError(
+                    f"`select_on: {self.config['select_on']}` needs an OOD validation part, which "
+                    "this protocol lacks; set `select_on: iid` or another `protocol`"
+                )
+            self._ood_valid_loader = evaluation_loader(
+                self.config, [dataset.history[0]], further[OOD_VALID], "valid"
+            )
+        return self.evaluate(self._ood_valid_loader, load_best_model=False)
+
+    # --- evaluation -----------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> Any:
+        """RecBole's evaluation; also of the OOD test where RecBole's own loader carries one.
+
+        Random numbers that a model draws for its scores are those of the evaluation: the same
+        weights have the same figures, and evaluating leaves the training as it is.
+        """
+        if load_best_model:
+            self.load_best(None if model_file is None else Path(model_file))
+        if isinstance(eval_data, FullSortEvalDataLoader):
+            self.item_tensor = None
+        with separate_draws(self.config["seed"], "evaluation", self.device):
+            return self._evaluate(eval_data, show_progress)
+
+    def _evaluate(self, eval_data: Any, show_progress: bool) -> Any:
+        result = super().evaluate(eval_data, False, None, show_progress)
+        dataset: Any = getattr(eval_data, "_dataset", None)
+        if getattr(dataset, "evaluate_further", False):
+            for name, part in getattr(dataset, "further", {}).items():
+                loader = evaluation_loader(self.config, dataset.history, part, "test")
+                shifted = super().evaluate(loader, False, None, show_progress)
+                result.update({f"{name}_{metric}": value for metric, value in shifted.items()})
+        return result
+
+    # --- checkpoints ----------------------------------------------------------------------
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
+        other, other_state = encode_other(self.model.other_parameter())
+        tensors = dict(self.model.state_dict())
+        tensors.update({OTHER + name: tensor for name, tensor in other.items()})
+        state = {
+            "model": self.config["model"],
+            "stage": self.stage,
+            "epoch": epoch,
+            "other_parameter": other_state,
+        }
+        write_checkpoint(path, tensors, state)
+
+    def load_best(self, path: Path | None = None) -> int:
+        """Load the weights of the best epoch; returns its number, from 0."""
+        state = load_model(path or Path(self.saved_model_file), self.model, self.device)
+        return int(state["epoch"])
+
+
+def run_trainer_class(trainer_class: type) -> type:
+    """Any RecBole trainer class with :class:`RunTrainerMixin` in front."""
+    if issubclass(trainer_class, RunTrainerMixin):
+        return trainer_class
+    return type(f"Run{trainer_class.__name__}", (RunTrainerMixin, trainer_class), {})
+
+
+class RunTrainer(RunTrainerMixin, Trainer):
+    """RecBole's plain trainer with the mixin."""

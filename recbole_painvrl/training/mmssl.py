@@ -1,0 +1,181 @@
+"""Trains MMSSL: discriminator and generator by turns, and graphs that are refreshed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.nearest import nearest_items
+from recbole_painvrl.models.mmssl import Views
+from recbole_painvrl.models.mmssl_memory import estimated_memory, in_words
+from recbole_painvrl.seeds import generator
+from recbole_painvrl.training.adversary import Adversary, drawn_columns
+from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.training.state import part
+from recbole_painvrl.training.user_batches import UserBatches
+
+# What the trainer keeps beside the model and its optimiser.
+_KEPT = "adversary"
+# As released, the graphs are empty once the second step is over.
+_RELEASED_STEPS = 2
+_ADVERSARIAL = ("generator", "discriminator")
+
+
+class MMSSLTrainer(RunTrainer):
+    """A step of the discriminator, then one of the model, on every batch of distinct users.
+
+    RecBole's training loader is not used; its epoch loop runs over ``UserBatches``.
+
+    Raises:
+        UserError: mixed precision is asked for, which two optimisers do not share.
+    """
+
+    def __init__(self, config: Any, model: Any) -> None:
+        super().__init__(config, model)
+        if config["enable_amp"]:
+            raise UserError("`enable_amp`: found True, expected False: MMSSL has two optimisers")
+        s = self.settings = model.settings
+        self._negative_source = generator(model.seed, "negatives", model.device)
+        self.batches = UserBatches(
+            model.interactions,
+            config["train_batch_size"],
+            generator(model.seed, "batches", model.device),
+            (model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID),
+            self._negative_source,
+        )
+        if s.adversarial_weight and self.batches.batch_size < 2:
+            raise UserError(
+                f"`train_batch_size`: batches have {self.batches.batch_size} user, but MMSSL's "
+                "discriminator needs at least 2 users in a batch; raise it, or set "
+                "`adversarial_weight: 0`"
+            )
+        n_modalities = len(model.modality_slices)
+        # The discriminator may be what does not fit: say so before it is made.
+        self.log.info("%s", in_words(self._memory()))
+        self.adversary: Adversary | None = None
+        if s.adversarial_weight:
+            self.adversary = Adversary(s, model.seed, model.n_items, n_modalities, model.device)
+        self.steps = 0
+        self._figures: dict[str, Tensor] = {}
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Any = None,
+    ) -> tuple[float, Any]:
+        """Say what will be trained, then train the one stage."""
+        self.log.info("learnt graphs: %s", self.graphs_in_words())
+        self.progress.begin(train_data, enabled=saved)
+        if _KEPT in self.progress.values:
+            self._restore()
+        outcome = self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
+        entry = self.stage_log.entries[-1]
+        entry["learnt_graphs"] = self.graphs_in_words()
+        entry["discriminator_columns"] = (
+            0 if self.adversary is None else len(self.adversary.columns)
+        )
+        return outcome
+
+    def graphs_in_words(self) -> str:
+        """Which form of the learnt graphs this run uses."""
+        s = self.settings
+        if s.graph_update_every == 0:
+            return "empty from the third step on, as released (`graph_update_every: 0`)"
+        rest = "keep their row" if s.graph_carry_over else "have none"
+        return (
+            f"refreshed every {s.graph_update_every} steps with the {self.model.n_neighbours} "
+            f"nearest items of the users drawn; users not drawn {rest}"
+        )
+
+    def _memory(self) -> dict[str, int]:
+        columns = 0
+        if self.settings.adversarial_weight:
+            most, n_items = self.settings.discriminator_columns, self.model.n_items
+            columns = len(drawn_columns(most, self.model.seed, n_items))
+        return estimated_memory(self.model, self.batches.batch_size, columns)
+
+    def _train_epoch(
+        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+    ) -> Any:
+        self._keep()
+        self._figures = {}
+        loss = super()._train_epoch(self.batches, epoch_idx, self._step, False)
+        figures = {name: float(sums) / len(self.batches) for name, sums in self._figures.items()}
+        self.guard.check_figures(figures)
+        figures["edges"] = sum(self.model.graphs.edges()) / len(self.model.modality_slices)
+        self.log.debug("epoch %d, means: %s", epoch_idx + 1, figures)
+        for name, value in figures.items():
+            self.tensorboard.add_scalar(f"{self.stage}/{name}", value, epoch_idx)
+        return loss
+
+    def further_terms(self) -> dict[str, Tensor]:
+        """Losses of this epoch that are not the model's own, for the message of a failure."""
+        return {name: self._figures[name] for name in _ADVERSARIAL if name in self._figures}
+
+    def _step(self, batch: Interaction) -> Tensor:
+        """The discriminator's step and the model's loss; RecBole's loop makes the model's step."""
+        model, s = self.model, self.settings
+        users, positives, negatives = model.triples(batch)
+        views = model.propagate(s.modality_dropout)
+        loss: Tensor = model.ranking_loss(views, users, positives, negatives)
+        self._note("ranking", loss)
+        seen = None
+        if self.adversary is not None:
+            seen = self.batches.seen(users)
+            judged, own = self.adversary.losses(views, users, seen)
+            loss = loss + s.adversarial_weight * judged
+            self._note("generator", judged)
+            self._note("discriminator", own)
+        self._update_graphs(views, users, seen)
+        return loss
+
+    def _update_graphs(
+        self, views: Views, users: Tensor, seen: tuple[Tensor, Tensor] | None
+    ) -> None:
+        """Collect the batch's nearest items; refresh, or empty the graphs, when it is time."""
+        graphs, every = self.model.graphs, self.settings.graph_update_every
+        self.steps += 1
+        if every == 0:
+            if self.steps == _RELEASED_STEPS:
+                graphs.clear()
+            return
+        rows, items = self.batches.seen(users) if seen is None else seen
+        with torch.no_grad():
+            nearest = [
+                nearest_items(user_part[users], item_part, rows, items, graphs.k)
+                for user_part, item_part in zip(views.user_content, views.item_content, strict=True)
+            ]
+        graphs.collect(users, nearest)
+        if self.steps % every == 0:
+            graphs.refresh()
+
+    def _note(self, name: str, value: Tensor) -> None:
+        self._figures[name] = self._figures.get(name, torch.zeros_like(value)) + value.detach()
+
+    # --- resume ---------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Hand what the model and its optimiser do not hold to the rolling checkpoint."""
+        tensors, plain = ({}, None) if self.adversary is None else self.adversary.state()
+        tensors["batches"] = self.batches.generator.get_state()
+        tensors["negatives"] = self._negative_source.get_state()
+        tensors["dropout"] = self.model.dropout_source.get_state()
+        self.progress.put(_KEPT, tensors, {"steps": self.steps, "optimizer": plain})
+
+    def _restore(self) -> None:
+        tensors = part(self.progress.tensors, f"{_KEPT}/")
+        values = self.progress.values[_KEPT]
+        self.steps = values["steps"]
+        self.batches.generator.set_state(tensors["batches"].cpu())
+        self._negative_source.set_state(tensors["negatives"].cpu())
+        self.model.dropout_source.set_state(tensors["dropout"].cpu())
+        if self.adversary is not None:
+            self.adversary.restore(tensors, values["optimizer"])

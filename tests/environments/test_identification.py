@@ -1,0 +1,328 @@
+"""The environments of an easy instance are found; the loop keeps its books."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import random_graph
+from torch import Tensor
+
+import recbole_painvrl.environments.content as content_module
+from recbole_painvrl.environments.batches import shuffled_batches
+from recbole_painvrl.environments.content import (
+    ContentEnvironmentModel,
+    EnvironmentLearner,
+    FitSettings,
+)
+from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
+from recbole_painvrl.environments.loop import LoopSettings, identify
+from recbole_painvrl.functional.environments import agreement
+from recbole_painvrl.functional.graph import degree_factors
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+
+N_USERS, N_ITEMS, WIDTH, PER_USER = 150, 120, 4, 12
+
+
+def source(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def easy() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """users, items, planted label, user vectors, content: in environment 1 taste is reversed."""
+    draws = source(1)
+    people = torch.randn(N_USERS, WIDTH, generator=draws)
+    content = torch.randn(N_ITEMS, WIDTH, generator=draws)
+    content[0] = 0
+    users, items, labels = [], [], []
+    for environment, sign in enumerate((3.0, -3.0)):
+        chance = torch.softmax(sign * people @ content.T, dim=1)
+        chance[:, 0] = 0
+        chosen = torch.multinomial(chance[1:], PER_USER, generator=draws)
+        users.append(torch.arange(1, N_USERS).repeat_interleave(PER_USER))
+        items.append(chosen.flatten())
+        labels.append(torch.full((chosen.numel(),), environment))
+    return torch.cat(users), torch.cat(items), torch.cat(labels), people, content
+
+
+def content_model(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], n_environments: int = 2
+) -> ContentEnvironmentModel:
+    users, items, _, people, content = easy
+    fit = FitSettings(5, 0.05, 512, 64, "adam")
+    return ContentEnvironmentModel(users, items, people, content, n_environments, fit)
+
+
+def test_planted_environments_are_found(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    truth = easy[2]
+    settings = LoopSettings(2, rounds=30, tolerance=0.001, restarts=2)
+    rounds: list[tuple[int, int]] = []
+    found = identify(
+        content_model(easy), len(truth), settings, source(2),
+        lambda start, number, moved, sizes: rounds.append((start, number)),
+    )  # fmt: skip
+    assert agreement(found.labels, truth, 2) > 0.9
+    assert found.start_agreement < 0.85
+    assert len(found.likelihoods) == 2
+    assert found.likelihoods[found.kept] == max(found.likelihoods)
+    assert len(found.stability) == 1
+    assert len(found.moves) == len(found.sizes) == len(found.reseeded)
+    assert all(sum(sizes) == len(truth) for sizes in found.sizes)
+    assert found.sizes[-1] == torch.bincount(found.labels, minlength=2).tolist()
+    assert len(found.moves) == sum(start == found.kept for start, _ in rounds)
+
+
+def test_same_generator_same_environments(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    settings = LoopSettings(2, 3, 0.0, 1)
+    first, again, other = (
+        identify(content_model(easy), len(easy[2]), settings, source(seed)) for seed in (3, 3, 4)
+    )
+    assert torch.equal(first.labels, again.labels)
+    assert first.likelihoods == again.likelihoods
+    assert not torch.equal(first.labels, other.labels)
+
+
+def test_one_environment(easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> None:
+    found = identify(content_model(easy, 1), len(easy[2]), LoopSettings(1, 10, 0.01, 1), source())
+    assert not found.labels.any()
+    assert not any(found.moves), "nothing can move"
+    assert found.start_agreement == 1.0
+
+
+class Scripted:
+    """An environment model whose scores are given, one [E, n] per call; the last one repeats."""
+
+    refines = True
+
+    def __init__(self, scores: list[Tensor], likelihoods: list[float]) -> None:
+        self.scores, self.likelihoods = scores, likelihoods
+        self.seen: list[Tensor] = []
+        self.reseeded: list[int] = []
+
+    def reseed(self, environment: int, generator: torch.Generator) -> None:
+        self.reseeded.append(environment)
+
+    def restart(self, generator: torch.Generator) -> Tensor | None:
+        return None
+
+    def state(self) -> tuple[object, ...]:
+        return ()
+
+    def load_state(self, state: tuple[object, ...]) -> None:
+        pass
+
+    def fit_and_score(
+        self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
+    ) -> tuple[Tensor, float]:
+        number = len(self.seen)
+        self.seen.append(labels.clone())
+        last = len(self.scores) - 1, len(self.likelihoods) - 1
+        return self.scores[min(number, last[0])], self.likelihoods[min(number, last[1])]
+
+
+def one_hot(labels: list[int], n_environments: int) -> Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(labels), n_environments).T.float()
+
+
+def test_an_environment_that_lost_everything_is_seeded_again() -> None:
+    model = Scripted([one_hot([0] * 12, 3)], [0.0])
+    found = identify(model, 12, LoopSettings(3, 2, -1.0, 1, refine_share=0.0), source())
+    assert found.reseeded == [[], [1, 2]]
+    assert model.reseeded == [1, 2]
+    assert len(torch.unique(model.seen[1])) == 3, "the next round trains on three environments"
+    assert found.labels.tolist() == [0] * 12, "what is reported is Eq. 9, not the seeding"
+
+
+def test_a_reseeded_content_model_wins_pairs(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    users, items, _, people, content = easy
+    always_one = torch.cat([torch.ones(len(content), 1), content], dim=1)
+    fit = FitSettings(1, 0.05, 512, 64, "adam")
+    model, draws = ContentEnvironmentModel(users, items, people, always_one, 2, fit), source(5)
+
+    def share_of_the_lost(reseed: bool) -> float:
+        model.restart(draws)
+        assert model.projections is not None
+        with torch.no_grad():
+            # A score of -100 whatever the user and the item: no pair chooses environment 1.
+            model.projections[1] = 0
+            model.projections[1, -1, 0] = -100
+        if reseed:
+            model.reseed(1, draws)
+        scores, _ = model.fit_and_score(torch.zeros(len(users), dtype=torch.long), draws)
+        return float(scores.argmax(dim=0).float().mean())
+
+    assert share_of_the_lost(reseed=False) == 0.0
+    assert 0.05 < share_of_the_lost(reseed=True) < 0.95
+
+
+@pytest.mark.parametrize("most_rows", [0.0, 1.0])
+def test_an_environment_learns_from_its_own_pairs_and_the_pool(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    most_rows: float,
+) -> None:
+    monkeypatch.setattr(content_module, "_MOST_ROWS", most_rows)
+    model = content_model(easy, n_environments=3)
+    model.restart(source(2))
+    rows, pool = torch.arange(0, 60, 2), torch.tensor([3, 5, 5])
+    model._batch_loss(rows, pool, False).backward()
+    assert model.projections is not None
+    projections = model.projections.detach().clone().requires_grad_()
+    tastes = model.user_content[model.users[rows]]
+    vectors = torch.einsum("ekd,id->eik", projections, model.content)
+    scores = torch.einsum("bk,eik->ebi", tastes, vectors)
+    positives = scores[:, torch.arange(len(rows)), model.items[rows]]
+    labels = positives.argmax(dim=0)
+    loss = torch.zeros(())
+    for pair, label in enumerate(labels.tolist()):
+        loss = loss - F.logsigmoid(positives[label, pair])
+        loss = loss - F.logsigmoid(-scores[label, pair, pool]).mean()
+    (expected,) = torch.autograd.grad(loss, projections)
+    torch.testing.assert_close(model.projections.grad, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
+    first, second = [0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    model = Scripted([one_hot(first, 2), one_hot(second, 2)], [0.0])
+    found = identify(model, 10, LoopSettings(2, 9, 0.0, 1), source())
+    assert found.labels.tolist() == second
+    assert found.moves[1] == pytest.approx(1 / 10)
+    assert not any(found.moves[2:])
+    assert len(found.moves) < 9, "the search stops when nothing moves"
+    assert model.seen[1].tolist() == first
+    assert found.sizes[:2] == [[3, 7], [4, 6]]
+
+
+def test_the_likeliest_start_is_kept() -> None:
+    a, b = [0, 1] * 5, [0] * 5 + [1] * 5
+    model = Scripted([one_hot(a, 2), one_hot(b, 2), one_hot(a, 2)], [-3.0, -1.0, -2.0])
+    found = identify(model, 10, LoopSettings(2, 1, 0.0, 3), source())
+    assert found.labels.tolist() == b
+    assert found.likelihoods == [-3.0, -1.0, -2.0]
+    assert found.kept == 1
+    # The other two starts put the pairs together otherwise: 6 of 10 agree under renaming.
+    assert found.stability == pytest.approx([6 / 10, 6 / 10])
+
+
+def test_batches_cover_everything_once() -> None:
+    batches = list(shuffled_batches(10, 4, source()))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert sorted(torch.cat(batches).tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize("with_content", [True, False])
+def test_full_model_scores_every_pair_with_every_model(
+    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], with_content: bool
+) -> None:
+    users, items, truth, _, content = easy
+    user_factor, item_factor = degree_factors(
+        torch.bincount(users, minlength=N_USERS), torch.bincount(items, minlength=N_ITEMS)
+    )
+    none = torch.zeros(N_ITEMS, 0)
+    graph = GraphWeights(user_factor, item_factor, none.long(), none)
+    model = FullEnvironmentModel(
+        users, items, N_USERS, content if with_content else None, graph,
+        UltraGCNWeights.from_paper(1e-4, 0.0), 2, FitSettings(6, 5e-3, 256, 64, "adam"),
+        8, 6, 0.01, 1e-4,
+    )  # fmt: skip
+    scores, likelihood = model.fit_and_score(truth, source())
+    assert scores.shape == (2, len(users))
+    assert scores.isfinite().all()
+    assert likelihood < 0
+    # Each model was trained on its own interactions and prefers them.
+    assert agreement(scores.argmax(dim=0), truth, 2) > 0.8
+    again, _ = model.fit_and_score(truth, source())
+    assert torch.equal(scores, again)
+
+
+def test_plain_ultragcn_scores_by_hand() -> None:
+    graph = random_graph(3, 4, 0, source())
+    content = torch.randn(4, 5)
+    weights = UltraGCNWeights.from_paper(0, 0)
+    model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+    assert model.projection is not None
+    users, items = torch.tensor([0, 1, 2]), torch.tensor([3, 1, 1])
+    for u, i, score in zip(users, items, model.score(users, items), strict=True):
+        by_hand = model.users[u, :2] @ model.items[i]
+        by_hand = by_hand + model.users[u, 2:] @ (model.projection @ content[i])
+        assert score.item() == pytest.approx(by_hand.item(), abs=1e-6)
+
+
+def test_nothing_is_seeded_while_refining() -> None:
+    model = Scripted([one_hot([0] * 12, 3)], [0.0])
+    settings = LoopSettings(3, 4, -1.0, 1, refine_share=0.5)
+    assert identify(model, 12, settings, source()).reseeded == [[], [1, 2], [], []]
+
+
+def test_a_model_that_cannot_refine_stops_when_nothing_moves() -> None:
+    model = Scripted([one_hot([0, 1] * 6, 2)], [0.0])
+    model.refines = False
+    settings = LoopSettings(2, 20, 0.0, 1, refine_share=0.5)
+    assert len(identify(model, 12, settings, source()).moves) <= 3
+
+
+@pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])
+def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner) -> None:
+    """Three steps of the named rules by hand, with the L2 terms in the gradient."""
+    weights = UltraGCNWeights.from_paper(0.5, 0)
+    fit = FitSettings(3, 0.1, 8, 4, learner)
+    users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
+
+    def fresh() -> PlainUltraGCN:
+        graph, content = random_graph(3, 4, 0, source()), torch.randn(4, 5, generator=source(1))
+        graph = replace(
+            graph, user_factor=graph.user_factor.float(), item_factor=graph.item_factor.float()
+        )
+        return PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+
+    model = fresh()
+    model.fit(users, items, fit, 0.3, source(2), 0.7)
+    by_hand = fresh()
+    assert by_hand.projection is not None
+    assert model.projection is not None
+    tables, draws = [by_hand.users, by_hand.items], source(2)
+    rules = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
+    first = rules["adam" if learner == "adam" else "adagrad"](tables, lr=0.1)
+    second = rules["adagrad" if learner == "adagrad" else "adam"]([by_hand.projection], lr=0.1)
+    for _ in range(3):
+        rows = torch.randperm(4, generator=draws)
+        pool = torch.randint(1, 4, (4,), generator=draws)
+        loss = batch_loss(
+            by_hand.users[users[rows]], by_hand.item_table(), users[rows], items[rows], pool,
+            by_hand.graph, weights,
+        )  # fmt: skip
+        loss = loss + 0.3 * sum(table.square().sum() for table in tables)
+        loss = loss + 0.7 * by_hand.projection.square().sum()
+        first.zero_grad()
+        second.zero_grad()
+        loss.backward()
+        first.step()
+        second.step()
+    for got, expected in zip(
+        [model.users, model.items, model.projection], [*tables, by_hand.projection], strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_w_decays_as_the_tables_unless_told_otherwise() -> None:
+    graph, content = random_graph(3, 4, 0, source()), torch.randn(4, 5)
+    users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
+    ends = []
+    for projection_weight in (None, 0.3, 0.0):
+        weights = UltraGCNWeights.from_paper(0, 0)
+        model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+        fit = FitSettings(3, 0.1, 8, 4, "adam")
+        model.fit(users, items, fit, 0.3, source(), projection_weight)
+        assert model.projection is not None
+        ends.append(model.projection)
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.allclose(ends[0], ends[2])

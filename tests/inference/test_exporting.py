@@ -1,0 +1,96 @@
+"""What export writes, against the scores and files of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from serving_support import MakeRun
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.inference.exporting import KINDS, write_export
+from recbole_painvrl.inference.loading import LoadedRun, load_run
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+
+
+def export(run: LoadedRun, what: str, path: Path) -> set[str]:
+    return {file.name for file in write_export(path, KINDS[what](run), run)}
+
+
+def tokens(run: LoadedRun, field: str) -> list[str]:
+    return [str(token) for token in run.dataset.field2id_token[field][1:]]
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t", dtype=str)
+
+
+@pytest.mark.parametrize("model", ["UltraGCN", "PaInvRL", "VBPR", "MMGCN", "BPR", "LightGCN"])
+def test_products_of_embeddings_are_the_scores(
+    model: str, finished: MakeRun, tmp_path: Path
+) -> None:
+    run = load_run(finished(model))
+    names = export(run, "embeddings", tmp_path / "v.safetensors")
+    assert names == {"v.safetensors", "v.users.tsv", "v.items.tsv"}
+    found = load_file(tmp_path / "v.safetensors")
+    n_users, n_items = run.dataset.user_num, run.dataset.item_num
+    scores = run.model.full_sort_predict({"user_id": torch.arange(1, n_users)})
+    expected = scores.detach().view(-1, n_items)[:, 1:]
+    assert torch.allclose(found["users"] @ found["items"].T, expected, atol=1e-5)
+    for field, name in (("user_id", "users"), ("item_id", "items")):
+        ids = table(tmp_path / f"v.{name}.tsv")
+        assert ids["row"].tolist() == [str(n) for n in range(len(found[name]))]
+        assert ids[field].tolist() == tokens(run, field)
+    with safe_open(tmp_path / "v.safetensors", framework="pt") as archive:
+        assert archive.metadata()["model"] == model
+
+
+def test_npy_holds_the_same(finished: MakeRun, tmp_path: Path) -> None:
+    run = load_run(finished("PaInvRL"))
+    for what in KINDS:
+        export(run, what, tmp_path / f"{what}.safetensors")
+        written = export(run, what, tmp_path / f"{what}.npy")
+        for name, tensor in load_file(tmp_path / f"{what}.safetensors").items():
+            assert f"{what}.{name}.npy" in written
+            array = np.load(tmp_path / f"{what}.{name}.npy", allow_pickle=False)
+            assert np.array_equal(array, tensor.numpy())
+
+
+@pytest.mark.parametrize("model", ["PaInvRL", "InvRL"])
+def test_mask_and_representations(model: str, finished: MakeRun, tmp_path: Path) -> None:
+    run = load_run(finished(model))
+    export(run, "mask", tmp_path / "m.safetensors")
+    export(run, "representations", tmp_path / "r.safetensors")
+    masks = load_file(tmp_path / "m.safetensors")
+    both = load_file(tmp_path / "r.safetensors")
+    features = run.dataset.features
+    assert set(masks) == set(features.slices)
+    with np.load(run.folder / "mask.npz", allow_pickle=False) as saved:
+        for name, part in features.slices.items():
+            assert np.array_equal(masks[name].numpy(), saved[name])
+            rows = table(tmp_path / f"m.{name}.tsv")
+            assert rows["modality"].unique().tolist() == [name]
+            assert rows["column"].tolist() == [str(n) for n in range(part.stop - part.start)]
+            f = features.matrix[1:, part]
+            assert torch.equal(both["invariant"][:, part], f * masks[name])
+            assert torch.equal(both["variant"][:, part], f * (1 - masks[name]))
+    assert table(tmp_path / "r.items.tsv")["item_id"].tolist() == tokens(run, "item_id")
+
+
+def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
+    for what in ("mask", "representations"):
+        with pytest.raises(UserError, match="UltraGCN learns no mask"):
+            KINDS[what](load_run(finished("UltraGCN")))
+    for model in ("ItemKNN", "Pop", "NeuMF"):
+        with pytest.raises(UserError, match=f"{model}: its scores are not products"):
+            KINDS["embeddings"](load_run(finished(model)))
+    run = load_run(finished("BPR"))
+    with pytest.raises(UserError, match=r"found v.pt, expected a name on .safetensors, .npy"):
+        write_export(tmp_path / "v.pt", KINDS["embeddings"](run), run)
+    assert list(tmp_path.iterdir()) == []

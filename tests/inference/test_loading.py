@@ -1,0 +1,315 @@
+"""A run opens with nothing but its folder, or says in one line why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from recbole.data import data_preparation
+from recbole.utils.case_study import full_sort_scores, full_sort_topk
+from serving_support import MakeRun, pairs
+from sklearn.metrics import roc_auc_score
+from support import Finished, run_command, run_main
+
+import recbole_painvrl
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.training.checkpoint import read_checkpoint, write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(finished: MakeRun, tmp_path: Path) -> Path:
+    """A run folder that a test may damage."""
+    return Path(shutil.copytree(finished("UltraGCN"), tmp_path / "run"))
+
+
+def stored(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    return read_checkpoint(folder / "checkpoint" / "best.safetensors", torch.device("cpu"))
+
+
+def test_the_public_name(finished: MakeRun) -> None:
+    folder = finished("PaInvRL")
+    run = recbole_painvrl.load_run(str(folder))
+    assert isinstance(run.config, SafeConfig)
+    assert run.result == Finished(0, "", "", folder).result
+    assert set(run.parts) == {"train", "valid", "test", "ood_valid", "ood"}
+    assert not run.model.training
+    weights, _ = stored(folder)
+    for name, tensor in run.model.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    with np.load(folder / "mask.npz", allow_pickle=False) as masks:
+        for name, part in run.dataset.features.slices.items():
+            assert np.array_equal(run.model.mask[part].numpy(), masks[name])
+    with pytest.raises(AttributeError, match="no attribute 'load_runs'"):
+        recbole_painvrl.load_runs  # noqa: B018
+
+
+def test_in_a_fresh_process_from_another_place(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("PaInvRL")
+    run = load_run(folder)
+    scores = run.model.full_sort_predict({"user_id": torch.arange(1, 5)})
+    program = (
+        "import sys, torch, recbole_painvrl\n"
+        "run = recbole_painvrl.load_run(sys.argv[1])\n"
+        "scores = run.model.full_sort_predict({'user_id': torch.arange(1, 5)})\n"
+        "print('scores', scores.double().numpy().tobytes().hex())\n"
+    )
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+        cwd=place, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("scores "))
+    found = np.frombuffer(bytes.fromhex(line.removeprefix("scores ")))
+    assert np.allclose(found, scores.double().detach().numpy(), rtol=1e-6, atol=1e-9)
+    assert list(place.iterdir()) == []
+
+
+def test_what_the_caller_has_set_for_the_process_stays(
+    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cudnn = finished("UltraGCN"), torch.backends.cudnn
+    for visible in ("", None):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setattr(cudnn, "benchmark", True)
+        monkeypatch.setattr(cudnn, "deterministic", False)
+        threads = torch.get_num_threads()
+        load_run(folder)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+        assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
+        assert torch.get_num_threads() == threads
+
+
+def test_the_callers_random_numbers_are_left_alone(finished: MakeRun) -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    folder = finished("UltraGCN")
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    expected = draws()
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])
+    load_run(folder)
+    assert draws() == expected
+
+
+def test_a_moved_dataset_is_found_by_its_new_place(copy: Path, tmp_path: Path) -> None:
+    data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved / "tiny")
+    run = load_run(copy, moved)
+    assert run.dataset.folder == moved / "tiny"
+
+
+def test_changed_data_are_refused(copy: Path, tmp_path: Path) -> None:
+    data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
+    moved = Path(shutil.copytree(data, tmp_path / "moved" / "tiny"))
+    table = moved / "tiny.train.inter"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]))
+    with pytest.raises(UserError, match=r"its files have changed.*train again"):
+        load_run(copy, tmp_path / "moved")
+
+
+def test_no_run(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder; did you mean `run`"):
+        load_run(tmp_path / "runn")
+    with pytest.raises(UserError, match="not a run folder"):
+        load_run(tmp_path)
+    (copy / "result.json").unlink()
+    with pytest.raises(UserError, match=f"not complete.*--resume={copy}"):
+        load_run(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"hashes": {}, "versions": {}}'])
+def test_a_damaged_result(text: str, copy: Path) -> None:
+    (copy / "result.json").write_text(text)
+    with pytest.raises(UserError, match=r"result\.json: not readable"):
+        load_run(copy)
+
+
+def test_a_damaged_configuration(copy: Path) -> None:
+    (copy / "config.yaml").write_text("- 1")
+    with pytest.raises(UserError, match=r"config\.yaml: not readable"):
+        load_run(copy)
+
+
+def test_damaged_weights(copy: Path) -> None:
+    path = copy / "checkpoint" / "best.safetensors"
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], content[:-100]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
+            load_run(copy)
+    path.unlink()
+    with pytest.raises(UserError, match=r"best\.safetensors"):
+        load_run(copy)
+
+
+def test_weights_that_are_not_numbers(copy: Path) -> None:
+    tensors, state = stored(copy)
+    tensors["projection.weight"][0, 0] = torch.nan
+    write_checkpoint(copy / "checkpoint" / "best.safetensors", tensors, state)
+    with pytest.raises(UserError, match=r"`projection\.weight` holds NaN"):
+        load_run(copy)
+
+
+def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
+    path = copy / "checkpoint" / "best.safetensors"
+    shutil.copy(finished("VBPR") / "checkpoint" / "best.safetensors", path)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_run(copy)
+    shutil.copy(finished("PaInvRL") / "checkpoint" / "best.safetensors", path)
+    with pytest.raises(UserError, match="holds weights of PaInvRL"):
+        load_run(copy)
+
+
+def test_weights_of_another_run_of_the_same_model(copy: Path, finished: MakeRun) -> None:
+    other = finished("UltraGCN", "--seed=7")
+    shutil.copy(other / "checkpoint" / "best.safetensors", copy / "checkpoint")
+    with pytest.raises(UserError, match=r"is not the checkpoint that result\.json was made with"):
+        load_run(copy)
+
+
+def test_another_split_than_that_of_the_run(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    result["split"]["sizes"]["train"] += 1
+    (copy / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match="the split of the run had"):
+        load_run(copy)
+
+
+def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_run(copy)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    result = json.loads((copy / "result.json").read_text())
+    result["versions"]["torch"] = "1.0"
+    (copy / "result.json").write_text(json.dumps(result))
+    load_run(copy)
+    (line,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert "was made with torch 1.0 (now " in line
+
+
+def test_a_relative_place_is_that_of_the_run(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, place = tmp_path / "home", tmp_path / "elsewhere"
+    shutil.copytree(tiny_data, home / "dataset")
+    place.mkdir()
+    monkeypatch.chdir(home)
+    done = run_main(Path("dataset"), Path(), "BPR", name="x")
+    assert done.code == 0, done.err
+    monkeypatch.chdir(place)
+    assert load_run(home / "runs" / "x").dataset.item_num == 91
+    (home / "dataset").rename(home / "away")
+    with pytest.raises(UserError, match=r"dataset/tiny: no such folder.*--data-path"):
+        load_run(home / "runs" / "x")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("BPR", "--protocol=random"), ("PaInvRL",), ("MultiVAE",)])
+def test_recboles_case_study_gives_the_metrics_of_the_run(
+    words: tuple[str, ...], finished: MakeRun
+) -> None:
+    run = load_run(finished(*words))
+    public = {"ood": "ood", "test": "iid" if "ood" in run.parts else "test", "valid": "valid"}
+    for split, name in public.items():
+        if split not in run.parts:
+            continue
+        loader = run.full_sort_data(split)
+        positives = [set(items.tolist()) for items in loader.uid2positive_item[loader.uid_list]]
+        _, top = full_sort_topk(loader.uid_list.numpy(), run.model, loader, k=10)
+        recall = [
+            len(positive & set(row)) / len(positive)
+            for positive, row in zip(positives, top.tolist(), strict=True)
+        ]
+        assert np.mean(recall) == pytest.approx(run.result["metrics"][name]["recall@10"], abs=1e-6)
+    # RecBole's own preparation makes the same loader of the same split.
+    train, valid, test = data_preparation(run.config, run.dataset)
+    for own, theirs in ((run.valid_data, valid), (run.test_data, test)):
+        users = theirs.uid_list.numpy()
+        scores = [full_sort_scores(users, run.model, loader) for loader in (own, theirs)]
+        assert torch.equal(*scores)
+        # Also users without an interaction in the split.
+        everybody = np.arange(1, run.dataset.user_num)
+        assert full_sort_scores(everybody, run.model, own).shape == (120, 91)
+    assert (
+        len(train.dataset) == len(run.train_data.dataset) == run.result["split"]["sizes"]["train"]
+    )
+
+
+def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    rows = [f"u{u}\ti{i}" for u in range(12) for i in range(8) if u == 0 or (u + i) % 3]
+    (folder / "all.inter").write_text("user_id:token\titem_id:token\n" + "\n".join(rows) + "\n")
+    done = run_command(
+        "--model=BPR", "--dataset=all", f"--data_path={tmp_path}", f"--output_dir={tmp_path}",
+        "--epochs=1", "--use_gpu=False", "--show_progress=False", "--topk=[2]",
+        "--eval_args={split: {RS: [8, 0, 2]}}", "--valid_metric=NDCG@2", name="run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    run = load_run(done.folder)
+    (user,) = run.dataset.token2id("user_id", ["u0"]).reshape(1)
+    scores = full_sort_scores(np.array([user]), run.model, run.test_data)
+    tests = {item for name, item in pairs(run, "test") if name == "u0"}
+    left = {run.dataset.id2token("item_id", i) for i in scores[0].isfinite().nonzero().ravel()}
+    assert left == tests
+    with pytest.raises(UserError, match="no evaluation split `valid`, found \\['test'\\]"):
+        run.valid_data  # noqa: B018
+
+
+def test_a_folder_of_runs_names_one_in_it(finished: MakeRun, tmp_path: Path) -> None:
+    cell = tmp_path / "table2" / "cells" / "UltraGCN-tiny-seed0-0123"
+    cell.parent.mkdir(parents=True)
+    cell.symlink_to(finished("UltraGCN"))
+    for folder in (tmp_path / "table2", cell.parent):
+        with pytest.raises(UserError, match=f"name a run in it, such as {cell}"):
+            load_run(folder)
+
+
+@pytest.mark.filterwarnings(r"ignore:torch\.sparse\.SparseTensor")
+def test_a_labelled_run_opens_with_the_graph_it_was_trained_on(tmp_path: Path) -> None:
+    """Rows with label 0 are no edges of LightGCN's graph."""
+    folder = tmp_path / "rated"
+    folder.mkdir()
+    rows = [
+        f"u{u}\ti{(u * 7 + j * 3) % 30}\t{1 + (u + j) % 5}" for u in range(40) for j in range(10)
+    ]
+    head = "user_id:token\titem_id:token\trating:float\n"
+    (folder / "rated.inter").write_text(head + "\n".join(rows) + "\n")
+    done = run_command(
+        "--model=LightGCN", "--dataset=rated", f"--data_path={tmp_path}",
+        f"--output_dir={tmp_path}",
+        "--epochs=2", "--use_gpu=False", "--show_progress=False", "--eval_args={mode: labeled}",
+        "--threshold={rating: 3}", "--load_col={inter: [user_id, item_id, rating]}",
+        "--metrics=[AUC]", "--valid_metric=AUC", name="run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    run = load_run(done.folder)
+    table = run.parts["test"].inter_feat
+    with torch.no_grad():
+        scores = run.model.predict(table.to(run.config["device"]))
+    auc = roc_auc_score(table["label"].numpy(), scores.numpy())
+    assert auc == pytest.approx(done.result["metrics"]["test"]["auc"], abs=1e-6)
+    assert (run.parts["train"].inter_feat["label"] == 0).sum() > 0

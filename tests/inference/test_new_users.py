@@ -1,0 +1,109 @@
+"""Users whom training has not seen, from their items."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from serving_support import MakeRun, everybody, frame, items_of
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.inference.recommending import Recommender
+from recbole_painvrl.inference.request import Request, recommend
+from recbole_painvrl.inference.scoring import Scorer
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+
+
+def agreement(run: Any, k: int = 10) -> tuple[float, float]:
+    """Share of known users' lists that new users get with the same items, and with others'."""
+    users = everybody(run)[::4]
+    recommender = Recommender(Scorer(run), k, "none")
+    known = frame(recommender.known(users)).groupby("user_id")["item_id"].agg(set)
+    new = frame(recommender.new({f"new {user}": items_of(run, user) for user in users}))
+    lists = new.groupby("user_id")["item_id"].agg(set)
+    same = [len(known[user] & lists[f"new {user}"]) / k for user in users]
+    pairs = itertools.pairwise(users)
+    other = [len(known[user] & lists[f"new {another}"]) / k for user, another in pairs]
+    return float(np.mean(same)), float(np.mean(other))
+
+
+@pytest.mark.parametrize("model", ["UltraGCN", "VBPR", "BPR", "LightGCN"])
+def test_the_same_history_gives_nearly_the_same_list(model: str, finished: MakeRun) -> None:
+    same, other = agreement(load_run(finished(model, "--epochs=60", "--learning_rate=0.01")))
+    assert same > 0.7
+    assert same > other + 0.2
+
+
+@pytest.mark.parametrize("model", ["ItemKNN", "EASE", "SLIMElastic", "Pop"])
+def test_models_without_user_vectors_score_them_alike(model: str, finished: MakeRun) -> None:
+    run = load_run(finished(model))
+    scorer, users = Scorer(run), everybody(run)[::7]
+    numbers = run.dataset.field2token_id["user_id"]
+    known = scorer.known(torch.tensor([numbers[user] for user in users]))
+    columns = [torch.tensor([scorer.column[i] for i in items_of(run, user)]) for user in users]
+    assert torch.allclose(scorer.new(columns), known, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["UltraGCN", "ItemKNN"])
+def test_a_list_depends_on_its_user_alone(model: str, finished: MakeRun) -> None:
+    run = load_run(finished(model))
+    histories = {f"new {user}": items_of(run, user) for user in everybody(run)[:9]}
+    scorer = Scorer(run)
+    whole = frame(Recommender(scorer, 5).new(histories))
+    backwards = {user: histories[user][::-1] for user in reversed(histories)}
+    other = frame(Recommender(scorer, 5, block=2).new(backwards))
+    for user, own in whole.groupby("user_id"):
+        again = other[other["user_id"] == user]
+        assert again["item_id"].tolist() == own["item_id"].tolist()
+        assert np.allclose(again["score"], own["score"], rtol=1e-5)
+        assert not set(own["item_id"]) & set(histories[str(user)])
+
+
+@pytest.mark.parametrize("model", ["UltraGCN", "BPR"])
+def test_a_user_of_the_whole_catalogue(model: str, finished: MakeRun) -> None:
+    scorer = Scorer(load_run(finished(model)))
+    scores = scorer.new([torch.arange(1, len(scorer.tokens))])
+    assert bool(torch.isfinite(scores).all())
+
+
+def test_by_files(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("UltraGCN")
+    run = load_run(folder)
+    users = everybody(run)[:3]
+    rows = [(f"n{user}", item) for user in users for item in items_of(run, user)]
+    path = tmp_path / "new.csv"
+    pd.DataFrame([*rows, *rows[:4]], columns=["user_id", "item_id"]).to_csv(path, index=False)
+    out = tmp_path / "x.parquet"
+    (tmp_path / "known.txt").write_text(users[2])
+    recommend(Request(str(folder), str(out), str(tmp_path / "known.txt"), new_users=str(path), k=4))
+    found = pd.read_parquet(out)
+    assert found["user_id"].unique().tolist() == [users[2], *(f"n{user}" for user in users)]
+    assert not set(zip(found["user_id"], found["item_id"], strict=True)) & set(rows)
+
+
+def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("UltraGCN")
+    run, path, out = load_run(folder), tmp_path / "new.csv", str(tmp_path / "x.csv")
+    item, user = items_of(run, everybody(run)[0])[0], everybody(run)[0]
+
+    def refused(text: str, match: str, model: Path = folder) -> None:
+        path.write_text(text)
+        with pytest.raises(UserError, match=match):
+            recommend(Request(str(model), out, new_users=str(path)))
+        assert not Path(out).exists()
+
+    refused("user_id,item_id\n", "holds no row")
+    refused("user_id;item_id\na;b\n", "no column `user_id`")
+    refused("user_id,item_id\nx\n", "row 2 lacks user_id or item_id")
+    refused("user_id,item_id\nx,nothing\n", "1 of 1 items are not in the run, first 'nothing'")
+    refused(f"user_id,item_id\n{user},{item}\n", f"in the run already, first '{user}'")
+    refused(
+        f"user_id,item_id\nx,{item}\n", "MultiVAE has no score for a user", finished("MultiVAE")
+    )

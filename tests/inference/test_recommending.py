@@ -1,0 +1,220 @@
+"""Lists of complete runs: those of the evaluation, whole, ordered, and cheap in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pyarrow.parquet import ParquetFile
+from serving_support import MakeRun, everybody, lists, pairs
+
+from recbole_painvrl.inference import scoring, writing
+from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.inference.ranking import top_k
+from recbole_painvrl.inference.recommending import Recommender
+from recbole_painvrl.inference.request import Request, recommend
+from recbole_painvrl.inference.scoring import Scorer
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+MODELS = ["UltraGCN", "PaInvRL", "InvRL", "VBPR", "MMGCN", "MMSSL", "BPR", "LightGCN", "NGCF"]
+
+
+def metrics(found: pd.DataFrame, positives: set[tuple[str, str]], k: int) -> tuple[float, float]:
+    """Recall@k and NDCG@k, means over the users with positives, one list at a time."""
+    wanted: dict[str, set[str]] = {}
+    for user, item in positives:
+        wanted.setdefault(user, set()).add(item)
+    ranked = found[found["rank"] <= k].sort_values("rank").groupby("user_id")["item_id"].agg(list)
+    recalls, ndcgs = [], []
+    for user, items in wanted.items():
+        gains = [(item in items) / math.log2(n + 2) for n, item in enumerate(ranked[user])]
+        ideal = sum(1 / math.log2(n + 2) for n in range(min(k, len(items))))
+        recalls.append(len(items & set(ranked[user])) / len(items))
+        ndcgs.append(sum(gains) / ideal)
+    return float(np.mean(recalls)), float(np.mean(ndcgs))
+
+
+def assert_lists_of_the_evaluation(run: Any) -> None:
+    found = lists(Scorer(run, "as-trained"))
+    reported = run.result["metrics"]
+    for part in {"test", "ood"} & set(run.parts):
+        name = "iid" if part == "test" and "iid" in reported else part
+        recall, ndcg = metrics(found, pairs(run, part), 10)
+        assert recall == pytest.approx(reported[name]["recall@10"], abs=1e-6)
+        assert ndcg == pytest.approx(reported[name]["ndcg@10"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_lists_are_those_of_the_evaluation(model: str, finished: MakeRun) -> None:
+    assert_lists_of_the_evaluation(load_run(finished(model)))
+
+
+@pytest.mark.parametrize("protocol", ["random", "popularity", "iid_ood"])
+def test_of_every_protocol(protocol: str, finished: MakeRun) -> None:
+    short = ("--split_epochs=1", "--split_rounds=2") if protocol == "iid_ood" else ()
+    run = load_run(finished("BPR", f"--protocol={protocol}", *short))
+    assert run.dataset.protocol == protocol
+    assert_lists_of_the_evaluation(run)
+
+
+@pytest.mark.parametrize("model", ["Pop", "ItemKNN", "NeuMF"])
+def test_other_ways_to_score(model: str, finished: MakeRun) -> None:
+    run = load_run(finished(model))
+    found = lists(Scorer(run, "as-trained"), exclude="none")
+    # By the model's own score of every single pair.
+    for user in (1, 57):
+        items = torch.arange(run.dataset.item_num)
+        pair = {"user_id": torch.full_like(items, user), "item_id": items}
+        with torch.no_grad():
+            scores = run.model.predict(pair).flatten().float()
+        scores[0] = -torch.inf
+        values, columns = top_k(scores[None], 10)
+        own = found[found["user_id"] == str(run.dataset.field2id_token["user_id"][user])]
+        tokens = run.dataset.field2id_token["item_id"][columns[0].numpy()]
+        assert own["item_id"].tolist() == [str(token) for token in tokens]
+        assert own["score"].tolist() == pytest.approx(values[0].tolist(), rel=1e-5)
+
+
+def test_pairs_are_scored_in_pieces_of_any_size(
+    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that scores pairs alone gives the same table whatever is scored at a time."""
+    scorer, users = Scorer(load_run(finished("NeuMF"))), torch.tensor([3, 1, 57])
+    whole = scorer.known(users)
+    monkeypatch.setattr(scoring, "_PAIRS", 100)
+    assert torch.allclose(scorer.known(users), whole, atol=1e-6)
+    assert not torch.allclose(whole[0], whole[1])
+
+
+@pytest.mark.parametrize("model", ["UltraGCN", "Pop", "ItemKNN"])
+def test_the_block_does_not_matter(model: str, finished: MakeRun) -> None:
+    scorer = Scorer(load_run(finished(model)))
+    whole = lists(scorer, block=10_000)
+    for block in (1, 7):
+        other = lists(scorer, block=block)
+        assert other[["user_id", "item_id", "rank"]].equals(whole[["user_id", "item_id", "rank"]])
+        assert np.allclose(other["score"], whole["score"], rtol=1e-5)
+
+
+def test_what_is_excluded(finished: MakeRun) -> None:
+    run = load_run(finished("BPR"))
+    scorer, n = Scorer(run), run.dataset.item_num - 1
+    known = pairs(run, "train") | pairs(run, "valid")
+    for exclude, left_out in (("all", pairs(run)), ("train", known), ("none", set())):
+        found = lists(scorer, n, exclude)  # type: ignore[arg-type]
+        rows = set(zip(found["user_id"], found["item_id"], strict=True))
+        assert len(rows) == len(found) == len(everybody(run)) * n - len(left_out)
+        assert not rows & left_out
+    assert len(pairs(run)) > len(known)
+
+
+def test_lists_are_ordered(finished: MakeRun) -> None:
+    found = lists(Scorer(load_run(finished("UltraGCN"))), 5)
+    for _, own in found.groupby("user_id"):
+        assert own["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert own["score"].is_monotonic_decreasing
+
+
+def test_candidates_are_a_filter_of_the_whole_ranking(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("UltraGCN")
+    run = load_run(folder)
+    whole = lists(Scorer(run), run.dataset.item_num, "all")
+    wanted = [str(token) for token in run.dataset.field2id_token["item_id"][5:60:3]]
+    (tmp_path / "items.txt").write_text("\n".join(wanted))
+    out = tmp_path / "recs.parquet"
+    recommend(Request(str(folder), str(out), users="all", items=str(tmp_path / "items.txt"), k=4))
+    found = pd.read_parquet(out)
+    kept = whole[whole["item_id"].isin(wanted)].groupby("user_id", sort=False).head(4)
+    assert found["item_id"].tolist() == kept["item_id"].tolist()
+    assert found["user_id"].tolist() == kept["user_id"].tolist()
+
+
+def test_the_formats_say_the_same(finished: MakeRun, tmp_path: Path) -> None:
+    folder, frames = finished("UltraGCN"), {}
+    run = load_run(folder)
+    (tmp_path / "users.csv").write_text("age,user_id\n" + "".join(
+        f"30,{user}\n" for user in reversed(everybody(run)[::9])
+    ))  # fmt: skip
+    for suffix in ("parquet", "csv", "jsonl"):
+        out = tmp_path / f"recs.{suffix}"
+        recommend(Request(str(folder), str(out), users=str(tmp_path / "users.csv"), block=4))
+        frames[suffix] = out
+    table = pd.read_parquet(frames["parquet"])
+    assert table["user_id"].unique().tolist() == list(reversed(everybody(run)[::9]))
+    text = pd.read_csv(frames["csv"], dtype={"user_id": str, "item_id": str})
+    lines = [json.loads(line) for line in frames["jsonl"].read_text().splitlines()]
+    for other in (text, pd.DataFrame(lines)):
+        assert other.columns.tolist() == ["user_id", "item_id", "rank", "score"]
+        assert (other["score"].astype(np.float32) == table["score"]).all()
+        assert other["user_id"].tolist() == table["user_id"].tolist()
+        assert other["item_id"].tolist() == table["item_id"].tolist()
+        assert other["rank"].tolist() == table["rank"].tolist()
+
+
+class _Endless(Scorer):
+    """A catalogue and a crowd whose whole score matrix would need 4 GB."""
+
+    def __init__(self, run: Any, n_items: int) -> None:
+        super().__init__(run)
+        self.tokens = np.array([str(n) for n in range(n_items)], dtype=object)
+        self.candidates = torch.ones(n_items, dtype=torch.bool)
+        self.largest = self.scored = 0
+
+    def known(self, users: torch.Tensor) -> torch.Tensor:
+        self.largest = max(self.largest, len(users))
+        self.scored += len(users)
+        return torch.zeros(len(users), len(self.tokens))
+
+
+def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
+    run = load_run(finished("BPR"))
+    scorer = _Endless(run, 20_000)
+    recommender = Recommender(scorer, 3)
+    users = everybody(run) * 20
+    tracemalloc.start()
+    blocks = recommender.known(users[:1000])
+    n = next(blocks).n_users
+    # A block is scored when it is asked for, and not before.
+    assert n == scorer.scored == recommender.block
+    n += sum(block.n_users for block in blocks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n == scorer.scored == 1000
+    assert scorer.largest == recommender.block == 2**22 // 20_000
+    assert peak < 2**24
+
+
+def test_small_blocks_share_a_row_group(
+    finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_GROUP_ROWS", 100)
+    out = tmp_path / "x.parquet"
+    recommend(Request(str(finished("BPR")), str(out), users="all", k=3, block=2))
+    file = ParquetFile(out)
+    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    # Seventeen blocks of two users and three rows are the first with a hundred.
+    assert sizes == [102, 102, 102, 54]
+    assert file.read()["rank"].to_pylist() == [1, 2, 3] * 120
+
+
+def test_users_short_of_candidates_are_counted(finished: MakeRun, tmp_path: Path) -> None:
+    folder = finished("BPR")
+    run = load_run(folder)
+    user = everybody(run)[0]
+    known = sorted(item for name, item in pairs(run) if name == user)
+    (tmp_path / "users").write_text(user)
+    (tmp_path / "items").write_text("item_id\n" + "\n".join(known))
+    request = Request(str(folder), str(tmp_path / "x.csv"), str(tmp_path / "users"),
+                      items=str(tmp_path / "items"), k=3)  # fmt: skip
+    assert "1 users have fewer than 3 candidates" in recommend(request)
+    assert (tmp_path / "x.csv").read_text() == "user_id,item_id,rank,score\n"
+    # Nothing is excluded: exactly three are not fewer.
+    (block,) = Recommender(Scorer(run), 3, "none").known([user])
+    assert (block.n_users, block.n_short, len(block.rank)) == (1, 0, 3)

@@ -1,0 +1,239 @@
+"""VBPR: scores and loss pair by pair, both forms, both regularisers, every setting."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+from support import MakeConfig, run_main
+from torch import Tensor
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.models.vbpr import VBPR
+
+SMALL = ("--embedding_size=5", "--content_embedding_size=3", "--feature_scale=1.5")
+FORMS = pytest.mark.parametrize("form", ["original", "mmrec"])
+CONTENT = pytest.mark.parametrize("extra", [(), ("--modalities=[]",)], ids=["content", "ids"])
+
+
+def build(config: SafeConfig) -> VBPR:
+    return VBPR(config, ModalityDataset(config).build_parts()[TRAIN])
+
+
+def shaken(config: SafeConfig) -> VBPR:
+    """In float64 with values everywhere, also where training starts from zero."""
+    model = build(config).double()
+    source = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.3)
+    return model
+
+
+def literal_score(model: VBPR, u: int, i: int) -> Tensor:
+    """``<p, t> + <theta, E f (+ b)> (+ b_i + <beta', f>)`` of one pair."""
+    k = model.settings.embedding_size
+    f = model.settings.feature_scale * model.features[i]
+    user = model.user_embedding.weight[u]
+    score = user[:k] @ model.item_embedding.weight[i]
+    if model.has_content:
+        projected = model.projection.weight @ f
+        if model.settings.form == "mmrec":
+            projected = projected + model.projection.bias
+        score = score + user[k:] @ projected
+    if model.settings.form == "original":
+        score = score + model.item_bias[i] + model.content_bias @ f
+    return score
+
+
+def literal_loss(model: VBPR, triples: list[tuple[int, int, int]]) -> Tensor:
+    """The docstring's loss, triple by triple."""
+    s, k = model.settings, model.settings.embedding_size
+    losses = []
+    squares = torch.zeros(3, dtype=torch.float64)
+    own = torch.zeros((), dtype=torch.float64)
+    for u, i, j in triples:
+        gap = literal_score(model, u, i) - literal_score(model, u, j)
+        losses.append(-torch.log(torch.sigmoid(gap)))
+        user = model.user_embedding.weight[u]
+        parts = []
+        for item in (i, j):
+            f = s.feature_scale * model.features[item]
+            square = model.item_embedding.weight[item].square().sum()
+            own = own + square
+            if model.has_content:
+                square = square + model.projection(f).square().sum()
+            if s.form == "original":
+                square = square + (model.item_bias[item] + model.content_bias @ f).square()
+                own = own + model.item_bias[item].square()
+            parts.append(square)
+        squares = squares + torch.stack([user.square().sum(), *parts])
+        own = own + user.square().sum()
+    assert user[:k].numel() == k
+    loss = torch.stack(losses).mean()
+    penalty = squares.sqrt().sum() if s.regularizer == "norm" else own / 2
+    loss = loss + s.reg_weight * penalty / len(triples)
+    if model.has_content:
+        squared = model.projection.weight.square().sum()
+        if s.form == "original":
+            squared = squared + model.content_bias.square().sum()
+        loss = loss + s.projection_reg_weight / 2 * squared
+    return loss
+
+
+TRIPLES = [(1, 1, 2), (1, 3, 2), (5, 7, 60), (9, 3, 1), (9, 3, 1)]
+
+
+def batch_of(model: VBPR, triples: list[tuple[int, int, int]]) -> Interaction:
+    users, positives, negatives = (torch.tensor(part) for part in zip(*triples, strict=True))
+    return Interaction(
+        {model.USER_ID: users, model.ITEM_ID: positives, model.NEG_ITEM_ID: negatives}
+    )
+
+
+@FORMS
+@CONTENT
+def test_scores_pair_by_pair(form: str, extra: tuple[str, ...], tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("VBPR", *SMALL, f"--form={form}", *extra)).eval()
+    users = torch.arange(12)
+    scores = model.full_sort_predict(Interaction({model.USER_ID: users})).view(12, -1)
+    for u in range(12):
+        for i in range(model.n_items):
+            assert scores[u, i].item() == pytest.approx(literal_score(model, u, i).item())
+    pairs = Interaction({model.USER_ID: users, model.ITEM_ID: 3 * users})
+    torch.testing.assert_close(model.predict(pairs), scores[users, 3 * users])
+
+
+@FORMS
+@CONTENT
+@pytest.mark.parametrize("regularizer", ["squared", "norm"])
+@pytest.mark.parametrize("batch", ["smaller than the catalogue", "larger"])
+def test_loss_and_gradients_triple_by_triple(
+    form: str, extra: tuple[str, ...], regularizer: str, batch: str, tiny_config: MakeConfig
+) -> None:
+    model = shaken(
+        tiny_config(
+            "VBPR", *SMALL, *extra, f"--form={form}", f"--regularizer={regularizer}",
+            "--reg_weight=0.7", "--projection_reg_weight=0.2",
+        )
+    )  # fmt: skip
+    triples = TRIPLES if batch != "larger" else TRIPLES * 20
+    loss, literal = model.calculate_loss(batch_of(model, triples)), literal_loss(model, triples)
+    torch.testing.assert_close(loss, literal, rtol=1e-12, atol=0.0)
+    names = [name for name, _ in model.named_parameters()]
+    by_model, by_hand = (
+        torch.autograd.grad(one, list(model.parameters()), allow_unused=True)
+        for one in (loss, literal)
+    )
+    for name, one, other in zip(names, by_model, by_hand, strict=True):
+        if extra and name == "content_bias":
+            continue
+        assert one is not None and other is not None, name
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
+        if name in ("user_embedding.weight", "item_embedding.weight", "item_bias"):
+            assert not one[0].any(), "padding is in no batch"
+
+
+@pytest.mark.parametrize(
+    ("setting", "one", "other"),
+    [
+        ("form", "original", "mmrec"),
+        ("regularizer", "squared", "norm"),
+        ("reg_weight", "0.0", "0.2"),
+        ("projection_reg_weight", "0.0", "0.1"),
+        ("feature_scale", "1.0", "2.0"),
+        ("embedding_size", "4", "6"),
+        ("content_embedding_size", "4", "6"),
+    ],
+)
+def test_every_setting_changes_the_loss(
+    setting: str, one: str, other: str, tiny_config: MakeConfig
+) -> None:
+    losses = set()
+    for value in (one, other):
+        model = shaken(tiny_config("VBPR", f"--{setting}={value}"))
+        losses.add(round(model.calculate_loss(batch_of(model, TRIPLES)).item(), 9))
+    assert len(losses) == 2
+
+
+def test_ids_alone_are_bpr_matrix_factorisation(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("VBPR", "--modalities=[]", "--form=mmrec"))
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert shapes == {
+        "user_embedding.weight": (model.n_users, 64),
+        "item_embedding.weight": (model.n_items, 64),
+    }
+    original = build(tiny_config("VBPR", "--modalities=[]", "--form=original"))
+    assert original.content_bias.numel() == 0
+    assert original.item_bias.shape == (model.n_items,)
+
+
+@FORMS
+def test_zero_features_rank_by_ids_alone(form: str, tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("VBPR", *SMALL, f"--form={form}")).eval()
+    model.features.zero_()
+    users, items = model.tables()
+    k = model.settings.embedding_size
+    by_id = model.user_embedding.weight[:, :k] @ model.item_embedding.weight.T
+    if form == "original":
+        by_id = by_id + model.item_bias
+    gap = users @ items.T - by_id
+    torch.testing.assert_close(gap, gap[:, :1].expand_as(gap), msg="a constant per user at most")
+
+
+def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
+    first, again, other = (
+        build(tiny_config("VBPR", f"--seed={n}")).state_dict() for n in (1, 1, 2)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["projection.weight"], other["projection.weight"])
+    assert not first["item_bias"].any() and not first["content_bias"].any()
+    rows, width = first["user_embedding.weight"].shape
+    bound = math.sqrt(6 / (rows + width))
+    assert 0.95 * bound < first["user_embedding.weight"].abs().max() <= bound
+    assert "features" not in first, "features are no part of a checkpoint"
+
+
+@FORMS
+def test_loss_falls_in_training(form: str, tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("VBPR", f"--form={form}"))
+    batch = batch_of(model, [(u, 1 + u % 40, 41 + u % 40) for u in range(1, 100)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model.calculate_loss(batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_negatives_must_be_drawn(tiny_config: MakeConfig) -> None:
+    with pytest.raises(UserError, match=r"train_neg_sample_args.*needs negatives"):
+        build(tiny_config("VBPR", "--train_neg_sample_args=None"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (),
+        ("--modalities=[]",),
+        ("--modalities=[acoustic]", "--form=mmrec"),
+        ("--preset=mmrec",),
+        ("--preset=original",),
+    ],
+)
+def test_command_line(argv: tuple[str, ...], tiny_data: Path, tmp_path: Path) -> None:
+    run = run_main(tiny_data, tmp_path, "VBPR", *argv, name="x")
+    assert run.code == 0, run.err
+    metrics: dict[str, Any] = run.result["metrics"]
+    assert set(metrics) == {"valid", "iid", "ood"}
+    assert all(value > 0 for value in metrics["iid"].values())

@@ -1,0 +1,76 @@
+"""Checkpoints: whole, safe to read, refused in one line when damaged."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.training.checkpoint import (
+    decode_other,
+    encode_other,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint" / "best.safetensors"
+    tensors = {"a": torch.randn(3, 4).T, "b": torch.arange(5), "empty": torch.zeros(0, 2)}
+    write_checkpoint(path, tensors, {"epoch": 3, "stage": "final"})
+    found, state = read_checkpoint(path, CPU)
+    assert state == {"epoch": 3, "stage": "final"}
+    assert set(found) == set(tensors)
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "pickle", "no state"])
+def test_damaged_files_are_refused_in_one_line(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    write_checkpoint(path, {"a": torch.randn(30)}, {"epoch": 0})
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "pickle":
+        path.write_bytes(pickle.dumps({"a": 1}))
+    else:
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(UserError) as caught:
+        read_checkpoint(path, CPU)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_parameters_of_recboles_models() -> None:
+    parameters = {
+        "tensor": torch.randn(2, 3),
+        "array": np.arange(6.0).reshape(2, 3),
+        "matrix": sp.random(5, 4, 0.4, format="csc", random_state=0),
+        "number": 3,
+        "text": "x",
+        "none": None,
+    }
+    tensors, state = encode_other(parameters)
+    found = decode_other(tensors, state)
+    assert torch.equal(found["tensor"], parameters["tensor"])
+    np.testing.assert_array_equal(found["array"], parameters["array"])
+    assert found["matrix"].format == "csc"
+    assert (found["matrix"] != parameters["matrix"]).nnz == 0
+    assert (found["number"], found["text"], found["none"]) == (3, "x", None)
+
+
+def test_what_only_pickle_could_store_is_refused() -> None:
+    with pytest.raises(TypeError, match="`model` of type object"):
+        encode_other({"model": object()})

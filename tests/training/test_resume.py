@@ -1,0 +1,263 @@
+"""run(2k) == run(k) + resume(k), wherever the run was killed, also inside a save."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import Finished, run_main
+
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.training import progress
+from recbole_painvrl.training.checkpoint import read_checkpoint
+from recbole_painvrl.training.guard import Guard
+from recbole_painvrl.training.mask import MaskLearner
+
+CPU = torch.device("cpu")
+NEEDS_FAISS = pytest.mark.skipif(
+    importlib.util.find_spec("faiss") is None, reason="RecBole's NCL needs faiss"
+)
+
+STAGES = (
+    "--backbone_epochs=2",
+    "--environment_rounds=4",
+    "--mask_epochs=2",
+    "--mask_batch_size=128",
+    "--outer_rounds=2",
+)
+# Negatives of BPR come from numpy's global generator, those of UltraGCN from its own.
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "PaInvRL": STAGES,
+    "InvRL": STAGES,
+    "UltraGCN": (),
+    "VBPR": (),
+    "MMGCN": (),
+    "MMSSL": (),
+    "BPR": (),
+    "ItemKNN": (),
+    # RecBole's, with state beside weights and one optimiser: a count of steps, two optimisers,
+    # losses per diffusion step, clusters.
+    "MultiVAE": (),
+    "MacridVAE": (),
+    "RecVAE": (),
+    "DiffRec": (),
+    "LDiffRec": (),
+    "NCL": ("--num_clusters=5", "--m_step=2"),
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+Outcome = tuple[dict[str, Any], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcome]:
+    """Result and files of an uninterrupted run of a model, made once."""
+
+    @functools.cache
+    def run(model: str) -> Outcome:
+        place = tmp_path_factory.mktemp(model)
+        finished = run_main(tiny_data, place, model, *MODELS[model], name="whole")
+        assert finished.code == 0, finished.err
+        return outcome(finished.folder)
+
+    return run
+
+
+def outcome(folder: Path) -> Outcome:
+    """What must not depend on the interruption."""
+    result = json.loads((folder / "result.json").read_text())
+    kept = {key: result.get(key) for key in ("metrics", "split", "planted")}
+    kept["stages"] = [
+        {key: value for key, value in stage.items() if key not in ("seconds", "peak_memory_mb")}
+        for stage in result["stages"]
+    ]
+    files = {
+        path.name: path.read_bytes()
+        for path in sorted((folder / "checkpoint").iterdir())
+        if path.name != "last.safetensors"
+    }
+    for path in folder.glob("*.npz"):
+        files[path.name] = path.read_bytes()
+        with np.load(path) as arrays:
+            files.update({f"{path.name}/{name}": arrays[name].tobytes() for name in arrays.files})
+    return kept, files
+
+
+def killed_at(
+    data: Path, place: Path, model: str, save: int, before: bool, patch: pytest.MonkeyPatch
+) -> Path | None:
+    """Kill a run at its n-th save, before or after the file is in place; None if it was over."""
+    with patch.context() as inner:
+        kill_at(save, before, inner)
+        try:
+            finished: Finished = run_main(data, place, model, *MODELS[model], name="killed")
+        except Killed:
+            return place / "runs" / "killed"
+    assert finished.code == 0
+    return None
+
+
+def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
+    """From now on, the n-th save kills, before or after the file is in place."""
+    original, count = progress.write_checkpoint, 0
+
+    def write(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == save and before:
+            raise Killed
+        original(*arguments)
+        if count == save:
+            raise Killed
+
+    patch.setattr(progress, "write_checkpoint", write)
+    # Saving every epoch, however small its share of the time.
+    patch.setattr(progress, "_SAVING_SHARE", 1e9)
+
+
+@pytest.mark.parametrize(
+    ("model", "save", "before"),
+    [
+        *[("PaInvRL", save, save % 2 == 0) for save in (2, 3, 5, 6, 8, 11, 15)],
+        # Inside the first mask stage, and twice inside the second, whose weights have grown.
+        *[("InvRL", save, save % 2 == 0) for save in (5, 9, 10)],
+        *[("UltraGCN", save, save % 2 == 0) for save in (2, 3)],
+        *[(model, save, save % 2 == 1) for model in ("VBPR", "MMGCN") for save in (2, 3)],
+        *[("BPR", save, save % 2 == 1) for save in (2, 3)],
+        ("ItemKNN", 2, False),
+        *[(m, 2, False) for m in ("MultiVAE", "MacridVAE", "RecVAE", "DiffRec", "LDiffRec")],
+        pytest.param("NCL", 2, False, marks=NEEDS_FAISS),
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_one(
+    model: str,
+    save: int,
+    before: bool,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    expected = whole(model)
+    folder = killed_at(tiny_data, tmp_path, model, save, before, monkeypatch)
+    assert folder is not None, "the run ended before it was killed"
+    assert not (folder / "result.json").exists()
+    code = main([f"--resume={folder}", "--show_progress=False"])
+    assert code == 0, capsys.readouterr().err
+    got = outcome(folder)
+    assert got[0] == expected[0]
+    assert got[1].keys() == expected[1].keys()
+    assert [name for name in got[1] if got[1][name] != expected[1][name]] == []
+
+
+@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
+def test_a_run_killed_at_every_second_save_arrives(
+    model: str,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = killed_at(tiny_data, tmp_path, model, 2, False, monkeypatch)
+    assert folder is not None
+    resumes, code = 0, None
+    while code is None:
+        resumes += 1
+        assert resumes < 50, "a resumed run does not get on"
+        with monkeypatch.context() as inner, contextlib.suppress(Killed):
+            kill_at(2, False, inner)
+            code = main([f"--resume={folder}", "--show_progress=False"])
+    assert code == 0
+    assert resumes > 1
+    assert outcome(folder) == whole(model)
+
+
+def test_seconds_and_memory_are_those_of_all_processes(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(progress.Progress, "spent", lambda _: (1000.0, 50_000.0))
+        folder = killed_at(tiny_data, tmp_path, "BPR", 2, False, monkeypatch)
+    assert folder is not None
+    assert main([f"--resume={folder}", "--show_progress=False"]) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert 1000 < result["seconds"] < 2000
+    assert result["peak_memory_mb"] == 50_000
+    assert "goes on after the 100" in (folder / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "stage"),
+    [("PaInvRL", "final"), ("PaInvRL", "mask 1"), ("BPR", "train"), ("MMSSL", "train")],
+)
+def test_ctrl_c_saves_the_epochs_since_the_last_save(
+    model: str,
+    stage: str,
+    whole: Callable[[str], Outcome],
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupting(done: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, but Ctrl-C comes when the second epoch of the stage has changed the weights."""
+        seen = 0
+
+        def call(owner: Any, *arguments: Any) -> Any:
+            nonlocal seen
+            outcome = done(owner, *arguments)
+            seen += not isinstance(owner, Guard) or owner._trainer.stage == stage
+            if seen == 2:
+                raise KeyboardInterrupt
+            return outcome
+
+        return call
+
+    with monkeypatch.context() as inner:
+        # Saving would always take too long, but for the first time and at the end of a stage.
+        inner.setattr(progress, "_SAVING_SHARE", 1e-9)
+        owner, name = (MaskLearner, "run_epoch") if "mask" in stage else (Guard, "check_weights")
+        inner.setattr(owner, name, interrupting(getattr(owner, name)))
+        stopped = run_main(tiny_data, tmp_path, model, *MODELS[model], name="stopped")
+    assert stopped.code == 1
+    _, state = read_checkpoint(stopped.folder / "checkpoint" / "last.safetensors", CPU)
+    assert state["stage"] == stage
+    if "mask" not in stage:
+        assert state["counters"]["start_epoch"] == 1
+    assert main([f"--resume={stopped.folder}", "--show_progress=False"]) == 0
+    assert outcome(stopped.folder) == whole(model)
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        (["--resume={runs}/none"], "no run to resume"),
+        (["--resume={runs}/whole"], "the run is complete"),
+        (["--resume={runs}/whole", "--epochs=9"], "`epochs`: a resumed run keeps its settings"),
+    ],
+)
+def test_what_cannot_be_resumed(
+    argv: list[str],
+    found: str,
+    tiny_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_main(tiny_data, tmp_path, "ItemKNN", name="whole")
+    capsys.readouterr()
+    assert main([word.format(runs=tmp_path / "runs") for word in argv]) == 2
+    line = capsys.readouterr().err
+    assert found in line
+    assert line.count("\n") == 1
