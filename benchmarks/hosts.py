@@ -22,6 +22,7 @@ from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TRAIN, VALID
 from recbole_painvrl.models.faster import faster
 from recbole_painvrl.training.base import run_trainer_class
+from recbole_painvrl.training.pipeline import Context
 
 
 class Host:
@@ -99,7 +100,7 @@ def ours(model: str, folder: Path, name: str, *arguments: str) -> Host:
     trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], model))
     trainer: Any = trainer_class(config, built)
     train = training_loader(config, parts[TRAIN])
-    trainer.progress.begin(train, enabled=False)
+    trainer.pipeline.begin(Context(trainer, train, saved=False))
     trainer.eval_collector.data_collect(train)
     valid = evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid")
     return Host(train, valid, trainer)

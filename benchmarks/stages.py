@@ -19,8 +19,8 @@ from recbole_painvrl.environments.full import PlainUltraGCN
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
 from recbole_painvrl.sampling import NegativeSampler, NegativeSampling
-from recbole_painvrl.training.mask import MaskLearner, MaskSettings
 from recbole_painvrl.training.row_gradients import use_row_gradients
 
 Step = Callable[[], object]

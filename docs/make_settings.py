@@ -17,7 +17,7 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Written by `python -m docs.make_settings` from `recbole_painvrl/config/settings.py`, "
-        "`recbole_painvrl/config/models/` and `properties/`.",
+        "`recbole_painvrl/models/` and `properties/`.",
         "RecBole's own settings (`epochs`, `learning_rate`, `train_batch_size`, `eval_step`, "
         "`stopping_step`, `seed`, ...) keep their names and meaning.",
         "",

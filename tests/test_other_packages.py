@@ -19,7 +19,7 @@ from torch import nn
 from recbole_painvrl import ModelSpec
 from recbole_painvrl.config.base import Settings
 from recbole_painvrl.functional.pairwise import bpr_loss
-from recbole_painvrl.models.pairwise import PairwiseRecommender
+from recbole_painvrl.models.base import PairwiseRecommender
 
 
 class TinySettings(Settings):

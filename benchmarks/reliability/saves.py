@@ -17,16 +17,16 @@ POINTS = ("half written", "not synced", "not in place", "just in place")
 
 def save_every_epoch() -> None:
     """Switch off the rule that saving may take only a share of the time."""
-    from recbole_painvrl.training import progress
+    from recbole_painvrl.training import pipeline
 
-    progress._SAVING_SHARE = 1e9
+    pipeline._SAVING_FRACTION = 1e9
 
 
 def save_once_a_stage() -> None:
     """Let saving take no time at all, so that only what must be saved is."""
-    from recbole_painvrl.training import progress
+    from recbole_painvrl.training import pipeline
 
-    progress._SAVING_SHARE = 1e-9
+    pipeline._SAVING_FRACTION = 1e-9
 
 
 def count_saves(pipe: int) -> None:

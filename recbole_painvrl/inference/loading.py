@@ -256,14 +256,14 @@ def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
 @contextmanager
 def _callers_state() -> Iterator[None]:
     """Leave what RecBole sets for the whole process as it was: loading must not steer others."""
-    tensors, state = global_rng()
+    state = global_rng()
     cudnn = torch.backends.cudnn
     flags = cudnn.benchmark, cudnn.deterministic
     visible = os.environ.get(_VISIBLE)
     try:
         yield
     finally:
-        restore_global_rng(tensors, state)
+        restore_global_rng(state)
         cudnn.benchmark, cudnn.deterministic = flags
         os.environ.pop(_VISIBLE, None)
         if visible is not None:

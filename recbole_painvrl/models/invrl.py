@@ -1,17 +1,45 @@
-"""InvRL (Du et al., MM '22): the final model. The stages before it are in training/."""
+"""InvRL (Du et al., MM '22): the final model. Its stages are PaInvRL's."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from recbole_painvrl.config import InvRLSettings
-from recbole_painvrl.config.base import ConfigLike
-from recbole_painvrl.models import ultragcn
+from pydantic import Field
+
 from recbole_painvrl.models.base import require_modalities
-from recbole_painvrl.models.memory import FLOAT, Sizes
+from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
+from recbole_painvrl.models.painvrl.settings import StagedSettings
 from recbole_painvrl.models.ultragcn import UltraGCN
-from recbole_painvrl.seeds import MASK_PURPOSES
 from recbole_painvrl.specs import ModelSpec
+
+
+class InvRLSettings(StagedSettings):
+    """InvRL: ``L_ERM + alpha L_IRM + lambda / 2 |m - 1/2|^2`` on the plain gate."""
+
+    weight_growth: float = Field(
+        gt=0, description="Factor on irm_weight and mask_decay after every outer round."
+    )
+    environment_features: Literal["variant", "full"] = Field(
+        description="What Gamma_e sees: Psi of the mask so far (paper) or all of f (InvRL's code)."
+    )
+    penalty_gate: Literal["noisy", "plain"] = Field(
+        description="Gate in L_IRM: the noisy clipped one, or m as it is (InvRL's code)."
+    )
+    mask_clipping: Literal["every_step", "in_use"] = Field(
+        description="Put m into [0, 1] after every step, or only where used (InvRL's code)."
+    )
+    item_id_reg_factor: float = Field(
+        ge=0, description="Factor on embedding_reg_weight of the item ids in the final model."
+    )
+
+    # What PaInvRL leaves to a setting. Without attention its other settings mean nothing.
+    loss_weighting: ClassVar = "fixed"
+    gradient_normalization: ClassVar = "none"
+    projection_objective: ClassVar = "weighted"
+    attention: ClassVar = False
+    outer_gate: ClassVar = False
+    attention_hidden_size: ClassVar = 0
+    attention_output: ClassVar = "identity"
 
 
 class InvRL(UltraGCN):
@@ -80,47 +108,11 @@ class InvRL(UltraGCN):
         return [users, items, *content]
 
 
-def staged_memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
-    """UltraGCN's, and what searching environments and learning the mask take."""
-    parts = ultragcn.memory(sizes, settings)
-    content, width = settings["content_embedding_size"], sizes.width
-    n_environments = settings["n_environments"]
-    # Reach of every pair in every environment, with the gathered rows and gradients.
-    reach = n_environments * width * (4 * settings["environment_batch_size"] + 2 * 8192)
-    kept = settings["environment_restarts"] * 4 * n_environments * content * width
-    batch, negatives = settings["mask_batch_size"], settings["mask_negatives"]
-    pairs = n_environments * batch
-    drawn = pairs * (1 + settings["n_neighbours"])
-    shared = settings["negative_sampling"] == "shared"
-    drawn += negatives if shared else pairs * negatives
-    local = min(sizes.items, drawn)
-    # Features of the step's items twice, and per environment, part and kind of pair A_e.
-    tables = local * (2 * width + 12 * n_environments * content)
-    attention = pairs * (negatives + settings["n_neighbours"] + 1)
-    attention *= 8 * (settings["attention_hidden_size"] or 0)
-    own_vectors = pairs * settings["n_neighbours"] * content * 6
-    own_vectors += 0 if shared else pairs * negatives * content * 6
-    return {
-        **parts,
-        "environments": FLOAT * (reach + kept + sizes.items * width + sizes.interactions * 6),
-        "mask": FLOAT * (tables + attention + own_vectors),
-    }
-
-
-def staged_purposes(outer_rounds: int) -> list[str]:
-    """Generators of the stages, by number of the outer round."""
-    names = ["final initial values"]
-    for number in range(1, outer_rounds + 1):
-        names.append(f"environments {number}")
-        names += [f"mask {number} {purpose}" for purpose in (*MASK_PURPOSES, "negatives")]
-    return names
-
-
 SPEC = ModelSpec(
     "InvRL",
     InvRL,
     InvRLSettings,
-    trainer="recbole_painvrl.training.staged:StagedTrainer",
+    trainer="recbole_painvrl.models.painvrl.trainer:StagedTrainer",
     needs_modalities=True,
     own_generators=frozenset({"initial values", "negatives"}),
     purposes=staged_purposes,

@@ -7,18 +7,41 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
-from recbole_painvrl.config import MMGCNSettings
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
-from recbole_painvrl.models.base import binary_interactions, require_modalities
+from recbole_painvrl.models.base import PairwiseRecommender, binary_interactions, require_modalities
 from recbole_painvrl.models.memory import ENTRY, FLOAT, LEARNT, Sizes
-from recbole_painvrl.models.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
+
+
+class MMGCNSettings(Settings):
+    """MMGCN, the paper's and the released behaviour."""
+
+    embedding_size: int = Field(ge=1, description="Width of the ids and of every layer's output.")
+    num_layers: int = Field(ge=1, description="Layers of propagation.")
+    latent_size: int = Field(
+        ge=1, description="Width to which the modalities of latent_modalities are projected."
+    )
+    latent_modalities: list[str] | None = Field(
+        description="Modalities to project before the first layer; none for those wider than "
+        "latent_size."
+    )
+    concat: bool = Field(
+        description="Merge h and x^ by concatenation (as released), or add x^ to the projected h."
+    )
+    train_ids: bool = Field(
+        description="Train ids and preferences (the paper), or leave them random (as released)."
+    )
+    reg_weight: float = Field(
+        ge=0, description="Weight of the mean squares of ids (batch) and preferences (all)."
+    )
+
 
 # A table of the users' nodes and one of the items'.
 Sides = tuple[Tensor, Tensor]

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from recbole_painvrl.config import VBPRSettings
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.functional.pairwise import bpr_loss, norm_penalty, square_penalty
+from recbole_painvrl.models.base import PairwiseRecommender
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
-from recbole_painvrl.models.pairwise import PairwiseRecommender
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
+
+
+class VBPRSettings(Settings):
+    """VBPR, MMRec's form and the original."""
+
+    embedding_size: int = Field(ge=1, description="Width of the id vectors p_u and t_i.")
+    content_embedding_size: int = Field(
+        ge=1, description="Width of the users' content vectors and of the projected features."
+    )
+    form: Literal["original", "mmrec"] = Field(
+        description="With item bias and content bias beta' (the paper), or with a bias on the "
+        "projection alone (MMRec)."
+    )
+    feature_scale: float = Field(
+        gt=0, description="The features, whose rows have length 1, are multiplied by this."
+    )
+    regularizer: Literal["squared", "norm"] = Field(
+        description="Half the squared norms of a batch's parameters (the paper), or the unsquared "
+        "norms of its vectors, content included (MMRec)."
+    )
+    reg_weight: float = Field(ge=0, description="Weight of the regulariser of the batch.")
+    projection_reg_weight: float = Field(
+        ge=0, description="Weight of half the squared norm of E and beta', every step."
+    )
 
 
 class VBPR(PairwiseRecommender):

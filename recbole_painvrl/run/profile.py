@@ -23,8 +23,8 @@ from torch.optim.optimizer import (
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
+from recbole_painvrl.models.painvrl import mask_learner as mask_stage
 from recbole_painvrl.sampling import NegativeSampler
-from recbole_painvrl.training import mask as mask_stage
 
 PROFILE = "profile.json"
 PHASES = ("loader", "negatives", "forward", "backward", "optimiser", "evaluation", "saving")
@@ -158,8 +158,8 @@ def _wrap(run: Any, profile: Profile, stack: ExitStack) -> None:
         (torch.autograd, "backward", "backward"),
         (torch.autograd, "grad", "backward"),
         (trainer, "evaluate", "evaluation"),
-        (trainer.progress, "save", "saving"),
-        (trainer.progress, "_keep", "saving"),
+        (trainer.pipeline, "save", "saving"),
+        (trainer.pipeline, "_keep", "saving"),
         (trainer, "_save_checkpoint", "saving"),
     ):
         if hasattr(owner, name):

@@ -58,12 +58,12 @@ def refuse_complete(folder: Path) -> None:
         raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
 
 
-def take_up(folder: Path, progress: Any, now: Mapping[str, Any]) -> None:
+def take_up(folder: Path, pipeline: Any, now: Mapping[str, Any]) -> None:
     """Load where a run of this process's folder stands; from the start if it had not saved yet.
 
     Args:
         folder: the run folder, locked.
-        progress: the trainer's ``Progress``.
+        pipeline: the trainer's ``Pipeline``.
         now: data, settings and versions of this process (:func:`run.folder.origin`).
 
     Raises:
@@ -73,10 +73,10 @@ def take_up(folder: Path, progress: Any, now: Mapping[str, Any]) -> None:
     log = getLogger("recbole_painvrl")
     for name in remove_temporary(folder):
         log.info("%s: removed %s, which a killed process left half-written", folder, name)
-    if not progress.path.is_file():
+    if not pipeline.path.is_file():
         log.info("%s: stopped before its first checkpoint; it begins again", folder)
         return
-    began = progress.load()
+    began = pipeline.load()
     changed = [
         f"{name} ({_shown(began.get(name))} then, {_shown(value)} now)"
         for name, value in now.items()
@@ -90,7 +90,7 @@ def take_up(folder: Path, progress: Any, now: Mapping[str, Any]) -> None:
         )
     if changed:
         log.warning("%s: resumed with other %s; figures may differ", folder, ", ".join(changed))
-    log.info("%s: goes on after the %.0f s until its last checkpoint", folder, progress.spent()[0])
+    log.info("%s: goes on after the %.0f s until its last checkpoint", folder, pipeline.spent()[0])
 
 
 def _shown(value: Any) -> str:

@@ -35,6 +35,7 @@ from recbole_painvrl.run.folder import (
     create_run_folder,
     origin,
     versions,
+    write_arrays,
     write_config,
     write_per_user,
     write_result,
@@ -45,12 +46,12 @@ from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import edition, opening
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
-from recbole_painvrl.run.stages import StageReport, report_stages
 from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.specs import spec_of
 from recbole_painvrl.training.base import run_trainer_class
 from recbole_painvrl.training.checkpoint import weights_hash
+from recbole_painvrl.training.pipeline import Artefacts
 
 
 def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
         init_seed(config["seed"], config["reproducibility"])
         try:
             prepared = Run(config, log, held, resume, start)
-            save = prepared.trainer.progress.save_unsaved
+            save = prepared.trainer.pipeline.save_unsaved
             with how_to_go_on(prepared.folder, save):
                 return prepared.execute()
         except Exception:
@@ -136,10 +137,10 @@ class Run:
         self.trainer = trainer_class(config, self.model)
         now = origin(config, self.data_hash, self.config_hash)
         # Before an interrupted run is taken up, which moves it back.
-        self.trainer.progress.start = start
+        self.trainer.pipeline.start = start
         if resume is not None:
-            take_up(self.folder, self.trainer.progress, now)
-        self.trainer.progress.origin = now
+            take_up(self.folder, self.trainer.pipeline, now)
+        self.trainer.pipeline.origin = now
 
     @property
     def _width(self) -> int:
@@ -159,7 +160,7 @@ class Run:
             log.info("%s", line)
         progress = shows_bars(self.config["show_progress"])
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
-        report = report_stages(self.trainer, self.train, self.train_loader, self.valid_loader)
+        report = self.trainer.artefacts()
         metrics: dict[str, dict[str, float]] = {}
         if self.valid_loader is not None:
             valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
@@ -174,7 +175,8 @@ class Run:
         if report.oracle is not None:
             report.planted["oracle"] = self._oracle(report.oracle)
         result = self._result(metrics, report)
-        report.write(self.folder)
+        for name, arrays in report.arrays.items():
+            write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
         return result
 
@@ -214,9 +216,9 @@ class Run:
         """The IID test is called ``iid`` where there is an OOD test beside it."""
         return "iid" if name == TEST and OOD in self.tests.names else name
 
-    def _result(self, metrics: dict[str, dict[str, float]], report: StageReport) -> dict[str, Any]:
+    def _result(self, metrics: dict[str, dict[str, float]], report: Artefacts) -> dict[str, Any]:
         config = self.config
-        seconds, peak = self.trainer.progress.spent()
+        seconds, peak = self.trainer.pipeline.spent()
         result = {
             "model": config["model"],
             "dataset": config["dataset"],

@@ -22,14 +22,21 @@ from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.seeds import separate_draws
 from recbole_painvrl.training.checkpoint import (
     OTHER,
-    encode_other,
     load_model,
+    pack,
     write_checkpoint,
 )
 from recbole_painvrl.training.guard import Guard
-from recbole_painvrl.training.progress import Progress
+from recbole_painvrl.training.pipeline import Artefacts, Context, Pipeline, Stage, TrainingStage
 from recbole_painvrl.training.row_gradients import use_row_gradients
 from recbole_painvrl.training.stage_log import StageLog
+from recbole_painvrl.training.state import ModelAttributes, further_optimizers
+
+# What RecBole's `fit` counts on the trainer.
+_COUNTERS = (
+    *("start_epoch", "cur_step", "best_valid_score", "best_valid_result", "train_loss_dict"),
+    "history",
+)
 
 if TYPE_CHECKING:
     from recbole.trainer import Trainer as _Trainer
@@ -63,7 +70,9 @@ class RunTrainerMixin(_Trainer):
         self.stage = "train"
         self.history: list[dict[str, Any]] = []
         self.saved_model_file = str(self.folder / "checkpoint" / "best.safetensors")
-        self.progress = Progress(self, self.folder / "checkpoint" / "last.safetensors")
+        self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
+        self._attributes = ModelAttributes(model)
+        self._next_epoch = 0
         self._bar: Any = None
         self._ood_valid_loader: Any = None
         # Called after every validation with its score and result; may end the training by raising.
@@ -85,6 +94,14 @@ class RunTrainerMixin(_Trainer):
 
     # --- stages ---------------------------------------------------------------------------
 
+    def stages(self) -> list[Stage]:
+        """The stages of this trainer; the last one gives what :meth:`fit` returns."""
+        return [TrainingStage()]
+
+    def artefacts(self) -> Artefacts:
+        """What the stages leave in the run folder, after :meth:`fit`; may run further stages."""
+        return Artefacts()
+
     def fit(
         self,
         train_data: Any,
@@ -94,66 +111,83 @@ class RunTrainerMixin(_Trainer):
         show_progress: bool = False,
         callback_fn: Any = None,
     ) -> tuple[float, Any]:
-        """Train the single stage of this model; see :meth:`fit_stage`."""
-        self.progress.begin(train_data, enabled=saved)
-        return self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
+        """Run all stages; returns best validation score and result of the last one."""
+        stages = self.stages()
+        self.context = Context(self, train_data, valid_data, saved, show_progress, callback_fn)
+        self.pipeline.run(stages, self.context)
+        last: Any = stages[-1]
+        outcome: tuple[float, Any] = last.outcome
+        return outcome
 
-    def fit_stage(
-        self,
-        stage: str,
-        train_data: Any,
-        valid_data: Any,
-        saved: bool,
-        show_progress: bool,
-        callback_fn: Any = None,
-    ) -> tuple[float, Any]:
-        """Run RecBole's ``fit`` as one stage: one bar, one entry in the run's list of stages.
+    def fit_stage(self, context: Context) -> tuple[tuple[float, Any], dict[str, Any]]:
+        """RecBole's ``fit`` with one progress bar; returns its outcome and the stage's figures."""
+        self._bar = tqdm(
+            total=self.epochs,
+            initial=self.start_epoch,
+            desc=self.stage,
+            disable=not context.show_progress,
+            ncols=100,
+            mininterval=0.5,
+            # Epochs with a decimal: one of them may take minutes.
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
+            "[{elapsed}<{remaining}{postfix}]",
+        )
+        try:
+            # verbose=False: the epochs go to our log file, not between the progress bars.
+            score, result = super().fit(
+                context.train_data,
+                context.valid_data,
+                False,
+                context.saved,
+                context.show_progress,
+                context.callback,
+            )
+        finally:
+            self._bar.close()
+            self._bar = None
+        losses = list(self.train_loss_dict.values())
+        figures = {
+            "epochs": len(losses),
+            "best_epoch": self.load_best() + 1 if context.saved else None,
+            "loss": losses[-1] if losses else None,
+            "best_valid": {name: float(value) for name, value in (result or {}).items()},
+            "history": self.history,
+        }
+        return (score, result), figures
 
-        Afterwards the model holds the weights of its best epoch, if ``saved``.
-        """
-        if self.progress.is_done(stage):
-            # RecBole's `fit` would have done it; metrics of popularity need it.
-            self.eval_collector.data_collect(train_data)
-            self.load_best()
-            return self.progress.outcome(stage)
-        self.stage, self.history = stage, []
-        spent = self.progress.continue_stage(stage)
-        with self.stage_log.measure(stage, spent) as entry:
-            self._bar = tqdm(
-                total=self.epochs,
-                initial=self.start_epoch,
-                desc=stage,
-                disable=not show_progress,
-                ncols=100,
-                mininterval=0.5,
-                # Epochs with a decimal: one of them may take minutes.
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
-                "[{elapsed}<{remaining}{postfix}]",
-            )
-            try:
-                # verbose=False: the epochs go to our log file, not between the progress bars.
-                score, result = super().fit(
-                    train_data, valid_data, False, saved, show_progress, callback_fn
-                )
-            finally:
-                self._bar.close()
-                self._bar = None
-            best_epoch = self.load_best() + 1 if saved else None
-            entry.update(
-                epochs=len(self.train_loss_dict),
-                best_epoch=best_epoch,
-                loss=list(self.train_loss_dict.values())[-1] if self.train_loss_dict else None,
-                best_valid={k: float(v) for k, v in (result or {}).items()},
-                history=self.history,
-            )
-        self.log.info("%s", self.stage_log.line(stage))
-        self.progress.finish_stage(stage, score, result)
-        return score, result
+    def state_dict(self) -> dict[str, Any]:
+        """What the present stage needs to continue before the next epoch, by reference."""
+        further = further_optimizers(self)
+        same = [name for name, one in further.items() if one is self.optimizer]
+        return {
+            "model": self.model.state_dict(),
+            "other_parameter": self.model.other_parameter(),
+            "attributes": self._attributes.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "further_optimizers": {name: one.state_dict() for name, one in further.items()},
+            "optimizer_is": same[0] if same else None,
+            "counters": {name: getattr(self, name) for name in _COUNTERS}
+            | {"start_epoch": self._next_epoch},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.model.load_other_parameter(state["other_parameter"])
+        self._attributes.load_state_dict(state["attributes"])
+        for name, optimizer in further_optimizers(self).items():
+            optimizer.load_state_dict(state["further_optimizers"][name])
+            if state["optimizer_is"] == name:
+                self.optimizer = optimizer
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
 
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
-        self.progress.save_epoch(epoch_idx)
+        self._next_epoch = epoch_idx
+        self.pipeline.checkpoint()
         self.guard.begin_epoch(epoch_idx)
         watched = self.guard.watched(loss_func or self.model.calculate_loss)
         shown = self._shown(watched, epoch_idx, len(train_data))
@@ -269,7 +303,7 @@ class RunTrainerMixin(_Trainer):
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
-        other, other_state = encode_other(self.model.other_parameter())
+        other, other_state = pack(self.model.other_parameter())
         tensors = dict(self.model.state_dict())
         tensors.update({OTHER + name: tensor for name, tensor in other.items()})
         state = {

@@ -23,6 +23,7 @@ from recbole_painvrl.reading import DAMAGED, parse_json, reason
 OTHER = "other_parameter."
 _STATE = "state"
 _SPARSE = ("data", "indices", "indptr")
+_KIND = "kind of value"
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -107,50 +108,64 @@ def load_model(path: Path, model: Any, device: torch.device) -> dict[str, Any]:
     tensors, state = read_checkpoint(path, device)
     other = {n[len(OTHER) :]: t for n, t in tensors.items() if n.startswith(OTHER)}
     model.load_state_dict({n: t for n, t in tensors.items() if not n.startswith(OTHER)})
-    model.load_other_parameter(decode_other(other, state["other_parameter"]))
+    model.load_other_parameter(unpack(other, state["other_parameter"]))
     return state
 
 
-def encode_other(parameters: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """RecBole's ``other_parameter`` (tensors, arrays, sparse matrices, plain values), split.
+def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """Split a nested state into its tensors and what JSON can hold.
 
-    Returns:
-        ``(tensors, state)``.
+    A tensor, array or sparse matrix is named by its keys, joined by ``/``; in the second value an
+    entry with this name stands in its place. Tuples become lists.
 
     Raises:
         TypeError: a value of another kind, which could only be pickled.
     """
     tensors: dict[str, Tensor] = {}
-    state: dict[str, Any] = {}
-    for name, value in parameters.items():
+
+    def plain(value: Any, name: str) -> Any:
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
         if isinstance(value, Tensor):
-            tensors[name], state[name] = value, {"kind": "tensor"}
-        elif isinstance(value, np.ndarray) and value.dtype != object:
-            tensors[name], state[name] = torch.from_numpy(value), {"kind": "array"}
-        elif sp.issparse(value):
+            tensors[name] = value
+            return {_KIND: "tensor", "name": name}
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            tensors[name] = torch.from_numpy(value)
+            return {_KIND: "array", "name": name}
+        if sp.issparse(value):
             matrix = value.tocsr()
             for field in _SPARSE:
                 tensors[f"{name}.{field}"] = torch.from_numpy(getattr(matrix, field))
-            state[name] = {"kind": value.format, "shape": list(value.shape)}
-        elif value is None or isinstance(value, bool | int | float | str):
-            state[name] = {"kind": "plain", "value": value}
-        else:
+            return {_KIND: value.format, "name": name, "shape": list(value.shape)}
+        if isinstance(value, list | tuple):
+            return [plain(one, f"{name}/{number}") for number, one in enumerate(value)]
+        if not isinstance(value, Mapping):
             raise TypeError(f"`{name}` of type {type(value).__name__} cannot be stored")
-    return tensors, state
+        inner = {
+            key: plain(one, f"{name}/{key}" if name else str(key)) for key, one in value.items()
+        }
+        if all(isinstance(key, str) for key in inner):
+            return inner
+        # JSON would turn the numbers of an optimizer's parameters into text.
+        return {_KIND: "items", "items": [list(pair) for pair in inner.items()]}
+
+    return tensors, plain(state, "")
 
 
-def decode_other(tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> dict[str, Any]:
-    """Inverse of :func:`encode_other`."""
-    parameters: dict[str, Any] = {}
-    for name, entry in state.items():
-        if entry["kind"] == "tensor":
-            parameters[name] = tensors[name]
-        elif entry["kind"] == "array":
-            parameters[name] = tensors[name].cpu().numpy()
-        elif entry["kind"] == "plain":
-            parameters[name] = entry["value"]
-        else:
-            fields = tuple(tensors[f"{name}.{field}"].cpu().numpy() for field in _SPARSE)
-            matrix = sp.csr_matrix(fields, shape=entry["shape"])
-            parameters[name] = matrix.asformat(entry["kind"])
-    return parameters
+def unpack(tensors: Mapping[str, Tensor], plain: Any) -> Any:
+    """Inverse of :func:`pack`."""
+    if isinstance(plain, list):
+        return [unpack(tensors, one) for one in plain]
+    if not isinstance(plain, dict):
+        return plain
+    kind = plain.get(_KIND)
+    if kind is None:
+        return {key: unpack(tensors, one) for key, one in plain.items()}
+    if kind == "items":
+        return {key: unpack(tensors, one) for key, one in plain["items"]}
+    if kind == "tensor":
+        return tensors[plain["name"]]
+    if kind == "array":
+        return tensors[plain["name"]].cpu().numpy()
+    fields = tuple(tensors[f"{plain['name']}.{field}"].cpu().numpy() for field in _SPARSE)
+    return sp.csr_matrix(fields, shape=plain["shape"]).asformat(kind)

@@ -131,10 +131,10 @@ def _validated(
         try:
             metrics = run.validate()
         except KeyboardInterrupt:
-            run.trainer.progress.save_unsaved()
+            run.trainer.pipeline.save_unsaved()
             raise
     values = [metrics[part][search.plan.metric] for part in search.plan.parts]
-    return values, metrics, run.trainer.progress.spent()[0]
+    return values, metrics, run.trainer.pipeline.spent()[0]
 
 
 def _stored(folder: Path) -> SafeConfig:

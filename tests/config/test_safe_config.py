@@ -11,9 +11,10 @@ import pytest
 import torch
 import yaml
 
-from recbole_painvrl.config import PaInvRLSettings, RunSettings, SafeConfig, config_from_arguments
+from recbole_painvrl.config import RunSettings, SafeConfig, config_from_arguments
 from recbole_painvrl.config.lookup import model_names
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 
 
 def _config(*argv: str, model: str = "BPR") -> SafeConfig:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from recbole_painvrl.config import PaInvRLSettings, RunSettings, UltraGCNSettings
+from recbole_painvrl.config import RunSettings
 from recbole_painvrl.config.base import expectation
 from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.config.recbole_settings import RecBoleSettings
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+from recbole_painvrl.models.ultragcn import UltraGCNSettings
 from recbole_painvrl.specs import specs
 
 SCHEMAS = {name: spec.schema for name, spec in specs().items()}

@@ -16,8 +16,8 @@ from torch import Tensor
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.parts import TRAIN
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.models.discriminator import Discriminator, hidden_widths
 from recbole_painvrl.models.mmssl import MMSSL
+from recbole_painvrl.models.mmssl.adversary import Discriminator, hidden_widths
 
 SMALL = ("--embedding_size=4", "--n_heads=2")
 RELEASED = ("--attention=identity", "--last_layer_softmax=True")

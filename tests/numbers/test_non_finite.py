@@ -13,11 +13,11 @@ from torch import Tensor
 
 from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.discriminator import Discriminator
 from recbole_painvrl.models.mmssl import MMSSL
+from recbole_painvrl.models.mmssl.adversary import Discriminator
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.models.ultragcn import UltraGCN
 from recbole_painvrl.training.guard import blame, column_name
-from recbole_painvrl.training.mask import MaskLearner
 
 SLICES = {"acoustic": slice(0, 3), "visual": slice(3, 8)}
 SMALL = ("--train_batch_size=512",)

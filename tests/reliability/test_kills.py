@@ -14,13 +14,13 @@ import sys
 from benchmarks.reliability import kills
 from benchmarks.reliability.runs import warm_up
 warm_up()
-from recbole_painvrl.training.progress import Progress
-restore = Progress.begin
-def begin(self, train_data, enabled=True):
-    before = train_data.generator.get_state()
-    restore(self, train_data, enabled)
-    train_data.generator.set_state(before)
-Progress.begin = begin
+from recbole_painvrl.training.pipeline import Pipeline
+restore = Pipeline.begin
+def begin(self, context):
+    before = context.train_data.generator.get_state()
+    restore(self, context)
+    context.train_data.generator.set_state(before)
+Pipeline.begin = begin
 kills._IN_SAVE, kills._TWICE = 1.0, 0.0
 sys.exit(kills.main(["--runs", "4", "--seed", "3", "--cases", "BPR"]))
 """

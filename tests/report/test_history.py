@@ -10,7 +10,7 @@ import pytest
 from support import SHORT_STAGES, run_main
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.training import progress
+from recbole_painvrl.training import pipeline
 
 
 class Killed(BaseException):
@@ -57,7 +57,7 @@ def test_every_stage_has_its_history(whole: Path) -> None:
 def test_a_resumed_run_has_the_same_history(
     save: int, whole: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, count = progress.write_checkpoint, 0
+    original, count = pipeline.write_checkpoint, 0
 
     def write(*arguments: Any) -> None:
         nonlocal count
@@ -67,8 +67,8 @@ def test_a_resumed_run_has_the_same_history(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "write_checkpoint", write)
-        patch.setattr(progress, "_SAVING_SHARE", 1e9)
+        patch.setattr(pipeline, "write_checkpoint", write)
+        patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
         with pytest.raises(Killed):
             run_main(tiny_data, tmp_path, "PaInvRL", *ARGV, name="killed")
     folder = tmp_path / "runs" / "killed"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
-from recbole_painvrl.training.staged import StagedTrainer
+from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 

@@ -105,9 +105,9 @@ def test_no_test_set_is_read_before_training_is_over(
         events.append("unlock")
         unlock(self)
 
-    def spy_stage(self: Any, name: str, *arguments: Any, **options: Any) -> Any:
-        events.append(name)
-        return stage(self, name, *arguments, **options)
+    def spy_stage(self: Any, context: Any) -> Any:
+        events.append(self.stage)
+        return stage(self, context)
 
     monkeypatch.setattr(ModalityDataset, "build_parts", sealed_parts)
     monkeypatch.setattr(LockedTests, "unlock", spy_unlock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import torch
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.training.checkpoint import (
-    decode_other,
-    encode_other,
+    pack,
     read_checkpoint,
+    unpack,
     write_checkpoint,
 )
 
@@ -53,7 +54,7 @@ def test_damaged_files_are_refused_in_one_line(damage: str, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_other_parameters_of_recboles_models() -> None:
+def test_a_nested_state_survives_the_file() -> None:
     parameters = {
         "tensor": torch.randn(2, 3),
         "array": np.arange(6.0).reshape(2, 3),
@@ -61,9 +62,12 @@ def test_other_parameters_of_recboles_models() -> None:
         "number": 3,
         "text": "x",
         "none": None,
+        "nested": {0: {"step": torch.tensor(2.0), "betas": (0.9, 0.999)}, "a": [torch.ones(1)]},
     }
-    tensors, state = encode_other(parameters)
-    found = decode_other(tensors, state)
+    tensors, state = pack(parameters)
+    found = unpack(tensors, json.loads(json.dumps(state)))
+    assert found["nested"][0] == {"step": torch.tensor(2.0), "betas": [0.9, 0.999]}
+    assert torch.equal(found["nested"]["a"][0], torch.ones(1))
     assert torch.equal(found["tensor"], parameters["tensor"])
     np.testing.assert_array_equal(found["array"], parameters["array"])
     assert found["matrix"].format == "csc"
@@ -73,4 +77,4 @@ def test_other_parameters_of_recboles_models() -> None:
 
 def test_what_only_pickle_could_store_is_refused() -> None:
     with pytest.raises(TypeError, match="`model` of type object"):
-        encode_other({"model": object()})
+        pack({"model": object()})

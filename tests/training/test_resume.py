@@ -16,10 +16,10 @@ import torch
 from support import Finished, run_main
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.training import progress
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
+from recbole_painvrl.training import pipeline
 from recbole_painvrl.training.checkpoint import read_checkpoint
 from recbole_painvrl.training.guard import Guard
-from recbole_painvrl.training.mask import MaskLearner
 
 CPU = torch.device("cpu")
 NEEDS_FAISS = pytest.mark.skipif(
@@ -111,7 +111,7 @@ def killed_at(
 
 def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
     """From now on, the n-th save kills, before or after the file is in place."""
-    original, count = progress.write_checkpoint, 0
+    original, count = pipeline.write_checkpoint, 0
 
     def write(*arguments: Any) -> None:
         nonlocal count
@@ -122,9 +122,9 @@ def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
         if count == save:
             raise Killed
 
-    patch.setattr(progress, "write_checkpoint", write)
+    patch.setattr(pipeline, "write_checkpoint", write)
     # Saving every epoch, however small its share of the time.
-    patch.setattr(progress, "_SAVING_SHARE", 1e9)
+    patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_seconds_and_memory_are_those_of_all_processes(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as first:
-        first.setattr(progress.Progress, "spent", lambda _: (1000.0, 50_000.0))
+        first.setattr(pipeline.Pipeline, "spent", lambda _: (1000.0, 50_000.0))
         folder = killed_at(tiny_data, tmp_path, "BPR", 2, False, monkeypatch)
     assert folder is not None
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
@@ -227,7 +227,7 @@ def test_ctrl_c_saves_the_epochs_since_the_last_save(
 
     with monkeypatch.context() as inner:
         # Saving would always take too long, but for the first time and at the end of a stage.
-        inner.setattr(progress, "_SAVING_SHARE", 1e-9)
+        inner.setattr(pipeline, "_SAVING_FRACTION", 1e-9)
         owner, name = (MaskLearner, "run_epoch") if "mask" in stage else (Guard, "check_weights")
         inner.setattr(owner, name, interrupting(getattr(owner, name)))
         stopped = run_main(tiny_data, tmp_path, model, *MODELS[model], name="stopped")
@@ -235,7 +235,7 @@ def test_ctrl_c_saves_the_epochs_since_the_last_save(
     _, state = read_checkpoint(stopped.folder / "checkpoint" / "last.safetensors", CPU)
     assert state["stage"] == stage
     if "mask" not in stage:
-        assert state["counters"]["start_epoch"] == 1
+        assert state["stages"][stage]["counters"]["start_epoch"] == 1
     assert main([f"--resume={stopped.folder}", "--show_progress=False"]) == 0
     assert outcome(stopped.folder) == whole(model)
 

@@ -15,6 +15,7 @@ from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.parts import TRAIN
 from recbole_painvrl.training import base, row_gradients
 from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.training.pipeline import Context
 
 
 def trained(config: Any) -> tuple[dict[str, Tensor], list[bool]]:
@@ -23,7 +24,7 @@ def trained(config: Any) -> tuple[dict[str, Tensor], list[bool]]:
     init_seed(3, True)
     trainer: Any = RunTrainer(config, get_model(config["model"])(config, train))
     loader = training_loader(config, train)
-    trainer.progress.begin(loader, enabled=False)
+    trainer.pipeline.begin(Context(trainer, loader, saved=False))
     sparse: list[bool] = []
     watched = trainer.guard._before_step
 

@@ -31,13 +31,13 @@ class Counting(torch.nn.Module):
 def test_what_has_changed_is_kept_and_put_back() -> None:
     model = Counting()
     attributes = ModelAttributes(model)
-    assert attributes.changed() == ({}, {})
+    assert attributes.state_dict() == {}
     model.train_a_bit()
-    tensors, numbers = attributes.changed()
-    assert set(tensors) == {"losses", "clusters"}
-    assert numbers == {"steps": 3}
+    state = attributes.state_dict()
+    assert set(state) == {"losses", "clusters", "steps"}
+    assert state["steps"] == 3
     fresh = Counting()
-    ModelAttributes(fresh).restore(tensors, numbers)
+    ModelAttributes(fresh).load_state_dict(state)
     assert fresh.steps == 3
     assert torch.equal(fresh.losses, model.losses)
     assert torch.equal(fresh.clusters, model.clusters)
@@ -48,4 +48,4 @@ def test_what_has_changed_is_kept_and_put_back() -> None:
 )
 def test_a_checkpoint_cannot_put_anything_anywhere(numbers: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="keeps nothing in"):
-        ModelAttributes(Counting()).restore({}, numbers)
+        ModelAttributes(Counting()).load_state_dict(numbers)

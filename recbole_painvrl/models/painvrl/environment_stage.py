@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_painvrl.config import InvRLSettings, PaInvRLSettings
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel
 from recbole_painvrl.environments.loop import (
@@ -22,73 +20,91 @@ from recbole_painvrl.environments.loop import (
 from recbole_painvrl.functional.gate import variant
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.seeds import generator as purpose_generator
-from recbole_painvrl.training.mask_guard import stopped_at
+from recbole_painvrl.seeds import generator
+from recbole_painvrl.training.guard import stopped_at
+from recbole_painvrl.training.pipeline import Context, Stage
+
+if TYPE_CHECKING:
+    from recbole_painvrl.models.invrl import InvRLSettings
+    from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+    from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+    from recbole_painvrl.models.painvrl.trainer import BackboneStage
 
 # Above this agreement with its random start a partition has identified nothing.
 _UNMOVED = 0.9
 _TO_LOWER = "`environment_learning_rate`"
 
 
-def run_environment_stage(
-    trainer: Any,
-    name: str,
-    users: Tensor,
-    items: Tensor,
-    tables: FrozenTables,
-    mask: Tensor,
-    show_progress: bool,
-) -> Identification:
-    """The stage of one outer round: progress, figures, warnings, taken over when already done.
+class EnvironmentStage(Stage):
+    """The environments of one outer round: bar, figures, warnings.
 
     Args:
-        trainer: the trainer with stages (model, settings, logs, progress).
-        name: name of the stage.
-        users: user of every training interaction, ``[n]``.
-        items: item of every training interaction, ``[n]``.
-        tables: the frozen backbone and its graph.
-        mask: m learnt so far, ``[d]``.
-        show_progress: whether to draw the bar.
+        outer: number of the outer round, from 1.
+        backbone: gives the interactions and the frozen tables.
+        mask: the mask stage of the round before, or None in the first round.
+
+    Attributes:
+        found: the environments, once finished.
     """
-    if trainer.progress.is_done(name):
-        labels = trainer.progress.tensors[f"{name}/labels"].cpu()
-        return Identification(labels=labels, **trainer.progress.values[name])
-    s, loop = trainer.settings, _loop(trainer.settings)
-    spent = trainer.progress.begin_own_stage(name)
-    n_done = 0
-    n_rounds = loop.restarts * loop.scout_rounds + loop.rounds - loop.scout_rounds
-    with (
-        trainer.stage_log.measure(name, spent) as entry,
-        tqdm(total=n_rounds, desc=name, disable=not show_progress, ncols=100) as bar,
-    ):
 
-        def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:
-            nonlocal n_done
-            n_done += 1
-            bar.update(1)
-            bar.set_postfix_str(f"start {start + 1} moved {moved:.1%}", refresh=False)
-            _report_round(trainer, name, start, number, moved, sizes)
+    def __init__(self, outer: int, backbone: BackboneStage, mask: MaskStage | None) -> None:
+        super().__init__(f"environments {outer}")
+        self._backbone, self._mask = backbone, mask
+        self.found: Identification | None = None
 
-        source = purpose_generator(trainer.model.seed, name, "cpu")
-        with stopped_at(
-            lambda: f"stage {name}, round {n_done + 1}", trainer.model.modality_slices, _TO_LOWER
-        ):
-            found = identify_environments(
-                users, items, tables, mask, trainer.model.weights, s, source, on_round
+    def run(self, context: Context) -> dict[str, Any]:
+        """Partition the training interactions."""
+        trainer, s = context.trainer, context.trainer.settings
+        model, tables = trainer.model, self._backbone.tables
+        if self._mask is None:
+            mask = torch.full_like(tables.features[0], s.mask_initial)
+        else:
+            mask = self._mask.mask
+        loop = _loop(s)
+        n_done = 0
+        n_rounds = loop.restarts * loop.scout_rounds + loop.rounds - loop.scout_rounds
+        with tqdm(
+            total=n_rounds, desc=self.name, disable=not context.show_progress, ncols=100
+        ) as bar:
+
+            def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:
+                nonlocal n_done
+                n_done += 1
+                bar.update(1)
+                bar.set_postfix_str(f"start {start + 1} moved {moved:.1%}", refresh=False)
+                _report_round(trainer, self.name, start, number, moved, sizes)
+
+            with stopped_at(
+                lambda: f"stage {self.name}, round {n_done + 1}", model.modality_slices, _TO_LOWER
+            ):
+                self.found = identify_environments(
+                    self._backbone.users,
+                    self._backbone.items,
+                    tables,
+                    mask,
+                    model.weights,
+                    s,
+                    generator(model.seed, self.name, "cpu"),
+                    on_round,
+                )
+        if s.n_environments > 1 and self.found.start_agreement > _UNMOVED:
+            trainer.log.warning(
+                "%s: %.0f %% of the interactions stayed where the random start put them; "
+                "no environments were identified",
+                self.name,
+                100 * self.found.start_agreement,
             )
-        entry.update(environment_figures(found, items.cpu()))
-    trainer.log.info("%s", trainer.stage_log.line(name))
-    if s.n_environments > 1 and found.start_agreement > _UNMOVED:
-        trainer.log.warning(
-            "%s: %.0f %% of the interactions stayed where the random start put them; "
-            "no environments were identified",
-            name,
-            100 * found.start_agreement,
-        )
-    values = asdict(found)
-    trainer.progress.put(name, {"labels": values.pop("labels")}, values)
-    trainer.progress.finish_stage(name)
-    return found
+        return environment_figures(self.found, self._backbone.items.cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The environments, once found; an interrupted search starts again."""
+        return {} if self.found is None else {"found": vars(self.found)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over environments that were found."""
+        if state:
+            values = state["found"]
+            self.found = Identification(**{**values, "labels": values["labels"].cpu()})
 
 
 def _report_round(
@@ -117,7 +133,7 @@ def identify_environments(
     mask: Tensor,
     weights: UltraGCNWeights,
     settings: InvRLSettings | PaInvRLSettings,
-    generator: torch.Generator,
+    draws: torch.Generator,
     on_round: Callable[[int, int, float, list[int]], None] | None = None,
 ) -> Identification:
     """Partition the training interactions with environment models on Psi (Eq. 2, 9, 25).
@@ -131,7 +147,7 @@ def identify_environments(
         mask: m learnt so far (0.5 in the first round), ``[d]``.
         weights: scalars of the UltraGCN loss (``environment_model: full``).
         settings: the ``environment_*`` settings.
-        generator: every draw of the stage.
+        draws: every draw of the stage.
         on_round: called with (start, round, share moved, sizes).
     """
     content = tables.features
@@ -164,7 +180,7 @@ def identify_environments(
             settings.embedding_reg_weight,
             settings.environment_projection_reg_weight,
         )
-    return identify(model, len(users), _loop(settings), generator, on_round)
+    return identify(model, len(users), _loop(settings), draws, on_round)
 
 
 def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:

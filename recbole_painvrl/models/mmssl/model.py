@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_painvrl.config import MMSSLSettings
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import fuse_modalities
 from recbole_painvrl.functional.pairwise import bpr_loss, square_penalty
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
-from recbole_painvrl.models.base import binary_interactions, require_modalities
-from recbole_painvrl.models.learnt_graphs import LearntGraphs
-from recbole_painvrl.models.mmssl_memory import memory
-from recbole_painvrl.models.pairwise import PairwiseRecommender
+from recbole_painvrl.models.base import PairwiseRecommender, binary_interactions, require_modalities
+from recbole_painvrl.models.mmssl.graphs import LearntGraphs
+from recbole_painvrl.models.mmssl.memory import memory
+from recbole_painvrl.models.mmssl.settings import MMSSLSettings
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -220,7 +219,7 @@ SPEC = ModelSpec(
     "MMSSL",
     MMSSL,
     MMSSLSettings,
-    trainer="recbole_painvrl.training.mmssl:MMSSLTrainer",
+    trainer="recbole_painvrl.models.mmssl.trainer:MMSSLTrainer",
     needs_modalities=True,
     own_generators=frozenset({"initial values", "shuffling", "negatives"}),
     purposes=_purposes,

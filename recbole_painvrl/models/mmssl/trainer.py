@@ -10,16 +10,14 @@ from torch import Tensor
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
-from recbole_painvrl.models.mmssl import Views
-from recbole_painvrl.models.mmssl_memory import estimated_memory, in_words
+from recbole_painvrl.models.mmssl.adversary import Adversary, drawn_columns
+from recbole_painvrl.models.mmssl.batches import UserBatches
+from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
+from recbole_painvrl.models.mmssl.model import Views
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.training.adversary import Adversary, drawn_columns
 from recbole_painvrl.training.base import RunTrainer
-from recbole_painvrl.training.state import part
-from recbole_painvrl.training.user_batches import UserBatches
+from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
 
-# What the trainer keeps beside the model and its optimiser.
-_KEPT = "adversary"
 # As released, the graphs are empty once the second step is over.
 _RELEASED_STEPS = 2
 _ADVERSARIAL = ("generator", "discriminator")
@@ -62,27 +60,10 @@ class MMSSLTrainer(RunTrainer):
         self.steps = 0
         self._figures: dict[str, Tensor] = {}
 
-    def fit(
-        self,
-        train_data: Any,
-        valid_data: Any = None,
-        verbose: bool = True,
-        saved: bool = True,
-        show_progress: bool = False,
-        callback_fn: Any = None,
-    ) -> tuple[float, Any]:
-        """Say what will be trained, then train the one stage."""
+    def stages(self) -> list[Stage]:
+        """One stage, whose figures say how the graphs are learnt."""
         self.log.info("learnt graphs: %s", self.graphs_in_words())
-        self.progress.begin(train_data, enabled=saved)
-        if _KEPT in self.progress.values:
-            self._restore()
-        outcome = self.fit_stage("train", train_data, valid_data, saved, show_progress, callback_fn)
-        entry = self.stage_log.entries[-1]
-        entry["learnt_graphs"] = self.graphs_in_words()
-        entry["discriminator_columns"] = (
-            0 if self.adversary is None else len(self.adversary.columns)
-        )
-        return outcome
+        return [_MMSSLStage()]
 
     def graphs_in_words(self) -> str:
         """Which form of the learnt graphs this run uses."""
@@ -105,7 +86,6 @@ class MMSSLTrainer(RunTrainer):
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
-        self._keep()
         self._figures = {}
         loss = super()._train_epoch(self.batches, epoch_idx, self._step, False)
         figures = {name: float(sums) / len(self.batches) for name, sums in self._figures.items()}
@@ -160,22 +140,38 @@ class MMSSLTrainer(RunTrainer):
     def _note(self, name: str, value: Tensor) -> None:
         self._figures[name] = self._figures.get(name, torch.zeros_like(value)) + value.detach()
 
-    # --- resume ---------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Also what model and optimizer do not hold."""
+        return {
+            **super().state_dict(),
+            "steps": self.steps,
+            "adversary": None if self.adversary is None else self.adversary.state_dict(),
+            "batch_generators": {name: g.get_state() for name, g in self._generators().items()},
+        }
 
-    def _keep(self) -> None:
-        """Hand what the model and its optimiser do not hold to the rolling checkpoint."""
-        tensors, plain = ({}, None) if self.adversary is None else self.adversary.state()
-        tensors["batches"] = self.batches.generator.get_state()
-        tensors["negatives"] = self._negative_source.get_state()
-        tensors["dropout"] = self.model.dropout_source.get_state()
-        self.progress.put(_KEPT, tensors, {"steps": self.steps, "optimizer": plain})
-
-    def _restore(self) -> None:
-        tensors = part(self.progress.tensors, f"{_KEPT}/")
-        values = self.progress.values[_KEPT]
-        self.steps = values["steps"]
-        self.batches.generator.set_state(tensors["batches"].cpu())
-        self._negative_source.set_state(tensors["negatives"].cpu())
-        self.model.dropout_source.set_state(tensors["dropout"].cpu())
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        super().load_state_dict(state)
+        self.steps = state["steps"]
         if self.adversary is not None:
-            self.adversary.restore(tensors, values["optimizer"])
+            self.adversary.load_state_dict(state["adversary"])
+        for name, source in self._generators().items():
+            source.set_state(state["batch_generators"][name].cpu())
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {
+            "batches": self.batches.generator,
+            "negatives": self._negative_source,
+            "dropout": self.model.dropout_source,
+        }
+
+
+class _MMSSLStage(TrainingStage):
+    def run(self, context: Context) -> dict[str, Any]:
+        figures, trainer = super().run(context), context.trainer
+        adversary = trainer.adversary
+        return {
+            **figures,
+            "learnt_graphs": trainer.graphs_in_words(),
+            "discriminator_columns": 0 if adversary is None else len(adversary.columns),
+        }

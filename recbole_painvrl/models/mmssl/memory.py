@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from recbole_painvrl.config.base import ConfigLike
-from recbole_painvrl.models.discriminator import hidden_widths
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, short_size
+from recbole_painvrl.models.mmssl.adversary import hidden_widths
 
 # A parameter, its gradient and two moments of Adam.
 _LEARNT = 4 * FLOAT

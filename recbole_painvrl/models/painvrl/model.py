@@ -1,12 +1,12 @@
-"""PaInvRL (Huang et al., MM '23): the final model. The stages before it are in training/."""
+"""PaInvRL (Huang et al., MM '23): the final model. The stages before it are beside it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.models.base import require_modalities
-from recbole_painvrl.models.invrl import staged_memory, staged_purposes
+from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.models.ultragcn import UltraGCN
 from recbole_painvrl.specs import ModelSpec
 
@@ -41,7 +41,7 @@ SPEC = ModelSpec(
     "PaInvRL",
     PaInvRL,
     PaInvRLSettings,
-    trainer="recbole_painvrl.training.staged:StagedTrainer",
+    trainer="recbole_painvrl.models.painvrl.trainer:StagedTrainer",
     needs_modalities=True,
     own_generators=frozenset({"initial values", "negatives"}),
     purposes=staged_purposes,

@@ -19,11 +19,11 @@ from recbole_painvrl.data.parts import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.models.mmssl import MMSSL
-from recbole_painvrl.models.mmssl_memory import estimated_memory, in_words
+from recbole_painvrl.models.mmssl.adversary import Adversary
+from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
+from recbole_painvrl.models.mmssl.trainer import MMSSLTrainer
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.training import progress
-from recbole_painvrl.training.adversary import Adversary
-from recbole_painvrl.training.mmssl import MMSSLTrainer
+from recbole_painvrl.training import pipeline
 
 # Some 17 steps an epoch with two refreshes, as the tiny data have one neighbour per user.
 QUICK = ("--embedding_size=8", "--train_batch_size=100", "--graph_update_every=3")
@@ -35,7 +35,7 @@ def trainer(make: MakeConfig, *argv: str) -> Any:
     config = make("MMSSL", *rest, *argv)
     model = MMSSL(config, ModalityDataset(config).build_parts()[TRAIN])
     made = MMSSLTrainer(config, model)
-    made.progress._enabled = False
+    made.pipeline._enabled = False
     # Its thread would write into the test's folder after the test.
     made.tensorboard.close()
     made.tensorboard = types.SimpleNamespace(add_scalar=lambda *_: None)
@@ -249,7 +249,7 @@ def test_memory_is_said_before_the_discriminator_is_made(
     def refuse(*_: Any) -> None:
         raise TooLargeError
 
-    monkeypatch.setattr("recbole_painvrl.training.mmssl.Adversary", refuse)
+    monkeypatch.setattr("recbole_painvrl.models.mmssl.trainer.Adversary", refuse)
     caplog.set_level("INFO", logger="recbole_painvrl")
     with pytest.raises(TooLargeError):
         trainer(tiny_config, "--discriminator_columns=20")
@@ -293,7 +293,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     argv = (*quick, *argv, "--adversarial_weight=0.1", "--eval_step=1")
     whole = run_main(tiny_data, tmp_path, "MMSSL", *argv, name="whole")
     assert whole.code == 0, whole.err
-    original, count = progress.write_checkpoint, 0
+    original, count = pipeline.write_checkpoint, 0
 
     def write(*arguments: Any) -> None:
         nonlocal count
@@ -303,8 +303,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "write_checkpoint", write)
-        patch.setattr(progress, "_SAVING_SHARE", 1e9)
+        patch.setattr(pipeline, "write_checkpoint", write)
+        patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
         with pytest.raises(Killed):
             run_main(tiny_data, tmp_path, "MMSSL", *argv, name="killed")
     folder = tmp_path / "runs" / "killed"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_painvrl.training.mask import Trajectory
-from recbole_painvrl.training.mask_stage import _figures, _report, mask_statistics
+from recbole_painvrl.models.painvrl.mask_learner import Trajectory
+from recbole_painvrl.models.painvrl.mask_stage import _figures, _report, mask_statistics
 
 SLICES = {"text": slice(0, 2), "visual": slice(2, 5)}
 

@@ -15,9 +15,9 @@ from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TRAIN, VALID
 from recbole_painvrl.models.painvrl import PaInvRL
+from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.base import RunTrainerMixin
-from recbole_painvrl.training.staged import StagedTrainer
 
 SEED = 11
 PURPOSES = ("initial values", "final initial values")
@@ -82,7 +82,8 @@ def stages(
     found: dict[str, Any] = {}
     fit_stage = StagedTrainer.fit_stage
 
-    def watched(self: Any, name: str, *arguments: Any) -> Any:
+    def watched(self: Any, context: Any) -> Any:
+        name = self.stage
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         found[name] = {
             "decay": {
@@ -91,20 +92,14 @@ def stages(
                 for parameter in group["params"]
             }
         }
-        outcome = fit_stage(self, name, *arguments)
-        found[name]["epochs"] = self.stage_log.entries[-1]["epochs"]
-        return outcome
-
-    frozen = StagedTrainer._frozen_tables
-
-    def kept(self: Any) -> Any:
-        found["tables"] = frozen(self)
-        return found["tables"]
+        outcome, figures = fit_stage(self, context)
+        found[name]["epochs"] = figures["epochs"]
+        return outcome, figures
 
     monkeypatch.setattr(StagedTrainer, "fit_stage", watched)
-    monkeypatch.setattr(StagedTrainer, "_frozen_tables", kept)
     train = training_loader(config, parts[TRAIN])
     trainer.fit(train, evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid"))
+    found["tables"] = trainer.mask_stages[0].learner.tables
     found["backbone weights"] = load_file(trainer.folder / "checkpoint" / "backbone.safetensors")
     return found
 

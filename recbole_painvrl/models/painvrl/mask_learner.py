@@ -29,7 +29,7 @@ from recbole_painvrl.functional.pareto import (
 )
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.sampling import NegativeSampler
-from recbole_painvrl.training.mask_guard import check_step, in_batch
+from recbole_painvrl.training.guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
 STEP_FIGURES = ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm", "stationarity")
@@ -170,6 +170,36 @@ class MaskLearner:
     def result(self) -> Tensor:
         """The mask in [0, 1], as it enters Phi and Psi (Eq. 24, 25), ``[d]``."""
         return self.mask.detach().clamp(0.0, 1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes between epochs, by reference."""
+        steps, adam = self.trajectory.steps.items(), self.mask_optimizer
+        return {
+            "mask": self.mask.detach(),
+            "learnt": [variable.detach() for variable in self.learnt],
+            "optimizer": self.optimizer.state_dict(),
+            "mask_optimizer": None if adam is None else adam.state_dict(),
+            "generators": {name: g.get_state() for name, g in self._generators().items()},
+            "steps": {name: torch.tensor(values, dtype=torch.float64) for name, values in steps},
+            "epochs": self.trajectory.epochs,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        with torch.no_grad():
+            self.mask.copy_(state["mask"])
+            for variable, values in zip(self.learnt, state["learnt"], strict=True):
+                variable.copy_(values)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.mask_optimizer is not None:
+            self.mask_optimizer.load_state_dict(state["mask_optimizer"])
+        for name, source in self._generators().items():
+            source.set_state(state["generators"][name].cpu())
+        self.trajectory.steps = {name: values.tolist() for name, values in state["steps"].items()}
+        self.trajectory.epochs = list(state["epochs"])
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.order, "noise": self.noise, "negatives": self.negatives.generator}
 
     def _stream(self, rows: Tensor) -> Iterator[EnvironmentBatch]:
         """Batches of one environment without end; a new random order at every turn."""

@@ -12,15 +12,16 @@ import torch
 from support import random_graph
 from torch import Tensor
 
-from recbole_painvrl.config import PaInvRLSettings
 from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
+from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.seeds import derive_seed
-from recbole_painvrl.training.mask import MaskLearner, MaskSettings
-from recbole_painvrl.training.mask_stage import _learner
+from recbole_painvrl.training.pipeline import Context
 
 N_USERS, N_ITEMS, K, D, N, BATCH = 9, 14, 3, 6, 50, 16
 SIZES = (30, 20)
@@ -114,7 +115,7 @@ def test_figures_of_an_epoch_are_means_of_its_own_steps() -> None:
 
 def test_the_noise_has_its_deviation_and_reaches_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     gates: list[Tensor] = []
-    module = "recbole_painvrl.training.mask.clipped_gate"
+    module = "recbole_painvrl.models.painvrl.mask_learner.clipped_gate"
 
     def spy(mask: Tensor, noise: Tensor) -> Tensor:
         gates.append(noise)
@@ -148,10 +149,11 @@ def test_the_stage_gives_every_purpose_its_own_generator() -> None:
     base = learner()
     model = SimpleNamespace(n_items=N_ITEMS, seed=7, weights=base.weights)
     trainer = SimpleNamespace(settings=shipped, model=model, device=torch.device("cpu"))
-    stage = _learner(
-        trainer, 2, base.users, base.items, torch.arange(N) // SIZES[0], base.tables,
-        torch.full((D,), 0.5),
-    )  # fmt: skip
+    backbone: Any = SimpleNamespace(users=base.users, items=base.items, tables=base.tables)
+    found_before: Any = SimpleNamespace(found=SimpleNamespace(labels=torch.arange(N) // SIZES[0]))
+    mask_stage = MaskStage(2, backbone, found_before, None)
+    mask_stage.prepare(Context(trainer, None))
+    stage = mask_stage.learner
     found = {
         "initial values": stage.generator,
         "order": stage.order,

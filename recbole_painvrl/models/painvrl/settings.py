@@ -1,15 +1,17 @@
-"""What the models with stages share: backbone, environments, mask and final model."""
+"""Settings of PaInvRL, and those it shares with InvRL."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from recbole_painvrl.config.models.ultragcn import BackboneSettings
 from recbole_painvrl.environments.content import EnvironmentLearner
+from recbole_painvrl.functional.attention import AttentionOutput
 from recbole_painvrl.functional.invariance import VarianceForm
+from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+from recbole_painvrl.models.ultragcn import BackboneSettings
 
 
 class StagedSettings(BackboneSettings):
@@ -91,3 +93,27 @@ class StagedSettings(BackboneSettings):
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of Eq. 3."""
         return UltraGCNWeights.from_paper(self.eta, self.kappa)
+
+
+class PaInvRLSettings(StagedSettings):
+    """PaInvRL: the two losses weighted by their gradients, and attention over Phi and Psi."""
+
+    projection_objective: Literal["weighted", "erm"] = Field(
+        description="What W and the attention descend: the weighted losses or L_ERM."
+    )
+    gradient_normalization: GradientNormalization = Field(
+        description="Divisor of both mask gradients before Eq. 17; none is the paper."
+    )
+    loss_weighting: Literal["pareto", "fixed", "erm", "irm"] = Field(
+        description="Eq. 17, L_ERM + irm_weight L_IRM, or one loss alone."
+    )
+    outer_gate: bool = Field(description="Keep the outer gate of Eq. 12.")
+    attention: bool = Field(description="Weigh Phi and Psi per pair (Eq. 13, 14).")
+    attention_hidden_size: int = Field(ge=1, description="Hidden width of the two MLPs.")
+    attention_output: AttentionOutput = Field(description="Output function of the two MLPs.")
+
+    # What InvRL leaves to a setting.
+    environment_features: ClassVar = "variant"
+    penalty_gate: ClassVar = "noisy"
+    mask_clipping: ClassVar = "every_step"
+    weight_growth: ClassVar = 1.0

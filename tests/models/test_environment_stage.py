@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 import torch
 
-from recbole_painvrl.config import InvRLSettings
 from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.environments.content import (
     ContentEnvironmentModel,
@@ -28,12 +25,14 @@ from recbole_painvrl.environments.loop import (
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.training import environments as stage_module
-from recbole_painvrl.training.environments import (
+from recbole_painvrl.models.invrl import InvRLSettings
+from recbole_painvrl.models.painvrl import environment_stage as stage_module
+from recbole_painvrl.models.painvrl.environment_stage import (
+    EnvironmentStage,
     environment_figures,
     identify_environments,
-    run_environment_stage,
 )
+from recbole_painvrl.training.pipeline import Context
 
 N_USERS, N_ITEMS, WIDTH, D, N = 20, 15, 3, 5, 90
 WEIGHTS = UltraGCNWeights.from_paper(0.3, 0.0)
@@ -127,14 +126,14 @@ def test_a_partition_that_stayed_at_its_start_is_a_warning(
     identified = Identification(labels, [0.5], [[N] + [0] * (size - 1)], agreement)
     monkeypatch.setattr(stage_module, "identify_environments", lambda *_: identified)
     trainer: Any = SimpleNamespace(
-        progress=MagicMock(is_done=lambda _: False),
         settings=settings(n_environments=size),
-        stage_log=MagicMock(measure=lambda *_: nullcontext({})),
         model=SimpleNamespace(seed=1, modality_slices={}, weights=WEIGHTS),
         log=logging.getLogger("test"),
     )
-    arguments = "environments 1", USERS, ITEMS, tables(), MASK, False
-    assert run_environment_stage(trainer, *arguments) is identified
+    backbone: Any = SimpleNamespace(users=USERS, items=ITEMS, tables=tables())
+    stage = EnvironmentStage(1, backbone, None)
+    stage.run(Context(trainer, None))
+    assert stage.found is identified
     assert ("no environments were identified" in caplog.text) == warned
 
 

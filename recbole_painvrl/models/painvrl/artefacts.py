@@ -1,0 +1,99 @@
+"""What the multi-stage models leave in the run folder, and how it compares with planted truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from recbole_painvrl.environments.loop import Identification
+from recbole_painvrl.evaluation.planted import (
+    environment_scores,
+    mask_scores,
+    oracle_mask,
+    planted_truth,
+    true_environments,
+)
+from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+from recbole_painvrl.seeds import derive_seed
+from recbole_painvrl.training.pipeline import Array, Artefacts, Context
+
+if TYPE_CHECKING:
+    from recbole_painvrl.models.painvrl.trainer import StagedTrainer
+
+
+def collect(trainer: StagedTrainer, context: Context) -> Artefacts:
+    """Masks and environments of a finished run, and their scores where the truth is planted."""
+    train, slices = context.train_data._dataset, trainer.model.modality_slices
+    mask = trainer.mask_stages[-1].mask
+    partitions = [stage.found for stage in trainer.environment_stages if stage.found is not None]
+    found = Artefacts({"mask": _mask_arrays(trainer.mask_stages, slices)})
+    if partitions:
+        found.arrays["environments"] = _environment_arrays(partitions, train)
+    truth = planted_truth(train)
+    if truth is None:
+        return found
+    rng = np.random.default_rng(derive_seed(trainer.model.seed, "planted controls"))
+    known = [name for name in slices if name in truth.columns]
+    found.arrays["mask"] |= {f"truth/{name}": truth.columns[name] for name in known}
+    scores = mask_scores(mask, truth, slices, rng)
+    found.planted["mask"] = scores
+    found.planted["mask_auc"] = {name: one["auc"] for name, one in scores.items()}
+    found.planted["mask_auc_shuffled"] = {n: one["auc_shuffled"] for n, one in scores.items()}
+    if partitions and train.protocol == "files":
+        users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
+        labels = true_environments(train, users, items)
+        assert labels is not None
+        found.arrays["environments"]["truth"] = labels.numpy().astype(np.int16)
+        matrix = train.features.matrix
+        agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
+        found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
+    if trainer.settings.oracle:
+        found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, len(mask)))
+    return found
+
+
+def _mask_arrays(stages: Sequence[MaskStage], slices: dict[str, slice]) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    for number, stage in enumerate(stages, 1):
+        trajectory = stage.trajectory
+        values = {name: stage.mask[columns].cpu().numpy() for name, columns in slices.items()}
+        arrays |= {f"round {number}/{name}": one for name, one in values.items()}
+        if stage is stages[-1]:
+            arrays |= values
+        for name, steps in trajectory.steps.items():
+            arrays[f"round {number}/trajectory/{name}"] = np.asarray(steps)
+        for modality in (*slices, "all"):
+            for name in trajectory.epochs[0]["mask"][modality]:
+                arrays[f"round {number}/epochs/{modality}/{name}"] = np.asarray(
+                    [epoch["mask"][modality][name] for epoch in trajectory.epochs]
+                )
+    return arrays
+
+
+def _environment_arrays(partitions: Sequence[Identification], train: Any) -> dict[str, Array]:
+    """User, item and environment of every training interaction; moves and sizes per round."""
+    arrays = {"environment": partitions[-1].labels.cpu().numpy().astype(np.int16)}
+    for name, token_field in (("user_id", train.uid_field), ("item_id", train.iid_field)):
+        tokens = np.asarray(train.field2id_token[token_field]).astype(str)
+        arrays[name] = tokens[train.inter_feat[token_field].numpy()]
+    for number, found in enumerate(partitions, 1):
+        arrays[f"round {number}/environment"] = found.labels.cpu().numpy().astype(np.int16)
+        arrays[f"round {number}/moved"] = np.asarray(found.moves)
+        arrays[f"round {number}/sizes"] = np.asarray(found.sizes)
+    return arrays
+
+
+def _oracle_weights(trainer: StagedTrainer, context: Context, mask: Tensor) -> dict[str, Tensor]:
+    """Train the final model once more with the true mask; the trainer's model is put back."""
+    model = trainer.model
+    learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    from recbole_painvrl.models.painvrl.trainer import FinalStage
+
+    stage = FinalStage("final with oracle mask", mask.to(trainer.device), checkpoint="oracle")
+    trainer.pipeline.run_stage(stage, context)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(learnt)
+    return weights

@@ -1,0 +1,194 @@
+"""PaInvRL's Algorithm 1 and InvRL: backbone, T times (environments, mask), final model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_painvrl.functional.invariance import FrozenTables
+from recbole_painvrl.models.painvrl.artefacts import collect
+from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
+from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
+
+# A learnt mask costs a few percent in distribution at most; below this the L2 is to blame.
+_MUCH_WORSE = 0.9
+
+
+class BackboneStage(TrainingStage):
+    """UltraGCN with all features, whose vectors every later stage keeps frozen.
+
+    Attributes:
+        users: user of every training interaction, ``[n]``.
+        items: item of every training interaction, ``[n]``.
+
+    Deviations:
+        The paper does not say where p^t, p^f and t of the mask stage come from; as in InvRL's
+        code they are those of an UltraGCN with all features, trained first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("backbone")
+        self._tables: FrozenTables | None = None
+
+    def prepare(self, context: Context) -> None:
+        """Reset the trainer, with the backbone's own L2 and patience."""
+        super().prepare(context)
+        trainer, s = context.trainer, context.trainer.settings
+        data = context.train_data._dataset
+        self.users, self.items = (
+            data.inter_feat[field].long().to(trainer.device)
+            for field in (data.uid_field, data.iid_field)
+        )
+        trainer.reset_training(
+            s.backbone_epochs,
+            s.backbone_stopping_step,
+            self.name,
+            s.backbone_embedding_reg_weight,
+            s.backbone_projection_reg_weight,
+        )
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Train, and keep the best epoch's tables before the final model overwrites them."""
+        figures = super().run(context)
+        self._freeze()
+        return figures
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue, or load the finished backbone."""
+        super().load_state_dict(state)
+        if self.outcome is not None:
+            self._freeze()
+
+    @property
+    def tables(self) -> FrozenTables:
+        """The frozen vectors and the graph."""
+        assert self._tables is not None
+        return self._tables
+
+    def _freeze(self) -> None:
+        model = self.context.trainer.model
+        self._tables = FrozenTables(
+            model.user_id_embedding.weight.detach().clone(),
+            model.user_content_embedding.weight.detach().clone(),
+            model.item_id_embedding.weight.detach().clone(),
+            model.features,
+            model.graph,
+        )
+
+
+class FinalStage(TrainingStage):
+    """A fresh model trained on ``Phi = m (.) f`` (Eq. 26).
+
+    Args:
+        name: name of the stage.
+        mask: m, ``[d]``, or the stage that learns it.
+        checkpoint: name of the file of the best epoch.
+        backbone: the backbone, to compare with; None for no comparison.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mask: Tensor | MaskStage,
+        checkpoint: str = "best",
+        backbone: BackboneStage | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._mask, self._checkpoint, self._backbone = mask, checkpoint, backbone
+
+    def prepare(self, context: Context) -> None:
+        """New initial values, the mask on the features, a new optimizer."""
+        super().prepare(context)
+        trainer = context.trainer
+        trainer.model.reset("final initial values")
+        trainer.model.set_mask(self._mask if isinstance(self._mask, Tensor) else self._mask.mask)
+        config = trainer.config
+        trainer.reset_training(config["epochs"], config["stopping_step"], self._checkpoint)
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Train, and warn where it validates much worse than the backbone."""
+        figures = super().run(context)
+        comparable = context.valid_data is not None and context.trainer.valid_metric_bigger
+        if self._backbone is not None and comparable:
+            self._compare(context.trainer, figures["epochs"] < context.trainer.config["epochs"])
+        return figures
+
+    def _compare(self, trainer: Any, converged: bool) -> None:
+        assert self.outcome is not None and self._backbone is not None
+        assert self._backbone.outcome is not None
+        score, before, s = self.outcome[0], self._backbone.outcome[0], trainer.settings
+        if not converged or score >= _MUCH_WORSE * before:
+            return
+        scaled = ", or see `--preset=large`, whose L2 does not depend on the size of the data"
+        trainer.log.warning(
+            "the final model validates at %.4g, the backbone at %.4g (%s): its L2 may be too "
+            "strong for these data (`embedding_reg_weight: %g`, backbone: %g); lower it%s",
+            score,
+            before,
+            trainer.valid_metric,
+            s.embedding_reg_weight,
+            s.backbone_embedding_reg_weight,
+            scaled if s.reg_per == "step" else "",
+        )
+
+
+class StagedTrainer(RunTrainer):
+    """Runs the stages of PaInvRL and of InvRL, which differ by their settings alone.
+
+    Attributes:
+        environment_stages: one per outer round; none with ``known_environments``.
+        mask_stages: one per outer round.
+    """
+
+    def __init__(self, config: Any, model: Any) -> None:
+        super().__init__(config, model)
+        self.settings = model.settings
+        self.environment_stages: list[EnvironmentStage] = []
+        self.mask_stages: list[MaskStage] = []
+
+    def stages(self) -> list[Stage]:
+        """Backbone, T times (environments, mask), final model (Algorithm 1)."""
+        backbone = BackboneStage()
+        stages: list[Stage] = [backbone]
+        self.environment_stages, self.mask_stages = [], []
+        mask = None
+        for outer in range(1, self.settings.outer_rounds + 1):
+            environments = None
+            if not self.settings.known_environments:
+                environments = EnvironmentStage(outer, backbone, mask)
+                self.environment_stages.append(environments)
+                stages.append(environments)
+            mask = MaskStage(outer, backbone, environments, mask)
+            self.mask_stages.append(mask)
+            stages.append(mask)
+        assert mask is not None
+        stages.append(FinalStage("final", mask, backbone=backbone))
+        return stages
+
+    def artefacts(self) -> Artefacts:
+        """Masks and environments, and the oracle's weights where asked for."""
+        return collect(self, self.context)
+
+    def reset_training(
+        self,
+        epochs: int,
+        stopping_step: int,
+        checkpoint: str,
+        embedding_reg_weight: float | None = None,
+        projection_reg_weight: float | None = None,
+    ) -> None:
+        """Forget the previous stage: RecBole's ``fit`` keeps its counters on the trainer."""
+        self.epochs, self.stopping_step = epochs, stopping_step
+        self.eval_step = min(self.config["eval_step"], epochs)
+        self.start_epoch, self.cur_step = 0, 0
+        self.best_valid_score = -np.inf if self.valid_metric_bigger else np.inf
+        self.best_valid_result = None
+        self.train_loss_dict: dict[int, float] = {}
+        self.saved_model_file = str(self.folder / "checkpoint" / f"{checkpoint}.safetensors")
+        groups = self.model.parameter_groups(embedding_reg_weight, projection_reg_weight)
+        self.optimizer: torch.optim.Optimizer = self._build_optimizer(params=groups)
