@@ -11,7 +11,7 @@ import recbole_painvrl
 ROOT = Path(recbole_painvrl.__file__).parent
 # From the top down; what stands on one line does not import from one another.
 LAYERS = [
-    {"__main__", "__init__"},
+    {"__main__", "__init__", "testing"},
     {"cli"},
     {"experiments", "doctor"},
     {"tuning"},

@@ -1,13 +1,9 @@
-"""What every recommender obeys, the plugin's and RecBole's: each law once, for any model.
-
-A law takes a :class:`Subject` (a model and how it is set up) and a function that makes
-configurations; ``tests/models/test_laws.py`` applies all laws to all subjects.
-"""
+"""The laws: what every recommender obeys, for any model."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +13,15 @@ from unittest.mock import MagicMock
 import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model, get_trainer, init_seed
-from support import MakeConfig
 from torch import Tensor
 
+from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TEST, TRAIN, VALID
 from recbole_painvrl.training.base import run_trainer_class
 
+MakeConfig = Callable[..., SafeConfig]
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
 
 
@@ -33,11 +30,13 @@ class Subject:
     """A model under test.
 
     Attributes:
-        model: its name.
+        model: its name, or ``package.module:Class``.
         settings: command-line settings that make it small; widths unlike those of the features.
         ids_only: its ID-only form, or None if it has none.
         learns: whether a gradient trains it.
         uses_features: whether the features enter its scores.
+        fit: settings with which it learns two groups of ten users and items by heart; None where
+            it does not have to.
     """
 
     model: str
@@ -45,6 +44,7 @@ class Subject:
     ids_only: Subject | None = None
     learns: bool = True
     uses_features: bool = False
+    fit: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -264,9 +264,6 @@ def gradients_are_derivatives(subject: Subject, make: MakeConfig) -> None:
         assert abs(numeric - expected) <= 1e-4 * max(abs(expected), 1e-3), (numeric, expected)
 
 
-# --- tools --------------------------------------------------------------------------------
-
-
 def step(built: Built, n_batches: int) -> None:
     """A few plain gradient steps, so that weights differ from their initial values."""
     model = built.model
@@ -278,7 +275,7 @@ def step(built: Built, n_batches: int) -> None:
     for _, batch in zip(range(n_batches), built.loader(), strict=False):
         optimizer.zero_grad()
         loss = model.calculate_loss(batch)
-        (sum(loss) if isinstance(loss, tuple) else loss).backward()
+        _total(loss).backward()
         optimizer.step()
 
 
@@ -306,8 +303,12 @@ def training_loss(model: Any, batch: Interaction, dtype: torch.dtype = torch.flo
     model.train()
     with same_draws(model, dtype):
         value = model.calculate_loss(batch.to(model.device))
-    total: Tensor = sum(value) if isinstance(value, tuple) else value
-    return total
+    return _total(value)
+
+
+def _total(loss: Any) -> Tensor:
+    """Some of RecBole's models return the terms of their loss."""
+    return torch.stack(loss).sum() if isinstance(loss, tuple) else loss
 
 
 @contextmanager
