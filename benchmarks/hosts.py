@@ -16,12 +16,10 @@ from recbole.utils import get_model, get_trainer, init_seed
 from benchmarks.shapes import RandomData, Shape
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config import config_from_arguments
-from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TRAIN, VALID
-from recbole_painvrl.models.faster import faster
-from recbole_painvrl.training.base import run_trainer_class
+from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training.pipeline import Context
 
 
@@ -94,11 +92,8 @@ def ours(model: str, folder: Path, name: str, *arguments: str) -> Host:
     )  # fmt: skip
     config["run_folder"] = str(folder / "run")
     config["checkpoint_dir"] = str(folder / "run" / "checkpoint")
-    parts = ModalityDataset(config).build_parts()
-    init_seed(config["seed"], config["reproducibility"])
-    built = faster(get_model(model))(config, parts[TRAIN])
-    trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], model))
-    trainer: Any = trainer_class(config, built)
+    built = build(config)
+    parts, trainer = built.parts, build_trainer(config, built.model)
     train = training_loader(config, parts[TRAIN])
     trainer.pipeline.begin(Context(trainer, train, saved=False))
     trainer.eval_collector.data_collect(train)

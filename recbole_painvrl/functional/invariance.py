@@ -1,8 +1,19 @@
-"""ERM and IRM losses of the mask stage (Eq. 11, 12, 15) with environment gradients in closed form.
+r"""ERM and IRM losses of the mask stage (Eq. 11, 12, 15) with environment gradients in closed form.
 
-Every environment's gradient by the projection W is an explicit, differentiable expression of the
-mask, of W and of the attention. One plain backward through it replaces the double backward that
-Eq. 11 suggests (equal to rounding, several times faster).
+The score of a pair is, with one branch r for Phi and one for Psi (the gate alone without
+attention), column weights c_r and attention alpha_r::
+
+    s_ui = <p^t_u, t_i> + <p^f_u, W h_ui>,    h_ui = sum_r alpha_r(u, i) (c_r (.) f_i)
+
+The gradient of an environment's loss by W needs the gradient of the loss by every score alone.
+It is collected per item and branch in A_e, one row per item::
+
+    A_er[i] = sum_u dL^e/ds_ui  alpha_r(u, i)  p^f_u
+    g_e     = dL^e/dW = sum_r (A_er^T F) (.) c_r
+
+This is an explicit, differentiable expression of the mask, of W and of the attention. One backward
+pass through it replaces the double backward that Eq. 11 suggests (equal to rounding, several times
+faster).
 """
 
 from __future__ import annotations
@@ -19,8 +30,8 @@ from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.pairs import pair_scores, pair_sums
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 
-# Above this share of the step's items an environment's product takes all of them.
-_MOST_OF_THEM = 0.9
+# Above this fraction of the step's items an environment's product takes all of them.
+_ALMOST_ALL = 0.9
 
 VarianceForm = Literal["mean", "sum"]
 
@@ -51,7 +62,7 @@ class EnvironmentBatch:
     Attributes:
         users: ``[B]``.
         positives: ``[B]``.
-        negatives: ``[B, N]``, drawn per positive, or ``[P]``, one pool for all of them.
+        negatives: ``[B, N]``, drawn per positive, or ``[P]``, shared by all of them.
     """
 
     users: Tensor
@@ -61,10 +72,10 @@ class EnvironmentBatch:
 
 @dataclass(frozen=True)
 class Representation:
-    """How the columns of f enter the score: one weight per column and part, one alpha per pair.
+    """How the columns of f enter the score: one weight per column and branch, one alpha per pair.
 
     Attributes:
-        columns: ``[parts, d]``; with attention ``mu (.) m`` and ``mu (.) (1 - m)`` (Eq. 12, 13),
+        columns: ``[branches, d]``; with attention ``mu (.) m`` and ``mu (.) (1 - m)`` (Eq. 12, 13),
             without it the gate ``mu`` alone (InvRL).
         attention: gives alpha^Phi and alpha^Psi per pair (Eq. 14), or None.
     """
@@ -80,7 +91,7 @@ class Representation:
 
         Deviations:
             Without ``outer_gate`` the noisy gate takes the place of ``m`` inside h; then the
-            loss cannot tell the invariant part from the variant one (it is unchanged under
+            loss cannot tell the invariant branch from the variant one (it is unchanged under
             ``m -> 1 - m`` with the two MLPs exchanged).
         """
         if attention is None:
@@ -110,24 +121,30 @@ def joint_losses(
         ``(losses [E], gradients [E, k, d])``, both differentiable by the mask, W and the
         attention's parameters; each loss is a sum over the batch.
     """
-    own = [_own_items(batch, tables) for batch in batches]
-    items, places, features = _items_of_step(own, tables)
-    # The mask is folded into W: one GEMM for all parts and no n_items x d temporary.
-    n_parts, k = len(representation.columns), len(projection)
-    folded = (projection * representation.columns[:, None, :]).reshape(n_parts * k, -1)
-    content = (features @ folded.T).view(-1, n_parts, k)
+    candidates = [_candidates(batch, tables) for batch in batches]
+    items, indices, features = _items_of_step(candidates, tables)
+    # The mask is folded into W: one GEMM for all branches and no n_items x d temporary.
+    n_branches, k = len(representation.columns), len(projection)
+    folded = (projection * representation.columns[:, None, :]).reshape(n_branches * k, -1)
+    content = (features @ folded.T).view(-1, n_branches, k)
     hidden = _attention_tables(representation.attention, batches, tables, items, features)
 
     losses, gradients = [], []
-    for index, batch in enumerate(batches):
-        user_hidden = None if hidden is None else hidden[0][index]
-        item_hidden = None if hidden is None else hidden[1]
-        pairs = _Pairs(batch, own[index], places[index], content, user_hidden, item_hidden, tables)
+    for number, batch in enumerate(batches):
+        rows = indices[number]
+        pairs = _Pairs(
+            batch,
+            candidates[number],
+            tables,
+            content.index_select(0, rows),
+            None if hidden is None else hidden[0][number],
+            None if hidden is None else hidden[1].index_select(0, rows),
+        )
         loss, accumulated = pairs.loss_and_accumulation(weights, representation.attention)
         losses.append(loss)
-        by_part = _times_features(accumulated.flatten(1), places[index], features)
-        by_part = by_part.view(n_parts, k, -1) * representation.columns[:, None, :]
-        gradients.append(by_part.sum(dim=0))
+        by_branch = _times_features(accumulated.flatten(1), rows, features)
+        by_branch = by_branch.view(n_branches, k, -1) * representation.columns[:, None, :]
+        gradients.append(by_branch.sum(dim=0))
     return torch.stack(losses), torch.stack(gradients)
 
 
@@ -147,49 +164,69 @@ def irm_loss(gradients: Tensor, gate: Tensor, form: VarianceForm = "mean") -> Te
 
 
 @dataclass(frozen=True)
-class _OwnItems:
-    """The items of one environment's batch and where its pairs find them.
+class _Candidates:
+    """The items that a batch scores, by their indices among its distinct items.
 
     Attributes:
         items: distinct items of the batch, ``[M_e]``.
-        own: places in ``items`` of every user's candidates, ``[B, C]``: the positive, then its
-            own negatives (unless there is a pool), then the positive's neighbours.
-        pool: places in ``items`` of the pool of negatives, ``[P]``; empty without one.
+        positive: ``[B, 1]``.
+        negative: ``[B, N]``, drawn per positive; N is 0 with shared negatives.
+        neighbour: ``[B, K]``, of the positive.
+        shared: ``[P]``, negatives shared by the batch; P is 0 without.
     """
 
     items: Tensor
-    own: Tensor
-    pool: Tensor
+    positive: Tensor
+    negative: Tensor
+    neighbour: Tensor
+    shared: Tensor
+
+    @property
+    def local(self) -> Tensor:
+        """Candidates of every user alone, ``[B, 1 + N + K]``."""
+        return torch.cat([self.positive, self.negative, self.neighbour], dim=1)
+
+    def split_local(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Values ``[B, 1 + N + K]`` of positives, negatives and neighbours."""
+        sizes = [part.shape[1] for part in (self.positive, self.negative, self.neighbour)]
+        return tuple(torch.split(values, sizes, dim=1))
 
 
-def _own_items(batch: EnvironmentBatch, tables: FrozenTables) -> _OwnItems:
-    shared = batch.negatives.dim() == 1
-    candidates = [batch.positives[:, None], tables.graph.neighbours[batch.positives]]
-    if not shared:
-        candidates.insert(1, batch.negatives)
-    own = torch.cat(candidates, dim=1)
-    pool = batch.negatives if shared else batch.negatives.new_empty(0)
-    items, inverse = torch.unique(torch.cat([own.reshape(-1), pool]), return_inverse=True)
-    return _OwnItems(items, inverse[: own.numel()].view_as(own), inverse[own.numel() :])
+def _candidates(batch: EnvironmentBatch, tables: FrozenTables) -> _Candidates:
+    none = batch.negatives.new_empty(0)
+    shared = batch.negatives if batch.negatives.dim() == 1 else none
+    drawn = none.view(len(batch.users), 0) if batch.negatives.dim() == 1 else batch.negatives
+    neighbours = tables.graph.neighbours[batch.positives]
+    local = torch.cat([batch.positives[:, None], drawn, neighbours], dim=1)
+    items, inverse = torch.unique(torch.cat([local.reshape(-1), shared]), return_inverse=True)
+    indices = inverse[: local.numel()].view_as(local)
+    first = 1 + drawn.shape[1]
+    return _Candidates(
+        items,
+        positive=indices[:, :1],
+        negative=indices[:, 1:first],
+        neighbour=indices[:, first:],
+        shared=inverse[local.numel() :],
+    )
 
 
-def _times_features(accumulated: Tensor, places: Tensor, features: Tensor) -> Tensor:
+def _times_features(accumulated: Tensor, rows: Tensor, features: Tensor) -> Tensor:
     """``A_e^T F`` over the rows of F that the environment's batch needs, ``[w, d]``."""
-    if len(places) > _MOST_OF_THEM * len(features):
+    if len(rows) > _ALMOST_ALL * len(features):
         # Cheaper than a copy of almost all features.
         whole = accumulated.new_zeros(len(features), accumulated.shape[1])
-        return whole.index_copy(0, places, accumulated).T @ features
-    return accumulated.T @ features.index_select(0, places)
+        return whole.index_copy(0, rows, accumulated).T @ features
+    return accumulated.T @ features.index_select(0, rows)
 
 
 def _items_of_step(
-    own: Sequence[_OwnItems], tables: FrozenTables
+    candidates: Sequence[_Candidates], tables: FrozenTables
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-    """Items of all batches ``[M]``, every batch's places among them, features ``[M, d]``."""
-    sizes = [len(rows.items) for rows in own]
-    of_all = torch.cat([rows.items for rows in own])
+    """Items of all batches ``[M]``, every batch's indices among them, features ``[M, d]``."""
+    sizes = [len(one.items) for one in candidates]
+    of_all = torch.cat([one.items for one in candidates])
     items, inverse = torch.unique(of_all, return_inverse=True)
-    if len(items) > _MOST_OF_THEM * len(tables.features):
+    if len(items) > _ALMOST_ALL * len(tables.features):
         # Some products more, but no copy of almost all features.
         items = torch.arange(len(tables.features), device=of_all.device)
         return items, of_all.split(sizes), tables.features
@@ -212,90 +249,87 @@ def _attention_tables(
     return list(user_hidden.split([len(batch.users) for batch in batches])), item_hidden
 
 
+@dataclass(frozen=True)
 class _Pairs:
-    """Scores, loss and gradient accumulation of the pairs of one environment's batch."""
+    """The pairs of one environment's batch.
 
-    def __init__(
-        self,
-        batch: EnvironmentBatch,
-        own: _OwnItems,
-        places: Tensor,
-        content: Tensor,
-        user_hidden: Tensor | None,
-        item_hidden: Tensor | None,
-        tables: FrozenTables,
-    ) -> None:
-        self.batch, self.own, self.tables = batch, own, tables
-        self.content = content.index_select(0, places)
-        self.user_hidden = user_hidden
-        self.item_hidden = None if item_hidden is None else item_hidden.index_select(0, places)
-        self.item_id = tables.item_id[own.items]
-        self.user_id = tables.user_id[batch.users]
-        self.user_content = tables.user_content[batch.users]
+    Attributes:
+        batch: users, positives, negatives.
+        candidates: the scored items; M_e of them are distinct.
+        tables: the frozen backbone.
+        content: W (c_r (.) f) of the distinct items, ``[M_e, branches, k]``.
+        user_hidden: what the users add to the attention's hidden layer, or None without attention.
+        item_hidden: the same of the distinct items, or None.
+    """
+
+    batch: EnvironmentBatch
+    candidates: _Candidates
+    tables: FrozenTables
+    content: Tensor
+    user_hidden: Tensor | None
+    item_hidden: Tensor | None
 
     def loss_and_accumulation(
         self, weights: UltraGCNWeights, attention: PairAttention | None
     ) -> tuple[Tensor, Tensor]:
-        """Loss of the batch and A_e, ``[M_e, parts, k]``: sum of c alpha p^f_u by item and part."""
-        own, graph = self.own, self.tables.graph
-        n_own = own.own.shape[1] - 1 - graph.neighbours.shape[1]
-        factor = graph.user_factor[self.batch.users][:, None]
-        item_factor = graph.item_factor[own.items]
-        scores, alphas = self._own_scores(attention)
-        edge = factor * item_factor[own.own[:, : 1 + n_own]]
-        kinds = [
-            ("positive", scores[:, 0], edge[:, 0]),
-            ("negative", scores[:, 1 : 1 + n_own], edge[:, 1:]),
-            ("neighbour", scores[:, 1 + n_own :], graph.neighbour_weight[self.batch.positives]),
-        ]
-        present = [kind for kind in kinds if kind[1].numel()]
-        loss = sum((_LOSS[name](s, e, weights) for name, s, e in present), scores.new_zeros(()))
-        residuals = [
-            _RESIDUAL[name](s, e, weights).reshape(len(scores), -1) for name, s, e in present
-        ]
-        pull = torch.cat(residuals, dim=1).unsqueeze(-1) * alphas
-        sums = pair_sums(pull, self.user_content, own.own, len(own.items))
-        if len(own.pool):
-            scores, alphas = self._pool_scores(attention)
-            edge = factor * item_factor[own.pool]
+        """Loss of the batch and A_e, ``[M_e, branches, k]``."""
+        candidates, graph = self.candidates, self.tables.graph
+        user_content = self.tables.user_content[self.batch.users]
+        user_factor = graph.user_factor[self.batch.users][:, None]
+        item_factor = graph.item_factor[candidates.items]
+        scores, alphas = self._local_scores(attention, user_content)
+        positive, negative, neighbour = candidates.split_local(scores)
+        edge = user_factor * item_factor[candidates.positive]
+        loss = ultragcn.positive_loss(positive[:, 0], edge[:, 0], weights)
+        by_score = [ultragcn.positive_score_gradient(positive, edge, weights)]
+        if negative.numel():
+            edge = user_factor * item_factor[candidates.negative]
+            loss = loss + ultragcn.negative_loss(negative, edge, weights)
+            by_score.append(ultragcn.negative_score_gradient(negative, edge, weights))
+        if neighbour.numel():
+            omega = graph.neighbour_weight[self.batch.positives]
+            loss = loss + ultragcn.item_item_loss(neighbour, omega, weights)
+            by_score.append(ultragcn.item_item_score_gradient(neighbour, omega, weights))
+        weighted = torch.cat(by_score, dim=1).unsqueeze(-1) * alphas
+        sums = pair_sums(weighted, user_content, candidates.local, len(candidates.items))
+        if len(candidates.shared):
+            scores, alphas = self._shared_scores(attention, user_content)
+            edge = user_factor * item_factor[candidates.shared]
             loss = loss + ultragcn.negative_loss(scores, edge, weights)
-            pull = ultragcn.negative_residual(scores, edge, weights).unsqueeze(-1) * alphas
-            pooled = torch.einsum("bcp,bk->cpk", pull, self.user_content)
-            sums = sums.index_add(0, own.pool, pooled)
+            gradient = ultragcn.negative_score_gradient(scores, edge, weights)
+            weighted = gradient.unsqueeze(-1) * alphas
+            shared_sums = torch.einsum("bcp,bk->cpk", weighted, user_content)
+            sums = sums.index_add(0, candidates.shared, shared_sums)
         return loss, sums
 
-    def _own_scores(self, attention: PairAttention | None) -> tuple[Tensor, Tensor]:
-        """Eq. 15 for every user's own candidates ``[B, C]``, and alpha ``[B, C, parts]`` or 1."""
-        rows = self.own.own
-        by_id = pair_scores(self.item_id.unsqueeze(1), self.user_id, rows).squeeze(-1)
-        content = pair_scores(self.content, self.user_content, rows)
+    def _local_scores(
+        self, attention: PairAttention | None, user_content: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Eq. 15 for every user's own candidates ``[B, C]``, and alpha ``[B, C, branches]``."""
+        rows = self.candidates.local
+        item_id = self.tables.item_id[self.candidates.items]
+        user_id = self.tables.user_id[self.batch.users]
+        by_id = pair_scores(item_id.unsqueeze(1), user_id, rows).squeeze(-1)
+        content = pair_scores(self.content, user_content, rows)
         alphas = self._alphas(attention, rows)
         return by_id + (alphas * content).sum(dim=-1), alphas
 
-    def _pool_scores(self, attention: PairAttention | None) -> tuple[Tensor, Tensor]:
-        """The same for all users with the pool, ``[B, P]`` and ``[B, P, parts]``."""
-        rows = self.own.pool
-        by_id = self.user_id @ self.item_id.index_select(0, rows).T
+    def _shared_scores(
+        self, attention: PairAttention | None, user_content: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same for all users with the shared negatives, ``[B, P]`` and ``[B, P, branches]``."""
+        rows = self.candidates.shared
+        item_id = self.tables.item_id[self.candidates.items]
+        by_id = self.tables.user_id[self.batch.users] @ item_id.index_select(0, rows).T
         content = self.content.index_select(0, rows)
-        content = torch.einsum("bk,cpk->bcp", self.user_content, content)
+        content = torch.einsum("bk,cpk->bcp", user_content, content)
         alphas = self._alphas(attention, rows.unsqueeze(0))
         return by_id + (alphas * content).sum(dim=-1), alphas
 
     def _alphas(self, attention: PairAttention | None, rows: Tensor) -> Tensor:
+        """Alpha of Eq. 14 for pairs; 1 without attention."""
         if attention is None or self.user_hidden is None or self.item_hidden is None:
             return self.content.new_ones(1, 1, self.content.shape[1])
         hidden = self.item_hidden.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
         alphas: Tensor = attention(self.user_hidden[:, None, :], hidden)
         return alphas
-
-
-_LOSS = {
-    "positive": ultragcn.positive_loss,
-    "negative": ultragcn.negative_loss,
-    "neighbour": ultragcn.item_item_loss,
-}
-_RESIDUAL = {
-    "positive": ultragcn.positive_residual,
-    "negative": ultragcn.negative_residual,
-    "neighbour": ultragcn.item_item_residual,
-}

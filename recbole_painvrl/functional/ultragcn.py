@@ -84,7 +84,7 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
     """Negative half of Eq. 4 + 5: mean over the negatives of each positive, summed over positives.
 
     Args:
-        scores: ``[B, N]`` scores of the sampled negatives, the user's own or one shared pool.
+        scores: ``[B, N]`` scores of the sampled negatives, drawn per positive or shared.
         edge_weight: ``[B, N]`` values of Eq. 6.
 
     Deviations:
@@ -95,15 +95,15 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
     return weights.negative_weight * losses.mean(dim=-1).sum()
 
 
-def pooled_negative_loss(
+def shared_negative_loss(
     scores: Tensor, user_factor: Tensor, item_factor: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
-    """:func:`negative_loss` of one pool without the weights of the pairs, a table as large again.
+    """:func:`negative_loss` of shared negatives without a second table, of the pairs' weights.
 
-    The weights have rank 2, ``w3 + w4 v_u v_j``: two sums over the pool give every user's loss.
+    The weights have rank 2, ``w3 + w4 v_u v_j``: two sums over the negatives give a user's loss.
 
     Args:
-        scores: ``[B, P]`` scores of the pool.
+        scores: ``[B, P]`` scores of the shared negatives.
         user_factor: factor of Eq. 6, ``[B]``.
         item_factor: factor of Eq. 6, ``[P]``.
     """
@@ -143,18 +143,22 @@ def item_item_loss(scores: Tensor, neighbour_weight: Tensor, weights: UltraGCNWe
     return weights.item_item * (neighbour_weight * F.softplus(-scores)).sum()
 
 
-def positive_residual(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+def positive_score_gradient(
+    scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
+) -> Tensor:
     """Derivative of :func:`positive_loss` by each score, itself differentiable (``[B]``)."""
     return -(weights.w1 + weights.w2 * edge_weight) * torch.sigmoid(-scores)
 
 
-def negative_residual(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:
+def negative_score_gradient(
+    scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
+) -> Tensor:
     """Derivative of :func:`negative_loss` by each score, itself differentiable (``[B, N]``)."""
     scale = weights.negative_weight / scores.shape[-1]
     return scale * (weights.w3 + weights.w4 * edge_weight) * torch.sigmoid(scores)
 
 
-def item_item_residual(
+def item_item_score_gradient(
     scores: Tensor, neighbour_weight: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
     """Derivative of :func:`item_item_loss` by each score, itself differentiable (``[B, K]``)."""
@@ -177,7 +181,7 @@ def batch_loss(
         item_table: vectors of all items, ``[n_items, D]``.
         users: ``[B]``.
         positives: ``[B]``.
-        negatives: ``[B, N]``, drawn per positive, or ``[P]``, one pool scored by a single GEMM.
+        negatives: ``[B, N]``, drawn per positive, or ``[P]``, shared and scored by a single GEMM.
         graph: tables of Eq. 6 and 8.
         weights: scalars of the loss.
 
@@ -190,7 +194,7 @@ def batch_loss(
     drawn_factor = graph.item_factor[negatives]
     if negatives.dim() == 1:
         scores = user_vectors @ item_table.index_select(0, negatives).T
-        loss = loss + pooled_negative_loss(scores, factor, drawn_factor, weights)
+        loss = loss + shared_negative_loss(scores, factor, drawn_factor, weights)
     elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
         loss = loss + counted_negative_loss(

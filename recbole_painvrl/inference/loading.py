@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.utils import get_model, init_seed
+from recbole.utils import init_seed
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
@@ -24,6 +24,7 @@ from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json
+from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
@@ -133,9 +134,8 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         _check_data(folder, dataset, result)
         parts = dataset.build_parts()
         _check_split(folder, dataset, result)
-        init_seed(config["seed"], config["reproducibility"])
-        train = liked(config, parts[TRAIN])
-        model = get_model(config["model"])(config, train).to(config["device"])
+        # RecBole's own classes: new users and items are propagated by them.
+        model = build_model(config, liked(config, parts[TRAIN]), fast=False)
     _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
     model.eval()
     _warn_of_versions(folder, result)

@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from recbole.utils import get_model, get_trainer, init_seed
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
-from recbole_painvrl.data.loaders import evaluation_loader, liked, training_loader
+from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
-from recbole_painvrl.models.faster import faster
+from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
     check_model,
     check_run,
     check_saved,
     check_settings,
-    settings_of_recbole,
 )
 from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.folder import (
@@ -49,7 +46,6 @@ from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.specs import spec_of
-from recbole_painvrl.training.base import run_trainer_class
 from recbole_painvrl.training.checkpoint import weights_hash
 from recbole_painvrl.training.pipeline import Artefacts
 
@@ -68,7 +64,6 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     # RecBole's SINE switches anomaly detection on for the whole process when it is imported.
     anomalies = torch.autograd.set_detect_anomaly(False)
     with run_log() as log, ExitStack() as held, anomalies:
-        init_seed(config["seed"], config["reproducibility"])
         try:
             prepared = Run(config, log, held, resume, start)
             save = prepared.trainer.pipeline.save_unsaved
@@ -101,9 +96,7 @@ class Run:
         check_saved(config)
         check_settings(config)
         self.config = config
-        self.dataset = ModalityDataset(config)
-        parts = self.dataset.build_parts()
-        parts[TRAIN] = liked(config, parts[TRAIN])
+        self.dataset, parts = build_data(config)
         check_environments(config, parts[TRAIN])
         self.memory_needed = check_memory(
             str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"
@@ -116,10 +109,7 @@ class Run:
             self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
             self.valid.history = [self.train]
             self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
-        init_seed(config["seed"], config["reproducibility"])
-        model_class = faster(get_model(config["model"]))
-        with settings_of_recbole(config):
-            self.model = model_class(config, self.train).to(config["device"])
+        self.model = build_model(config, self.train)
         check_run(config, self.model, parts)
         self.folder = resume or create_run_folder(
             config["output_dir"], config["run_name"], config["model"], config["dataset"]
@@ -133,8 +123,7 @@ class Run:
         self.data_hash = dataset_hash(self.dataset.folder)
         if resume is None:
             write_config(self.folder, config.effective())
-        trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
-        self.trainer = trainer_class(config, self.model)
+        self.trainer = build_trainer(config, self.model)
         now = origin(config, self.data_hash, self.config_hash)
         # Before an interrupted run is taken up, which moves it back.
         self.trainer.pipeline.start = start

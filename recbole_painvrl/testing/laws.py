@@ -12,14 +12,12 @@ from unittest.mock import MagicMock
 
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import get_model, get_trainer, init_seed
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.parts import TEST, TRAIN, VALID
-from recbole_painvrl.training.base import run_trainer_class
+from recbole_painvrl.run.build import build_data, build_model, build_trainer
 
 MakeConfig = Callable[..., SafeConfig]
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
@@ -59,8 +57,7 @@ class Built:
     def trainer(self) -> Any:
         """A fresh trainer of the run's kind, without TensorBoard, whose thread outlives a test."""
         config = self.config
-        trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
-        trainer: Any = trainer_class(config, self.model)
+        trainer = build_trainer(config, self.model)
         trainer.tensorboard.close()
         trainer.tensorboard = MagicMock()
         return trainer
@@ -70,13 +67,12 @@ class Built:
         return training_loader(self.config, self.parts[TRAIN])
 
 
-def build(subject: Subject, make: MakeConfig, data: Path | None = None, *argv: str) -> Built:
+def built_model(subject: Subject, make: MakeConfig, data: Path | None = None, *argv: str) -> Built:
     """The subject's model on a dataset, with its initial values."""
     config = make(subject.model, *subject.settings, *argv, data=data)
-    parts = ModalityDataset(config).build_parts()
-    init_seed(config["seed"], config["reproducibility"])
-    model = get_model(subject.model)(config, parts[TRAIN])
-    built = Built(config, parts, model.to(config["device"]))
+    _, parts = build_data(config)
+    model = build_model(config, parts[TRAIN], fast=False)
+    built = Built(config, parts, model)
     if not subject.learns:
         # Counting models learn in their loss or when they are built.
         for batch in built.loader():
@@ -95,7 +91,7 @@ def scores(model: Any) -> Tensor:
 
 def predict_is_full_sort_predict(subject: Subject, make: MakeConfig) -> None:
     """Both ways of scoring agree on every pair."""
-    model = build(subject, make).model
+    model = built_model(subject, make).model
     table = scores(model)[:, 1:]
     users = torch.arange(1, model.n_users).repeat_interleave(model.n_items - 1)
     items = torch.arange(1, model.n_items).repeat(model.n_users - 1)
@@ -106,7 +102,7 @@ def predict_is_full_sort_predict(subject: Subject, make: MakeConfig) -> None:
 
 def batch_does_not_matter(subject: Subject, make: MakeConfig) -> None:
     """A user's scores are the same alone and among others."""
-    model = build(subject, make).model
+    model = built_model(subject, make).model
     whole = scores(model)
     with torch.no_grad():
         for user in (1, 2, model.n_users - 1):
@@ -117,12 +113,12 @@ def batch_does_not_matter(subject: Subject, make: MakeConfig) -> None:
 
 def saved_and_loaded_is_the_same(subject: Subject, make: MakeConfig, place: Path) -> None:
     """A checkpoint brings the scores back into a model that began with other values."""
-    first = build(subject, make)
+    first = built_model(subject, make)
     step(first, 2)
     path = place / "law.safetensors"
     trainer = first.trainer
     trainer._save_checkpoint(0, saved_model_file=path)
-    second = build(subject, make, None, "--seed=77")
+    second = built_model(subject, make, None, "--seed=77")
     if subject.learns:
         assert not torch.equal(scores(second.model), scores(first.model))
     for name in getattr(second.model, "other_parameter_name", []):
@@ -133,7 +129,7 @@ def saved_and_loaded_is_the_same(subject: Subject, make: MakeConfig, place: Path
 
 def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> None:
     """Other internal numbers for the same users and items (``shuffled``): permuted scores."""
-    first, second = build(subject, make), build(subject, make, shuffled)
+    first, second = built_model(subject, make), built_model(subject, make, shuffled)
     users = _numbers(first, second, first.parts[TRAIN].uid_field)
     items = _numbers(first, second, first.parts[TRAIN].iid_field)
     assert not torch.equal(users, torch.arange(len(users)))
@@ -151,7 +147,7 @@ def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> 
 
 def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
     """Whatever stands in the padding rows, no score, loss or metric changes; item 0 never wins."""
-    built = build(subject, make)
+    built = built_model(subject, make)
     model, trainer = built.model, built.trainer
     loader = evaluation_loader(built.config, [built.parts[TRAIN]], built.parts[VALID], "valid")
     batch = next(iter(built.loader()))
@@ -171,7 +167,7 @@ def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
 
 def columns_may_be_permuted(subject: Subject, make: MakeConfig) -> None:
     """Feature columns permuted together with the weights that read them: the same scores."""
-    built = build(subject, make)
+    built = built_model(subject, make)
     model = built.model
     before = scores(model)
     source = torch.Generator().manual_seed(5)
@@ -201,7 +197,7 @@ def feature_weights(model: Any) -> Iterator[tuple[Tensor, slice]]:
 def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
     """Without content the model is its ID-only form, up to a constant per user."""
     assert subject.ids_only is not None
-    with_content, without = build(subject, make), build(subject.ids_only, make)
+    with_content, without = built_model(subject, make), built_model(subject.ids_only, make)
     full, plain = with_content.model, without.model
     full.features.zero_()
     with torch.no_grad():
@@ -222,7 +218,7 @@ def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
 
 def learns_a_checkerboard(subject: Subject, make: MakeConfig, board: Path, *fit: str) -> None:
     """Two groups of users and items: the loss falls, and what was held out comes first."""
-    built = build(
+    built = built_model(
         subject, make, board, "--validation_share=0", "--topk=[3]", "--valid_metric=NDCG@3", *fit
     )
     loader, trainer = built.loader(), built.trainer
@@ -238,7 +234,7 @@ def learns_a_checkerboard(subject: Subject, make: MakeConfig, board: Path, *fit:
 
 def gradients_are_derivatives(subject: Subject, make: MakeConfig) -> None:
     """The loss's gradient agrees with central differences in float64, draws held fixed."""
-    built = build(subject, make)
+    built = built_model(subject, make)
     model = as_double(built.model)
     model.train()
     batch = next(iter(built.loader())).to(model.device)

@@ -95,7 +95,7 @@ def make(
 @pytest.fixture(params=[0.0, 2.0], ids=["whole tables", "own rows"])
 def paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to take the features of a step's items."""
-    monkeypatch.setattr(invariance, "_MOST_OF_THEM", request.param)
+    monkeypatch.setattr(invariance, "_ALMOST_ALL", request.param)
 
 
 CASES = pytest.mark.parametrize(

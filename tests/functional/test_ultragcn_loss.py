@@ -74,7 +74,7 @@ def test_mixed_precision_does_not_round_the_sums_over_the_pool() -> None:
     """In bfloat16 a sum of 512 losses would have 8 binary digits."""
     scores = torch.zeros(2, 512, dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = ultragcn.pooled_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
+        loss = ultragcn.shared_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(2 * 1.5 * 1.1 * log(2), rel=1e-5)
 
@@ -120,7 +120,7 @@ def test_extreme_scores_stay_finite() -> None:
     edge = torch.ones(3)
     assert ultragcn.positive_loss(scores, edge, WEIGHTS).isfinite()
     assert ultragcn.negative_loss(scores[:, None], edge[:, None], WEIGHTS).isfinite()
-    assert ultragcn.positive_residual(scores, edge, WEIGHTS).isfinite().all()
+    assert ultragcn.positive_score_gradient(scores, edge, WEIGHTS).isfinite().all()
 
 
 def test_weights_of_the_paper() -> None:
