@@ -1,10 +1,14 @@
-"""What several benchmarks share: run folders, measured processes and Markdown tables."""
+"""What several benchmarks share: run folders, measured processes and Markdown tables.
+
+It does not import NumPy or PyTorch, whose threads would start before ``reliability.runs.warm_up``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -13,10 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-
-from recbole_painvrl.config import parse_overrides
 
 ROOT = Path(__file__).parents[1]
 Result = dict[str, Any]
@@ -67,6 +68,8 @@ def check_settings(folder: Path, settings: Sequence[str]) -> None:
     Raises:
         SystemExit: naming the first setting that differs.
     """
+    from recbole_painvrl.config import parse_overrides
+
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     for name, wanted in parse_overrides(settings).items():
         found = stored[name]["value"]
@@ -117,7 +120,7 @@ def spread(values: Sequence[Any]) -> str:
     """Mean and standard deviation over the seeds; of one seed the value alone, of none nothing."""
     if len(values) < 2:
         return f"{values[0]:.4f}" if values else ""
-    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+    return f"{statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
 def row(*cells: object) -> str:
