@@ -18,7 +18,7 @@ from benchmarks.fuzzing.sources import source_readers
 from recbole_painvrl.errors import UserError
 
 # As many as fit into CI; the 100,000 of the long run are a command.
-_INPUTS = 700
+_INPUTS = 400
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_damaged_files(readers: list[Reader]) -> None:
     total = sum(reader.weight for reader in readers)
     for reader in readers:
         counts += attack(reader, round(_INPUTS * reader.weight / total))
-    assert counts["loaded"] > 50 and counts["refused"] > 300
+    assert counts["loaded"] > 20 and counts["refused"] > 150
     assert counts.total() > 0.8 * _INPUTS
 
 
