@@ -2,14 +2,12 @@
 
     python -m benchmarks.speed                 everything, at the paper's sizes (about half an hour)
     python -m benchmarks.speed --quick         the same on small shapes, to try it out (a minute)
-    python -m benchmarks.speed --parts mask limits --shapes tiktok --repeats 7
+    python -m benchmarks.speed --parts mask --shapes tiktok --repeats 7
 
 Ratios are medians of steps taken in turns (theirs, ours, theirs, ...), so a load on the machine
-meets both; those of ``limits`` are of the shortest runs. The parts: ``sampling`` (negatives and
-batches a second), ``mask``, ``recommender`` (backbone and final model), ``environments``, each
-against ``benchmarks/reference.py``; ``recbole`` (BPR and LightGCN by our command against RecBole's
-own loop, and evaluation); ``limits`` (the fraction of the machine's sgemm and gather rates that a
-step reaches).
+meets both. The parts: ``sampling`` (negatives and batches a second), ``mask``, ``recommender``
+(backbone and final model), ``environments``, each against ``benchmarks/reference.py``; ``recbole``
+(BPR and LightGCN by our command against RecBole's own loop, and evaluation).
 """
 
 from __future__ import annotations
@@ -35,15 +33,7 @@ from benchmarks.steps import (
     mask_steps,
     recommender_steps,
 )
-from benchmarks.timing import (
-    alternately,
-    best,
-    gather_rate,
-    gemm_operations,
-    machine_facts,
-    sgemm_rate,
-)
-from recbole_painvrl.functional.pairs import pair_scores
+from benchmarks.timing import alternately, machine_facts
 from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 
 HEADER = head("what", "ours", "plain", "ratio", "target")
@@ -142,12 +132,9 @@ def mask(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
 
 def recommender(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     """Epochs of the final model, from single steps."""
-    data, sizes = RandomData(shape), _batch_sizes(shape)
+    data = RandomData(shape)
+    sizes = {f"shared pool, batch {size}": size for size in (shape.batch, 8 * shape.batch)}
     yield from _epochs(f"{name}: final epoch", data, recommender_steps(data, sizes), repeats)
-
-
-def _batch_sizes(shape: Shape) -> dict[str, int]:
-    return {f"shared pool, batch {size}": size for size in (shape.batch, 8 * shape.batch)}
 
 
 def environments(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
@@ -187,33 +174,12 @@ def recbole(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
                 yield Row(f"{name}: evaluation", seconds["ours"], seconds["plain"], 4.0)
 
 
-def limits(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
-    """Fractions of the machine's rates, of the shortest runs: ratio 1 is the limit itself."""
-    data, peak = RandomData(shape), sgemm_rate() / 1e9
-    steps = {"mask step, shared pool": mask_steps(data, True)["shared pool"]}
-    final = recommender_steps(data, _batch_sizes(shape))
-    steps |= {f"final step, {what}": final[what][0] for what in _batch_sizes(shape)}
-    steps["environments, content"] = environment_steps(data)["content"][0]
-    for what, step in steps.items():
-        rate = gemm_operations(step) / best(step, repeats) / 1e9
-        yield Row(f"{name}: {what}, of sgemm", rate, peak, 0.5, "GFLOP/s", True)
-    width, n = 64, shape.batch * shape.n_negatives
-    table = torch.randn(data.num("item_id"), 1, width)
-    users = torch.randn(shape.batch, width)
-    drawn = torch.randint(1, len(table), (shape.batch, shape.n_negatives))
-    scored = 4 * width * n / best(lambda: pair_scores(table, users, drawn)) / 1e9
-    gathered = gather_rate(len(table), width, n) / 1e9
-    what = f"{name}: scores of {shape.n_negatives} negatives each, of gather"
-    yield Row(what, scored, gathered, 0.3, "GB/s", True)
-
-
 PARTS = {
     "sampling": sampling,
     "mask": mask,
     "recommender": recommender,
     "environments": environments,
     "recbole": recbole,
-    "limits": limits,
 }
 
 if __name__ == "__main__":
