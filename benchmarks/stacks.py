@@ -19,11 +19,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import ROOT, command_line, head, row
-from benchmarks.stack_figures import PACKAGES, STAGES
+from benchmarks.stack_figures import PACKAGES, arguments
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 
 TOLERANCE = 1e-6
@@ -84,11 +85,13 @@ class Figures:
 
 
 def pins(name: str) -> str:
-    """The requirements of a stack."""
+    """The requirements of a stack; of ``this`` what is installed."""
+    if name == "this":
+        return "\n".join(f"{package}=={version(package)}" for package in PACKAGES)
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     own = STACKS[name][1]
     kept = [line for line in lines if line.partition("==")[0] not in own]
-    return "\n".join([*kept, *(f"{package}=={version}" for package, version in own.items()), ""])
+    return "\n".join([*kept, *(f"{package}=={number}" for package, number in own.items()), ""])
 
 
 def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> Path:
@@ -102,22 +105,22 @@ def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> 
     """
     if name == "this":
         return Path(sys.executable)
-    version = STACKS[name][0]
-    interpreter = python or shutil.which(f"python{version}")
+    wanted = STACKS[name][0]
+    interpreter = python or shutil.which(f"python{wanted}")
     answer = interpreter and _version(interpreter)
-    if answer != version:
+    if answer != wanted:
         raise SkippedError(
-            f"{python} is Python {answer or 'of no kind'}, expected {version}"
+            f"{python} is Python {answer or 'of no kind'}, expected {wanted}"
             if python
-            else f"python{version} is not installed"
+            else f"python{wanted} is not installed"
         )
-    home, wanted = folder / name, pins(name)
+    home, pinned = folder / name, pins(name)
     inside, ready = home / "bin" / "python", home / "ready.txt"
-    if ready.is_file() and ready.read_text(encoding="utf-8") == wanted:
+    if ready.is_file() and ready.read_text(encoding="utf-8") == pinned:
         return inside
     _run([str(interpreter), "-m", "venv", "--clear", str(home)])
     requirements = home / "requirements.txt"
-    requirements.write_text(wanted, encoding="utf-8")
+    requirements.write_text(pinned, encoding="utf-8")
     install = [str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
     if cpu_only:
         report = json.loads(_run([*install, "--dry-run", "--report", "-"]))
@@ -125,7 +128,7 @@ def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> 
             raise SkippedError("no PyTorch without GPU libraries is at hand for it")
     _run(install)
     _run([str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet"])
-    ready.write_text(wanted, encoding="utf-8")
+    ready.write_text(pinned, encoding="utf-8")
     return inside
 
 
@@ -157,10 +160,10 @@ def train(interpreter: Path, models: str, made_with: dict[str, Any], work: Path)
     work.mkdir(parents=True)
     output, log = work / "figures.json", work / "output.txt"
     epochs = str(made_with["epochs"])
-    arguments = ["--models", models, "--epochs", epochs, "--output", str(output)]
+    words = ["--models", models, "--epochs", epochs, "--output", str(output)]
     with open(log, "w", encoding="utf-8") as stream:
         done = subprocess.run(
-            [str(interpreter), "-m", "benchmarks.stack_figures", *arguments],
+            [str(interpreter), "-m", "benchmarks.stack_figures", *words],
             cwd=work,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=stream,
@@ -274,8 +277,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         print(f"+ {name}", file=sys.stderr, flush=True)
         work = options.envs.resolve() / f"{name}-work"
-        made_with = {"epochs": options.epochs, "stages": STAGES}
-        made_with["pins"] = "" if name == "this" else pins(name)
+        made_with = {
+            "epochs": options.epochs,
+            # A model of each kind.
+            "settings": [arguments(one, 1) for one in ("PaInvRL", "UltraGCN", "BPR", "AsymKNN")],
+            "pins": pins(name),
+        }
         if not (options.reuse and (work / "figures.json").is_file()):
             try:
                 inside = environment(name, work.parent, paths.get(name), options.cpu_only)
