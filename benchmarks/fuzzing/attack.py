@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Verbosity, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzzing.damage import damaged
@@ -69,6 +69,8 @@ def attack(reader: Reader, inputs: int, number: int = 0, keep: Path | None = Non
     @seed(number)
     @settings(
         max_examples=inputs,
+        # Explaining a failure would trace every line of every reader.
+        phases=(Phase.generate, Phase.shrink),
         deadline=None,
         database=None,
         print_blob=False,
