@@ -13,14 +13,13 @@ growth.png; the printed table has the exponent of each curve between its two lar
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
+import multiprocessing
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,20 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model
 
-from benchmarks.shapes import SHAPES, RandomData, Shape, settings
-from benchmarks.stages import environment_steps, mask_steps, recommender_steps
+from benchmarks.common import command_line, head, row
+from benchmarks.steps import (
+    SHAPES,
+    RandomData,
+    Shape,
+    environment_steps,
+    mask_steps,
+    recommender_steps,
+    settings,
+)
 from benchmarks.timing import alternately
 from recbole_painvrl.evaluation.collector import top_hits
 
-SIZES: dict[str, Callable[[Shape, float], Shape]] = {
-    "interactions": lambda shape, share: replace(
-        shape, n_interactions=max(2, round(share * shape.n_interactions))
-    ),
-    "items": lambda shape, share: replace(shape, n_items=max(20, round(share * shape.n_items))),
-    "columns": lambda shape, share: replace(
-        shape, columns=tuple(max(1, round(share * width)) for width in shape.columns)
-    ),
-    "environments": lambda shape, share: replace(
-        shape, n_environments=max(1, round(share * shape.n_environments))
-    ),
-}
+SIZES = ("interactions", "items", "columns", "environments")
 MEASURED = ("final epoch", "environment epoch", "mask epoch", "evaluation", "peak memory")
 _EVALUATED = 2_000
 _BATCH = 4_096
@@ -53,50 +49,64 @@ _BATCH = 4_096
 
 def main(argv: list[str] | None = None) -> None:
     """Measure every size of every curve, write the files, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/growth"))
     parser.add_argument("--shape", choices=list(SHAPES), default="movielens")
     parser.add_argument("--quick", action="store_true", help="a hundredth of the sizes")
     parser.add_argument("--doublings", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     sys.argv = sys.argv[:1]
-    torch.set_num_threads(1)
-    if arguments.one:
-        print(json.dumps(measure(_shape(json.loads(arguments.one)), arguments.repeats)))
-        return
     shape = SHAPES[arguments.shape].quick() if arguments.quick else SHAPES[arguments.shape]
     arguments.output.mkdir(parents=True, exist_ok=True)
     found = []
-    for name, resized in SIZES.items():
-        for doubling in range(arguments.doublings + 1):
-            share = 0.5 ** (arguments.doublings - doubling)
-            values = _elsewhere(resized(shape, share), arguments.repeats)
-            found.append({"size": name, "share": share, **values})
-            print(found[-1], file=sys.stderr, flush=True)
+    # A process of its own for every shape, whose peak memory is then this shape's.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for name in SIZES:
+            for doubling in range(arguments.doublings + 1):
+                fraction = 0.5 ** (arguments.doublings - doubling)
+                sized = resized(shape, name, fraction)
+                values = pool.apply(measure, (sized, arguments.repeats))
+                found.append({"size": name, "share": fraction, **values})
+                print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     frame = pd.DataFrame(found)
     frame.to_csv(arguments.output / "growth.csv", index=False)
     draw(frame, arguments.output / "growth.png")
     print(exponents(frame))
 
 
+def resized(shape: Shape, name: str, fraction: float) -> Shape:
+    """The shape with one of its sizes reduced to a fraction."""
+
+    def part(value: int, least: int = 1) -> int:
+        return max(least, round(fraction * value))
+
+    if name == "interactions":
+        return replace(shape, n_interactions=part(shape.n_interactions, 2))
+    if name == "items":
+        return replace(shape, n_items=part(shape.n_items, 20))
+    if name == "columns":
+        return replace(shape, columns=tuple(part(width) for width in shape.columns))
+    return replace(shape, n_environments=part(shape.n_environments))
+
+
 def measure(shape: Shape, repeats: int) -> dict[str, float]:
     """Seconds of an epoch of each stage and of an evaluation, and peak memory in MB."""
+    torch.set_num_threads(1)
     data = RandomData(shape)
     n = len(data.users)
     batch = min(_BATCH, n)
-    step = recommender_steps(data, {"ours": batch})["ours"][0]
     environments, n_rows = environment_steps(data)["content"]
-    # One joint step takes a batch from every environment; an epoch is over with the largest.
-    joint = mask_steps(data, True)["shared pool"]
-    joint_rows = shape.batch * shape.n_environments
-    steps = {"final": step, "environments": environments, "mask": joint}
-    steps["evaluation"] = _evaluation(data)
+    steps = {
+        "final": recommender_steps(data, {"ours": batch})["ours"][0],
+        "environments": environments,
+        "mask": mask_steps(data, True)["shared pool"],
+        "evaluation": _evaluation(data),
+    }
     seconds = alternately(steps, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # One joint step takes a batch from every environment; an epoch is over with the largest.
+    joint_rows = shape.batch * shape.n_environments
     return {
         "final epoch": seconds["final"] * n / batch,
         "environment epoch": seconds["environments"] * n / n_rows,
@@ -108,11 +118,11 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
 
 def _evaluation(data: RandomData) -> Callable[[], object]:
     """Scores, the best ten and their hits, in blocks of the default number of scores."""
-    own = settings("PaInvRL")
-    model: Any = get_model("PaInvRL")(own, data)
+    config = settings("PaInvRL")
+    model: Any = get_model("PaInvRL")(config, data)
     model.eval()
     users = torch.arange(1, min(_EVALUATED, data.shape.n_users) + 1)
-    size = max(1, int(own["eval_batch_size"]) // data.num("item_id"))
+    size = max(1, int(config["eval_batch_size"]) // data.num("item_id"))
 
     @torch.no_grad()
     def step() -> None:
@@ -125,32 +135,19 @@ def _evaluation(data: RandomData) -> Callable[[], object]:
     return step
 
 
-def _elsewhere(shape: Shape, repeats: int) -> dict[str, float]:
-    """:func:`measure` in a process of its own, whose peak memory is then this shape's."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--repeats", str(repeats), "--one"]
-    done = subprocess.run(
-        [*command, json.dumps(asdict(shape))], check=True, stdout=subprocess.PIPE, text=True
-    )
-    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return values
-
-
-def _shape(values: dict[str, Any]) -> Shape:
-    return Shape(**{**values, "columns": tuple(values["columns"])})
-
-
 def exponents(frame: pd.DataFrame) -> str:
     """Markdown: the exponent of every curve between its two largest sizes.
 
     Args:
         frame: columns ``size``, ``share`` and those in ``MEASURED``.
     """
-    lines = ["| doubled | " + " | ".join(MEASURED) + " |", "|---" * (len(MEASURED) + 1) + "|"]
+    lines = [head("doubled", *MEASURED)]
     for name, curve in frame.groupby("size", sort=False):
         last, largest = curve.sort_values("share").tail(2).to_dict("records")
         steps = math.log(largest["share"] / last["share"])
-        cells = [f"{math.log(largest[key] / last[key]) / steps:.2f}" for key in MEASURED]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(
+            row(name, *(f"{math.log(largest[key] / last[key]) / steps:.2f}" for key in MEASURED))
+        )
     return "\n".join(lines)
 
 
@@ -163,13 +160,12 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
     for panel, key in zip(axes, MEASURED, strict=True):
         for name, curve in frame.groupby("size", sort=False):
             panel.plot(curve["share"], curve[key], marker="o", label=str(name))
-        smallest = frame["share"].min()
-        top = frame[key].max()
+        smallest, top = frame["share"].min(), frame[key].max()
         panel.plot([smallest, 1], [top * smallest, top], "k:", linewidth=1, label="linear")
         panel.set_xscale("log", base=2)
         panel.set_yscale("log", base=2)
         panel.set_title(f"{key}, {'MB' if key == 'peak memory' else 's'}", fontsize=9)
-        panel.set_xlabel("share of the full size", fontsize=8)
+        panel.set_xlabel("fraction of the full size", fontsize=8)
         panel.tick_params(labelsize=7)
     axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=120)

@@ -1,43 +1,37 @@
-"""RecBole's own loop and ours on the same interactions."""
+"""RecBole's own training loop and ours on the same interactions."""
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from benchmarks.shapes import RandomData, Shape
+from benchmarks.steps import RandomData, Shape
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
-from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.parts import TRAIN, VALID
-from recbole_painvrl.run.build import build, build_trainer
+from recbole_painvrl.run.logs import run_log
+from recbole_painvrl.run.runner import Run
 from recbole_painvrl.training.pipeline import Context
 
 
 class Host:
-    """A trainer with its loaders.
-
-    Attributes:
-        train: training loader.
-        valid: validation loader.
-        trainer: ``_train_epoch`` and ``evaluate`` are what is timed.
-    """
+    """A trainer with its loaders; ``_train_epoch`` and ``evaluate`` are what is timed."""
 
     def __init__(self, train: Any, valid: Any, trainer: Any) -> None:
         self.train, self.valid, self.trainer = train, valid, trainer
         self._first: list[Any] = []
+        trainer.eval_collector.data_collect(train)
 
     def train_batches(self, n_batches: int) -> None:
-        """Train on a whole epoch, or on its first batches, which are then kept from call to call.
+        """Train on a whole epoch, or on its first batches, which are kept from call to call.
 
         Drawing the order of an epoch would weigh too much on a few batches.
         """
@@ -49,20 +43,19 @@ class Host:
         self.trainer._train_epoch(self._first, 0)
 
     def evaluate(self) -> Any:
-        """Rank all items for all users of the validation part."""
+        """Rank all items for all users of the validation split."""
         return self.trainer.evaluate(self.valid, load_best_model=False)
 
 
 def write_interactions(shape: Shape, folder: Path, name: str) -> None:
     """A dataset folder with random interactions and without features."""
     data = RandomData(Shape(shape.n_users, shape.n_items, (1,), shape.n_interactions))
-    frame = pd.DataFrame(
-        {"user_id": data.users.numpy().astype(str), "item_id": data.items.numpy().astype(str)}
-    )
+    columns = {"user_id": data.users.numpy(), "item_id": data.items.numpy()}
+    frame = pd.DataFrame(columns).astype(str)
     write_dataset(DatasetContent(name, "random", "none", "none", frame, features={}), folder / name)
 
 
-def recboles(model: str, folder: Path, name: str) -> Host:
+def recboles(model: str, folder: Path, name: str, stack: ExitStack) -> Host:
     """RecBole's dataset, loaders, model and trainer with RecBole's defaults."""
     config = Config(
         model=model,
@@ -80,33 +73,18 @@ def recboles(model: str, folder: Path, name: str) -> Host:
     built = get_model(model)(config, train._dataset)
     with tensorboard_in(folder / "events" / "recbole"):
         trainer = get_trainer(config["MODEL_TYPE"], model)(config, built)
-    trainer.eval_collector.data_collect(train)
+    stack.callback(trainer.tensorboard.close)
     return Host(train, valid, trainer)
 
 
-def ours(model: str, folder: Path, name: str, *arguments: str) -> Host:
+def ours(model: str, folder: Path, name: str, stack: ExitStack) -> Host:
     """What our command makes of the same model and dataset."""
     config = config_from_arguments(
         [f"--model={model}", f"--dataset={name}", f"--data_path={folder}", "--use_gpu=False",
-         "--show_progress=False", *arguments]
+         "--show_progress=False", f"--output_dir={folder}"]
     )  # fmt: skip
-    config["run_folder"] = str(folder / "run")
-    config["checkpoint_dir"] = str(folder / "run" / "checkpoint")
-    built = build(config)
-    parts, trainer = built.parts, build_trainer(config, built.model)
-    train = training_loader(config, parts[TRAIN])
-    trainer.pipeline.begin(Context(trainer, train, saved=False))
-    trainer.eval_collector.data_collect(train)
-    valid = evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid")
-    return Host(train, valid, trainer)
-
-
-def close(hosts: list[Host], stack: ExitStack) -> None:
-    """Close the TensorBoard writers when the stack does."""
-    for host in hosts:
-        stack.callback(host.trainer.tensorboard.close)
-
-
-def scores_of(result: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Metric values of an evaluation."""
-    return np.array([float(value) for value in result.values()])
+    init_seed(config["seed"], config["reproducibility"])
+    run = Run(config, stack.enter_context(run_log()), stack, None, time.perf_counter())
+    run.trainer.pipeline.begin(Context(run.trainer, run.train_loader, saved=False))
+    stack.callback(run.trainer.tensorboard.close)
+    return Host(run.train_loader, run.valid_loader, run.trainer)

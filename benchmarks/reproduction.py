@@ -10,7 +10,6 @@ interrupted goes on. ``--report`` runs nothing and lists what is not complete.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import itertools
 import math
@@ -21,11 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import NotRunError, Result, best_epoch, cell, spread
+from benchmarks.common import (
+    NotRunError,
+    Result,
+    command_line,
+    finished_run,
+    head,
+    row,
+    spread,
+)
 from benchmarks.published import EXPERIMENTS, Experiment
 
 _TEST = "test"
-Cell = Callable[[Path, tuple[str, ...]], Result]
+Take = Callable[[Path, tuple[str, ...]], Result]
 
 
 @dataclass
@@ -51,9 +58,7 @@ class Outcome:
 
 def main() -> None:
     """Run what is missing, then print the tables as Markdown."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     names = [experiment.name for experiment in EXPERIMENTS]
     parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--output", type=Path, default=Path("runs/reproduction"))
@@ -67,7 +72,7 @@ def main() -> None:
     for experiment in EXPERIMENTS:
         if experiment.name not in arguments.only:
             continue
-        take = functools.partial(cell, may_run=not arguments.report)
+        take = functools.partial(finished_run, may_run=not arguments.report)
         try:
             outcome = run(experiment, arguments.data, arguments.output, arguments.seeds, take)
         except NotRunError:
@@ -81,18 +86,20 @@ def main() -> None:
         print(f"\nNot (completely) run: {', '.join(missing)}.")
 
 
-def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell = cell) -> Outcome:
+def run(
+    experiment: Experiment, data: Path, output: Path, seeds: int, take: Take = finished_run
+) -> Outcome:
     """All runs of an experiment: grid, choice of the epoch, refit, published epoch."""
     outcome = Outcome()
     prefix = re.sub(r"\W+", "-", experiment.name.lower())
-    base = (*experiment.settings, f"--dataset={experiment.dataset}")
+    base = (*experiment.settings.split(), f"--dataset={experiment.dataset}")
     if experiment.dataset != "ml-100k":
         base = (*base, f"--data_path={data}")
     folders: dict[tuple[str, ...], Path] = {}
     for settings in grid(experiment):
         label = "-".join(s.lstrip("-").replace("=", "-") for s in settings)
         folders[settings] = output / f"{prefix}-grid-{label}"
-        result = cell(folders[settings], (*base, *settings, "--seed=0"))
+        result = take(folders[settings], (*base, *settings, "--seed=0"))
         outcome.tried.append((settings, score(result)))
     if outcome.tried:
         outcome.chosen = max(outcome.tried, key=lambda one: one[1])[0]
@@ -102,16 +109,16 @@ def run(experiment: Experiment, data: Path, output: Path, seeds: int, cell: Cell
         folder = output / f"{prefix}-choose-{seed}"
         if seed == 0 and outcome.chosen:
             folder = folders[outcome.chosen]
-        result = cell(folder, own)
-        outcome.epochs.append(best_epoch(result))
+        result = take(folder, own)
+        outcome.epochs.append(_best_epoch(result))
         outcome.choices.append(result)
         if experiment.refit:
             settings = full_training(own, epochs_of_as_many_steps(result))
-            result = cell(output / f"{prefix}-refit-{seed}", settings)
+            result = take(output / f"{prefix}-refit-{seed}", settings)
         outcome.runs.append(result)
         if experiment.at_epoch is not None:
             settings = full_training(own, experiment.at_epoch)
-            outcome.at_epoch.append(cell(output / f"{prefix}-published-epoch-{seed}", settings))
+            outcome.at_epoch.append(take(output / f"{prefix}-published-epoch-{seed}", settings))
     return outcome
 
 
@@ -134,7 +141,12 @@ def epochs_of_as_many_steps(result: Result) -> int:
     sizes: dict[str, int] = result["split"]["sizes"]
     size = int(result["train_batch_size"])
     part, whole = (math.ceil(n / size) for n in (sizes["train"], sizes["train"] + sizes["valid"]))
-    return max(1, round(best_epoch(result) * part / whole))
+    return max(1, round(_best_epoch(result) * part / whole))
+
+
+def _best_epoch(result: Result) -> int:
+    """Epoch that validation chose, of the last stage."""
+    return int(result["stages"][-1]["best_epoch"])
 
 
 def score(result: Result) -> float:
@@ -145,31 +157,31 @@ def score(result: Result) -> float:
 
 def table(outcomes: dict[str, Outcome]) -> str:
     """One line per experiment and metric."""
-    lines = [
-        "| experiment | metric | published | here, mean ± sd | epochs | verdict | seconds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for experiment in EXPERIMENTS:
+    columns = ("published", "here, mean ± sd", "epochs", "verdict", "seconds")
+    lines = [head("experiment", "metric", *columns)]
+    for experiment, metric in ((e, m) for e in EXPERIMENTS for m in e.metrics):
         outcome = outcomes.get(experiment.name)
         if outcome is None:
             continue
-        for metric in experiment.metrics:
-            low, high = experiment.published.get(metric, (None, None))
-            published = (
-                "-" if low is None else (f"{low:g}" if low == high else f"{low:g} to {high:g}")
-            )
-            values = [figure(experiment, run, metric) for run in outcome.runs]
-            epochs = ", ".join(map(str, outcome.epochs))
-            cells = [experiment.name, metric, published, spread(values), epochs]
-            cells += [verdict(experiment, metric, float(np.mean(values)), outcomes)]
-            cells += [f"{np.mean([r['seconds'] for r in outcome.runs]):.0f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-            if outcome.at_epoch:
-                values = [figure(experiment, run, metric) for run in outcome.at_epoch]
-                cells = [f"... at epoch {experiment.at_epoch}", metric, published, spread(values)]
-                cells += ["", verdict(experiment, metric, float(np.mean(values)), outcomes), ""]
-                lines.append(f"| {' | '.join(cells)} |")
+        low, high = experiment.published.get(metric, (None, None))
+        published = "-" if low is None else f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        here, words = _judged(experiment, metric, outcome.runs, outcomes)
+        epochs = ", ".join(map(str, outcome.epochs))
+        seconds = f"{np.mean([run['seconds'] for run in outcome.runs]):.0f}"
+        lines.append(row(experiment.name, metric, published, here, epochs, words, seconds))
+        if outcome.at_epoch:
+            here, words = _judged(experiment, metric, outcome.at_epoch, outcomes)
+            name = f"... at epoch {experiment.at_epoch}"
+            lines.append(row(name, metric, published, here, "", words, ""))
     return "\n".join(lines)
+
+
+def _judged(
+    experiment: Experiment, metric: str, runs: list[Result], outcomes: dict[str, Outcome]
+) -> tuple[str, str]:
+    """Mean and standard deviation of the runs, and the verdict."""
+    values = [figure(experiment, run, metric) for run in runs]
+    return spread(values), verdict(experiment, metric, float(np.mean(values)), outcomes)
 
 
 def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str, Outcome]) -> str:
@@ -209,21 +221,21 @@ def figure(experiment: Experiment, run: Result, metric: str) -> float:
 
 def sources(experiments: Iterable[Experiment]) -> str:
     """Who published what a row stands beside, and the command of its runs."""
-    lines = ["| experiment | published by | `python run_recbole.py` |", "|---|---|---|"]
+    lines = [head("experiment", "published by", "`python run_recbole.py`")]
     for one in experiments:
-        words = " ".join((*one.settings, f"--dataset={one.dataset}"))
         refit = "; then all training pairs" if one.refit else ""
-        lines.append(f"| {one.name} | {one.source or '-'} | `{words}`{refit} |")
+        command = f"`{one.settings} --dataset={one.dataset}`{refit}"
+        lines.append(row(one.name, one.source or "-", command))
     return "\n".join(lines)
 
 
 def choices(outcomes: dict[str, Outcome]) -> str:
     """What the grids tried, by validation score."""
-    lines = ["| experiment | tried (validation score) | chosen |", "|---|---|---|"]
+    lines = [head("experiment", "tried (validation score)", "chosen")]
     for name, outcome in outcomes.items():
         if outcome.tried:
             tried = ", ".join(f"`{' '.join(s)}` {value:.4f}" for s, value in outcome.tried)
-            lines.append(f"| {name} | {tried} | `{' '.join(outcome.chosen)}` |")
+            lines.append(row(name, tried, f"`{' '.join(outcome.chosen)}`"))
     return "\n".join(lines)
 
 

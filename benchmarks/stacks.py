@@ -1,13 +1,16 @@
 """The same figures on every stack: Python 3.11 to 3.14, NumPy 1 and 2, pandas 2 and 3.
 
-``python -m benchmarks.stacks`` makes one virtual environment per interpreter that it finds, trains
-the same models in each and prints how far their test metrics are from those of the first stack. It
-exits with 1 if a stack fails or differs.
+    python -m benchmarks.stacks                          all but `oldest` and `newest`
+    python -m benchmarks.stacks --stacks old,3.11 --models ItemKNN
+    python -m benchmarks.stacks --reuse                  the table of what earlier calls left
+
+Makes one virtual environment per interpreter that it finds, trains the same models in each and
+prints how far their test metrics are from those of the first stack. The exit code is 1 if a stack
+fails or differs.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -15,20 +18,46 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import ROOT, command_line, head, row
+from benchmarks.stack_figures import PACKAGES, arguments
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 
-ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-6
 # Their neighbours of equal similarity are picked by NumPy's partition, which differs.
 TIES = {"AsymKNN": 1e-2, "ItemKNN": 1e-2}
-# Name -> Python, pins.
-STACKS = {
-    "old": ("3.11", "benchmarks/old_stack.txt"),
-    **{version: (version, "requirements.txt") for version in ("3.11", "3.12", "3.13", "3.14")},
+# Name -> Python, and what is pinned otherwise than in requirements.txt.
+STACKS: dict[str, tuple[str, dict[str, str]]] = {
+    # What RecBole 1.2.1 was written for, without ray.
+    "old": (
+        "3.11",
+        {
+            "numpy": "1.26.4",
+            "pandas": "2.3.3",
+            "scipy": "1.12.0",
+            "pyarrow": "17.0.0",
+            "colorlog": "4.7.2",
+            "colorama": "0.4.4",
+        },
+    ),
+    **{version: (version, {}) for version in ("3.11", "3.12", "3.13", "3.14")},
+    # Both ends of docs/stacks.md, "Versions".
+    "oldest": (
+        "3.11",
+        {
+            "numpy": "1.24.4",
+            "pandas": "2.0.3",
+            "scipy": "1.10.1",
+            "torch": "2.4.1",
+            "pyarrow": "14.0.2",
+            "scikit-learn": "1.5.2",
+        },
+    ),
+    "newest": ("3.14", {"numpy": "2.5.5", "scipy": "1.18.1", "torch": "2.14.1"}),
 }
 
 
@@ -44,11 +73,25 @@ class Figures:
         versions: package -> version.
         models: model -> metric -> value, or ``{"error": message}``.
         seconds: training and evaluation of all models.
+        neighbours: model with neighbours -> neighbours and similarities of every item.
+        made_with: what the figures depend on, compared before they are used again.
     """
 
     versions: dict[str, str]
     models: dict[str, dict[str, Any]]
     seconds: float
+    neighbours: dict[str, list[tuple[list[int], list[float]]]] = field(default_factory=dict)
+    made_with: dict[str, Any] = field(default_factory=dict)
+
+
+def pins(name: str) -> str:
+    """The requirements of a stack; of ``this`` what is installed."""
+    if name == "this":
+        return "\n".join(f"{package}=={version(package)}" for package in PACKAGES)
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    own = STACKS[name][1]
+    kept = [line for line in lines if line.partition("==")[0] not in own]
+    return "\n".join([*kept, *(f"{package}=={number}" for package, number in own.items()), ""])
 
 
 def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> Path:
@@ -62,37 +105,37 @@ def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> 
     """
     if name == "this":
         return Path(sys.executable)
-    version, pins = STACKS[name]
-    interpreter = python or shutil.which(f"python{version}")
-    answer = interpreter and _answers(interpreter)
-    if answer != version:
+    wanted = STACKS[name][0]
+    interpreter = python or shutil.which(f"python{wanted}")
+    answer = interpreter and _version(interpreter)
+    if answer != wanted:
         raise SkippedError(
-            f"{python} is Python {answer or 'of no kind'}, expected {version}"
+            f"{python} is Python {answer or 'of no kind'}, expected {wanted}"
             if python
-            else f"python{version} is not installed"
+            else f"python{wanted} is not installed"
         )
-    home = folder / name
-    inside = home / "bin" / "python"
-    ready = home / "ready.txt"
-    wanted = (ROOT / pins).read_text(encoding="utf-8")
-    if ready.is_file() and ready.read_text(encoding="utf-8") == wanted:
+    home, pinned = folder / name, pins(name)
+    inside, ready = home / "bin" / "python", home / "ready.txt"
+    if ready.is_file() and ready.read_text(encoding="utf-8") == pinned:
         return inside
     _run([str(interpreter), "-m", "venv", "--clear", str(home)])
-    pip = [str(inside), "-m", "pip", "install", "--quiet"]
+    requirements = home / "requirements.txt"
+    requirements.write_text(pinned, encoding="utf-8")
+    install = [str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
     if cpu_only:
-        _refuse_gpu_libraries([*pip, "-r", pins])
-    _run([*pip, "-r", pins])
+        report = json.loads(_run([*install, "--dry-run", "--report", "-"]))
+        if any(one["metadata"]["name"].startswith("nvidia-") for one in report["install"]):
+            raise SkippedError("no PyTorch without GPU libraries is at hand for it")
+    _run(install)
     _run([str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet"])
-    ready.write_text(wanted, encoding="utf-8")
+    ready.write_text(pinned, encoding="utf-8")
     return inside
 
 
-def _answers(interpreter: str) -> str:
+def _version(interpreter: str) -> str:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        done = subprocess.run(
-            [interpreter, "-c", code], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip()
@@ -100,21 +143,14 @@ def _answers(interpreter: str) -> str:
 
 def _run(command: Sequence[str]) -> str:
     """Output of a command of the installation, whose failure is a reason to skip the stack."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise SkippedError(f"it cannot be installed ({' '.join(last)})")
     return done.stdout
 
 
-def _refuse_gpu_libraries(install: Sequence[str]) -> None:
-    command = [*install, "--dry-run", "--report", "-"]
-    names = [one["metadata"]["name"] for one in json.loads(_run(command))["install"]]
-    if any(name.startswith("nvidia-") for name in names):
-        raise SkippedError("no PyTorch without GPU libraries is at hand for it")
-
-
-def train(interpreter: Path, models: str, epochs: int, work: Path) -> None:
+def train(interpreter: Path, models: str, made_with: dict[str, Any], work: Path) -> None:
     """Train the models on one stack, from an empty directory; leaves ``figures.json`` there.
 
     Raises:
@@ -122,13 +158,12 @@ def train(interpreter: Path, models: str, epochs: int, work: Path) -> None:
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    output = work / "figures.json"
-    arguments = ["--models", models, "--epochs", str(epochs), "--output", str(output)]
-    log = work / "output.txt"
+    output, log = work / "figures.json", work / "output.txt"
+    epochs = str(made_with["epochs"])
+    words = ["--models", models, "--epochs", epochs, "--output", str(output)]
     with open(log, "w", encoding="utf-8") as stream:
         done = subprocess.run(
-            [str(interpreter), "-m", "benchmarks.stack_figures", *arguments],
-            check=False,
+            [str(interpreter), "-m", "benchmarks.stack_figures", *words],
             cwd=work,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=stream,
@@ -137,11 +172,25 @@ def train(interpreter: Path, models: str, epochs: int, work: Path) -> None:
     if done.returncode:
         last = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-20:])
         raise SystemExit(f"{last}error: {interpreter}: the stack failed, all of it is in {log}")
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    output.write_text(json.dumps({**figures, "made_with": made_with}), encoding="utf-8")
 
 
-def read_figures(work: Path) -> Figures:
-    """What a stack left in its folder."""
-    return Figures(**json.loads((work / "figures.json").read_text(encoding="utf-8")))
+def read_figures(work: Path, made_with: dict[str, Any]) -> Figures:
+    """What a stack left in its folder.
+
+    Raises:
+        SystemExit: it was made with other epochs, settings or pins.
+    """
+    figures = Figures(**json.loads((work / "figures.json").read_text(encoding="utf-8")))
+    for name, wanted in made_with.items():
+        found = figures.made_with.get(name)
+        if found != wanted:
+            raise SystemExit(
+                f"error: {work / 'figures.json'}: made with {name}={found!r}, expected {wanted!r}; "
+                "delete it, or run without --reuse"
+            )
+    return figures
 
 
 def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
@@ -157,23 +206,26 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
 def tables(found: dict[str, Figures | str]) -> str:
     """Markdown: the stacks, then every model's NDCG@10 and its distance from the first stack."""
     ran = {name: one for name, one in found.items() if isinstance(one, Figures)}
-    packages = ["python", "numpy", "pandas", "scipy", "torch", "scikit-learn", "pyarrow"]
-    lines = [f"| stack | {' | '.join(packages)} | seconds |", "|---" * (len(packages) + 2) + "|"]
+    packages = ("python", *PACKAGES)
+    lines = [head("stack", *packages, "seconds")]
     for name, one in found.items():
         if isinstance(one, Figures):
             words = [one.versions[package] for package in packages]
-            lines.append(f"| {name} | {' | '.join(words)} | {one.seconds:.0f} |")
+            lines.append(row(name, *words, f"{one.seconds:.0f}"))
         else:
-            lines.append(f"| {name} | skipped: {one}" + " |" * (len(packages) + 1))
+            lines.append(row(name, f"skipped: {one}", *[""] * len(packages)))
     if not ran:
         return "\n".join(lines)
     first, *others = ran
-    lines += ["", f"| model | NDCG@10 on {first} | " + " | ".join(others) + " |"]
-    lines.append("|---" * (2 + len(others)) + "|")
+    lines += ["", head("model", f"NDCG@10 on {first}", *others)]
     for model, metrics in ran[first].models.items():
         words = [_words(metrics, ran[name].models.get(model)) for name in others]
         value = f"{metrics['ndcg@10']:.6f}" if "error" not in metrics else metrics["error"]
-        lines.append(f"| {model} | {value} | " + " | ".join(words) + " |")
+        lines.append(row(model, value, *words))
+    for model, name in ((m, n) for m in ran[first].neighbours for n in others):
+        if model in ran[name].neighbours:
+            told = ties(ran[first].neighbours[model], ran[name].neighbours[model])
+            lines += ["", f"{model} on {name}: {told}"]
     return "\n".join(lines)
 
 
@@ -184,21 +236,36 @@ def _words(first: dict[str, Any], second: dict[str, Any] | None) -> str:
     return "equal" if distance == 0 else f"{distance:.0e}"
 
 
+def ties(
+    first: list[tuple[list[int], list[float]]], second: list[tuple[list[int], list[float]]]
+) -> str:
+    """How many items have other neighbours, and how many of these by ties alone.
+
+    By ties alone: the similarities are the same numbers, and the neighbours that only one of both
+    has are those of the smallest.
+    """
+    differing = tied = 0
+    for (items, values), (others, other_values) in zip(first, second, strict=True):
+        if set(items) == set(others):
+            continue
+        differing += 1
+        exchanged = {value for item, value in zip(items, values, strict=True) if item not in others}
+        tied += sorted(values) == sorted(other_values) and exchanged == {min(values)}
+    return f"{differing} of {len(first)} items have other neighbours, {tied} of them by ties alone"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Try the stacks; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stacks", default=",".join(STACKS), help="names, with commas, and `this`")
-    parser.add_argument(
-        "--models",
-        default="BPR,LightGCN,PaInvRL",
-        help="names, and `recbole`, `fast` (of them), `ours`",
-    )
+    parser = command_line(__doc__)
+    usual = ",".join(name for name in STACKS if name not in ("oldest", "newest"))
+    parser.add_argument("--stacks", default=usual, help=f"of {', '.join(STACKS)} and `this`")
+    groups = "names, and `recbole`, `fast` (of them), `ours`"
+    parser.add_argument("--models", default="BPR,LightGCN,PaInvRL", help=groups)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--envs", type=Path, default=Path(".stacks"), help="their environments")
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
-    parser.add_argument(
-        "--cpu-only", action="store_true", help="skip where PyTorch brings GPU libraries"
-    )
+    cpu_only = "skip where PyTorch brings GPU libraries"
+    parser.add_argument("--cpu-only", action="store_true", help=cpu_only)
     parser.add_argument("--reuse", action="store_true", help="take figures that are there")
     options = parser.parse_args(argv)
     names = options.stacks.split(",")
@@ -210,24 +277,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         print(f"+ {name}", file=sys.stderr, flush=True)
         work = options.envs.resolve() / f"{name}-work"
+        made_with = {
+            "epochs": options.epochs,
+            # A model of each kind.
+            "settings": [arguments(one, 1) for one in ("PaInvRL", "UltraGCN", "BPR", "AsymKNN")],
+            "pins": pins(name),
+        }
         if not (options.reuse and (work / "figures.json").is_file()):
             try:
                 inside = environment(name, work.parent, paths.get(name), options.cpu_only)
             except SkippedError as reason:
                 found[name] = str(reason)
                 continue
-            train(inside, options.models, options.epochs, work)
-        found[name] = read_figures(work)
+            train(inside, options.models, made_with, work)
+        found[name] = read_figures(work, made_with)
     print(tables(found))
-    print(f"compared: {', '.join(name for name in found if isinstance(found[name], Figures))}")
-    ran = [one for one in found.values() if isinstance(one, Figures)]
-    differs = any(
-        not difference(metrics, other.models[model]) <= TIES.get(model, TOLERANCE)
-        for other in ran[1:]
-        for model, metrics in ran[0].models.items()
-        if model in other.models
+    ran = {name: one for name, one in found.items() if isinstance(one, Figures)}
+    print(f"compared: {', '.join(ran)}")
+    if not ran:
+        return 1
+    first, *others = ran.values()
+    return int(
+        any(
+            not difference(metrics, other.models[model]) <= TIES.get(model, TOLERANCE)
+            for other in others
+            for model, metrics in first.models.items()
+            if model in other.models
+        )
     )
-    return int(not ran or differs)
 
 
 if __name__ == "__main__":

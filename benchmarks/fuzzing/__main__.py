@@ -3,81 +3,58 @@
     python -m benchmarks.fuzzing --inputs 100000
     python -m benchmarks.fuzzing --inputs 2000 --seed 7 --readers checkpoint features
 
-Input N of a seed is the same file every time. What fails is kept below --keep. Exit code 1 if
-anything failed: another error than a refusal, a hang, too much memory, wrong content loaded, or
-code in a file that ran.
+The same seed gives the same files. The smallest file that makes a reader fail is kept below --keep.
+The exit code is 1 if one failed: another error than a refusal, a hang, too much memory, wrong
+content loaded, or code in a file that ran.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.fuzzing.campaign import Outcome, Reader, campaign
+from benchmarks.common import command_line, head, row
+from benchmarks.fuzzing.attack import attack
 from benchmarks.fuzzing.own_files import own_readers
 from benchmarks.fuzzing.sources import source_readers
 
-_EVERY = 5000
-
 
 def main() -> int:
-    """Run the campaign and print a table; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fuzzing",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--inputs", type=int, default=2000)
+    """Attack the readers and print a row for each; returns the exit code."""
+    parser = command_line(__doc__)
+    parser.add_argument("--inputs", type=int, default=2000, help="of all readers together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--readers", nargs="+", default=None, help="names; default: all")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzzing"))
-    arguments = parser.parse_args()
-    keep = arguments.keep.resolve()
+    given = parser.parse_args()
+    keep, failures = given.keep.resolve(), []
     logging.getLogger().setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
-        # A file that runs code would leave a file called HARM where we stand.
         os.chdir(folder)
-        readers = chosen_readers(Path(folder), arguments.readers)
-        outcome = campaign(readers, arguments.inputs, arguments.seed, keep, _progress)
+        readers = [*own_readers(Path(folder) / "own"), *source_readers(Path(folder) / "sources")]
+        names = [reader.name for reader in readers]
+        for name in given.readers or []:
+            if name not in names:
+                parser.error(f"--readers: found {name!r}, expected of {', '.join(names)}")
+        chosen = [one for one in readers if not given.readers or one.name in given.readers]
+        total = sum(reader.weight for reader in chosen)
+        print(head("reader", "inputs", "loaded", "refused"))
+        for reader in chosen:
+            inputs = max(1, round(given.inputs * reader.weight / total))
+            try:
+                counts = attack(reader, inputs, given.seed, keep)
+            except AssertionError as error:
+                failures.append(str(error))
+            else:
+                cells = (counts.total(), counts["loaded"], counts["refused"])
+                print(row(reader.name, *cells), flush=True)
         os.chdir(keep.anchor)
-    print_table(readers, outcome)
-    return 1 if outcome.failures else 0
-
-
-def chosen_readers(root: Path, names: list[str] | None = None) -> list[Reader]:
-    """Samples below ``root`` and their readers, or those of some names."""
-    readers = [*own_readers(root / "own"), *source_readers(root / "sources")]
-    if names is None:
-        return readers
-    unknown = sorted(set(names) - {reader.name for reader in readers})
-    if unknown:
-        known = ", ".join(reader.name for reader in readers)
-        raise SystemExit(f"error: no reader {unknown[0]!r}; there are {known}")
-    return [reader for reader in readers if reader.name in names]
-
-
-def print_table(readers: list[Reader], outcome: Outcome) -> None:
-    """Markdown: inputs, loaded and refused per reader; then the failures."""
-    print("| reader | inputs | loaded | refused |\n|---|---|---|---|")
-    for reader in readers:
-        loaded, refused = (outcome.counts[reader.name, kind] for kind in ("loaded", "refused"))
-        print(f"| {reader.name} | {loaded + refused} | {loaded} | {refused} |")
-    print(f"\n{outcome.inputs} inputs, {len(outcome.failures)} failures, {outcome.seconds:.0f} s")
-    for line in outcome.failures[:100]:
-        print(line)
-
-
-def _progress(outcome: Outcome) -> None:
-    if outcome.inputs % _EVERY == 0:
-        print(
-            f"{outcome.inputs} inputs, {len(outcome.failures)} failures, {outcome.seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+    print(f"\n{len(failures)} failures")
+    print("\n".join(failures))
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.fuzzing.campaign import Reader
+from benchmarks.fuzzing.attack import Reader
 from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.features import aligned_features
@@ -27,35 +27,39 @@ from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import read_checkpoint, write_checkpoint
 
 NAME = "tiny"
-_DESIGN = PlantedDesign(
-    n_users=24, n_items=20, min_interactions=8, max_interactions=10, modalities={"visual": 6}
-)
+_ITEMS = 20
 
 
 def own_readers(root: Path) -> list[Reader]:
     """Make valid samples below ``root``; returns their readers."""
     data = root / "data"
-    write_dataset(generate_planted(_DESIGN, NAME), data / NAME)
+    design = PlantedDesign(
+        n_users=24,
+        n_items=_ITEMS,
+        min_interactions=8,
+        max_interactions=10,
+        modalities={"visual": 6},
+    )
+    write_dataset(generate_planted(design, NAME), data / NAME)
     shutil.copytree(data / NAME, root / "loaded" / NAME)
     return [
         *_dataset_readers(data / NAME),
         *_recbole_readers(root / "loaded"),
         *_setting_readers(root / "settings", data),
-        *_checkpoint_readers(root / "checkpoint"),
+        _checkpoint_reader(root / "checkpoint" / "best.safetensors"),
         *_run_readers(root / "runs" / "x"),
         _split_reader(root / "split.npz"),
     ]
 
 
 def _dataset_readers(folder: Path) -> list[Reader]:
-    tokens = {f"i{number}": number + 1 for number in range(_DESIGN.n_items)}
-    n_items = _DESIGN.n_items + 1
+    tokens = {f"i{number}": number + 1 for number in range(_ITEMS)}
 
     def features() -> Any:
-        return aligned_features(folder, "visual", tokens, n_items).matrix
+        return aligned_features(folder, "visual", tokens, _ITEMS + 1).matrix
 
     def check(matrix: Any) -> None:
-        assert matrix.shape[0] == n_items, matrix.shape
+        assert matrix.shape[0] == _ITEMS + 1, matrix.shape
         assert matrix.dtype == np.float32
         assert np.isfinite(matrix).all(), "not finite"
         assert np.linalg.norm(matrix, axis=1).max() < 1.001
@@ -68,8 +72,8 @@ def _dataset_readers(folder: Path) -> list[Reader]:
     truth_files = [folder / "truth" / "columns.tsv", folder / "truth" / "environments.tsv"]
     return [
         Reader("features", feature_files, features, check, 3),
-        Reader("manifest", [folder / "manifest.json"], lambda: read_manifest(folder)),
-        Reader("truth", truth_files, lambda: read_truth(folder), check_truth, 0.5),
+        Reader("manifest", [folder / "manifest.json"], partial(read_manifest, folder)),
+        Reader("truth", truth_files, partial(read_truth, folder), check_truth, 0.5),
     ]
 
 
@@ -77,41 +81,40 @@ def _recbole_readers(data: Path) -> list[Reader]:
     """The way of a run, through RecBole's own reader."""
     folder = data / NAME
 
-    def read(protocol: str) -> Callable[[], Any]:
+    def read(protocol: str) -> Any:
         values = {"protocol": protocol, "data_path": str(data), "use_gpu": False}
         config = SafeConfig("BPR", NAME, overrides={**values, "unknown_items": "ignore"})
-        return lambda: ModalityDataset(config).build_parts()
+        return ModalityDataset(config).build_parts()
 
     def check(parts: Any) -> None:
         for part in parts.values():
             for name in (part.uid_field, part.iid_field):
                 numbers = part.inter_feat[name]
-                assert len(numbers), "empty part"
-                assert int(numbers.min()) >= 0
-                assert int(numbers.max()) < part.num(name)
+                assert len(numbers), "empty split"
+                assert 0 <= int(numbers.min()) <= int(numbers.max()) < part.num(name)
 
-    parts = [folder / f"{NAME}.{part}.inter" for part in PARTS] + [folder / "manifest.json"]
-    whole = [folder / f"{NAME}.inter"]
+    files = {
+        "files": [folder / f"{NAME}.{part}.inter" for part in PARTS] + [folder / "manifest.json"],
+        "random": [folder / f"{NAME}.inter"],
+    }
     return [
-        Reader("run, files", parts, read("files"), check, 0.15, False),
-        Reader("run, random", whole, read("random"), check, 0.15, False),
+        Reader(f"run, {protocol}", paths, partial(read, protocol), check, 0.15, False)
+        for protocol, paths in files.items()
     ]
 
 
 def _setting_readers(folder: Path, data: Path) -> list[Reader]:
     folder.mkdir()
-    given = folder / "given.yaml"
+    given, words, stored = (folder / name for name in ("given.yaml", "command.line", "config.yaml"))
     given.write_text("epochs: 3\nlearning_rate: 1e-3\ntopk: [5, 10]\nrun_name: x\nkappa: 0.5\n")
-    words = folder / "command.line"
     words.write_text("--epochs=3\n--learning_rate=1e-3\n--topk=[5,10]\n--eval_args={split: {}}\n")
-    stored = folder / "config.yaml"
     config = SafeConfig("PaInvRL", NAME, overrides={"data_path": str(data), "use_gpu": False})
     write_config(folder, config.effective())
 
     def external() -> Any:
         return SafeConfig("PaInvRL", NAME, [given], {"data_path": str(data)})
 
-    def check_config(found: Any) -> None:
+    def check(found: Any) -> None:
         assert isinstance(found["epochs"], int)
         assert found["epochs"] > 0
         assert found["model"] == "PaInvRL"
@@ -121,14 +124,13 @@ def _setting_readers(folder: Path, data: Path) -> list[Reader]:
         return parse_overrides([word for word in text.replace("\0", "").split("\n") if word])
 
     return [
-        Reader("settings file", [given], external, check_config, 0.3, False),
+        Reader("settings file", [given], external, check, 0.3, False),
         Reader("command line", [words], command_line, weight=2, by_name=False),
-        Reader("config.yaml", [stored], lambda: stored_settings(stored), weight=0.2),
+        Reader("config.yaml", [stored], partial(stored_settings, stored), weight=0.2),
     ]
 
 
-def _checkpoint_readers(folder: Path) -> list[Reader]:
-    path = folder / "best.safetensors"
+def _checkpoint_reader(path: Path) -> Reader:
     tensors = {"users": torch.randn(12, 4), "counts": torch.arange(7), "flag": torch.tensor(True)}
     state = {"model": "BPR", "stage": "train", "epoch": 3, "best": float("-inf"), "losses": [0.5]}
     write_checkpoint(path, tensors, state)
@@ -139,22 +141,25 @@ def _checkpoint_readers(folder: Path) -> list[Reader]:
         assert set(read) == set(tensors)
         assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
-    cpu = torch.device("cpu")
-    return [Reader("checkpoint", [path], lambda: read_checkpoint(path, cpu), check, 3)]
+    return Reader(
+        "checkpoint", [path], partial(read_checkpoint, path, torch.device("cpu")), check, 3
+    )
 
 
 def _run_readers(folder: Path) -> list[Reader]:
     rng = np.random.default_rng(0)
-    mask = {"visual": rng.random(6), "round 1/visual": rng.random(6)}
-    environments = {
-        "environment": rng.integers(0, 2, 30).astype(np.int16),
-        "user_id": np.array([f"u{n}" for n in range(30)]),
-        "item_id": np.array([f"i{n}" for n in range(30)]),
+    arrays: dict[str, dict[str, Any]] = {
+        "mask.npz": {"visual": rng.random(6), "round 1/visual": rng.random(6)},
+        "environments.npz": {
+            "environment": rng.integers(0, 2, 30).astype(np.int16),
+            "user_id": np.array([f"u{n}" for n in range(30)]),
+            "item_id": np.array([f"i{n}" for n in range(30)]),
+        },
     }
-    write_arrays(folder / "mask.npz", mask)
-    write_arrays(folder / "environments.npz", environments)
-    users = pd.DataFrame({"test_set": "iid", "user_id": environments["user_id"]})
-    write_per_user(folder, users.assign(**{"ndcg@10": rng.random(30)}))
+    for name, written in arrays.items():
+        write_arrays(folder / name, written)
+    users = {"test_set": "iid", "user_id": arrays["environments.npz"]["user_id"]}
+    write_per_user(folder, pd.DataFrame({**users, "ndcg@10": rng.random(30)}))
     config = {"model": {"value": "PaInvRL", "from": "x"}, "seed": {"value": 1, "from": "x"}}
     write_config(folder, config)
     result = {
@@ -165,32 +170,27 @@ def _run_readers(folder: Path) -> list[Reader]:
         "versions": {"torch": "2"},
     }
     write_result(folder, result)
-    names = ("mask.npz", "environments.npz", "per_user.parquet", "config.yaml", "result.json")
 
-    def same(found: Any, written: Any) -> None:
-        # A zip keeps a checksum of every array; only another file put whole in its place may pass.
-        if not found.keys() & written.keys():
-            return
-        for name, array in found.items():
-            assert name in written, name
-            np.testing.assert_array_equal(array, written[name])
+    def same(name: str, found: Any) -> None:
+        # A zip keeps a checksum of every array, but not of its name.
+        written = arrays[name]
+        for key in found.keys() & written.keys():
+            np.testing.assert_array_equal(found[key], written[key])
 
     def check(run: Any) -> None:
-        same(run.mask, mask)
-        same(run.environments, environments)
+        same("mask.npz", run.mask)
+        same("environments.npz", run.environments)
 
+    files = [*arrays, "per_user.parquet", "config.yaml", "result.json"]
+    paths = [folder / name for name in files]
     return [
-        Reader(
-            "run folder", [folder / name for name in names], lambda: read_run(folder), check, 0.5
+        Reader("run folder", paths, partial(read_run, folder), check, 0.5),
+        *(
+            Reader(name, [path], partial(read_arrays, path, "again"), partial(same, name), 2)
+            for name, path in zip(arrays, paths, strict=False)
         ),
-        _arrays_reader(folder / "mask.npz", lambda found: same(found, mask)),
-        _arrays_reader(folder / "environments.npz", lambda found: same(found, environments)),
-        Reader("result.json", [folder / "result.json"], lambda: _read_result(folder)),
+        Reader("result.json", [folder / "result.json"], partial(_read_result, folder)),
     ]
-
-
-def _arrays_reader(path: Path, check: Callable[[Any], None]) -> Reader:
-    return Reader(path.name, [path], lambda: read_arrays(path, "run again"), check, 2)
 
 
 def _split_reader(path: Path) -> Reader:
@@ -204,4 +204,4 @@ def _split_reader(path: Path) -> Reader:
         if split is not None:
             assert all(np.array_equal(split.rows[part], rows[part]) for part in PARTS)
 
-    return Reader("split cache", [path], lambda: read_split(path, n_rows), check)
+    return Reader("split cache", [path], partial(read_split, path, n_rows), check)

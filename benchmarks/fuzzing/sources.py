@@ -7,6 +7,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from benchmarks.fuzzing.campaign import Reader
+from benchmarks.fuzzing.attack import Reader
 from dataset_prep.__main__ import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
@@ -23,37 +24,26 @@ from recbole_painvrl.errors import UserError
 
 _USERS, _ITEMS, _WIDTH = 6, 5, 4
 _PAIRS = [(user, item) for user in range(_USERS) for item in range(_ITEMS) if (user + item) % 4]
+_TIME = 1_260_000_000
 
 
 def source_readers(root: Path) -> list[Reader]:
     """Make a sample of every source below ``root``; returns their readers."""
-    makers: dict[str, Callable[[Path], list[str]]] = {
-        "table csv": _table_csv,
-        "table npz": _table_npz,
-        "table parquet": _table_parquet,
-        "table vectors": _table_vectors,
-        "movielens": _movielens,
-        "mmgcn": _mmgcn,
-        "tiktok": _tiktok,
-        "kwai": _kwai,
-        "mmrec": _mmrec,
-        "lattice": _lattice,
-        "diffmm": _diffmm,
-        "amazon": _amazon,
-        "microlens": _microlens,
-        "ultragcn": _ultragcn,
-        "check": _check,
-    }
-    return [_reader(name, root, make) for name, make in makers.items()]
+    makers = (
+        *(_table_csv, _table_npz, _table_parquet, _table_vectors, _movielens, _mmgcn, _tiktok),
+        *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn, _check),
+    )
+    return [_reader(root, make) for make in makers]
 
 
-def _reader(name: str, root: Path, make: Callable[[Path], list[str]]) -> Reader:
+def _reader(root: Path, make: Callable[[Path], list[str]]) -> Reader:
+    name = make.__name__.strip("_").replace("_", " ")
     folder = root / name.replace(" ", "-") / "in"
     folder.mkdir(parents=True)
     arguments = make(folder)
-    if not name.startswith("check"):
+    if name != "check":
         # A dry run reads and checks everything and writes nothing.
-        arguments = [*arguments, "--output", str(folder.parent / "out"), "--dry-run"]
+        arguments += ["--output", str(folder.parent / "out"), "--dry-run"]
 
     def read() -> int:
         code = main(arguments)
@@ -68,22 +58,40 @@ def _reader(name: str, root: Path, make: Callable[[Path], list[str]]) -> Reader:
     return Reader(name, files, read, check, 0.25, by_name=False)
 
 
-def _rows(*columns: Callable[[int, int], Any], separator: str = "\t") -> str:
-    lines = (separator.join(str(column(u, i)) for column in columns) for u, i in _PAIRS)
-    return "".join(line + "\n" for line in lines)
+def _write(path: Path, header: str, *cells: str, separator: str = ",", rows: Any = _PAIRS) -> None:
+    """A text table; every cell is a format of the user ``u``, the item ``i`` and a time ``t``."""
+    line = separator.join(cells)
+    lines = [line.format(u=u, i=i, t=_TIME + 7 * u + i, r=1 + (u + i) % 5) for u, i in rows]
+    path.write_text(header + "\n".join(lines) + "\n")
+
+
+def _each_item(path: Path, header: str, cell: str) -> None:
+    _write(path, header, cell, rows=[(0, item) for item in range(_ITEMS)])
+
+
+def _json_lines(values: Any) -> str:
+    return "\n".join(map(json.dumps, values)) + "\n"
 
 
 def _matrix(rows: int = _ITEMS, width: int = _WIDTH) -> Any:
     return np.random.default_rng(rows).normal(size=(rows, width)).astype(np.float32)
 
 
+def _vectors(width: int = _WIDTH) -> list[list[float]]:
+    return [np.round(row, 3).tolist() for row in _matrix(_ITEMS, width).astype(float)]
+
+
+def _save_matrices(folder: Path, *names: str) -> None:
+    for name in names:
+        np.save(folder / f"{name}.npy", _matrix())
+
+
 def _table_csv(folder: Path) -> list[str]:
-    rows = _rows(_user, _item, lambda u, i: 1 + (u + i) % 5, _time, separator=",")
-    (folder / "r.csv").write_text("user,item,rating,timestamp\n" + rows)
-    body = "".join(f"i{i},{','.join(map(str, row))}\n" for i, row in enumerate(_matrix()))
-    (folder / "f.csv").write_text("item," + ",".join(f"v{n}" for n in range(_WIDTH)) + "\n" + body)
-    features = ["--features", f"visual={folder / 'f.csv'}"]
-    return ["table", "--input", str(folder / "r.csv"), *features]
+    _write(folder / "r.csv", "user,item,rating,timestamp\n", "u{u}", "i{i}", "{r}", "{t}")
+    columns = [f"v{number}" for number in range(_WIDTH)]
+    frame = pd.DataFrame(_matrix(), columns=columns, index=[f"i{i}" for i in range(_ITEMS)])
+    frame.to_csv(folder / "f.csv", index_label="item")
+    return _table(folder, "r.csv", "visual=f.csv")
 
 
 def _table_npz(folder: Path) -> list[str]:
@@ -92,40 +100,44 @@ def _table_npz(folder: Path) -> list[str]:
     np.savez(folder / "f.npz", ids=np.arange(_ITEMS), matrix=_matrix())
     np.save(folder / "g.npy", _matrix().astype(np.float16))
     np.save(folder / "g.ids.npy", np.arange(_ITEMS))
-    options = ["--features", f"visual={folder / 'f.npz'}", "--features"]
-    return ["table", "--input", str(folder / "r.npz"), *options, f"acoustic={folder / 'g.npy'}"]
+    return _table(folder, "r.npz", "visual=f.npz", "acoustic=g.npy")
 
 
 def _table_parquet(folder: Path) -> list[str]:
-    users, items = np.array(_PAIRS).T
-    pd.DataFrame({"user": users, "item": items}).to_parquet(folder / "r.parquet")
+    pd.DataFrame(_PAIRS, columns=["user", "item"]).to_parquet(folder / "r.parquet")
     frame = pd.DataFrame({"item": np.arange(_ITEMS), "vector": list(_matrix())})
     frame.to_parquet(folder / "f.parquet")
-    features = ["--features", f"visual={folder / 'f.parquet'}"]
-    return ["table", "--input", str(folder / "r.parquet"), *features]
+    return _table(folder, "r.parquet", "visual=f.parquet")
 
 
 def _table_vectors(folder: Path) -> list[str]:
-    (folder / "r.csv").write_text("user,item\n" + _rows(_user, _item, separator=","))
-    vectors = {f"i{i}": np.round(row, 3).tolist() for i, row in enumerate(_matrix().astype(float))}
+    _write(folder / "r.csv", "user,item\n", "u{u}", "i{i}")
+    vectors = {f"i{i}": row for i, row in enumerate(_vectors())}
     (folder / "a.json").write_text(json.dumps(vectors))
     cells = "".join(f'{item},"{row}"\n' for item, row in vectors.items())
     (folder / "b.csv").write_text("item,vector\n" + cells)
     lines = "".join(f"{item} {' '.join(map(str, row))}\n" for item, row in vectors.items())
     (folder / "c.vec").write_text(f"{_ITEMS} {_WIDTH}\n" + lines)
-    np.save(folder / "d.npy", _matrix())
+    _save_matrices(folder, "d")
     (folder / "ids.json").write_text(json.dumps({f"i{i}": i for i in range(_ITEMS)}))
-    files = ("a.json", "b.csv", "c.vec", "d.npy")
-    features = [w for f in files for w in ("--features", f"{f[0]}={folder / f}")]
-    ids = ["--feature-ids", str(folder / "ids.json")]
-    return ["table", "--input", str(folder / "r.csv"), *features, *ids]
+    words = _table(folder, "r.csv", "a=a.json", "b=b.csv", "c=c.vec", "d=d.npy")
+    return [*words, "--feature-ids", str(folder / "ids.json")]
+
+
+def _table(folder: Path, interactions: str, *features: str) -> list[str]:
+    pairs = [one.split("=") for one in features]
+    words = [word for name, file in pairs for word in ("--features", f"{name}={folder / file}")]
+    return ["table", "--input", str(folder / interactions), *words]
 
 
 def _movielens(folder: Path) -> list[str]:
-    rating = _rows(lambda u, i: u, lambda u, i: i, lambda u, i: 3.5, _time, separator=",")
-    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + rating)
-    films = "".join(f'{i},"Film, the {i}th (1990)",Drama|Comedy\n' for i in range(_ITEMS))
-    (folder / "movies.csv").write_text("movieId,title,genres\n" + films)
+    header = "userId,movieId,rating,timestamp\n"
+    _write(folder / "ratings.csv", header, "{u}", "{i}", "3.5", "{t}")
+    _each_item(
+        folder / "movies.csv",
+        "movieId,title,genres\n",
+        '{i},"Film, the {i}th (1990)",Drama|Comedy',
+    )
     return ["movielens", "--input", str(folder)]
 
 
@@ -142,97 +154,82 @@ def _mmgcn(folder: Path) -> list[str]:
 
 
 def _tiktok(folder: Path) -> list[str]:
-    rows = _rows(
-        *(lambda u, i: u, lambda u, i: 1, lambda u, i: i, lambda u, i: 2, lambda u, i: 3),
-        *(lambda u, i: 0, lambda u, i: 1, lambda u, i: 0, lambda u, i: 4, lambda u, i: 5),
-        *(lambda u, i: 53_000_000_000 + u, lambda u, i: 10),
-    )
-    (folder / "final_track2_train.txt").write_text(rows)
+    cells = ("{u}", "1", "{i}", "2", "3", "0", "1", "0", "4", "5", "5300000000{u}", "10")
+    _write(folder / "final_track2_train.txt", "", *cells, separator="\t")
     for stem, key in (("video", "video_feature_dim_128"), ("audio", "audio_feature_128_dim")):
-        lines = [
-            {"item_id": i, key: np.round(row, 3).tolist()}
-            for i, row in enumerate(_matrix(_ITEMS, 128).astype(float))
-        ]
-        (folder / f"track2_{stem}_features.txt").write_text("\n".join(map(json.dumps, lines)))
-    words = [{str(9 + i % 3): 1 + i, "7": 2} for i in range(_ITEMS)]
-    titles = [{"item_id": i, "title_features": bag} for i, bag in enumerate(words)]
-    text = "\n".join(map(json.dumps, titles)).encode()
-    (folder / "track2_title.txt.gz").write_bytes(gzip.compress(text))
+        lines = [{"item_id": i, key: row} for i, row in enumerate(_vectors(128))]
+        (folder / f"track2_{stem}_features.txt").write_text(_json_lines(lines))
+    bags = [{str(9 + i % 3): 1 + i, "7": 2} for i in range(_ITEMS)]
+    titles = _json_lines({"item_id": i, "title_features": bag} for i, bag in enumerate(bags))
+    (folder / "track2_title.txt.gz").write_bytes(gzip.compress(titles.encode()))
     return ["tiktok", "--input", str(folder), "--text-size", "2"]
 
 
 def _kwai(folder: Path) -> list[str]:
-    rows = _rows(
-        *(lambda u, i: u, lambda u, i: 1000 + i, lambda u, i: 1, lambda u, i: 0),
-        *(lambda u, i: 0, lambda u, i: 761_000 + u, lambda u, i: 3, lambda u, i: 20),
-    )
-    (folder / "train_interaction.txt").write_text(rows)
+    cells = ("{u}", "100{i}", "1", "0", "0", "76100{u}", "3", "20")
+    _write(folder / "train_interaction.txt", "", *cells, separator="\t")
     with zipfile.ZipFile(folder / "final_visual_train.zip", "w") as archive:
-        for item, row in enumerate(_matrix()):
-            with archive.open(f"final_visual_train/{1000 + item}", "w") as stream:
-                np.save(stream, row[None])
-    text = "".join(f"{1000 + i}\t{i % 3},{i + 9}\n" for i in range(_ITEMS))
-    (folder / "train_text.txt").write_text(text)
+        for item, vector in enumerate(_matrix()):
+            with archive.open(f"final_visual_train/100{item}", "w") as stream:
+                np.save(stream, vector[None])
+    _each_item(folder / "train_text.txt", "", "100{i}\t{r},9{i}")
     return ["kwai", "--input", str(folder)]
 
 
 def _mmrec(folder: Path) -> list[str]:
-    rows = _rows(lambda u, i: u, lambda u, i: i, lambda u, i: (u + i) % 3)
-    (folder / f"{folder.name}.inter").write_text("userID\titemID\tx_label\n" + rows)
-    for name in ("image", "text"):
-        np.save(folder / f"{name}_feat.npy", _matrix())
+    path = folder / f"{folder.name}.inter"
+    _write(path, "userID\titemID\tx_label\n", "{u}", "{i}", "0", separator="\t")
+    # Labels are the numbers of the splits.
+    lines = path.read_text().splitlines()
+    labelled = [f"{line[:-1]}{number % 3}" for number, line in enumerate(lines[1:])]
+    path.write_text("\n".join([lines[0], *labelled, ""]))
+    _save_matrices(folder, "image_feat", "text_feat")
     return ["mmrec", "--input", str(folder)]
 
 
 def _lattice(folder: Path) -> list[str]:
     (folder / "5-core").mkdir()
-    for number, name in enumerate(("train", "val", "test")):
+    for name, first, last in (("train", 0, 3), ("val", 3, 5)):
         lists = {
-            str(u): [i for u2, i in _PAIRS if u2 == u and (number == 0) == (i < 3)][: 3 - number]
-            for u in range(_USERS)
+            str(user): [i for u, i in _PAIRS if u == user and first <= i < last]
+            for user in range(_USERS)
         }
-        if number == 2:
-            lists = {}
         (folder / "5-core" / f"{name}.json").write_text(json.dumps(lists))
-    for name in ("image", "text"):
-        np.save(folder / f"{name}_feat.npy", _matrix())
+    (folder / "5-core" / "test.json").write_text("{}")
+    _save_matrices(folder, "image_feat", "text_feat")
     return ["lattice", "--input", str(folder)]
 
 
 def _diffmm(folder: Path) -> list[str]:
-    dense = np.zeros((_USERS, _ITEMS), dtype=np.float32)
-    for user, item in _PAIRS:
-        dense[user, item] = 1
-    part = np.add.outer(np.arange(_USERS), 2 * np.arange(_ITEMS)) % 5
-    masks = {"trnMat": part < 3, "valMat": part == 3, "tstMat": part == 4}
-    for name, mask in masks.items():
-        matrix = sp.coo_matrix(dense * mask)
-        (folder / f"{name}.pkl").write_bytes(pickle.dumps(matrix, protocol=2))
-    for modality in ("image", "text"):
-        np.save(folder / f"{modality}_feat.npy", _matrix())
+    splits = {"trnMat": (0, 1, 2), "valMat": (3,), "tstMat": (4,)}
+    for name, numbers in splits.items():
+        dense = np.zeros((_USERS, _ITEMS), dtype=np.float32)
+        for user, item in _PAIRS:
+            dense[user, item] = (user + 2 * item) % 5 in numbers
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps(sp.coo_matrix(dense), protocol=2))
+    _save_matrices(folder, "image_feat", "text_feat")
     return ["diffmm", "--input", str(folder)]
 
 
 def _amazon(folder: Path) -> list[str]:
-    lines = [
-        json.dumps({"reviewerID": f"A{u:09d}", "asin": f"B{i:09d}", "overall": 4.0,
-                    "unixReviewTime": 1_390_000_000 + u, "summary": 'it\'s "fine"'})
+    code = partial("{}{:09d}".format)
+    reviews = _json_lines(
+        {"reviewerID": code("A", u), "asin": code("B", i), "overall": 4.0,
+         "unixReviewTime": _TIME + u, "summary": 'it\'s "fine"'}
         for u, i in _PAIRS
-    ]  # fmt: skip
-    (folder / "r.json.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    entries = [repr({"asin": f"B{i:09d}", "title": f"It's {i}"}) for i in range(_ITEMS)]
+    )  # fmt: skip
+    (folder / "r.json.gz").write_bytes(gzip.compress(reviews.encode()))
+    entries = [repr({"asin": code("B", i), "title": f"It's {i}"}) for i in range(_ITEMS)]
     (folder / "meta.json").write_text("\n".join(entries) + "\n")
-    rows = [f"B{i:09d}".encode() + row.tobytes() for i, row in enumerate(_matrix().astype("<f4"))]
+    rows = [code("B", i).encode() + row.tobytes() for i, row in enumerate(_matrix())]
     (folder / "v.b").write_bytes(b"".join(rows))
     files = ["--metadata", str(folder / "meta.json"), "--visual", str(folder / "v.b")]
     return ["amazon", "--input", str(folder / "r.json.gz"), *files, "--visual-size", str(_WIDTH)]
 
 
 def _microlens(folder: Path) -> list[str]:
-    rows = _rows(lambda u, i: u, lambda u, i: i, _time, separator=",")
-    (folder / "MicroLens-50k_pairs.csv").write_text("user,item,timestamp\n" + rows)
-    titles = "".join(f'{i},"Clip, no {i}"\n' for i in range(_ITEMS))
-    (folder / "MicroLens-50k_titles.csv").write_text("item,title\n" + titles)
+    _write(folder / "MicroLens-50k_pairs.csv", "user,item,timestamp\n", "{u}", "{i}", "{t}")
+    _each_item(folder / "MicroLens-50k_titles.csv", "item,title\n", '{i},"Clip, no {i}"')
     return ["microlens", "--input", str(folder)]
 
 
@@ -246,18 +243,5 @@ def _check(folder: Path) -> list[str]:
     design = PlantedDesign(
         n_users=12, n_items=20, min_interactions=6, max_interactions=8, modalities={"visual": 4}
     )
-    target = folder / "tiny"
-    write_dataset(generate_planted(design, "tiny"), target)
-    return ["check", str(target)]
-
-
-def _user(user: int, item: int) -> str:
-    return f"u{user}"
-
-
-def _item(user: int, item: int) -> str:
-    return f"i{item}"
-
-
-def _time(user: int, item: int) -> int:
-    return 1_260_000_000 + 7 * user + item
+    write_dataset(generate_planted(design, "tiny"), folder / "tiny")
+    return ["check", str(folder / "tiny")]

@@ -1,1 +1,1 @@
-"""What is promised about interruptions and determinism, measured."""
+"""Runs that are killed, repeated and loaded with large data (docs/reliability.md)."""

@@ -2,15 +2,14 @@
 
     python -m benchmarks.reliability.kills --runs 100
 
-Half of the runs get SIGKILL (one in ten SIGTERM) at a moment uniform over the run's time, half
-inside a save: with half of the file written, before its fsync, before it is put in place, or just
-after. One in five is killed once more while it resumes. Unreadable files and differing results
-are counted; there must be none, and the exit code is 1 if there is one.
+Half of the runs are stopped at a moment uniform over the run's time, by SIGKILL or (two in five)
+by SIGTERM, half are killed inside a save: with half of the file written, before its fsync, before
+it is put in place, or just after. One in five is stopped once more while it resumes. Unreadable
+files and differing results are counted; the exit code is 1 if there is one.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -26,11 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import command_line, head, row
 from benchmarks.reliability.runs import (
     CASES,
+    POINTS,
     arguments,
     differences,
     fork,
+    limit_saving,
     make_data,
     outcome,
     run,
@@ -38,18 +40,12 @@ from benchmarks.reliability.runs import (
     unreadable,
     wait,
     warm_up,
-)
-from benchmarks.reliability.saves import (
-    LOCK,
-    POINTS,
-    count_saves,
-    save_every_epoch,
-    save_once_a_stage,
-    stop_in_save,
+    watch_saves,
 )
 
 _PATIENCE = 300.0
 _TWICE, _TERM, _IN_SAVE = 0.2, 0.4, 0.5
+_OFTEN, _USUAL, _RARELY = 1e9, 0.05, 1e-9
 
 
 @dataclass
@@ -84,87 +80,83 @@ class Bench:
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng = folder, rng
-        self.data = folder / "data"
-        make_data(self.data)
+        make_data(folder / "data")
         self.whole: dict[str, Whole] = {}
 
     def uninterrupted(self, case: str) -> Whole:
         """The run of a case that nobody touches, made once."""
         if case not in self.whole:
-            place = self._place(case, "whole")
+            place, argv = self._place(case, "whole")
             reading, writing = os.pipe()
-            child = fork(self._arguments(case, place), place / "log", lambda: _every(writing))
+
+            def hooks() -> None:
+                limit_saving(_OFTEN)
+                watch_saves(writing)
+
+            child = fork(argv, place / "log", hooks)
             os.close(writing)
-            self._await(place / "runs" / "run" / "config.yaml", child)
-            start = time.monotonic()
-            saves = 0
+            _await(place, child)
+            start, saves = time.monotonic(), 0
             while content := os.read(reading, 1024):
                 saves += len(content)
             os.close(reading)
             code, seconds = wait(child), time.monotonic() - start
             if code:
                 raise RuntimeError(f"{case}: {(place / 'log').read_text()}")
-            run_folder = place / "runs" / "run"
-            result = json.loads((run_folder / "result.json").read_text())
+            folder = place / "runs" / "run"
+            result = json.loads((folder / "result.json").read_text())
             names = [stage["name"] for stage in result["stages"]]
-            self.whole[case] = Whole(outcome(run_folder), names, saves, seconds)
+            self.whole[case] = Whole(outcome(folder), names, saves, seconds)
         return self.whole[case]
 
     def trial(self, case: str, number: int) -> Trial:
         """Kill a run of a case, resume it and compare."""
-        whole = self.uninterrupted(case)
-        while True:
-            place = self._place(case, f"trial {number}")
-            killed = (
-                self._kill_in_save(case, place, whole)
-                if self.rng.random() < _IN_SAVE
-                else self._kill_at_random(self._arguments(case, place), place, whole)
-            )
-            if killed is not None:
-                break
-            # It was over before its moment came.
-            shutil.rmtree(place)
+        whole, kind = self.uninterrupted(case), None
+        while kind is None:
+            place, argv = self._place(case, f"trial {number}")
+            in_save = self.rng.random() < _IN_SAVE
+            kill = self._kill_in_save if in_save else self._kill_at_random
+            kind = kill(argv, place, whole)
         folder = place / "runs" / "run"
-        trial = Trial(case, killed, stage_reached(folder, whole.stages), 1, unreadable(folder))
+        trial = Trial(case, kind, stage_reached(folder, whole.stages), 1, unreadable(folder))
         if (folder / "config.yaml").is_file() and self.rng.random() < _TWICE:
             again = self._kill_at_random(_resume(folder), place, whole)
             trial.kills += again is not None
             trial.unreadable += unreadable(folder)
-        self._finish(case, place, trial)
+        self._finish(trial, argv, place)
         if not trial.differing and not trial.unreadable:
             shutil.rmtree(place)
         return trial
 
-    def _finish(self, case: str, place: Path, trial: Trial) -> None:
+    def _finish(self, trial: Trial, argv: Sequence[str], place: Path) -> None:
         """Resume, or start again where nothing had been written, and compare."""
-        folder = place / "runs" / "run"
+        folder, log = place / "runs" / "run", place / "log"
         complete = (folder / "result.json").is_file()
         if not (folder / "config.yaml").is_file():
-            if run(_resume(folder), place / "log") != 2:
+            if run(_resume(folder), log) != 2:
                 trial.differing.append("resuming nothing was not refused")
             shutil.rmtree(folder, ignore_errors=True)
-            code = run(self._arguments(case, place), place / "log")
-        elif complete:
-            code = 0
+            code = run(argv, log)
         else:
-            code = run(_resume(folder), place / "log")
+            code = 0 if complete else run(_resume(folder), log)
         if code:
-            trial.differing.append(f"exit code {code}, see {place / 'log'}")
+            trial.differing.append(f"exit code {code}, see {log}")
             return
-        trial.differing += differences(self.whole[case].outcome, outcome(folder))
+        trial.differing += differences(self.whole[trial.case].outcome, outcome(folder))
         # Killed between its result and its end, a run leaves its lock; nothing is left to do.
-        hidden = {path.name for path in folder.rglob(".*")} - ({LOCK} if complete else set())
+        hidden = {path.name for path in folder.rglob(".*")} - ({".lock"} if complete else set())
         trial.differing += [f"left behind: {name}" for name in sorted(hidden)]
 
-    def _kill_in_save(self, case: str, place: Path, whole: Whole) -> str | None:
+    def _kill_in_save(self, argv: Sequence[str], place: Path, whole: Whole) -> str | None:
+        """Kind of the kill; None where the save never came."""
         save, point = self.rng.randint(1, whole.saves), self.rng.choice(POINTS)
         reading, writing = os.pipe()
 
         def hooks() -> None:
-            save_every_epoch()
-            stop_in_save(save, point, writing)
+            limit_saving(_OFTEN)
+            watch_saves(writing, save, point)
 
-        child = fork(self._arguments(case, place), place / "log", hooks)
+        child = fork(argv, place / "log", hooks)
         os.close(writing)
         ready = select.select([reading], [], [], _PATIENCE)[0]
         stopped = bool(ready) and os.read(reading, 1) != b""
@@ -174,44 +166,38 @@ class Bench:
         return f"in a save, {point}" if stopped else None
 
     def _kill_at_random(self, argv: Sequence[str], place: Path, whole: Whole) -> str | None:
+        """Kind of the kill; None where the run was over before its moment came."""
         chosen = signal.SIGTERM if self.rng.random() < _TERM else signal.SIGKILL
-        often = self.rng.random() < 0.5
         # What SIGTERM finds unsaved it must save; after SIGKILL only what was saved is there.
-        rare = chosen == signal.SIGTERM and not often
-        hooks = [save_every_epoch] * often + [save_once_a_stage] * rare
-        child = fork(argv, place / "log", *hooks)
-        self._await(place / "runs" / "run" / "config.yaml", child)
+        rarely = chosen == signal.SIGTERM and self.rng.random() < 0.5
+        fraction = _RARELY if rarely else self.rng.choice((_OFTEN, _USUAL))
+        child = fork(argv, place / "log", lambda: limit_saving(fraction))
+        _await(place, child)
         time.sleep(self.rng.uniform(0, whole.seconds))
         if os.waitpid(child, os.WNOHANG)[0]:
             return None
         os.kill(child, chosen)
         wait(child)
-        if (place / "runs" / "run" / "result.json").is_file():
-            return None
-        return f"random moment, {chosen.name}"
+        complete = (place / "runs" / "run" / "result.json").is_file()
+        return None if complete else f"random moment, {chosen.name}"
 
-    def _await(self, path: Path, child: int) -> None:
-        """Until the run has its configuration on disk."""
-        limit = time.monotonic() + _PATIENCE
-        while not path.is_file() and time.monotonic() < limit:
-            time.sleep(0.002)
-
-    def _place(self, case: str, name: str) -> Path:
+    def _place(self, case: str, name: str) -> tuple[Path, list[str]]:
+        """A new folder with data of its own, and the command line of a run in it."""
         place = self.folder / case.replace(", ", "-") / name.replace(" ", "-")
-        shutil.copytree(self.data, place / "data")
-        return place
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self.folder / "data", place / "data")
+        return place, arguments(case, place / "data", place / "runs", "run")
 
-    def _arguments(self, case: str, place: Path) -> list[str]:
-        return arguments(case, place / "data", place / "runs", "run")
+
+def _await(place: Path, child: int) -> None:
+    """Until the run has its configuration on disk."""
+    limit = time.monotonic() + _PATIENCE
+    while not (place / "runs" / "run" / "config.yaml").is_file() and time.monotonic() < limit:
+        time.sleep(0.002)
 
 
 def _resume(folder: Path) -> list[str]:
     return [f"--resume={folder}", "--show_progress=False"]
-
-
-def _every(pipe: int) -> None:
-    save_every_epoch()
-    count_saves(pipe)
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -223,48 +209,42 @@ def table(trials: Sequence[Trial]) -> str:
         "stopped in": lambda trial: trial.stage,
     }
     for title, key in keys.items():
-        lines += [f"| {title} | runs | unreadable files | differing results |", "|---|---|---|---|"]
-        groups = Counter(key(trial) for trial in trials)
-        for name, count in sorted(groups.items()):
-            of_group = [trial for trial in trials if key(trial) == name]
-            bad = sum(len(trial.unreadable) for trial in of_group)
-            other = sum(bool(trial.differing) for trial in of_group)
-            lines.append(f"| {name} | {count} | {bad} | {other} |")
+        lines.append(head(title, "runs", "unreadable files", "differing results"))
+        for name, count in sorted(Counter(map(key, trials)).items()):
+            lines.append(row(name, count, *_wrong([one for one in trials if key(one) == name])))
         lines.append("")
+    bad, other = _wrong(trials)
     kills = sum(trial.kills for trial in trials)
-    bad = sum(len(trial.unreadable) for trial in trials)
-    other = sum(bool(trial.differing) for trial in trials)
     lines.append(
         f"{len(trials)} runs, {kills} kills: {bad} unreadable files, {other} differing results"
     )
     return "\n".join(lines)
 
 
-def measure(folder: Path, runs: int, seed: int, cases: Sequence[str]) -> list[Trial]:
-    """The trials, over the cases by turns."""
-    warm_up()
-    bench = Bench(folder, random.Random(seed))
-    trials = []
-    for number in range(runs):
-        trial = bench.trial(cases[number % len(cases)], number)
-        trials.append(trial)
-        print(f"{number + 1}/{runs} {trial.case}: {trial.kind}; {trial.stage}", flush=True)
-        for line in (*trial.unreadable, *trial.differing):
-            print(f"    WRONG: {line}", flush=True)
-    return trials
+def _wrong(trials: Sequence[Trial]) -> tuple[int, int]:
+    """Unreadable files and differing results."""
+    unread = sum(len(trial.unreadable) for trial in trials)
+    return unread, sum(bool(trial.differing) for trial in trials)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 if nothing was unreadable and nothing differed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--runs", type=int, default=100, help="runs to kill")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     given = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    trials = measure(folder, given.runs, given.seed, given.cases)
+    warm_up()
+    bench, trials = Bench(folder, random.Random(given.seed)), []
+    for number in range(given.runs):
+        trial = bench.trial(given.cases[number % len(given.cases)], number)
+        trials.append(trial)
+        print(f"{number + 1}/{given.runs} {trial.case}: {trial.kind}; {trial.stage}", flush=True)
+        for line in (*trial.unreadable, *trial.differing):
+            print(f"    WRONG: {line}", flush=True)
     print(f"\n{table(trials)}")
-    failed = any(trial.unreadable or trial.differing for trial in trials)
+    failed = any(_wrong(trials))
     if failed:
         print(f"the runs that went wrong are in {folder}")
     else:

@@ -6,7 +6,9 @@ import contextlib
 import importlib
 import json
 import os
+import stat
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,23 +23,24 @@ _STAGES = (
     "--mask_batch_size=128",
     "--outer_rounds=2",
 )
-# Case -> model and its settings.
-CASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "PaInvRL": ("PaInvRL", _STAGES),
-    "InvRL": ("InvRL", _STAGES),
-    "UltraGCN": ("UltraGCN", ()),
-    "VBPR": ("VBPR", ()),
-    "MMGCN": ("MMGCN", ()),
-    "MMSSL": ("MMSSL", ("--train_batch_size=64",)),
-    "BPR": ("BPR", ()),
-    "MultiVAE": ("MultiVAE", ()),
-    "RecVAE": ("RecVAE", ()),
-    "DiffRec": ("DiffRec", ()),
-    "LightGCN": ("LightGCN", ()),
+# Case -> settings of its run.
+CASES: Mapping[str, tuple[str, ...]] = {
+    "PaInvRL": ("--model=PaInvRL", *_STAGES),
+    "InvRL": ("--model=InvRL", *_STAGES),
+    "MMSSL": ("--model=MMSSL", "--train_batch_size=300"),
+    **{
+        model: (f"--model={model}",)
+        for model in (
+            *("UltraGCN", "VBPR", "MMGCN"),
+            *("BPR", "MultiVAE", "RecVAE", "DiffRec", "LightGCN"),
+        )
+    },
     # The split is made, and cached, inside the run.
-    "UltraGCN, iid_ood": ("UltraGCN", ("--protocol=iid_ood", "--split_epochs=2")),
+    "UltraGCN, iid_ood": ("--model=UltraGCN", "--protocol=iid_ood", "--split_epochs=2"),
 }
 DATASET = "small"
+# Where a run can be stopped inside a save.
+POINTS = ("half written", "not synced", "not in place", "just in place")
 # The allocator of Arrow, which prepares itself for forks.
 _FORK_SAFE = frozenset({"jemalloc_bg_thd"})
 _NEEDED = (
@@ -47,12 +50,10 @@ _NEEDED = (
     "recbole_painvrl.run.summary",
     "recbole_painvrl.models.painvrl.trainer",
     "recbole_painvrl.models.mmssl.trainer",
-    "recbole_painvrl.models.vbpr",
-    "recbole_painvrl.models.mmgcn",
-    "recbole.model.general_recommender.bpr",
-    "recbole.model.general_recommender.lightgcn",
     "torch.utils.tensorboard",
     "pyarrow.parquet",
+    "scipy.optimize",
+    "sklearn.metrics",
 )
 
 
@@ -72,7 +73,7 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     for name in _NEEDED:
         importlib.import_module(name)
-    # The first optimiser makes PyTorch import hundreds of modules more.
+    # The first optimizer makes PyTorch import hundreds of modules more.
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     others = [name for name in names[1:] if name not in _FORK_SAFE]
@@ -97,9 +98,7 @@ def make_data(root: Path) -> None:
 
 def arguments(case: str, data: Path, output: Path, name: str, *more: str) -> list[str]:
     """Command line of a run of a case, into ``output/name``."""
-    model, settings = CASES[case]
     return [
-        f"--model={model}",
         f"--dataset={DATASET}",
         f"--data_path={data}",
         f"--output_dir={output}",
@@ -107,7 +106,7 @@ def arguments(case: str, data: Path, output: Path, name: str, *more: str) -> lis
         "--epochs=4",
         "--show_progress=False",
         "--use_gpu=False",
-        *settings,
+        *CASES[case],
         *more,
     ]
 
@@ -147,9 +146,57 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(argv: Sequence[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
+def run(argv: Sequence[str], log: Path) -> int:
     """Exit code of a run in a forked child."""
-    return wait(fork(argv, log, before))
+    return wait(fork(argv, log))
+
+
+def limit_saving(fraction: float) -> None:
+    """Change the fraction of the time that saving may take: large saves at every epoch."""
+    from recbole_painvrl.training import pipeline
+
+    pipeline._SAVING_FRACTION = fraction
+
+
+def watch_saves(pipe: int, number: int = 0, point: str = "") -> None:
+    """Write a byte into ``pipe`` at every save; or stop for good inside the n-th one, then write.
+
+    Args:
+        pipe: where bytes are written.
+        number: of the save to stop in, from 1; 0 counts all of them.
+        point: one of ``POINTS``.
+    """
+    fsync, replace, saves = os.fsync, os.replace, 0
+
+    def reached(*points: str) -> bool:
+        return saves == number and point in points
+
+    def stop() -> None:
+        os.write(pipe, b"x")
+        while True:
+            time.sleep(60)
+
+    def synced(handle: int) -> None:
+        nonlocal saves
+        # Every save syncs its file, then puts it in place, then syncs its folder.
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            saves += 1
+            if number == 0:
+                os.write(pipe, b"x")
+            if reached("half written"):
+                os.ftruncate(handle, os.fstat(handle).st_size // 2)
+            if reached("half written", "not synced"):
+                stop()
+        fsync(handle)
+
+    def replaced(source: Path, target: Path) -> None:
+        if reached("not in place"):
+            stop()
+        replace(source, target)
+        if reached("just in place"):
+            stop()
+
+    vars(os).update(fsync=synced, replace=replaced)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -161,11 +208,8 @@ def outcome(folder: Path) -> dict[str, Any]:
         for stage in result["stages"]
     ]
     files = [*(folder / "checkpoint").iterdir(), *folder.glob("*.npz"), *folder.glob("*.parquet")]
-    for path in sorted(files):
-        # The rolling checkpoint holds seconds.
-        if path.name != "last.safetensors":
-            found[path.name] = path.read_bytes()
-    return found
+    # The rolling checkpoint holds seconds.
+    return found | {path.name: path.read_bytes() for path in files if path.stem != "last"}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -173,25 +217,37 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
 
 
-def unreadable(folder: Path) -> list[str]:
-    """Files of a run folder that are there under their name and not whole."""
+def _arrays(path: Path) -> None:
     import numpy as np
-    import pandas as pd
+
+    with np.load(path, allow_pickle=False) as archive:
+        for name in archive.files:
+            archive[name]
+
+
+def read_saved(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and state of a checkpoint.
+
+    Raises:
+        ValueError: it is not whole.
+    """
     import torch
-    import yaml
 
     from recbole_painvrl.training.checkpoint import read_checkpoint
 
-    def arrays(path: Path) -> None:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                archive[name]
+    return read_checkpoint(path, torch.device("cpu"))
+
+
+def unreadable(folder: Path) -> list[str]:
+    """Files of a run folder that are there under their name and not whole."""
+    import pandas as pd
+    import yaml
 
     readers: dict[str, Callable[[Path], Any]] = {
-        ".safetensors": lambda path: read_checkpoint(path, torch.device("cpu")),
+        ".safetensors": read_saved,
         ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
         ".yaml": lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))["model"],
-        ".npz": arrays,
+        ".npz": _arrays,
         ".parquet": pd.read_parquet,
     }
     bad = []
@@ -211,13 +267,9 @@ def stage_reached(folder: Path, stages: Sequence[str]) -> str:
         folder: the run folder.
         stages: all stages of such a run, in order.
     """
-    import torch
-
-    from recbole_painvrl.training.checkpoint import read_checkpoint
-
     path = folder / "checkpoint" / "last.safetensors"
     with contextlib.suppress(ValueError):
         if path.is_file():
-            done = read_checkpoint(path, torch.device("cpu"))[1]["done"]
+            done = read_saved(path)[1]["done"]
             return next((stage for stage in stages if stage not in done), "after the last stage")
     return "before the first checkpoint"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cells, reproduction
+from benchmarks import common, reproduction
 from benchmarks.published import EXPERIMENTS, Experiment
 from benchmarks.reproduction import Outcome
 
 EXPERIMENT = Experiment(
-    "content", "d", ("--model=VBPR", "--epochs=9"), ("recall@10",),
+    "content", "d", "--model=VBPR --epochs=9", ("recall@10",),
     {"recall@10": (0.2, 0.3)}, tolerance=0.01,
     grid={"a": (1, 2), "b": (3,)}, refit=True, compare=("ids",),
 )  # fmt: skip
@@ -46,7 +46,7 @@ def test_names_are_unique_and_comparisons_exist() -> None:
 
 def test_grid_and_refit() -> None:
     assert list(reproduction.grid(EXPERIMENT)) == [("--a=1", "--b=3"), ("--a=2", "--b=3")]
-    again = reproduction.full_training(EXPERIMENT.settings, 7)
+    again = reproduction.full_training(tuple(EXPERIMENT.settings.split()), 7)
     assert again == ("--model=VBPR", "--validation_share=0", "--epochs=7")
 
 
@@ -94,7 +94,7 @@ def test_runs_choose_by_validation_and_go_on(
     """The grid is decided by validation, the refit takes the chosen epoch, nothing runs twice."""
     started: list[list[str]] = []
 
-    def run(command: list[str], **_: object) -> SimpleNamespace:
+    def run(command: list[str], quiet: bool) -> SimpleNamespace:
         words = dict(word.lstrip("-").split("=", 1) for word in command[2:])
         started.append(command[2:])
         score = {"1": 0.3, "2": 0.5}[words["a"]]
@@ -108,9 +108,9 @@ def test_runs_choose_by_validation_and_go_on(
         folder = Path(words["output_dir"]) / words["run_name"]
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(result))
-        return SimpleNamespace(returncode=0)
+        return SimpleNamespace(code=0)
 
-    monkeypatch.setattr(cells.subprocess, "run", run)
+    monkeypatch.setattr(common, "run_process", run)
     found = reproduction.run(EXPERIMENT, tmp_path / "data", tmp_path / "out", seeds=2)
     assert found.chosen == ("--a=2", "--b=3")
     assert [score for _, score in found.tried] == [0.3, 0.5]
@@ -129,6 +129,6 @@ def test_runs_choose_by_validation_and_go_on(
 def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
     stored = {"reg_weight": {"value": 0.01, "from": "command line"}}
     (tmp_path / "config.yaml").write_text(json.dumps(stored))
-    cells.check_settings(tmp_path, ["--reg_weight=1e-2"])
+    common.check_settings(tmp_path, ["--reg_weight=1e-2"])
     with pytest.raises(SystemExit, match=r"reg_weight=0.01, expected 0.1; delete the folder"):
-        cells.check_settings(tmp_path, ["--reg_weight=0.1"])
+        common.check_settings(tmp_path, ["--reg_weight=0.1"])

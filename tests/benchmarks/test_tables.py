@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.quality import _unless_given, line, seconds_to
-from benchmarks.whole import table
+from benchmarks.paper_sizes import table
+from benchmarks.quality import _unless_given, path_row, seconds_to
 
 
 def run(scores: list[float], ood: bool = False) -> dict[str, Any]:
@@ -43,22 +43,24 @@ def test_seconds_to_a_score() -> None:
 def test_a_row_has_the_parts_that_there_are() -> None:
     runs = [run([0.1]), run([0.3])]
     scores = "0.2000 ± 0.1414 | 0.2000 ± 0.1414"
-    assert line("m", runs, runs) == f"| m | {scores} |  |  | 100 | 90 |"
+    assert path_row(("m",), runs, runs) == f"| m | {scores} |  |  | 100 | 90 |"
     better = [run([0.2]), run([0.3])]
-    assert line("m", runs, better) == f"| m | {scores} |  |  | 100 | 90 (1 of 2) |"
-    assert line("m", runs, [run([0.4])] * 2).endswith("| not reached |")
+    assert path_row(("m",), runs, better) == f"| m | {scores} |  |  | 100 | 90 (1 of 2) |"
+    assert path_row(("m",), runs, [run([0.4])] * 2).endswith("| not reached |")
     ood = [run([0.1], ood=True)]
-    assert line("m", ood, ood).startswith("| m | 0.1000 | 0.1000 | 0.1000 |"), "one seed, no spread"
+    assert path_row(("m",), ood, ood).startswith("| m | 0.1000 | 0.1000 | 0.1000 |"), (
+        "one seed, no spread"
+    )
 
 
 def test_a_way_replaces_settings_of_the_data() -> None:
-    data = ("--dataset=x", "--modalities=[a]")
-    assert _unless_given(data, ("--modalities=[]",)) == ("--dataset=x", "--modalities=[]")
-    assert _unless_given(data, ()) == data
+    data = ["--dataset=x", "--modalities=[a]"]
+    assert _unless_given(data, ["--modalities=[]"]) == ["--dataset=x", "--modalities=[]"]
+    assert _unless_given(data, []) == data
 
 
 def test_whole_runs_stand_beside_their_target() -> None:
     lines = table("tiktok", run([0.1, 0.2])).splitlines()
     assert lines[2] == "| mask 1 | 8 |  | 0.5 | 1.00 |"
     assert lines[3] == "| final | 2 | 2 | 1.0 | 2.00 |"
-    assert lines[4] == "| whole run (target: 240 minutes, 8 GB) | | | 1.7 | 2.00 |"
+    assert lines[4] == "| whole run (target: 240 minutes, 8 GB) |  |  | 1.7 | 2.00 |"

@@ -78,8 +78,8 @@ def bomb(path: Path, megabytes: int) -> None:
 
 def test_a_zip_bomb_is_refused_and_zeros_are_not(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    bomb(path, 200)
-    with pytest.raises(UserError, match=r"a\.npz: not readable as arrays .* claim to hold 2097"):
+    bomb(path, 80)
+    with pytest.raises(UserError, match=r"a\.npz: not readable as arrays .* claim to hold 8388"):
         read_arrays(path, "again")
     bomb(path, 20)
     assert read_arrays(path, "again")["a"].nbytes == 20 << 20
@@ -139,7 +139,7 @@ def test_a_header_cannot_take_memory(tmp_path: Path) -> None:
         "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
         "a: !!python/object/apply:os.system ['touch HARM']\n",
         "a: !!python/name:os.system\n",
-        "[" * 20_000,
+        "[" * 3_000,
         "a: !!timestamp x\n",
         "a: !!bool x\n",
     ],

@@ -7,13 +7,12 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SHORT_STAGES, quick, run_main
+from support import SHORT_STAGES, Finished, run_main
 
 from recbole_painvrl import atomic
 from recbole_painvrl.atomic import atomic_file, remove_temporary, write_bytes
@@ -23,7 +22,6 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import WriteError
 from recbole_painvrl.training.base import RunTrainerMixin
 
-ROOT = Path(__file__).parent.parent.parent
 REASONS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space or raise the quota",
@@ -84,11 +82,15 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".*")]
 
 
+@pytest.fixture(scope="module")
+def whole(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run_main(tiny_data, tmp_path_factory.mktemp("whole"), "UltraGCN", name="whole")
+
+
 @pytest.mark.parametrize("save", [1, 3, 6])
 def test_a_run_on_a_full_disk_goes_on_later(
-    save: int, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    save: int, whole: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_main(tiny_data, tmp_path, "UltraGCN", name="whole")
     # A file and its folder are synced: two calls for every save, the configuration's first.
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", failing(errno.ENOSPC, 2 * save))
@@ -104,17 +106,16 @@ def test_a_run_on_a_full_disk_goes_on_later(
 
 
 def test_a_limit_on_file_sizes(tiny_data: Path, tmp_path: Path) -> None:
-    """A real refusal of the system, in a process of its own."""
-    words = ["--model=PaInvRL", *quick(tiny_data, tmp_path), *SHORT_STAGES, "--run_name=x"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_recbole.py"), *words],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    line = done.stderr.splitlines()[-1]
+    """A real refusal of the system."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        run = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, name="x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert run.code == 1
+    assert "Traceback" not in run.err
+    line = run.err.splitlines()[-1]
     assert "cannot be written (File too large)" in line and "ulimit -f" in line
     assert "checkpoint" in line
     assert not hidden(tmp_path / "runs" / "x")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,8 +25,9 @@ METRIC, WEIGHT = 1e-3, 1e-3
 
 @pytest.mark.parametrize("model", ["VBPR", "LightGCN", "MMSSL"])
 def test_two_threads_give_nearly_the_same(model: str, tiny_data: Path, tmp_path: Path) -> None:
+    batch = "--train_batch_size=1000"
     one, two = (
-        run_main(tiny_data, tmp_path, model, f"--n_threads={n}", name=f"{n}") for n in (1, 2)
+        run_main(tiny_data, tmp_path, model, batch, f"--n_threads={n}", name=f"{n}") for n in (1, 2)
     )
     assert (one.code, two.code) == (0, 0)
     assert (one.result["threads"], two.result["threads"]) == (1, 2)
@@ -52,7 +52,10 @@ def test_the_hash_of_the_weights(tmp_path: Path) -> None:
     ("model", "argv"),
     [
         ("PaInvRL", (*SHORT_STAGES, "--outer_rounds=2")),
-        *[(model, ()) for model in ("UltraGCN", "MMSSL", "MMGCN", "VBPR", "BPR")],
+        *[
+            (model, ("--train_batch_size=400",))
+            for model in ("UltraGCN", "MMSSL", "MMGCN", "VBPR", "BPR")
+        ],
     ],
 )
 def test_every_seed_in_use_is_recorded(
@@ -86,19 +89,27 @@ def test_every_seed_in_use_is_recorded(
         assert wanted <= set(recorded)
 
 
+Stopped = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def complete(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a run, ``runs/x``, and its own copy of the data."""
+    place = tmp_path_factory.mktemp("complete")
+    shutil.copytree(tiny_data, place / "data")
+    run: Finished = run_main(place / "data", place, "BPR", name="x")
+    assert run.code == 0, run.err
+    return place
+
+
 @pytest.fixture
-def stopped(tiny_data: Path, tmp_path: Path) -> Callable[[], tuple[Path, Path]]:
-    """A run stopped after its last stage, and its own copy of the data."""
-    data = tmp_path / "data"
-    shutil.copytree(tiny_data, data)
-
-    def stop() -> tuple[Path, Path]:
-        run: Finished = run_main(data, tmp_path, "BPR", name="x")
-        assert run.code == 0, run.err
-        (run.folder / "result.json").unlink()
-        return run.folder, data / "tiny"
-
-    return stop
+def stopped(complete: Path, tmp_path: Path) -> Iterator[Stopped]:
+    """A run stopped after its last stage, and the folder of its data; as before afterwards."""
+    shutil.copytree(complete, tmp_path / "before")
+    (complete / "runs" / "x" / "result.json").unlink()
+    yield complete / "runs" / "x", complete / "data" / "tiny"
+    shutil.rmtree(complete)
+    shutil.copytree(tmp_path / "before", complete)
 
 
 def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -106,8 +117,8 @@ def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]
     return main([f"--resume={folder}", "--show_progress=False"]), capsys.readouterr().err
 
 
-def test_other_data_are_refused(stopped: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, data = stopped()
+def test_other_data_are_refused(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, data = stopped
     path = data / "tiny.train.inter"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
@@ -117,8 +128,8 @@ def test_other_data_are_refused(stopped: Any, capsys: pytest.CaptureFixture[str]
     assert not (folder / LOCK).exists()
 
 
-def test_other_settings_are_refused(stopped: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, _ = stopped()
+def test_other_settings_are_refused(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = stopped
     path = folder / "config.yaml"
     path.write_text(path.read_text().replace("epochs:\n  from: ", "epochs:\n  from: edited, ", 1))
     code, _ = resumed(folder, capsys)
@@ -148,11 +159,11 @@ def test_other_versions(
     package: str,
     code: int,
     words: str,
-    stopped: Any,
+    stopped: Stopped,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder, _ = stopped()
+    folder, _ = stopped
     installed = run_folder.versions()
     monkeypatch.setattr(run_folder, "versions", lambda: {**installed, package: "0.0.1"})
     found, message = resumed(folder, capsys)
@@ -161,9 +172,9 @@ def test_other_versions(
 
 
 def test_a_run_without_a_checkpoint_begins_again(
-    stopped: Any, capsys: pytest.CaptureFixture[str]
+    stopped: Stopped, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, _ = stopped()
+    folder, _ = stopped
     expected = (folder / "checkpoint" / "best.safetensors").read_bytes()
     shutil.rmtree(folder / "checkpoint")
     code, message = resumed(folder, capsys)

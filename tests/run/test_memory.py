@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import MakeConfig, run_main
 
-from benchmarks.memory import MODELS
+from benchmarks.paper_sizes import MODELS
 from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.errors import UserError
@@ -26,7 +26,7 @@ TIKTOK = Sizes(36_656, 76_085, 1_026_000, {"visual": 128, "acoustic": 128, "text
         (TIKTOK, "UltraGCN", 1.33),
         (TIKTOK, "InvRL", 2.52),
         (TIKTOK, "PaInvRL", 2.61),
-        (TIKTOK, "MMSSL", 2.03),
+        (TIKTOK, "MMSSL", 4.13),
         (MOVIELENS, "PaInvRL", 2.44),
         (MOVIELENS, "InvRL", 2.27),
         (MOVIELENS, "UltraGCN", 1.30),

@@ -1,0 +1,205 @@
+"""The published structure of the method, plainly written: what the product is timed against.
+
+Every step projects the whole catalogue, every environment projects it again, the gradients of the
+environments come from a double backward (``create_graph``), every positive has its own negatives,
+attention reads concatenated vectors, losses are binary cross-entropy with weights, and the L2
+terms are part of the loss. ``tests/benchmarks/test_reference.py`` compares its losses and gradients
+with the product's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+
+Gradients = tuple[Tensor, ...]
+
+
+def pair_loss(scores: Tensor, edge: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Eq. 4 and 5: scores ``[B, 1 + N]`` with the positive first."""
+    positive = F.binary_cross_entropy_with_logits(
+        scores[:, 0],
+        torch.ones_like(scores[:, 0]),
+        weight=weights.w1 + weights.w2 * edge[:, 0],
+        reduction="none",
+    )
+    negative = F.binary_cross_entropy_with_logits(
+        scores[:, 1:],
+        torch.zeros_like(scores[:, 1:]),
+        weight=weights.w3 + weights.w4 * edge[:, 1:],
+        reduction="none",
+    )
+    return (positive + weights.negative_weight * negative.mean(dim=1)).sum()
+
+
+def neighbour_loss(scores: Tensor, similarity: Tensor, weights: UltraGCNWeights) -> Tensor:
+    """Eq. 7: scores ``[B, K]`` of the user with the neighbours of the positive."""
+    return -weights.item_item * (similarity * torch.sigmoid(scores).log()).sum()
+
+
+class Recommender(nn.Module):
+    """UltraGCN with features and its optimizers, as published codes write it.
+
+    Args:
+        n_users: with padding.
+        n_items: with padding.
+        modalities: feature matrices, ``[n_items, d_m]`` each.
+        mask: ``[d]``, multiplied with the features in every step.
+        graph: tables of Eq. 6 and 8.
+        weights: scalars of the loss.
+        l2: weights of the squared norms of the tables and of the projection.
+        adagrad_tables: Adagrad for the tables, as in the environment models of InvRL's code.
+        embedding_size: width of ids and of content.
+        init_std: standard deviation of the initial values.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_items: int,
+        modalities: Sequence[Tensor],
+        mask: Tensor,
+        graph: GraphWeights,
+        weights: UltraGCNWeights,
+        l2: tuple[float, float] = (1e-4, 0.1),
+        adagrad_tables: bool = False,
+        embedding_size: int = 64,
+        init_std: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.modalities, self.mask = list(modalities), mask
+        self.graph, self.weights, self.l2 = graph, weights, l2
+        self.users = nn.Embedding(n_users, 2 * embedding_size)
+        self.items = nn.Embedding(n_items, embedding_size)
+        self.projection = nn.Linear(sum(part.shape[1] for part in modalities), embedding_size)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=init_std)
+        nn.init.zeros_(self.projection.bias)
+        tables = torch.optim.Adagrad if adagrad_tables else torch.optim.Adam
+        self.optimizers: list[torch.optim.Optimizer] = [
+            tables([self.users.weight, self.items.weight], lr=1e-3),
+            torch.optim.Adam(self.projection.parameters(), lr=1e-3),
+        ]
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Eq. 3 on one batch, ``negatives [B, N]``, summed over the batch, with the L2 terms."""
+        # [t, W (mask (.) f) + b] of the whole catalogue.
+        features = torch.cat(self.modalities, dim=1) * self.mask
+        table = torch.cat([self.items.weight, self.projection(features)], dim=1)
+        vectors = self.users(users)[:, None, :]
+        candidates = torch.cat([positives[:, None], negatives], dim=1)
+        graph = self.graph
+        edge = graph.user_factor[users][:, None] * graph.item_factor[candidates]
+        loss = pair_loss((vectors * table[candidates]).sum(dim=-1), edge, self.weights)
+        if self.weights.item_item:
+            scores = (vectors * table[graph.neighbours[positives]]).sum(dim=-1)
+            loss = loss + neighbour_loss(scores, graph.neighbour_weight[positives], self.weights)
+        tables = self.users.weight.square().sum() + self.items.weight.square().sum()
+        projection = self.projection.weight.square().sum() + self.projection.bias.square().sum()
+        return loss + self.l2[0] * tables + self.l2[1] * projection
+
+    def step(self, users: Tensor, positives: Tensor, negatives: Tensor) -> float:
+        """One step on a batch; returns its loss."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss = self.loss(users, positives, negatives)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.item()
+
+
+def joint_gradients(
+    mask: Tensor,
+    noise: Tensor,
+    projection: Tensor,
+    attention: PairAttention | None,
+    batches: Sequence[EnvironmentBatch],
+    tables: FrozenTables,
+    weights: UltraGCNWeights,
+) -> tuple[Tensor, Tensor, Gradients, Gradients]:
+    """L_ERM and L_IRM of Eq. 11 and 12, and the gradients of each by mask, W and attention.
+
+    Args:
+        mask: m, ``[d]``, a leaf.
+        noise: one draw of eps, ``[d]``.
+        projection: W, ``[k, d]``, a leaf.
+        attention: the MLPs of Eq. 14, or None for the plain gate of InvRL.
+        batches: one per environment, negatives ``[B, N]``.
+        tables: the frozen backbone.
+        weights: scalars of the loss.
+    """
+    gate = torch.clamp(mask + noise, 0.0, 1.0)
+    losses, gradients = [], []
+    for batch in batches:
+        loss = _environment_loss(mask, gate, projection, attention, batch, tables, weights)
+        (gradient,) = torch.autograd.grad(loss, projection, create_graph=True)
+        losses.append(loss)
+        gradients.append(gradient)
+    l_erm = torch.stack(losses).mean()
+    stacked = torch.stack(gradients)
+    variance = ((stacked - stacked.mean(dim=0)) ** 2).mean(dim=0)
+    l_irm = ((variance * gate) ** 2).sum()
+    variables = [mask, projection, *([] if attention is None else attention.parameters())]
+    by_erm = torch.autograd.grad(l_erm, variables, retain_graph=True)
+    by_irm = torch.autograd.grad(l_irm, variables, materialize_grads=True)
+    return l_erm.detach(), l_irm.detach(), by_erm, by_irm
+
+
+def _environment_loss(
+    mask: Tensor,
+    gate: Tensor,
+    projection: Tensor,
+    attention: PairAttention | None,
+    batch: EnvironmentBatch,
+    tables: FrozenTables,
+    weights: UltraGCNWeights,
+) -> Tensor:
+    """Eq. 3 on the batch of one environment, with projections of the whole catalogue."""
+    features, graph = tables.features, tables.graph
+    if attention is None:
+        parts = [(features * gate) @ projection.T]
+    else:
+        inner = mask.clamp(0.0, 1.0)
+        invariant, variant = features * inner, features * (1 - inner)
+        parts = [(invariant * gate) @ projection.T, (variant * gate) @ projection.T]
+
+    def scores(items: Tensor) -> Tensor:
+        users = batch.users
+        by_id = (tables.user_id[users][:, None, :] * tables.item_id[items]).sum(dim=-1)
+        content = tables.user_content[users][:, None, :]
+        terms = [(content * part[items]).sum(dim=-1) for part in parts]
+        if attention is None:
+            return by_id + terms[0]
+        alphas = _attention(attention, users, items, tables)
+        return by_id + alphas[0] * terms[0] + alphas[1] * terms[1]
+
+    candidates = torch.cat([batch.positives[:, None], batch.negatives], dim=1)
+    edge = graph.user_factor[batch.users][:, None] * graph.item_factor[candidates]
+    loss = pair_loss(scores(candidates), edge, weights)
+    if weights.item_item:
+        neighbours = scores(graph.neighbours[batch.positives])
+        loss = loss + neighbour_loss(neighbours, graph.neighbour_weight[batch.positives], weights)
+    return loss
+
+
+def _attention(
+    attention: PairAttention, users: Tensor, items: Tensor, tables: FrozenTables
+) -> tuple[Tensor, Tensor]:
+    """Eq. 14 on ``[p^t, p^f, t, f]`` of every pair, concatenated; sigmoid output."""
+    user = torch.cat([tables.user_id[users], tables.user_content[users]], dim=1)
+    item = torch.cat([tables.item_id[items], tables.features[items]], dim=-1)
+    pair = torch.cat([user[:, None, :].expand(*items.shape, -1), item], dim=-1)
+    first_layer = torch.cat([attention.user_weight, attention.item_weight])
+    hidden = torch.relu(pair @ first_layer + attention.bias)
+    size = attention.hidden_size
+    first = hidden[..., :size] @ attention.last_weight[0] + attention.last_bias[0]
+    second = hidden[..., size:] @ attention.last_weight[1] + attention.last_bias[1]
+    return torch.sigmoid(first), torch.sigmoid(second)

@@ -1,0 +1,128 @@
+"""Prepares large random data, runs a model on them and measures whether 16 GB are enough.
+
+    python -m benchmarks.reliability.load --output /big/disk/load
+    python -m benchmarks.reliability.load --output /tmp/load --users 2000 --items 2000 --per-user 50
+
+10 million interactions (100,000 users x 100), 100,000 items, 512 columns: written, checked
+(`python -m dataset_prep check`), one epoch of every stage of the model, evaluation of 10,000 users.
+Each step is a process of its own; its peak memory and seconds are printed. The exit code is 1 when
+a step fails or needs more than --limit GB. Data that are there are not written again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.common import command_line, head, row, run_process
+from benchmarks.steps import RandomData, Shape
+from recbole_painvrl.data.folder import DatasetContent, write_dataset
+
+_LARGE = ("--train_batch_size=65536",)
+_POOL = (*_LARGE, "--n_negatives=128")
+_STAGES = (
+    *_POOL,
+    "--backbone_epochs=1",
+    "--environment_rounds=2",
+    "--environment_restarts=1",
+    "--environment_batch_size=65536",
+    "--mask_epochs=1",
+    "--mask_batch_size=8192",
+    "--mask_negatives=16",
+)
+MODELS: dict[str, tuple[str, ...]] = {
+    "PaInvRL": _STAGES,
+    "InvRL": _STAGES,
+    "UltraGCN": _POOL,
+    "VBPR": _LARGE,
+    "BPR": _LARGE,
+}
+
+
+def main() -> int:
+    """All steps, a row for each."""
+    parser = command_line(__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--per-user", type=int, default=100)
+    parser.add_argument("--columns", type=int, default=512)
+    parser.add_argument("--test-users", type=int, default=10_000)
+    parser.add_argument("--limit", type=float, default=16.0, help="GB that a step may need")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["PaInvRL"])
+    parser.add_argument("--write", action="store_true", help="only write the data")
+    given = parser.parse_args()
+    data = given.output / "data" / "load"
+    if given.write:
+        n_interactions = given.users * given.per_user
+        write(
+            Shape(given.users, given.items, (given.columns,), n_interactions),
+            given.test_users,
+            data,
+        )
+        return 0
+    python = sys.executable
+    commands = (
+        {} if data.is_dir() else {"write": [python, "-m", __spec__.name, *sys.argv[1:], "--write"]}
+    )
+    commands["check"] = [python, "-m", "dataset_prep", "check", str(data)]
+    for model in given.models:
+        where = (
+            "--dataset=load",
+            f"--data_path={data.parent}",
+            f"--output_dir={given.output}/runs",
+        )
+        once = ("--epochs=1", "--use_gpu=False", f"--run_name={model}-{time.time_ns()}")
+        words = (f"--model={model}", *where, *once, "--show_progress=False", *MODELS[model])
+        commands[model] = [python, "run_recbole.py", *words]
+    print(head("step", "peak memory, GB", "seconds"))
+    for name, command in commands.items():
+        found = run_process(command, quiet=True)
+        print(row(name, f"{found.peak_gb:.2f}", f"{found.seconds:.0f}"), flush=True)
+        if found.code or found.peak_gb > given.limit:
+            print(f"{name}: failed (exit code {found.code})", file=sys.stderr)
+            return 1
+    return 0
+
+
+def write(shape: Shape, test_users: int, folder: Path) -> None:
+    """Random interactions and features of a shape; some users have validation and test rows."""
+    data = RandomData(shape)
+    users, items = data.users.numpy(), data.items.numpy()
+    # An item that nobody chose would be unknown to a recommender.
+    seen, items = np.unique(items, return_inverse=True)
+    names = [f"i{number}" for number in seen]
+    frame = pd.DataFrame(
+        {
+            "user_id": _categories(users - 1, [f"u{n}" for n in range(shape.n_users)]),
+            "item_id": _categories(items, names),
+        }
+    )
+    part = np.random.default_rng(0).integers(0, 10, len(frame))
+    held = np.where(users <= test_users, part, 9)
+    splits = {"valid": frame[held == 0], "test": frame[held == 1], "train": frame[held > 1]}
+    matrix = data.features.matrix[seen].numpy()
+    content = DatasetContent(
+        folder.name,
+        "random",
+        "synthetic data of benchmarks.reliability.load",
+        "made by this program; no third-party data",
+        frame,
+        splits=splits,
+        features={"content": (matrix, names)},
+        default_protocol="files",
+    )
+    write_dataset(content, folder)
+
+
+def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical[str]:
+    """Ids as categories of strings, which large data can afford."""
+    return pd.Categorical.from_codes(codes.astype(np.int32), pd.Index(names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

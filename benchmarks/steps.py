@@ -1,0 +1,251 @@
+"""Random data of named sizes, and steps of the three learning stages on them, ready to be timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from recbole.data.interaction import Interaction
+from recbole.utils import get_model
+from torch import Tensor
+
+from benchmarks.reference import Recommender, joint_gradients
+from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
+from recbole_painvrl.environments.full import PlainUltraGCN
+from recbole_painvrl.functional.graph import degree_factors, item_neighbours
+from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
+from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
+from recbole_painvrl.sampling import NegativeSampler, NegativeSampling
+from recbole_painvrl.training.row_gradients import use_row_gradients
+
+Step = Callable[[], object]
+_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a dataset and of the steps on it.
+
+    Attributes:
+        n_users: without padding.
+        n_items: without padding.
+        columns: width of every modality.
+        n_interactions: of the training split.
+        n_environments: |E|.
+        batch: positives per step and environment of the published codes.
+        n_negatives: draws per positive of the published codes.
+    """
+
+    n_users: int
+    n_items: int
+    columns: tuple[int, ...]
+    n_interactions: int
+    n_environments: int = 10
+    batch: int = 512
+    n_negatives: int = 50
+
+    def quick(self) -> Shape:
+        """A hundredth of it, for trying out the script."""
+        columns = tuple(max(2, width // 50) for width in self.columns)
+        n_users, n_items = (max(60, n // 100) for n in (self.n_users, self.n_items))
+        return Shape(n_users, n_items, columns, max(600, self.n_interactions // 500), 3, 32, 10)
+
+
+SHAPES = {
+    "movielens": Shape(55_485, 5_986, (2_048, 128, 100), 990_000),
+    "tiktok": Shape(36_656, 76_085, (128, 128, 128), 564_000),
+}
+
+
+class RandomData:
+    """What a model asks of a training dataset, with random content.
+
+    Item popularity falls as one over the square root of the rank, so that the graph has popular
+    items, as real ones have.
+
+    Args:
+        shape: sizes.
+        seed: of everything random.
+    """
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        self.shape = shape
+        rng = np.random.default_rng(seed)
+        n = shape.n_interactions
+        others = rng.integers(0, shape.n_users, max(0, n - shape.n_users))
+        users = np.concatenate([np.arange(shape.n_users), others])[:n]
+        items = (rng.random(n) ** 2 * shape.n_items).astype(np.int64)
+        keys = np.unique(users * shape.n_items + items)
+        self.users = torch.from_numpy(keys // shape.n_items + 1)
+        self.items = torch.from_numpy(keys % shape.n_items + 1)
+        source = torch.Generator().manual_seed(seed)
+        values = torch.randn(shape.n_items + 1, sum(shape.columns), generator=source)
+        table = torch.nn.functional.normalize(values)
+        table[0] = 0
+        bounds = pairwise(np.cumsum([0, *shape.columns]).tolist())
+        slices = {f"modality {n}": slice(*bound) for n, bound in enumerate(bounds)}
+        self.features = SimpleNamespace(matrix=table, slices=slices)
+
+    def num(self, field: str) -> int:
+        """Users or items, with padding."""
+        return 1 + (self.shape.n_users if field == "user_id" else self.shape.n_items)
+
+    def inter_matrix(self, form: str = "csr", value_field: str | None = None) -> Any:
+        """Training interactions, SciPy sparse."""
+        data = np.ones(len(self.users), dtype=np.float32)
+        where = (self.users.numpy(), self.items.numpy())
+        shape = (self.num("user_id"), self.num("item_id"))
+        return sp.coo_matrix((data, where), shape=shape).asformat(form)
+
+    def graph(self, n_neighbours: int) -> GraphWeights:
+        """Tables of Eq. 6 and 8."""
+        matrix = self.inter_matrix()
+        degrees = (torch.from_numpy(matrix.getnnz(axis=a).astype(np.int64)) for a in (1, 0))
+        return GraphWeights(
+            *degree_factors(*degrees), *item_neighbours(matrix, n_neighbours, "paper")
+        )
+
+    def tables(self, n_neighbours: int) -> FrozenTables:
+        """A random backbone."""
+        fields = ("user_id", "user_id", "item_id")
+        users, content, items = (0.1 * torch.randn(self.num(field), _SIZE) for field in fields)
+        return FrozenTables(users, content, items, self.features.matrix, self.graph(n_neighbours))
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """Users and items of random interactions."""
+        rows = torch.randint(0, len(self.users), (size,))
+        return self.users[rows], self.items[rows]
+
+    def published_batch(self) -> EnvironmentBatch:
+        """A batch of the published codes, every positive with negatives of its own."""
+        size = (self.shape.batch, self.shape.n_negatives)
+        return EnvironmentBatch(
+            *self.batch(self.shape.batch), torch.randint(1, self.num("item_id"), size)
+        )
+
+
+def settings(model: str, *arguments: str) -> Any:
+    """The configuration of a model with its defaults, on the CPU."""
+    words = [f"--model={model}", "--dataset=planted", "--use_gpu=False", *arguments]
+    return config_from_arguments(words)
+
+
+def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
+    """One joint step: the published structure, ours with the same draws, ours with a shared pool.
+
+    With attention (PaInvRL) the losses have L_I; without (InvRL) they have not. W and attention
+    descend the weighted losses in all of them, which needs both their gradients.
+    """
+    shape = data.shape
+    weights = UltraGCNWeights.from_paper(1e-4, 1e-2 if with_attention else 0.0)
+    tables = data.tables(10 if with_attention else 0)
+    users, items = data.batch(shape.n_environments * shape.batch)
+    labels = torch.arange(len(users)) % shape.n_environments
+    defaults = settings("PaInvRL")
+    chosen = replace(
+        MaskSettings(**{field.name: defaults[field.name] for field in fields(MaskSettings)}),
+        attention=with_attention,
+        projection_objective="weighted",
+        mask_batch_size=shape.batch,
+    )
+
+    def learner(mode: NegativeSampling, n_negatives: int) -> MaskLearner:
+        own, source = (torch.Generator().manual_seed(seed) for seed in (1, 0))
+        negatives = NegativeSampler(data.num("item_id"), n_negatives, mode, own)
+        mask = torch.full((sum(shape.columns),), 0.5)
+        return MaskLearner(users, items, labels, tables, weights, mask, chosen, negatives, source)
+
+    exact, shared = learner("per_positive", shape.n_negatives), learner("shared", 64)
+    mask = torch.full((sum(shape.columns),), 0.5).requires_grad_()
+    projection = (0.01 * torch.randn(_SIZE, len(mask))).requires_grad_()
+
+    def reference() -> None:
+        batches = [data.published_batch() for _ in range(shape.n_environments)]
+        noise = 0.01 * torch.randn(len(mask))
+        joint_gradients(mask, noise, projection, exact.attention, batches, tables, weights)
+
+    return {"reference": reference, "same draws": exact.run_epoch, "shared pool": shared.run_epoch}
+
+
+def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tuple[Step, int]]:
+    """Steps of the final model: name -> (step, positives in it).
+
+    Args:
+        data: random data.
+        sizes: further batch sizes of ours with a shared pool, by name.
+    """
+    batch = data.shape.batch
+    exact = ("--negative_sampling=per_positive", f"--n_negatives={data.shape.n_negatives}")
+    return {
+        "reference": (_reference_step(data, False), batch),
+        "same draws": (_final_step(data, batch, *exact), batch),
+        **{name: (_final_step(data, size), size) for name, size in sizes.items()},
+    }
+
+
+def _reference_step(data: RandomData, adagrad_tables: bool) -> Step:
+    matrix = data.features.matrix
+    modalities = [matrix[:, columns].contiguous() for columns in data.features.slices.values()]
+    recommender = Recommender(
+        data.num("user_id"),
+        data.num("item_id"),
+        modalities,
+        torch.full((matrix.shape[1],), 0.5),
+        data.graph(10),
+        UltraGCNWeights.from_paper(1e-4, 1e-2),
+        adagrad_tables=adagrad_tables,
+    )
+
+    def step() -> None:
+        batch = data.published_batch()
+        recommender.step(batch.users, batch.positives, batch.negatives)
+
+    return step
+
+
+def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
+    config = settings("PaInvRL", *arguments)
+    model: Any = get_model("PaInvRL")(config, data)
+    model.set_mask(torch.full((sum(data.shape.columns),), 0.5))
+    optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-3, fused=True)
+    use_row_gradients(config, model, optimizer)
+
+    def step() -> None:
+        users, items = data.batch(size)
+        optimizer.zero_grad()
+        model.calculate_loss(Interaction({"user_id": users, "item_id": items})).backward()
+        optimizer.step()
+
+    return step
+
+
+def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[Step, int]]:
+    """Training of all environment models on some interactions: name -> (step, interactions)."""
+    defaults = settings("PaInvRL")
+    size = min(int(defaults["environment_batch_size"]), len(data.users))
+    fit = FitSettings(1, 1e-3, size, int(defaults["environment_negatives"]), "mixed")
+    tables, n_environments = data.tables(10), data.shape.n_environments
+    source = torch.Generator().manual_seed(0)
+    full = PlainUltraGCN(
+        data.num("user_id"), data.num("item_id"), tables.features, tables.graph,
+        UltraGCNWeights.from_paper(1e-4, 1e-2), _SIZE, _SIZE, 0.01, source,
+    )  # fmt: skip
+    users, items = data.batch(n_batches * size)
+    adam = replace(fit, learner="adam")
+    content = ContentEnvironmentModel(
+        users, items, tables.user_content, tables.features, n_environments, adam
+    )
+    labels = torch.arange(len(users)) % n_environments
+    return {
+        "reference": (_reference_step(data, True), data.shape.batch),
+        "full, shared pool": (lambda: full.fit(users, items, fit, 1e-4, source, 1e-2), len(users)),
+        "content": (lambda: content.fit_and_score(labels, source), len(users)),
+    }
