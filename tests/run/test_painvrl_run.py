@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
-from recbole_painvrl.models.painvrl.trainer import StagedTrainer
+from recbole_painvrl.models.painvrl.trainer import BackboneStage, FinalStage
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 
@@ -176,14 +177,15 @@ def test_a_converged_final_model_far_below_the_backbone_is_a_warning(
 ) -> None:
     weights = {"embedding_reg_weight": 1.0, "backbone_embedding_reg_weight": 0.1}
     trainer: Any = SimpleNamespace(
-        progress=SimpleNamespace(outcome=lambda stage: (0.1, None)),
         settings=SimpleNamespace(reg_per=reg_per, **weights),
-        stage_log=SimpleNamespace(entries=[{"epochs": epochs}]),
         config={"epochs": 20},
         valid_metric="NDCG@10",
         log=logging.getLogger("test"),
     )
-    StagedTrainer._compare_with_backbone(trainer, score)
+    backbone = BackboneStage()
+    final = FinalStage("final", torch.ones(1), backbone=backbone)
+    backbone.outcome, final.outcome = (0.1, None), (score, None)
+    final._compare(trainer, converged=epochs < trainer.config["epochs"])
     assert (expected in caplog.text) if expected else not caplog.text
     assert reg_per == "step" or "--preset" not in caplog.text
 

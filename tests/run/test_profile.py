@@ -94,7 +94,7 @@ def test_what_was_wrapped_is_restored_after_a_failure() -> None:
     run = SimpleNamespace(
         config={"profile": True, "device": "cpu"},
         trainer=SimpleNamespace(
-            stage_log=SimpleNamespace(measure=None), progress=SimpleNamespace()
+            stage_log=SimpleNamespace(measure=None), pipeline=SimpleNamespace()
         ),
         model=SimpleNamespace(),
         train_loader=[],
