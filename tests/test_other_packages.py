@@ -1,124 +1,113 @@
-"""A model of another package is run, recommended from, compared and searched like ours."""
+"""The model of docs/your-own-model.md, in a package of its own, works with every command."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+
 ROOT = Path(__file__).parents[1]
-MODEL = '''
-from pathlib import Path
-from pydantic import Field
-from torch import nn
-from recbole_painvrl import ModelSpec
-from recbole_painvrl.config.base import Settings
-from recbole_painvrl.functional.pairwise import bpr_loss
-from recbole_painvrl.models.base import PairwiseRecommender
-
-
-class TinySettings(Settings):
-    """A factorisation of features alone."""
-
-    width: int = Field(ge=1, description="Columns of the vectors.")
-
-
-class Tiny(PairwiseRecommender):
-    """Users by projected features."""
-
-    settings_class = TinySettings
-
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
-        self.users = nn.Embedding(self.n_users, self.settings.width)
-        self.projection = nn.Linear(self.features.shape[1], self.settings.width)
-
-    def tables(self):
-        return self.users.weight, self.projection(self.features)
-
-    def content_vectors(self, features):
-        return self.projection(features)
-
-    def calculate_loss(self, interaction):
-        users, items = self.tables()
-        user, positive, negative = self.triples(interaction)
-        scores = [(users[user] * items[one]).sum(dim=1) for one in (positive, negative)]
-        return self.note("bpr", bpr_loss(*scores))
-
-
-FILES = Path(__file__).parent / "properties"
-SPEC = ModelSpec("Tiny", Tiny, TinySettings, needs_modalities=True, properties=FILES)
-'''
+PAGE = (ROOT / "docs" / "your-own-model.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+NAMES = re.findall(r"`([\w/]+\.(?:py|yaml|toml))`[^`]*(?=\n\n```(?:python|yaml|toml))", PAGE)
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package, and the metadata that pip would have written for it."""
+    """A folder with the files of the page, and a small dataset of the name in its commands."""
     root = tmp_path_factory.mktemp("site")
-    home = root / "tiny_models"
-    for folder, content in (("model", {"width": 8, "learning_rate": 0.01}), ("search", None)):
-        (home / "properties" / folder).mkdir(parents=True)
-        file = home / "properties" / folder / "Tiny.yaml"
-        file.write_text(yaml.safe_dump(content or {"width": {"choices": [4, 8]}}))
-    (home / "properties" / "preset" / "Tiny").mkdir(parents=True)
-    (home / "properties" / "preset" / "Tiny" / "wide.yaml").write_text("width: 16\n")
-    (home / "__init__.py").write_text("")
-    (home / "models.py").write_text(MODEL)
+    files = [text for kind, text in BLOCKS if kind != "bash"]
+    for name, text in zip(NAMES, files, strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    preset = root / "my_models/properties/preset/ContentMF/wide.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("embedding_size: 48\n")
+    design = PlantedDesign(
+        n_users=40, n_items=60, min_interactions=10, max_interactions=12, modalities={"visual": 4}
+    )
+    write_dataset(generate_planted(design, "planted"), root / "dataset" / "planted")
     return root
 
 
 @pytest.fixture(scope="module")
 def installed(package: Path) -> Path:
-    info = package / "tiny_models-1.0.dist-info"
+    """The metadata that pip would have written for it."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    name, version = project["name"], project["version"]
+    info = package / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-models\nVersion: 1.0\n")
-    points = "[recbole_painvrl.models]\nTiny = tiny_models.models:SPEC\n"
-    (info / "entry_points.txt").write_text(points)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    ((group, points),) = project["entry-points"].items()
+    lines = [f"{model} = {value}" for model, value in points.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     return package
 
 
-def call(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def commands(first: str) -> list[list[str]]:
+    """The words of the commands in the block that begins with ``first``, without ``python``."""
+    (block,) = [text for kind, text in BLOCKS if kind == "bash" and text.startswith(first)]
+    return [shlex.split(line)[1:] for line in block.splitlines()]
+
+
+def python(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(site), str(ROOT)])
     return subprocess.run(
-        [sys.executable, "-m", "recbole_painvrl", *words], capture_output=True, text=True,
-        cwd=folder, env={**os.environ, "PYTHONPATH": paths},
+        [sys.executable, *words], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
 
 
-def test_by_its_name_in_a_module(package: Path, tmp_path: Path, tiny_data: Path) -> None:
+def call(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return python(site, folder, "-m", "recbole_painvrl", *words)
+
+
+def test_the_page_by_name_of_the_module(package: Path) -> None:
     """Nothing is installed; later commands find the model by what the run folder says."""
-    common = ["--dataset=tiny", f"--data_path={tiny_data}", "--show_progress=False", "--epochs=2"]
-    words = ["--model=tiny_models.models:Tiny", "--preset=wide", "--run_name=r", *common]
-    done = call(package, tmp_path, "run", *words)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "runs/r/result.json").read_text())
-    assert result["model"] == "Tiny"
-    config = yaml.safe_load((tmp_path / "runs/r/config.yaml").read_text())
-    assert (config["width"]["value"], config["width"]["from"]) == (16, "preset wide")
-    for command in (
-        "recommend runs/r --users all --k 3 --out recs.csv",
-        "export runs/r --what embeddings --out vectors.safetensors",
-        "report runs/r --output page.html",
-    ):
-        done = call(package, tmp_path, *command.split())
+    for words in commands("python -m recbole_painvrl run"):
+        done = python(package, package, *words)
         assert done.returncode == 0, done.stderr
-    again = json.loads((tmp_path / "runs/r/result.json").read_text())["command"]
-    assert any("tiny_models.models:Tiny" in word for word in again)
+    result = json.loads((package / "runs/first/result.json").read_text())
+    assert result["model"] == "ContentMF"
+    assert any("my_models.content_mf:ContentMF" in word for word in result["command"])
+    assert len((package / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
+
+
+def test_the_page_installed(installed: Path) -> None:
+    """Settings, a grid, a search and the laws."""
+    for words in [*commands("python -m recbole_painvrl settings"), *commands("python -m pytest")]:
+        extra = ["--epochs=2"] if "benchmark" in words or "tune" in words else []
+        done = python(installed, installed, *words, *extra)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if "benchmark" in words:
+            assert "| ContentMF |" in done.stdout
+        if "settings" in words:
+            assert "reg_weight" in done.stdout and "wide" in done.stdout
+        if "pytest" in words:
+            assert done.stdout.count(".") >= 6, done.stdout
+    assert (installed / "runs/search/best.yaml").is_file()
 
 
 def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Path) -> None:
     common = ["run", "--dataset=tiny", f"--data_path={tiny_data}"]
+    reference = "--model=my_models.content_mf:ContentMF"
     for words, message in (
-        (["--model=tiny_models.models:Tiny", "--width=0"], "`width`: found 0"),
-        (["--model=tiny_models.models:Tiny", "--widht=4"], "did you mean `width`?"),
-        (["--model=tiny_models.models:Tiny", "--modalities=[]"], "at least one"),
-        (["--model=tiny_models.models:Other"], "cannot be imported"),
-        (["--model=tiny_models.nothing:Tiny"], "cannot be imported"),
+        ([reference, "--embedding_size=0"], "`embedding_size`: found 0"),
+        ([reference, "--reg_wieght=4"], "did you mean `reg_weight`?"),
+        ([reference, "--modalities=[]"], "at least one"),
+        (["--model=my_models.content_mf:Other"], "cannot be imported"),
+        (["--model=my_models.nothing:ContentMF"], "cannot be imported"),
         (["--model=pathlib:Path"], "has no ModelSpec"),
     ):
         done = call(package, tmp_path, *common, *words)
@@ -126,17 +115,22 @@ def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Pat
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_installed_package(installed: Path, tmp_path: Path, tiny_data: Path) -> None:
-    """Its entry point is enough for every command; a grid compares it with RecBole's models."""
-    common = ["--dataset=tiny", f"--data_path={tiny_data}", "--epochs=1"]
-    done = call(
-        installed, tmp_path, "benchmark", *common, "--models=Tiny,BPR", "--seeds=1", "--output=grid"
-    )
+def test_presets_reports_exports_and_names(
+    installed: Path, tmp_path: Path, tiny_data: Path
+) -> None:
+    """Presets, exports, reports, and a misspelt name."""
+    common = ["--dataset=tiny", f"--data_path={tiny_data}", "--show_progress=False", "--epochs=1"]
+    words = ["run", "--model=ContentMF", "--preset=wide", "--run_name=r", *common]
+    done = call(installed, tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert "| Tiny |" in done.stdout
-    done = call(
-        installed, tmp_path, "tune", "--model=Tiny", *common, "--trials=2", "--output=search"
-    )
-    assert done.returncode == 0, done.stderr
-    done = call(installed, tmp_path, "run", "--model=Tinny", *common)
-    assert "did you mean `Tiny`?" in done.stderr
+    config = yaml.safe_load((tmp_path / "runs/r/config.yaml").read_text())
+    found = config["embedding_size"]
+    assert (found["value"], found["from"]) == (48, "preset wide")
+    for command in (
+        "export runs/r --what embeddings --out vectors.safetensors",
+        "report runs/r --output page.html",
+    ):
+        done = call(installed, tmp_path, *command.split())
+        assert done.returncode == 0, done.stderr
+    done = call(installed, tmp_path, "run", "--model=ContentFM", *common)
+    assert "did you mean `ContentMF`?" in done.stderr
