@@ -14,8 +14,7 @@ from recbole_painvrl.experiments.grid import Grid
 from recbole_painvrl.experiments.launch import Launch, ProcessLaunch, threads_per_cell
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.report.contents import Table
-from recbole_painvrl.report.tables import write_table_files
+from recbole_painvrl.report.tables import Table, write_table_files
 
 
 def say(line: str) -> None:

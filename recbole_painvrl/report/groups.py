@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from recbole_painvrl.evaluation.comparison import Method
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.run.folder import config_hash
 
+# The method that is judged where neither the user nor a grid says another one.
+METHOD = "PaInvRL"
 _MOST_SETTINGS = 2
 # What the run derives from its seed or its data, and so is no setting of the user's.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
@@ -50,6 +53,11 @@ class Group:
         """Name of the model."""
         return self.first.done.model
 
+    @property
+    def valid_metric(self) -> str:
+        """The metric that chose the epoch, as the results write it."""
+        return self.first.done.valid_metric.lower()
+
     def values(self, part: str, metric: str) -> npt.NDArray[np.float64]:
         """The metric of every run that has it, ``[n_runs]``."""
         found = [run.done.metrics.get(part, {}).get(metric) for run in self.runs]
@@ -60,6 +68,11 @@ class Group:
         values = self.values(part, metric)
         return float(values.mean()) if len(values) else None
 
+    def spread(self, part: str, metric: str) -> float | None:
+        """Standard deviation over the runs; None of fewer than two."""
+        values = self.values(part, metric)
+        return float(values.std(ddof=1)) if len(values) > 1 else None
+
     def method(self) -> Method:
         """The group as the comparison takes it."""
         runs = {run.done.seed: run for run in self.runs}
@@ -68,11 +81,6 @@ class Group:
         }
         values = {column: self.values(*column).tolist() for column in columns}
         return Method(self.label, values, list(runs), lambda seed: runs[seed].per_user)
-
-    def spread(self, part: str, metric: str) -> float | None:
-        """Standard deviation over the runs; None of fewer than two."""
-        values = self.values(part, metric)
-        return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 @dataclass
@@ -111,6 +119,24 @@ class Block:
         return unique(
             name for run in self.runs for part in run.done.metrics.values() for name in part
         )
+
+    def anchor(self, group: Group) -> str:
+        """Where the runs of a group are listed on the page."""
+        return f"{self.key}-runs-{self.groups.index(group) + 1}"
+
+    def method(self, name: str | None, of_grids: Set[Path]) -> Group | None:
+        """The group that is judged against the others.
+
+        Args:
+            name: its label or its model, where the user named one.
+            of_grids: folders of the runs of the methods of grids, which come next.
+        """
+        if name is not None:
+            found = (g for g in self.groups if name in (g.label, g.model))
+        else:
+            found = (g for g in self.groups for run in g.runs if run.folder.resolve() in of_grids)
+        default = (group for group in self.groups if name is None and group.model == METHOD)
+        return next(found, next(default, None))
 
 
 def blocks(runs: Sequence[RunData]) -> list[Block]:
