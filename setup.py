@@ -26,7 +26,7 @@ setup(
     package_dir={"recbole_painvrl.properties": "properties"},
     package_data={
         "recbole_painvrl": ["py.typed"],
-        "recbole_painvrl.report": ["templates/*"],
+        "recbole_painvrl.report": ["templates/*", "plots/*.mplstyle"],
         "recbole_painvrl.properties": PROPERTIES,
     },
     py_modules=["run_recbole"],

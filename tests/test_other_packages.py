@@ -107,6 +107,18 @@ def test_by_its_name_in_a_module(package: Path, tmp_path: Path, tiny_data: Path)
     ):
         done = call(package, tmp_path, *command.split())
         assert done.returncode == 0, done.stderr
+    models = "--models=tiny_models.models:Tiny,BPR"
+    done = call(
+        package, tmp_path, "benchmark", models, "--seeds=1", *common[:2], "--epochs=1",
+        "--method=tiny_models.models:Tiny", "--output=grid",
+    )  # fmt: skip
+    assert done.returncode == 0 and "| Tiny |" in done.stdout, done.stderr
+    done = call(package, tmp_path, "report", "grid", "--output=grid.html")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Against BPR, the best other column by validation, Tiny is"
+        in (tmp_path / "grid.html").read_text()
+    )
     again = json.loads((tmp_path / "runs/r/result.json").read_text())["command"]
     assert any("tiny_models.models:Tiny" in word for word in again)
 

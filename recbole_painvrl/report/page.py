@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recbole_painvrl import __version__
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.report.collect import Collected, LeftOut, collect
 from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
-from recbole_painvrl.report.parts import Section, render
 from recbole_painvrl.report.plots.style import Panels, house_style, looks_of
 from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.render import render
 from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
@@ -35,15 +35,6 @@ class Written(NamedTuple):
     figures: Path
     unfinished: list[RunData]
     left: list[LeftOut]
-
-
-class PageBlock(NamedTuple):
-    """All sections about the runs on one dataset."""
-
-    anchor: str
-    title: str
-    about: str
-    sections: list[Section]
 
 
 def write_report(folders: Sequence[Path], output: Path, method: str | None = None) -> Written:
@@ -81,49 +72,36 @@ def _page(found: Collected, output: Path, panels: Panels, method: str | None) ->
         labels = unique(group.label for block in together for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
-    made = (
-        f"{len(found.runs) - len(unfinished)} complete of {len(found.runs)} runs. Written by "
-        f"recbole_painvrl {__version__} on {datetime.now():%Y-%m-%d %H:%M}."
-    )
-    rest = [incomplete(unfinished, output), left_out(found.left, output)]
     return render(
         "page.html",
-        title=_title(together, unfinished),
-        made=made,
         blocks=[
-            _block(block, output, panels, group, method or METHOD)
+            _block(block, output, panels, group)
             for block, group in zip(together, judged, strict=True)
         ],
-        rest=[section for section in rest if section is not None],
+        method=method or METHOD,
+        models=unique(group.model for block in together for group in block.groups),
+        datasets=unique(block.dataset for block in together),
+        runs=len(found.runs),
+        version=__version__,
+        date=f"{datetime.now():%Y-%m-%d %H:%M}",
+        incomplete=incomplete(unfinished, output),
+        left=left_out(found.left, output),
     )
 
 
-def _title(found: Sequence[Block], unfinished: Sequence[RunData]) -> str:
-    if not found:
-        return f"{len(unfinished)} incomplete run{'s' if len(unfinished) > 1 else ''}"
-    models = unique(group.model for block in found for group in block.groups)
-    datasets = unique(block.dataset for block in found)
-    return f"{', '.join(models)} on {', '.join(datasets)}"
-
-
-def _block(
-    block: Block, output: Path, panels: Panels, method: Group | None, name: str
-) -> PageBlock:
+def _block(block: Block, output: Path, panels: Panels, method: Group | None) -> dict[str, Any]:
+    """What the page says of a block; a section that its runs have nothing for is None."""
     looks = looks_of([(group.label, group.model) for group in block.groups])
     sizes = block.runs[0].done.split.get("sizes")
-    about = f"Edition: {block.edition}. Protocol {block.protocol}"
-    if isinstance(sizes, dict):
-        counts = (f"{k} {n:,}" if isinstance(n, int) else f"{k} {n}" for k, n in sizes.items())
-        about += f": {', '.join(counts)} interactions"
-    sections = [
-        headline(block, looks, panels, output, method, name),
-        masks(block, looks, panels),
-        environments(block, looks, panels),
-        pareto(block, looks, panels),
-        training(block, looks, panels),
-        cost(block, looks, panels),
-        limits(block),
-        provenance(block, output),
-    ]
-    shown = [section for section in sections if section is not None]
-    return PageBlock(block.key, block.title, f"{about}.", shown)
+    return {
+        "data": block,
+        "sizes": sizes if isinstance(sizes, dict) else {},
+        "metrics": headline(block, looks, panels, output, method),
+        "mask": masks(block, looks, panels),
+        "environments": environments(block, looks, panels),
+        "pareto": pareto(block, looks, panels),
+        "training": training(block, looks, panels),
+        "cost": cost(block, looks, panels),
+        "limits": limits(block),
+        "runs": provenance(block, output),
+    }

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_painvrl.evaluation.comparison import VALID, Column, Comparison
-from recbole_painvrl.report.parts import render
+from recbole_painvrl.report.render import render
 
 BEST, SECOND = "best", "second"
 

@@ -50,7 +50,7 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
         arrays = {name.replace("visual", "<b>$x"): archive[name] for name in archive.files}
     np.savez(copy / "mask.npz", **arrays)
     folder = copy.rename(tmp_path / 'javascript:alert(1)"><script>')
-    found = report(tmp_path / "x.html", folder)
+    found = report(tmp_path / "x.html", folder, drawn=True)
     assert found.code == 0, found.err
     reader = Reader(found.text)
     assert not {"script", "img"} & set(reader.tags)

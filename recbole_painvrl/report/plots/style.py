@@ -16,7 +16,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
 from recbole_painvrl.atomic import write_bytes
-from recbole_painvrl.report.parts import Drawing, Figure
+from recbole_painvrl.report.render import Drawing
 from recbole_painvrl.specs import specs
 
 # In the page these two follow the reader's light or dark theme.
@@ -34,38 +34,6 @@ _OF_RECBOLE = {"LightGCN": 3, "BPR": 7}
 _LEGEND_LINE = 0.165
 _MARKERS = "osD^vPX*"
 _LINES = ("-", "--", "-.", ":")
-
-# Figures of a page are drawn and written under these settings.
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "svg.hashsalt": "recbole_painvrl",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-    "savefig.dpi": 180,
-}
 
 
 @dataclass(frozen=True)
@@ -160,9 +128,9 @@ class Panels:
         self.folder = folder
         self._names: set[str] = set()
 
-    def figure(self, panels: Sequence[Panel], caption: str) -> Figure:
-        """A row of panels with one caption."""
-        return Figure([self._draw(panel) for panel in panels], caption)
+    def draw(self, panels: Sequence[Panel]) -> list[Drawing]:
+        """Write some panels."""
+        return [self._draw(panel) for panel in panels]
 
     def _draw(self, panel: Panel) -> Drawing:
         # Metrics, modalities and stages have names of the user's.
@@ -184,7 +152,7 @@ class Panels:
 
 def house_style() -> Any:
     """The context in which the figures of a page are drawn and written."""
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context(fname=Path(__file__).with_name("page.mplstyle"))
 
 
 def _inline(svg: str, name: str, alt: str) -> Drawing:

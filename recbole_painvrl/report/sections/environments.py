@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,19 +26,9 @@ from recbole_painvrl.report.data_facts import (
     word_fractions,
 )
 from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.parts import Bullets, PageTable, Part, Section, Text
 from recbole_painvrl.report.plots.style import INK, Looks, Panel, Panels, Sketch, wrap
 from recbole_painvrl.report.read import RunData, Stage, is_number
 
-_FOUND = ["run", "environments", "rounds", "moved last", "agreement with the random start",
-          "agreement with other starts", "users in one environment (90 %)",
-          "adjusted Rand index with the truth"]  # fmt: skip
-_DISTINGUISHED = ["environment", "interactions", "item popularity, mean", "user degree, mean",
-                  "with the most popular tenth of items"]  # fmt: skip
-_CAPTION = (
-    "Environments of the training interactions, numbered from 0. Boxes: quartiles, whiskers from "
-    "5 % to 95 %, per interaction."
-)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # From this ratio of the ends of the whiskers on, the axis is logarithmic.
 _LOG_FROM = 10
@@ -45,7 +36,7 @@ _LOG_FROM = 10
 _FADE = 0.75
 
 
-def environments(block: Block, looks: Looks, panels: Panels) -> Section | None:
+def environments(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
     """Figures and tables of the found environments; None where no run has any."""
     groups = [group for group in block.groups if group.first.environments]
     if not groups:
@@ -60,32 +51,29 @@ def environments(block: Block, looks: Looks, panels: Panels) -> Section | None:
     if any(_moved(group.first) for group in groups):
         drawn.insert(0, _moves(block.key, groups, looks))
     numbers = unique(name for found in known.values() for name in found.numbers)
-    parts: list[Part] = [
-        panels.figure(drawn, _CAPTION),
-        PageTable(
-            "How the environments were found (agreement 1: the same partition, up to its names)",
-            _FOUND,
-            [_found(group, run) for group in groups for run in group.runs],
-        ),
-        PageTable(
-            "What distinguishes them",
-            _DISTINGUISHED + numbers,
-            [row for label, frame in frames.items()
-             for row in _distinguished(label, frame, known[label], numbers)],
-        ),
-        *(table for label in frames for table in _words(label, frames[label], known[label])),
-    ]  # fmt: skip
-    missing = unique(text for found in known.values() for text in found.missing)
-    if missing:
-        parts.append(Text("Not known here:", note=True))
-        parts.append(Bullets([f"{text}." for text in missing]))
-    return Section(f"{block.key}-environments", "Environments", parts)
+    return {
+        "drawings": panels.draw(drawn),
+        "found": [_found(group, run) for group in groups for run in group.runs],
+        "columns": numbers,
+        "distinguished": [
+            row
+            for label, frame in frames.items()
+            for row in _distinguished(label, frame, known[label], numbers)
+        ],
+        "words": [
+            (label, name, list(found.columns), _percent(found))
+            for label, frame in frames.items()
+            for name, texts in known[label].words.items()
+            for found in [word_fractions(frame[ENVIRONMENT], texts)]
+        ],
+        "missing": unique(f"{text}." for found in known.values() for text in found.missing),
+    }
 
 
 def _found(group: Group, run: RunData) -> list[str]:
     name = f"{group.label}, seed {run.done.seed}"
     if not run.environments:
-        return [name, *["–"] * (len(_FOUND) - 1)]
+        return [name, *["–"] * 7]
     frame, truth = interactions(run), run.environments.get("truth")
     ari = run.done.planted.get("environment_ari")
     if truth is not None and len(truth) == len(frame):
@@ -135,16 +123,12 @@ def _mean(name: str, values: pd.Series) -> str:
     return f"mean {values.mean():.4g}"
 
 
-def _words(label: str, frame: pd.DataFrame, known: SideInformation) -> list[PageTable]:
-    tables = []
-    for name, texts in known.words.items():
-        found = word_fractions(frame[ENVIRONMENT], texts)
-        rows = [[str(word), *(f"{value:.1%}" for value in values)]
-                for word, values in zip(found.index, found.to_numpy(), strict=True)]  # fmt: skip
-        caption = f"{label}: words of `{name}` whose share differs most between environments"
-        head = [name, *(f"environment {number}" for number in found.columns)]
-        tables.append(PageTable(caption, head, rows))
-    return tables
+def _percent(fractions: pd.DataFrame) -> list[list[str]]:
+    """A row per word with its fraction in every environment."""
+    return [
+        [str(word), *(f"{value:.1%}" for value in values)]
+        for word, values in zip(fractions.index, fractions.to_numpy(), strict=True)
+    ]
 
 
 def _moved(run: RunData) -> list[np.ndarray]:

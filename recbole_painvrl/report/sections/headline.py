@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,11 @@ from recbole_painvrl.evaluation.comparison import (
     standing,
 )
 from recbole_painvrl.report.groups import Block, Group, cutoffs
-from recbole_painvrl.report.parts import Bullets, Cell, PageTable, Part, Section, Text, address
 from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, wrap
+from recbole_painvrl.report.render import Cell, address
 from recbole_painvrl.run.summary import part_name
 
 _CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
-_TESTS_HEAD = ["metric", "other column", "change", "difference [95 %]", "effect d",
-               "p (t, Holm)", "p (Wilcoxon, Holm)", "outcome"]  # fmt: skip
 
 
 def metric_name(metric: str) -> str:
@@ -36,8 +35,8 @@ def metric_name(metric: str) -> str:
 
 
 def headline(
-    block: Block, looks: Looks, panels: Panels, page: Path, method: Group | None, name: str
-) -> Section:
+    block: Block, looks: Looks, panels: Panels, page: Path, method: Group | None
+) -> dict[str, Any]:
     """Metrics of all columns, the verdict and the curve over K.
 
     Args:
@@ -46,39 +45,23 @@ def headline(
         panels: draws.
         page: where links start.
         method: the group that is judged against the others.
-        name: what it is called, where it is missing here.
     """
-    several = any(len(group.runs) > 1 for group in block.groups)
-    spread = (
-        "Columns of several seeds show mean ± standard deviation."
-        if several
-        else "One seed per column: nothing is known about the spread."
-    )
-    legend = (
-        f"Bold is the best of a row, underlined the second. {spread} Every number links to its "
-        "run folder, a mean over seeds to the list of its runs."
-    )
-    caption = "A metric by its cut-off K (the paper's Fig. 2)" + (
-        "; bars are standard deviations over seeds." if several else "; one seed per model."
-    )
-    parts: list[Part] = [
-        *_standing(block, method, name),
-        *(_metrics(block, part, page) for part in block.parts),
-        Text(legend, note=True),
-        panels.figure(_over_k(block, looks), caption),
-    ]
-    return Section(f"{block.key}-metrics", "Metrics", parts)
-
-
-def _metrics(block: Block, part: str, page: Path) -> PageTable:
     head: list[str | Cell] = ["metric"]
     for group in block.groups:
         seeds = ", ".join(str(run.done.seed) for run in group.runs)
         head.append(Cell(group.label, small=f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
-    rows = [[metric_name(metric), *_cells(block, part, metric, page)] for metric in block.metrics]
-    if part == VALID:
-        return PageTable(f"{VALID}, which chose the epoch", head, rows, folded="Validation metrics")
-    return PageTable(part_name(part), head, rows)
+    tables = [
+        (part, [[metric_name(name), *_cells(block, part, name, page)] for name in block.metrics])
+        for part in block.parts
+    ]
+    return {
+        "columns": len(block.groups),
+        "several": any(len(group.runs) > 1 for group in block.groups),
+        "judged": _standing(block, method) if method and len(block.groups) > 1 else None,
+        "head": head,
+        "tables": [(part, part_name(part), rows) for part, rows in tables],
+        "drawings": panels.draw(_over_k(block, looks)),
+    }
 
 
 def _cells(block: Block, part: str, metric: str, page: Path) -> list[str | Cell]:
@@ -106,13 +89,8 @@ def _cells(block: Block, part: str, metric: str, page: Path) -> list[str | Cell]
     return cells
 
 
-def _standing(block: Block, own: Group | None, name: str) -> list[Part]:
+def _standing(block: Block, own: Group) -> dict[str, Any]:
     """Where the method is better, worse or level, in words and as a table."""
-    if len(block.groups) < 2:
-        return [Text("One column: there is nothing to compare it with.", note=True)]
-    if own is None:
-        words = f"There is no run of {name} here, so no method is judged against the others."
-        return [Text(words, note=True)]
     methods = [group.method() for group in block.groups]
     chosen = reference(methods, own.label, own.valid_metric)
     columns = [(part, metric) for part in block.parts if part != VALID for metric in block.metrics]
@@ -127,35 +105,20 @@ def _standing(block: Block, own: Group | None, name: str) -> list[Part]:
     sentences = (
         standing(methods, own.label, column, found) for column in columns if column[1] in shown
     )
-    return [
-        Text(_verdict(own.label, chosen, main)),
-        Bullets([sentence for sentence in sentences if sentence]),
-        _tests(own.label, [one for one in main if one.metric in shown]),
-        _tests(own.label, found, "Every metric and every other column"),
-        Text(f"Tests are {TESTS}", note=True),
-    ]
+    return {
+        "label": own.label,
+        "chosen": chosen,
+        "tests": len(main),
+        "counts": Counter(one.outcome for one in main),
+        "sentences": [sentence for sentence in sentences if sentence],
+        "main": _tests([one for one in main if one.metric in shown]),
+        "every": _tests(found),
+        "about": TESTS,
+    }
 
 
-def _verdict(label: str, chosen: str | None, main: Sequence[Comparison]) -> str:
-    words = (
-        f"Against {chosen}, the best other column by validation, {label}"
-        if chosen is not None
-        else f"Without validation figures there is no best other column. {label}"
-    )
-    counts = Counter(one.outcome for one in main)
-    words += (
-        f" is significantly better in {counts['better']} of {len(main)} comparisons and "
-        f"significantly worse in {counts['worse']}; {counts['not significant']} differences are "
-        "not significant"
-    )
-    if counts["the tests disagree"]:
-        words += f"; in {counts['the tests disagree']} the two tests disagree"
-    if counts["not tested"]:
-        words += f"; {counts['not tested']} could not be tested"
-    return words + "."
-
-
-def _tests(label: str, found: Sequence[Comparison], folded: str = "") -> PageTable:
+def _tests(found: Sequence[Comparison]) -> list[list[str]]:
+    """A row per comparison."""
     rows = []
     for one in found:
         change = (one.value - one.other_value) / one.other_value if one.other_value else None
@@ -175,7 +138,7 @@ def _tests(label: str, found: Sequence[Comparison], folded: str = "") -> PageTab
             f"{metric_name(one.metric)}, {part_name(one.part)}", one.other,
             "–" if change is None else f"{change:+.1%}", *tested,
         ])  # fmt: skip
-    return PageTable(f"{label} against other columns", _TESTS_HEAD, rows, folded=folded)
+    return rows
 
 
 def _over_k(block: Block, looks: Looks) -> list[Panel]:

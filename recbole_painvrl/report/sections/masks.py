@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recbole_painvrl.report.groups import Block, unique
-from recbole_painvrl.report.parts import PageTable, Part, Section, Text
+from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import (
     MASK_COLOURS,
     WIDTH,
@@ -19,7 +19,7 @@ from recbole_painvrl.report.plots.style import (
     slug,
     wrap,
 )
-from recbole_painvrl.report.read import is_number
+from recbole_painvrl.report.read import RunData, is_number
 
 # Label of a group to its mask of one modality, ``[d]``.
 Masks = Mapping[str, npt.NDArray[np.float64]]
@@ -29,21 +29,15 @@ _HEIGHT = 0.62 * WIDTH
 _BINS = np.linspace(0, 1, 26)
 # Beyond this every column as a symbol of its own would be a blot.
 _MOST_SYMBOLS = 512
-_STATISTICS = ["mask", "columns", "mean", "standard deviation", "smallest", "largest"]
-_SCORES = {
-    "auc": "AUC",
-    "auc_shuffled": "AUC, truth shuffled",
-    "mean_invariant": "mean, invariant",
-    "mean_spurious": "mean, spurious",
-}
+_SCORES = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
 
 
-def masks(block: Block, looks: Looks, panels: Panels) -> Section | None:
+def masks(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
     """Figures and tables of every modality; None where no run has a mask."""
     groups = [group for group in block.groups if group.first.modalities]
     if not groups:
         return None
-    parts: list[Part] = []
+    figures = []
     for modality in unique(name for group in groups for name in group.first.modalities):
         found = {
             group.label: group.first.mask[modality].astype(np.float64)
@@ -52,16 +46,8 @@ def masks(block: Block, looks: Looks, panels: Panels) -> Section | None:
         }
         known = [group.first.mask.get(f"truth/{modality}") for group in groups]
         truth = next((one.astype(np.bool_) for one in known if one is not None), None)
-        caption = f"The mask of {modality} (the paper's Fig. 3): strips, histogram, sorted. "
-        caption += (
-            "Which columns are invariant is not known for this modality."
-            if truth is None
-            else "Here the right answer is planted: 1 on invariant columns, 0 on spurious ones."
-        )
-        parts.append(panels.figure(_panels(block.key, modality, found, truth, looks), caption))
-    if any(len(group.runs) > 1 for group in groups):
-        seeds = ", ".join(f"{group.label}: {group.first.done.seed}" for group in groups)
-        parts.append(Text(f"Shown is one seed per column ({seeds}).", note=True))
+        drawings = panels.draw(_panels(block.key, modality, found, truth, looks))
+        figures.append((modality, truth is not None, drawings))
     statistics = [
         [f"{group.label}, {modality}", str(len(mask)),
          *(f"{value:.3f}" for value in (mask.mean(), mask.std(), mask.min(), mask.max()))]
@@ -69,26 +55,23 @@ def masks(block: Block, looks: Looks, panels: Panels) -> Section | None:
         for modality in group.first.modalities
         for mask in [group.first.mask[modality].astype(np.float64)]
     ]  # fmt: skip
-    parts.append(PageTable("Statistics of the masks", _STATISTICS, statistics))
-    scores = _scores(block)
-    if scores:
-        caption = "The masks against planted truth (AUC 1 is perfect, 0.5 is chance)"
-        parts.append(PageTable(caption, ["mask", *_SCORES.values()], scores))
-    return Section(f"{block.key}-mask", "Mask", parts)
+    return {
+        "figures": figures,
+        "several": any(len(group.runs) > 1 for group in groups),
+        "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
+        "statistics": statistics,
+        "scores": [row for group in groups for run in group.runs for row in _scores(group, run)],
+    }
 
 
-def _scores(block: Block) -> list[list[str]]:
+def _scores(group: Group, run: RunData) -> list[list[str]]:
+    """How the masks of a run agree with planted truth; nothing where that is not known."""
     rows = []
-    for group in block.groups:
-        for run in group.runs if group.first.modalities else ():
-            scores = run.done.planted.get("mask")
-            for modality, of_mask in scores.items() if isinstance(scores, dict) else ():
-                known = of_mask if isinstance(of_mask, dict) else {}
-                values = [known.get(key) for key in _SCORES]
-                rows.append([
-                    f"{group.label}, seed {run.done.seed}, {modality}",
-                    *(f"{value:.3f}" if is_number(value) else "–" for value in values),
-                ])  # fmt: skip
+    scores = run.done.planted.get("mask")
+    for modality, of_mask in scores.items() if isinstance(scores, dict) else ():
+        values = [of_mask.get(key) if isinstance(of_mask, dict) else None for key in _SCORES]
+        shown = [f"{value:.3f}" if is_number(value) else "–" for value in values]
+        rows.append([f"{group.label}, seed {run.done.seed}, {modality}", *shown])
     return rows
 
 
@@ -123,8 +106,8 @@ def _strips(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) 
     axes.grid(visible=False)
     for edge in range(1, len(rows)):
         axes.axhline(edge, color="white", linewidth=2)
-    bar = sketch.canvas.colorbar(picture, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar: Any = sketch.canvas.colorbar(picture, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
+    bar.outline.set_visible(False)
     sketch.words = [f"{label} mean {mask.mean():.2f}" for label, mask in found.items()]
     what = f"Mask of {modality}, one strip per method"
     x = "column" if truth is None else "invariant columns first, spurious after"

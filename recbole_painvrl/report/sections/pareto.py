@@ -10,7 +10,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.parts import PageTable, Section
 from recbole_painvrl.report.plots.style import (
     LINE,
     WEIGHT_COLOURS,
@@ -31,15 +30,6 @@ _NEEDED = ("l_erm", "l_irm", "w_erm", "stationarity")
 _LOG_FROM = 5
 _HEIGHT = 2.9
 _MARK = "#D55E00"
-_CAPTION = (
-    "Mask stage. Path in the plane of both losses, from the hollow to the filled mark, coloured "
-    "by the weight of L_ERM; grey are single steps, lines are averages over a 30th of the steps. "
-    "The residual is the norm of the combined (and, where so configured, normalised) gradient by "
-    "the mask: 0 is Pareto-stationary. Residuals under different normalisations or fixed weights "
-    "are on different scales."
-)
-_HEAD = ["run", "weights", "gradient normalisation", "steps", "L_ERM", "L_IRM",
-         "weight of L_ERM", "residual", "cosine of the gradients"]  # fmt: skip
 
 
 def trajectory(run: RunData) -> Steps:
@@ -55,7 +45,7 @@ def trajectory(run: RunData) -> Steps:
     return joined if len(lengths) == 1 and lengths != {0} else {}
 
 
-def pareto(block: Block, looks: Looks, panels: Panels) -> Section | None:
+def pareto(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
     """Paths, weights and residuals; None where no run has a trajectory."""
     found = {
         group.label: (group.first, steps)
@@ -80,9 +70,7 @@ def pareto(block: Block, looks: Looks, panels: Panels) -> Section | None:
               if name in steps else "–"
               for name in ("l_erm", "l_irm", "w_erm", "stationarity", "cosine")),
         ])  # fmt: skip
-    table = PageTable("Mean of the first → of the last tenth of the steps", _HEAD, rows)
-    parts = [panels.figure(drawn, _CAPTION), table]
-    return Section(f"{block.key}-pareto", "ERM against IRM", parts)
+    return {"drawings": panels.draw(drawn), "rows": rows}
 
 
 def _path(key: str, label: str, steps: Steps, looks: Looks) -> Panel:

@@ -5,32 +5,23 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short, unique
-from recbole_painvrl.report.parts import (
-    Bullets,
-    Cell,
-    PageTable,
-    Part,
-    Run,
-    Runs,
-    Section,
-    Text,
-    address,
-)
 from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.render import Cell, address
 from recbole_painvrl.report.sections.headline import metric_name
 from recbole_painvrl.run.summary import part_name
 
 
-def limits(block: Block) -> Section:
+def limits(block: Block) -> dict[str, Any]:
     """Caveats: those that all runs share once, then those of single columns."""
     by_run = {run.folder: caveats(run) for run in block.runs}
     shared = [text for text in by_run[block.runs[0].folder]
               if all(text in found for found in by_run.values())]  # fmt: skip
-    parts: list[Part] = [Bullets(shared, "All runs")] if shared else []
+    lists = [("All runs", shared)]
     for group in block.groups:
         texts = unique(
             text for run in group.runs for text in by_run[run.folder] if text not in shared
@@ -38,14 +29,12 @@ def limits(block: Block) -> Section:
         entries = [_with_seeds(group, text, by_run) for text in texts]
         if len(group.runs) == 1:
             entries.append("One seed: nothing is known about its spread.")
-        if entries:
-            parts.append(Bullets(entries, group.label))
-    if len({tuple(sorted(run.done.versions.items())) for run in block.runs}) > 1:
-        parts.append(Text("The runs were made with different versions of packages."))
-    if not parts:
-        parts = [Text("Nothing that the runs' files tell of.")]
-    title = "What is planted, capped or approximated"
-    return Section(f"{block.key}-limits", title, parts)
+        lists.append((group.label, entries))
+    versions = {tuple(sorted(run.done.versions.items())) for run in block.runs}
+    return {
+        "lists": [(title, entries) for title, entries in lists if entries],
+        "versions": len(versions),
+    }
 
 
 def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
@@ -54,47 +43,38 @@ def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
     return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
 
 
-def provenance(block: Block, page: Path) -> Section:
-    """Every run: its figures, command, configuration, versions and hashes."""
-    parts = [
-        Runs(group.label, block.anchor(group), [_run(run, page) for run in group.runs])
+def provenance(block: Block, page: Path) -> list[dict[str, Any]]:
+    """Every run by column: its figures, command, configuration, versions and hashes."""
+    return [
+        {
+            "title": group.label,
+            "anchor": block.anchor(group),
+            "runs": [_run(run, page) for run in group.runs],
+        }
         for group in block.groups
     ]
-    return Section(f"{block.key}-runs", "Runs", parts)
 
 
-def _run(run: RunData, page: Path) -> Run:
+def _run(run: RunData, page: Path) -> dict[str, Any]:
     result = run.done
     names = unique(name for values in result.metrics.values() for name in values)
     file = address(run.folder / "result.json", page)
-    metrics = [
-        [metric_name(name),
-         *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
-           for values in result.metrics.values())]
-        for name in names
-    ]  # fmt: skip
     entries = sorted(
         run.config.items(), key=lambda item: (str(item[1]["from"]).startswith("RecBole"), item[0])
     )
-    settings = [[name, short(entry["value"], 160), str(entry["from"])] for name, entry in entries]
-    identity = [*result.versions.items(), *((f"SHA-256 of {k}", v) for k, v in
-                                            result.hashes.items())]  # fmt: skip
-    return Run(
-        Cell(run.folder.name, address(run.folder, page)),
-        f", seed {result.seed}, {result.device or '?'}, {result.threads or '?'} threads, "
-        f"{result.seconds:,.1f} s",
-        _command(result.command),
-        [
-            PageTable(f"Metrics of seed {result.seed}",
-                      ["metric", *(part_name(part) for part in result.metrics)], metrics,
-                      folded="Metrics"),
-            PageTable("Every setting and where its value came from; RecBole's own defaults last",
-                      ["setting", "value", "from"], settings, numbers=False,
-                      folded=f"Configuration: {len(run.config)} settings"),
-            PageTable("Versions and hashes", ["what", "value"], identity, numbers=False,
-                      folded="Versions and hashes"),
+    return {
+        "folder": Cell(run.folder.name, address(run.folder, page)),
+        "result": result,
+        "command": _command(result.command),
+        "splits": [part_name(part) for part in result.metrics],
+        "metrics": [
+            [metric_name(name),
+             *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
+               for values in result.metrics.values())]
+            for name in names
         ],
-    )  # fmt: skip
+        "settings": [[name, short(one["value"], 160), str(one["from"])] for name, one in entries],
+    }  # fmt: skip
 
 
 def _command(words: Sequence[str]) -> str:
@@ -104,9 +84,9 @@ def _command(words: Sequence[str]) -> str:
     return shlex.join([*(["python"] if words[0].endswith(".py") else []), *words])
 
 
-def incomplete(runs: Sequence[RunData], page: Path) -> Section | None:
-    """Runs without a result, with how far they came and how to go on; None without any."""
-    rows = [
+def incomplete(runs: Sequence[RunData], page: Path) -> list[list[str | Cell]]:
+    """Runs without a result, with how far they came and how to go on."""
+    return [
         [
             Cell(run.folder.name, address(run.folder, page)),
             f"{run.value('model') or '?'} on {run.value('dataset') or '?'}",
@@ -116,14 +96,6 @@ def incomplete(runs: Sequence[RunData], page: Path) -> Section | None:
         ]
         for run in runs
     ]
-    words = (
-        "There is no result.json in these folders, so their runs are not complete and none of "
-        "their figures is shown. A trial of tune has none: it is judged on validation, and going "
-        "on with it tests it."
-    )
-    head = ["run", "what", "seed", "how far it came", "go on with"]
-    table = PageTable("Incomplete runs", head, rows, numbers=False)
-    return Section("incomplete", "Incomplete runs", [Text(words), table]) if rows else None
 
 
 def _trial(run: RunData) -> str:
@@ -137,8 +109,6 @@ def _trial(run: RunData) -> str:
     return f"trial: {', '.join(words)}" if words else ""
 
 
-def left_out(found: Sequence[LeftOut], page: Path) -> Section | None:
-    """What was named and is not shown, and why; None without any."""
-    rows = [[Cell(str(one.path), address(one.path, page)), one.reason] for one in found]
-    table = PageTable("Left out", ["what", "why"], rows, numbers=False)
-    return Section("left-out", "Left out", [table]) if rows else None
+def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:
+    """What was named and is not shown, and why."""
+    return [[Cell(str(one.path), address(one.path, page)), one.reason] for one in found]

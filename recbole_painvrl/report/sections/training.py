@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.parts import PageTable, Part, Section, Text
 from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, slug, wrap
 from recbole_painvrl.report.read import Stage, is_number
 
 # The only stage of most models is drawn beside the last stage of the others.
 _SAME = {"train": "final"}
-_COST = (
-    "Time (mean over seeds) and memory per stage. Memory is the largest that the process of the "
-    "run held in main memory during the stage (or on the GPU, where that is more), with Python, "
-    "its libraries and the loaded data; where the system cannot count a stage alone (other than "
-    "Linux), and for a stage that was interrupted, it is the largest of the process so far. The "
-    "whole run includes loading. Times of runs on a shared machine are rough."
-)
-_HEAD = ["stage", "epochs", "best epoch", "seconds", "peak memory (MiB)"]
 
 
-def training(block: Block, looks: Looks, panels: Panels) -> Section:
+def training(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
     """Loss and validation curves of every stage."""
     by_stage: dict[str, list[tuple[Group, Stage]]] = {}
     for group in block.groups:
@@ -38,22 +30,18 @@ def training(block: Block, looks: Looks, panels: Panels) -> Section:
         for kind in ("loss", "valid")
         if (panel := _curves(block.key, name, kind, members, looks)) is not None
     ]
-    chosen = ", ".join(unique(group.valid_metric for group in block.groups))
-    caption = (
-        "Training. Losses are divided by those of the first epoch, since models do not share a "
-        f"scale; validation is {chosen}, and a mark is the epoch that was kept. The only stage of "
-        "a single-stage model stands beside the final stage of the others."
-    )
-    parts: list[Part] = [panels.figure(drawn, caption)]
-    without = [group.label for group in block.groups
-               if not any(stage.history for stage in group.first.done.stages)]  # fmt: skip
-    if without:
-        words = f"No curve was recorded per epoch for: {', '.join(without)}."
-        parts.append(Text(words, note=True))
-    return Section(f"{block.key}-training", "Training", parts)
+    return {
+        "drawings": panels.draw(drawn),
+        "chosen": unique(group.valid_metric for group in block.groups),
+        "without": [
+            group.label
+            for group in block.groups
+            if not any(stage.history for stage in group.first.done.stages)
+        ],
+    }
 
 
-def cost(block: Block, looks: Looks, panels: Panels) -> Section:
+def cost(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
     """Seconds and memory per stage, as bars and as a table."""
     bars: list[tuple[str, str, float, float]] = []
     for group in block.groups:
@@ -81,8 +69,7 @@ def cost(block: Block, looks: Looks, panels: Panels) -> Section:
                     f"{stage.seconds:,.1f}",
                     f"{stage.peak_memory_mb:,.0f}",
                 ])  # fmt: skip
-    parts = [panels.figure(drawn, _COST), PageTable("Cost of every stage", _HEAD, rows)]
-    return Section(f"{block.key}-cost", "Time and memory", parts)
+    return {"drawings": panels.draw(drawn), "rows": rows}
 
 
 def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:

@@ -1,13 +1,11 @@
-"""What a page is made of: plain data, which the templates write as HTML."""
+"""Templates write every page and table; what enters them is plain data."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import quote
 
 import jinja2
@@ -60,44 +58,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class PageTable:
-    """A table; the first cell of a row is its header.
-
-    Attributes:
-        caption: what it shows.
-        head: names of the columns.
-        rows: cells.
-        numbers: whether the other cells are numbers, aligned to the right.
-        folded: words that open it on demand; empty for a table that is always shown.
-    """
-
-    kind: ClassVar = "table"
-    caption: str
-    head: Sequence[str | Cell]
-    rows: Sequence[Sequence[str | Cell]]
-    numbers: bool = True
-    folded: str = ""
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph, or a note in small letters."""
-
-    kind: ClassVar = "text"
-    words: str
-    note: bool = False
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list, perhaps with a heading; `backticks` mark code."""
-
-    kind: ClassVar = "bullets"
-    entries: Sequence[str]
-    title: str = ""
-
-
-@dataclass(frozen=True)
 class Drawing:
     """A figure as the body of an SVG element.
 
@@ -110,47 +70,6 @@ class Drawing:
     alt: str
     view_box: str
     body: str
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A row of drawings with one caption."""
-
-    kind: ClassVar = "figure"
-    drawings: Sequence[Drawing]
-    caption: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: a link to its folder, how it was made, and tables about it."""
-
-    folder: Cell
-    facts: str
-    command: str
-    tables: Sequence[PageTable]
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The runs of one column, under an anchor."""
-
-    kind: ClassVar = "runs"
-    title: str
-    anchor: str
-    runs: Sequence[Run]
-
-
-Part = PageTable | Text | Bullets | Figure | Runs
-
-
-@dataclass(frozen=True)
-class Section:
-    """A titled section under an anchor."""
-
-    anchor: str
-    title: str
-    parts: Sequence[Part]
 
 
 def render(template: str, **context: object) -> str:
