@@ -142,5 +142,5 @@ def _nothing_left(left: Sequence[LeftOut]) -> str:
     ]
     if len(reasons) == 1:
         return reasons[0]
-    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    more = "; ..." if len(reasons) > _SHOWN else ""
     return f"no readable run among {len(reasons)}: {'; '.join(reasons[:_SHOWN])}{more}"

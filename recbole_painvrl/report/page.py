@@ -80,7 +80,7 @@ def _page(found: Collected, output: Path, panels: Panels, method: str | None) ->
         ],
         method=method or METHOD,
         models=unique(group.model for block in together for group in block.groups),
-        datasets=unique(block.dataset for block in together),
+        datasets=unique(block.result.dataset for block in together),
         runs=len(found.runs),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -92,7 +92,7 @@ def _page(found: Collected, output: Path, panels: Panels, method: str | None) ->
 def _block(block: Block, output: Path, panels: Panels, method: Group | None) -> dict[str, Any]:
     """What the page says of a block; a section that its runs have nothing for is None."""
     looks = looks_of([(group.label, group.model) for group in block.groups])
-    sizes = block.runs[0].done.split.get("sizes")
+    sizes = block.result.split.get("sizes")
     return {
         "data": block,
         "sizes": sizes if isinstance(sizes, dict) else {},

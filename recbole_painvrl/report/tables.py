@@ -178,9 +178,11 @@ def significance_csv(table: Table) -> str:
     return _csv([{name: line[name] for name in names} for line in lines], names)
 
 
-def _csv(lines: Sequence[dict[str, Any]], names: Sequence[str] | None = None) -> str:
+def _csv(lines: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
     """Lines as CSV; what is missing, NaN or infinite is empty."""
-    frame = pd.DataFrame(lines, columns=names).replace([math.inf, -math.inf], math.nan)
+    frame = pd.DataFrame(lines, columns=list(names) or None).replace(
+        [math.inf, -math.inf], math.nan
+    )
     return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -29,7 +29,7 @@ from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import INK, Looks, Panel, Panels, Sketch, wrap
 from recbole_painvrl.report.read import RunData, Stage, is_number
 
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 # From this ratio of the ends of the whiskers on, the axis is logarithmic.
 _LOG_FROM = 10
 # Shades of one colour, from full to light, tell environments of a group apart.
@@ -99,23 +99,21 @@ def _found(group: Group, run: RunData) -> list[str]:
 def _distinguished(
     label: str, frame: pd.DataFrame, known: SideInformation, names: Sequence[str]
 ) -> list[list[str]]:
-    rows = []
+    rows, none = [], pd.Series(dtype=float)
     for number, inside in frame.groupby(ENVIRONMENT):
-        values = [known.numbers[n].loc[inside.index].dropna() if n in known.numbers else pd.Series()
-                  for n in names]  # fmt: skip
         rows.append([
             f"{label}, {number}",
             f"{len(inside):,} ({len(inside) / len(frame):.0%})",
             f"{inside['popularity'].mean():.1f}",
             f"{inside['degree'].mean():.1f}",
             f"{inside['popular'].mean():.1%}",
-            *(_mean(name, one) for name, one in zip(names, values, strict=True)),
+            *(_mean(name, known.numbers.get(name, none).reindex(inside.index)) for name in names),
         ])  # fmt: skip
     return rows
 
 
 def _mean(name: str, values: pd.Series) -> str:
-    if values.empty:
+    if values.isna().all():
         return "–"
     median = float(values.median())
     if name == "timestamp" and 0 < median < 1e11:
@@ -182,7 +180,7 @@ def _boxes(key: str, frames: dict[str, pd.DataFrame], looks: Looks, name: str, t
     sketch, ticks, ends, x = Sketch(looks), dict[float, str](), list[float](), 0.0
     axes = sketch.axes
     for label, frame in frames.items():
-        values = frame.groupby(ENVIRONMENT)[name].quantile(list(_QUANTILES)).unstack()
+        values = frame.groupby(ENVIRONMENT)[name].quantile(_QUANTILES).unstack()
         for number, (low, first, median, third, high) in zip(
             values.index, values.to_numpy(), strict=True
         ):
@@ -211,5 +209,5 @@ def _boxes(key: str, frames: dict[str, pd.DataFrame], looks: Looks, name: str, t
     return sketch.panel(f"{key}-environment-{name}", what, "environment", title)
 
 
-def _alpha(number: int, size: int) -> float:
-    return 1 - _FADE * number / max(1, size)
+def _alpha(number: Any, size: int) -> float:
+    return float(1 - _FADE * number / max(1, size))
