@@ -36,13 +36,9 @@ class Stage(BaseModel):
     best_epoch: int | None = None
     history: list[dict[str, Any]] = []
 
-    def get(self, name: str) -> Any:
-        """Another value of the entry, or None."""
-        return (self.model_extra or {}).get(name)
-
     def numbers(self, name: str) -> list[float]:
         """Another value of the entry as a list of numbers; empty where it is none."""
-        value = self.get(name)
+        value = (self.model_extra or {}).get(name)
         values = value if isinstance(value, list) else [value]
         return [float(v) for v in values if is_number(v)]
 
@@ -112,8 +108,7 @@ class RunData:
 
     def rounds(self) -> int:
         """Outer rounds of the mask stage."""
-        numbers = {name.split("/")[0] for name in self.mask if name.startswith("round ")}
-        return len(numbers)
+        return len({name.split("/")[0] for name in self.mask if name.startswith("round ")})
 
 
 def read_run(folder: Path) -> RunData:
