@@ -83,7 +83,7 @@ def collect(paths: Sequence[Path]) -> Collected:
             found.left.append(LeftOut(path, _why_no_run(path)))
         for folder in inside:
             folders.setdefault(folder.resolve(), folder)
-        if (path / GRID).is_file():
+        if inside and (path / GRID).is_file():
             found.of_methods |= _of_methods(path)
     seen: dict[tuple[str, ...], Path] = {}
     for folder in folders.values():

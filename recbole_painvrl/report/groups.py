@@ -127,15 +127,16 @@ class Block:
         """The group that is judged against the others.
 
         Args:
-            name: its label or its model, where the user named one.
+            name: its label or its model (perhaps as ``package.module:Class``), where the user
+                named one.
             of_grids: folders of the runs of the methods of grids, which come next.
         """
         if name is not None:
-            found = (g for g in self.groups if name in (g.label, g.model))
-        else:
-            found = (g for g in self.groups for run in g.runs if run.folder.resolve() in of_grids)
-        default = (group for group in self.groups if name is None and group.model == METHOD)
-        return next(found, next(default, None))
+            names = {name, name.rpartition(":")[2]}
+            return next((g for g in self.groups if names & {g.label, g.model}), None)
+        of_grid = (g for g in self.groups for run in g.runs if run.folder.resolve() in of_grids)
+        default = (group for group in self.groups if group.model == METHOD)
+        return next(of_grid, next(default, None))
 
 
 def blocks(runs: Sequence[RunData]) -> list[Block]:

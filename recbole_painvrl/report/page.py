@@ -55,8 +55,6 @@ def write_report(folders: Sequence[Path], output: Path, method: str | None = Non
     if output.is_dir():
         raise UserError(f"--output: {output} is a folder; name a file in it")
     found = collect(folders)
-    # A model given as `package.module:Class` is called by its class everywhere.
-    method = None if method is None else method.rpartition(":")[2]
     figures = output.with_name(f"{output.stem}_figures")
     with house_style():
         page = _page(found, output, Panels(figures), method)

@@ -90,7 +90,7 @@ def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Repo
     assert "Against UltraGCN (modalities=[])" in given
     wrong = report(tmp_path / "y.html", *two, "--method=tiny_models.models:InvRL")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
-    assert "`--method`: found 'InvRL', expected one of UltraGCN (" in wrong.err
+    assert "`--method`: found 'tiny_models.models:InvRL', expected one of UltraGCN (" in wrong.err
     (grid / "cells.json").write_text('{"cells": [{}]}')
     assert "cells.json: damaged" in report(tmp_path / "y.html", *two).err
 
