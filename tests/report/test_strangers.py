@@ -52,14 +52,28 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
         arrays = {name.replace("visual", "<b>$x"): archive[name] for name in archive.files}
     np.savez(copy / "mask.npz", **arrays)
     folder = copy.rename(tmp_path / 'javascript:alert(1)"><script>')
-    found = report(tmp_path / "x.html", folder, drawn=True)
+    found = report(tmp_path / "x.html", folder)
     assert found.code == 0, found.err
     reader = Reader(found.text)
     assert not {"script", "img"} & set(reader.tags)
     assert not reader.handlers
     assert all(a.startswith(("./", "#", "data:image/png;base64,")) for a in reader.addresses)
     assert "&lt;script&gt;" in found.text
-    assert {path.parent for path in tmp_path.rglob("*.pdf")} == {tmp_path / "x_figures"}
+
+
+def test_names_in_a_figure_are_drawn_and_no_markup(tmp_path: Path) -> None:
+    style = pytest.importorskip("recbole_painvrl.report.plots.style")
+    label = f"{EVIL} --> $x"
+    with style.house_style():
+        sketch = style.Sketch(style.looks_of([(label, label)]))
+        sketch.line(label, [0, 1], [0, 1])
+        title = style.wrap(label)
+        panel = sketch.panel(f"../{label}", label, title, title, title)
+        (drawing,) = style.Panels(tmp_path / "figures").draw([panel])
+    reader = Reader(f"<svg>{drawing.body}</svg>")
+    assert not {"script", "img"} & set(reader.tags)
+    assert not reader.handlers and "alert" not in drawing.body
+    assert {path.parent for path in tmp_path.rglob("*.p*")} == {tmp_path / "figures"}
 
 
 def test_every_text_of_a_table_is_escaped(tmp_path: Path) -> None:
