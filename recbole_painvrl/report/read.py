@@ -38,7 +38,7 @@ class Stage(BaseModel):
 
     def numbers(self, name: str) -> list[float]:
         """Another value of the entry as a list of numbers; empty where it is none."""
-        value = (self.model_extra or {}).get(name)
+        value: Any = (self.model_extra or {}).get(name)
         values = value if isinstance(value, list) else [value]
         return [float(v) for v in values if is_number(v)]
 
