@@ -26,6 +26,7 @@ setup(
     package_dir={"recbole_painvrl.properties": "properties"},
     package_data={
         "recbole_painvrl": ["py.typed"],
+        "recbole_painvrl.report": ["templates/*", "plots/*.mplstyle"],
         "recbole_painvrl.properties": PROPERTIES,
     },
     py_modules=["run_recbole"],
@@ -45,6 +46,7 @@ setup(
         "annotated-types>=0.6",
         "pyyaml>=5.1",
         "tqdm>=4.48",
+        "jinja2>=3.1",  # pages and tables; also of PyTorch
         "pyarrow>=14",  # per_user.parquet
         # What RecBole imports besides.
         "colorlog>=4.7.2",

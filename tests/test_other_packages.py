@@ -84,6 +84,18 @@ def test_the_page_by_name_of_the_module(package: Path) -> None:
     assert len((package / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
 
 
+def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: Path) -> None:
+    """Benchmark and report give it one name, and judge it as the grid's method."""
+    reference = "my_models.content_mf:ContentMF"
+    common = ["--dataset=tiny", f"--data_path={tiny_data}", "--epochs=1", "--seeds=1"]
+    words = [f"--models={reference},BPR", f"--method={reference}", "--output=grid", *common]
+    done = call(package, tmp_path, "benchmark", *words)
+    assert done.returncode == 0 and "| ContentMF |" in done.stdout, done.stderr
+    done = call(package, tmp_path, "report", "grid", "--output=grid.html")
+    assert done.returncode == 0, done.stderr
+    assert "ContentMF" in (tmp_path / "grid.html").read_text(encoding="utf-8")
+
+
 def test_the_page_installed(installed: Path) -> None:
     """Settings, a grid, a search and the laws."""
     for words in [*commands("python -m recbole_painvrl settings"), *commands("python -m pytest")]:

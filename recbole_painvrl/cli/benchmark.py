@@ -39,8 +39,8 @@ code. What is done is not run again: after Ctrl-C, a crash or a power cut the sa
 and an interrupted cell is resumed where its model can be. A failed cell is noted with its reason
 and stops nothing. The best baseline is chosen on validation, never on a test set.
 
-files: table.csv table.md table.tex table.html, significance.csv, cells.json (state and key of
-  every cell), cells/ (run folders; NAME.log is what a cell printed)
+files: table.csv table.md table.tex table.html, significance.csv, cells.json (the method,
+  state and key of every cell), cells/ (run folders; NAME.log is what a cell printed)
 exit codes: 0 done, 1 some cell failed (the tables say which and why) or it was stopped, 2 wrong
   input or configuration (one line says what)
 """

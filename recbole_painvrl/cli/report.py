@@ -11,7 +11,7 @@ from recbole_painvrl.cli.outcome import DONE, FAILED, guarded, wants_help
 from recbole_painvrl.errors import UserError
 
 HELP = """\
-usage: python -m recbole_painvrl report RUN [RUN ...] [--output FILE.html]
+usage: python -m recbole_painvrl report RUN [RUN ...] [--output FILE.html] [--method MODEL]
 
 Writes one self-contained HTML page about run folders: metrics with paired tests, the mask per
 modality, the environments, the path of both losses and the Pareto weights, curves, time and
@@ -28,6 +28,8 @@ memory, what is planted, capped or approximated, and commands, settings, version
                     here and on the page
   --output FILE     the page; by default report.html in the folder of a single run, else in the
                     current folder
+  --method MODEL    the model (or a column's name) that is judged against the others; by default
+                    that of the folder of `benchmark` or `ablate`, else PaInvRL
 
 Files written: FILE.html, and every figure as PNG and PDF in FILE_figures/. The page needs no
 network, adapts to phones, print and dark mode, and links every number to its run folder.
@@ -49,6 +51,7 @@ def _report(argv: Sequence[str]) -> int:
     parser = Arguments("report")
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--output")
+    parser.add_argument("--method")
     options = parser.parse_args(argv)
     if not options.runs:
         raise UserError("found no RUN, expected the name of a run folder, such as runs/x")
@@ -56,7 +59,7 @@ def _report(argv: Sequence[str]) -> int:
     output = Path(options.output) if options.output else _default(folders)
     from recbole_painvrl.report.page import write_report
 
-    written = write_report(folders, output)
+    written = write_report(folders, output, options.method)
     for one in written.left:
         print(f"note: {one.path}: left out: {one.reason}", file=sys.stderr)
     for run in written.unfinished:

@@ -41,7 +41,9 @@ def ablate(argv: Sequence[str]) -> list[str]:
         ablations = {part: ablation(part, plan) for part in parts}
     except UserError as error:
         raise parser.explain_unknown(error) from error
-    cells = run_grid(options, plan, [row for one in ablations.values() for row in one.rows])
+    rows = [row for one in ablations.values() for row in one.rows]
+    methods = {part: one.method for part, one in ablations.items()}
+    cells = run_grid(options, plan, rows, methods=methods)
     for part, one in ablations.items():
         _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")

@@ -15,7 +15,7 @@ from recbole_painvrl.evaluation.comparison import (
 )
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.summary import methods, rank, result_of_any, table_row
-from recbole_painvrl.report.contents import Table, TableRow
+from recbole_painvrl.report.tables import Table, TableRow
 
 
 def assemble(title: str, rows: Sequence[Row], method: str) -> Table:

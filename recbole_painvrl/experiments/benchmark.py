@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of
@@ -27,15 +28,19 @@ def benchmark(argv: Sequence[str]) -> list[str]:
     parser.add_argument("--method")
     options, settings = parser.parse_with_settings(argv)
     models = models_of(options.models)
-    method = options.method or (_METHOD if _METHOD in models else models[0])
-    if method not in models:
-        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(models)}")
+    # A model given as `package.module:Class` is called by its class.
+    labels = {model: model_class(model).__name__ for model in models}
+    names = list(labels.values())
+    method = options.method or (_METHOD if _METHOD in names else names[0])
+    method = labels.get(method, method)
+    if method not in names:
+        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(names)}")
     plan = plan_of(options, settings, models)
     try:
-        rows = [plan.row(model, model) for model in models]
+        rows = [plan.row(label, model) for model, label in labels.items()]
     except UserError as error:
         raise parser.explain_unknown(error) from error
-    cells = run_grid(options, plan, rows)
+    cells = run_grid(options, plan, rows, methods={"": method})
     table = assemble(f"Benchmark on {options.dataset}", rows, method)
     write_files(table, options.output)
     print(table_markdown(table, options.output))

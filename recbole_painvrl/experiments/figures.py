@@ -6,8 +6,8 @@ from pathlib import Path
 
 from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.experiments.ablations import environment_number
-from recbole_painvrl.report.contents import Table
 from recbole_painvrl.report.plots.curves import Point, curves, save
+from recbole_painvrl.report.tables import Table
 
 Panels = dict[str, dict[str, list[Point]]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,17 @@ from recbole_painvrl.experiments.planning import Row
 RECORD = "cells.json"
 
 
-def write_cells(output: Path, rows: Sequence[Row]) -> list[str]:
+def write_cells(
+    output: Path, rows: Sequence[Row], methods: Mapping[str, str] | None = None
+) -> list[str]:
     """Write ``cells.json``; returns a line for each cell whose key changed since the last time.
 
     The folder of a changed cell is left as it is and listed under ``left``.
+
+    Args:
+        output: folder of the grid.
+        rows: of all tables.
+        methods: group of a table to the label of its row of interest, which `report` reads.
     """
     path = output / RECORD
     before = _read(path)
@@ -38,7 +45,7 @@ def write_cells(output: Path, rows: Sequence[Row]) -> list[str]:
                 f"again; the earlier run stays in {output / old['folder']}"
             )
     kept = [entry for folder, entry in left.items() if folder not in wanted]
-    write_json(path, {"cells": entries, "left": kept})
+    write_json(path, {"methods": dict(methods or {}), "cells": entries, "left": kept})
     return lines
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from recbole_painvrl.evaluation.comparison import Column, Method, smaller_is_better
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
-from recbole_painvrl.report.contents import BEST, SECOND, Number, TableRow
+from recbole_painvrl.report.tables import BEST, SECOND, Number, TableRow
 
 
 def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recbole_painvrl.atomic import write_bytes
@@ -14,8 +14,7 @@ from recbole_painvrl.experiments.grid import Grid
 from recbole_painvrl.experiments.launch import Launch, ProcessLaunch, threads_per_cell
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.report.contents import Table
-from recbole_painvrl.report.tables import write_table_files
+from recbole_painvrl.report.tables import Table, write_table_files
 
 
 def say(line: str) -> None:
@@ -29,6 +28,7 @@ def run_grid(
     rows: Sequence[Row],
     launch: Launch | None = None,
     claims: Claims | None = None,
+    methods: Mapping[str, str] | None = None,
 ) -> list[Cell]:
     """Run the cells that are not done, unless only a report is wanted; returns all cells.
 
@@ -38,10 +38,11 @@ def run_grid(
         rows: of all tables.
         launch: starts a cell; None for a process each.
         claims: hands out cells; None for what ``--storage`` says.
+        methods: group of a table to the label of its row of interest.
     """
     cells = distinct([cell for row in rows for cell in row.cells])
     (options.output / "cells").mkdir(parents=True, exist_ok=True)
-    for line in write_cells(options.output, rows):
+    for line in write_cells(options.output, rows, methods):
         say(line)
     if options.report_only:
         return cells
@@ -57,7 +58,7 @@ def run_grid(
         launch or ProcessLaunch(threads_per_cell(options.workers)),
         options.workers,
         say,
-        lambda: write_cells(options.output, rows),
+        lambda: write_cells(options.output, rows, methods),
     ).run()
     return cells
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from recbole_painvrl.report.read import RunData, Stage, is_number
 
-Rule = Callable[[RunData], Iterator[str]]
 # The same thresholds as the warnings of the stages.
 _UNMOVED = 0.9
 _DEAD_MASK = 0.05
@@ -16,10 +15,11 @@ _DEAD_MASK = 0.05
 
 def caveats(run: RunData) -> list[str]:
     """Sentences about one complete run; empty where there is nothing to say."""
-    return [sentence for rule in _RULES for sentence in rule(run)]
+    rules = (_planted, _split, _selection, _epochs, _environments, _mask, _model)
+    return [sentence for rule in rules for sentence in rule(run)]
 
 
-def _edition(run: RunData) -> Iterator[str]:
+def _planted(run: RunData) -> Iterator[str]:
     result = run.done
     if "planted" in result.edition:
         yield f"Edition of the data: {result.edition}."
@@ -29,10 +29,7 @@ def _edition(run: RunData) -> Iterator[str]:
         yield f"Planted: which columns of {columns} are invariant; real data have no such truth."
     if "oracle" in result.planted:
         yield "The oracle's figures come from a mask that was told the planted truth."
-
-
-def _shift(run: RunData) -> Iterator[str]:
-    shift = run.done.split.get("shift")
+    shift = result.split.get("shift")
     if shift == "not detected":
         yield (
             "Shift: not detected. The part called OOD is not out of distribution by the measure "
@@ -46,11 +43,10 @@ def _shift(run: RunData) -> Iterator[str]:
 
 def _split(run: RunData) -> Iterator[str]:
     cold = run.done.split.get("cold_dropped")
-    if isinstance(cold, dict):
-        left = {part: n for part, n in cold.items() if isinstance(n, int) and n}
-        if left:
-            counts = ", ".join(f"{part} {n}" for part, n in left.items())
-            yield f"Left out, since their user or item is not in training: {counts} interactions."
+    left = {part: n for part, n in cold.items() if n} if isinstance(cold, dict) else {}
+    if left:
+        counts = ", ".join(f"{part} {n}" for part, n in left.items())
+        yield f"Left out, since their user or item is not in training: {counts} interactions."
     for modality, found in run.done.modalities.items():
         if found.get("items_without_row"):
             yield (
@@ -64,8 +60,8 @@ def _split(run: RunData) -> Iterator[str]:
 def _selection(run: RunData) -> Iterator[str]:
     if "valid" not in run.done.metrics:
         yield "There was no validation part: the last epoch was tested, not the best."
-    if run.value("select_on") in ("ood", "harmonic"):
-        chosen = run.value("select_on")
+    chosen = run.value("select_on")
+    if chosen in ("ood", "harmonic"):
         yield f"Epochs were chosen with the OOD validation part (`select_on: {chosen}`)."
     arguments = run.value("eval_args")
     mode = arguments.get("mode") if isinstance(arguments, dict) else None
@@ -79,16 +75,13 @@ def _selection(run: RunData) -> Iterator[str]:
 def _epochs(run: RunData) -> Iterator[str]:
     for stage in run.done.stages:
         cap = run.value("backbone_epochs" if stage.name == "backbone" else "epochs")
-        if stage.best_epoch is None or not isinstance(cap, int) or stage.epochs is None:
+        if stage.best_epoch is None or stage.epochs is None or not isinstance(cap, int):
             continue
-        if cap > 1 and stage.epochs >= cap:
+        if stage.epochs >= cap > 1:
             yield (
                 f"Stage {stage.name} ended at its cap of {cap} epochs, without early stop; its "
                 f"best epoch was {stage.best_epoch}."
             )
-
-
-def _negatives(run: RunData) -> Iterator[str]:
     if run.value("negative_sampling") == "shared":
         pools = [f"{run.value('n_negatives')} per batch"]
         if run.value("mask_negatives") is not None:
@@ -110,12 +103,8 @@ def _environments(run: RunData) -> Iterator[str]:
 def _environment_stage(run: RunData, stage: Stage) -> Iterator[str]:
     rounds, moved = stage.numbers("rounds"), stage.numbers("moved")
     cap, tolerance = run.value("environment_rounds"), run.value("environment_tolerance")
-    if (
-        rounds
-        and moved
-        and rounds[0] == cap
-        and moved[0] > (tolerance if is_number(tolerance) else 0)
-    ):
+    still = moved and moved[0] > (tolerance if is_number(tolerance) else 0)
+    if rounds and rounds[0] == cap and still:
         yield (
             f"Stage {stage.name} ended at its cap of {cap} rounds while {moved[0]:.1%} of the "
             "interactions still moved."
@@ -136,8 +125,7 @@ def _environment_stage(run: RunData, stage: Stage) -> Iterator[str]:
 def _mask(run: RunData) -> Iterator[str]:
     for number in range(1, run.rounds() + 1):
         weights = run.mask.get(f"round {number}/trajectory/w_erm")
-        pareto = run.value("loss_weighting") == "pareto"
-        if weights is not None and len(weights) and pareto:
+        if weights is not None and run.value("loss_weighting") == "pareto":
             at_end = float(np.isin(weights, (0.0, 1.0)).mean())
             if at_end > 0.5:
                 yield (
@@ -146,14 +134,15 @@ def _mask(run: RunData) -> Iterator[str]:
                 )
     if run.modalities and max(run.mask[name].max() for name in run.modalities) < _DEAD_MASK:
         yield "The mask is near 0 everywhere: the content is switched off."
-    if run.value("gradient_normalization") not in (None, "none"):
+    normalization = run.value("gradient_normalization")
+    if normalization not in (None, "none"):
         yield (
-            f"Gradients of both losses are normalised (`{run.value('gradient_normalization')}`) "
-            "before the Pareto weights, which the paper does not do."
+            f"Gradients of both losses are normalised (`{normalization}`) before the Pareto "
+            "weights, which the paper does not do."
         )
 
 
-def _models(run: RunData) -> Iterator[str]:
+def _model(run: RunData) -> Iterator[str]:
     columns = run.value("discriminator_columns")
     if isinstance(columns, int):
         yield f"The discriminator sees at most {columns} items, drawn once."
@@ -161,8 +150,3 @@ def _models(run: RunData) -> Iterator[str]:
         yield "`ndcg_hits` is normalised by the hits found and is larger than NDCG."
     if run.value("preset"):
         yield f"Settings of preset `{run.value('preset')}`."
-
-
-_RULES: tuple[Rule, ...] = (
-    _edition, _shift, _split, _selection, _epochs, _negatives, _environments, _mask, _models,
-)  # fmt: skip

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.report.read import RunData, read_run
+from recbole_painvrl.report.read import RunData, read_file, read_run
 from recbole_painvrl.run.folder import CONFIG, RESULT, config_hash, experiment_runs, is_run
 
+# What `benchmark` and `ablate` write beside their runs.
+GRID = "cells.json"
 _SHOWN = 3
 
 
@@ -28,7 +32,35 @@ class LeftOut:
     damaged: bool = False
 
 
-def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
+@dataclass
+class Collected:
+    """What was found in the named folders.
+
+    Attributes:
+        runs: complete or not, each once.
+        left: what was named beside them.
+        of_methods: folders of the runs of the methods of interest, as grids have recorded them.
+    """
+
+    runs: list[RunData] = field(default_factory=list)
+    left: list[LeftOut] = field(default_factory=list)
+    of_methods: set[Path] = field(default_factory=set)
+
+
+class _GridRun(BaseModel):
+    group: str
+    row: str
+    folder: str
+
+
+class _Grid(BaseModel):
+    """The part of ``cells.json`` that a report reads; ``methods`` is a row by table."""
+
+    cells: list[_GridRun] = []
+    methods: dict[str, str] = {}
+
+
+def collect(paths: Sequence[Path]) -> Collected:
     """Read all runs, complete or not, each once.
 
     Args:
@@ -39,7 +71,7 @@ def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
         UserError: a name does not exist, or there is no readable run.
     """
     folders: dict[Path, Path] = {}
-    left: list[LeftOut] = []
+    found = Collected()
     for path in paths:
         if not path.exists() and not path.is_symlink():
             siblings = [p.name for p in path.parent.glob("*") if p.is_dir()]
@@ -48,26 +80,39 @@ def collect(paths: Sequence[Path]) -> tuple[list[RunData], list[LeftOut]]:
             )
         inside = [path] if is_run(path) else experiment_runs(path)
         if not inside:
-            left.append(LeftOut(path, _why_no_run(path)))
+            found.left.append(LeftOut(path, _why_no_run(path)))
         for folder in inside:
             folders.setdefault(folder.resolve(), folder)
-    runs: list[RunData] = []
+        if inside and (path / GRID).is_file():
+            found.of_methods |= _of_methods(path)
     seen: dict[tuple[str, ...], Path] = {}
     for folder in folders.values():
         try:
             run = read_run(folder)
-            first = seen.setdefault(_identity(run), folder)
-            if first == folder:
-                runs.append(run)
-            else:
-                left.append(LeftOut(folder, f"repeats {first}: the same settings and weights"))
         except UserError as error:
             # A folder of another program may hold files of the same names.
             ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
-            left.append(LeftOut(folder, str(error), damaged=ours))
-    if not runs:
-        raise UserError(_nothing_left(left))
-    return runs, left
+            found.left.append(LeftOut(folder, str(error), damaged=ours))
+            continue
+        first = seen.setdefault(_identity(run), folder)
+        if first == folder:
+            found.runs.append(run)
+        else:
+            reason = f"repeats {first}: the same settings and weights"
+            found.left.append(LeftOut(folder, reason))
+    if not found.runs:
+        raise UserError(_nothing_left(found.left))
+    return found
+
+
+def _of_methods(folder: Path) -> set[Path]:
+    """Folders of the runs of a grid's methods."""
+    grid = read_file(folder / GRID, lambda path: _Grid.model_validate_json(path.read_text()))
+    return {
+        (folder / run.folder).resolve()
+        for run in grid.cells
+        if grid.methods.get(run.group) == run.row
+    }
 
 
 def _identity(run: RunData) -> tuple[str, ...]:
@@ -97,5 +142,5 @@ def _nothing_left(left: Sequence[LeftOut]) -> str:
     ]
     if len(reasons) == 1:
         return reasons[0]
-    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    more = "; ..." if len(reasons) > _SHOWN else ""
     return f"no readable run among {len(reasons)}: {'; '.join(reasons[:_SHOWN])}{more}"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.evaluation.comparison import Method
-from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.run.folder import config_hash
 
+# The method that is judged where neither the user nor a grid says another one.
+METHOD = "PaInvRL"
 _MOST_SETTINGS = 2
 # What the run derives from its seed or its data, and so is no setting of the user's.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
@@ -50,6 +53,11 @@ class Group:
         """Name of the model."""
         return self.first.done.model
 
+    @property
+    def valid_metric(self) -> str:
+        """The metric that chose the epoch, as the results write it."""
+        return self.first.done.valid_metric.lower()
+
     def values(self, part: str, metric: str) -> npt.NDArray[np.float64]:
         """The metric of every run that has it, ``[n_runs]``."""
         found = [run.done.metrics.get(part, {}).get(metric) for run in self.runs]
@@ -60,6 +68,11 @@ class Group:
         values = self.values(part, metric)
         return float(values.mean()) if len(values) else None
 
+    def spread(self, part: str, metric: str) -> float | None:
+        """Standard deviation over the runs; None of fewer than two."""
+        values = self.values(part, metric)
+        return float(values.std(ddof=1)) if len(values) > 1 else None
+
     def method(self) -> Method:
         """The group as the comparison takes it."""
         runs = {run.done.seed: run for run in self.runs}
@@ -69,11 +82,6 @@ class Group:
         values = {column: self.values(*column).tolist() for column in columns}
         return Method(self.label, values, list(runs), lambda seed: runs[seed].per_user)
 
-    def spread(self, part: str, metric: str) -> float | None:
-        """Standard deviation over the runs; None of fewer than two."""
-        values = self.values(part, metric)
-        return float(values.std(ddof=1)) if len(values) > 1 else None
-
 
 @dataclass
 class Block:
@@ -82,18 +90,17 @@ class Block:
     Attributes:
         key: short text for anchors and file names.
         title: name of the dataset, with the settings of the evaluation where several differ.
-        dataset: name of the dataset.
-        protocol: how it was split.
-        edition: what the manifest says about its origin.
         groups: the columns of its tables.
     """
 
     key: str
     title: str
-    dataset: str
-    protocol: str
-    edition: str
     groups: list[Group]
+
+    @property
+    def result(self) -> Result:
+        """A result, for what all runs have in common: dataset, protocol, edition, sizes."""
+        return self.groups[0].first.done
 
     @property
     def runs(self) -> list[RunData]:
@@ -112,6 +119,25 @@ class Block:
             name for run in self.runs for part in run.done.metrics.values() for name in part
         )
 
+    def anchor(self, group: Group) -> str:
+        """Where the runs of a group are listed on the page."""
+        return f"{self.key}-runs-{self.groups.index(group) + 1}"
+
+    def method(self, name: str | None, of_grids: Set[Path]) -> Group | None:
+        """The group that is judged against the others.
+
+        Args:
+            name: its label or its model (perhaps as ``package.module:Class``), where the user
+                named one.
+            of_grids: folders of the runs of the methods of grids, which come next.
+        """
+        if name is not None:
+            names = {name, name.rpartition(":")[2]}
+            return next((g for g in self.groups if names & {g.label, g.model}), None)
+        of_grid = (g for g in self.groups for run in g.runs if run.folder.resolve() in of_grids)
+        default = (group for group in self.groups if group.model == METHOD)
+        return next(of_grid, next(default, None))
+
 
 def blocks(runs: Sequence[RunData]) -> list[Block]:
     """Sort complete runs into blocks and groups; incomplete ones are left out.
@@ -120,24 +146,27 @@ def blocks(runs: Sequence[RunData]) -> list[Block]:
         runs: in the order in which the user named them, which is kept.
     """
     complete = [run for run in runs if run.result is not None]
-    data = {run.folder: (*_data(run), run.done.hashes.get("data", "")) for run in complete}
     # A run whose configuration is lost is taken for one like the others on its data.
-    usual = {data[run.folder]: _evaluation(run) for run in reversed(complete) if run.config}
-    by_test: dict[tuple[Any, ...], list[RunData]] = defaultdict(list)
+    usual = {_data(run): _evaluation(run) for run in reversed(complete) if run.config}
+    by_test: dict[Any, list[RunData]] = defaultdict(list)
     for run in complete:
-        key = data[run.folder]
-        by_test[key, _evaluation(run) if run.config else usual.get(key)].append(run)
+        evaluation = _evaluation(run) if run.config else usual.get(_data(run))
+        by_test[_data(run), evaluation].append(run)
     found = []
     for index, members in enumerate(by_test.values(), 1):
-        dataset, protocol, edition = _data(members[0])
-        found.append(Block(f"b{index}", dataset, dataset, protocol, edition, _groups(members)))
-    for block in found:
-        block.title = _title(block, [other for other in found if _same_data(block, other)])
+        own = _evaluation(members[0])
+        alike = [_evaluation(other[0]) for other in by_test.values()
+                 if _data(other[0])[:2] == _data(members[0])[:2]]  # fmt: skip
+        words = [f"{name}={value}" for name, value in own
+                 if not all((name, value) in other for other in alike)]  # fmt: skip
+        title = members[0].done.dataset + (f" ({_few(words)})" if words else "")
+        found.append(Block(f"b{index}", title, _groups(members)))
     return found
 
 
-def _data(run: RunData) -> tuple[str, str, str]:
-    return run.done.dataset, run.done.protocol, run.done.edition
+def _data(run: RunData) -> tuple[str, ...]:
+    done = run.done
+    return done.dataset, done.protocol, done.edition, done.hashes.get("data", "")
 
 
 def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
@@ -154,22 +183,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield from _flat(f"{name}.{key}", value[key])
 
 
-def _same_data(block: Block, other: Block) -> bool:
-    return (block.dataset, block.protocol) == (other.dataset, other.protocol)
-
-
-def _title(block: Block, alike: Sequence[Block]) -> str:
-    """The dataset, and the settings by which its blocks differ."""
-    others = [set(_evaluation(other.runs[0])) for other in alike]
-    words = [
-        f"{name}={value}"
-        for name, value in _evaluation(block.runs[0])
-        if not all((name, value) in other for other in others)
-    ]
-    more = " …" if len(words) > _MOST_SETTINGS else ""
-    return (
-        f"{block.dataset} ({', '.join(words[:_MOST_SETTINGS])}{more})" if words else block.dataset
-    )
+def _few(words: Sequence[str]) -> str:
+    return ", ".join(words[:_MOST_SETTINGS]) + (" …" if len(words) > _MOST_SETTINGS else "")
 
 
 def unique(values: Iterable[str]) -> list[str]:
@@ -195,16 +210,15 @@ def short(value: Any, width: int = 24) -> str:
 
 def _groups(runs: Sequence[RunData]) -> list[Group]:
     by_settings: dict[str, list[RunData]] = defaultdict(list)
+    by_model: dict[str, list[Group]] = defaultdict(list)
     for run in runs:
         settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
         by_settings[f"{run.done.model} {config_hash(settings)}"].append(run)
-    groups = [
-        Group(members[0].done.model, sorted(members, key=lambda run: run.done.seed))
-        for members in by_settings.values()
-    ]
-    by_model: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        by_model[group.model].append(group)
+    groups = []
+    for members in by_settings.values():
+        model = members[0].done.model
+        groups.append(Group(model, sorted(members, key=lambda run: run.done.seed)))
+        by_model[model].append(groups[-1])
     for same in by_model.values():
         if len(same) > 1:
             _tell_apart(same)
@@ -213,22 +227,20 @@ def _groups(runs: Sequence[RunData]) -> list[Group]:
 
 def _tell_apart(groups: Sequence[Group]) -> None:
     """Name the settings that differ, those that the user gave first."""
+    absent = {"value": None, "from": "absent"}
     differing: list[str] = []
     for name in unique(name for group in groups for name in group.first.config):
         # The folder of the run and the like are no settings that results depend on.
-        alone = [config_hash({name: group.first.config.get(name, _NONE)}) for group in groups]
-        if name not in _NO_SETTING and len(set(alone)) > 1:
+        alone = {config_hash({name: group.first.config.get(name, absent)}) for group in groups}
+        if name not in _NO_SETTING and len(alone) > 1:
             differing.append(name)
-    given = {n for group in groups for n, e in group.first.config.items() if _is_given(e)}
+    given = {
+        name
+        for group in groups
+        for name, entry in group.first.config.items()
+        if str(entry["from"]).endswith(("command line", ".yaml", ".yml"))
+    }
     differing.sort(key=lambda name: name not in given)
     for number, group in enumerate(groups, 1):
-        words = [f"{name}={short(group.first.value(name))}" for name in differing[:_MOST_SETTINGS]]
-        more = " …" if len(differing) > _MOST_SETTINGS else ""
-        group.label = f"{group.model} ({', '.join(words) or number}{more})"
-
-
-_NONE = {"value": None, "from": "absent"}
-
-
-def _is_given(entry: dict[str, Any]) -> bool:
-    return entry["from"] == "command line" or str(entry["from"]).endswith((".yaml", ".yml"))
+        words = [f"{name}={short(group.first.value(name))}" for name in differing]
+        group.label = f"{group.model} ({_few(words) or number})"

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recbole_painvrl import __version__
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.report.collect import LeftOut, collect
-from recbole_painvrl.report.css import CSS
-from recbole_painvrl.report.groups import Block, blocks
-from recbole_painvrl.report.html import Markup, join, paragraph, section, tag, text
-from recbole_painvrl.report.plots.style import Look, Panels, looks
+from recbole_painvrl.report.collect import Collected, LeftOut, collect
+from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
+from recbole_painvrl.report.plots.style import Panels, house_style, looks_of
 from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.render import render
 from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
-from recbole_painvrl.report.sections.provenance import (
-    incomplete,
-    left_out,
-    limits,
-    provenance,
-)
+from recbole_painvrl.report.sections.runs import incomplete, left_out, limits, provenance
 from recbole_painvrl.report.sections.training import cost, training
 
 
@@ -43,119 +37,69 @@ class Written(NamedTuple):
     left: list[LeftOut]
 
 
-def write_report(folders: Sequence[Path], output: Path) -> Written:
+def write_report(folders: Sequence[Path], output: Path, method: str | None = None) -> Written:
     """Write the page and its figures.
 
     Args:
         folders: run folders, folders of ``benchmark``, ``ablate`` or ``tune``, and whatever stands
             beside them; one named twice counts once.
         output: the page, ``NAME.html``; figures go to ``NAME_figures/``.
+        method: column or model that is judged against the others; None for the method that a grid
+            has recorded, or else PaInvRL.
 
     Raises:
-        UserError: there is no readable run, or the output is no page.
+        UserError: there is no readable run, no such method, or the output is no page.
     """
     if output.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--output: found {output}, expected the name of a page, such as x.html")
     if output.is_dir():
         raise UserError(f"--output: {output} is a folder; name a file in it")
-    runs, left = collect(folders)
+    found = collect(folders)
     figures = output.with_name(f"{output.stem}_figures")
-    panels = Panels(figures)
-    page = build_page(runs, left, output, panels)
+    with house_style():
+        page = _page(found, output, Panels(figures), method)
     write_bytes(output, page.encode())
-    return Written(figures, [run for run in runs if run.result is None], left)
+    return Written(figures, [run for run in found.runs if run.result is None], found.left)
 
 
-def build_page(
-    runs: Sequence[RunData], left: Sequence[LeftOut], output: Path, panels: Panels
-) -> str:
-    """The page as text; figures are written on the way.
-
-    Args:
-        runs: complete and incomplete runs.
-        left: what was named beside them.
-        output: where the page will be, which relative links start from.
-        panels: draws and writes the figures.
-    """
-    found = blocks(runs)
-    unfinished = [run for run in runs if run.result is None]
-    contents = [_block(block, output, panels) for block in found]
-    contents += [incomplete(unfinished, output), left_out(left, output)]
-    title = _title(found, unfinished)
-    body = join([
-        tag("header", join([tag("h1", title), paragraph(_made(runs), "note")])),
-        _navigation(found, bool(unfinished), bool(left)),
-        tag("main", join(contents)),
-    ])  # fmt: skip
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, '
-        f'initial-scale=1"><meta name="color-scheme" content="light dark"><title>{text(title)}'
-        f"</title><style>{CSS}</style>"
-    )
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
-
-
-def _title(found: Sequence[Block], unfinished: Sequence[RunData]) -> str:
-    models = list(dict.fromkeys(group.model for block in found for group in block.groups))
-    datasets = list(dict.fromkeys(block.dataset for block in found))
-    if not found:
-        return f"{len(unfinished)} incomplete run{'s' if len(unfinished) > 1 else ''}"
-    return f"{', '.join(models)} on {', '.join(datasets)}"
-
-
-def _made(runs: Sequence[RunData]) -> str:
-    complete = sum(run.result is not None for run in runs)
-    return (
-        f"{complete} complete of {len(runs)} runs. Written by recbole_painvrl {__version__} on "
-        f"{datetime.now():%Y-%m-%d %H:%M}."
+def _page(found: Collected, output: Path, panels: Panels, method: str | None) -> str:
+    """The page as text; figures are written on the way."""
+    together = blocks(found.runs)
+    judged = [block.method(method, found.of_methods) for block in together]
+    if method is not None and not any(judged):
+        labels = unique(group.label for block in together for group in block.groups)
+        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
+    unfinished = [run for run in found.runs if run.result is None]
+    return render(
+        "page.html",
+        blocks=[
+            _block(block, output, panels, group)
+            for block, group in zip(together, judged, strict=True)
+        ],
+        method=method or METHOD,
+        models=unique(group.model for block in together for group in block.groups),
+        datasets=unique(block.result.dataset for block in together),
+        runs=len(found.runs),
+        version=__version__,
+        date=f"{datetime.now():%Y-%m-%d %H:%M}",
+        incomplete=incomplete(unfinished, output),
+        left=left_out(found.left, output),
     )
 
 
-_SECTIONS = {
-    "metrics": "Metrics",
-    "mask": "Mask",
-    "environments": "Environments",
-    "pareto": "ERM against IRM",
-    "training": "Training",
-    "cost": "Time and memory",
-    "limits": "Planted, capped, approximated",
-    "runs": "Runs",
-}
-
-
-def _navigation(found: Sequence[Block], unfinished: bool, left: bool) -> Markup:
-    links: list[object] = []
-    for block in found:
-        for name, title in _SECTIONS.items():
-            if name in ("mask", "pareto") and not any(run.modalities for run in block.runs):
-                continue
-            if name == "environments" and not any(run.environments for run in block.runs):
-                continue
-            shown = title if len(found) == 1 else f"{block.title}: {title}"
-            links.append(tag("li", tag("a", shown, href=f"#{block.key}-{name}")))
-    if unfinished:
-        links.append(tag("li", tag("a", "Incomplete runs", href="#incomplete")))
-    if left:
-        links.append(tag("li", tag("a", "Left out", href="#left-out")))
-    return tag("nav", tag("ul", join(links)), aria_label="Sections")
-
-
-def _block(block: Block, output: Path, panels: Panels) -> Markup:
-    drawn: dict[str, Look] = looks([(group.label, group.model) for group in block.groups])
-    sizes = block.runs[0].done.split.get("sizes")
-    shown = ""
-    if isinstance(sizes, dict):
-        shown = ": " + ", ".join(f"{part} {n:,}" if isinstance(n, int) else f"{part} {n}"
-                                 for part, n in sizes.items()) + " interactions"  # fmt: skip
-    content = join([
-        paragraph(f"Edition: {block.edition}. Protocol {block.protocol}{shown}."),
-        headline(block, panels, drawn, output),
-        masks(block, panels, drawn),
-        environments(block, panels, drawn),
-        pareto(block, panels, drawn),
-        training(block, panels, drawn),
-        cost(block, panels, drawn),
-        limits(block),
-        provenance(block, output),
-    ])  # fmt: skip
-    return section(block.title, content, block.key)
+def _block(block: Block, output: Path, panels: Panels, method: Group | None) -> dict[str, Any]:
+    """What the page says of a block; a section that its runs have nothing for is None."""
+    looks = looks_of([(group.label, group.model) for group in block.groups])
+    sizes = block.result.split.get("sizes")
+    return {
+        "data": block,
+        "sizes": sizes if isinstance(sizes, dict) else {},
+        "metrics": headline(block, looks, panels, output, method),
+        "mask": masks(block, looks, panels),
+        "environments": environments(block, looks, panels),
+        "pareto": pareto(block, looks, panels),
+        "training": training(block, looks, panels),
+        "cost": cost(block, looks, panels),
+        "limits": limits(block),
+        "runs": provenance(block, output),
+    }

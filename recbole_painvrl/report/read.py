@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import read_arrays
+from recbole_painvrl.reading import parse_json, read_arrays, reason
 from recbole_painvrl.run.folder import CONFIG, RESULT, Array, is_run
 
 T = TypeVar("T")
@@ -23,6 +22,7 @@ Metrics = dict[str, dict[str, float | None]]
 _HUGE = 1e300
 # A log's last line is near its end.
 _LOG_TAIL = 1 << 16
+_ADVICE = "restore the file or run again"
 
 
 class Stage(BaseModel):
@@ -36,13 +36,9 @@ class Stage(BaseModel):
     best_epoch: int | None = None
     history: list[dict[str, Any]] = []
 
-    def get(self, name: str) -> Any:
-        """Another value of the entry, or None."""
-        return (self.model_extra or {}).get(name)
-
     def numbers(self, name: str) -> list[float]:
         """Another value of the entry as a list of numbers; empty where it is none."""
-        value = self.get(name)
+        value: Any = (self.model_extra or {}).get(name)
         values = value if isinstance(value, list) else [value]
         return [float(v) for v in values if is_number(v)]
 
@@ -112,8 +108,7 @@ class RunData:
 
     def rounds(self) -> int:
         """Outer rounds of the mask stage."""
-        numbers = {name.split("/")[0] for name in self.mask if name.startswith("round ")}
-        return len(numbers)
+        return len({name.split("/")[0] for name in self.mask if name.startswith("round ")})
 
 
 def read_run(folder: Path) -> RunData:
@@ -122,28 +117,44 @@ def read_run(folder: Path) -> RunData:
     Raises:
         UserError: not a run folder, or one of its files cannot be read; the message names it.
     """
-    has_result = (folder / RESULT).is_file()
     if not is_run(folder):
         raise UserError(
             f"{folder}: not a run folder, there is neither {CONFIG} nor {RESULT}; name a run folder"
         )
-    result = _read(folder / RESULT, _read_result) if has_result else None
-    config = _read(folder / CONFIG, _read_config) if (folder / CONFIG).is_file() else {}
-    arrays = {
-        name: _read(folder / f"{name}.npz", _read_arrays)
-        if (folder / f"{name}.npz").is_file()
-        else {}
-        for name in ("mask", "environments")
-    }
-    path = folder / "per_user.parquet"
-    per_user = _read(path, _read_per_user) if path.is_file() else None
-    mask, environments = arrays["mask"], arrays["environments"]
-    _check_mask(folder / "mask.npz", mask)
-    _check_environments(folder / "environments.npz", environments)
-    path = folder / "trial.json"
-    trial = _read(path, _read_trial) if path.is_file() else {}
-    last_line = _last_line(folder)
-    return RunData(folder, config, result, mask, environments, per_user, last_line, trial)
+
+    def read(name: str, reader: Callable[[Path], T], absent: T) -> T:
+        path = folder / name
+        return read_file(path, reader) if path.is_file() else absent
+
+    return RunData(
+        folder,
+        read(CONFIG, _read_config, {}),
+        read(RESULT, _read_result, None),
+        read("mask.npz", _read_mask, {}),
+        read("environments.npz", _read_environments, {}),
+        read("per_user.parquet", _read_per_user, None),
+        read("train.log", _read_last_line, ""),
+        read("trial.json", _read_trial, {}),
+    )
+
+
+def read_file(path: Path, reader: Callable[[Path], T]) -> T:
+    """What a reader makes of a file.
+
+    Raises:
+        UserError: whatever is wrong with the file, which the message names.
+    """
+    try:
+        return reader(path)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: damaged: `{place}`: {first['msg'].lower()}; {_ADVICE}") from error
+    except UserError:
+        raise
+    # Whatever the parsers of five formats raise on foreign bytes, the file is what is wrong.
+    except Exception as error:
+        raise UserError(f"{path}: damaged ({reason(error)}); {_ADVICE}") from error
 
 
 def is_number(value: Any) -> bool:
@@ -152,30 +163,8 @@ def is_number(value: Any) -> bool:
     return number and bool(-_HUGE < value < _HUGE)
 
 
-def _read(path: Path, reader: Callable[[Path], T]) -> T:
-    try:
-        return reader(path)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"{path}: damaged: `{place}`: {first['msg'].lower()}; restore the file or run again"
-        ) from error
-    except UserError:
-        raise
-    # Whatever the parsers of five formats raise on foreign bytes, the file is what is wrong.
-    except Exception as error:
-        text = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(f"{path}: damaged ({text}); restore the file or run again") from error
-
-
-def _read_result(path: Path) -> Result:
-    text = path.read_text(encoding="utf-8")
-    return Result.model_validate(json.loads(text, parse_constant=_refuse))
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"holds {name}, which is not JSON")
+def _read_result(path: Path) -> Result | None:
+    return Result.model_validate(parse_json(path.read_text(encoding="utf-8")))
 
 
 def _read_config(path: Path) -> dict[str, dict[str, Any]]:
@@ -187,18 +176,8 @@ def _read_config(path: Path) -> dict[str, dict[str, Any]]:
     return {str(name): dict(entry) for name, entry in content.items()}
 
 
-def _read_arrays(path: Path) -> dict[str, Array]:
-    found = read_arrays(path, "restore the file or run again")
-    for name, array in found.items():
-        if array.ndim not in (1, 2) or array.size == 0 or array.dtype.kind not in "biufU":
-            raise ValueError(f"`{name}` is {array.dtype} of shape {array.shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"`{name}` holds NaN or infinite values")
-    return found
-
-
 def _read_trial(path: Path) -> Metrics:
-    record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    record = parse_json(path.read_text(encoding="utf-8"))
     return TypeAdapter(Metrics).validate_python(record["metrics"])
 
 
@@ -216,32 +195,28 @@ def _read_per_user(path: Path) -> pd.DataFrame | None:
     return frame
 
 
-def _check_mask(path: Path, arrays: Mapping[str, Array]) -> None:
+def _read_mask(path: Path) -> dict[str, Array]:
+    arrays = read_arrays(path, _ADVICE)
     for name, array in arrays.items():
-        if array.ndim != 1 or array.dtype.kind not in "biuf":
-            raise UserError(
-                f"{path}: damaged: `{name}` is {array.dtype} of shape {array.shape}, expected one "
-                "row of numbers; restore the file or run again"
-            )
+        numbers = array.ndim == 1 and array.size > 0 and array.dtype.kind in "biuf"
+        if not numbers or not np.isfinite(array).all():
+            raise ValueError(f"`{name}` is no row of finite numbers")
+    return arrays
 
 
-def _check_environments(path: Path, arrays: Mapping[str, Array]) -> None:
-    if not arrays:
-        return
+def _read_environments(path: Path) -> dict[str, Array]:
+    arrays = read_arrays(path, _ADVICE)
     needed = [arrays.get(name) for name in ("environment", "user_id", "item_id")]
-    sizes = {len(array) for array in needed if array is not None and array.ndim == 1}
-    kinds = [array.dtype.kind for array in needed if array is not None]
-    if len(kinds) < len(needed) or len(sizes) != 1 or kinds[0] not in "iu":
-        raise UserError(
-            f"{path}: damaged: expected environment, user_id and item_id of one length; restore "
-            "the file or run again"
-        )
+    shapes = {None if array is None else array.shape for array in needed}
+    length = shapes.pop()
+    if shapes or not length or len(length) != 1 or arrays["environment"].dtype.kind not in "iu":
+        raise ValueError("expected environment, user_id and item_id of one length")
+    if not all(array.size and array.dtype.kind in "biufU" for array in arrays.values()):
+        raise ValueError("expected arrays of numbers or text")
+    return arrays
 
 
-def _last_line(folder: Path) -> str:
-    path = folder / "train.log"
-    if not path.is_file():
-        return ""
+def _read_last_line(path: Path) -> str:
     with open(path, "rb") as stream:
         stream.seek(max(0, path.stat().st_size - _LOG_TAIL))
         lines = stream.read().decode(errors="replace").strip().splitlines()

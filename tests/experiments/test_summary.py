@@ -22,8 +22,7 @@ from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
 from recbole_painvrl.experiments.summary import places
-from recbole_painvrl.report.contents import Table
-from recbole_painvrl.report.tables import write_table_files
+from recbole_painvrl.report.tables import Table, write_table_files
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 4), min_size=1), st.booleans())

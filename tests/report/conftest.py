@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from support import SHORT_STAGES, run_main
@@ -40,15 +41,18 @@ Report = Callable[..., Reported]
 
 @pytest.fixture(scope="session")
 def report() -> Report:
-    """Call the command on runs: ``report(page, run, run...)``."""
+    """Call the command: ``report(page, run, ..., drawn=True)``; else figures are empty."""
     pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")
 
-    def call(page: Path, *runs: Path) -> Reported:
+    def call(page: Path, *words: Path | str, drawn: bool = False) -> Reported:
         from recbole_painvrl.cli.report import main
+        from recbole_painvrl.report.render import Drawing
 
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main([*(str(run) for run in runs), "--output", str(page)])
+        panels = "recbole_painvrl.report.plots.style.Panels._draw"
+        empty = patch(panels, lambda _, panel: Drawing(panel.alt, "0 0 1 1", ""))
+        with redirect_stdout(out), redirect_stderr(err), nullcontext() if drawn else empty:
+            code = main([*map(str, words), "--output", str(page)])
         return Reported(code, out.getvalue(), err.getvalue(), page)
 
     return call
@@ -67,4 +71,5 @@ def run_folders(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def page(run_folders: Path, report: Report) -> Reported:
     """One page about all runs."""
-    return report(run_folders.parent / "page.html", *(run_folders / name for name, _, _ in RUNS))
+    folders = (run_folders / name for name, _, _ in RUNS)
+    return report(run_folders.parent / "page.html", *folders, drawn=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from recbole_painvrl.evaluation.comparison import compare, reference, standing
 from recbole_painvrl.experiments.summary import methods
-from recbole_painvrl.report.contents import Number, TableRow
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.read import read_run
+from recbole_painvrl.report.tables import Number, TableRow
 
 
 def test_report_and_benchmark_agree(run_folders: Path) -> None:

@@ -77,6 +77,24 @@ def test_a_folder_of_runs_alone(
     assert "of 2 runs" in found.text if name == "table2" else "1 incomplete run" in found.text
 
 
+def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Report) -> None:
+    grid = runs / "table2"
+    two = [grid, runs / "single"]
+    assert "There is no run of PaInvRL here" in report(tmp_path / "x.html", *two).text
+    cell = {"group": "", "row": "mine", "folder": f"cells/{DONE}"}
+    (grid / "cells.json").write_text(json.dumps({"methods": {"": "mine"}, "cells": [cell]}))
+    page = report(tmp_path / "x.html", *two).text
+    assert "by validation, UltraGCN (modalities=[]) is significantly better in" in page
+    assert "Against UltraGCN (modalities=null)" in page
+    given = report(tmp_path / "x.html", *two, "--method=UltraGCN (modalities=null)").text
+    assert "Against UltraGCN (modalities=[])" in given
+    wrong = report(tmp_path / "y.html", *two, "--method=tiny_models.models:InvRL")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "`--method`: found 'tiny_models.models:InvRL', expected one of UltraGCN (" in wrong.err
+    (grid / "cells.json").write_text('{"cells": [{}]}')
+    assert "cells.json: damaged" in report(tmp_path / "y.html", *two).err
+
+
 def test_a_damaged_run_among_others_is_named_and_told_by_the_exit_code(
     runs: Path, tmp_path: Path, report: Report
 ) -> None:

@@ -163,7 +163,7 @@ def test_without_matplotlib_one_line_says_what_to_install(
     for name in [n for n in sys.modules if n.startswith("recbole_painvrl.report.p")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    found = report(tmp_path / "x.html", run_folders / "ultragcn-1")
+    found = report(tmp_path / "x.html", run_folders / "ultragcn-1", drawn=True)
     assert found.code == 2
     assert found.err.count("\n") == 1
     assert "matplotlib" in found.err and "pip install" in found.err

@@ -14,6 +14,8 @@ import yaml
 from conftest import Report
 from test_page import Reader
 
+from recbole_painvrl.report.tables import Number, Table, TableRow, write_table_files
+
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
@@ -57,7 +59,32 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
     assert not reader.handlers
     assert all(a.startswith(("./", "#", "data:image/png;base64,")) for a in reader.addresses)
     assert "&lt;script&gt;" in found.text
-    assert {path.parent for path in tmp_path.rglob("*.pdf")} == {tmp_path / "x_figures"}
+
+
+def test_names_in_a_figure_are_drawn_and_no_markup(tmp_path: Path) -> None:
+    style = pytest.importorskip("recbole_painvrl.report.plots.style")
+    label = f"{EVIL} --> $x"
+    with style.house_style():
+        sketch = style.Sketch(style.looks_of([(label, label)]))
+        sketch.line(label, [0, 1], [0, 1])
+        title = style.wrap(label)
+        panel = sketch.panel(f"../{label}", label, title, title, title)
+        (drawing,) = style.Panels(tmp_path / "figures").draw([panel])
+    reader = Reader(f"<svg>{drawing.body}</svg>")
+    assert not {"script", "img"} & set(reader.tags)
+    assert not reader.handlers and "alert(" not in drawing.body
+    assert {path.parent for path in tmp_path.rglob("*.p*")} == {tmp_path / "figures"}
+
+
+def test_every_text_of_a_table_is_escaped(tmp_path: Path) -> None:
+    folder, column = tmp_path / 'x"><script>', (EVIL, EVIL)
+    row = TableRow(EVIL, {0: folder}, [f"seed 1 failed: {EVIL}"], {column: Number([0.5])})
+    lost = TableRow(EVIL, {}, [f"seed 1 failed: {EVIL}"], {})
+    table = Table(EVIL, EVIL, None, [column], [row, lost], [], [EVIL], [EVIL])
+    reader = Reader(write_table_files(table, tmp_path)["table.html"])
+    assert not {"script", "img"} & set(reader.tags)
+    assert not reader.handlers
+    assert EVIL in "".join(reader.words)
 
 
 @pytest.mark.parametrize(
@@ -151,12 +178,3 @@ def test_wrong_calls(
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1), err
     assert words in err
-
-
-def test_help_names_usage_files_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    from recbole_painvrl.cli.report import main
-
-    assert main(["--help"]) == 0
-    out = capsys.readouterr().out
-    for words in ("usage:", "--output", "_figures/", "exit codes"):
-        assert words in out

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from matplotlib.figure import Figure
 
 from recbole_painvrl.atomic import write_with
-from recbole_painvrl.report.contents import Number
+from recbole_painvrl.report.tables import Number
 
 FORMATS = ("png", "pdf", "svg")
 # Without dates: the same figures give the same files.

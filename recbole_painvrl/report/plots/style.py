@@ -1,12 +1,11 @@
-"""One look for every figure: fonts, colours per model, and how a figure enters the page."""
+"""One look for every figure of a page: fonts, colours per model, and how a figure enters it."""
 
 from __future__ import annotations
 
 import io
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
 from recbole_painvrl.atomic import write_bytes
-from recbole_painvrl.report.html import Markup, tag, text
+from recbole_painvrl.report.render import Drawing
 from recbole_painvrl.specs import specs
 
 # In the page these two follow the reader's light or dark theme.
@@ -36,37 +35,6 @@ _LEGEND_LINE = 0.165
 _MARKERS = "osD^vPX*"
 _LINES = ("-", "--", "-.", ":")
 
-_RC: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "svg.hashsalt": "recbole_painvrl",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-    "savefig.dpi": 180,
-}
-
 
 @dataclass(frozen=True)
 class Look:
@@ -75,7 +43,10 @@ class Look:
     colour: str
     marker: str
     line: str
-    order: float = 2.0
+    order: float
+
+
+Looks = Mapping[str, Look]
 
 
 @dataclass(frozen=True)
@@ -84,17 +55,70 @@ class Panel:
 
     Attributes:
         name: file name without extension; what a file name cannot hold is replaced.
-        figure: the drawing.
+        canvas: the drawing.
         alt: what it shows, in words.
     """
 
     name: str
-    figure: Figure
+    canvas: Canvas
     alt: str
 
 
+class Sketch:
+    """The axes of a panel, with the words that tell what is drawn.
+
+    Args:
+        looks: look per label.
+        height: in inches.
+    """
+
+    def __init__(self, looks: Looks, height: float = HEIGHT) -> None:
+        self.looks = looks
+        self.canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
+        self.axes: Any = self.canvas.subplots()
+        self.words: list[str] = []
+
+    def line(self, label: str, x: Any, y: Any, **style: Any) -> None:
+        """Draw a curve of a group."""
+        look = self.looks[label]
+        style = {"label": wrap(label), **style}
+        self.axes.plot(x, y, look.line, color=look.colour, zorder=look.order, **style)
+
+    def panel(self, name: str, what: str, x: str, y: str = "", title: str = "") -> Panel:
+        """The finished panel.
+
+        Args:
+            name: of its file.
+            what: beginning of the words about it.
+            x: label of the axis.
+            y: label of the axis.
+            title: above it.
+        """
+        self.axes.set_xlabel(x)
+        self.axes.set_ylabel(y)
+        self.axes.set_title(title)
+        self._legend_above()
+        return Panel(name, self.canvas, f"{what}: {'; '.join(self.words)}.")
+
+    def _legend_above(self) -> None:
+        """The legend above the axes, where it hides nothing."""
+        handles, labels = self.axes.get_legend_handles_labels()
+        if not handles:
+            return
+        longest = max(len(line) for label in labels for line in label.split("\n"))
+        columns = max(1, min(3, len(labels), 42 // (longest + 5)))
+        self.canvas.legend(
+            handles, labels, loc="outside upper center", ncols=columns,
+            handlelength=1.8, columnspacing=1.2,
+        )  # fmt: skip
+        # Room for the legend comes on top of the figure's height, not out of its axes.
+        rows = [labels[first : first + columns] for first in range(0, len(labels), columns)]
+        lines = sum(max(label.count("\n") + 1 for label in row) for row in rows)
+        self.canvas.set_figheight(self.canvas.get_figheight() + _LEGEND_LINE * lines)
+
+
 class Panels:
-    """Writes every panel as PNG and PDF, and gives it back as inline SVG.
+    """Writes every panel as PNG and PDF, and gives it to the page as SVG.
 
     Args:
         folder: where PNG and PDF go.
@@ -102,65 +126,48 @@ class Panels:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names: list[str] = []
+        self._names: set[str] = set()
 
-    def show(self, panels: Sequence[Panel], caption: object) -> Markup:
-        """A row of panels with one caption; nothing without panels."""
-        if not panels:
-            return Markup("")
-        drawn = "".join(self._inline(panel) for panel in panels)
-        inside = Markup(f'<div class="panels">{drawn}</div>') + tag("figcaption", caption)
-        return tag("figure", Markup(inside))
+    def draw(self, panels: Sequence[Panel]) -> list[Drawing]:
+        """Write some panels."""
+        return [self._draw(panel) for panel in panels]
 
-    def _inline(self, panel: Panel) -> str:
+    def _draw(self, panel: Panel) -> Drawing:
         # Metrics, modalities and stages have names of the user's.
         name = slug(panel.name)
-        while name in self.names:
+        while name in self._names:
             name += "-x"
-        self.names.append(name)
-        with matplotlib.rc_context(_RC):
-            # The layout once, not once per format.
-            panel.figure.draw_without_rendering()
-            panel.figure.set_layout_engine("none")
+        self._names.add(name)
+        # The layout once, not once per format.
+        panel.canvas.draw_without_rendering()
+        panel.canvas.set_layout_engine("none")
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             buffer = io.BytesIO()
-            with matplotlib.rc_context(_RC):
-                panel.figure.savefig(buffer, format=kind, facecolor="white", metadata=metadata)
+            panel.canvas.savefig(buffer, format=kind, facecolor="white", metadata=metadata)
             write_bytes(self.folder / f"{name}.{kind}", buffer.getvalue())
         plain = io.StringIO()
-        with matplotlib.rc_context(_RC):
-            panel.figure.savefig(plain, format="svg", transparent=True, metadata={"Date": None})
-        return inline_svg(plain.getvalue(), name, panel.alt)
+        panel.canvas.savefig(plain, format="svg", transparent=True, metadata={"Date": None})
+        return _inline(plain.getvalue(), name, panel.alt)
 
 
-def inline_svg(svg: str, name: str, alt: str) -> str:
-    """Matplotlib's SVG as part of a page: own ids, no addresses, colours of the theme.
-
-    Args:
-        svg: the file.
-        name: prefix that keeps ids of several figures apart.
-        alt: text for readers who do not see it.
-    """
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = svg.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
-    svg = svg.replace(INK, "currentColor").replace(LINE, "var(--line)")
-    head = f'<svg role="img" aria-label="{text(alt)}"'
-    svg = re.sub(r"^<svg", lambda _: head, svg)
-    return re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
+def house_style() -> Any:
+    """The context in which the figures of a page are drawn and written."""
+    return matplotlib.rc_context(fname=Path(__file__).with_name("page.mplstyle"))
 
 
-@contextmanager
-def drawing(height: float = HEIGHT, **subplots: Any) -> Iterator[tuple[Figure, Any]]:
-    """A figure of one column with its axes, in the house style."""
-    with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        yield figure, figure.subplots(**subplots)
+def _inline(svg: str, name: str, alt: str) -> Drawing:
+    """Matplotlib's SVG as part of a page: ids of its own, no addresses, colours of the theme."""
+    head, _, body = svg[svg.index("<svg") :].partition(">")
+    body = body.rpartition("</svg>")[0]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", body).replace("xlink:href", "href")
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = body.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    body = body.replace(INK, "currentColor").replace(LINE, "var(--line)")
+    return Drawing(alt, head.partition('viewBox="')[2].partition('"')[0], body)
 
 
-def looks(names: Sequence[tuple[str, str]]) -> dict[str, Look]:
+def looks_of(names: Sequence[tuple[str, str]]) -> dict[str, Look]:
     """A look per label; a model keeps its colour from report to report.
 
     Args:
@@ -173,34 +180,18 @@ def looks(names: Sequence[tuple[str, str]]) -> dict[str, Look]:
     }
     free = [n for n in range(len(_COLOURS)) if n not in {fixed.get(m) for _, m in names}]
     for number, (label, model) in enumerate(names):
-        place = fixed.get(model, -1)
-        if place in taken or place < 0:
-            place = free.pop(0) if free else number
-        taken.add(place)
+        index = fixed.get(model, -1)
+        if index in taken or index < 0:
+            index = free.pop(0) if free else number
+        taken.add(index)
         found[label] = Look(
-            _COLOURS[place % len(_COLOURS)],
-            _MARKERS[place % len(_MARKERS)],
+            _COLOURS[index % len(_COLOURS)],
+            _MARKERS[index % len(_MARKERS)],
             # Later lines are broken and on top, so that what they cover shows through.
             _LINES[number % len(_LINES)],
             2.0 + number / len(names),
         )
     return found
-
-
-def legend_above(figure: Figure, axes: Any, most: int = 3) -> None:
-    """The legend of the axes above them, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        longest = max(len(line) for label in labels for line in label.split("\n"))
-        columns = max(1, min(most, len(labels), 42 // (longest + 5)))
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=columns,
-            handlelength=1.8, columnspacing=1.2,
-        )  # fmt: skip
-        # Room for the legend comes on top of the figure's height, not out of its axes.
-        rows = [labels[first : first + columns] for first in range(0, len(labels), columns)]
-        lines = sum(max(label.count("\n") + 1 for label in row) for row in rows)
-        figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * lines)
 
 
 def wrap(label: str, width: int = 18) -> str:
@@ -216,8 +207,6 @@ def slug(name: str) -> str:
 def smooth(values: npt.NDArray[np.float64], windows: int = 30) -> npt.NDArray[np.float64]:
     """Moving average over a 30th of the steps, of the same length, ``[n]``."""
     size = max(1, len(values) // windows)
-    if size == 1:
-        return values
     kernel = np.ones(size)
     # At the ends the mean is over what is there.
     counts = np.convolve(np.ones(len(values)), kernel, "same")

@@ -1,10 +1,11 @@
-"""The table of metrics, and what it says about the method."""
+"""The table of metrics, what it says about the method, and the curve over K."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,181 +20,154 @@ from recbole_painvrl.evaluation.comparison import (
     standing,
 )
 from recbole_painvrl.report.groups import Block, Group, cutoffs
-from recbole_painvrl.report.html import (
-    Markup,
-    details,
-    join,
-    link,
-    paragraph,
-    section,
-    table,
-    tag,
-)
-from recbole_painvrl.report.plots.recall import cutoff_panels
-from recbole_painvrl.report.plots.style import Look, Panels
+from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, wrap
+from recbole_painvrl.report.render import Cell, address
 from recbole_painvrl.run.summary import part_name
 
-METHOD = "PaInvRL"
+_CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
 
 
 def metric_name(metric: str) -> str:
     """``ndcg@10`` as ``NDCG@10``."""
     name, at, k = metric.partition("@")
-    capitals = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
-    shown = {name: name.upper() for name in capitals} | {
-        "ndcg_hits": "NDCG of hits", "logloss": "LogLoss",
-    }  # fmt: skip
-    return shown.get(name, name.capitalize()) + at + k
+    shown = {"ndcg_hits": "NDCG of hits", "logloss": "LogLoss"}.get(name, name.capitalize())
+    return (name.upper() if name in _CAPITALS else shown) + at + k
 
 
-def headline(block: Block, panels: Panels, looks: Mapping[str, Look], page: Path) -> Markup:
-    """Metrics of all columns, the verdict and the curve over K."""
-    tables = join(_metrics_table(block, part, page) for part in block.parts)
-    curve = panels.show(
-        cutoff_panels(block, looks),
-        "A metric by its cut-off K (the paper's Fig. 2)"
-        + (
-            "; bars are standard deviations over seeds."
-            if any(len(group.runs) > 1 for group in block.groups)
-            else "; one seed per model."
-        ),
-    )
-    legend = paragraph(
-        join([
-            Markup("<b>Bold</b> is the best of a row, <u>underlined</u> the second. "),
-            _spread_note(block),
-            " Every number links to its run folder, a mean over seeds to the list of its runs.",
-        ]),
-        "note",
-    )  # fmt: skip
-    content = join([standing_text(block), tables, legend, curve])
-    return section("Metrics", content, f"{block.key}-metrics", 3)
+def headline(
+    block: Block, looks: Looks, panels: Panels, page: Path, method: Group | None
+) -> dict[str, Any]:
+    """Metrics of all columns, the verdict and the curve over K.
+
+    Args:
+        block: the runs.
+        looks: of its groups.
+        panels: draws.
+        page: where links start.
+        method: the group that is judged against the others.
+    """
+    head: list[str | Cell] = ["metric"]
+    for group in block.groups:
+        seeds = ", ".join(str(run.done.seed) for run in group.runs)
+        head.append(Cell(group.label, small=f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
+    tables = [
+        (part, [[metric_name(name), *_cells(block, part, name, page)] for name in block.metrics])
+        for part in block.parts
+    ]
+    return {
+        "columns": len(block.groups),
+        "several": any(len(group.runs) > 1 for group in block.groups),
+        "judged": _standing(block, method) if method and len(block.groups) > 1 else None,
+        "head": head,
+        "tables": [(part, part_name(part), rows) for part, rows in tables],
+        "drawings": panels.draw(_over_k(block, looks)),
+    }
 
 
-def _spread_note(block: Block) -> str:
-    if any(len(group.runs) > 1 for group in block.groups):
-        return "Columns of several seeds show mean ± standard deviation."
-    return "One seed per column: nothing is known about the spread."
-
-
-def _metrics_table(block: Block, part: str, page: Path) -> Markup:
-    head: list[object] = ["metric", *(_head(group) for group in block.groups)]
-    rows = [_row(block, part, metric, page) for metric in block.metrics]
-    caption = part_name(part)
-    if part == "valid":
-        caption += ", which chose the epoch"
-        return details("Validation metrics", table(caption, head, rows))
-    return table(caption, head, rows)
-
-
-def _head(group: Group) -> Markup:
-    seeds = ", ".join(str(run.done.seed) for run in group.runs)
-    word = "seed" if len(group.runs) == 1 else "seeds"
-    return join([group.label, tag("small", f"{word} {seeds}")], " ")
-
-
-def _row(block: Block, part: str, metric: str, page: Path) -> list[object]:
+def _cells(block: Block, part: str, metric: str, page: Path) -> list[str | Cell]:
+    """The means of a metric, with marks on the best and the second."""
     means = [group.mean(part, metric) for group in block.groups]
-    known = sorted(
-        {round(mean, 6) for mean in means if mean is not None},
-        reverse=not smaller_is_better(metric),
-    )
-    row: list[object] = [metric_name(metric)]
+    order = sorted({round(mean, 6) for mean in means if mean is not None},
+                   reverse=not smaller_is_better(metric))  # fmt: skip
+    marks = dict(zip(order, ("best", "second"), strict=False)) if len(order) > 1 else {}
+    cells: list[str | Cell] = []
     for group, mean in zip(block.groups, means, strict=True):
         if mean is None:
-            row.append("–")
+            cells.append("–")
             continue
         spread = group.spread(part, metric)
-        shown: object = f"{mean:.4f}"
-        if len(known) > 1 and round(mean, 6) in known[:2]:
-            shown = tag("b" if round(mean, 6) == known[0] else "u", shown)
-        if len(group.runs) == 1:
-            cell = link(group.first.folder, page, shown, str(group.first.folder))
-        else:
-            cell = tag("a", shown, href=f"#{anchor(block, group)}")
-        row.append(cell if spread is None else join([cell, tag("small", f"± {spread:.4f}")], " "))
-    return row
+        one = group.first.folder if len(group.runs) == 1 else None
+        cells.append(
+            Cell(
+                f"{mean:.4f}",
+                f"#{block.anchor(group)}" if one is None else address(one, page),
+                "" if one is None else str(one),
+                marks.get(round(mean, 6), ""),
+                "" if spread is None else f"± {spread:.4f}",
+            )
+        )
+    return cells
 
 
-def anchor(block: Block, group: Group) -> str:
-    """Where the runs of a column are listed."""
-    return f"{block.key}-runs-{block.groups.index(group) + 1}"
-
-
-def standing_text(block: Block) -> Markup:
+def _standing(block: Block, own: Group) -> dict[str, Any]:
     """Where the method is better, worse or level, in words and as a table."""
     methods = [group.method() for group in block.groups]
-    own = next((group for group in block.groups if group.model == METHOD), None)
-    if own is None or len(methods) < 2:
-        return _without_method(block)
-    chosen = reference(methods, own.label, own.first.done.valid_metric.lower())
+    chosen = reference(methods, own.label, own.valid_metric)
     columns = [(part, metric) for part in block.parts if part != VALID for metric in block.metrics]
     found = compare(methods, own.label, chosen, columns)
     main = [one for one in found if one.family == PRIMARY] or found
-    words = (
-        f"Against {chosen}, the best other column by validation, {own.label}"
-        if chosen is not None
-        else f"Without validation figures there is no best other column. {own.label}"
+    first_k = {metric: str(ks[0]) for metric, ks in cutoffs(block.metrics).items()}
+    shown = []
+    for metric in block.metrics:
+        short, _, k = metric.partition("@")
+        if k == first_k.get(short, k):
+            shown.append(metric)
+    sentences = (
+        standing(methods, own.label, column, found) for column in columns if column[1] in shown
     )
-    counts = Counter(one.outcome for one in main)
-    words += (
-        f" is significantly better in {counts['better']} of {len(main)} comparisons and "
-        f"significantly worse in {counts['worse']}; {counts['not significant']} differences are "
-        "not significant"
-    )
-    if counts["the tests disagree"]:
-        words += f"; in {counts['the tests disagree']} the two tests disagree"
-    if counts["not tested"]:
-        words += f"; {counts['not tested']} could not be tested"
-    first_k = {name: ks[0] for name, ks in cutoffs(block.metrics).items()}
-    shown = [column for column in columns if _is_first(column[1], first_k)]
-    sentences = (standing(methods, own.label, column, found) for column in shown)
-    return join([
-        paragraph(words + "."),
-        tag("ul", join(tag("li", sentence) for sentence in sentences if sentence)),
-        _tests_table(own, [one for one in main if _is_first(one.metric, first_k)]),
-        details("Every metric and every other column", _tests_table(own, found)),
-        paragraph(f"Tests are {TESTS}", "note"),
-    ])  # fmt: skip
+    return {
+        "label": own.label,
+        "chosen": chosen,
+        "tests": len(main),
+        "counts": Counter(one.outcome for one in main),
+        "sentences": [sentence for sentence in sentences if sentence],
+        "main": _tests([one for one in main if one.metric in shown]),
+        "every": _tests(found),
+        "about": TESTS,
+    }
 
 
-def _without_method(block: Block) -> Markup:
-    if len(block.groups) < 2:
-        return paragraph("One column: there is nothing to compare it with.", "note")
-    return paragraph(
-        f"There is no run of {METHOD} here, so no method is judged against the others.", "note"
-    )
-
-
-def _is_first(metric: str, first_k: Mapping[str, int]) -> bool:
-    name, _, k = metric.partition("@")
-    return name not in first_k or k == str(first_k[name])
-
-
-def _tests_table(own: Group, found: list[Comparison]) -> Markup:
+def _tests(found: Sequence[Comparison]) -> list[list[str]]:
+    """A row per comparison."""
     rows = []
     for one in found:
         change = (one.value - one.other_value) / one.other_value if one.other_value else None
-        cells: list[object] = [
-            f"{metric_name(one.metric)}, {part_name(one.part)}", one.other,
-            "–" if change is None else f"{change:+.1%}",
-        ]  # fmt: skip
-        if one.paired is None:
-            cells += ["–", "–", "–", "–", f"not tested: {one.untested}"]
-        else:
-            effect = one.paired.effect
-            cells += [
-                f"{one.paired.difference:+.4f} [{one.paired.low:+.4f}, {one.paired.high:+.4f}]",
-                f"{effect:+.2f}" if np.isfinite(effect) else "–",
-                _p(one.holm_t),
-                _p(one.holm_wilcoxon),
+        tested = ["–"] * 4 + [f"not tested: {one.untested}"]
+        if one.paired is not None:
+            p = one.paired
+            tested = [
+                f"{p.difference:+.4f} [{p.low:+.4f}, {p.high:+.4f}]",
+                f"{p.effect:+.2f}" if np.isfinite(p.effect) else "–",
+                *(
+                    "< 0.001" if holm < 0.001 else f"{holm:.3f}"
+                    for holm in (one.holm_t, one.holm_wilcoxon)
+                ),
                 one.outcome,
             ]
-        rows.append(cells)
-    head = ["metric", "other column", "change", "difference [95 %]", "effect d", "p (t, Holm)",
-            "p (Wilcoxon, Holm)", "outcome"]  # fmt: skip
-    return table(f"{own.label} against other columns", head, rows)
+        rows.append([
+            f"{metric_name(one.metric)}, {part_name(one.part)}", one.other,
+            "–" if change is None else f"{change:+.1%}", *tested,
+        ])  # fmt: skip
+    return rows
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _over_k(block: Block, looks: Looks) -> list[Panel]:
+    """Recall, or else the first metric with most cut-offs, by K: a panel per test set."""
+    found = cutoffs(block.metrics)
+    metric = "recall" if "recall" in found else max(found, key=lambda n: len(found[n]), default="")
+    ks = found.get(metric, [])
+    if len(ks) < 2:
+        return []
+    panels = []
+    for part in block.parts:
+        if part == VALID:
+            continue
+        sketch = Sketch(looks)
+        for group in block.groups:
+            means = [group.mean(part, f"{metric}@{k}") for k in ks]
+            values = np.asarray([np.nan if mean is None else mean for mean in means])
+            spreads = [group.spread(part, f"{metric}@{k}") or 0.0 for k in ks]
+            look = looks[group.label]
+            sketch.axes.errorbar(
+                ks, values, yerr=spreads if any(spreads) else None, label=wrap(group.label),
+                color=look.colour, marker=look.marker, linestyle=look.line, capsize=2,
+                zorder=look.order,
+            )  # fmt: skip
+            sketch.words.append(f"{group.label} from {values[0]:.4f} to {values[-1]:.4f}")
+        sketch.axes.set_xticks(ks)
+        sketch.axes.set_ylim(bottom=0)
+        what = f"{metric}@K on {part_name(part)} for K from {ks[0]} to {ks[-1]}"
+        y = f"{metric.upper() if len(metric) <= 4 else metric.capitalize()}@K"
+        name = f"{block.key}-{metric}-at-k-{part}"
+        panels.append(sketch.panel(name, what, "K", y, part_name(part)))
+    return panels

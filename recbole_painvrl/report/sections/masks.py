@@ -1,82 +1,148 @@
-"""The mask per modality, and how it compares with planted truth."""
+"""The mask of each modality (the paper's Fig. 3), and how it compares with planted truth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.html import Markup, join, paragraph, section, table
-from recbole_painvrl.report.plots.masks import (
-    mask_modalities,
-    mask_panels,
-    masked,
-    planted_columns,
+import numpy as np
+import numpy.typing as npt
+
+from recbole_painvrl.report.groups import Block, Group, unique
+from recbole_painvrl.report.plots.style import (
+    MASK_COLOURS,
+    WIDTH,
+    Looks,
+    Panel,
+    Panels,
+    Sketch,
+    slug,
+    wrap,
 )
-from recbole_painvrl.report.plots.style import Look, Panels
-from recbole_painvrl.report.read import is_number
+from recbole_painvrl.report.read import RunData, is_number
+
+# Label of a group to its mask of one modality, ``[d]``.
+Masks = Mapping[str, npt.NDArray[np.float64]]
+Truth = npt.NDArray[np.bool_] | None
+
+_HEIGHT = 0.62 * WIDTH
+_BINS = np.linspace(0, 1, 26)
+# Beyond this every column as a symbol of its own would be a blot.
+_MOST_SYMBOLS = 512
+_SCORES = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
 
 
-def masks(block: Block, panels: Panels, looks: Mapping[str, Look]) -> Markup:
-    """Fig. 3 for every modality; nothing where no run has a mask."""
-    groups = masked(block)
+def masks(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
+    """Figures and tables of every modality; None where no run has a mask."""
+    groups = [group for group in block.groups if group.first.modalities]
     if not groups:
-        return Markup("")
-    parts: list[object] = []
-    for modality in mask_modalities(block):
-        known = planted_columns(block, modality) is not None
-        caption = f"The mask of {modality} (the paper's Fig. 3): strips, histogram, sorted. "
-        caption += (
-            "Here the right answer is planted: 1 on invariant columns, 0 on spurious ones."
-            if known
-            else "Which columns are invariant is not known for this modality."
+        return None
+    figures = []
+    for modality in unique(name for group in groups for name in group.first.modalities):
+        found = {
+            group.label: group.first.mask[modality].astype(np.float64)
+            for group in groups
+            if modality in group.first.modalities
+        }
+        known = [group.first.mask.get(f"truth/{modality}") for group in groups]
+        truth = next((one.astype(np.bool_) for one in known if one is not None), None)
+        drawings = panels.draw(_panels(block.key, modality, found, truth, looks))
+        figures.append((modality, truth is not None, drawings))
+    statistics = [
+        [f"{group.label}, {modality}", str(len(mask)),
+         *(f"{value:.3f}" for value in (mask.mean(), mask.std(), mask.min(), mask.max()))]
+        for group in groups
+        for modality in group.first.modalities
+        for mask in [group.first.mask[modality].astype(np.float64)]
+    ]  # fmt: skip
+    return {
+        "figures": figures,
+        "several": any(len(group.runs) > 1 for group in groups),
+        "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
+        "statistics": statistics,
+        "scores": [row for group in groups for run in group.runs for row in _scores(group, run)],
+    }
+
+
+def _scores(group: Group, run: RunData) -> list[list[str]]:
+    """How the masks of a run agree with planted truth; nothing where that is not known."""
+    rows = []
+    scores = run.done.planted.get("mask")
+    for modality, of_mask in scores.items() if isinstance(scores, dict) else ():
+        values = [of_mask.get(key) if isinstance(of_mask, dict) else None for key in _SCORES]
+        shown = [f"{value:.3f}" if is_number(value) else "–" for value in values]
+        rows.append([f"{group.label}, seed {run.done.seed}, {modality}", *shown])
+    return rows
+
+
+def _panels(key: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> list[Panel]:
+    """Strips, histogram and sorted curve of one modality, every group in each."""
+    # Masks of runs on other columns cannot share a picture with the truth.
+    if truth is not None and any(len(mask) != len(truth) for mask in found.values()):
+        truth = None
+    name = f"{key}-mask-{slug(modality)}"
+    return [
+        _strips(name, modality, found, truth, looks),
+        _histogram(name, modality, found, looks),
+        _sorted(name, modality, found, truth, looks),
+    ]
+
+
+def _strips(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> Panel:
+    width = max(len(mask) for mask in found.values())
+    order = np.arange(width) if truth is None else np.argsort(~truth, kind="stable")
+    rows = {label: np.pad(mask, (0, width - len(mask)), constant_values=np.nan)[order]
+            for label, mask in found.items()}  # fmt: skip
+    if truth is not None:
+        rows = {"planted truth": truth[order].astype(np.float64), **rows}
+    sketch = Sketch(looks, max(_HEIGHT, 0.95 + 0.42 * len(rows)))
+    axes = sketch.axes
+    picture = axes.imshow(
+        np.stack(list(rows.values())), cmap=MASK_COLOURS, vmin=0, vmax=1, aspect="auto",
+        extent=(0, width, len(rows), 0),
+    )  # fmt: skip
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [wrap(label, 13) for label in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False)
+    for edge in range(1, len(rows)):
+        axes.axhline(edge, color="white", linewidth=2)
+    bar: Any = sketch.canvas.colorbar(picture, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
+    bar.outline.set_visible(False)
+    sketch.words = [f"{label} mean {mask.mean():.2f}" for label, mask in found.items()]
+    what = f"Mask of {modality}, one strip per method"
+    x = "column" if truth is None else "invariant columns first, spurious after"
+    return sketch.panel(f"{name}-strips", what, x, "", f"{wrap(modality, 40)}: {width} columns")
+
+
+def _histogram(name: str, modality: str, found: Masks, looks: Looks) -> Panel:
+    sketch = Sketch(looks, _HEIGHT)
+    for label, mask in found.items():
+        counts, look = np.histogram(mask, _BINS)[0], looks[label]
+        sketch.axes.stairs(counts, _BINS, color=look.colour, fill=True, alpha=0.18)
+        sketch.axes.stairs(
+            counts, _BINS, color=look.colour, linestyle=look.line, linewidth=1.4, label=wrap(label)
         )
-        parts.append(panels.show(mask_panels(block, looks, modality), caption))
-    several = [group for group in groups if len(group.runs) > 1]
-    if several:
-        seeds = ", ".join(f"{group.label}: {group.first.done.seed}" for group in groups)
-        parts.append(paragraph(f"Shown is one seed per column ({seeds}).", "note"))
-    parts.append(_statistics(block))
-    parts.append(_scores(block))
-    return section("Mask", join(parts), f"{block.key}-mask", 3)
+        sketch.words.append(f"{label} from {mask.min():.2f} to {mask.max():.2f}")
+    sketch.axes.set_xlim(0, 1)
+    what = f"Histogram of the mask of {modality}"
+    return sketch.panel(f"{name}-histogram", what, "mask value", "columns")
 
 
-def _statistics(block: Block) -> Markup:
-    rows = []
-    for group in masked(block):
-        for modality in group.first.modalities:
-            mask = group.first.mask[modality].astype(float)
-            rows.append([
-                f"{group.label}, {modality}", str(len(mask)), f"{mask.mean():.3f}",
-                f"{mask.std():.3f}", f"{mask.min():.3f}", f"{mask.max():.3f}",
-            ])  # fmt: skip
-    head = ["mask", "columns", "mean", "standard deviation", "smallest", "largest"]
-    return table("Statistics of the masks", head, rows)
-
-
-def _scores(block: Block) -> Markup:
-    rows = []
-    for group in masked(block):
-        for run in group.runs:
-            scores = run.done.planted.get("mask")
-            if isinstance(scores, dict):
-                for modality, part in scores.items():
-                    name = f"{group.label}, seed {run.done.seed}, {modality}"
-                    rows.append([name, *(_figure(part, key) for key in _SCORES)])
-    if not rows:
-        return Markup("")
-    head = ["mask", *_SCORES.values()]
-    return table("The masks against planted truth (AUC 1 is perfect, 0.5 is chance)", head, rows)
-
-
-_SCORES = {
-    "auc": "AUC",
-    "auc_shuffled": "AUC, truth shuffled",
-    "mean_invariant": "mean, invariant",
-    "mean_spurious": "mean, spurious",
-}
-
-
-def _figure(part: Any, key: str) -> str:
-    value = part.get(key) if isinstance(part, dict) else None
-    return f"{value:.3f}" if is_number(value) else "–"
+def _sorted(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> Panel:
+    marked = truth is not None and len(truth) <= _MOST_SYMBOLS
+    sketch = Sketch(looks, _HEIGHT)
+    for label, mask in found.items():
+        order = np.argsort(-mask, kind="stable")
+        rank, look = np.arange(1, len(mask) + 1), looks[label]
+        sketch.line(label, rank, mask[order])
+        if truth is not None and marked:
+            spurious = ~truth[order]
+            for chosen, face in ((~spurious, look.colour), (spurious, "white")):
+                sketch.axes.plot(
+                    rank[chosen], mask[order][chosen], look.marker, markersize=3.6,
+                    color=look.colour, markerfacecolor=face, markeredgewidth=0.9,
+                )  # fmt: skip
+        sketch.words.append(f"{label} median {np.median(mask):.2f}")
+    sketch.axes.set_ylim(-0.03, 1.03)
+    x = "rank" + (" (filled: invariant, hollow: spurious)" if marked else "")
+    return sketch.panel(f"{name}-sorted", f"Sorted mask of {modality}", x, "mask value")

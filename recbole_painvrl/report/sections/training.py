@@ -2,53 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
-from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.html import Markup, join, paragraph, section, table
-from recbole_painvrl.report.plots.style import Look, Panels
-from recbole_painvrl.report.plots.training import cost_panels, training_panels, valid_metric
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from recbole_painvrl.report.groups import Block, Group, unique
+from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, slug, wrap
+from recbole_painvrl.report.read import Stage, is_number
+
+# The only stage of most models is drawn beside the last stage of the others.
+_SAME = {"train": "final"}
 
 
-def training(block: Block, panels: Panels, looks: Mapping[str, Look]) -> Markup:
+def training(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
     """Loss and validation curves of every stage."""
-    parts: list[object] = []
-    drawn = [panel for stage in training_panels(block, looks).values() for panel in stage]
-    chosen = ", ".join(dict.fromkeys(valid_metric(group) for group in block.groups))
-    caption = (
-        f"Training. Losses are divided by those of the first epoch, since models do not share a "
-        f"scale; validation is {chosen}, and a mark is the epoch that was kept. The only stage of "
-        "a single-stage model stands beside the final stage of the others."
-    )
-    parts.append(panels.show(drawn, caption))
-    without = [group.label for group in block.groups
-               if not any(stage.history for stage in group.first.done.stages)]  # fmt: skip
-    if without:
-        parts.append(
-            paragraph(f"No curve was recorded per epoch for: {', '.join(without)}.", "note")
-        )
-    return section("Training", join(parts), f"{block.key}-training", 3)
+    by_stage: dict[str, list[tuple[Group, Stage]]] = {}
+    for group in block.groups:
+        for stage in group.first.done.stages:
+            if _epochs(stage, "loss")[0]:
+                name = _SAME.get(stage.name, stage.name)
+                by_stage.setdefault(name, []).append((group, stage))
+    drawn = [
+        panel
+        for name, members in by_stage.items()
+        for kind in ("loss", "valid")
+        if (panel := _curves(block.key, name, kind, members, looks)) is not None
+    ]
+    return {
+        "drawings": panels.draw(drawn),
+        "chosen": unique(group.valid_metric for group in block.groups),
+        "without": [
+            group.label
+            for group in block.groups
+            if not any(stage.history for stage in group.first.done.stages)
+        ],
+    }
 
 
-def cost(block: Block, panels: Panels, looks: Mapping[str, Look]) -> Markup:
+def cost(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
     """Seconds and memory per stage, as bars and as a table."""
+    bars: list[tuple[str, str, float, float]] = []
+    for group in block.groups:
+        for index, stage in enumerate(group.first.done.stages):
+            same = [run.done.stages[index] for run in group.runs if len(run.done.stages) > index]
+            seconds = float(np.mean([other.seconds for other in same]))
+            memory = max(other.peak_memory_mb for other in same)
+            bars.append((group.label, stage.name, seconds, memory))
+    drawn = []
+    if bars:
+        drawn = [
+            _bars(f"{block.key}-seconds", [bar[:3] for bar in bars], "seconds", looks),
+            _bars(f"{block.key}-memory", [(*bar[:2], bar[3]) for bar in bars],
+                  "peak memory (MiB)", looks),
+        ]  # fmt: skip
     rows = []
     for group in block.groups:
         for run in group.runs:
-            name = f"{group.label}, seed {run.done.seed}"
-            for stage in run.done.stages:
-                epochs = "–" if stage.epochs is None else str(stage.epochs)
-                best = "–" if stage.best_epoch is None else str(stage.best_epoch)
-                rows.append([f"{name}: {stage.name}", epochs, best, f"{stage.seconds:,.1f}",
-                             f"{stage.peak_memory_mb:,.0f}"])  # fmt: skip
-            rows.append([f"{name}: whole run", "–", "–", f"{run.done.seconds:,.1f}",
-                         f"{run.done.peak_memory_mb:,.0f}"])  # fmt: skip
-    head = ["stage", "epochs", "best epoch", "seconds", "peak memory (MiB)"]
-    caption = (
-        "Time (mean over seeds) and memory per stage. Memory is the largest of the process so "
-        "far, so it never falls from stage to stage; times of runs on a shared machine are rough."
-    )
-    content = join([
-        panels.show(cost_panels(block, looks), caption), table("Cost of every stage", head, rows),
-    ])  # fmt: skip
-    return section("Time and memory", content, f"{block.key}-cost", 3)
+            whole = Stage(name="whole run", seconds=run.done.seconds,
+                          peak_memory_mb=run.done.peak_memory_mb)  # fmt: skip
+            for stage in (*run.done.stages, whole):
+                rows.append([
+                    f"{group.label}, seed {run.done.seed}: {stage.name}",
+                    *("–" if n is None else str(n) for n in (stage.epochs, stage.best_epoch)),
+                    f"{stage.seconds:,.1f}",
+                    f"{stage.peak_memory_mb:,.0f}",
+                ])  # fmt: skip
+    return {"drawings": panels.draw(drawn), "rows": rows}
+
+
+def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:
+    """Epochs and values of ``loss`` or of a validation metric, where they are recorded."""
+    epochs, values = [], []
+    for entry in stage.history:
+        valid = entry.get("valid")
+        known = entry if name == "loss" else valid if isinstance(valid, dict) else {}
+        if is_number(known.get(name)) and is_number(entry.get("epoch")):
+            epochs.append(int(entry["epoch"]))
+            values.append(float(known[name]))
+    return epochs, values
+
+
+def _curves(
+    key: str, name: str, kind: str, members: Sequence[tuple[Group, Stage]], looks: Looks
+) -> Panel | None:
+    sketch, metric = Sketch(looks), "loss"
+    for group, stage in members:
+        metric = "loss" if kind == "loss" else group.valid_metric
+        epochs, values = _epochs(stage, metric)
+        if not epochs:
+            continue
+        drawn = np.asarray(values)
+        if kind == "loss" and drawn[0] != 0:
+            drawn = drawn / abs(drawn[0])
+        sketch.line(group.label, epochs, drawn)
+        if kind == "valid" and stage.best_epoch in epochs:
+            look, best = looks[group.label], drawn[epochs.index(stage.best_epoch)]
+            sketch.axes.plot(stage.best_epoch, best, look.marker, color=look.colour, markersize=6)
+        sketch.words.append(f"{group.label} from {values[0]:.4g} to {values[-1]:.4g}")
+    if not sketch.words:
+        return None
+    sketch.axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    y, title = ("loss / first loss", "loss") if kind == "loss" else (metric, "validation")
+    what = f"Stage {name}, {metric} by epoch"
+    return sketch.panel(f"{key}-{slug(name)}-{kind}", what, "epoch", y, f"{name}: {title}")
+
+
+def _bars(name: str, rows: Sequence[tuple[str, str, float]], x: str, looks: Looks) -> Panel:
+    """Horizontal bars of label, stage and value, those of a label together."""
+    labels = unique(label for label, _, _ in rows)
+    sketch = Sketch(looks, 1.0 + 0.24 * len(rows) + 0.1 * len(labels))
+    axes = sketch.axes
+    heights = [n + 0.5 * labels.index(label) for n, (label, _, _) in enumerate(rows)]
+    for label in labels:
+        own = [(y, value) for y, (of, _, value) in zip(heights, rows, strict=True) if of == label]
+        axes.barh(*zip(*own, strict=True), height=0.78, color=looks[label].colour,
+                  label=wrap(label))  # fmt: skip
+    for y, (label, stage, value) in zip(heights, rows, strict=True):
+        shown = f" {value:,.0f}" if value >= 10 else f" {value:.1f}"
+        axes.text(value, y, shown, va="center", fontsize=7.5)
+        sketch.words.append(f"{label} {stage} {value:.4g}")
+    axes.set_yticks(heights, [wrap(stage, 26) for _, stage, _ in rows])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, 1.18 * max([value for _, _, value in rows] + [1e-9]))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    return sketch.panel(name, f"Bars of {x}", x)

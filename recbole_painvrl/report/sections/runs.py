@@ -1,0 +1,114 @@
+"""What is planted, capped or approximated; and from what, by which command, a run was made."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.report.caveats import caveats
+from recbole_painvrl.report.collect import LeftOut
+from recbole_painvrl.report.groups import Block, Group, short, unique
+from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.render import Cell, address
+from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.run.summary import part_name
+
+
+def limits(block: Block) -> dict[str, Any]:
+    """Caveats: those that all runs share once, then those of single columns."""
+    by_run = {run.folder: caveats(run) for run in block.runs}
+    shared = [text for text in by_run[block.runs[0].folder]
+              if all(text in found for found in by_run.values())]  # fmt: skip
+    lists = [("All runs", shared)]
+    for group in block.groups:
+        texts = unique(
+            text for run in group.runs for text in by_run[run.folder] if text not in shared
+        )
+        entries = [_with_seeds(group, text, by_run) for text in texts]
+        if len(group.runs) == 1:
+            entries.append("One seed: nothing is known about its spread.")
+        lists.append((group.label, entries))
+    versions = {tuple(sorted(run.done.versions.items())) for run in block.runs}
+    return {
+        "lists": [(title, entries) for title, entries in lists if entries],
+        "versions": len(versions),
+    }
+
+
+def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
+    """Say for which seeds a sentence holds, where it is not all of them."""
+    seeds = [str(run.done.seed) for run in group.runs if text in by_run[run.folder]]
+    return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
+
+
+def provenance(block: Block, page: Path) -> list[dict[str, Any]]:
+    """Every run by column: its figures, command, configuration, versions and hashes."""
+    return [
+        {
+            "title": group.label,
+            "anchor": block.anchor(group),
+            "runs": [_run(run, page) for run in group.runs],
+        }
+        for group in block.groups
+    ]
+
+
+def _run(run: RunData, page: Path) -> dict[str, Any]:
+    result = run.done
+    names = unique(name for values in result.metrics.values() for name in values)
+    file = address(run.folder / "result.json", page)
+    entries = sorted(
+        run.config.items(), key=lambda item: (str(item[1]["from"]).startswith("RecBole"), item[0])
+    )
+    return {
+        "folder": Cell(run.folder.name, address(run.folder, page)),
+        "result": result,
+        "command": _command(result.command),
+        "splits": [part_name(part) for part in result.metrics],
+        "metrics": [
+            [metric_name(name),
+             *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
+               for values in result.metrics.values())]
+            for name in names
+        ],
+        "settings": [[name, short(one["value"], 160), str(one["from"])] for name, one in entries],
+    }  # fmt: skip
+
+
+def _command(words: Sequence[str]) -> str:
+    """What was typed, ready for a shell."""
+    if not words:
+        return "not recorded"
+    return shlex.join([*(["python"] if words[0].endswith(".py") else []), *words])
+
+
+def incomplete(runs: Sequence[RunData], page: Path) -> list[list[str | Cell]]:
+    """Runs without a result, with how far they came and how to go on."""
+    return [
+        [
+            Cell(run.folder.name, address(run.folder, page)),
+            f"{run.value('model') or '?'} on {run.value('dataset') or '?'}",
+            f"seed {run.value('seed')}",
+            _trial(run) or run.last_line or "nothing in train.log",
+            f"python run_recbole.py --resume={shlex.quote(str(run.folder))}",
+        ]
+        for run in runs
+    ]
+
+
+def _trial(run: RunData) -> str:
+    """The validation metrics of a trial of ``tune``; empty for any other run."""
+    words = [
+        f"{metric} {value:.4f} on {split}"
+        for split, metrics in run.trial.items()
+        for metric, value in metrics.items()
+        if value is not None
+    ]
+    return f"trial: {', '.join(words)}" if words else ""
+
+
+def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:
+    """What was named and is not shown, and why."""
+    return [[Cell(str(one.path), address(one.path, page)), one.reason] for one in found]
