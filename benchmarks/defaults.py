@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cells import cell, spread
-from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted.embedded import generate_embedded
 
 LITERAL = [
     "--gradient_normalization=none",

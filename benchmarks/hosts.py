@@ -19,7 +19,7 @@ from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.parts import TRAIN, VALID
+from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.models.faster import faster
 from recbole_painvrl.training.base import run_trainer_class
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_painvrl.data.embedded import item_factors
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
-from recbole_painvrl.data.planted import (
+from recbole_painvrl.data.planted.embedded import item_factors
+from recbole_painvrl.data.planted.synthetic import (
     PlantedDesign,
     generate_planted,
     mixture_columns,

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells import Result, cell, spread
-from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted.embedded import generate_embedded
 
 EMBEDDED, TRAILERS, TIKTOK = "embedded", "ml-trailers", "tiktok"
 # Share of the best validation score of the plain way at which a run has practically arrived.

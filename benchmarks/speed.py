@@ -39,8 +39,8 @@ from benchmarks.timing import (
     seconds_in_products,
     sgemm_rate,
 )
+from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 from recbole_painvrl.functional.pairs import pair_scores
-from recbole_painvrl.sampling import NegativeSampler, sorted_keys
 
 PARTS = ("sampling", "mask", "recommender", "environments", "recbole", "limits")
 HEADER = "| what | ours | plain | ratio | target |\n|---|---|---|---|---|"

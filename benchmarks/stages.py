@@ -14,12 +14,12 @@ from benchmarks.reference.mask import joint_gradients
 from benchmarks.reference.net import Net
 from benchmarks.reference.recommender import Recommender
 from benchmarks.shapes import RandomData, settings
+from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import PlainUltraGCN
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.sampling import NegativeSampler, NegativeSampling
 from recbole_painvrl.training.mask import MaskLearner, MaskSettings
 from recbole_painvrl.training.row_gradients import use_row_gradients
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.training.base import run_trainer_class
 
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}

@@ -16,9 +16,9 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.features import aligned_features
 from recbole_painvrl.data.folder import read_manifest, read_truth, write_dataset
-from recbole_painvrl.data.iid_ood import _read as read_split
-from recbole_painvrl.data.parts import PARTS
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.splits.base import SPLITS
+from recbole_painvrl.data.splits.iid_ood import _read as read_split
 from recbole_painvrl.inference.loading import _read_result
 from recbole_painvrl.reading import read_arrays
 from recbole_painvrl.report.read import read_run
@@ -90,7 +90,7 @@ def _recbole_readers(data: Path) -> list[Reader]:
                 assert int(numbers.min()) >= 0
                 assert int(numbers.max()) < part.num(name)
 
-    parts = [folder / f"{NAME}.{part}.inter" for part in PARTS] + [folder / "manifest.json"]
+    parts = [folder / f"{NAME}.{part}.inter" for part in SPLITS] + [folder / "manifest.json"]
     whole = [folder / f"{NAME}.inter"]
     return [
         Reader("run, files", parts, read("files"), check, 0.15, False),
@@ -196,12 +196,12 @@ def _arrays_reader(path: Path, check: Callable[[Any], None]) -> Reader:
 def _split_reader(path: Path) -> Reader:
     n_rows = 50
     order = np.random.default_rng(0).permutation(n_rows).astype(np.int64)
-    rows = dict(zip(PARTS, np.array_split(order, len(PARTS)), strict=True))
+    rows = dict(zip(SPLITS, np.array_split(order, len(SPLITS)), strict=True))
     text = b'{"sizes": {"train": 10}, "shift": "not detected"}'
     write_arrays(path, {"diagnostics": np.frombuffer(text, dtype=np.uint8), **rows})
 
     def check(split: Any) -> None:
         if split is not None:
-            assert all(np.array_equal(split.rows[part], rows[part]) for part in PARTS)
+            assert all(np.array_equal(split.rows[part], rows[part]) for part in SPLITS)
 
     return Reader("split cache", [path], lambda: read_split(path, n_rows), check)

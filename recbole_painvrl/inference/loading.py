@@ -21,7 +21,7 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import liked, training_loader
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import RESULT, experiment_runs, versions

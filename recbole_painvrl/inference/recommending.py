@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recbole_painvrl.data.parts import TRAIN, VALID
+from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.inference.loading import LoadedRun
 from recbole_painvrl.inference.ranking import block_size, top_k
 from recbole_painvrl.inference.scoring import Scorer, interactions

@@ -21,9 +21,9 @@ from torch.optim.optimizer import (
 )
 
 from recbole_painvrl.atomic import write_json
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.training import mask as mask_stage
 
 PROFILE = "profile.json"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
 from recbole_painvrl.training.mask import MaskLearner, MaskSettings, Trajectory
 from recbole_painvrl.training.mask_guard import check_state, stopped_at

@@ -12,7 +12,7 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
 EVERY = {TRAIN, VALID, TEST, OOD_VALID, OOD}

@@ -11,9 +11,8 @@ from recbole.sampler import Sampler
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.fast_evaluation import FastEvaluationLoader
-from recbole_painvrl.data.loaders import evaluation_loader
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
+from recbole_painvrl.data.loaders import FastEvaluationLoader, evaluation_loader
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 
 
 @pytest.fixture

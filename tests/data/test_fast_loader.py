@@ -11,11 +11,10 @@ import torch
 from scipy.stats import chisquare
 from support import MakeConfig
 
-from recbole_painvrl.data import fast_loader as fast_loader_module
+from recbole_painvrl.data import loaders as fast_loader_module
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
-from recbole_painvrl.data.loaders import training_loader
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.loaders import FastTrainLoader, can_be_fast, training_loader
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 
 

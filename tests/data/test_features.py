@@ -150,10 +150,9 @@ def test_value_at_the_limit_and_constant_columns_pass(tmp_path: Path) -> None:
     ("matrix", "found"),
     [
         (np.array([[1, None], [2, 3], [4, 5]], dtype=object), "Python objects"),
-        (np.ones(3, dtype=np.float32), "1 dimensions, shape (3,)"),
-        (np.ones((3, 2, 2), dtype=np.float32), "3 dimensions"),
-        (np.ones((0, 2), dtype=np.float32), "is empty, shape (0, 2)"),
-        (np.ones((3, 0), dtype=np.float32), "is empty, shape (3, 0)"),
+        (np.ones(3, dtype=np.float32), "has shape (3,)"),
+        (np.ones((3, 2, 2), dtype=np.float32), "has shape (3, 2, 2)"),
+        (np.ones((3, 0), dtype=np.float32), "has shape (3, 0)"),
         (np.ones((3, 2), dtype=np.int64), "int64 values"),
         (np.ones((3, 2), dtype=np.complex64), "complex64 values"),
         (np.array([["a", "b"]] * 3), "values; save the rows as float32"),
@@ -179,7 +178,7 @@ def test_truncated_at_any_place(tmp_path: Path, kept: int) -> None:
     content = npy(tmp_path).read_bytes()
     npy(tmp_path).write_bytes(content[:kept])
     message = fault(tmp_path)
-    assert "truncated" in message if kept == -1 else "not a readable .npy file" in message
+    assert "not a readable .npy file" in message
 
 
 def test_not_a_npy_file(tmp_path: Path) -> None:
@@ -208,13 +207,13 @@ def test_missing_table(tmp_path: Path) -> None:
         ("", "instead of the header"),
         ("0\tc\n1\ta\n2\tb\n", "first line is ['0', 'c'] instead of the header"),
         ("row\titem_id\n0\tc\n1\ta\n", "lists 2 rows, visual.npy has 3"),
-        ("row\titem_id\n0\tc\n1\ta\n3\tb\n", "line 4 has row '3', but rows must be 0 to 2"),
-        ("row\titem_id\n0\tc\n0\ta\n2\tb\n", "line 3 has row '0', but"),
-        ("row\titem_id\n0\tc\n-1\ta\n2\tb\n", "line 3 has row '-1', but"),
-        ("row\titem_id\n0\tc\n²\ta\n2\tb\n", "line 3 has row '²', but"),
+        ("row\titem_id\n0\tc\n1\ta\n3\tb\n", "line 4 is ['3', 'b'], not row<TAB>item_id with"),
+        ("row\titem_id\n0\tc\n0\ta\n2\tb\n", "line 3 is ['0', 'a'], not"),
+        ("row\titem_id\n0\tc\n-1\ta\n2\tb\n", "line 3 is ['-1', 'a'], not"),
+        ("row\titem_id\n0\tc\n²\ta\n2\tb\n", "line 3 is ['²', 'a'], not"),
         ("row\titem_id\n0\tc\n1\n2\tb\n", "line 3 is ['1'], not row<TAB>item_id"),
         ("row\titem_id\n0\tc\n1\t\n2\tb\n", "line 3 is ['1', ''], not"),
-        ("row\titem_id\n0\tc\n1\tb\n2\tb\n", "1 item ids occur more than once, first 'b' in rows"),
+        ("row\titem_id\n0\tc\n1\tb\n2\tb\n", "item 'b' is in rows 1 and 2"),
     ],
 )
 def test_wrong_tables(tmp_path: Path, table: str, found: str) -> None:

@@ -154,7 +154,7 @@ def _fail_on(function: str, call: int, error: BaseException) -> Callable[..., An
     return failing
 
 
-@pytest.mark.parametrize("function", ["_write_table", "_write_matrix", "write_json", "_sync"])
+@pytest.mark.parametrize("function", ["_write_table", "save_matrix", "write_json"])
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_nothing(
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = _fail_on("_write_table", 4, KeyboardInterrupt())
+    stop = _fail_on("_write_table", 1, KeyboardInterrupt())
     monkeypatch.setattr(folder_module, "_write_table", stop)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(content(), tmp_path / "toy")

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from recbole_painvrl.config import RunSettings
-from recbole_painvrl.data import iid_ood as iid_ood_module
-from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.parts import (
+from recbole_painvrl.data.splits import iid_ood as iid_ood_module
+from recbole_painvrl.data.splits.base import (
     OOD,
     OOD_VALID,
     TEST,
@@ -23,9 +22,9 @@ from recbole_painvrl.data.parts import (
     IntArray,
     Split,
     drop_cold,
-    split_iid,
-    split_ood,
+    split_iid_ood,
 )
+from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
@@ -67,17 +66,11 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     def fit(
-        users: Tensor,
-        items: Tensor,
-        n_users: int,
-        content: Tensor | None,
-        graph: Any,
-        epochs: int,
-        source: torch.Generator,
+        users: Tensor, items: Tensor, _: Any, graph: Any, epochs: int, source: torch.Generator
     ) -> Fitted:
         pairs = set(zip(users.tolist(), items.tolist(), strict=True))
         seen.append({"pairs": pairs, "seed": source.initial_seed(), "graph": graph})
-        return Fitted(n_users, len(graph.item_factor))
+        return Fitted(len(graph.user_factor), len(graph.item_factor))
 
     monkeypatch.setattr(iid_ood_module, "_fitted", fit)
     return seen
@@ -195,7 +188,7 @@ def test_the_split_seed_divides_the_environments_rows(
     assert one.diagnostics["environment_sizes"] == [320, 160]
     rng, (users, items) = np.random.default_rng([1, 3]), pairs
     inside, outside = (np.flatnonzero(labels.numpy() == label) for label in (0, 1))
-    expected = Split(split_iid(inside, users, items, rng) | split_ood(outside, rng))
+    expected = Split(split_iid_ood(inside, outside, users, items, rng))
     for part, rows in drop_cold(expected, users, items).rows.items():
         np.testing.assert_array_equal(other.rows[part], rows)
 
@@ -268,5 +261,5 @@ def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
 
 def test_item_degrees_are_those_of_the_two_environments() -> None:
     items, inside = np.array([1, 1, 1, 2, 2, 3]), np.array([1, 1, 1, 1, 0, 0], dtype=bool)
-    found = iid_ood_module._degree_shift(items, inside)
+    found = iid_ood_module._mean_degrees(items, inside)
     assert found == pytest.approx({"larger": (3 + 3 + 3 + 2) / 4, "smaller": (2 + 1) / 2})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recbole_painvrl.data.locked import LockedTestError, LockedTests
+from recbole_painvrl.data.splits.base import LockedTestError, LockedTests
 
 
 def test_reading_before_unlock_raises() -> None:

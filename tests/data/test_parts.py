@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_painvrl.config import RunSettings
-from recbole_painvrl.data import iid_ood as iid_ood_module
-from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.parts import (
+from recbole_painvrl.data.splits import iid_ood as iid_ood_module
+from recbole_painvrl.data.splits.base import (
     OOD,
     OOD_VALID,
     TEST,
@@ -26,10 +25,10 @@ from recbole_painvrl.data.parts import (
     distinct_rows,
     drop_cold,
     hold_out,
-    split_iid,
-    split_ood,
+    split_iid_ood,
 )
-from recbole_painvrl.data.shifts import popularity_split, time_split
+from recbole_painvrl.data.splits.iid_ood import iid_ood_split
+from recbole_painvrl.data.splits.shifts import popularity_split, time_split
 
 N_USERS, N_ITEMS = 80, 60
 Pairs = tuple[IntArray, IntArray]
@@ -247,8 +246,10 @@ def test_split_iid_and_ood_partition_their_rows(drawn: list[tuple[int, int]], se
     users, items = (np.array(side) for side in zip(*drawn, strict=True))
     rng = np.random.default_rng(seed)
     rows = np.arange(len(users))
-    for parts in (split_iid(rows, users, items, rng), split_ood(rows, rng)):
-        assert sorted(np.concatenate(list(parts.values()))) == rows.tolist()
+    iid = rng.random(len(rows)) < 0.7
+    splits = split_iid_ood(rows[iid], rows[~iid], users, items, rng)
+    for names, expected in (((TRAIN, VALID, TEST), rows[iid]), ((OOD_VALID, OOD), rows[~iid])):
+        assert sorted(np.concatenate([splits[name] for name in names])) == expected.tolist()
 
 
 def test_cold_rows_are_dropped_and_counted() -> None:

@@ -15,11 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from dataset_prep.__main__ import main
-from recbole_painvrl.data import planted as planted_module
-from recbole_painvrl.data.embedded import EDITION, generate_embedded
 from recbole_painvrl.data.features import aligned_features
 from recbole_painvrl.data.folder import DatasetContent, dataset_hash, read_truth, write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted, random_split
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import synthetic as planted_module
+from recbole_painvrl.data.planted.embedded import EDITION, generate_embedded
+from recbole_painvrl.data.planted.synthetic import random_split
 from recbole_painvrl.errors import UserError
 
 SMALL = PlantedDesign(n_users=400, n_items=300, seed=1)

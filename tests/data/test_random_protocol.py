@@ -10,8 +10,8 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
-from recbole_painvrl.data.shifts import time_based_rows
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.random import time_based_rows
 from recbole_painvrl.errors import UserError
 
 N_USERS, N_ITEMS, PER_USER = 30, 40, 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recbole_painvrl.data.shifts import split_kind, time_based_rows
+from recbole_painvrl.data.splits.random import split_kind, time_based_rows
 
 HALF = (0.5, 0.25, 0.25)
 

@@ -14,7 +14,7 @@ from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import Truth
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import (
     environment_scores,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from support import SHORT_STAGES, run_main
 
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.run.profile import PROFILE, Profile, profiled, table
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.training import mask
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from recbole_painvrl.config import InvRLSettings
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.training.mask import MaskLearner, MaskSettings
 
 N_USERS, N_ITEMS, K, D, N_ENVIRONMENTS, STEPS = 9, 14, 3, 6, 3, 4

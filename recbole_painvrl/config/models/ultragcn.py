@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from recbole_painvrl.config.base import Settings
 from recbole_painvrl.functional.graph import ItemGraphForm
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.sampling import NegativeSampling
 
 
 class BackboneSettings(Settings):
@@ -23,7 +22,7 @@ class BackboneSettings(Settings):
     n_negatives: int = Field(
         ge=1, description="Negatives per positive, or the size of the pool that a batch shares."
     )
-    negative_sampling: NegativeSampling = Field(
+    negative_sampling: Literal["shared", "per_positive"] = Field(
         description="Draw negatives for each positive, or one pool for the whole batch."
     )
     exclude_positives: bool = Field(

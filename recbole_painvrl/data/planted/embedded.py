@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 from recbole_painvrl.data.folder import BoolArray, DatasetContent, FloatArray, IntArray, Truth
-from recbole_painvrl.data.planted import (
+from recbole_painvrl.data.planted.synthetic import (
     OOD,
     OOD_VALID,
     mixture_columns,
