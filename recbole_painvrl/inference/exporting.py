@@ -1,4 +1,4 @@
-"""Vectors, masks and representations of a run as plain files, each row with its own id."""
+"""Vectors, masks and representations of a run as plain files, each row with its id."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -20,9 +18,9 @@ from torch import Tensor
 from recbole_painvrl.atomic import write_bytes, write_with
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant, variant
+from recbole_painvrl.inference.files import check_out
 from recbole_painvrl.inference.loading import LoadedRun
-from recbole_painvrl.inference.tables import score_tables
-from recbole_painvrl.inference.writing import check_out
+from recbole_painvrl.inference.vectors import score_tables
 
 SUFFIXES = (".safetensors", ".npy")
 
@@ -70,10 +68,10 @@ def masks(run: LoadedRun) -> Export:
     """
     mask = _mask(run, "mask")
     tensors, rows = {}, {}
-    for name, part in run.dataset.features.slices.items():
-        tensors[name] = mask[part]
-        columns = range(part.stop - part.start)
-        rows[name] = Rows(("modality", "column"), [(name, str(n)) for n in columns])
+    for name, columns in run.dataset.features.slices.items():
+        tensors[name] = mask[columns]
+        width = columns.stop - columns.start
+        rows[name] = Rows(("modality", "column"), [(name, str(n)) for n in range(width)])
     return Export(tensors, rows, {})
 
 
@@ -98,7 +96,7 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     """Write the tensors and, beside them, the id of every row; returns the files.
 
     ``x.safetensors`` holds all tensors, ``x.npy`` becomes one ``x.<tensor>.npy`` each; the rows of
-    table t are in ``x.<t>.tsv``, with the number of the row first.
+    table t are in ``x.<t>.tsv``, with the index of the row first.
 
     Raises:
         UserError: see :func:`check_out`.
@@ -118,13 +116,9 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
         return [path, *written]
     for name, tensor in export.tensors.items():
         target = path.with_suffix(f".{name}.npy")
-        write_with(target, partial(_save, tensor.numpy()))
+        write_with(target, partial(np.save, arr=tensor.numpy()))
         written.insert(0, target)
     return written
-
-
-def _save(array: npt.NDArray[Any], stream: BinaryIO) -> None:
-    np.save(stream, array)
 
 
 def _mask(run: LoadedRun, what: str) -> Tensor:

@@ -15,10 +15,9 @@ import torch
 from pyarrow.parquet import ParquetFile
 from serving_support import MakeRun, everybody, lists, pairs
 
-from recbole_painvrl.inference import scoring, writing
+from recbole_painvrl.inference import files, scoring
 from recbole_painvrl.inference.loading import load_run
-from recbole_painvrl.inference.ranking import top_k
-from recbole_painvrl.inference.recommending import Recommender
+from recbole_painvrl.inference.recommending import Recommender, top_k
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
@@ -194,7 +193,7 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
 def test_small_blocks_share_a_row_group(
     finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_GROUP_ROWS", 100)
+    monkeypatch.setattr(files, "_GROUP_ROWS", 100)
     out = tmp_path / "x.parquet"
     recommend(Request(str(finished("BPR")), str(out), users="all", k=3, block=2))
     file = ParquetFile(out)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_painvrl.inference.ranking import block_size, top_k
+from recbole_painvrl.inference.recommending import block_size, top_k
 
 
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 15), st.integers(0, 10**6))
