@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_painvrl.data import features as features_module
-from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
+from recbole_painvrl.data.features import aligned_features, available_modalities
 from recbole_painvrl.errors import UserError
 
 IDS = {"[PAD]": 0, "a": 1, "b": 2, "c": 3}
@@ -60,13 +60,6 @@ def test_rows_land_at_their_item_with_length_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(aligned.matrix, expected, rtol=1e-7)
     assert aligned.matrix.dtype == np.float32
     assert (aligned.n_missing, aligned.n_unknown, aligned.n_constant_columns) == (0, 0, 0)
-
-
-def test_row_numbers_not_line_order_decide(tmp_path: Path) -> None:
-    write(tmp_path, tokens=["b", "a", "c"], rows=[2, 1, 0])
-    matrix, tokens = load_modality(tmp_path, "visual")
-    assert tokens == ["c", "a", "b"]
-    assert isinstance(matrix, np.memmap)
 
 
 @given(st.permutations(range(6)), st.permutations(range(6)), st.sampled_from(["<f2", "<f4", ">f8"]))
@@ -220,12 +213,6 @@ def test_wrong_tables(tmp_path: Path, table: str, found: str) -> None:
     write(tmp_path)
     tsv(tmp_path).write_text(table, encoding="utf-8")
     assert found in fault(tmp_path)
-
-
-def test_table_that_is_not_text(tmp_path: Path) -> None:
-    write(tmp_path)
-    tsv(tmp_path).write_bytes(b"row\titem_id\n\xff\xfe\t1\n")
-    assert "not readable" in fault(tmp_path)
 
 
 def test_available_modalities_are_sorted(tmp_path: Path) -> None:

@@ -193,37 +193,6 @@ def test_the_split_seed_divides_the_environments_rows(
         np.testing.assert_array_equal(other.rows[part], rows)
 
 
-@pytest.mark.usefixtures("fitted")
-def test_other_data_of_the_same_shape_have_a_split_of_their_own(
-    pairs: tuple[IntArray, IntArray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Users, items or content in another order are another cached file; the same are the same."""
-    labels = torch.arange(len(pairs[0])) % 3 // 2
-    monkeypatch.setattr(
-        iid_ood_module, "_environments", lambda *_: Identification(labels, moves=[0.0])
-    )
-    (users, items), content = pairs, torch.arange(2.0 * (N_ITEMS + 1)).view(-1, 2)
-    cases = [
-        (users, items, content),
-        (users[::-1], items, content),
-        (users, np.roll(items, 12), content),
-        (users, items, content.flip(0)),
-        (users, items, None),
-    ]
-    for number, case in enumerate(cases, 1):
-        for _ in range(2):
-            iid_ood_split(*case, settings(), tmp_path)
-        assert len(list((tmp_path / "splits").glob("*.npz"))) == number
-
-
-def test_the_split_seed_decides_the_environments(pairs: tuple[IntArray, IntArray]) -> None:
-    one, again, other = (
-        iid_ood_module._environments(*pairs, None, settings(seed)) for seed in (0, 0, 1)
-    )
-    assert torch.equal(one.labels, again.labels)
-    assert not torch.equal(one.labels, other.labels)
-
-
 @pytest.mark.parametrize("with_content", [True, False])
 def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
     pairs: tuple[IntArray, IntArray], with_content: bool

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import Truth, write_dataset
+from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.negatives import sorted_keys
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.splits.base import TEST, TRAIN, check_splits, distinct_rows
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.evaluation import planted as planted_module
 from recbole_painvrl.evaluation.planted import planted_truth, true_environments
 from recbole_painvrl.models.ultragcn import UltraGCN
 
@@ -81,22 +79,6 @@ def test_planted_environments_are_those_of_the_pair(oblong: Path, tiny_config: M
     tokens = (train.id2token(f, n) for f, n in ((train.uid_field, users), (train.iid_field, items)))
     assert found.tolist() == [by_pair[pair] for pair in zip(*tokens, strict=True)]
     assert 0 < found.float().mean() < 1
-
-
-def test_the_last_environment_of_a_repeated_pair_holds(
-    oblong: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, _ = training_pairs(tiny_config("UltraGCN", data=oblong))
-    users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
-    expected, truth = true_environments(train, users, items), planted_truth(train)
-    assert expected is not None and truth is not None
-    exchanged = truth.environments["environment"].map({"0": "1", "1": "0"})
-    other = truth.environments.assign(environment=exchanged)
-    twice = Truth(truth.columns, pd.concat([other, truth.environments], ignore_index=True))
-    monkeypatch.setattr(planted_module, "planted_truth", lambda _: twice)
-    found = true_environments(train, users, items)
-    assert found is not None
-    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
