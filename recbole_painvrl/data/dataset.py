@@ -236,23 +236,23 @@ class ModalityDataset(CheckedDataset):
         )
 
     def build(self) -> list[ModalityDataset]:
-        """RecBole's entry point: train, validation and IID test, the OOD parts hung on them.
+        """RecBole's entry point: training, validation and IID test.
 
-        ``further`` of the validation and test datasets holds what RecBole's three places cannot.
+        ``further`` of the validation and test datasets holds the OOD splits beside them.
         """
-        parts = self.build_parts()
-        if VALID not in parts:
+        splits = self.build_parts()
+        if VALID not in splits:
             raise UserError(
                 "RecBole's own entry points need a validation split, which this protocol lacks "
                 "here; use `python run_recbole.py`"
             )
-        history = [parts[TRAIN], parts[VALID]]
-        for near, far in ((VALID, OOD_VALID), (TEST, OOD)):
-            parts[near].further = {far: parts[far]} if far in parts else {}
-            parts[near].history = history
-        # RecBole evaluates one test set; our trainers add the OOD test that hangs on it.
-        parts[TEST].evaluate_further = True
-        return [parts[TRAIN], parts[VALID], parts[TEST]]
+        history = [splits[TRAIN], splits[VALID]]
+        for iid, ood in ((VALID, OOD_VALID), (TEST, OOD)):
+            splits[iid].further = {ood: splits[ood]} if ood in splits else {}
+            splits[iid].history = history
+        # RecBole evaluates one test set; our trainers add the OOD test.
+        splits[TEST].evaluate_further = True
+        return [splits[TRAIN], splits[VALID], splits[TEST]]
 
     def _split(self) -> Split:
         users = self.inter_feat[self.uid_field].numpy().astype(np.int64)

@@ -96,8 +96,8 @@ def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) 
 
     With ``replace`` an existing dataset folder stays as it is until the new one takes its place.
     Raises :class:`FolderExistsError` when the folder exists, :class:`UserError` when the content
-    is inconsistent or the place is no place for a folder, :class:`WriteError` when the disk is
-    full or the place cannot be written.
+    is inconsistent or no folder can be made there, :class:`WriteError` when the disk is
+    full or the folder cannot be written.
     """
     _check(content)
     if replace and folder.exists() and not (folder / MANIFEST).is_file():

@@ -58,8 +58,8 @@ class FoldedVectors:
     ) -> None:
         self.model = run.model
         self.items = items.double()
-        own = getattr(run.model, "user_objective", None)
-        weights, graph = own() if own else (_PLAIN, None)
+        objective = getattr(run.model, "user_objective", None)
+        weights, graph = objective() if objective else (_PLAIN, None)
         self.weights: UltraGCNWeights = weights
         self.graph = self._graph(graph, histories.getnnz(axis=0))
         self.negatives = self._negatives(histories.shape[1], int(run.config["seed"]))
@@ -178,5 +178,5 @@ def item_weights(model: Any) -> Any:
     sample = torch.arange(1, min(model.n_users, _SAMPLE_USERS + 1), device=model.device)
     scores = model.full_sort_predict({model.USER_ID: sample}).view(len(sample), -1).cpu()
     rows = histories.tocsr()[sample.cpu().numpy()]
-    own = ItemWeights(matrix).scores([torch.from_numpy(row.indices).long() for row in rows])
-    return matrix if torch.allclose(own, scores.float(), atol=1e-4) else None
+    sums = ItemWeights(matrix).scores([torch.from_numpy(row.indices).long() for row in rows])
+    return matrix if torch.allclose(sums, scores.float(), atol=1e-4) else None

@@ -217,7 +217,7 @@ def test_written_and_read_back(tmp_path: Path, planted: DatasetContent) -> None:
         ({"n_users": 0}, "0 users"),
         ({"min_interactions": 9, "max_interactions": 8}, "9 to 8"),
         ({"n_items": 47}, "47 items cannot give a user 48 different ones"),
-        ({"majority": 1.5}, "majority share 1.5"),
+        ({"majority": 1.5}, "majority fraction 1.5"),
         ({"modalities": {"visual": 1}}, "modality visual has 1 columns"),
     ],
 )
