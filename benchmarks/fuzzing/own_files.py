@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -197,8 +198,10 @@ def _split_reader(path: Path) -> Reader:
     n_rows = 50
     order = np.random.default_rng(0).permutation(n_rows).astype(np.int64)
     rows = dict(zip(SPLITS, np.array_split(order, len(SPLITS)), strict=True))
-    text = b'{"sizes": {"train": 10}, "shift": "not detected"}'
+    sizes = {name: len(indices) for name, indices in rows.items()}
+    text = json.dumps({"sizes": sizes, "shift": "not detected"}).encode()
     write_arrays(path, {"diagnostics": np.frombuffer(text, dtype=np.uint8), **rows})
+    assert read_split(path, n_rows) is not None
 
     def check(split: Any) -> None:
         if split is not None:

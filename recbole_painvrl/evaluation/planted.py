@@ -50,7 +50,7 @@ def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | No
             f"{dataset.folder / 'truth' / 'environments.tsv'}: {missing} training interactions "
             "have no planted environment; use `--protocol=files`"
         )
-    return torch.from_numpy(labels.to_numpy(dtype=np.int64))
+    return torch.tensor(labels.to_numpy(dtype=np.int64))
 
 
 def known_environments(dataset: Any) -> Tensor:

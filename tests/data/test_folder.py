@@ -95,18 +95,14 @@ def test_manifest_tells_what_is_there(tmp_path: Path) -> None:
 
 
 def test_truth_comes_back(tmp_path: Path) -> None:
+    write_dataset(content(truth=None), tmp_path / "without")
+    assert read_truth(tmp_path / "without") is None
+    assert read_manifest(tmp_path) == {}
     write_dataset(content(), tmp_path / "toy")
     truth = read_truth(tmp_path / "toy")
     assert truth is not None
     assert truth.columns["visual"].tolist() == [True, False, True]
     assert truth.environments.to_numpy().tolist() == [["u", "x", "0"], ["v", "y", "1"]]
-
-
-def test_absent_manifest_and_truth(tmp_path: Path) -> None:
-    write_dataset(content(truth=None), tmp_path / "toy")
-    assert read_truth(tmp_path / "toy") is None
-    assert read_manifest(tmp_path / "toy")["planted"] is False
-    assert read_manifest(tmp_path) == {}
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\x00"])

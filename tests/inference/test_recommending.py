@@ -173,14 +173,14 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
     recommender = Recommender(scorer, 3)
     users = everybody(run) * 20
     tracemalloc.start()
-    blocks = recommender.known(users[:1000])
+    blocks = recommender.known(users[:450])
     n = next(blocks).n_users
     # A block is scored when it is asked for, and not before.
     assert n == scorer.scored == recommender.block
     n += sum(block.n_users for block in blocks)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n == scorer.scored == 1000
+    assert n == scorer.scored == 450
     assert scorer.largest == recommender.block == 2**22 // 20_000
     assert peak < 2**24
 
