@@ -51,24 +51,6 @@ def parse_json(text: str | bytes, finite: bool = True) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def read_json_object(path: Path, advice: str) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UserError: not a JSON object; the message ends with ``advice``.
-    """
-    try:
-        value = parse_json(path.read_text(encoding="utf-8"), finite=False)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({reason(error)}); {advice}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a {type(value).__name__} instead of an object; {advice}")
-    return value
-
-
 def read_arrays(path: Path, advice: str) -> dict[str, Array]:
     """All arrays of an .npz file, by name; never Python objects.
 

@@ -30,7 +30,7 @@ from recbole_painvrl.data.writing import (
     save_matrix,
 )
 from recbole_painvrl.errors import UserError, WriteError, short
-from recbole_painvrl.reading import DAMAGED, read_json_object, reason
+from recbole_painvrl.reading import DAMAGED, parse_json, reason
 
 __all__ = ["DatasetContent", "FolderExistsError", "Truth", "write_dataset"]
 
@@ -124,10 +124,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises :class:`UserError` when the file is not a JSON object.
     """
+    path = folder / MANIFEST
     try:
-        return read_json_object(folder / MANIFEST, _AGAIN)
+        manifest = parse_json(path.read_text(encoding="utf-8"), finite=False)
+        if not isinstance(manifest, dict):
+            raise ValueError(f"it holds a {type(manifest).__name__} instead of an object")
     except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({reason(error)}); {_AGAIN}") from error
+    return manifest
 
 
 def read_truth(folder: Path) -> Truth | None:

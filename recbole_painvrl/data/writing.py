@@ -136,19 +136,5 @@ def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, st
 
 def repeated_pairs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
     """(user, item) pairs that are in more than one of the frames of a dataset."""
-    if not isinstance(frames[0]["user_id"].dtype, pd.CategoricalDtype):
-        pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
-        return list(pairs[pairs.duplicated()].itertuples(index=False, name=None))
-    users, items = (frames[0][name].cat.categories for name in ("user_id", "item_id"))
-    keys = np.concatenate([np.unique(_pair_keys(frame)) for frame in frames])
-    keys.sort()
-    repeated = keys[1:][keys[1:] == keys[:-1]]
-    return [(users[key // len(items)], items[key % len(items)]) for key in repeated.tolist()]
-
-
-def _pair_keys(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """One integer per (user, item) pair of a frame with the categories of its dataset."""
-    users, items = (
-        np.asarray(frame[name].cat.codes, dtype=np.int64) for name in ("user_id", "item_id")
-    )
-    return users * np.int64(len(frame["item_id"].cat.categories)) + items
+    pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
+    return list(pairs[pairs.duplicated()].itertuples(index=False, name=None))

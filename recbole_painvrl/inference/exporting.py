@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -26,25 +25,17 @@ SUFFIXES = (".safetensors", ".npy")
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What the rows of a tensor are: a header and one line of fields per row."""
-
-    header: tuple[str, ...]
-    lines: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
 class Export:
     """Tensors by name, and what their rows are.
 
     Attributes:
         tensors: the first dimension is that of the rows.
-        rows: tables of rows by name.
+        rows: what each row of a tensor is, by the name of the table.
         notes: goes into the header of a safetensors file.
     """
 
     tensors: Mapping[str, Tensor]
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, pd.DataFrame]
     notes: Mapping[str, object]
 
 
@@ -71,7 +62,7 @@ def masks(run: LoadedRun) -> Export:
     for name, columns in run.dataset.features.slices.items():
         tensors[name] = mask[columns]
         width = columns.stop - columns.start
-        rows[name] = Rows(("modality", "column"), [(name, str(n)) for n in range(width)])
+        rows[name] = pd.DataFrame({"modality": name, "column": range(width)})
     return Export(tensors, rows, {})
 
 
@@ -106,7 +97,8 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     written = []
     for table, rows in export.rows.items():
         written.append(path.with_suffix(f".{table}.tsv"))
-        write_bytes(written[-1], _tsv(rows))
+        text = rows.to_csv(sep="\t", index_label="row", lineterminator="\n")
+        write_bytes(written[-1], text.encode())
     notes = {"model": run.result["model"], "dataset": run.result["dataset"], **export.notes}
     if path.suffix == ".safetensors":
         header = {name: value if isinstance(value, str) else json.dumps(value)
@@ -131,15 +123,7 @@ def _mask(run: LoadedRun, what: str) -> Tensor:
     return mask
 
 
-def _ids(run: LoadedRun, kind: str) -> Rows:
+def _ids(run: LoadedRun, column: str) -> pd.DataFrame:
     dataset = run.dataset
-    field = dataset.uid_field if kind == "user_id" else dataset.iid_field
-    return Rows((kind,), [(str(token),) for token in dataset.field2id_token[field][1:]])
-
-
-def _tsv(rows: Rows) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(("row", *rows.header))
-    writer.writerows((number, *line) for number, line in enumerate(rows.lines))
-    return text.getvalue().encode()
+    field = dataset.uid_field if column == "user_id" else dataset.iid_field
+    return pd.DataFrame({column: dataset.field2id_token[field][1:].astype(str)})
