@@ -128,21 +128,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)
-        # With other data item indices and features would belong to other items.
-        if dataset_hash(dataset.folder) != result["hashes"]["data"]:
-            raise UserError(
-                f"{dataset.folder}: the dataset is not the one of {folder} (its files have "
-                "changed), so its ids no longer belong to the trained vectors; restore the files, "
-                "name the folder of the old ones by `--data-path`, or train again"
-            )
-        parts = dataset.build_parts()
-        sizes, now = result.get("split", {}).get("sizes"), dataset.split_diagnostics["sizes"]
-        # With another split graph models would propagate along other interactions.
-        if sizes != now:
-            raise UserError(
-                f"{folder}: the split of the run had {sizes} interactions, made again it has "
-                f"{now}; restore {dataset.folder / 'splits'}, or train again"
-            )
+        parts = _build_splits(folder, dataset, result)
         init_seed(config["seed"], config["reproducibility"])
         train = liked(config, parts[TRAIN])
         model = get_model(config["model"])(config, train).to(config["device"])
@@ -150,6 +136,26 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
     model.eval()
     _warn_of_versions(folder, result)
     return LoadedRun(folder, config, dataset, parts, model, result)
+
+
+def _build_splits(
+    folder: Path, dataset: ModalityDataset, result: dict[str, Any]
+) -> dict[str, ModalityDataset]:
+    """The splits of the run; other data or another split would give wrong scores."""
+    if dataset_hash(dataset.folder) != result["hashes"]["data"]:
+        raise UserError(
+            f"{dataset.folder}: the dataset is not the one of {folder} (its files have changed), "
+            "so its ids no longer belong to the trained vectors; restore the files, name the "
+            "folder of the old ones by `--data-path`, or train again"
+        )
+    splits = dataset.build_parts()
+    sizes, now = result.get("split", {}).get("sizes"), dataset.split_diagnostics["sizes"]
+    if sizes != now:
+        raise UserError(
+            f"{folder}: the split of the run had {sizes} interactions, made again it has {now}; "
+            f"restore {dataset.folder / 'splits'}, or train again"
+        )
+    return splits
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
