@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import Result, command_line, finished_run, head, row
-from recbole_painvrl.data.embedded import item_factors
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
-from recbole_painvrl.data.planted import (
+from recbole_painvrl.data.planted.embedded import item_factors
+from recbole_painvrl.data.planted.synthetic import (
     PlantedDesign,
     generate_planted,
     mixture_columns,

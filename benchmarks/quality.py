@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Result, command_line, finished_run, head, row, slug, spread
-from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted.embedded import generate_embedded
 
 EMBEDDED, PLANTED, TRAILERS, TIKTOK = "embedded", "planted", "ml-trailers", "tiktok"
 _DATA = {

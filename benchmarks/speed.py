@@ -34,7 +34,7 @@ from benchmarks.steps import (
     recommender_steps,
 )
 from benchmarks.timing import alternately, machine_facts
-from recbole_painvrl.sampling import NegativeSampler, sorted_keys
+from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 
 HEADER = head("what", "ours", "plain", "ratio", "target")
 

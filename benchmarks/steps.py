@@ -17,13 +17,13 @@ from torch import Tensor
 
 from benchmarks.reference import Recommender, joint_gradients
 from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import PlainUltraGCN
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
-from recbole_painvrl.sampling import NegativeSampler, NegativeSampling
 from recbole_painvrl.training.row_gradients import use_row_gradients
 
 Step = Callable[[], object]

@@ -23,7 +23,6 @@ from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.selection import Selection
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
-from recbole_painvrl.reading import inside
 
 _EXAMPLE = """example:
   python -m dataset_prep check dataset/ml-trailers"""
@@ -203,3 +202,19 @@ def check_truth(folder: Path, findings: Findings) -> None:
             )
     if np.any([mask.any() for mask in truth.columns.values()]):
         findings.good(f"truth: {len(truth.columns)} modalities, {len(truth.environments):,} rows")
+
+
+def inside(folder: Path, name: object) -> Path | None:
+    """The path of a file that a manifest names, or None where it would leave the folder.
+
+    Symbolic links are followed: a link that leads out is outside.
+    """
+    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+        return None
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return None
+    try:
+        path = folder / name
+        return path if path.resolve().is_relative_to(folder.resolve()) else None
+    except (OSError, RuntimeError, ValueError):
+        return None

@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 
 from recbole_painvrl.errors import WriteError
 
-_FULL = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space or raise the quota"}
-_CLOSED = dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable")
-_TOO_LARGE = {errno.EFBIG: "raise the limit on file sizes (`ulimit -f`)"}
-# Reasons for which a place cannot be written, each with what to do about it.
-_ADVICE = {**_FULL, **_CLOSED, **_TOO_LARGE}
+# Reasons for which a file cannot be written, each with what to do about it.
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space or raise the quota",
+    errno.EFBIG: "raise the limit on file sizes (`ulimit -f`)",
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
+}
 
 
 @contextmanager
@@ -25,9 +27,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` and put it in place only after a clean exit.
 
     Raises:
-        WriteError: disk full, quota, a place that cannot be written; ``path`` is as it was.
+        WriteError: disk full, quota, a folder that cannot be written; ``path`` is as it was.
     """
-    # The process number alone is not enough: hosts that share a disk may share it, too.
+    # The process id alone is not enough: hosts that share a disk may have the same one.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     with writing(path):
         try:
@@ -71,7 +73,7 @@ def write_failure(path: Path, error: OSError) -> WriteError:
 
 
 def is_write_failure(error: OSError) -> bool:
-    """Whether the system refused because of the place: full, quota, limit or no permission."""
+    """Whether the system refused for one of these reasons: full, quota, limit or no permission."""
     return error.errno in _ADVICE
 
 

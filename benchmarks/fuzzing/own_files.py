@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,9 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.features import aligned_features
 from recbole_painvrl.data.folder import read_manifest, read_truth, write_dataset
-from recbole_painvrl.data.iid_ood import _read as read_split
-from recbole_painvrl.data.parts import PARTS
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.splits.base import SPLITS
+from recbole_painvrl.data.splits.iid_ood import _read as read_split
 from recbole_painvrl.inference.loading import _read_result
 from recbole_painvrl.reading import read_arrays
 from recbole_painvrl.report.read import read_run
@@ -94,7 +95,7 @@ def _recbole_readers(data: Path) -> list[Reader]:
                 assert 0 <= int(numbers.min()) <= int(numbers.max()) < part.num(name)
 
     files = {
-        "files": [folder / f"{NAME}.{part}.inter" for part in PARTS] + [folder / "manifest.json"],
+        "files": [folder / f"{NAME}.{part}.inter" for part in SPLITS] + [folder / "manifest.json"],
         "random": [folder / f"{NAME}.inter"],
     }
     return [
@@ -196,12 +197,14 @@ def _run_readers(folder: Path) -> list[Reader]:
 def _split_reader(path: Path) -> Reader:
     n_rows = 50
     order = np.random.default_rng(0).permutation(n_rows).astype(np.int64)
-    rows = dict(zip(PARTS, np.array_split(order, len(PARTS)), strict=True))
-    text = b'{"sizes": {"train": 10}, "shift": "not detected"}'
+    rows = dict(zip(SPLITS, np.array_split(order, len(SPLITS)), strict=True))
+    sizes = {name: len(indices) for name, indices in rows.items()}
+    text = json.dumps({"sizes": sizes, "shift": "not detected"}).encode()
     write_arrays(path, {"diagnostics": np.frombuffer(text, dtype=np.uint8), **rows})
+    assert read_split(path, n_rows) is not None
 
     def check(split: Any) -> None:
         if split is not None:
-            assert all(np.array_equal(split.rows[part], rows[part]) for part in PARTS)
+            assert all(np.array_equal(split.rows[part], rows[part]) for part in SPLITS)
 
     return Reader("split cache", [path], partial(read_split, path, n_rows), check)

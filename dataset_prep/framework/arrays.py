@@ -12,15 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataset_prep.framework.npy import check_inflation, npy_array, npy_header, plain
 from dataset_prep.framework.text_tables import reason
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import (
-    DAMAGED,
-    check_inflation,
-    npy_array,
-    read_arrays,
-    read_npy_header,
-)
+from recbole_painvrl.reading import DAMAGED, read_arrays
 
 Array = npt.NDArray[Any]
 
@@ -100,7 +95,15 @@ def open_archive(path: Path) -> dict[str, Array]:
     with open(path, "rb") as stream:
         if stream.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
             raise UserError(f"{path}: is a .npy file called .npz; rename it")
-    return read_arrays(path, "save plain numbers, copy or write it again")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_inflation(archive, path.stat().st_size)
+        arrays = read_arrays(path, "save plain numbers, copy or write it again")
+        return {name: plain(array) for name, array in arrays.items()}
+    except UserError:
+        raise
+    except _BROKEN as error:
+        raise UserError(_why(path, error)) from error
 
 
 def open_matrix(path: Path, shown: Path | str | None = None) -> RowMatrix:
@@ -162,8 +165,7 @@ def archive_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]
                 if key in shapes:
                     raise ValueError(f"it holds {key[:80]!r} twice")
                 with archive.open(name) as stream:
-                    shape, dtype, _ = read_npy_header(stream)
-                    shapes[key] = (shape, dtype)
+                    shapes[key] = npy_header(stream)
     except _BROKEN as error:
         raise UserError(_why(path, error)) from error
     return shapes

@@ -30,11 +30,12 @@ from dataset_prep.framework.id_columns import (
     no_id_column,
 )
 from dataset_prep.framework.id_lists import ordered_ids
+from dataset_prep.framework.npy import npy_array
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import VectorSpool
 from dataset_prep.framework.text_tables import reason
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED, npy_array
+from recbole_painvrl.reading import DAMAGED
 
 _BY_PLACE = re.compile(r"arr_\d+")
 _NO_TEXT = "fiub"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.selection import Selection
 from recbole_painvrl.atomic import atomic_file, write_json, write_with
-from recbole_painvrl.data.streams import put_in_place, save_matrix
+from recbole_painvrl.data.writing import new_folder, save_matrix
 
 _ENDINGS = (".npy", ".items.tsv", ENDING)
 
@@ -45,7 +41,7 @@ def holds_only_features(folder: Path) -> bool:
 
 def write_features(selections: Sequence[Selection], folder: Path, report: Report) -> None:
     """Write the folder in one step; an existing one gives way to the new one."""
-    with _whole_folder(folder) as work:
+    with new_folder(folder, replace=True) as work:
         for selection in selections:
             name = selection.table.name
             matrix, ids = work / f"{name}.npy", work / f"{name}.items.tsv"
@@ -58,19 +54,3 @@ def write_features(selections: Sequence[Selection], folder: Path, report: Report
             notes = {**selection.table.notes, "made_from": where, "repairs_before": repairs}
             record = encoder_record(selection.table.encoder, notes, [matrix, ids])
             write_json(work / f"{name}{ENDING}", record)
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside ``folder`` that takes its name after a clean exit."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        work.mkdir()
-        yield work
-        if folder.exists():
-            put_in_place(work, folder)
-        else:
-            os.rename(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

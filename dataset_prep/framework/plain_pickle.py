@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_prep.framework.npy import npy_array
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import npy_array
 
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")

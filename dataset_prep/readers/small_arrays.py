@@ -11,13 +11,14 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
+from dataset_prep.framework.npy import npy_array
 from dataset_prep.framework.progress import bar
 from dataset_prep.framework.read_features import FeatureTable
 from dataset_prep.framework.report import Report
 from dataset_prep.framework.spool import Spool
 from dataset_prep.framework.text_tables import READ_ERRORS, reason
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED, npy_array
+from recbole_painvrl.reading import DAMAGED
 
 _BROKEN = (*READ_ERRORS, *DAMAGED)
 _ENDINGS = ("", ".npy")

@@ -54,8 +54,8 @@ def _export(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
 
     from recbole_painvrl.inference.exporting import KINDS, SUFFIXES, write_export
+    from recbole_painvrl.inference.files import check_out
     from recbole_painvrl.inference.loading import load_run
-    from recbole_painvrl.inference.writing import check_out
 
     path = Path(options.out)
     check_out(path, SUFFIXES)

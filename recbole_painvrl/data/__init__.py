@@ -1,1 +1,1 @@
-"""Datasets with modalities, the protocols that split them, and loaders over the parts."""
+"""Datasets with modalities, the protocols that split them, and loaders over the splits."""

@@ -16,35 +16,25 @@ from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.checked import CheckedDataset
 from recbole_painvrl.data.features import aligned_features, available_modalities
 from recbole_painvrl.data.folder import read_manifest
-from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.parts import (
-    OOD,
-    OOD_VALID,
-    TEST,
-    TRAIN,
-    VALID,
-    IntArray,
-    Split,
-    check_parts,
-    drop_cold,
-    hold_out,
-)
 from recbole_painvrl.data.prepare import ensure_dataset
-from recbole_painvrl.data.shifts import popularity_split, split_kind, time_based_rows, time_split
-from recbole_painvrl.data.split_files import (
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, Split
+from recbole_painvrl.data.splits.files import (
     benchmark_files,
+    files_split,
     refuse_filters,
     refuse_split_arguments,
     split_files,
     warn_of_idle_settings,
 )
+from recbole_painvrl.data.splits.iid_ood import iid_ood_split
+from recbole_painvrl.data.splits.random import random_splits
+from recbole_painvrl.data.splits.shifts import popularity_split, time_split
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.reading import reason
 
 
 @dataclass(frozen=True)
 class Features:
-    """All modalities side by side, aligned to RecBole's item numbers.
+    """All modalities side by side, aligned to RecBole's item indices.
 
     Attributes:
         matrix: ``[n_items, d]`` float32; every modality's rows have length 1, row 0 is padding.
@@ -137,11 +127,7 @@ class ModalityDataset(CheckedDataset):
     def _load_features(self) -> Features:
         known = available_modalities(self.folder)
         wanted = known if self.run_settings.modalities is None else self.run_settings.modalities
-        tokens = {
-            str(token): number
-            for number, token in enumerate(self.field2id_token[self.iid_field])
-            if number
-        }
+        tokens = {str(t): index for index, t in enumerate(self.field2id_token[self.iid_field])}
         matrices, slices, counts, start = [], {}, {}, 0
         for modality in wanted:
             if modality not in known:
@@ -185,58 +171,58 @@ class ModalityDataset(CheckedDataset):
         """The splits of the protocol in force, as datasets that share one id map.
 
         A second call gives the same datasets: RecBole would shuffle and split anew.
+
+        Raises:
+            UserError: a split without interactions.
         """
         if self._parts is None:
-            self._parts = self._build_parts()
+            self._change_feat_format()
+            self._parts = self._random() if self.protocol == "random" else self._by_rows()
+            for name, dataset in self._parts.items():
+                if len(dataset) == 0:
+                    self._refuse_empty(name)
         return self._parts
 
-    def _build_parts(self) -> dict[str, ModalityDataset]:
-        self._change_feat_format()
-        if self.protocol == "random":
-            datasets = self._random_parts()
-            self.split_diagnostics = {
-                "sizes": {name: len(dataset) for name, dataset in datasets.items()},
-                "cold_kept": self._cold(datasets),
-            }
-        else:
-            self._drop_unused_col()
-            split = self._split()
-            self.split_diagnostics = split.diagnostics
-            datasets = {
-                name: self.copy(self.inter_feat[torch.from_numpy(rows)])
-                for name, rows in split.rows.items()
-            }
-        dropped = self.split_diagnostics.get("cold_dropped", {})
-        for name, dataset in datasets.items():
-            if len(dataset) == 0:
-                why = f"its split of {self.inter_num} interactions leaves none for it"
-                if dropped.get(name):
-                    why = (
-                        f"all of its {dropped[name]} interactions are of users or items without a "
-                        "training interaction, and were dropped"
-                    )
-                raise UserError(
-                    f"{self.folder}: split `{name}` of protocol `{self.protocol}` is empty: {why}; "
-                    "change the `protocol`, its settings or the filters"
-                )
+    def _random(self) -> dict[str, ModalityDataset]:
+        datasets: dict[str, ModalityDataset] = random_splits(self)
+        self.split_diagnostics = {
+            "sizes": {name: len(dataset) for name, dataset in datasets.items()},
+            "cold_kept": self._cold(datasets),
+        }
         return datasets
+
+    def _by_rows(self) -> dict[str, ModalityDataset]:
+        self._drop_unused_col()
+        split = self._split()
+        self.split_diagnostics = split.diagnostics
+        return {
+            name: self.copy(self.inter_feat[torch.from_numpy(rows)])
+            for name, rows in split.rows.items()
+        }
+
+    def _refuse_empty(self, name: str) -> None:
+        why = f"its split of {self.inter_num} interactions leaves none for it"
+        dropped = self.split_diagnostics.get("cold_dropped", {}).get(name)
+        if dropped:
+            why = (
+                f"all of its {dropped} interactions are of users or items without a training "
+                "interaction, and were dropped"
+            )
+        raise UserError(
+            f"{self.folder}: split `{name}` of protocol `{self.protocol}` is empty: {why}; "
+            "change the `protocol`, its settings or the filters"
+        )
 
     def _cold(self, datasets: Mapping[str, ModalityDataset]) -> dict[str, int]:
         """Rows per split whose user or item has no training row; RecBole's split keeps them."""
-        seen = {
-            name: datasets[TRAIN].inter_feat[name].unique()
-            for name in (self.uid_field, self.iid_field)
-        }
-        return {
-            name: int(
-                (
-                    ~torch.isin(part.inter_feat[self.uid_field], seen[self.uid_field])
-                    | ~torch.isin(part.inter_feat[self.iid_field], seen[self.iid_field])
-                ).sum()
-            )
-            for name, part in datasets.items()
-            if name != TRAIN
-        }
+        fields = (self.uid_field, self.iid_field)
+        seen = {field: datasets[TRAIN].inter_feat[field].unique() for field in fields}
+        cold = {}
+        for name in list(datasets)[1:]:
+            table = datasets[name].inter_feat
+            warm = [torch.isin(table[field], seen[field]) for field in fields]
+            cold[name] = int((~(warm[0] & warm[1])).sum())
+        return cold
 
     def save(self) -> None:
         """RecBole's pickle of a dataset, which it later reads whatever has become of the files.
@@ -249,66 +235,33 @@ class ModalityDataset(CheckedDataset):
             "a pickle of them, which may be out of date"
         )
 
-    def _random_parts(self) -> dict[str, ModalityDataset]:
-        """RecBole's split by ``eval_args``, with times in 64 bit."""
-        arguments = self.config["eval_args"]
-        try:
-            kind, value = split_kind(arguments["split"])
-            if arguments["order"] == "RO":
-                # What RecBole's own shuffle draws.
-                order = torch.randperm(len(self.inter_feat))
-            else:
-                assert self.times is not None
-                order = torch.from_numpy(np.argsort(self.times, kind="stable"))
-            self.inter_feat = self.inter_feat[order]
-            if self.times is not None:
-                self.times = self.times[order.numpy()]
-            if kind == "LS":
-                found = self.leave_one_out(self.uid_field, value)
-            elif kind == "TS":
-                assert self.times is not None
-                self._drop_unused_col()
-                users = self.inter_feat[self.uid_field].numpy()
-                rows = time_based_rows(users, self.times, value)
-                found = [self.copy(self.inter_feat[torch.from_numpy(r)]) for r in rows]
-            else:
-                by_user = str(arguments["group_by"]).lower() == "user"
-                found = self.split_by_ratio(value, self.uid_field if by_user else None)
-        except (ValueError, TypeError, NotImplementedError, LookupError) as error:
-            raise UserError(
-                f"`eval_args`: {reason(error)}; expected a split such as "
-                "`{split: {RS: [0.8, 0.1, 0.1]}}`"
-            ) from error
-        named = dict(zip((TRAIN, VALID, TEST), found, strict=True))
-        if value == "test_only" or (kind != "LS" and value[1] == 0):
-            del named[VALID]
-        return named
-
     def build(self) -> list[ModalityDataset]:
-        """RecBole's entry point: train, validation and IID test, the OOD parts hung on them.
+        """RecBole's entry point: training, validation and IID test.
 
-        ``further`` of the validation and test datasets holds what RecBole's three places cannot.
+        ``further`` of the validation and test datasets holds the OOD splits beside them.
         """
-        parts = self.build_parts()
-        if VALID not in parts:
+        splits = self.build_parts()
+        if VALID not in splits:
             raise UserError(
                 "RecBole's own entry points need a validation split, which this protocol lacks "
                 "here; use `python run_recbole.py`"
             )
-        history = [parts[TRAIN], parts[VALID]]
-        for near, far in ((VALID, OOD_VALID), (TEST, OOD)):
-            parts[near].further = {far: parts[far]} if far in parts else {}
-            parts[near].history = history
-        # RecBole evaluates one test set; our trainers add the OOD test that hangs on it.
-        parts[TEST].evaluate_further = True
-        return [parts[TRAIN], parts[VALID], parts[TEST]]
+        history = [splits[TRAIN], splits[VALID]]
+        for iid, ood in ((VALID, OOD_VALID), (TEST, OOD)):
+            splits[iid].further = {ood: splits[ood]} if ood in splits else {}
+            splits[iid].history = history
+        # RecBole evaluates one test set; our trainers add the OOD test.
+        splits[TEST].evaluate_further = True
+        return [splits[TRAIN], splits[VALID], splits[TEST]]
 
     def _split(self) -> Split:
         users = self.inter_feat[self.uid_field].numpy().astype(np.int64)
         items = self.inter_feat[self.iid_field].numpy().astype(np.int64)
         s = self.run_settings
         if self.protocol == "files":
-            return self._split_by_files(users, items)
+            sizes = dict(zip(self.part_names, self.file_size_list, strict=True))
+            planted = bool(self.manifest.get("planted"))
+            return files_split(sizes, users, items, s, self.folder, planted)
         if self.protocol == "popularity":
             return popularity_split(users, items, s.ood_fraction, s.split_seed)
         if self.protocol == "time":
@@ -316,21 +269,3 @@ class ModalityDataset(CheckedDataset):
             return time_split(users, items, self.times, s.ood_fraction, s.split_seed)
         content = self.features.matrix if s.split_environment_model == "content" else None
         return iid_ood_split(users, items, content, s, self.folder)
-
-    def _split_by_files(self, users: IntArray, items: IntArray) -> Split:
-        ends = np.cumsum(self.file_size_list)
-        starts = np.concatenate([[0], ends[:-1]])
-        rows = {
-            part: np.arange(start, end)
-            for part, start, end in zip(self.part_names, starts, ends, strict=True)
-        }
-        known = "planted" if self.manifest.get("planted") else "as in the files"
-        diagnostics: dict[str, Any] = {"shift": known}
-        check_parts(rows, users, items, self.folder)
-        share = self.run_settings.validation_share
-        if VALID not in rows and share > 0:
-            rng = np.random.default_rng([self.run_settings.split_seed, 0])
-            size = round(share * len(rows[TRAIN]))
-            rows[TRAIN], rows[VALID] = hold_out(rows[TRAIN], users, items, size, rng)
-            diagnostics["valid"] = f"{share:.0%} of the training file; there is no validation file"
-        return drop_cold(Split(rows, diagnostics), users, items)

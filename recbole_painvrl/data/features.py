@@ -1,9 +1,8 @@
-"""Feature files of a dataset folder, checked and aligned to the recommender's item numbers."""
+"""Feature files of a dataset folder, checked and aligned to the recommender's item indices."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import UserError, did_you_mean, short
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
-from recbole_painvrl.reading import read_npy_header
+from recbole_painvrl.reading import DAMAGED, reason
 
 Missing = Literal["zero", "mean", "error"]
 Unknown = Literal["error", "ignore"]
@@ -27,7 +26,7 @@ _AGAIN = "write the file again with `python -m dataset_prep`"
 
 @dataclass(frozen=True)
 class AlignedModality:
-    """One modality in the order of the recommender's item numbers.
+    """One modality in the order of the recommender's item indices.
 
     ``matrix`` is float32 [n_items, d] with rows of length 1, or 0 where the item has no features;
     row 0 is padding. The counts say what was found on the way.
@@ -50,8 +49,7 @@ def load_modality(folder: Path, modality: str) -> tuple[FloatArray, list[str]]:
     Raises :class:`UserError` when a file is missing or unreadable or when the two disagree.
     """
     matrix = _open_matrix(folder, modality)
-    tokens = _read_tokens(folder / "features" / f"{modality}.items.tsv", matrix.shape[0])
-    return matrix, tokens
+    return matrix, _read_tokens(_tsv(folder, modality), matrix.shape[0])
 
 
 def aligned_features(
@@ -62,31 +60,30 @@ def aligned_features(
     missing: Missing = "zero",
     unknown: Unknown = "error",
 ) -> AlignedModality:
-    """Rows divided by their L2 norm (in float64) and placed at the item's number.
+    """Rows divided by their L2 norm (in float64) and placed at the item's index.
 
-    ``token_to_id`` maps item tokens to 1 .. ``n_items`` - 1; number 0 is padding. An item without
+    ``token_to_id`` maps item tokens to 1 .. ``n_items`` - 1; index 0 is padding. An item without
     a row gets zeros or the mean direction of the others. Raises :class:`UserError` on NaN, Inf or
     values above 1e6, on unknown ids, on missing ids where that is asked for, and on no id in
     common.
     """
     matrix, tokens = load_modality(folder, modality)
     n_constant = _check_values(matrix, _npy(folder, modality))
-    numbers = np.array([token_to_id.get(token, 0) for token in tokens], dtype=np.int64)
-    n_unknown = _check_ids(folder, modality, tokens, numbers, token_to_id, unknown)
+    indices = np.array([token_to_id.get(token, 0) for token in tokens], dtype=np.int64)
+    n_unknown = _check_ids(_tsv(folder, modality), tokens, indices, token_to_id, unknown)
     aligned = np.zeros((n_items, matrix.shape[1]), dtype=np.float32)
     total = np.zeros(matrix.shape[1])
     for rows, block in _blocks(matrix):
-        kept = numbers[rows] > 0
-        normalised = _normalise(block[kept])
+        known = indices[rows] > 0
+        normalised = _normalise(block[known])
         total += normalised.sum(axis=0)
-        aligned[numbers[rows][kept]] = normalised
+        aligned[indices[rows][known]] = normalised
     has_row = np.zeros(n_items, dtype=np.bool_)
-    has_row[numbers] = True
-    has_row[0] = True
+    has_row[indices] = has_row[0] = True
     n_missing = int((~has_row).sum())
     if n_missing and missing == "error":
         first = int(np.argmin(has_row))
-        token = next((token for token, number in token_to_id.items() if number == first), first)
+        token = next((token for token, index in token_to_id.items() if index == first), first)
         raise UserError(
             f"{_npy(folder, modality)}: {n_missing} of {n_items - 1} items have no row, first item "
             f"{token!r}; add their rows or set `missing_modality: zero` or `mean`"
@@ -98,6 +95,10 @@ def aligned_features(
 
 def _npy(folder: Path, modality: str) -> Path:
     return folder / "features" / f"{modality}.npy"
+
+
+def _tsv(folder: Path, modality: str) -> Path:
+    return folder / "features" / f"{modality}.items.tsv"
 
 
 def _normalise(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -125,41 +126,19 @@ def _open_matrix(folder: Path, modality: str) -> FloatArray:
             f"{did_you_mean(modality, known)}; correct `modalities` or prepare these features with "
             "`python -m dataset_prep`"
         )
-    shape, dtype, offset = _read_header(path)
-    if dtype.hasobject:
-        raise UserError(f"{path}: holds Python objects, which are never loaded; save float32 rows")
-    if dtype.kind != "f":
-        raise UserError(f"{path}: holds {dtype} values; save the rows as float32")
-    if len(shape) != 2:
-        raise UserError(
-            f"{path}: has {len(shape)} dimensions, shape {shape}; save one row per item and one "
-            "column per feature"
-        )
-    if 0 in shape:
-        raise UserError(f"{path}: is empty, shape {shape}; {_AGAIN}")
-    expected, found = offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
-    if found < expected:
-        raise UserError(
-            f"{path}: truncated, {found} bytes where shape {shape} of {dtype} needs {expected}; "
-            f"{_AGAIN} or copy it again"
-        )
     try:
-        matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not readable ({_first_line(error)}); {_AGAIN}") from error
-    return matrix
-
-
-def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and data offset of a .npy file, without touching the data."""
-    try:
-        with open(path, "rb") as stream:
-            shape, dtype, _ = read_npy_header(stream)
-            return shape, dtype, stream.tell()
-    except (ValueError, OSError) as error:
+        matrix: FloatArray = np.lib.format.open_memmap(path, mode="r")
+    except (MemoryError, *DAMAGED) as error:
         raise UserError(
-            f"{path}: not a readable .npy file ({_first_line(error)}); {_AGAIN} or `numpy.save`"
+            f"{path}: not a readable .npy file ({reason(error)}); {_AGAIN} or `numpy.save`"
         ) from error
+    if matrix.dtype.kind != "f":
+        raise UserError(f"{path}: holds {matrix.dtype} values; save the rows as float32")
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise UserError(
+            f"{path}: has shape {matrix.shape}; save one row per item and one column per feature"
+        )
+    return matrix
 
 
 def _read_tokens(path: Path, n_rows: int) -> list[str]:
@@ -167,32 +146,30 @@ def _read_tokens(path: Path, n_rows: int) -> list[str]:
     lines = _read_lines(path)
     if not lines or lines[0] != ["row", "item_id"]:
         raise UserError(
-            f"{path}: the first line is {_short((lines or [[]])[0])} instead of the header "
+            f"{path}: the first line is {short((lines or [[]])[0])} instead of the header "
             f"row<TAB>item_id; {_AGAIN}"
         )
-    body = lines[1:]
-    if len(body) != n_rows:
+    if len(lines) - 1 != n_rows:
         raise UserError(
-            f"{path}: lists {len(body)} rows, {path.name.removesuffix('.items.tsv')}.npy has "
+            f"{path}: lists {len(lines) - 1} rows, {path.name.removesuffix('.items.tsv')}.npy has "
             f"{n_rows}; the two belong together, prepare both again with `python -m dataset_prep`"
         )
-    tokens: list[str | None] = [None] * n_rows
-    for number, line in enumerate(body, start=2):
-        if len(line) != 2 or not line[1]:
+    rows = {str(row): row for row in range(n_rows)}
+    tokens: dict[str, int] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        row = rows.pop(line[0], None)
+        if row is None or len(line) != 2 or not line[1]:
             raise UserError(
-                f"{path}: line {number} is {_short(line)}, not row<TAB>item_id; {_AGAIN}"
+                f"{path}: line {number} is {short(line)}, not row<TAB>item_id with each row of 0 "
+                f"to {n_rows - 1} once; {_AGAIN}"
             )
-        digits = line[0].isascii() and line[0].isdigit() and len(line[0]) < 19
-        row = int(line[0]) if digits else -1
-        if not 0 <= row < n_rows or tokens[row] is not None:
+        if line[1] in tokens:
             raise UserError(
-                f"{path}: line {number} has row {_short(line[0])}, but rows must be "
-                f"0 to {n_rows - 1}, each once; {_AGAIN}"
+                f"{path}: item {short(line[1])} is in rows {tokens[line[1]]} and {row}; keep one "
+                "row per item"
             )
-        tokens[row] = line[1]
-    complete = [token for token in tokens if token is not None]
-    _check_duplicates(path, complete)
-    return complete
+        tokens[line[1]] = row
+    return sorted(tokens, key=tokens.__getitem__)
 
 
 def _read_lines(path: Path) -> list[list[str]]:
@@ -206,44 +183,29 @@ def _read_lines(path: Path) -> list[list[str]]:
             "row and item_id, or prepare the dataset with `python -m dataset_prep`"
         ) from error
     except (ValueError, OSError, csv.Error) as error:
-        raise UserError(f"{path}: not readable ({_first_line(error)}); {_AGAIN}") from error
-
-
-def _check_duplicates(path: Path, tokens: Sequence[str]) -> None:
-    extra = len(tokens) - len(set(tokens))
-    if extra:
-        seen: dict[str, int] = {}
-        for row, token in enumerate(tokens):
-            if token in seen:
-                raise UserError(
-                    f"{path}: {extra} item ids occur more than once, first {_short(token)} in rows "
-                    f"{seen[token]} and {row}; keep one row per item"
-                )
-            seen[token] = row
+        raise UserError(f"{path}: not readable ({reason(error)}); {_AGAIN}") from error
 
 
 def _check_ids(
-    folder: Path,
-    modality: str,
+    path: Path,
     tokens: Sequence[str],
-    numbers: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
     token_to_id: Mapping[str, int],
     unknown: Unknown,
 ) -> int:
     """Number of rows whose item the dataset does not have; an error where that is not allowed."""
-    path = folder / "features" / f"{modality}.items.tsv"
-    strangers = np.flatnonzero(numbers == 0)
+    strangers = np.flatnonzero(indices == 0)
     if len(strangers) == len(tokens):
-        sample = next((token for token, number in token_to_id.items() if number > 0), "none")
+        sample = next((token for token, index in token_to_id.items() if index > 0), "none")
         raise UserError(
             f"{path}: none of its {len(tokens)} item ids is in the dataset, which has ids like "
-            f"{sample!r} where the file has {_short(tokens[0])}; use the ids of the .inter file"
+            f"{sample!r} where the file has {short(tokens[0])}; use the ids of the .inter file"
         )
     if len(strangers) and unknown == "error":
         first = int(strangers[0])
         raise UserError(
             f"{path}: {len(strangers)} of {len(tokens)} item ids are not in the dataset, first "
-            f"{_short(tokens[first])} in row {first}; remove them or set `unknown_items: ignore`"
+            f"{short(tokens[first])} in row {first}; remove them or set `unknown_items: ignore`"
         )
     return len(strangers)
 
@@ -277,12 +239,3 @@ def _check_values(matrix: FloatArray, path: Path) -> int:
             f"largest {largest:.3g}); rescale or drop these columns with `python -m dataset_prep`"
         )
     return int((low == high).sum())
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

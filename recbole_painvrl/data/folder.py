@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +21,26 @@ from recbole_painvrl.atomic import (
     write_json,
     write_with,
 )
-from recbole_painvrl.data.streams import (
+from recbole_painvrl.data.writing import (
+    FolderExistsError,
     MatrixStream,
-    pairs_in_two,
-    put_in_place,
+    new_folder,
+    repeated_pairs,
     save_interactions,
     save_matrix,
 )
 from recbole_painvrl.errors import UserError, WriteError, short
-from recbole_painvrl.locks import hold_folder, remove_abandoned
-from recbole_painvrl.reading import DAMAGED, read_json_object, reason
+from recbole_painvrl.reading import DAMAGED, parse_json, reason
+
+__all__ = ["DatasetContent", "FolderExistsError", "Truth", "write_dataset"]
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
 MANIFEST = "manifest.json"
-_CHUNK = 1 << 20
+_COLUMNS, _ENVIRONMENTS = "truth/columns.tsv", "truth/environments.tsv"
+_COLUMNS_HEADER = ["modality", "column", "invariant"]
 _AGAIN = "delete the folder and prepare the dataset again with `python -m dataset_prep`"
 _TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 # Strings that RecBole, which reads by pandas' defaults, would take for a missing value.
@@ -49,10 +48,6 @@ MISSING_TOKENS = frozenset((
     "", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A", "#N/A N/A",
     "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
 ))  # fmt: skip
-
-
-class FolderExistsError(UserError):
-    """The dataset folder is already there; nothing was written."""
 
 
 @dataclass
@@ -101,12 +96,17 @@ def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) 
 
     With ``replace`` an existing dataset folder stays as it is until the new one takes its place.
     Raises :class:`FolderExistsError` when the folder exists, :class:`UserError` when the content
-    is inconsistent or the place is no place for a folder, :class:`WriteError` when the disk is
-    full or the place cannot be written.
+    is inconsistent or no folder can be made there, :class:`WriteError` when the disk is
+    full or the folder cannot be written.
     """
     _check(content)
+    if replace and folder.exists() and not (folder / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: has no {MANIFEST}, so it is not a dataset folder and is not replaced; "
+            "choose another folder or delete it"
+        )
     try:
-        with _new_folder(folder, replace) as work:
+        with new_folder(folder, replace) as work:
             _write_files(content, work)
             write_json(work / MANIFEST, _manifest(content, work))
     except OSError as error:
@@ -124,10 +124,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises :class:`UserError` when the file is not a JSON object.
     """
+    path = folder / MANIFEST
     try:
-        return read_json_object(folder / MANIFEST, _AGAIN)
+        manifest = parse_json(path.read_text(encoding="utf-8"), finite=False)
+        if not isinstance(manifest, dict):
+            raise ValueError(f"it holds a {type(manifest).__name__} instead of an object")
     except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({reason(error)}); {_AGAIN}") from error
+    return manifest
 
 
 def read_truth(folder: Path) -> Truth | None:
@@ -137,19 +143,14 @@ def read_truth(folder: Path) -> Truth | None:
     """
     if not (folder / "truth").is_dir():
         return None
-    columns = _read_table(folder / "truth" / "columns.tsv", ["modality", "column", "invariant"])
-    environments = _read_table(
-        folder / "truth" / "environments.tsv", ["user_id", "item_id", "environment"]
-    )
+    columns = _read_table(folder / _COLUMNS, _COLUMNS_HEADER)
+    environments = _read_table(folder / _ENVIRONMENTS, ["user_id", "item_id", "environment"])
     planted: dict[str, BoolArray] = {}
     for modality, rows in columns.groupby("modality", sort=False):
-        numbers = rows["column"].tolist()
-        if (
-            numbers != [str(n) for n in range(len(rows))]
-            or not rows["invariant"].isin(["0", "1"]).all()
-        ):
+        in_order = rows["column"].tolist() == [str(n) for n in range(len(rows))]
+        if not in_order or not rows["invariant"].isin(["0", "1"]).all():
             raise UserError(
-                f"{folder / 'truth' / 'columns.tsv'}: the columns of modality {modality} are not "
+                f"{folder / _COLUMNS}: the columns of modality {modality} are not "
                 f"numbered 0 to {len(rows) - 1} with invariant 0 or 1; {_AGAIN}"
             )
         planted[str(modality)] = (rows["invariant"] == "1").to_numpy(dtype=np.bool_)
@@ -168,11 +169,8 @@ def dataset_hash(folder: Path) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of one file, read in pieces."""
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check(content: DatasetContent) -> None:
@@ -196,7 +194,12 @@ def _check(content: DatasetContent) -> None:
                 f"{where}: {len(bad)} {column} values cannot be stored as tokens, first "
                 f"{bad.iloc[0]!r}; rename ids that are empty, hold a tab or read as missing"
             )
-    _check_splits(content, where)
+    twice = repeated_pairs(list(content.splits.values())) if content.splits else []
+    if twice:
+        raise UserError(
+            f"{where}: {len(twice)} (user, item) pairs are in two splits, first {twice[0]}; "
+            "remove each from all splits but one"
+        )
     for modality, (matrix, rows) in content.features.items():
         if len(matrix.shape) != 2 or matrix.shape[0] != len(rows) or len(set(rows)) != len(rows):
             raise UserError(
@@ -205,106 +208,30 @@ def _check(content: DatasetContent) -> None:
             )
 
 
-def _check_splits(content: DatasetContent, where: str) -> None:
-    """Raise :class:`UserError` when a pair is in two splits."""
-    if not content.splits:
-        return
-    twice = pairs_in_two(list(content.splits.values()))
-    if twice:
-        raise UserError(
-            f"{where}: {len(twice)} (user, item) pairs are in two splits, first {twice[0]}; "
-            "remove each from all splits but one"
-        )
-
-
-@contextmanager
-def _new_folder(folder: Path, replace: bool) -> Iterator[Path]:
-    """Give a hidden folder beside ``folder`` and rename it into place after a clean exit."""
-    if replace and folder.exists() and not (folder / MANIFEST).is_file():
-        raise UserError(
-            f"{folder}: has no {MANIFEST}, so it is not a dataset folder and is not replaced; "
-            "choose another folder or delete it"
-        )
-    if folder.exists() and not replace:
-        raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"))
-    work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        work.mkdir()
-        with hold_folder(work):
-            yield work
-            _finish(work, folder, replace)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _finish(work: Path, folder: Path, replace: bool) -> None:
-    """Give the finished hidden folder its name."""
-    for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
-        _sync(directory)
-    try:
-        if folder.exists() and replace:
-            put_in_place(work, folder)
-        else:
-            os.rename(work, folder)
-    except OSError as error:
-        # Another process finished the same folder meanwhile: rename refuses a full target.
-        if not folder.exists() or is_write_failure(error):
-            raise
-        raise FolderExistsError(f"{folder}: was written by another process") from error
-    _sync(folder.parent)
-
-
-def _sync(directory: Path) -> None:
-    """Make the entries of a directory survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _write_files(content: DatasetContent, work: Path) -> None:
-    name = content.name
-    _write_interactions(work / f"{name}.inter", content.interactions)
-    for split, frame in content.splits.items():
-        _write_interactions(work / f"{name}.{split}.inter", frame)
+    frames = {"": content.interactions} | {f".{name}": f for name, f in content.splits.items()}
+    for suffix, frame in frames.items():
+        with atomic_file(work / f"{content.name}{suffix}.inter") as stream:
+            save_interactions(stream, frame, _TYPES)
     if content.item_table is not None:
-        _write_table(work / f"{name}.item", content.item_table)
+        _write_table(work / f"{content.name}.item", content.item_table)
     for modality, (matrix, tokens) in content.features.items():
-        _write_matrix(work / "features" / f"{modality}.npy", matrix)
+        path = work / "features" / f"{modality}.npy"
+        write_with(path, partial(save_matrix, matrix=matrix))
         rows = pd.DataFrame({"row": np.arange(len(tokens)), "item_id": tokens})
-        _write_table(work / "features" / f"{modality}.items.tsv", rows)
+        _write_table(path.with_suffix(".items.tsv"), rows)
     if content.truth is not None:
         columns = [
-            pd.DataFrame(
-                {
-                    "modality": modality,
-                    "column": np.arange(len(mask)),
-                    "invariant": mask.astype(int),
-                }
-            )
+            (modality, column, int(invariant))
             for modality, mask in content.truth.columns.items()
+            for column, invariant in enumerate(mask)
         ]
-        empty = pd.DataFrame(columns=["modality", "column", "invariant"])
-        _write_table(work / "truth" / "columns.tsv", pd.concat(columns) if columns else empty)
-        _write_table(work / "truth" / "environments.tsv", content.truth.environments)
+        _write_table(work / _COLUMNS, pd.DataFrame(columns, columns=_COLUMNS_HEADER))
+        _write_table(work / _ENVIRONMENTS, content.truth.environments)
 
 
-def _write_matrix(path: Path, matrix: FloatArray | MatrixStream) -> None:
-    write_with(path, lambda stream: save_matrix(stream, matrix))
-
-
-def _write_interactions(path: Path, frame: pd.DataFrame) -> None:
-    _write_table(path, frame, _TYPES)
-
-
-def _write_table(path: Path, frame: pd.DataFrame, types: dict[str, str] | None = None) -> None:
+def _write_table(path: Path, frame: pd.DataFrame) -> None:
     with atomic_file(path) as stream:
-        if types is not None:
-            save_interactions(stream, frame, types)
-            return
         frame.to_csv(stream, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
 
 

@@ -1,20 +1,35 @@
-"""RecBole's loaders and samplers over the parts of a split."""
+"""Loaders over the splits: RecBole's batches, made by operations on whole columns.
+
+RecBole's loaders go through users and interactions in Python; these give the same batches (for
+negatives: the same distribution) and fall back to RecBole's for what they cannot do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from logging import getLogger
 from typing import Any
 
-from recbole.data.dataloader import FullSortEvalDataLoader
+import numpy as np
+import numpy.typing as npt
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
 from recbole.data.utils import get_dataloader
 from recbole.sampler import Sampler
-from recbole.utils import EvaluatorType
+from recbole.utils import EvaluatorType, InputType
+from torch import Tensor
 
-from recbole_painvrl.data.fast_evaluation import FastEvaluationLoader
-from recbole_painvrl.data.fast_loader import FastTrainLoader, can_be_fast
+from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.seeds import separate_draws
+
+Columns = dict[str, Tensor]
+IntArray = npt.NDArray[np.int64]
+
+# Positives whose negatives are drawn at once, so that the fixed cost of a draw is small.
+_BLOCK = 2**15
 
 
 def liked(config: Any, train: Any) -> Any:
@@ -53,31 +68,27 @@ def training_loader(config: Any, train: Any) -> Any:
     """
     if can_be_fast(config):
         return FastTrainLoader(config, train, shuffle=config["shuffle"])
-    arguments = config["train_neg_sample_args"]
-    sampler = None
+    arguments, sampler = config["train_neg_sample_args"], None
     if arguments["distribution"] != "none":
         sampler = _sampler([train], "train", arguments["distribution"], arguments["alpha"])
     return get_dataloader(config, "train")(config, train, sampler, shuffle=config["shuffle"])
 
 
 def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: str) -> Any:
-    """RecBole's evaluation loader of one part.
+    """RecBole's evaluation loader of one split.
 
     Args:
         config: RecBole configuration.
-        history: parts whose items are not recommended again (training, and what is known).
-        dataset: the part to evaluate.
+        history: splits whose items are not recommended again (training, and what is known).
+        dataset: the split to evaluate.
         phase: ``valid`` or ``test``, whose evaluation mode applies.
     """
     loader = get_dataloader(config, phase)
     if loader is FullSortEvalDataLoader and config["single_spec"]:
         return FastEvaluationLoader(config, history, dataset)
-    arguments = config[f"{phase}_neg_sample_args"]
-    distribution = arguments["distribution"]
-    sampler = None
+    distribution, sampler = config[f"{phase}_neg_sample_args"]["distribution"], None
     if distribution != "none":
-        datasets = [*history, dataset]
-        sampler = _sampler(datasets, phase, distribution, 1.0, FixedCandidates)
+        sampler = _sampler([*history, dataset], phase, distribution, 1.0, FixedCandidates)
         sampler.split_seed = config["split_seed"]
     return loader(config, dataset, sampler, shuffle=False)
 
@@ -85,7 +96,7 @@ def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: 
 class FixedCandidates(Sampler):
     """RecBole's sampler of candidates, which draws the same ones for a user of a test each time.
 
-    RecBole draws from numpy's global generator, so that the same weights have other figures after
+    RecBole draws from numpy's global generator, so that the same weights have other metrics after
     another training, and every model other candidates.
 
     Attributes:
@@ -112,3 +123,169 @@ def _sampler(
         return sampler_class(phases, datasets, distribution, alpha).set_phase(phase)
     except ValueError as error:
         raise UserError(f"negative sampling: {' '.join(str(error).split())}") from error
+
+
+def can_be_fast(config: Any) -> bool:
+    """Whether :class:`FastTrainLoader` gives this model what RecBole's loader would.
+
+    It knows batches without negatives, and uniform negatives of models that learn from pairs.
+    """
+    arguments = config["train_neg_sample_args"]
+    uniform_pairs = (
+        arguments["distribution"] == "uniform"
+        and config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
+        and not arguments.get("dynamic", False)
+    )
+    return bool(
+        config["fast_loader"]
+        and get_dataloader(config, "train") is TrainDataLoader
+        and config["single_spec"]
+        and not config["worker"]
+        and config["transform"] is None
+        and (uniform_pairs or arguments["distribution"] == "none")
+    )
+
+
+class FastTrainLoader(TrainDataLoader):
+    """RecBole's training loader with whole-column indexing and vectorised negatives.
+
+    The interactions come in RecBole's order, drawn from the same generator: batches without
+    negatives are RecBole's, bit for bit. Negatives have the same distribution (uniform over the
+    items that the user does not have in training) but another random sequence: RecBole's come
+    from numpy's global generator, here every epoch has a generator seeded from the loader's. The
+    loader's generator is therefore all that a resumed run needs.
+
+    Args:
+        config: RecBole configuration, for which :func:`can_be_fast` holds.
+        dataset: the training dataset.
+        shuffle: whether to draw a new order in every epoch.
+
+    Raises:
+        UserError: a user has every item, so that there are no negatives for them.
+    """
+
+    def __init__(self, config: Any, dataset: Any, shuffle: bool) -> None:
+        super().__init__(config, dataset, None, shuffle=shuffle)
+        self._device = torch.device(config["device"])
+        self._columns = self._on_device(dataset.inter_feat)
+        self._users = self._on_device(dataset.user_feat)
+        self._items = self._on_device(dataset.item_feat)
+        self._sampler: NegativeSampler | None = None
+        if self.neg_sample_args["distribution"] != "none":
+            self._sampler = self._negatives(dataset.item_num)
+
+    def _negatives(self, n_items: int) -> NegativeSampler:
+        keys = sorted_keys(self._columns[self.uid_field], self._columns[self.iid_field], n_items)
+        n_positives = torch.bincount(keys // n_items)
+        if int(n_positives.max()) >= n_items - 1:
+            raise UserError(
+                f"negative sampling: {int((n_positives >= n_items - 1).sum())} users have "
+                "interacted with all items, and no negative is left for them; set "
+                "`user_inter_num_interval` to filter those users"
+            )
+        source = torch.Generator(self._device)
+        return NegativeSampler(n_items, self.times, "per_positive", source, keys)
+
+    def _on_device(self, table: Any) -> Columns:
+        if table is None:
+            return {}
+        return {name: table[name].to(self._device) for name in table.columns}
+
+    def __iter__(self) -> Iterator[Any]:
+        """Batches of one epoch: ``Interaction`` objects with RecBole's fields."""
+        # What an iterator of PyTorch draws first; RecBole's order follows.
+        seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
+        # To the end: PyTorch's sampler draws once more after the last index.
+        order = np.fromiter(self.sampler, dtype=np.int64)
+        if self._sampler is not None:
+            self._sampler.generator.manual_seed(seed)
+        rows = torch.from_numpy(order).to(self._device)
+        for block in rows.split(self.step * max(1, _BLOCK // self.step)):
+            negatives = None
+            if self._sampler is not None:
+                users = self._columns[self.uid_field].index_select(0, block)
+                negatives = self._sampler.draw(users).split(self.step)
+            for index, chosen in enumerate(block.split(self.step)):
+                yield self._batch(chosen, None if negatives is None else negatives[index])
+
+    def _batch(self, rows: Tensor, negatives: Tensor | None) -> Any:
+        batch = _rows(self._columns, rows)
+        batch |= _rows(self._users, batch[self.uid_field])
+        batch |= _rows(self._items, batch[self.iid_field])
+        if negatives is not None:
+            if self.times > 1:
+                batch = {
+                    name: column.repeat(self.times, *[1] * (column.dim() - 1))
+                    for name, column in batch.items()
+                }
+            # RecBole's arrangement: the whole batch with its first negatives, then with its second.
+            flat = negatives.T.reshape(-1)
+            columns = {self.iid_field: flat} | _rows(self._items, flat)
+            batch |= {self.neg_prefix + name: column for name, column in columns.items()}
+        return Interaction(batch)
+
+
+def _rows(table: Columns, indices: Tensor) -> Columns:
+    return {name: column.index_select(0, indices) for name, column in table.items()}
+
+
+class FastEvaluationLoader(FullSortEvalDataLoader):
+    """The batches of RecBole's loader: the same users, positives and history, in blocks.
+
+    Args:
+        config: RecBole configuration; ``eval_batch_size`` counts scores, so that a block has the
+            same bytes whatever the number of items.
+        history: splits whose items are not recommended again.
+        dataset: the split to evaluate.
+    """
+
+    def __init__(self, config: Any, history: Sequence[Any], dataset: Any) -> None:
+        self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
+        self.is_sequential = False
+        dataset.sort(by=self.uid_field, ascending=True)
+        n_items = dataset.item_num
+        positives = self._keys(dataset, n_items)
+        known = np.concatenate([self._keys(split, n_items) for split in history] or [positives[:0]])
+        users = np.unique(positives // n_items)
+        self.uid_list = torch.from_numpy(users)
+        self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
+        self._positives = _Lists(positives, users, n_items)
+        self._history = _Lists(np.setdiff1d(known, positives), users, n_items)
+        self.uid2items_num = np.zeros(dataset.user_num, dtype=np.int64)
+        self.uid2items_num[users] = self._positives.lengths.numpy()
+        self.sample_size = len(users)
+        # Past FullSortEvalDataLoader, which would make its lists user by user.
+        AbstractDataLoader.__init__(self, config, dataset, None, shuffle=False)
+
+    def _keys(self, dataset: Any, n_items: int) -> IntArray:
+        table = dataset.inter_feat
+        return sorted_keys(table[self.uid_field], table[self.iid_field], n_items).numpy()
+
+    def collate_fn(self, index: Sequence[int]) -> tuple[Any, Any, Tensor, Tensor]:
+        """Users, their history, and row and item of their positives; ``index`` is consecutive."""
+        first, last = int(index[0]), int(index[-1]) + 1
+        users = Interaction({name: self.user_df[name][first:last] for name in self.user_df.columns})
+        rows, items = self._positives.rows(first, last)
+        return users, self._history.rows(first, last), rows, items
+
+
+class _Lists:
+    """A list of items per user, as one array with the bounds of each user's items.
+
+    Args:
+        keys: sorted, distinct ``user * n_items + item``.
+        users: users in the order of the loader.
+        n_items: number of items, padding included.
+    """
+
+    def __init__(self, keys: IntArray, users: IntArray, n_items: int) -> None:
+        self.items = torch.from_numpy(keys % n_items)
+        self.starts = torch.from_numpy(np.searchsorted(keys, users * n_items))
+        self.lengths = torch.from_numpy(np.searchsorted(keys, (users + 1) * n_items)) - self.starts
+
+    def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Row in the batch and item of every entry of the users ``first`` to ``last - 1``."""
+        lengths, starts = self.lengths[first:last], self.starts[first:last]
+        row = torch.repeat_interleave(torch.arange(last - first), lengths)
+        before = torch.cumsum(lengths, 0) - lengths
+        return row, self.items[torch.arange(len(row)) + (starts - before)[row]]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 
-from recbole_painvrl.data.embedded import NAME as EMBEDDED
-from recbole_painvrl.data.embedded import generate_embedded
 from recbole_painvrl.data.folder import DatasetContent, FolderExistsError, write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted.embedded import NAME as EMBEDDED
+from recbole_painvrl.data.planted.embedded import generate_embedded
 from recbole_painvrl.errors import UserError, did_you_mean
 
 GENERATORS: dict[str, Callable[[], DatasetContent]] = {

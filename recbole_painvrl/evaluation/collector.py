@@ -21,8 +21,8 @@ def top_hits(top_items: Tensor, rows: Tensor, items: Tensor, n_items: int) -> Te
     Returns:
         ``[n_users, K + 1]`` int64, as RecBole's ``rec.topk``.
     """
-    numbers = torch.arange(len(top_items), device=top_items.device)[:, None]
-    hits = torch.isin(numbers * n_items + top_items, rows * n_items + items)
+    users = torch.arange(len(top_items), device=top_items.device)[:, None]
+    hits = torch.isin(users * n_items + top_items, rows * n_items + items)
     counts = torch.bincount(rows, minlength=len(top_items))[:, None]
     return torch.cat([hits.long(), counts], dim=1)
 

@@ -165,19 +165,19 @@ def standing(
     """How a method stands in a column, beside whom, and with what confidence, as a sentence."""
     means = {one.label: one.mean(column) for one in methods}
     names = {one.label: one.shown or one.label for one in methods}
-    own = means.pop(label)
+    value = means.pop(label)
     part, metric = column
     rival = best(metric, means)
-    if rival is None or not math.isfinite(own):
+    if rival is None or not math.isfinite(value):
         return ""
     theirs = means[rival]
-    if is_better(metric, theirs, own):
+    if is_better(metric, theirs, value):
         verb = "does not win: it is behind"
     else:
-        verb = "does not win: it is level with" if theirs == own else "leads, ahead of"
-    gap = abs(own - theirs)
+        verb = "does not win: it is level with" if theirs == value else "leads, ahead of"
+    gap = abs(value - theirs)
     fraction = f", {gap / abs(theirs):.1%}" if theirs else ""
-    words = f"{part_name(part)} {metric}: {names[label]} ({own:.4f}) {verb} "
+    words = f"{part_name(part)} {metric}: {names[label]} ({value:.4f}) {verb} "
     words += f"{names[rival]} ({theirs:.4f})"
     words += f" by {gap:.4f}{fraction}" if gap else ""
     tests = {(one.other, one.part, one.metric): one for one in found}
@@ -205,24 +205,24 @@ def part_name(part: str) -> str:
     return {"iid": "IID", "ood": "OOD"}.get(part, part)
 
 
-def paired_users(first: pd.Series, second: pd.Series, part: str) -> pd.DataFrame:
+def paired_users(first: pd.Series, second: pd.Series, test_set: str) -> pd.DataFrame:
     """Both methods' values of every user, averaged over the seeds in which both have the user.
 
     Args:
         first: values by seed, test set and user.
         second: the same of the other method; a user may be missing or have NaN.
-        part: test set.
+        test_set: its name.
 
     Returns:
         ``first`` and ``second`` by user.
     """
     both = pd.concat({"first": first, "second": second}, axis=1, join="inner").dropna()
-    rows = both[both.index.get_level_values("test_set") == part]
+    rows = both[both.index.get_level_values("test_set") == test_set]
     return rows.groupby("user_id", sort=True).mean()
 
 
 def _frames(one: Method, other: Method) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Values per user of both, by seed; without a common seed, averaged over each one's own."""
+    """Values per user of both, by seed; without a common seed, averaged over the seeds of each."""
     seeds = sorted(set(one.seeds) & set(other.seeds))
     if seeds:
         return _per_user(one, seeds), _per_user(other, seeds), len(seeds)

@@ -1,4 +1,4 @@
-"""Scores against planted truth: found columns (AUC) and found environments (adjusted Rand)."""
+"""Scores against planted truth: the columns of a mask (AUC) and environments (adjusted Rand)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -31,37 +32,28 @@ def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | No
     truth = planted_truth(dataset)
     if truth is None:
         return None
-    table = truth.environments
-    user_numbers = table["user_id"].map(dataset.field2token_id[dataset.uid_field])
-    item_numbers = table["item_id"].map(dataset.field2token_id[dataset.iid_field])
-    known = (user_numbers.notna() & item_numbers.notna()).to_numpy()
-    width = dataset.item_num
-    keys = _pair_keys(user_numbers[known], item_numbers[known], width)
-    order = np.argsort(keys, kind="stable")
-    wanted = _pair_keys(users.numpy(), items.numpy(), width)
+    table = pd.DataFrame(
+        {
+            "user": truth.environments["user_id"].map(dataset.field2token_id[dataset.uid_field]),
+            "item": truth.environments["item_id"].map(dataset.field2token_id[dataset.iid_field]),
+            "label": truth.environments["environment"],
+        }
+    )
     # Of a pair that occurs twice the last row holds.
-    place = np.searchsorted(keys[order], wanted, side="right") - 1
-    planted = np.zeros(len(wanted), dtype=np.bool_)
-    if len(keys):
-        planted = (place >= 0) & (keys[order][place] == wanted)
-    if not planted.all():
+    table = table.dropna().astype(np.int64).drop_duplicates(["user", "item"], keep="last")
+    pairs = pd.DataFrame({"user": users.numpy(), "item": items.numpy()})
+    labels = pairs.merge(table, how="left", on=["user", "item"])["label"]
+    missing = int(labels.isna().sum())
+    if missing:
         raise UserError(
-            f"{dataset.folder / 'truth' / 'environments.tsv'}: {int((~planted).sum())} training "
-            "interactions have no planted environment; use `--protocol=files`"
+            f"{dataset.folder / 'truth' / 'environments.tsv'}: {missing} training interactions "
+            "have no planted environment; use `--protocol=files`"
         )
-    labels = table["environment"].to_numpy()[known][order[place]]
-    found: npt.NDArray[np.int64] = labels.astype(np.int64)
-    return torch.from_numpy(found)
-
-
-def _pair_keys(users: Any, items: Any, width: int) -> npt.NDArray[np.int64]:
-    """One number per (user, item) pair, ``[n]``."""
-    keys: npt.NDArray[np.int64] = np.asarray(users, dtype=np.int64) * width
-    return keys + np.asarray(items, dtype=np.int64)
+    return torch.tensor(labels.to_numpy(dtype=np.int64))
 
 
 def known_environments(dataset: Any) -> Tensor:
-    """Planted environment of every interaction of a training part, ``[n]``.
+    """Planted environment of every interaction of a training split, ``[n]``.
 
     Raises:
         UserError: nothing is planted, or not for these interactions.
@@ -95,17 +87,15 @@ def mask_scores(
         truths, 0.5 by construction), ``mean_invariant``, ``mean_spurious``.
     """
     values = mask.detach().cpu().double().numpy()
-    parts = {
+    groups = {
         modality: (values[columns], truth.columns[modality])
         for modality, columns in slices.items()
         if modality in truth.columns
     }
-    if parts:
-        parts["overall"] = (
-            np.concatenate([part[0] for part in parts.values()]),
-            np.concatenate([part[1] for part in parts.values()]),
-        )
-    return {name: _column_scores(part, invariant, rng) for name, (part, invariant) in parts.items()}
+    if groups:
+        both = (np.concatenate(arrays) for arrays in zip(*groups.values(), strict=True))
+        groups["overall"] = tuple(both)  # type: ignore[assignment]
+    return {name: _column_scores(*group, rng) for name, group in groups.items()}
 
 
 def _column_scores(
@@ -114,30 +104,29 @@ def _column_scores(
     # Imported here and below: SciPy's statistics and scikit-learn take a second to import.
     from scipy.stats import rankdata
 
-    # Ranks once, not in each of the shuffles, which only permute the labels.
-    ranks, n_invariant = rankdata(values), int(invariant.sum())
-    smallest = n_invariant * (n_invariant + 1) / 2
-    n_pairs = n_invariant * (len(values) - n_invariant)
-
-    def auc(labels: BoolArray) -> float:
-        """Fraction of (invariant, spurious) pairs in the right order, ties half."""
-        return float((ranks[labels].sum() - smallest) / n_pairs)
-
+    ranks = rankdata(values)
+    control = [_auc(ranks, rng.permutation(invariant)) for _ in range(_SHUFFLES)]
     return {
-        "auc": auc(invariant),
-        "auc_shuffled": float(np.mean([auc(rng.permutation(invariant)) for _ in range(_SHUFFLES)])),
+        "auc": _auc(ranks, invariant),
+        "auc_shuffled": float(np.mean(control)),
         "mean_invariant": float(values[invariant].mean()),
         "mean_spurious": float(values[~invariant].mean()),
     }
 
 
+def _auc(ranks: npt.NDArray[np.float64], positive: BoolArray) -> float:
+    """Area under the ROC curve by the rank sum of Mann and Whitney."""
+    n = int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(ranks) - n)))
+
+
 def environment_scores(
     labels: Tensor, truth: Tensor, items: Tensor, features: Tensor, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Adjusted Rand index of the found environments.
+    """Adjusted Rand index of the identified environments.
 
     Args:
-        labels: found environment of every training interaction, ``[n]``.
+        labels: identified environment of every training interaction, ``[n]``.
         truth: planted environment, ``[n]``.
         items: item of every training interaction, ``[n]``.
         features: features of every item, ``[n_items, d]``.

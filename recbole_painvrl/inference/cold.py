@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +12,7 @@ from torch import Tensor
 from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.loading import LoadedRun
-from recbole_painvrl.models.base import TableRecommender
+from recbole_painvrl.inference.vectors import scores_by_content
 
 
 @dataclass(frozen=True)
@@ -30,34 +28,6 @@ class NewItems:
     tokens: list[str]
     features: Tensor
     n_known: int
-
-
-def scores_by_content(model: Any) -> bool:
-    """Whether the model can score an item by its features alone."""
-    return (
-        isinstance(model, TableRecommender)
-        and content_vectors(model, model.features[:0]) is not None
-    )
-
-
-@torch.no_grad()
-def content_vectors(model: TableRecommender, features: Tensor) -> Tensor | None:
-    """Vectors of items that training has not seen; None of a model that has none.
-
-    Args:
-        model: the model.
-        features: ``[n, d]``, normalised as in training.
-    """
-    vectors = model.content_vectors(features.to(model.features.device))
-    return None if vectors is None else vectors.cpu()
-
-
-def trained_items(run: LoadedRun) -> Tensor:
-    """Which items have a training interaction, ``[n_items]``; padding has none."""
-    counts = np.bincount(
-        run.parts["train"].inter_feat[run.dataset.iid_field].numpy(), minlength=run.dataset.item_num
-    )
-    return torch.from_numpy(counts > 0)
 
 
 def require_content(run: LoadedRun, option: str) -> None:
@@ -97,20 +67,20 @@ def read_new_items(folder: Path, run: LoadedRun) -> NewItems:
     new = [token for token in tokens if token not in known]
     if not new:
         raise UserError(f"{folder}: all of its {len(tokens)} items are in the dataset already")
-    numbers = {token: number for number, token in enumerate(tokens, 1)}
-    columns = [_columns(folder, name, numbers, run) for name in slices]
-    rows = torch.tensor([numbers[token] for token in new])
+    indices = {token: index for index, token in enumerate(tokens, 1)}
+    columns = [_columns(folder, name, indices, run) for name in slices]
+    rows = torch.tensor([indices[token] for token in new])
     return NewItems(new, torch.cat(columns, dim=1)[rows], len(tokens) - len(new))
 
 
-def _columns(folder: Path, modality: str, numbers: dict[str, int], run: LoadedRun) -> Tensor:
+def _columns(folder: Path, modality: str, indices: dict[str, int], run: LoadedRun) -> Tensor:
     """One modality of the new items, ``[1 + n, d]``."""
     rule = run.dataset.run_settings.missing_modality
-    part = run.dataset.features.slices[modality]
+    columns = run.dataset.features.slices[modality]
     aligned = aligned_features(
-        folder, modality, numbers, len(numbers) + 1, "error" if rule == "error" else "zero"
+        folder, modality, indices, len(indices) + 1, "error" if rule == "error" else "zero"
     )
-    width = part.stop - part.start
+    width = columns.stop - columns.start
     if aligned.matrix.shape[1] != width:
         raise UserError(
             f"{folder / 'features' / modality}.npy: has {aligned.matrix.shape[1]} columns, the "
@@ -119,8 +89,8 @@ def _columns(folder: Path, modality: str, numbers: dict[str, int], run: LoadedRu
     matrix = torch.from_numpy(aligned.matrix)
     if rule == "mean":
         # Rows that were missing in training have this direction themselves and do not change it.
-        mean = F.normalize(run.dataset.features.matrix[:, part].double().sum(dim=0), dim=0)
+        mean = F.normalize(run.dataset.features.matrix[:, columns].double().sum(dim=0), dim=0)
         present = set(load_modality(folder, modality)[1])
-        gaps = [number for token, number in numbers.items() if token not in present]
+        gaps = [index for token, index in indices.items() if token not in present]
         matrix[gaps] = mean.float()
     return matrix

@@ -1,18 +1,15 @@
-"""Vectors, masks and representations of a run as plain files, each row with its own id."""
+"""Vectors, masks and representations of a run as plain files, each row with its id."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -20,19 +17,11 @@ from torch import Tensor
 from recbole_painvrl.atomic import write_bytes, write_with
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant, variant
+from recbole_painvrl.inference.files import check_out
 from recbole_painvrl.inference.loading import LoadedRun
-from recbole_painvrl.inference.tables import score_tables
-from recbole_painvrl.inference.writing import check_out
+from recbole_painvrl.inference.vectors import score_tables
 
 SUFFIXES = (".safetensors", ".npy")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What the rows of a tensor are: a header and one line of fields per row."""
-
-    header: tuple[str, ...]
-    lines: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -41,12 +30,12 @@ class Export:
 
     Attributes:
         tensors: the first dimension is that of the rows.
-        rows: tables of rows by name.
+        rows: what each row of a tensor is, by the name of the table.
         notes: goes into the header of a safetensors file.
     """
 
     tensors: Mapping[str, Tensor]
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, pd.DataFrame]
     notes: Mapping[str, object]
 
 
@@ -70,10 +59,10 @@ def masks(run: LoadedRun) -> Export:
     """
     mask = _mask(run, "mask")
     tensors, rows = {}, {}
-    for name, part in run.dataset.features.slices.items():
-        tensors[name] = mask[part]
-        columns = range(part.stop - part.start)
-        rows[name] = Rows(("modality", "column"), [(name, str(n)) for n in columns])
+    for name, columns in run.dataset.features.slices.items():
+        tensors[name] = mask[columns]
+        width = columns.stop - columns.start
+        rows[name] = pd.DataFrame({"modality": name, "column": range(width)})
     return Export(tensors, rows, {})
 
 
@@ -98,7 +87,7 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     """Write the tensors and, beside them, the id of every row; returns the files.
 
     ``x.safetensors`` holds all tensors, ``x.npy`` becomes one ``x.<tensor>.npy`` each; the rows of
-    table t are in ``x.<t>.tsv``, with the number of the row first.
+    table t are in ``x.<t>.tsv``, with the index of the row first.
 
     Raises:
         UserError: see :func:`check_out`.
@@ -108,7 +97,8 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     written = []
     for table, rows in export.rows.items():
         written.append(path.with_suffix(f".{table}.tsv"))
-        write_bytes(written[-1], _tsv(rows))
+        text = rows.to_csv(sep="\t", index_label="row", lineterminator="\n")
+        write_bytes(written[-1], text.encode())
     notes = {"model": run.result["model"], "dataset": run.result["dataset"], **export.notes}
     if path.suffix == ".safetensors":
         header = {name: value if isinstance(value, str) else json.dumps(value)
@@ -118,13 +108,9 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
         return [path, *written]
     for name, tensor in export.tensors.items():
         target = path.with_suffix(f".{name}.npy")
-        write_with(target, partial(_save, tensor.numpy()))
+        write_with(target, partial(np.save, arr=tensor.numpy()))
         written.insert(0, target)
     return written
-
-
-def _save(array: npt.NDArray[Any], stream: BinaryIO) -> None:
-    np.save(stream, array)
 
 
 def _mask(run: LoadedRun, what: str) -> Tensor:
@@ -137,15 +123,7 @@ def _mask(run: LoadedRun, what: str) -> Tensor:
     return mask
 
 
-def _ids(run: LoadedRun, kind: str) -> Rows:
+def _ids(run: LoadedRun, column: str) -> pd.DataFrame:
     dataset = run.dataset
-    field = dataset.uid_field if kind == "user_id" else dataset.iid_field
-    return Rows((kind,), [(str(token),) for token in dataset.field2id_token[field][1:]])
-
-
-def _tsv(rows: Rows) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(("row", *rows.header))
-    writer.writerows((number, *line) for number, line in enumerate(rows.lines))
-    return text.getvalue().encode()
+    field = dataset.uid_field if column == "user_id" else dataset.iid_field
+    return pd.DataFrame({column: dataset.field2id_token[field][1:].astype(str)})

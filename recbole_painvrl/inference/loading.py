@@ -21,9 +21,9 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import liked, training_loader
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.reading import parse_json
+from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
@@ -83,14 +83,12 @@ class LoadedRun:
         known = [name for name in self.parts if name != TRAIN]
         if split not in known:
             raise UserError(f"{self.folder}: no evaluation split `{split}`, found {known}")
-        seen = (TRAIN,) if split in (VALID, OOD_VALID) else (TRAIN, VALID)
+        seen = (TRAIN, split) if split in (VALID, OOD_VALID) else (TRAIN, VALID, split)
         used = np.array([set() for _ in range(self.dataset.user_num)])
-        for name in (*seen, split):
-            if name in self.parts:
-                table = self.parts[name].inter_feat
-                users, items = (table[f] for f in (self.dataset.uid_field, self.dataset.iid_field))
-                for user, item in zip(users.tolist(), items.tolist(), strict=True):
-                    used[user].add(item)
+        for table in (self.parts[name].inter_feat for name in seen if name in self.parts):
+            users, items = (table[f] for f in (self.dataset.uid_field, self.dataset.iid_field))
+            for user, item in zip(users.tolist(), items.tolist(), strict=True):
+                used[user].add(item)
         # All that the loader asks of a sampler, which refuses a user who has seen all items.
         sampler = SimpleNamespace(used_ids=used)
         loader = FullSortEvalDataLoader(self.config, self.parts[split], sampler)
@@ -131,15 +129,33 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)
-        _check_data(folder, dataset, result)
-        parts = dataset.build_parts()
-        _check_split(folder, dataset, result)
+        parts = _build_splits(folder, dataset, result)
         # RecBole's own classes: new users and items are propagated by them.
         model = build_model(config, liked(config, parts[TRAIN]), fast=False)
     _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
     model.eval()
     _warn_of_versions(folder, result)
     return LoadedRun(folder, config, dataset, parts, model, result)
+
+
+def _build_splits(
+    folder: Path, dataset: ModalityDataset, result: dict[str, Any]
+) -> dict[str, ModalityDataset]:
+    """The splits of the run; other data or another split would give wrong scores."""
+    if dataset_hash(dataset.folder) != result["hashes"]["data"]:
+        raise UserError(
+            f"{dataset.folder}: the dataset is not the one of {folder} (its files have changed), "
+            "so its ids no longer belong to the trained vectors; restore the files, name the "
+            "folder of the old ones by `--data-path`, or train again"
+        )
+    splits = dataset.build_parts()
+    sizes, now = result.get("split", {}).get("sizes"), dataset.split_diagnostics["sizes"]
+    if sizes != now:
+        raise UserError(
+            f"{folder}: the split of the run had {sizes} interactions, made again it has {now}; "
+            f"restore {dataset.folder / 'splits'}, or train again"
+        )
+    return splits
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
@@ -176,11 +192,10 @@ def _data_path(
 ) -> Path:
     """Where the dataset's folder is; a relative path is that of the directory of the run."""
     path = Path(values["data_path"] if given is None else given)
-    own = Path(str(result.get("run_folder", ".")))
-    here = folder.resolve()
-    if given is None and not (path.is_absolute() or own.is_absolute()):
-        depth = len(own.parts)
-        if depth and here.parts[-depth:] == own.parts:
+    recorded, here = Path(str(result.get("run_folder", "."))), folder.resolve()
+    if given is None and not (path.is_absolute() or recorded.is_absolute()):
+        depth = len(recorded.parts)
+        if depth and here.parts[-depth:] == recorded.parts:
             path = here.parents[depth - 1] / path
     if not (path / str(values["dataset"])).is_dir():
         raise UserError(
@@ -190,52 +205,20 @@ def _data_path(
     return path
 
 
-def _check_data(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) -> None:
-    """Refuse other data than the run's: item numbers and features would belong to other items."""
-    if dataset_hash(dataset.folder) != result["hashes"]["data"]:
-        raise UserError(
-            f"{dataset.folder}: the dataset is not the one of {folder} (its files have changed), "
-            "so its ids no longer belong to the trained vectors; restore the files, name the "
-            "folder of the old ones by `--data-path`, or train again"
-        )
-
-
-def _check_split(folder: Path, dataset: ModalityDataset, result: dict[str, Any]) -> None:
-    """Refuse another split: graph models would propagate along other interactions."""
-    then = result.get("split", {}).get("sizes")
-    now = dataset.split_diagnostics.get("sizes")
-    if then != now:
-        raise UserError(
-            f"{folder}: the split of the run had {then} interactions, made again it has {now}; "
-            f"restore {dataset.folder / 'splits'}, or train again"
-        )
-
-
 def _load_weights(path: Path, model: Any, device: torch.device, result: dict[str, Any]) -> None:
+    advice = "restore the file or train again"
     try:
-        state = load_model(path, model, device)
+        known = weights_hash(path) == result["hashes"].get("weights")
     except UserError as error:
-        reason = str(error).rpartition("; ")[0]
-        raise UserError(f"{reason}; restore the file or train again") from error
+        raise UserError(f"{str(error).rpartition('; ')[0]}; {advice}") from error
+    if not known:
+        raise UserError(f"{path}: is not the checkpoint that {RESULT} was made with; {advice}")
+    try:
+        load_model(path, model, device)
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path}: does not fit the model of config.yaml ({reason}); restore the file or "
-            "train again"
+            f"{path}: does not fit the model of config.yaml ({reason(error)}); {advice}"
         ) from error
-    if state.get("model") != type(model).__name__:
-        raise UserError(
-            f"{path}: holds weights of {state.get('model')}, config.yaml names "
-            f"{type(model).__name__}; the files are of two runs, restore the right one"
-        )
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{path}: `{name}` holds NaN or infinite values; train again")
-    if weights_hash(path) != result["hashes"].get("weights"):
-        raise UserError(
-            f"{path}: is not the checkpoint that {RESULT} was made with; restore the file or "
-            "train again"
-        )
 
 
 def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from recbole.utils import InputType
 from torch import Tensor
 
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.fold_in import (
     Objective,
     Prior,
@@ -23,11 +22,10 @@ from recbole_painvrl.functional.fold_in import (
 )
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.inference.loading import LoadedRun
-from recbole_painvrl.inference.tables import has_tables
 from recbole_painvrl.seeds import generator
 
 # Items that stand for all others in the expectation over negatives.
-_MOST_NEGATIVES = 8192
+_MAX_NEGATIVES = 8192
 _STRENGTHS = tuple(2.0**n for n in range(-1, 7))
 _SAMPLE_USERS = 16
 _PLAIN = UltraGCNWeights(1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
@@ -60,8 +58,8 @@ class FoldedVectors:
     ) -> None:
         self.model = run.model
         self.items = items.double()
-        own = getattr(run.model, "user_objective", None)
-        weights, graph = own() if own else (_PLAIN, None)
+        objective = getattr(run.model, "user_objective", None)
+        weights, graph = objective() if objective else (_PLAIN, None)
         self.weights: UltraGCNWeights = weights
         self.graph = self._graph(graph, histories.getnnz(axis=0))
         self.negatives = self._negatives(histories.shape[1], int(run.config["seed"]))
@@ -112,7 +110,7 @@ class FoldedVectors:
         """The items of the dataset, or a fixed sample of a large one; never padding."""
         drawn = torch.zeros(len(self.items), dtype=torch.bool)
         order = torch.randperm(n_items - 1, generator=generator(seed, "fold-in negatives"))
-        drawn[1 + order[:_MOST_NEGATIVES]] = True
+        drawn[1 + order[:_MAX_NEGATIVES]] = True
         return drawn
 
     def _calibrate(self, users: Tensor, histories: sp.csr_matrix) -> Prior:
@@ -180,21 +178,5 @@ def item_weights(model: Any) -> Any:
     sample = torch.arange(1, min(model.n_users, _SAMPLE_USERS + 1), device=model.device)
     scores = model.full_sort_predict({model.USER_ID: sample}).view(len(sample), -1).cpu()
     rows = histories.tocsr()[sample.cpu().numpy()]
-    own = ItemWeights(matrix).scores([torch.from_numpy(row.indices).long() for row in rows])
-    return matrix if torch.allclose(own, scores.float(), atol=1e-4) else None
-
-
-def require_new_users(run: LoadedRun) -> None:
-    """Refuse a model for which there is no way to score a user whom it has not seen.
-
-    Raises:
-        UserError: the model is such a one.
-    """
-    model = run.model
-    if run.config["model"] == "Pop" or has_tables(model) or item_weights(model) is not None:
-        return
-    raise UserError(
-        f"`--new-users`: {run.config['model']} has no score for a user whom it has not seen in "
-        "training; train again with these users, or use a run of a model with vectors of "
-        "users and items (such as BPR or LightGCN), ItemKNN by items, EASE or Pop"
-    )
+    sums = ItemWeights(matrix).scores([torch.from_numpy(row.indices).long() for row in rows])
+    return matrix if torch.allclose(sums, scores.float(), atol=1e-4) else None

@@ -11,14 +11,30 @@ from typing import Any
 import torch
 
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.inference.cold import read_new_items, require_content, scores_by_content
-from recbole_painvrl.inference.lists import read_histories, read_ids
+from recbole_painvrl.inference.cold import NewItems, read_new_items, require_content
+from recbole_painvrl.inference.files import (
+    FORMATS,
+    check_out,
+    read_histories,
+    read_ids,
+    write_recommendations,
+)
 from recbole_painvrl.inference.loading import LoadedRun, load_run
-from recbole_painvrl.inference.new_users import require_new_users
 from recbole_painvrl.inference.recommending import Exclude, Recommended, Recommender
 from recbole_painvrl.inference.scoring import Scorer, Unseen
-from recbole_painvrl.inference.writing import FORMATS, check_out, write_recommendations
+from recbole_painvrl.inference.vectors import scores_by_content
 from recbole_painvrl.run.threads import cpu_threads
+
+_EXCLUDED = {
+    "all": "all known interactions are left out, those of the tests, too",
+    "train": "training and validation interactions are left out",
+    "none": "known interactions are not left out",
+}
+_UNSEEN = {
+    "content": "are scored through their content",
+    "leave-out": "are left out",
+    "as-trained": "are scored by vectors that were never trained",
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +55,8 @@ class Request:
 
 
 @dataclass
-class _Counts:
-    """Sums over the blocks that pass by."""
+class _Summary:
+    """What to tell the user: sums over the blocks that pass by, and notes."""
 
     users: int = 0
     rows: int = 0
@@ -54,6 +70,18 @@ class _Counts:
             self.short += block.n_short
             yield block
 
+    def text(self, request: Request, result: Mapping[str, Any]) -> str:
+        if self.short:
+            self.notes.append(f"{self.short} users have fewer than {request.k} candidates")
+        lines = [
+            f"{result['model']} on {result['dataset']}: {self.rows} rows for {self.users} users; "
+            f"{_EXCLUDED[request.exclude]}",
+            f"edition: {result.get('edition')}",
+            *self.notes,
+            f"written: {request.out}",
+        ]
+        return "\n".join(lines)
+
 
 def recommend(request: Request) -> str:
     """Answer a request; returns a summary for the user.
@@ -64,29 +92,31 @@ def recommend(request: Request) -> str:
     read = (request.users, request.items, request.new_users)
     check_out(Path(request.out), FORMATS, [Path(name) for name in read if name])
     run = load_run(request.run, request.data_path)
-    counts = _Counts()
-    scorer = _scorer(request, run, counts)
+    summary = _Summary()
+    scorer = _scorer(request, run, summary.notes)
     recommender = Recommender(scorer, request.k, request.exclude, request.block)
-    known = [] if request.users is None else _known_users(request.users, run)
-    new = {} if request.new_users is None else _new_users(Path(request.new_users), run, scorer)
-    _restrict(request, scorer)
+    users = dict.fromkeys(map(str, run.dataset.field2id_token[run.dataset.uid_field][1:]))
+    known = [] if request.users is None else _known_users(request.users, users)
+    new = {} if request.new_users is None else _new_users(Path(request.new_users), users, scorer)
+    if request.items is not None:
+        _restrict(Path(request.items), scorer)
     width = run.dataset.features.matrix.shape[1]
     with cpu_threads(run.config["n_threads"], run.dataset.item_num, width):
         # Some models of RecBole draw while they score.
         torch.manual_seed(int(run.config["seed"]))
         blocks = chain(recommender.known(known), recommender.new(new))
-        write_recommendations(Path(request.out), counts.watch(blocks))
-    return _summary(request, run, counts)
+        write_recommendations(Path(request.out), summary.watch(blocks))
+    return summary.text(request, run.result)
 
 
-def _scorer(request: Request, run: LoadedRun, counts: _Counts) -> Scorer:
-    new_items = None
+def _scorer(request: Request, run: LoadedRun, notes: list[str]) -> Scorer:
+    new_items: NewItems | None = None
     if request.new_items is not None:
         require_content(run, "--new-items")
         new_items = read_new_items(Path(request.new_items), run)
-        counts.notes.append(f"{len(new_items.tokens)} new items are scored through their content")
+        notes.append(f"{len(new_items.tokens)} new items {_UNSEEN['content']}")
         if new_items.n_known:
-            counts.notes.append(
+            notes.append(
                 f"{new_items.n_known} items of {request.new_items} are in the dataset already "
                 "and keep their trained vectors"
             )
@@ -94,33 +124,25 @@ def _scorer(request: Request, run: LoadedRun, counts: _Counts) -> Scorer:
     unseen = request.unseen_items or default
     scorer = Scorer(run, unseen, new_items)
     if scorer.n_unseen:
-        fate = {
-            "content": "are scored through their content",
-            "leave-out": "are left out",
-            "as-trained": "are scored by vectors that were never trained",
-        }[unseen]
-        counts.notes.append(
-            f"{scorer.n_unseen} items of the dataset without a training interaction {fate} "
-            f"(`--unseen-items {unseen}`)"
+        notes.append(
+            f"{scorer.n_unseen} items of the dataset without a training interaction "
+            f"{_UNSEEN[unseen]} (`--unseen-items {unseen}`)"
         )
     return scorer
 
 
-def _known_users(users: str, run: LoadedRun) -> list[str]:
-    own = _user_ids(run)
-    if users == "all":
-        return list(own)
-    path = Path(users)
-    tokens = read_ids(path, "user_id")
-    _require(tokens, own, path, "users", "give new ones with their items by `--new-users`")
+def _known_users(asked: str, users: Mapping[str, None]) -> list[str]:
+    if asked == "all":
+        return list(users)
+    tokens = read_ids(Path(asked), "user_id")
+    _require(tokens, users, asked, "users", "give new ones with their items by `--new-users`")
     return tokens
 
 
-def _new_users(path: Path, run: LoadedRun, scorer: Scorer) -> dict[str, list[str]]:
-    require_new_users(run)
+def _new_users(path: Path, users: Mapping[str, None], scorer: Scorer) -> dict[str, list[str]]:
+    scorer.prepare_new_users()
     histories = read_histories(path)
-    own = _user_ids(run)
-    known = [user for user in histories if user in own]
+    known = [user for user in histories if user in users]
     if known:
         raise UserError(
             f"{path}: {len(known)} of {len(histories)} users are in the run already, first "
@@ -131,26 +153,20 @@ def _new_users(path: Path, run: LoadedRun, scorer: Scorer) -> dict[str, list[str
     return histories
 
 
-def _user_ids(run: LoadedRun) -> dict[str, None]:
-    """Own ids of all users in their order, without that of padding."""
-    return dict.fromkeys(map(str, run.dataset.field2id_token[run.dataset.uid_field][1:]))
-
-
-def _restrict(request: Request, scorer: Scorer) -> None:
-    """Leave only the candidates of ``--items``."""
-    if request.items is None:
-        return
-    path = Path(request.items)
+def _restrict(path: Path, scorer: Scorer) -> None:
+    """Leave only the candidates that are in a file."""
     tokens = read_ids(path, "item_id")
     _require(tokens, scorer.column, path, "items", "leave them out, or add `--new-items`")
     wanted = torch.zeros_like(scorer.candidates)
     wanted[[scorer.column[token] for token in tokens]] = True
-    if not bool((wanted & scorer.candidates).any()):
-        raise UserError(f"{path}: none of its {len(tokens)} items can be recommended by this run")
     scorer.candidates &= wanted
+    if not bool(scorer.candidates.any()):
+        raise UserError(f"{path}: none of its {len(tokens)} items can be recommended by this run")
 
 
-def _require(ids: Sequence[str], known: Mapping[str, Any], path: Path, what: str, do: str) -> None:
+def _require(
+    ids: Sequence[str], known: Mapping[str, Any], path: Path | str, what: str, do: str
+) -> None:
     """Refuse ids that the run does not know."""
     strangers = [name for name in ids if name not in known]
     if strangers:
@@ -158,21 +174,3 @@ def _require(ids: Sequence[str], known: Mapping[str, Any], path: Path, what: str
             f"{path}: {len(strangers)} of {len(ids)} {what} are not in the run, first "
             f"{strangers[0]!r}{did_you_mean(strangers[0], known)}; {do}"
         )
-
-
-def _summary(request: Request, run: LoadedRun, counts: _Counts) -> str:
-    result = run.result
-    excluded = {
-        "all": "all known interactions are left out, those of the tests, too",
-        "train": "training and validation interactions are left out",
-        "none": "known interactions are not left out",
-    }[request.exclude]
-    lines = [
-        f"{result['model']} on {result['dataset']}: {counts.rows} rows for {counts.users} users; "
-        f"{excluded}",
-        f"edition: {result.get('edition')}",
-        *counts.notes,
-    ]
-    if counts.short:
-        lines.append(f"{counts.short} users have fewer than {request.k} candidates")
-    return "\n".join([*lines, f"written: {request.out}"])

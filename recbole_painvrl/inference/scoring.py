@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_painvrl.inference.cold import (
-    NewItems,
-    content_vectors,
-    require_content,
-    scores_by_content,
-    trained_items,
-)
+from recbole_painvrl.data.splits.base import TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.inference.cold import NewItems, require_content
 from recbole_painvrl.inference.loading import LoadedRun
 from recbole_painvrl.inference.new_users import (
     FoldedVectors,
@@ -26,9 +22,8 @@ from recbole_painvrl.inference.new_users import (
     NewUsers,
     SameForAll,
     item_weights,
-    require_new_users,
 )
-from recbole_painvrl.inference.tables import has_tables, score_tables
+from recbole_painvrl.inference.vectors import content_vectors, find_tables, score_tables
 
 Unseen = Literal["content", "leave-out", "as-trained"]
 
@@ -51,7 +46,7 @@ class Scorer:
         UserError: content is asked for, and the model cannot score by it.
 
     Attributes:
-        tokens: the user's own id of every column.
+        tokens: the dataset's id of every column.
         candidates: which columns may be recommended.
     """
 
@@ -64,38 +59,33 @@ class Scorer:
             require_content(run, "--new-items")
         self.run, self.model = run, run.model
         self.n_items = run.dataset.item_num
+        known = run.dataset.field2id_token[run.dataset.iid_field]
         new = [] if new_items is None else new_items.tokens
-        own = run.dataset.field2id_token[run.dataset.iid_field]
-        self.tokens = np.array([*map(str, own), *new], dtype=object)
-        self.column = {token: number for number, token in enumerate(self.tokens) if number}
+        self.tokens = np.array([*map(str, known), *new], dtype=object)
+        self.column = {token: index for index, token in enumerate(self.tokens) if index}
         self.candidates = torch.ones(len(self.tokens), dtype=torch.bool)
         self.candidates[0] = False
-        untrained = ~trained_items(run)
+        untrained = torch.from_numpy(interactions(run, (TRAIN,)).getnnz(axis=0) == 0)
         untrained[0] = False
         self.n_unseen = int(untrained.sum())
-        self.by_content = torch.zeros(0, dtype=torch.long)
-        self._extra = torch.zeros(0, 0)
         if unseen == "leave-out":
             self.candidates[: self.n_items][untrained] = False
-        if unseen == "content":
-            self.by_content = torch.nonzero(untrained).flatten()
+        by_content = untrained if unseen == "content" else torch.zeros_like(untrained)
+        self.by_content = by_content.nonzero().flatten()
         features = [run.dataset.features.matrix[self.by_content]]
         if new_items is not None:
             features.append(new_items.features)
-        by_content = scores_by_content(self.model)
-        vectors = content_vectors(self.model, torch.cat(features)) if by_content else None
-        if vectors is not None:
-            self._extra = vectors
-        self._tables: tuple[Tensor, Tensor] | None = None
+        vectors = content_vectors(self.model, torch.cat(features))
+        self._extra = torch.zeros(0, 0) if vectors is None else vectors
         self._new_users: NewUsers | None = None
 
     @torch.no_grad()
     def known(self, users: Tensor) -> Tensor:
-        """Scores of users of the dataset, ``[B]`` numbers, for every column, ``[B, n]``."""
+        """Scores of users of the dataset, ``[B]`` indices, for every column, ``[B, n]``."""
         scores = self._model_scores(users).float().cpu()
         if not len(self._extra):
             return scores
-        content = self._user_table()[users] @ self._extra.T
+        content = self._tables[0][users] @ self._extra.T
         scores[:, self.by_content] = content[:, : len(self.by_content)]
         return torch.cat([scores, content[:, len(self.by_content) :]], dim=1)
 
@@ -106,27 +96,42 @@ class Scorer:
         Raises:
             UserError: the model cannot score users whom it has not seen.
         """
+        return self.prepare_new_users().scores(histories)
+
+    @torch.no_grad()
+    def prepare_new_users(self) -> NewUsers:
+        """How users whom training has not seen are scored; made once.
+
+        Raises:
+            UserError: the model cannot score them.
+        """
         if self._new_users is None:
-            self._new_users = self._prepare_new_users()
-        return self._new_users.scores(histories)
+            self._new_users = self._find_new_users()
+        return self._new_users
 
-    def _prepare_new_users(self) -> NewUsers:
-        require_new_users(self.run)
-        if self.run.config["model"] == "Pop":
+    def _find_new_users(self) -> NewUsers:
+        name = self.run.config["model"]
+        if name == "Pop":
             return SameForAll(self._model_scores(torch.tensor([1]))[0])
-        if not has_tables(self.model):
-            return ItemWeights(item_weights(self.model))
-        users, items = score_tables(self.model)
+        if find_tables(self.model) is None:
+            weights = item_weights(self.model)
+            if weights is None:
+                raise UserError(
+                    f"`--new-users`: {name} has no score for a user whom it has not seen in "
+                    "training; train again with these users, or use a run of a model with vectors "
+                    "of users and items (such as BPR or LightGCN), ItemKNN by items, EASE or Pop"
+                )
+            return ItemWeights(weights)
+        users, items = self._tables
         if len(self._extra):
-            items = items.clone()
-            items[self.by_content] = self._extra[: len(self.by_content)]
-            items = torch.cat([items, self._extra[len(self.by_content) :]])
-        return FoldedVectors(self.run, users, items, interactions(self.run, ("train",)))
+            n = len(self.by_content)
+            items = torch.cat([items, self._extra[n:]])
+            items[self.by_content] = self._extra[:n]
+        return FoldedVectors(self.run, users, items, interactions(self.run, (TRAIN,)))
 
-    def _user_table(self) -> Tensor:
-        if self._tables is None:
-            self._tables = score_tables(self.model)
-        return self._tables[0]
+    @cached_property
+    def _tables(self) -> tuple[Tensor, Tensor]:
+        return score_tables(self.model)
 
     def _model_scores(self, users: Tensor) -> Tensor:
         """The model's own scores of all items of the dataset, ``[B, n_items]``."""
@@ -142,29 +147,23 @@ class Scorer:
         """Scores of a model that can only score pairs (NeuMF and others)."""
         fields: tuple[Any, Any] = (self.run.dataset.uid_field, self.run.dataset.iid_field)
         pairs = users.repeat_interleave(self.n_items), torch.arange(self.n_items).repeat(len(users))
-        pieces = [
-            self.model.predict(Interaction(dict(zip(fields, piece, strict=True))).to(device))
-            for device in [self.model.device]
-            for piece in zip(*(side.split(_PAIRS) for side in pairs), strict=True)
-        ]
-        return torch.cat([piece.flatten() for piece in pieces])
+        scores = []
+        for block in zip(*(side.split(_PAIRS) for side in pairs), strict=True):
+            batch = Interaction(dict(zip(fields, block, strict=True))).to(self.model.device)
+            scores.append(self.model.predict(batch).flatten())
+        return torch.cat(scores)
 
 
-def interactions(run: LoadedRun, parts: Sequence[str] | None) -> sp.csr_matrix:
-    """Binary users x items matrix of some parts of the split, or of the whole dataset."""
+def interactions(run: LoadedRun, splits: Sequence[str] | None) -> sp.csr_matrix:
+    """Binary users x items matrix of some of the splits, or of the whole dataset."""
     dataset = run.dataset
-    sources = [dataset] if parts is None else [run.parts[p] for p in parts if p in run.parts]
+    sources = [dataset] if splits is None else [run.parts[s] for s in splits if s in run.parts]
     shape = (dataset.user_num, dataset.item_num)
     total = sp.csr_matrix(shape, dtype=np.float32)
     for source in sources:
-        users, items = (_numbers(source, name) for name in (dataset.uid_field, dataset.iid_field))
+        table = source.inter_feat
+        users, items = (np.asarray(table[f]) for f in (dataset.uid_field, dataset.iid_field))
         ones = np.ones(len(users), dtype=np.float32)
         total = total + sp.csr_matrix((ones, (users, items)), shape=shape)
     total.data[:] = 1
     return total.tocsr()
-
-
-def _numbers(dataset: Any, field: str) -> npt.NDArray[np.int64]:
-    values = dataset.inter_feat[field]
-    array = values.numpy() if isinstance(values, Tensor) else values.to_numpy()
-    return np.asarray(array, dtype=np.int64)

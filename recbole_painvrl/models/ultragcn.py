@@ -10,13 +10,13 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
+from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling, sorted_keys
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
-from recbole_painvrl.sampling import NegativeSampler, NegativeSampling, sorted_keys
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 

@@ -10,7 +10,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import liked
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.faster import faster
 from recbole_painvrl.run.checks import settings_of_recbole
 from recbole_painvrl.training.base import run_trainer_class

@@ -11,7 +11,7 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.utils import EvaluatorType, InputType, ModelType
 
-from recbole_painvrl.data.parts import OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.reading import reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.data.parts import PARTS, VALID
+from recbole_painvrl.data.splits.base import SPLITS, VALID
 from recbole_painvrl.specs import spec_of
 
 
@@ -23,7 +23,7 @@ def opening(config: Any, dataset: Any, folder: Path) -> str:
         folder: the run folder.
     """
     found = dataset.split_diagnostics
-    sizes = ", ".join(f"{part} {found['sizes'][part]}" for part in PARTS if part in found["sizes"])
+    sizes = ", ".join(f"{part} {found['sizes'][part]}" for part in SPLITS if part in found["sizes"])
     lines = [
         f"{config['model']} on {config['dataset']}: {dataset.user_num - 1} users, "
         f"{dataset.item_num - 1} items, {_modalities(config, dataset)}",

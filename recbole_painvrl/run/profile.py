@@ -21,10 +21,10 @@ from torch.optim.optimizer import (
 )
 
 from recbole_painvrl.atomic import write_json
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.models.painvrl import mask_learner as mask_stage
-from recbole_painvrl.sampling import NegativeSampler
 
 PROFILE = "profile.json"
 PHASES = ("loader", "negatives", "forward", "backward", "optimiser", "evaluation", "saving")

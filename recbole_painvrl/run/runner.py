@@ -16,8 +16,7 @@ from torch import Tensor
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.locked import LockedTests
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,

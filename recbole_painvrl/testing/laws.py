@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 
 MakeConfig = Callable[..., SafeConfig]

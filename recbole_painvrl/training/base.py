@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.data.loaders import evaluation_loader
-from recbole_painvrl.data.parts import OOD_VALID
+from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator

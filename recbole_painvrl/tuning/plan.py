@@ -9,7 +9,7 @@ from typing import Any
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
-from recbole_painvrl.data.parts import OOD_VALID, VALID
+from recbole_painvrl.data.splits.base import OOD_VALID, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.tuning.space import Space, default_values, describe

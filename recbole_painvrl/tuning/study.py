@@ -12,7 +12,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from recbole_painvrl.data.parts import OOD_VALID
+from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.locks import HeldError, NoLocksError, file_lock, own_name
 from recbole_painvrl.run.resume import can_resume

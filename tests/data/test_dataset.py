@@ -12,7 +12,7 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
 EVERY = {TRAIN, VALID, TEST, OOD_VALID, OOD}
@@ -108,19 +108,6 @@ def test_chosen_modalities(tiny_config: MakeConfig) -> None:
 def test_time_protocol_needs_times(tiny_config: MakeConfig) -> None:
     with pytest.raises(UserError, match="protocol `time` needs a column `timestamp`"):
         ModalityDataset(tiny_config("UltraGCN", "--protocol=time"))
-
-
-def test_time_protocol_reads_the_column(tiny_config: MakeConfig, own: Path) -> None:
-    path = own / "tiny" / "tiny.inter"
-    lines = path.read_text().splitlines()
-    stamped = [f"{line}\t{number}" for number, line in enumerate(lines[1:])]
-    path.write_text("\n".join([lines[0] + "\ttimestamp:float", *stamped]) + "\n")
-    config = tiny_config("UltraGCN", "--protocol=time", data=own)
-    parts = ModalityDataset(config).build_parts()
-    times = {name: part.inter_feat["timestamp"] for name, part in parts.items()}
-    assert max(times[name].max() for name in (TRAIN, VALID, TEST)) < min(
-        times[name].min() for name in (OOD_VALID, OOD)
-    )
 
 
 def test_renaming_and_reordering_rows_changes_nothing_but_names(

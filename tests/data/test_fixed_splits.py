@@ -10,7 +10,7 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
 THREE = "--benchmark_filename=[train, valid, test]"
@@ -66,7 +66,7 @@ def test_a_leak_between_the_files(build: Any) -> None:
     rows = (folder / "tiny.train.inter").read_text().splitlines()[1:6]
     with open(folder / "tiny.test.inter", "a") as stream:
         stream.write("\n".join(rows) + "\n")
-    with pytest.raises(UserError, match=r"5 \(user, item\) pairs are in part `train`"):
+    with pytest.raises(UserError, match=r"5 \(user, item\) pairs are in split `train`"):
         build(THREE).build_parts()
 
 

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from recbole_painvrl.config import RunSettings
-from recbole_painvrl.data import iid_ood as iid_ood_module
-from recbole_painvrl.data.iid_ood import iid_ood_split
-from recbole_painvrl.data.parts import (
+from recbole_painvrl.data.splits import iid_ood as iid_ood_module
+from recbole_painvrl.data.splits.base import (
     OOD,
     OOD_VALID,
     TEST,
@@ -23,9 +22,9 @@ from recbole_painvrl.data.parts import (
     IntArray,
     Split,
     drop_cold,
-    split_iid,
-    split_ood,
+    split_iid_ood,
 )
+from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
@@ -67,17 +66,11 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     def fit(
-        users: Tensor,
-        items: Tensor,
-        n_users: int,
-        content: Tensor | None,
-        graph: Any,
-        epochs: int,
-        source: torch.Generator,
+        users: Tensor, items: Tensor, _: Any, graph: Any, epochs: int, source: torch.Generator
     ) -> Fitted:
         pairs = set(zip(users.tolist(), items.tolist(), strict=True))
         seen.append({"pairs": pairs, "seed": source.initial_seed(), "graph": graph})
-        return Fitted(n_users, len(graph.item_factor))
+        return Fitted(len(graph.user_factor), len(graph.item_factor))
 
     monkeypatch.setattr(iid_ood_module, "_fitted", fit)
     return seen
@@ -195,40 +188,9 @@ def test_the_split_seed_divides_the_environments_rows(
     assert one.diagnostics["environment_sizes"] == [320, 160]
     rng, (users, items) = np.random.default_rng([1, 3]), pairs
     inside, outside = (np.flatnonzero(labels.numpy() == label) for label in (0, 1))
-    expected = Split(split_iid(inside, users, items, rng) | split_ood(outside, rng))
+    expected = Split(split_iid_ood(inside, outside, users, items, rng))
     for part, rows in drop_cold(expected, users, items).rows.items():
         np.testing.assert_array_equal(other.rows[part], rows)
-
-
-@pytest.mark.usefixtures("fitted")
-def test_other_data_of_the_same_shape_have_a_split_of_their_own(
-    pairs: tuple[IntArray, IntArray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Users, items or content in another order are another cached file; the same are the same."""
-    labels = torch.arange(len(pairs[0])) % 3 // 2
-    monkeypatch.setattr(
-        iid_ood_module, "_environments", lambda *_: Identification(labels, moves=[0.0])
-    )
-    (users, items), content = pairs, torch.arange(2.0 * (N_ITEMS + 1)).view(-1, 2)
-    cases = [
-        (users, items, content),
-        (users[::-1], items, content),
-        (users, np.roll(items, 12), content),
-        (users, items, content.flip(0)),
-        (users, items, None),
-    ]
-    for number, case in enumerate(cases, 1):
-        for _ in range(2):
-            iid_ood_split(*case, settings(), tmp_path)
-        assert len(list((tmp_path / "splits").glob("*.npz"))) == number
-
-
-def test_the_split_seed_decides_the_environments(pairs: tuple[IntArray, IntArray]) -> None:
-    one, again, other = (
-        iid_ood_module._environments(*pairs, None, settings(seed)) for seed in (0, 0, 1)
-    )
-    assert torch.equal(one.labels, again.labels)
-    assert not torch.equal(one.labels, other.labels)
 
 
 @pytest.mark.parametrize("with_content", [True, False])
@@ -268,5 +230,5 @@ def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
 
 def test_item_degrees_are_those_of_the_two_environments() -> None:
     items, inside = np.array([1, 1, 1, 2, 2, 3]), np.array([1, 1, 1, 1, 0, 0], dtype=bool)
-    found = iid_ood_module._degree_shift(items, inside)
+    found = iid_ood_module._mean_degrees(items, inside)
     assert found == pytest.approx({"larger": (3 + 3 + 3 + 2) / 4, "smaller": (2 + 1) / 2})

@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import Truth, write_dataset
+from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.loaders import training_loader
-from recbole_painvrl.data.parts import TEST, TRAIN, check_parts, distinct_rows
+from recbole_painvrl.data.negatives import sorted_keys
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.splits.base import TEST, TRAIN, check_splits, distinct_rows
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.evaluation import planted as planted_module
 from recbole_painvrl.evaluation.planted import planted_truth, true_environments
 from recbole_painvrl.models.ultragcn import UltraGCN
-from recbole_painvrl.sampling import sorted_keys
 
 SHAPES = {"more items": (12, 70), "more users": (90, 20)}
 WORDS = ("--negative_sampling=per_positive", "--exclude_positives=True")
@@ -83,22 +81,6 @@ def test_planted_environments_are_those_of_the_pair(oblong: Path, tiny_config: M
     assert 0 < found.float().mean() < 1
 
 
-def test_the_last_environment_of_a_repeated_pair_holds(
-    oblong: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, _ = training_pairs(tiny_config("UltraGCN", data=oblong))
-    users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
-    expected, truth = true_environments(train, users, items), planted_truth(train)
-    assert expected is not None and truth is not None
-    exchanged = truth.environments["environment"].map({"0": "1", "1": "0"})
-    other = truth.environments.assign(environment=exchanged)
-    twice = Truth(truth.columns, pd.concat([other, truth.environments], ignore_index=True))
-    monkeypatch.setattr(planted_module, "planted_truth", lambda _: twice)
-    found = true_environments(train, users, items)
-    assert found is not None
-    assert torch.equal(found, expected)
-
-
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_rows_are_distinct_by_both_ids(shape: tuple[int, int], tmp_path: Path) -> None:
     """All pairs of a block of ids, some of them twice."""
@@ -113,20 +95,20 @@ def test_rows_are_distinct_by_both_ids(shape: tuple[int, int], tmp_path: Path) -
     # Distinct rows have no pair in two splits; a repeated row does, and is counted.
     half = len(first) // 2
     parts = {TRAIN: np.array(first[:half]), TEST: np.array(first[half:])}
-    check_parts(parts, users, items, tmp_path)
+    check_splits(parts, users, items, tmp_path)
     again = next(
         row for row, pair in enumerate(chosen) if chosen.index(pair) < row
         and chosen.index(pair) in parts[TRAIN]
     )  # fmt: skip
     parts[TEST] = np.append(parts[TEST], again)
-    with pytest.raises(UserError, match=r"1 \(user, item\) pairs are in part `train`"):
-        check_parts(parts, users, items, tmp_path)
+    with pytest.raises(UserError, match=r"1 \(user, item\) pairs are in split `train`"):
+        check_splits(parts, users, items, tmp_path)
 
 
 def test_rows_without_ids_are_refused_with_their_number(tmp_path: Path) -> None:
     """Id 0 stands for a missing user or item; rows of other splits do not count."""
     users, items = np.array([1, 0, 2, 3, 0]), np.array([4, 5, 0, 6, 0])
-    check_parts({TRAIN: np.array([0]), TEST: np.array([3])}, users, items, tmp_path)
+    check_splits({TRAIN: np.array([0]), TEST: np.array([3])}, users, items, tmp_path)
     for rows, n in (([1, 3], 1), ([2, 3], 1), ([1, 2, 3, 4], 3)):
-        with pytest.raises(UserError, match=f"{n} rows of part `test` lack a user or an item"):
-            check_parts({TRAIN: np.array([0]), TEST: np.array(rows)}, users, items, tmp_path)
+        with pytest.raises(UserError, match=f"{n} rows of split `test` lack a user or an item"):
+            check_splits({TRAIN: np.array([0]), TEST: np.array(rows)}, users, items, tmp_path)

@@ -10,11 +10,12 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TEST, TRAIN, VALID
-from recbole_painvrl.data.shifts import time_based_rows
+from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.random import split_kind, time_based_rows
 from recbole_painvrl.errors import UserError
 
 N_USERS, N_ITEMS, PER_USER = 30, 40, 10
+HALF = (0.5, 0.25, 0.25)
 # In float32 the seconds of today are 128 apart.
 START = 1_600_000_000
 
@@ -69,12 +70,6 @@ def test_leave_one_out_takes_the_latest(build: Any) -> None:
     assert positions(parts[VALID]) == {user: [PER_USER - 2] for user in everyone}
 
 
-def test_leave_one_out_without_validation(build: Any) -> None:
-    parts = build("--eval_args={split: {LS: test_only}, order: TO}").build_parts()
-    assert set(parts) == {TRAIN, TEST}
-    assert positions(parts[TEST]) == {user: [PER_USER - 1] for user in range(N_USERS)}
-
-
 def test_fractions_in_order_of_time(build: Any) -> None:
     parts = build("--eval_args={split: {RS: [0.7, 0.1, 0.2]}, order: TO}").build_parts()
     for user, places in positions(parts[TRAIN]).items():
@@ -97,17 +92,6 @@ def test_one_moment_for_all_users(order: str, build: Any) -> None:
         assert sorted(positions(parts[VALID]).get(user, [])) == early[cut:]
 
 
-def test_every_row_is_in_one_part_of_a_split_by_time() -> None:
-    rng = np.random.default_rng(0)
-    users, times = rng.integers(0, 9, 500), rng.integers(0, 50, 500).astype(np.float64)
-    train, valid, test = time_based_rows(users, times, [7, 1, 2])
-    assert sorted([*train, *valid, *test]) == list(range(500))
-    assert times[test].min() > max(times[train].max(), times[valid].max())
-    for user in range(9):
-        before, after = (times[rows[users[rows] == user]] for rows in (train, valid))
-        assert before.max() <= after.min()
-
-
 @pytest.mark.parametrize("argument", ["--protocol=time", "--eval_args={order: TO}",
                                       "--eval_args={split: {TS: [0.8, 0.1, 0.1]}}"])  # fmt: skip
 def test_times_that_are_missing(argument: str, build: Any, timed: Path) -> None:
@@ -116,14 +100,6 @@ def test_times_that_are_missing(argument: str, build: Any, timed: Path) -> None:
     emptied = [line.rpartition("\t")[0] + "\t" for line in lines[1:4]]
     path.write_text("\n".join([lines[0], *emptied, *lines[4:]]) + "\n")
     with pytest.raises(UserError, match="3 of 300 interactions have no `timestamp`"):
-        build(argument)
-
-
-@pytest.mark.parametrize("argument", ["--protocol=time", "--eval_args={order: TO}"])
-def test_times_that_are_text(argument: str, build: Any, timed: Path) -> None:
-    path = timed / "t" / "t.inter"
-    path.write_text(path.read_text().replace("timestamp:float", "timestamp:token"))
-    with pytest.raises(UserError, match="needs `timestamp:float`, found `timestamp:token`"):
         build(argument)
 
 
@@ -279,3 +255,38 @@ def test_ids_in_a_filter_are_text(build: Any, timed: Path) -> None:
     assert build("--val_interval={item_id: [0, 3]}").inter_num == sum(
         item_of(user, position) in (0, 3) for user in range(N_USERS) for position in range(PER_USER)
     )
+
+
+def test_fractions_of_every_users_early_rows() -> None:
+    """Times 0 to 15: the latest quarter is 12 to 15; of the others two thirds are trained on."""
+    times = np.array([5, 1, 9, 3, 0, 15, 7, 12, 2, 13, 4, 6, 8, 10, 11, 14], dtype=np.float64)
+    users = np.where(times % 2 == 0, 1, 2)
+    train, valid, test = (times[rows].tolist() for rows in time_based_rows(users, times, HALF))
+    assert sorted(test) == [12, 13, 14, 15]
+    # User 1 has 0, 2, 4, 6, 8, 10 and user 2 has 1, 3, 5, 7, 9, 11 before.
+    assert sorted(train) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert sorted(valid) == [8, 9, 10, 11]
+
+
+def test_the_moment_itself_is_not_late() -> None:
+    """The 75th percentile of 0 to 4 is 3."""
+    times = np.arange(5.0)
+    train, valid, test = time_based_rows(np.ones(5, dtype=np.int64), times, HALF)
+    assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 1], [2, 3], [4])
+
+
+def test_ratios_may_have_any_sum_and_ties_keep_table_order() -> None:
+    users, times = np.ones(9, dtype=np.int64), np.array([0.0] * 6 + [1.0] * 2 + [2.0])
+    for ratios in (HALF, (2, 1, 1)):
+        train, valid, test = time_based_rows(users, times, ratios)
+        assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7], [8])
+
+
+def test_two_ratios_are_training_and_test() -> None:
+    assert split_kind({"TS": [0.8, 0.2]}) == ("TS", [0.8, 0, 0.2])
+    assert split_kind({"RS": [0.8, 0.2], "LS": None}) == ("RS", [0.8, 0, 0.2])
+    assert split_kind({"RS": [8, 1, 1]}) == ("RS", [8, 1, 1])
+    assert split_kind({"LS": "valid_and_test"}) == ("LS", "valid_and_test")
+    for wrong in ({"XS": [0.8, 0.2]}, {"RS": [1, 1], "TS": [1, 1]}, {"RS": None}):
+        with pytest.raises(ValueError, match=r"no split|unpack"):
+            split_kind(wrong)

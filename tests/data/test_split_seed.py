@@ -11,7 +11,7 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.shifts import time_split
+from recbole_painvrl.data.splits.shifts import time_split
 
 SHORT = ("--split_epochs=1", "--split_rounds=1")
 PROTOCOLS = {

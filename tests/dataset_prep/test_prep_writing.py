@@ -13,7 +13,7 @@ import pytest
 from prep_support import done, features, pairs, prepare, write
 
 from recbole_painvrl.data import folder as folder_module
-from recbole_painvrl.data import streams
+from recbole_painvrl.data.writing import save_matrix
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +45,7 @@ def test_force_spares_what_is_no_dataset(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "letters.txt").read_text() == "precious"
 
 
-def test_without_an_exchange_call_two_renames_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "_exchange", lambda one, other: False)
+def test_force_replaces_the_folder_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     done(*table(tmp_path))
     done(*table(tmp_path, "c,x\nc,y\n"), "--force")
     assert pairs(tmp_path / "out") == [("c", "x"), ("c", "y")]
@@ -68,7 +65,7 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("where", ["_write_matrix", "_write_table", "write_json", "put_in_place"])
+@pytest.mark.parametrize("where", ["save_matrix", "_write_table", "write_json"])
 def test_a_killed_run_leaves_the_old_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -76,7 +73,7 @@ def test_a_killed_run_leaves_the_old_folder(
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     arguments = [*table(tmp_path, "c,x\nc,y\n"), "--force"]
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, where, lambda *_: os._exit(9))
+        patch.setattr(folder_module, where, lambda *_, **__: os._exit(9))
         assert in_child(lambda: prepare(*arguments)) == 9
     after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert after == before
@@ -104,7 +101,7 @@ def test_a_stream_must_keep_its_promise(tmp_path: Path) -> None:
             return [np.zeros((2, 2), dtype=np.float32)]
 
     with open(tmp_path / "m.npy", "wb") as stream, pytest.raises(ValueError, match="2 rows"):
-        streams.save_matrix(stream, Short())  # type: ignore[arg-type]
+        save_matrix(stream, Short())  # type: ignore[arg-type]
 
 
 def _data_bytes() -> int:

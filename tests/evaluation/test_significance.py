@@ -68,23 +68,10 @@ def test_zero_differences_are_left_out_of_wilcoxon() -> None:
     assert found.n == 100
 
 
-def test_sides_swap() -> None:
-    rng = np.random.default_rng(1)
-    one, other = rng.random(30), rng.random(30)
-    there, back = compare_paired(one, other), compare_paired(other, one)
-    assert there.difference == -back.difference
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
-    assert (there.p_t, there.p_wilcoxon) == pytest.approx((back.p_t, back.p_wilcoxon))
-
-
-def test_equal_methods_do_not_differ() -> None:
-    found = compare_paired(np.ones(5), np.ones(5))
-    assert (found.difference, found.effect, found.p_t, found.p_wilcoxon) == (0, 0, 1, 1)
-
-
 def test_a_constant_gain_is_certain() -> None:
     found = compare_paired(np.full(9, 2.0), np.ones(9))
     assert found.p_t == 0 and found.effect == np.inf and (found.low, found.high) == (1, 1)
+    assert (found.effect_low, found.effect_high) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize("size", [0, 1])
@@ -157,3 +144,22 @@ def test_rounding_noise_of_seed_means_is_no_difference() -> None:
     assert (found.p_wilcoxon, found.p_t, found.difference) == (1.0, 1.0, 0.0)
     # A real difference stays one, however small the values are.
     assert compare_paired(first * 1e-9, first * 1.01e-9).p_wilcoxon < 1e-6
+
+
+def test_interval_by_hand() -> None:
+    """Differences 2, 1, -1, 4: d = 1.5 / sqrt(13 / 3), its variance 1 / 4 + d^2 / 8."""
+    found = compare_paired(np.array([3.0, 5.0, 4.0, 8.0]), np.array([1.0, 4.0, 5.0, 4.0]))
+    assert found.effect == pytest.approx(0.720577, abs=1e-6)
+    # d^2 = 2.25 * 3 / 13 = 0.519231; sqrt(0.25 + 0.064904) = 0.561163; times 1.96: 1.099880.
+    assert found.effect_low == pytest.approx(0.720577 - 1.099880, abs=1e-6)
+    assert found.effect_high == pytest.approx(0.720577 + 1.099880, abs=1e-6)
+
+
+def test_the_interval_is_as_wide_as_the_spread_of_d() -> None:
+    """95 % of many samples of 50 differences around 0.4 have the true d in their interval."""
+    rng = np.random.default_rng(0)
+    samples = [compare_paired(rng.normal(0.4, 1, 50), np.zeros(50)) for _ in range(600)]
+    covered = np.mean([one.effect_low <= 0.4 <= one.effect_high for one in samples])
+    assert 0.92 < covered < 0.98
+    half = np.mean([one.effect_high - one.effect_low for one in samples]) / 2
+    assert half == pytest.approx(1.96 * np.std([one.effect for one in samples]), rel=0.1)

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 MODELS = [
     ("UltraGCN",),
     ("PaInvRL",),
-    ("VBPR",),
     ("VBPR", "--feature_scale=3.0"),
     ("VBPR", "--preset=mmrec"),
 ]
@@ -167,9 +166,7 @@ def test_faulty_folders(finished: MakeRun, tmp_path: Path) -> None:
         read_new_items(write_items(tmp_path / "d", gap), strict)
 
 
-@pytest.mark.parametrize(
-    "words", [("BPR",), ("MMGCN",), ("MMSSL",), ("UltraGCN", "--modalities=[]")]
-)
+@pytest.mark.parametrize("words", [("BPR",), ("MMGCN",), ("UltraGCN", "--modalities=[]")])
 def test_models_that_cannot_say_so(
     words: tuple[str, ...], finished: MakeRun, tmp_path: Path
 ) -> None:

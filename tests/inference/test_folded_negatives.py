@@ -16,7 +16,7 @@ from recbole_painvrl.inference import new_users as new_users_module
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.new_users import FoldedVectors
 from recbole_painvrl.inference.scoring import Scorer, interactions
-from recbole_painvrl.inference.tables import score_tables
+from recbole_painvrl.inference.vectors import score_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 OWN = ("--negative_sampling=per_positive", "--exclude_positives=True", "--n_negatives=4",
@@ -117,7 +117,7 @@ def test_folding_in_reads_the_training_split_alone(finished: MakeRun) -> None:
 def test_a_sample_of_a_large_catalogue_has_no_padding_and_follows_the_seed(
     finished: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new_users_module, "_MOST_NEGATIVES", 20)
+    monkeypatch.setattr(new_users_module, "_MAX_NEGATIVES", 20)
     users = folded(load_run(finished("BPR")))
     n_items = len(users.items)
     drawn = [users._negatives(n_items, seed) for seed in (*range(30), 0)]

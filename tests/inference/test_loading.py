@@ -24,7 +24,7 @@ import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.loading import load_run
-from recbole_painvrl.training.checkpoint import read_checkpoint, write_checkpoint
+from recbole_painvrl.training.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,29 +79,22 @@ def test_in_a_fresh_process_from_another_place(finished: MakeRun, tmp_path: Path
     assert list(place.iterdir()) == []
 
 
-def test_what_the_caller_has_set_for_the_process_stays(
-    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("visible", ["", None])
+def test_the_callers_process_is_left_alone(
+    visible: str | None, finished: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Random numbers, cuDNN's flags, threads and visible devices."""
     folder, cudnn = finished("UltraGCN"), torch.backends.cudnn
-    for visible in ("", None):
-        if visible is None:
-            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-        else:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        monkeypatch.setattr(cudnn, "benchmark", True)
-        monkeypatch.setattr(cudnn, "deterministic", False)
-        threads = torch.get_num_threads()
-        load_run(folder)
-        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
-        assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
-        assert torch.get_num_threads() == threads
 
-
-def test_the_callers_random_numbers_are_left_alone(finished: MakeRun) -> None:
     def draws() -> tuple[float, float, float]:
         return random.random(), float(np.random.rand()), float(torch.rand(()))
 
-    folder = finished("UltraGCN")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    threads = torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     expected = draws()
     random.setstate(states[0])
@@ -109,19 +102,15 @@ def test_the_callers_random_numbers_are_left_alone(finished: MakeRun) -> None:
     torch.set_rng_state(states[2])
     load_run(folder)
     assert draws() == expected
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+    assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
+    assert torch.get_num_threads() == threads
 
 
-def test_a_moved_dataset_is_found_by_its_new_place(copy: Path, tmp_path: Path) -> None:
-    data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
-    moved = tmp_path / "moved"
-    shutil.copytree(data, moved / "tiny")
-    run = load_run(copy, moved)
-    assert run.dataset.folder == moved / "tiny"
-
-
-def test_changed_data_are_refused(copy: Path, tmp_path: Path) -> None:
+def test_a_moved_dataset_is_found_and_a_changed_one_refused(copy: Path, tmp_path: Path) -> None:
     data = Path(yaml.safe_load((copy / "config.yaml").read_text())["data_path"]["value"])
     moved = Path(shutil.copytree(data, tmp_path / "moved" / "tiny"))
+    assert load_run(copy, tmp_path / "moved").dataset.folder == moved
     table = moved / "tiny.train.inter"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]))
@@ -139,16 +128,18 @@ def test_no_run(copy: Path, tmp_path: Path) -> None:
         load_run(copy)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"hashes": {}, "versions": {}}'])
-def test_a_damaged_result(text: str, copy: Path) -> None:
-    (copy / "result.json").write_text(text)
-    with pytest.raises(UserError, match=r"result\.json: not readable"):
-        load_run(copy)
-
-
-def test_a_damaged_configuration(copy: Path) -> None:
-    (copy / "config.yaml").write_text("- 1")
-    with pytest.raises(UserError, match=r"config\.yaml: not readable"):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("result.json", "{"),
+        ("result.json", "[]"),
+        ("result.json", '{"hashes": {}, "versions": {}}'),
+        ("config.yaml", "- 1"),
+    ],
+)
+def test_damaged_files(name: str, text: str, copy: Path) -> None:
+    (copy / name).write_text(text)
+    with pytest.raises(UserError, match=f"{name}: not readable"):
         load_run(copy)
 
 
@@ -164,25 +155,16 @@ def test_damaged_weights(copy: Path) -> None:
         load_run(copy)
 
 
-def test_weights_that_are_not_numbers(copy: Path) -> None:
-    tensors, state = stored(copy)
-    tensors["projection.weight"][0, 0] = torch.nan
-    write_checkpoint(copy / "checkpoint" / "best.safetensors", tensors, state)
-    with pytest.raises(UserError, match=r"`projection\.weight` holds NaN"):
+def test_weights_that_do_not_fit_the_configuration(copy: Path) -> None:
+    path = copy / "config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["embedding_size"]["value"] += 1
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="does not fit the model"):
         load_run(copy)
 
 
 def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
-    path = copy / "checkpoint" / "best.safetensors"
-    shutil.copy(finished("VBPR") / "checkpoint" / "best.safetensors", path)
-    with pytest.raises(UserError, match="does not fit the model"):
-        load_run(copy)
-    shutil.copy(finished("PaInvRL") / "checkpoint" / "best.safetensors", path)
-    with pytest.raises(UserError, match="holds weights of PaInvRL"):
-        load_run(copy)
-
-
-def test_weights_of_another_run_of_the_same_model(copy: Path, finished: MakeRun) -> None:
     other = finished("UltraGCN", "--seed=7")
     shutil.copy(other / "checkpoint" / "best.safetensors", copy / "checkpoint")
     with pytest.raises(UserError, match=r"is not the checkpoint that result\.json was made with"):

@@ -34,14 +34,14 @@ def agreement(run: Any, k: int = 10) -> tuple[float, float]:
     return float(np.mean(same)), float(np.mean(other))
 
 
-@pytest.mark.parametrize("model", ["UltraGCN", "VBPR", "BPR", "LightGCN"])
+@pytest.mark.parametrize("model", ["UltraGCN", "VBPR", "BPR"])
 def test_the_same_history_gives_nearly_the_same_list(model: str, finished: MakeRun) -> None:
     same, other = agreement(load_run(finished(model, "--epochs=60", "--learning_rate=0.01")))
     assert same > 0.7
     assert same > other + 0.2
 
 
-@pytest.mark.parametrize("model", ["ItemKNN", "EASE", "SLIMElastic", "Pop"])
+@pytest.mark.parametrize("model", ["ItemKNN", "EASE", "Pop"])
 def test_models_without_user_vectors_score_them_alike(model: str, finished: MakeRun) -> None:
     run = load_run(finished(model))
     scorer, users = Scorer(run), everybody(run)[::7]

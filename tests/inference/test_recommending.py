@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow.parquet import ParquetFile
 from serving_support import MakeRun, everybody, lists, pairs
 
-from recbole_painvrl.inference import scoring, writing
+from recbole_painvrl.inference import files, scoring
 from recbole_painvrl.inference.loading import load_run
-from recbole_painvrl.inference.ranking import top_k
-from recbole_painvrl.inference.recommending import Recommender
+from recbole_painvrl.inference.recommending import Recommender, block_size, top_k
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-MODELS = ["UltraGCN", "PaInvRL", "InvRL", "VBPR", "MMGCN", "MMSSL", "BPR", "LightGCN", "NGCF"]
+MODELS = ["UltraGCN", "PaInvRL", "VBPR", "MMGCN", "MMSSL", "LightGCN"]
 
 
 def metrics(found: pd.DataFrame, positives: set[tuple[str, str]], k: int) -> tuple[float, float]:
@@ -93,7 +94,7 @@ def test_pairs_are_scored_in_pieces_of_any_size(
     assert not torch.allclose(whole[0], whole[1])
 
 
-@pytest.mark.parametrize("model", ["UltraGCN", "Pop", "ItemKNN"])
+@pytest.mark.parametrize("model", ["UltraGCN", "ItemKNN"])
 def test_the_block_does_not_matter(model: str, finished: MakeRun) -> None:
     scorer = Scorer(load_run(finished(model)))
     whole = lists(scorer, block=10_000)
@@ -113,13 +114,6 @@ def test_what_is_excluded(finished: MakeRun) -> None:
         assert len(rows) == len(found) == len(everybody(run)) * n - len(left_out)
         assert not rows & left_out
     assert len(pairs(run)) > len(known)
-
-
-def test_lists_are_ordered(finished: MakeRun) -> None:
-    found = lists(Scorer(load_run(finished("UltraGCN"))), 5)
-    for _, own in found.groupby("user_id"):
-        assert own["rank"].tolist() == [1, 2, 3, 4, 5]
-        assert own["score"].is_monotonic_decreasing
 
 
 def test_candidates_are_a_filter_of_the_whole_ranking(finished: MakeRun, tmp_path: Path) -> None:
@@ -179,14 +173,14 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
     recommender = Recommender(scorer, 3)
     users = everybody(run) * 20
     tracemalloc.start()
-    blocks = recommender.known(users[:1000])
+    blocks = recommender.known(users[:450])
     n = next(blocks).n_users
     # A block is scored when it is asked for, and not before.
     assert n == scorer.scored == recommender.block
     n += sum(block.n_users for block in blocks)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n == scorer.scored == 1000
+    assert n == scorer.scored == 450
     assert scorer.largest == recommender.block == 2**22 // 20_000
     assert peak < 2**24
 
@@ -194,7 +188,7 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
 def test_small_blocks_share_a_row_group(
     finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_GROUP_ROWS", 100)
+    monkeypatch.setattr(files, "_GROUP_ROWS", 100)
     out = tmp_path / "x.parquet"
     recommend(Request(str(finished("BPR")), str(out), users="all", k=3, block=2))
     file = ParquetFile(out)
@@ -218,3 +212,20 @@ def test_users_short_of_candidates_are_counted(finished: MakeRun, tmp_path: Path
     # Nothing is excluded: exactly three are not fewer.
     (block,) = Recommender(Scorer(run), 3, "none").known([user])
     assert (block.n_users, block.n_short, len(block.rank)) == (1, 0, 3)
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 15), st.integers(0, 10**6))
+def test_top_k_is_sorting_with_ties_by_column(rows: int, n: int, k: int, seed: int) -> None:
+    source = torch.Generator().manual_seed(seed)
+    scores = torch.randint(-2, 3, (rows, n), generator=source).float()
+    scores[scores == -2] = -torch.inf
+    values, columns = top_k(scores, k)
+    for row, (found, places) in enumerate(zip(values.tolist(), columns.tolist(), strict=True)):
+        expected = sorted(range(n), key=lambda column: (-scores[row, column], column))[:k]
+        assert places == expected
+        assert found == scores[row, expected].tolist()
+
+
+def test_blocks_shrink_as_the_catalogue_grows() -> None:
+    assert block_size(1000) * 1000 <= 2**22 < (block_size(1000) + 1) * 1000
+    assert block_size(10**8) == 1

@@ -17,7 +17,7 @@ from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import training_loader
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.faster import SymmetricMatrix, faster, normalized_adjacency
 
 # PyTorch's of RecBole's constructor of sparse tensors, which still works.

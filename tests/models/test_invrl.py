@@ -10,7 +10,7 @@ from recbole.data.interaction import Interaction
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.invrl import InvRL
 

@@ -12,12 +12,12 @@ from support import literal_environment_losses, literal_score, random_graph
 from torch import Tensor
 
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.invrl import InvRLSettings
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
-from recbole_painvrl.sampling import NegativeSampler
 
 N_USERS, N_ITEMS, K, D, N_ENVIRONMENTS, STEPS = 9, 14, 3, 6, 3, 4
 WEIGHTS = UltraGCNWeights(1.0, 0.3, 1.0, 0.2, 1.5, 0.4)

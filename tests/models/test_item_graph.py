@@ -9,7 +9,7 @@ import pytest
 from support import MakeConfig
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.ultragcn import UltraGCN
 
 

@@ -13,13 +13,13 @@ from support import random_graph
 from torch import Tensor
 
 from recbole_painvrl.config.layers import internal_layers, merge
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.pipeline import Context
 

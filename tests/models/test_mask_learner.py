@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from recbole_painvrl.config.layers import internal_layers, merge
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
-from recbole_painvrl.sampling import NegativeSampler
 
 N_USERS, N_ITEMS, K, D, N = 60, 50, 4, 6, 600
 

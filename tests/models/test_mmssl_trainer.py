@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.models.mmssl import MMSSL

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.parts import TRAIN, VALID
+from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.models.painvrl import PaInvRL
 from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 from recbole_painvrl.seeds import derive_seed

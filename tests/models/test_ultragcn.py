@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.models.painvrl import PaInvRL

@@ -72,8 +72,8 @@ def spoil_features(folder: Path, how: str) -> None:
         ("inf", ("visual.npy", "1 values are NaN or Inf", "row 3, column 5")),
         ("rows", ("visual.items.tsv", "rows")),
         ("unknown", ("visual.items.tsv", "not in the dataset", "nobody", "unknown_items")),
-        ("duplicate", ("visual.items.tsv", "more than once", "rows 0 and 1")),
-        ("cut", ("visual.npy", "truncated")),
+        ("duplicate", ("visual.items.tsv", "rows 0 and 1")),
+        ("cut", ("visual.npy", "not a readable .npy file")),
         ("objects", ("visual.npy", "Python objects")),
         ("no ids", ("visual.items.tsv",)),
     ],
@@ -253,13 +253,13 @@ def test_parts_that_share_a_pair(own: Path, tmp_path: Path) -> None:
     train = (own / "tiny" / "tiny.train.inter").read_text().splitlines()[1:4]
     rewrite(own / "tiny" / "tiny.test.inter", lambda lines: lines + train)
     run = run_main(own, tmp_path, "BPR", name="x")
-    assert_refused(run, "3 (user, item) pairs are in part `train` and in part `test`")
+    assert_refused(run, "3 (user, item) pairs are in split `train` and in split `test`")
 
 
 def test_rows_without_an_id(own: Path, tmp_path: Path) -> None:
     rewrite(own / "tiny" / "tiny.train.inter", lambda lines: [*lines, "\ti3"])
     run = run_main(own, tmp_path, "BPR", name="x")
-    assert_refused(run, "1 rows of part `train` lack a user or an item")
+    assert_refused(run, "1 rows of split `train` lack a user or an item")
 
 
 def test_filters_that_files_would_ignore(tiny_data: Path, tmp_path: Path) -> None:

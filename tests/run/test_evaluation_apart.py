@@ -14,7 +14,7 @@ from support import MakeConfig, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader
-from recbole_painvrl.data.parts import OOD, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD, TEST, TRAIN, VALID
 from recbole_painvrl.seeds import separate_draws
 
 

@@ -10,7 +10,7 @@ from support import MakeConfig, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import liked, training_loader
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 
 LABELLED = ("--protocol=random", "--eval_args={mode: labeled}", "--metrics=[AUC]",
             "--valid_metric=AUC")  # fmt: skip

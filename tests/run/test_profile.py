@@ -11,9 +11,9 @@ import pytest
 import torch
 from support import SHORT_STAGES, run_main
 
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.models.painvrl import mask_learner as mask
 from recbole_painvrl.run.profile import PROFILE, Profile, profiled, table
-from recbole_painvrl.sampling import NegativeSampler
 
 
 def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:

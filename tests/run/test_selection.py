@@ -12,8 +12,7 @@ import pytest
 from support import SHORT_STAGES, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.locked import LockedTestError, LockedTests
-from recbole_painvrl.data.parts import OOD, TEST
+from recbole_painvrl.data.splits.base import OOD, TEST, LockedTestError, LockedTests
 from recbole_painvrl.training.base import RunTrainerMixin
 
 CASES = pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import training_loader
-from recbole_painvrl.data.parts import TRAIN
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.training import base, row_gradients
 from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Context

@@ -16,7 +16,7 @@ from support import SHORT_STAGES, run_command
 from recbole_painvrl.cli import tune as command
 from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.cli.tune import main
-from recbole_painvrl.data.locked import LockedTests
+from recbole_painvrl.data.splits.base import LockedTests
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning import trial as trial_module
 from recbole_painvrl.tuning.study import Search

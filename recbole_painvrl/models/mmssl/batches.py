@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_painvrl.sampling import NegativeSampler, sorted_keys
+from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 
 
 class UserBatches:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.attention import AttentionOutput, PairAttention
 from recbole_painvrl.functional.gate import clipped_gate
 from recbole_painvrl.functional.invariance import (
@@ -28,7 +29,6 @@ from recbole_painvrl.functional.pareto import (
     pareto_weights,
 )
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.training.guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]

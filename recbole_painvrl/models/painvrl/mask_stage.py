@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings, Trajectory
-from recbole_painvrl.sampling import NegativeSampler
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
 from recbole_painvrl.training.guard import check_state, stopped_at
 from recbole_painvrl.training.pipeline import Context, Stage

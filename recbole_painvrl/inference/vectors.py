@@ -1,4 +1,4 @@
-"""The two tables whose products are a model's scores, where it has such tables."""
+"""Vectors of a model: the two tables whose products are its scores, and content vectors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ from recbole_painvrl.models.base import TableRecommender
 _CHECKED_USERS = 16
 
 
-def has_tables(model: Any) -> bool:
-    """Whether the model's score of a pair is a product of a user's and an item's vector."""
-    return _found(model) is not None
-
-
 def score_tables(model: Any) -> tuple[Tensor, Tensor]:
     """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``, on the CPU.
 
@@ -27,7 +22,7 @@ def score_tables(model: Any) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: the model scores in another way.
     """
-    tables = _found(model)
+    tables = find_tables(model)
     if tables is None:
         raise UserError(
             f"{type(model).__name__}: its scores are not products of a user's and an item's "
@@ -38,7 +33,8 @@ def score_tables(model: Any) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _found(model: Any) -> tuple[Tensor, Tensor] | None:
+def find_tables(model: Any) -> tuple[Tensor, Tensor] | None:
+    """The same, or None of a model that scores in another way."""
     if isinstance(model, TableRecommender):
         users, items = model.tables()
         return users.cpu(), items.cpu()
@@ -65,3 +61,25 @@ def _tensor(value: Any) -> Any:
     """The two-dimensional tensor of an embedding layer or a tensor, else None."""
     value = getattr(value, "weight", value)
     return value if isinstance(value, Tensor) and value.dim() == 2 else None
+
+
+@torch.no_grad()
+def content_vectors(model: Any, features: Tensor) -> Tensor | None:
+    """Vectors of items by their features alone, ``[n, D]``; None of a model that has none.
+
+    Args:
+        model: the model.
+        features: ``[n, d]``, normalised as in training.
+    """
+    if not isinstance(model, TableRecommender):
+        return None
+    vectors = model.content_vectors(features.to(model.features.device))
+    return None if vectors is None else vectors.cpu()
+
+
+def scores_by_content(model: Any) -> bool:
+    """Whether the model can score an item by its features alone."""
+    return (
+        isinstance(model, TableRecommender)
+        and content_vectors(model, model.features[:0]) is not None
+    )

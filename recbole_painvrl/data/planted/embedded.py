@@ -1,4 +1,4 @@
-"""The embedded edition of ml-trailers: real ML-100K with planted visual and acoustic features.
+"""The embedded variant of ml-trailers: real ML-100K with planted visual and acoustic features.
 
 Real are the interactions, titles, genres and years inside the RecBole wheel, and the textual
 features made from them. Planted are the visual and acoustic features: half of their columns are
@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 from recbole_painvrl.data.folder import BoolArray, DatasetContent, FloatArray, IntArray, Truth
-from recbole_painvrl.data.planted import (
+from recbole_painvrl.data.planted.synthetic import (
     OOD,
     OOD_VALID,
     mixture_columns,
@@ -33,9 +33,9 @@ NAME = "ml-trailers"
 EDITION = "embedded (visual and acoustic features are planted)"
 
 _MAJORITY, _MINORITY, _OOD_ROLE = 0, 1, 2
-_ROLE_SHARES = (0.7, 0.175, 0.125)
-_MIXTURE_SHARES = (0.8, 0.1, 0.1)
-_OOD_SHARES = (0.2, 0.8)
+_ROLE_FRACTIONS = (0.7, 0.175, 0.125)
+_MIXTURE_FRACTIONS = (0.8, 0.1, 0.1)
+_OOD_FRACTIONS = (0.2, 0.8)
 _FACTORS = 8
 _STRENGTH = 5.0
 _NOISE = 0.3
@@ -55,7 +55,10 @@ def generate_embedded(seed: int = 0) -> DatasetContent:
     dropped, and OOD rows of items without a training row as well, since no model could rank them
     better than by chance; the counts tell how many.
     """
-    ratings, movies = _read_ml100k()
+    ratings, item_table = _read_ml100k("inter"), _read_ml100k("item")
+    ratings = ratings.rename(columns=_untyped)[["user_id", "item_id", "timestamp"]]
+    ratings["timestamp"] = ratings["timestamp"].astype(np.float64)
+    movies = item_table.rename(columns=_untyped)
     users = pd.factorize(ratings["user_id"])[0]
     items = pd.Index(movies["item_id"]).get_indexer(pd.Index(ratings["item_id"]))
     styles = numpy_generator(seed, "embedded styles").standard_normal((len(movies), _FACTORS))
@@ -76,11 +79,11 @@ def generate_embedded(seed: int = 0) -> DatasetContent:
         "cite Harper and Konstan (2015)",
         interactions=frame,
         splits=splits,
-        item_table=_item_table(movies.iloc[seen]),
+        item_table=item_table.iloc[seen],
         features=features,
         truth=Truth(columns, truth.reset_index(drop=True)),
         default_protocol="files",
-        counts=counts | {name: len(part) for name, part in splits.items()},
+        counts=counts | {name: len(frame) for name, frame in splits.items()},
         encoders={
             **dict.fromkeys(_PLANTED_WIDTHS, f"planted, seed {seed}"),
             "textual": f"TF-IDF of title words, genres and decade, SVD to {_TEXT_WIDTH} columns",
@@ -88,40 +91,17 @@ def generate_embedded(seed: int = 0) -> DatasetContent:
     )
 
 
-def _read_ml100k() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Interactions (user_id, item_id, timestamp) and movies (item_id, title, year, genres)."""
+def _read_ml100k(suffix: str) -> pd.DataFrame:
+    """A file of the dataset inside the RecBole wheel, all cells as text."""
     spec = importlib.util.find_spec("recbole")
     if spec is None or spec.origin is None:
         raise UserError(f"{NAME}: RecBole is not installed; type `{INSTALL_RECBOLE}`")
-    folder = Path(spec.origin).parent / "dataset_example" / "ml-100k"
-    tables = []
-    for file in ("ml-100k.inter", "ml-100k.item"):
-        try:
-            table = pd.read_csv(folder / file, sep="\t", dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{folder / file}: not readable although RecBole ships it; type "
-                f"`{INSTALL_RECBOLE} --force-reinstall`"
-            ) from error
-        tables.append(table.rename(columns=lambda column: str(column).split(":")[0]))
-    ratings, movies = tables
-    ratings["timestamp"] = ratings["timestamp"].astype(np.float64)
-    movies = movies.rename(
-        columns={"movie_title": "title", "release_year": "year", "class": "genres"}
-    )
-    return ratings[["user_id", "item_id", "timestamp"]], movies
+    path = Path(spec.origin).parent / "dataset_example" / "ml-100k" / f"ml-100k.{suffix}"
+    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
 
 
-def _item_table(movies: pd.DataFrame) -> pd.DataFrame:
-    """RecBole's .item columns of the movies that stay."""
-    return movies.rename(
-        columns={
-            "item_id": "item_id:token",
-            "title": "movie_title:token_seq",
-            "year": "release_year:token",
-            "genres": "class:token_seq",
-        }
-    )
+def _untyped(column: str) -> str:
+    return column.partition(":")[0]
 
 
 def _plant_roles(
@@ -133,7 +113,7 @@ def _plant_roles(
     personal = rng.standard_normal((int(users.max()) + 1, _FACTORS))
     style_tastes = (shared + personal) / np.sqrt(2)
     score = (style_tastes[users] * styles[items]).sum(axis=1) / np.sqrt(_FACTORS)
-    role = rng.choice(len(_ROLE_SHARES), size=len(users), p=_ROLE_SHARES)
+    role = rng.choice(len(_ROLE_FRACTIONS), size=len(users), p=_ROLE_FRACTIONS)
     sign = np.where(role == _MAJORITY, 1.0, -1.0)
     kept = rng.random(len(users)) < 1 / (1 + np.exp(-sign * _STRENGTH * score))
     return role, kept
@@ -142,15 +122,15 @@ def _plant_roles(
 def _split(
     seed: int, users: IntArray, items: IntArray, role: IntArray, kept: BoolArray
 ) -> tuple[IntArray, IntArray, dict[str, int]]:
-    """Rows that stay, the split number of each, and the counts after every step."""
+    """Rows that stay, the split index of each, and the counts after every step."""
     counts = {"interactions of MovieLens 100K": len(users), "kept by their role": int(kept.sum())}
     mixture = kept & (role != _OOD_ROLE)
     enough = np.bincount(users[mixture], minlength=users.max() + 1) >= _MIN_MIXTURE
     counts["users dropped with fewer than 5 mixture rows"] = int((~enough).sum())
     mixture_rows = np.flatnonzero(mixture & enough[users])
-    part = random_split(
+    mixture_split = random_split(
         len(mixture_rows),
-        _MIXTURE_SHARES,
+        _MIXTURE_FRACTIONS,
         [users[mixture_rows], items[mixture_rows]],
         numpy_generator(seed, "embedded mixture split"),
     )
@@ -158,11 +138,11 @@ def _split(
     warm = np.isin(items[shifted], items[mixture_rows])
     counts["OOD rows dropped of items without a training row"] = int((~warm).sum())
     shifted = shifted[warm]
-    ood_part = random_split(
-        len(shifted), _OOD_SHARES, [], numpy_generator(seed, "embedded OOD split")
+    ood_split = random_split(
+        len(shifted), _OOD_FRACTIONS, [], numpy_generator(seed, "embedded OOD split")
     )
     rows = np.concatenate([mixture_rows, shifted])
-    split = np.concatenate([part, np.where(ood_part == 0, OOD_VALID, OOD)])
+    split = np.concatenate([mixture_split, np.where(ood_split == 0, OOD_VALID, OOD)])
     counts["users"] = len(np.unique(users[rows]))
     counts["items"] = len(np.unique(items[rows]))
     counts["majority interactions"] = int((role[mixture_rows] == _MAJORITY).sum())
@@ -216,12 +196,12 @@ def _textual(movies: pd.DataFrame) -> FloatArray:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
     documents = [
-        _terms(title, year, genres, ENGLISH_STOP_WORDS)
-        for title, year, genres in zip(
-            movies["title"], movies["year"], movies["genres"], strict=True
+        _terms(*movie, ENGLISH_STOP_WORDS)
+        for movie in zip(
+            movies["movie_title"], movies["release_year"], movies["class"], strict=True
         )
     ]
-    weights = TfidfVectorizer(analyzer=_as_is, min_df=2).fit_transform(documents)
+    weights = TfidfVectorizer(analyzer=lambda document: document, min_df=2).fit_transform(documents)
     # A fixed state: the real part of the data must not change with the seed of the planted part.
     reduced = TruncatedSVD(_TEXT_WIDTH, random_state=0).fit_transform(weights)
     return np.asarray(reduced, dtype=np.float32)
@@ -234,7 +214,3 @@ def _terms(title: str, year: str, genres: str, stop_words: frozenset[str]) -> li
     if year.isdigit():
         terms.append(f"decade={year[:-1]}0")
     return terms
-
-
-def _as_is(document: list[str]) -> list[str]:
-    return document

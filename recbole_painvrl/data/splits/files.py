@@ -1,4 +1,4 @@
-"""Which file of a folder is which split, and settings that a protocol would not read."""
+"""The protocol ``files``: one file per split; and settings that a protocol would not read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,21 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_painvrl.config import RunSettings
-from recbole_painvrl.data.parts import OOD, PARTS, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import (
+    OOD,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALID,
+    IntArray,
+    Split,
+    check_splits,
+    drop_cold,
+    hold_out,
+)
 from recbole_painvrl.errors import UserError
 
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
@@ -35,7 +48,7 @@ def split_files(folder: Path, dataset: str) -> dict[str, str]:
     found = {
         path.name[len(dataset) + 1 : -len(".inter")] for path in folder.glob(f"{dataset}.*.inter")
     }
-    names = {split: split for split in PARTS if split in found}
+    names = {split: split for split in SPLITS if split in found}
     if TEST not in names and "iid" in found:
         names[TEST] = "iid"
     if TRAIN not in names or not ({TEST, OOD} & set(names)):
@@ -67,6 +80,41 @@ def benchmark_files(given: list[str], protocol: str | None) -> dict[str, str]:
             "test, or of training and test alone, such as [train, valid, test]"
         )
     return dict(zip((TRAIN, VALID, TEST) if given[2:] else (TRAIN, TEST), given, strict=True))
+
+
+def files_split(
+    sizes: Mapping[str, int],
+    users: IntArray,
+    items: IntArray,
+    settings: RunSettings,
+    folder: Path,
+    planted: bool,
+) -> Split:
+    """The split of a table that holds the rows of all files, one file after the other.
+
+    Args:
+        sizes: rows of each split, in the order of the table.
+        users: user of every row, ``[n]``.
+        items: item of every row, ``[n]``.
+        settings: ``validation_share`` of the training rows is held out where there is no
+            validation file, with ``split_seed``.
+        folder: named in messages.
+        planted: whether the manifest calls the dataset planted.
+
+    Raises:
+        UserError: rows without user or item, or pairs in two files.
+    """
+    ends = np.cumsum(list(sizes.values()))
+    rows = {name: np.arange(end - sizes[name], end) for name, end in zip(sizes, ends, strict=True)}
+    check_splits(rows, users, items, folder)
+    diagnostics: dict[str, Any] = {"shift": "planted" if planted else "as in the files"}
+    fraction = settings.validation_share
+    if VALID not in rows and fraction > 0:
+        rng = np.random.default_rng([settings.split_seed, 0])
+        size = round(fraction * len(rows[TRAIN]))
+        rows[TRAIN], rows[VALID] = hold_out(rows[TRAIN], users, items, size, rng)
+        diagnostics["valid"] = f"{fraction:.0%} of the training file; there is no validation file"
+    return drop_cold(Split(rows, diagnostics), users, items)
 
 
 def refuse_filters(config: Any) -> None:

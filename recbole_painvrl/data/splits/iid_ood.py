@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.atomic import write_with
 from recbole_painvrl.config import RunSettings
-from recbole_painvrl.data.parts import (
+from recbole_painvrl.data.splits.base import (
     OOD,
-    PARTS,
+    SPLITS,
     TEST,
     TRAIN,
     VALID,
@@ -29,8 +28,7 @@ from recbole_painvrl.data.parts import (
     Split,
     distinct_rows,
     drop_cold,
-    split_iid,
-    split_ood,
+    split_iid_ood,
 )
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
@@ -45,15 +43,13 @@ from recbole_painvrl.seeds import generator
 # The protocol is one for every model, so its UltraGCN has fixed settings (4.2.2; Adam, N = 50).
 _WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.0)
 _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
-_LEARNING_RATE, _BATCH_SIZE, _POOL = 1e-3, 512, 512
+_LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
-# A part is called OOD only below this agreement with its random start, and where a fixed
-# UltraGCN keeps less than this share of its IID NDCG@10.
+# A shift counts as found only below this agreement with the random initialization, and where a
+# fixed UltraGCN keeps less than this fraction of its IID NDCG@10.
 _AGREEMENT, _KEPT_NDCG = 0.8, 0.9
 # Goes up whenever the same data and settings would give another split.
 _VERSION = 2
-# A zip file ends in the length of its comment (2 bytes) and the comment.
-_NO_COMMENT, _DIGEST_SIZE = b"\0\0", 64
 
 
 def iid_ood_split(
@@ -76,8 +72,10 @@ def iid_ood_split(
             return cached
         log.info("iid_ood: identifying two environments (made once, cached)")
         split = _make(users, items, content, settings)
+        text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
+        arrays: dict[str, Any] = {"diagnostics": text, **split.rows}
         try:
-            _write(path, split)
+            write_with(path, lambda stream: np.savez_compressed(stream, **arrays))
         except OSError as error:
             log.warning("the split could not be cached: %s", error)
         return split
@@ -100,22 +98,19 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> Split:
     rows = distinct_rows(users, items)
-    found = _environments(users[rows], items[rows], content, settings)
-    sizes = torch.bincount(found.labels, minlength=2)
-    larger = int(sizes.argmax())
-    inside = (found.labels == larger).numpy()
+    result = _environments(users[rows], items[rows], content, settings)
+    sizes = torch.bincount(result.labels, minlength=2)
+    iid = (result.labels == sizes.argmax()).numpy()
     rng = np.random.default_rng([settings.split_seed, 3])
-    parts = {**split_iid(rows[inside], users, items, rng), **split_ood(rows[~inside], rng)}
-    split = drop_cold(Split(parts), users, items)
-    split.diagnostics.update(
-        {
-            "environment_sizes": sizes.tolist(),
-            "moved_per_round": found.moves,
-            "agreement_with_start": found.start_agreement,
-            "mean_item_degree": _degree_shift(items[rows], inside),
-        }
-    )
-    split.diagnostics.update(_shift(split, users, items, settings))
+    splits = split_iid_ood(rows[iid], rows[~iid], users, items, rng)
+    split = drop_cold(Split(splits), users, items)
+    split.diagnostics |= {
+        "environment_sizes": sizes.tolist(),
+        "moved_per_round": result.moves,
+        "agreement_with_start": result.start_agreement,
+        "mean_item_degree": _mean_degrees(items[rows], iid),
+    }
+    split.diagnostics |= _shift(split, users, items, settings)
     return split
 
 
@@ -135,116 +130,93 @@ def _environments(
     graph = _graph(users, items, n_users, n_items)
     u, i = torch.from_numpy(users), torch.from_numpy(items)
     source = generator(settings.split_seed, "split environments")
-    loop = LoopSettings(2, settings.split_rounds, _TOLERANCE, 1)
     model: FullEnvironmentModel | ContentEnvironmentModel
     if content is None:
         model = FullEnvironmentModel(
-            u, i, n_users, None, graph, _WEIGHTS, 2, _fit(settings.split_epochs),
+            u, i, n_users, None, graph, _WEIGHTS, 2, _fit_settings(settings.split_epochs),
             _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT,
         )  # fmt: skip
     else:
         content = content[:n_items]
-        backbone = _fitted(u, i, n_users, content, graph, settings.split_epochs, source)
+        backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
         user_content = backbone.users.detach()[:, _EMBEDDING_SIZE:]
         fit = FitSettings(3, 1e-2, 4096, 256, "adam")
         model = ContentEnvironmentModel(u, i, user_content, content, 2, fit)
-    return identify(model, len(u), loop, source)
+    return identify(model, len(u), LoopSettings(2, settings.split_rounds, _TOLERANCE, 1), source)
 
 
-def _fit(epochs: int) -> FitSettings:
-    return FitSettings(epochs, _LEARNING_RATE, _BATCH_SIZE, _POOL, "adam")
+def _fit_settings(epochs: int) -> FitSettings:
+    return FitSettings(epochs, _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES, "adam")
 
 
 def _fitted(
     users: Tensor,
     items: Tensor,
-    n_users: int,
     content: Tensor | None,
     graph: GraphWeights,
     epochs: int,
     source: torch.Generator,
 ) -> PlainUltraGCN:
-    n_items = len(graph.item_factor)
     model = PlainUltraGCN(
-        n_users,
-        n_items,
-        content,
-        graph,
-        _WEIGHTS,
-        _EMBEDDING_SIZE,
-        _EMBEDDING_SIZE,
-        _INIT_STD,
-        source,
-    )
-    model.fit(users, items, _fit(epochs), _REG_WEIGHT, source)
+        len(graph.user_factor), len(graph.item_factor), content, graph, _WEIGHTS,
+        _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, source,
+    )  # fmt: skip
+    model.fit(users, items, _fit_settings(epochs), _REG_WEIGHT, source)
     return model
 
 
 def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings) -> dict[str, Any]:
-    """Is the OOD part one? A fixed id-only UltraGCN answers, on tests no selection has seen."""
-    n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
+    """Whether the OOD test differs: a fixed ID-only UltraGCN on tests no selection has seen."""
     train = split.rows[TRAIN]
-    graph = _graph(users[train], items[train], n_users, n_items)
+    graph = _graph(users[train], items[train], int(users.max()) + 1, int(items.max()) + 1)
     source = generator(settings.split_seed, "split shift")
 
-    def pairs(*parts: str) -> tuple[Tensor, Tensor]:
-        rows = np.concatenate([split.rows[part] for part in parts])
+    def pairs(*names: str) -> tuple[Tensor, Tensor]:
+        rows = np.concatenate([split.rows[name] for name in names])
         return torch.from_numpy(users[rows]), torch.from_numpy(items[rows])
 
-    u, i = pairs(TRAIN)
-    model = _fitted(u, i, n_users, None, graph, settings.split_epochs, source)
+    model = _fitted(*pairs(TRAIN), None, graph, settings.split_epochs, source)
     table, history = model.item_table().detach(), pairs(TRAIN, VALID)
     ndcg = {
-        part: mean_ndcg(model.users.detach(), table, history, pairs(part))
-        if len(split.rows[part])
+        name: mean_ndcg(model.users.detach(), table, history, pairs(name))
+        if len(split.rows[name])
         else 0.0
-        for part in (TEST, OOD)
+        for name in (TEST, OOD)
     }
-    detected = (
-        split.diagnostics["agreement_with_start"] < _AGREEMENT
-        and ndcg[OOD] < _KEPT_NDCG * ndcg[TEST]
-    )
+    agreement = split.diagnostics["agreement_with_start"]
+    detected = agreement < _AGREEMENT and ndcg[OOD] < _KEPT_NDCG * ndcg[TEST]
     return {
         "ultragcn_ndcg@10": ndcg,
         "shift": "identified environments" if detected else "not detected",
     }
 
 
-def _degree_shift(items: IntArray, inside: BoolArray) -> dict[str, float]:
-    degree = np.bincount(items)
-    larger, smaller = degree[items[inside]], degree[items[~inside]]
-    return {
-        "larger": float(larger.mean()) if len(larger) else 0.0,
-        "smaller": float(smaller.mean()) if len(smaller) else 0.0,
-    }
+def _mean_degrees(items: IntArray, iid: BoolArray) -> dict[str, float]:
+    degree = np.bincount(items)[items]
+    sides = {"larger": degree[iid], "smaller": degree[~iid]}
+    return {name: float(side.mean()) if len(side) else 0.0 for name, side in sides.items()}
 
 
 def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> str:
-    digest = hashlib.sha256()
     parameters = {
         "seed": settings.split_seed,
         "model": settings.split_environment_model,
         "epochs": settings.split_epochs,
         "rounds": settings.split_rounds,
         "weights": asdict(_WEIGHTS),
-        "fit": [*asdict(_fit(settings.split_epochs)).values(), _EMBEDDING_SIZE, _INIT_STD],
+        "fit": [
+            *asdict(_fit_settings(settings.split_epochs)).values(), _EMBEDDING_SIZE, _INIT_STD,
+        ],
         "regularisation": _REG_WEIGHT,
         "tolerance": _TOLERANCE,
         "detection": [_AGREEMENT, _KEPT_NDCG],
         "version": _VERSION,
-    }
-    digest.update(json.dumps(parameters, sort_keys=True).encode())
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for array in (users, items, *([] if content is None else [content.numpy()])):
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _write(path: Path, split: Split) -> None:
-    text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, diagnostics=text, **split.rows)  # type: ignore[arg-type]
-    write_bytes(path, _signed(buffer.getvalue()))
 
 
 def _read(path: Path, n_rows: int) -> Split | None:
@@ -252,34 +224,16 @@ def _read(path: Path, n_rows: int) -> Split | None:
     if not path.is_file():
         return None
     try:
-        content = path.read_bytes()
-        if content != _signed(content[: -_DIGEST_SIZE - len(_NO_COMMENT)] + _NO_COMMENT):
-            raise ValueError("its content does not have its checksum")
         arrays = read_arrays(path, "the split is made again")
         diagnostics = parse_json(arrays.pop("diagnostics").tobytes())
-        _check_rows(arrays, n_rows)
-        if not isinstance(diagnostics, dict) or not isinstance(diagnostics.get("sizes"), dict):
-            raise ValueError("it lacks the figures of the split")
-    except (OSError, ValueError, KeyError) as error:
+        rows = {name: arrays[name] for name in SPLITS}
+        if diagnostics["sizes"] != {name: len(indices) for name, indices in rows.items()}:
+            raise ValueError("its sizes are not those of its splits")
+        if np.concatenate(list(rows.values())).max() >= n_rows:
+            raise ValueError("it is of a longer table")
+    except (OSError, ValueError, LookupError, TypeError) as error:
         getLogger("recbole_painvrl").warning(
-            "%s: unreadable (%s), the split is made again", path, reason(error)
+            "%s: unreadable (%s), the split is made again", path, reason(error.__cause__ or error)
         )
         return None
-    return Split(arrays, diagnostics)
-
-
-def _signed(archive: bytes) -> bytes:
-    """An npz without comment, with its own SHA-256 as the comment that a zip file may end in."""
-    digest = hashlib.sha256(archive).hexdigest().encode()
-    return archive[: -len(_NO_COMMENT)] + len(digest).to_bytes(2, "little") + digest
-
-
-def _check_rows(arrays: dict[str, IntArray], n_rows: int) -> None:
-    """Refuse with ValueError what is no split of a table of ``n_rows`` rows."""
-    if set(arrays) != set(PARTS):
-        raise ValueError(f"it holds {', '.join(sorted(arrays))[:80]}, not the parts of a split")
-    if any(rows.dtype != np.int64 or rows.ndim != 1 for rows in arrays.values()):
-        raise ValueError("its parts are no lists of rows")
-    rows = np.sort(np.concatenate(list(arrays.values())))
-    if len(rows) and (rows[0] < 0 or rows[-1] >= n_rows or (rows[1:] == rows[:-1]).any()):
-        raise ValueError("its rows are not those of the interactions, each at most once")
+    return Split(rows, diagnostics)

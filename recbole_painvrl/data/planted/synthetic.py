@@ -16,12 +16,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from recbole_painvrl.data.folder import BoolArray, DatasetContent, FloatArray, IntArray, Truth
+from recbole_painvrl.data.splits.base import SPLITS
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.seeds import derive_seed
 
-SPLITS = ("train", "valid", "test", "ood_valid", "ood")
+# Indices into SPLITS.
 TRAIN, OOD_VALID, OOD = 0, 3, 4
-_SHARES = (0.8, 0.1, 0.1)
+_FRACTIONS = (0.8, 0.1, 0.1)
 # Scores of one block of users; bounds memory whatever the number of users.
 _BLOCK_CELLS = 1 << 22
 
@@ -30,7 +31,7 @@ _BLOCK_CELLS = 1 << 22
 class PlantedDesign:
     """Sizes and strengths of the synthetic data; the defaults are those of the project's figures.
 
-    ``majority`` is the share of mixture interactions drawn in the majority environment, ``gamma``
+    ``majority`` is the fraction of mixture interactions from the majority environment, ``gamma``
     the pull of style there, ``spurious_personal`` the personal part of the taste for styles,
     ``n_ood`` the extra draws per user from the minority environment kept for the OOD test.
     """
@@ -57,8 +58,8 @@ class PlantedDesign:
             )
         if self.n_factors < 1 or not 0 <= self.majority <= 1 or self.n_ood < 0:
             raise UserError(
-                f"planted data: {self.n_factors} factors, majority share {self.majority}, "
-                f"{self.n_ood} OOD draws; give factors >= 1, 0 <= share <= 1 and draws >= 0"
+                f"planted data: {self.n_factors} factors, majority fraction {self.majority}, "
+                f"{self.n_ood} OOD draws; give factors >= 1, 0 <= fraction <= 1 and draws >= 0"
             )
         for modality, width in self.modalities.items():
             if width < 2:
@@ -98,11 +99,10 @@ def generate_planted(design: PlantedDesign, name: str = "planted") -> DatasetCon
     world = _draw_world(design)
     draws = np.concatenate(list(_draw_blocks(design, world)))
     draws = draws[np.lexsort((draws[:, 1], draws[:, 0]))]
-    users, items, environment, part = draws.T
-    split = part.copy()
-    mixture = np.flatnonzero(part == TRAIN)
+    users, items, environment, split = draws.T.copy()
+    mixture = np.flatnonzero(split == TRAIN)
     split[mixture] = random_split(
-        len(mixture), _SHARES, [users[mixture]], numpy_generator(design.seed, "planted split")
+        len(mixture), _FRACTIONS, [users[mixture]], numpy_generator(design.seed, "planted split")
     )
     frame = pd.DataFrame({"user_id": _tokens("u", users), "item_id": _tokens("i", items)})
     seen = np.unique(items)
@@ -126,7 +126,7 @@ def generate_planted(design: PlantedDesign, name: str = "planted") -> DatasetCon
             "items never drawn": design.n_items - len(seen),
             "majority interactions": int((environment[mixture] == 0).sum()),
             "minority interactions": int((environment[mixture] == 1).sum()),
-            **{part_name: len(part_frame) for part_name, part_frame in splits.items()},
+            **{name: len(frame) for name, frame in splits.items()},
         },
         encoders=dict.fromkeys(matrices, f"planted, seed {design.seed}"),
     )
@@ -144,43 +144,43 @@ def mixture_columns(
     Returns the matrix [n, n_columns] and, per column, whether it is invariant.
     """
     n_invariant = n_columns // 2
-    parts = [
+    halves = [
         factors @ rng.standard_normal((factors.shape[1], width)) / np.sqrt(factors.shape[1])
         for factors, width in ((invariant, n_invariant), (spurious, n_columns - n_invariant))
     ]
-    matrix = np.concatenate(parts, axis=1)
+    matrix = np.concatenate(halves, axis=1)
     matrix += noise * rng.standard_normal(matrix.shape)
     order = rng.permutation(n_columns)
     return matrix[:, order].astype(np.float32), order < n_invariant
 
 
 def random_split(
-    n_rows: int, shares: Sequence[float], keep: Sequence[IntArray], rng: np.random.Generator
+    n_rows: int, fractions: Sequence[float], keep: Sequence[IntArray], rng: np.random.Generator
 ) -> IntArray:
-    """Part number of each row, by a random order cut at the shares; part 0 is training.
+    """Split index of each row, by a random order cut at the fractions; split 0 is training.
 
-    ``keep`` holds one id array [n_rows] per field: an id without a row in part 0 gets one random
-    row of its own moved there, so parts other than 0 can be a little smaller than their share.
+    ``keep`` holds one id array [n_rows] per field: an id without a row in split 0 gets one random
+    row of its own moved there, so the other splits can be a little smaller than their fraction.
     """
     order = rng.permutation(n_rows)
-    cuts = np.rint(np.cumsum(shares)[:-1] * n_rows).astype(np.intp)
-    part = np.empty(n_rows, dtype=np.intp)
-    for number, rows in enumerate(np.split(order, cuts)):
-        part[rows] = number
+    cuts = np.rint(np.cumsum(fractions)[:-1] * n_rows).astype(np.intp)
+    split = np.empty(n_rows, dtype=np.intp)
+    for index, rows in enumerate(np.split(order, cuts)):
+        split[rows] = index
     for ids in keep:
-        homeless = ~np.isin(ids, ids[part == 0])
-        candidates = order[homeless[order]]
+        untrained = ~np.isin(ids, ids[split == 0])
+        candidates = order[untrained[order]]
         _, first = np.unique(ids[candidates], return_index=True)
-        part[candidates[first]] = 0
-    return part
+        split[candidates[first]] = 0
+    return split
 
 
 def split_frames(frame: pd.DataFrame, split: IntArray) -> dict[str, pd.DataFrame]:
     """Rows of each named split that has any, in the order of the frame."""
     return {
-        name: frame[split == number].reset_index(drop=True)
-        for number, name in enumerate(SPLITS)
-        if (split == number).any()
+        name: frame[split == index].reset_index(drop=True)
+        for index, name in enumerate(SPLITS)
+        if (split == index).any()
     }
 
 
@@ -210,7 +210,7 @@ def _features(
 
 
 def _draw_blocks(design: PlantedDesign, world: _World) -> Iterator[IntArray]:
-    """Yield [n, 4] arrays (user, item, environment, part) for one block of users at a time."""
+    """Yield [n, 4] arrays (user, item, environment, split) for one block of users at a time."""
     counts = numpy_generator(design.seed, "planted counts")
     n = counts.integers(design.min_interactions, design.max_interactions + 1, design.n_users)
     n_majority = counts.binomial(n, design.majority)
@@ -228,10 +228,10 @@ def _draw_blocks(design: PlantedDesign, world: _World) -> Iterator[IntArray]:
         minor_scores[major[0], major[1]] = -np.inf
         n_minority = (n - n_majority)[rows]
         minor = _top(minor_scores, n_minority + design.n_ood)
-        part = _exchangeable_parts(minor[0], n_minority, design.n_ood, shuffle)
+        split = _exchangeable_splits(minor[0], n_minority, design.n_ood, shuffle)
         zeros = np.zeros_like(major[0])
         yield np.stack([users[major[0]], major[1], zeros, zeros], axis=1)
-        yield np.stack([users[minor[0]], minor[1], np.ones_like(minor[0]), part], axis=1)
+        yield np.stack([users[minor[0]], minor[1], np.ones_like(minor[0]), split], axis=1)
 
 
 def _top(scores: FloatArray, counts: IntArray) -> tuple[IntArray, IntArray]:
@@ -246,10 +246,10 @@ def _top(scores: FloatArray, counts: IntArray) -> tuple[IntArray, IntArray]:
     return rows, best[rows, ranks]
 
 
-def _exchangeable_parts(
+def _exchangeable_splits(
     rows: IntArray, n_mixture: IntArray, n_ood: int, rng: np.random.Generator
 ) -> IntArray:
-    """Part of each minority draw, by a random order within its row: mixture, OOD valid, OOD."""
+    """Split of each minority draw, by a random order within its row: mixture, OOD valid, OOD."""
     order = np.lexsort((rng.random(len(rows)), rows))
     first = np.searchsorted(rows, np.arange(len(n_mixture)))
     rank = np.empty(len(rows), dtype=np.intp)
@@ -258,5 +258,5 @@ def _exchangeable_parts(
     return np.where(beyond < 0, TRAIN, np.where(beyond < n_ood // 4, OOD_VALID, OOD))
 
 
-def _tokens(prefix: str, numbers: IntArray) -> npt.NDArray[np.object_]:
-    return np.char.add(prefix, numbers.astype(str)).astype(object)
+def _tokens(prefix: str, indices: IntArray) -> npt.NDArray[np.object_]:
+    return np.char.add(prefix, indices.astype(str)).astype(object)

@@ -1,0 +1,5 @@
+"""Datasets with a known truth: wholly synthetic ones, and MovieLens with planted features."""
+
+from recbole_painvrl.data.planted.synthetic import PlantedDesign, generate_planted
+
+__all__ = ["PlantedDesign", "generate_planted"]

@@ -1,0 +1,1 @@
+"""The protocols by which a dataset is split."""

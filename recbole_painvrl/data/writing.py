@@ -1,0 +1,140 @@
+"""Folders that appear whole, and large tables and matrices written a bounded block at a time."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recbole_painvrl.atomic import is_write_failure, sync_folder
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.locks import hold_folder, remove_abandoned
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+_ROWS_PER_BLOCK = 1 << 19
+
+
+class FolderExistsError(UserError):
+    """The folder is already there; nothing was written."""
+
+
+@runtime_checkable
+class MatrixStream(Protocol):
+    """A matrix that is never in memory as a whole.
+
+    ``dtype`` is what :meth:`blocks` yields, ``shape`` is [n_rows, d].
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Consecutive rows, a bounded block at a time."""
+        ...
+
+
+@contextmanager
+def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """Give a hidden folder beside ``folder``, which takes its name after a clean exit.
+
+    Raises:
+        FolderExistsError: the folder exists, or another process made it meanwhile.
+    """
+    if folder.exists() and not replace:
+        raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"))
+    work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        work.mkdir()
+        with hold_folder(work):
+            yield work
+            for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
+                sync_folder(directory)
+            _put_in_place(work, folder, replace)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _put_in_place(work: Path, folder: Path, replace: bool) -> None:
+    """Give the finished folder its name; a replaced one is first renamed to a hidden ``.old``."""
+    aside = work.with_suffix(".old")
+    replace = replace and folder.exists()
+    if replace:
+        os.rename(folder, aside)
+    try:
+        os.rename(work, folder)
+    except OSError as error:
+        if replace:
+            os.rename(aside, folder)
+            raise
+        # Another process finished the same folder meanwhile: rename refuses a full target.
+        if not folder.exists() or is_write_failure(error):
+            raise
+        raise FolderExistsError(f"{folder}: was written by another process") from error
+    sync_folder(folder.parent)
+    if replace:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def save_matrix(stream: BinaryIO, matrix: FloatArray | MatrixStream) -> None:
+    """Write a .npy file of [n_rows, d], in one go or block by block.
+
+    Raises ValueError when the blocks do not add up to the shape.
+    """
+    if isinstance(matrix, np.ndarray):
+        np.save(stream, matrix, allow_pickle=False)
+        return
+    header = {
+        "descr": np.dtype(matrix.dtype).str,
+        "fortran_order": False,
+        "shape": tuple(int(n) for n in matrix.shape),
+    }
+    np.lib.format.write_array_header_1_0(stream, header)
+    rows = 0
+    for block in matrix.blocks():
+        stream.write(np.ascontiguousarray(block, dtype=matrix.dtype).tobytes())
+        rows += block.shape[0]
+    if rows != matrix.shape[0]:
+        raise ValueError(f"{rows} rows were given where the shape promises {matrix.shape[0]}")
+
+
+def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, str]) -> None:
+    """Write the columns of ``types`` as a RecBole atomic file, a block of the rows at a time."""
+    columns = [column for column in types if column in frame.columns]
+    header = "\t".join(f"{column}:{types[column]}" for column in columns)
+    stream.write(f"{header}\n".encode())
+    whole = {
+        column: "int64"
+        for column in columns
+        if types[column] == "float" and (frame[column] % 1 == 0).all()
+    }
+    for start in range(0, len(frame), _ROWS_PER_BLOCK):
+        block = frame[columns].iloc[start : start + _ROWS_PER_BLOCK]
+        text = {c: object for c in columns if isinstance(block[c].dtype, pd.CategoricalDtype)}
+        block.astype({**whole, **text}).to_csv(
+            stream, sep="\t", index=False, header=False, lineterminator="\n", encoding="utf-8"
+        )
+
+
+def repeated_pairs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """(user, item) pairs that are in more than one of the frames of a dataset."""
+    pairs = pd.concat([frame[["user_id", "item_id"]].drop_duplicates() for frame in frames])
+    return list(pairs[pairs.duplicated()].itertuples(index=False, name=None))
