@@ -45,6 +45,7 @@ setup(
         "annotated-types>=0.6",
         "pyyaml>=5.1",
         "tqdm>=4.48",
+        "click>=8.1",
         "pyarrow>=14",  # per_user.parquet
         # What RecBole imports besides.
         "colorlog>=4.7.2",

@@ -15,7 +15,7 @@ LAYERS = [
     {"cli"},
     {"experiments", "doctor"},
     {"tuning"},
-    {"report", "inference", "arguments"},
+    {"report", "inference"},
     {"run"},
     {"training"},
     {"models"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Pat
         done = call(package, tmp_path, *common, *words)
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_its_property_file_is_checked_like_ours(package: Path, tmp_path: Path) -> None:
+    site = Path(shutil.copytree(package, tmp_path / "site"))
+    file = site / "tiny_models" / "properties" / "model" / "Tiny.yaml"
+    words = ["run", "--model=tiny_models.models:Tiny", "--dataset=planted"]
+    file.write_text("widht: 8\nwidth: 8\n")
+    done = call(site, tmp_path, *words)
+    assert done.returncode == 2 and "did you mean `width`?" in done.stderr, done.stderr
+    file.unlink()
+    done = call(site, tmp_path, *words)
+    assert done.returncode == 2 and f"{file}: no such file" in done.stderr, done.stderr
+    done = call(
+        site, tmp_path, "run", "--model=BPR", "--model_from=tiny_models.models:Tiny",
+        "--dataset=planted",
+    )  # fmt: skip
+    assert done.returncode == 2 and "`model_from`: found" in done.stderr, done.stderr
 
 
 def test_an_installed_package(installed: Path, tmp_path: Path, tiny_data: Path) -> None:

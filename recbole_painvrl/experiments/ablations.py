@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments import PARTS
 from recbole_painvrl.experiments.planning import Plan, Row
 
 METHOD = "PaInvRL"
-PARTS = ("losses", "recall_curve", "environments", "choices")
 MODELS = (METHOD, "InvRL", "UltraGCN")
 CURVE_K = tuple(range(10, 101, 10))
 ENVIRONMENTS = tuple(range(2, 11))

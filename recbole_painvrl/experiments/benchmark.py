@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.assemble import assemble
-from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of
+from recbole_painvrl.experiments.options import GridOptions, models_of
 from recbole_painvrl.experiments.work import failures, run_grid, say, write_files
 from recbole_painvrl.report.tables import table_markdown
 from recbole_painvrl.specs import project_models
@@ -16,25 +14,23 @@ _RECBOLE = ("NGCF", "LightGCN", "BPR", "Pop")
 _METHOD = "PaInvRL"
 
 
-def benchmark(argv: Sequence[str]) -> list[str]:
+def benchmark(options: GridOptions, models: str | None, method: str | None) -> list[str]:
     """Run the command; returns a line per failed cell.
+
+    Args:
+        options: of the grid.
+        models: their names, separated by commas; None for the paper's.
+        method: the row that is compared with all others.
 
     Raises:
         UserError: the input or the configuration is wrong.
     """
-    parser = grid_arguments("benchmark")
-    parser.add_argument("--models", default=",".join([*project_models(), *_RECBOLE]))
-    parser.add_argument("--method")
-    options, settings = parser.parse_with_settings(argv)
-    models = models_of(options.models)
-    method = options.method or (_METHOD if _METHOD in models else models[0])
-    if method not in models:
-        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(models)}")
-    plan = plan_of(options, settings, models)
-    try:
-        rows = [plan.row(model, model) for model in models]
-    except UserError as error:
-        raise parser.explain_unknown(error) from error
+    names = models_of(models or ",".join([*project_models(), *_RECBOLE]))
+    method = method or (_METHOD if _METHOD in names else names[0])
+    if method not in names:
+        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(names)}")
+    plan = options.plan(names)
+    rows = [plan.row(model, model) for model in names]
     cells = run_grid(options, plan, rows)
     table = assemble(f"Benchmark on {options.dataset}", rows, method)
     write_files(table, options.output)

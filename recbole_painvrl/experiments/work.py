@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from recbole_painvrl.experiments.cells import Cell, distinct
 from recbole_painvrl.experiments.claims import Claims, LocalClaims
 from recbole_painvrl.experiments.grid import Grid
 from recbole_painvrl.experiments.launch import Launch, ProcessLaunch, threads_per_cell
+from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
 from recbole_painvrl.experiments.record import write_cells
 from recbole_painvrl.report.contents import Table
@@ -24,7 +24,7 @@ def say(line: str) -> None:
 
 
 def run_grid(
-    options: argparse.Namespace,
+    options: GridOptions,
     plan: Plan,
     rows: Sequence[Row],
     launch: Launch | None = None,

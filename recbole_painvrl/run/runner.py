@@ -73,8 +73,10 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
             save = prepared.trainer.progress.save_unsaved
             with how_to_go_on(prepared.folder, save):
                 return prepared.execute()
-        except Exception:
+        except Exception as error:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
+            if log.file is not None:
+                error.add_note(f"{log.file.baseFilename} has more")
             raise
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.ablations import CHOICES, PARTS, ablation, parts_of
+from recbole_painvrl.experiments import PARTS
+from recbole_painvrl.experiments.ablations import CHOICES, ablation, parts_of
 from recbole_painvrl.experiments.cells import Cell, code_hash
-from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of, seeds_of
+from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
 from recbole_painvrl.experiments.planning import Plan, words_of
 
 
@@ -68,10 +69,11 @@ def settings(cell: Cell) -> dict[str, str]:
 
 def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("epochs: 7\nlearning_rate: 0.3\n")
-    words = ["--dataset=tiny", "--seeds=1", "--model-config=BPR=own.yaml"]
-    words += ["--set=BPR.learning_rate=0.7", "--set=Pop.epochs=1"]
-    options = grid_arguments("benchmark").parse_args(words)
-    made = plan_of(options, [f"--data_path={tiny_data}", "--epochs=2"], ["BPR", "Pop", "VBPR"])
+    made = GridOptions(
+        "tiny", "1", Path("out"), own_files=["BPR=own.yaml"],
+        own=["BPR.learning_rate=0.7", "Pop.epochs=1"],
+        settings=[f"--data_path={tiny_data}", "--epochs=2"],
+    ).plan(["BPR", "Pop", "VBPR"])  # fmt: skip
     found = {}
     for model in ("BPR", "Pop", "VBPR"):
         config = made.config(made.cell(model, 0, {}).arguments)
@@ -111,12 +113,11 @@ def test_models_exist_and_differ() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--set", "BPR"], ["--set", "BPR=1"], ["--set", "Pop.epochs=1"], ["--model-config", "x.yaml"]],
+    [{"own": ["BPR"]}, {"own": ["BPR=1"]}, {"own": ["Pop.epochs=1"]}, {"own_files": ["x.yaml"]}],
 )
-def test_what_names_no_model_of_the_grid_is_refused(words: list[str]) -> None:
-    options = grid_arguments("benchmark").parse_args(["--dataset=tiny", *words])
+def test_what_names_no_model_of_the_grid_is_refused(words: dict[str, list[str]]) -> None:
     with pytest.raises(UserError, match=r"--set|--model-config"):
-        plan_of(options, [], ["BPR"])
+        GridOptions("tiny", "1", Path("out"), **words).plan(["BPR"])
 
 
 def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:

@@ -215,7 +215,7 @@ def test_two_workers(tune: Tune, tmp_path: Path) -> None:
     ("argv", "part"),
     [
         (["--trails=3"], "did you mean `--trials`?"),
-        (["--trials=0"], "`--trials`: found 0"),
+        (["--trials=0"], "'--trials': 0"),
         (["--output_dir=x"], "`--output=DIR`"),
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
         (["--select_on=ood", "--protocol=random"], "needs an OOD validation part"),
@@ -239,10 +239,3 @@ def test_another_search_in_the_same_folder_is_refused(
     assert tune("--trials=1") == 1
     assert tune("--trials=1", "--epochs=3") == 2
     assert "holds a search with other settings" in capsys.readouterr().err
-
-
-def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    page = capsys.readouterr().out
-    for option in command._parser().options():
-        assert f"{option}=" in page
