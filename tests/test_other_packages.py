@@ -110,6 +110,16 @@ def test_by_its_name_in_a_module(package: Path, tmp_path: Path, tiny_data: Path)
         assert done.returncode == 0, done.stderr
     again = json.loads((tmp_path / "runs/r/result.json").read_text())["command"]
     assert any("tiny_models.models:Tiny" in word for word in again)
+    # A grid compares it with RecBole's models, under the name that it has in a report.
+    done = call(
+        package, tmp_path, "benchmark", "--models=tiny_models.models:Tiny,BPR", "--seeds=1",
+        "--set=tiny_models.models:Tiny.width=4", "--output=grid", *common[:2], "--epochs=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| Tiny |" in done.stdout
+    (folder,) = (tmp_path / "grid" / "cells").glob("Tiny-tiny-seed0-*/")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["width"]["value"] == 4
 
 
 def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Path) -> None:
@@ -145,13 +155,8 @@ def test_its_property_file_is_checked_like_ours(package: Path, tmp_path: Path) -
 
 
 def test_an_installed_package(installed: Path, tmp_path: Path, tiny_data: Path) -> None:
-    """Its entry point is enough for every command; a grid compares it with RecBole's models."""
+    """Its entry point is enough for every command."""
     common = ["--dataset=tiny", f"--data_path={tiny_data}", "--epochs=1"]
-    done = call(
-        installed, tmp_path, "benchmark", *common, "--models=Tiny,BPR", "--seeds=1", "--output=grid"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "| Tiny |" in done.stdout
     done = call(
         installed, tmp_path, "tune", "--model=Tiny", *common, "--trials=2", "--output=search"
     )

@@ -8,11 +8,16 @@ from pathlib import Path
 import click
 
 from recbole_painvrl.cli import base
-from recbole_painvrl.doctor.findings import Check, isolated
 from recbole_painvrl.doctor.folders import check_datasets, check_runs
-from recbole_painvrl.doctor.imports import check_imports
-from recbole_painvrl.doctor.machine import check_cores, check_disk, check_memory
 from recbole_painvrl.doctor.packages import check_extras, check_python, check_required
+from recbole_painvrl.doctor.system import (
+    Check,
+    check_cores,
+    check_disk,
+    check_imports,
+    check_memory,
+    isolated,
+)
 
 PAGE = """
 Looks at Python, the packages and their versions, whether PyTorch, RecBole and the plugin can be

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ PAGE = """
 Every cell is a run of its own in FOLDER/cells, known by the SHA-256 of data, configuration and
 code. What is done is not run again: after Ctrl-C, a crash or a power cut the same command goes on,
 and an interrupted cell is resumed where its model can be. A failed cell is noted with its reason
-and stops nothing.
+and stops nothing. Several processes, also on machines that share the folder --output on a file
+system with locks, take cells from one grid; the same line is typed everywhere.
 """
 EXIT_CODES = (
     "0 done, 1 some cell failed (the tables say which and why) or it was stopped, 2\n"
@@ -23,6 +25,14 @@ EXIT_CODES = (
 SETTINGS = {
     "--SETTING=VALUE": "a setting of all cells (docs/settings.md), such as --protocol=iid_ood"
 }
+
+
+def _note_storage(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value:
+        print(
+            "note: `--storage` has no effect; whoever shares --output shares the grid",
+            file=sys.stderr,
+        )
 
 
 def grid_options(name: str) -> Callable[[Any], Any]:
@@ -69,8 +79,10 @@ def grid_options(name: str) -> Callable[[Any], Any]:
         ),
         base.option(
             "--storage",
-            help="Optuna journal file or database URL: processes on several machines that share "
-            "the folder --output take cells from one grid",
+            expose_value=False,
+            callback=_note_storage,
+            help="without effect: processes, also of several machines, share the grid that is in "
+            "their folder --output",
         ),
         base.option("--retry-failed", is_flag=True, help="run failed cells again"),
         base.option("--report-only", is_flag=True, help="run nothing; tables of what is done"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from recbole_painvrl.doctor.folders import BUILT_IN
+from recbole_painvrl.doctor import BUILT_IN
 
 _SETTING = re.compile(r"^([A-Za-z]\w*):", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)

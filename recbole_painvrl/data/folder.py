@@ -33,7 +33,7 @@ from recbole_painvrl.data.streams import (
     save_matrix,
 )
 from recbole_painvrl.errors import UserError, WriteError, short
-from recbole_painvrl.locks import hold_folder, remove_abandoned
+from recbole_painvrl.locks import LOCK, file_lock, remove_abandoned
 from recbole_painvrl.reading import DAMAGED, read_json_object, reason
 
 BoolArray = npt.NDArray[np.bool_]
@@ -232,9 +232,9 @@ def _new_folder(folder: Path, replace: bool) -> Iterator[Path]:
     work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         work.mkdir()
-        with hold_folder(work):
+        with file_lock(work.with_suffix(LOCK)):
             yield work
-            _finish(work, folder, replace)
+        _finish(work, folder, replace)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

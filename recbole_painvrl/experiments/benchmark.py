@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.assemble import assemble
+from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
 from recbole_painvrl.experiments.options import GridOptions, models_of
-from recbole_painvrl.experiments.work import failures, run_grid, say, write_files
+from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
 from recbole_painvrl.specs import project_models
 
@@ -25,15 +25,17 @@ def benchmark(options: GridOptions, models: str | None, method: str | None) -> l
     Raises:
         UserError: the input or the configuration is wrong.
     """
-    names = models_of(models or ",".join([*project_models(), *_RECBOLE]))
-    method = method or (_METHOD if _METHOD in names else names[0])
-    if method not in names:
-        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(names)}")
-    plan = options.plan(names)
-    rows = [plan.row(model, model) for model in names]
+    labels = models_of(models or ",".join([*project_models(), *_RECBOLE]))
+    if method is None:
+        method = _METHOD if _METHOD in labels else next(iter(labels))
+    method = method.rpartition(":")[2]
+    if method not in labels:
+        raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
+    plan = options.plan(labels)
+    rows = [plan.row(label, label) for label in labels]
     cells = run_grid(options, plan, rows)
     table = assemble(f"Benchmark on {options.dataset}", rows, method)
-    write_files(table, options.output)
+    write_files(table, options)
     print(table_markdown(table, options.output))
     say(f"tables: {options.output / 'table.html'} (.md, .tex, .csv), significance.csv, cells.json")
     return failures(cells)

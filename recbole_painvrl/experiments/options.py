@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,11 @@ class GridOptions:
     own: Sequence[str] = ()
     settings: Sequence[str] = ()
     workers: int = 1
-    storage: str | None = None
     retry_failed: bool = False
     report_only: bool = False
 
-    def plan(self, models: Sequence[str]) -> Plan:
-        """The plan of a grid of some models.
+    def plan(self, models: Mapping[str, str]) -> Plan:
+        """The plan of a grid of some models, by name as of :func:`models_of`.
 
         Raises:
             UserError: for what cannot be understood, or names a model that is not in the grid.
@@ -37,7 +36,7 @@ class GridOptions:
         files: dict[str, tuple[str, ...]] = {}
         for text in self.own_files:
             model, path = _pair(text, "--model-config", "PaInvRL=file.yaml")
-            _in_grid(model, "--model-config", models)
+            model = _in_grid(model, "--model-config", models)
             files[model] = (*files.get(model, ()), path)
         own: dict[str, dict[str, str]] = {}
         for text in self.own:
@@ -45,12 +44,13 @@ class GridOptions:
             model, dot, name = left.rpartition(".")
             if not dot or not name:
                 raise UserError(f"`--set`: found {text!r}, expected MODEL.SETTING=VALUE")
-            _in_grid(model, "--set", models)
+            model = _in_grid(model, "--set", models)
             own.setdefault(model, {})[name] = value
         return Plan(
             self.dataset,
             seeds_of(self.seeds),
             self.output,
+            models,
             words_of(self.settings),
             tuple(config_file_names(self.config_files)),
             files,
@@ -76,18 +76,19 @@ def seeds_of(text: str) -> list[int]:
     raise UserError(f"`--seeds`: found {text!r}, expected how many (5) or which, each once (0,3,7)")
 
 
-def models_of(text: str) -> list[str]:
-    """Names of models that exist, in order.
+def models_of(text: str) -> dict[str, str]:
+    """Models that exist, in order: the name of each to what was typed for it.
+
+    The name of ``package.module:Class`` is that of the class, as in every table and report.
 
     Raises:
         UserError: for an unknown or repeated one.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        model_class(name)
-    if not names or len(set(names)) < len(names):
+    typed = [name.strip() for name in text.split(",") if name.strip()]
+    models = {model_class(name).__name__: name for name in typed}
+    if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")
-    return names
+    return models
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:
@@ -97,6 +98,9 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
     return left, right
 
 
-def _in_grid(model: str, option: str, models: Sequence[str]) -> None:
-    if model not in models:
+def _in_grid(model: str, option: str, models: Mapping[str, str]) -> str:
+    """The name of a model of the grid, which may be given as ``package.module:Class``."""
+    name = model.rpartition(":")[2]
+    if name not in models:
         raise UserError(f"`{option}`: found model {model!r}, expected one of {', '.join(models)}")
+    return name

@@ -47,6 +47,7 @@ class Plan:
         dataset: name of the dataset.
         seeds: seeds of every row.
         output: folder of tables and cells.
+        models: name of a model -> how it is given to ``run``.
         common: setting -> value as typed, for all cells.
         files: configuration files of all cells.
         own_files: model -> its further configuration files.
@@ -56,6 +57,7 @@ class Plan:
     dataset: str
     seeds: Sequence[int]
     output: Path
+    models: Mapping[str, str]
     common: dict[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Plan:
         values.update(self.own.get(model, {}))
         values.update(settings)
         files = (*self.files, *own_files)
-        words = [f"--model={model}", f"--dataset={self.dataset}"]
+        words = [f"--model={self.models[model]}", f"--dataset={self.dataset}"]
         words += [f"--config_files={shlex.join(files)}"] if files else []
         return (*words, *(f"--{name}={text}" for name, text in values.items()))
 

@@ -20,6 +20,7 @@ from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, liked, training_loader
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.data.parts import OOD, OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.locks import run_lock
 from recbole_painvrl.models.faster import faster
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -39,7 +40,6 @@ from recbole_painvrl.run.folder import (
     write_per_user,
     write_result,
 )
-from recbole_painvrl.run.lock import run_lock
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import edition, opening

@@ -9,7 +9,7 @@ import pytest
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS
-from recbole_painvrl.experiments.ablations import CHOICES, ablation, parts_of
+from recbole_painvrl.experiments.ablate import CHOICES, ablation, parts_of
 from recbole_painvrl.experiments.cells import Cell, code_hash
 from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
 from recbole_painvrl.experiments.planning import Plan, words_of
@@ -17,7 +17,8 @@ from recbole_painvrl.experiments.planning import Plan, words_of
 
 def plan(data: Path, output: str = "out", **more: str) -> Plan:
     common = {"data_path": str(data), "use_gpu": "False", "epochs": "2", **more}
-    return Plan("tiny", [0, 1], Path(output), common)
+    models = {name: name for name in ("BPR", "PaInvRL", "InvRL", "UltraGCN")}
+    return Plan("tiny", [0, 1], Path(output), models, common)
 
 
 def key(data: Path, **more: str) -> str:
@@ -73,7 +74,7 @@ def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> 
         "tiny", "1", Path("out"), own_files=["BPR=own.yaml"],
         own=["BPR.learning_rate=0.7", "Pop.epochs=1"],
         settings=[f"--data_path={tiny_data}", "--epochs=2"],
-    ).plan(["BPR", "Pop", "VBPR"])  # fmt: skip
+    ).plan({name: name for name in ("BPR", "Pop", "VBPR")})  # fmt: skip
     found = {}
     for model in ("BPR", "Pop", "VBPR"):
         config = made.config(made.cell(model, 0, {}).arguments)
@@ -104,7 +105,7 @@ def test_seeds() -> None:
 
 
 def test_models_exist_and_differ() -> None:
-    assert models_of("BPR, Pop") == ["BPR", "Pop"]
+    assert models_of("BPR, Pop") == {"BPR": "BPR", "Pop": "Pop"}
     with pytest.raises(UserError, match="PaInvRL"):
         models_of("BPR,PainvRL")
     with pytest.raises(UserError, match="different"):
@@ -117,7 +118,7 @@ def test_models_exist_and_differ() -> None:
 )
 def test_what_names_no_model_of_the_grid_is_refused(words: dict[str, list[str]]) -> None:
     with pytest.raises(UserError, match=r"--set|--model-config"):
-        GridOptions("tiny", "1", Path("out"), **words).plan(["BPR"])
+        GridOptions("tiny", "1", Path("out"), **words).plan({"BPR": "BPR"})
 
 
 def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:

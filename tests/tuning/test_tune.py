@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna.storages import fail_stale_trials
 from support import SHORT_STAGES, run_command
 
 from recbole_painvrl.cli import tune as command
@@ -18,7 +19,8 @@ from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.cli.tune import main
 from recbole_painvrl.data.locked import LockedTests
 from recbole_painvrl.run.runner import Run
-from recbole_painvrl.tuning import trial as trial_module
+from recbole_painvrl.tuning import study as study_module
+from recbole_painvrl.tuning import worker as worker_module
 from recbole_painvrl.tuning.study import Search
 from recbole_painvrl.tuning.trial import Watch
 
@@ -68,7 +70,7 @@ def test_a_search_and_its_files(
     assert "Pareto front:" in out
     assert {path.name for path in (tmp_path / "search").iterdir()} == {
         "best.yaml", "front.csv", "front.pdf", "front.png", "front.svg", "study.journal",
-        "trial-0000", "trial-0001", "trial-0002", "trials.csv", "workers",
+        "trial-0000", "trial-0001", "trial-0002", "trials.csv",
     }  # fmt: skip
     trials = rows(tmp_path)
     # The first trial has the defaults, the others do not repeat each other.
@@ -92,7 +94,7 @@ def test_a_search_and_its_files(
     resumed = json.loads((Path(chosen["folder"]) / "result.json").read_text())
     assert resumed["metrics"] == again.result["metrics"]
     # The same command has nothing left to do; a larger number goes on.
-    monkeypatch.setattr(trial_module, "work_on", None)
+    monkeypatch.setattr(worker_module, "run_trial", lambda *_: pytest.fail("a trial began"))
     assert tune("--trials=3") == 0
     assert "going on: 3 of 3 trials have ended" in capsys.readouterr().out
 
@@ -128,38 +130,44 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
         assert [row[name] for row in trials] == [row[name] for row in whole]
 
 
-@pytest.mark.parametrize("lock_is_left", [True, False])
+@pytest.mark.parametrize("storage", ["", "sqlite:///study.db"])
 def test_the_trial_of_a_killed_worker_is_taken_over(
-    lock_is_left: bool,
+    storage: str,
     tune: Tune,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    killed = []
+    """By its lock; in a database by its heartbeat."""
+    words = [f"--storage={storage}"] if storage else []
     first = {}
 
-    def claim_and_die(plan: Any, say: Any) -> None:
-        search = Search(plan)
+    def ask_and_die(plan: Any, say: Any) -> None:
         first.update(plan.defaults)
-        with search.working() as name:
-            trial = search.claim(name)
-            assert trial is not None
-            # A killed process leaves its lock file, unlocked.
-            killed.append(tmp_path / "search" / "workers" / f"{name}.lock")
-            trial.set_user_attr("folder", "trial-0000")
-        (tmp_path / "search" / "trial-0000").mkdir()
-        if lock_is_left:
-            killed[0].write_text("gone")
+        Search(plan).study.ask()
 
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", claim_and_die)
-    assert tune("--trials=1") == 1
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
+    assert tune("--trials=1", *words) == 1
     monkeypatch.undo()
-    assert tune("--trials=1") == 0
-    assert "1 of killed workers go on" in capsys.readouterr().out
+    if storage:
+        stale = "optuna.storages.RDBStorage._get_stale_trial_ids"
+        monkeypatch.setattr(stale, lambda storage, study: [1] if not done else [])
+        done: list[int] = []
+        monkeypatch.setattr(study_module, "fail_stale_trials", once(fail_stale_trials, done))
+    assert tune("--trials=1", *words) == 0
+    out = capsys.readouterr().out
+    assert storage or "1 of killed workers go on" in out
     (row,) = rows(tmp_path)
     # It died before it asked for its values, and still has those of the first trial.
     assert {name: float(row[name]) for name in first} == first
+
+
+def once(function: Any, done: list[int]) -> Any:
+    def call(study: Any) -> None:
+        function(study)
+        done.append(1)
+
+    return call
 
 
 def test_failed_and_hopeless_trials_are_recorded(
@@ -202,6 +210,21 @@ def test_all_stages_of_painvrl(tune: Tune, tmp_path: Path) -> None:
     space.write_text("mask_step_size: {low: 0.01, high: 0.3, log: true}\n")
     assert tune("--model=PaInvRL", f"--space={space}", "--trials=1", *SHORT_STAGES) == 0
     assert float(rows(tmp_path)[0]["ood_valid ndcg@10"]) > 0
+
+
+def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) -> None:
+    """A front known by construction, by falling IID value; the harmonic mean chooses."""
+    figures = iter([(0.1, 0.9), (0.5, 0.5), (0.4, 0.5), (0.9, 0.1), (0.9, 0.05)])
+
+    def validate(run: Run) -> dict[str, dict[str, float]]:
+        iid, ood = next(figures)
+        return {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
+
+    monkeypatch.setattr(Run, "validate", validate)
+    assert tune("--trials=5") == 0
+    front = rows(tmp_path, "front")
+    assert [row["trial"] for row in front] == ["3", "1", "0"]
+    assert [row["chosen"] for row in front] == ["", "yes", ""]
 
 
 def test_two_workers(tune: Tune, tmp_path: Path) -> None:
