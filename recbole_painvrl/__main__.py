@@ -13,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"error: {error}; type: pip install {error.name}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped before the command began", file=sys.stderr)
+        return 1
     words = list(sys.argv[1:] if argv is None else argv)
     return base.piped(lambda: completion.answer(group.ALL) or base.execute(group.ALL, words))
 

@@ -120,6 +120,12 @@ def test_by_its_name_in_a_module(package: Path, tmp_path: Path, tiny_data: Path)
     (folder,) = (tmp_path / "grid" / "cells").glob("Tiny-tiny-seed0-*/")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["width"]["value"] == 4
+    done = call(
+        package, tmp_path, "tune", "--model=tiny_models.models:Tiny", "--trials=1", "--epochs=1",
+        *common[:2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "tune-Tiny-tiny" / "best.yaml").is_file()
 
 
 def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Path) -> None:

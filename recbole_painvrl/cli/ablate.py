@@ -37,7 +37,7 @@ files: PART/table.csv .md .tex .html, PART/significance.csv, recall_curve and en
     shell_complete=names.listed(lambda: PARTS),
     help="the parts, see below",
 )
-@grid.grid_options("ablate")
+@grid.grid_options
 def command(what: str, **options: Any) -> int:
     """Take PaInvRL apart on your data; all parts are one grid of runs."""
     from recbole_painvrl.experiments.ablate import ablate

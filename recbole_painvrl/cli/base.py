@@ -83,7 +83,7 @@ class Command(click.Command):
         if self.shown_settings is None or not ctx.resilient_parsing:
             return own
         given = {param.name for param in own}
-        return [*own[:-1], *(one for one in names.setting_options() if one.name not in given)]
+        return [*own, *(one for one in names.setting_options() if one.name not in given)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.

@@ -28,7 +28,7 @@ files: table.csv table.md table.tex table.html, significance.csv, cells.json (st
     help="default: the project's models, NGCF, LightGCN, BPR and Pop",
 )
 @base.option("--method", help="the row that is compared with all others; default PaInvRL")
-@grid.grid_options("benchmark")
+@grid.grid_options
 def command(models: str | None, method: str | None, **options: Any) -> int:
     """Run several models with several seeds and make the paper's Table 2 of them.
 

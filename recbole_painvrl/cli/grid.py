@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,62 +34,59 @@ def _note_storage(ctx: click.Context, param: click.Parameter, value: str | None)
         )
 
 
-def grid_options(name: str) -> Callable[[Any], Any]:
-    """The options of a grid whose default folder is named after its command."""
-    options = (
-        base.option("--dataset", required=True, shell_complete=names.complete, help="its name"),
-        base.option(
-            "--seeds", default="5", metavar="N|A,B,...", help="how many (0 to N-1) or which"
-        ),
-        base.option(
-            "--config_files",
-            "--config-files",
-            type=click.Path(),
-            default="",
-            show_default=False,
-            help="YAML files for all cells",
-        ),
-        base.option(
-            "--model-config",
-            "own_files",
-            multiple=True,
-            metavar="MODEL=FILE",
-            help="a YAML file for one model; stronger than --SETTING=VALUE; repeatable",
-        ),
-        base.option(
-            "--set",
-            "own",
-            multiple=True,
-            metavar="MODEL.SETTING=VALUE",
-            help="a setting of one model; stronger than its file; repeatable",
-        ),
-        base.option(
-            "--output",
-            type=click.Path(path_type=Path),
-            default=f"runs/{name}",
-            help="folder of tables, figures and cells",
-        ),
-        base.option(
-            "--workers",
-            type=click.IntRange(min=1),
-            metavar="N",
-            default=1,
-            help="cells at a time, each in a process with its share of the cores",
-        ),
-        base.option(
-            "--storage",
-            expose_value=False,
-            callback=_note_storage,
-            help="without effect: processes, also of several machines, share the grid that is in "
-            "their folder --output",
-        ),
-        base.option("--retry-failed", is_flag=True, help="run failed cells again"),
-        base.option("--report-only", is_flag=True, help="run nothing; tables of what is done"),
-    )
+_OPTIONS = (
+    base.option("--dataset", required=True, shell_complete=names.complete, help="its name"),
+    base.option("--seeds", default="5", metavar="N|A,B,...", help="how many (0 to N-1) or which"),
+    base.option(
+        "--config_files",
+        "--config-files",
+        type=click.Path(),
+        default="",
+        show_default=False,
+        help="YAML files for all cells",
+    ),
+    base.option(
+        "--model-config",
+        "own_files",
+        multiple=True,
+        metavar="MODEL=FILE",
+        help="a YAML file for one model; stronger than --SETTING=VALUE; repeatable",
+    ),
+    base.option(
+        "--set",
+        "own",
+        multiple=True,
+        metavar="MODEL.SETTING=VALUE",
+        help="a setting of one model; stronger than its file; repeatable",
+    ),
+    base.option(
+        "--output",
+        type=click.Path(path_type=Path),
+        default=lambda: f"runs/{click.get_current_context().command.name}",
+        show_default="runs/COMMAND",
+        help="folder of tables, figures and cells",
+    ),
+    base.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=1,
+        help="cells at a time, each in a process with its share of the cores",
+    ),
+    base.option(
+        "--storage",
+        expose_value=False,
+        callback=_note_storage,
+        help="without effect: processes, also of several machines, share the grid that is in "
+        "their folder --output",
+    ),
+    base.option("--retry-failed", is_flag=True, help="run failed cells again"),
+    base.option("--report-only", is_flag=True, help="run nothing; tables of what is done"),
+)
 
-    def decorate(function: Any) -> Any:
-        for one in reversed(options):
-            function = one(function)
-        return function
 
-    return decorate
+def grid_options(function: Any) -> Any:
+    """Give a command the options of a grid."""
+    for one in reversed(_OPTIONS):
+        function = one(function)
+    return function

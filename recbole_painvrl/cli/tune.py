@@ -121,9 +121,9 @@ def command(
     from recbole_painvrl.tuning.space import read_space, recbole_lines
 
     given = _given(settings)
-    # An unknown model is told from one without a search space.
-    model_class(given["model"])
-    domains = read_space(given["model"], space)
+    # Of package.module:Class the class; an unknown model is told from one without a search space.
+    model = model_class(given["model"]).__name__
+    domains = read_space(model, space)
     if recbole_space is not None:
         write_bytes(recbole_space, recbole_lines(domains).encode())
         print(f"written: {recbole_space}")
@@ -134,7 +134,7 @@ def command(
     import recbole_painvrl.report.plots  # noqa: F401
     from recbole_painvrl.tuning.plan import make_plan
 
-    folder = output or Path("runs") / f"tune-{given['model']}-{given['dataset']}"
+    folder = output or Path("runs") / f"tune-{model}-{given['dataset']}"
     threads = _threads(workers, given)
     return _search(make_plan(given, domains, folder, storage, trials, timeout, threads), workers)
 

@@ -169,7 +169,7 @@ def rung_name(rung: int) -> str:
 def _open(plan: Plan) -> optuna.Study:
     study = optuna.create_study(
         storage=_open_storage(plan.storage),
-        study_name=f"{plan.given['model']}-{plan.given['dataset']}",
+        study_name=f"{plan.given['model'].rpartition(':')[2]}-{plan.given['dataset']}",
         directions=[StudyDirection.MAXIMIZE] * len(plan.parts),
         load_if_exists=True,
     )

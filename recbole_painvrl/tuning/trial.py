@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr
-from pathlib import Path
 from typing import Any
 
 from optuna import TrialPruned
@@ -97,16 +96,7 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
         say(f"trial {trial.number}: {outcome} ({time.perf_counter() - start:.1f} s) {folder}")
 
     try:
-        resume = folder if can_resume(folder) else None
-        if resume is None:
-            # Left by a trial that was killed before its first checkpoint.
-            shutil.rmtree(folder, ignore_errors=True)
-        # As it began: the number of workers, and so of threads, may be another one now.
-        config = plan.config(params, folder.name) if resume is None else _stored(folder)
-        values, metrics, seconds = _validated(search, trial, config, resume)
-        bad = [value for value in values if not math.isfinite(value)]
-        if bad:
-            raise ValueError(f"the validation metric is {bad[0]}")
+        values, metrics, seconds = _validated(search, trial, params)
     except TrialPruned as error:
         trial.set_user_attr(REASON, str(error))
         # The weights of a search would fill a disk; these are of no use.
@@ -130,9 +120,18 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
 
 
 def _validated(
-    search: Search, trial: Trial, config: SafeConfig, resume: Path | None
+    search: Search, trial: Trial, params: dict[str, Any]
 ) -> tuple[list[float], dict[str, dict[str, float]], float]:
     """Objectives, all validation metrics and seconds of a trained configuration."""
+    folder = search.folder(trial)
+    if can_resume(folder):
+        # As it began: the number of workers, and so of threads, may be another one now.
+        resume, path = folder, folder / "config.yaml"
+        config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
+    else:
+        # Left by a trial that was killed before its first checkpoint.
+        shutil.rmtree(folder, ignore_errors=True)
+        resume, config = None, search.plan.config(params, folder.name)
     # What a run says goes to its own train.log; the console belongs to the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
@@ -144,10 +143,7 @@ def _validated(
             run.trainer.progress.save_unsaved()
             raise
     values = [metrics[part][search.plan.metric] for part in search.plan.parts]
+    for value in values:
+        if not math.isfinite(value):
+            raise ValueError(f"the validation metric is {value}")
     return values, metrics, run.trainer.progress.spent()[0]
-
-
-def _stored(folder: Path) -> SafeConfig:
-    """The configuration of an interrupted trial."""
-    path = folder / "config.yaml"
-    return SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
