@@ -113,7 +113,7 @@ def command(
     """Search the settings of a model.
 
     Every trial trains once and is judged on validation alone; no trial reads a test set. Where the
-    protocol has an OOD validation set there are two objectives, the `valid_metric` (NDCG@10) on
+    protocol has an OOD validation split there are two objectives, the `valid_metric` (NDCG@10) on
     IID and on OOD validation, and the result is a Pareto front; elsewhere there is one.
     """
     from recbole_painvrl.atomic import write_bytes
@@ -169,7 +169,7 @@ def _opening(plan: Plan, ended: int, taken: int) -> str:
         f"tuning {plan.given['model']} on {plan.given['dataset']}: {', '.join(plan.space)}",
         f"objectives: {objectives}"
         if len(plan.parts) > 1
-        else f"one objective, since this protocol has no OOD validation part: {objectives}",
+        else f"one objective, since this protocol has no OOD validation split: {objectives}",
         f"folder: {plan.output}",
     ]
     if ended or taken:

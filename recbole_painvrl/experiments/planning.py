@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder, code_hash
 from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.specs import spec_of
 
 # What a grid decides itself -> the option that says it.
 _OWN = {
@@ -71,8 +73,16 @@ class Plan:
 
     @cached_property
     def code(self) -> str:
-        """Hash of the code."""
+        """Hash of the package's code."""
         return code_hash()
+
+    def _code_of(self, model: str) -> str:
+        """Hash of the code of a model; of one of another package also of its own file."""
+        spec = spec_of(model)
+        if spec is None or spec.properties is None:
+            return self.code
+        own = Path(inspect.getfile(spec.model)).read_bytes()
+        return hashlib.sha256(self.code.encode() + own).hexdigest()
 
     def row(
         self, label: str, model: str, settings: Mapping[str, str] | None = None, group: str = ""
@@ -95,7 +105,7 @@ class Plan:
         """One cell."""
         arguments = self.arguments(model, {**settings, "seed": str(seed)})
         config = self.config(arguments)
-        key = CellKey(self.data_hash(config), _config_hash(config), self.code)
+        key = CellKey(self.data_hash(config), _config_hash(config), self._code_of(model))
         folder = cell_folder(self.output / "cells", model, self.dataset, seed, key)
         return Cell(model, seed, arguments, key, folder)
 

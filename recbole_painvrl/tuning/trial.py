@@ -36,7 +36,7 @@ class Watch:
         search: the search.
         trial: this trial.
         trainer: of its run.
-        valid_loader: the IID validation part.
+        valid_loader: the IID validation split.
     """
 
     def __init__(self, search: Search, trial: Trial, trainer: Any, valid_loader: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +64,22 @@ def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
     assert changed != first
     (tmp_path / "data/d.py").rename(tmp_path / "data/e.py")
     assert code_hash(tmp_path) not in (first, changed)
+
+
+def test_the_key_is_of_the_code_of_a_model_of_another_package(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "foreign_model.py"
+    file.write_text("class Tiny: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = SimpleNamespace(properties=tmp_path, model=importlib.import_module("foreign_model").Tiny)
+    specs = {"Tiny": spec, "UltraGCN": SimpleNamespace(properties=None), "BPR": None}
+    monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", specs.get)
+    made = plan(tiny_data)
+    first = made._code_of("Tiny")
+    assert made._code_of("UltraGCN") == made._code_of("BPR") == made.code != first
+    file.write_text("class Tiny: size = 2\n")
+    assert made._code_of("Tiny") != first
 
 
 def settings(cell: Cell) -> dict[str, str]:

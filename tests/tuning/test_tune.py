@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,8 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
 
     def ask_and_die(plan: Any, say: Any) -> None:
         first.update(plan.defaults)
-        Search(plan).study.ask()
+        # As a worker in a process of its own receives it.
+        Search(pickle.loads(pickle.dumps(plan))).study.ask()
 
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
     assert tune("--trials=1", *words) == 1
@@ -201,7 +203,7 @@ def test_one_objective_without_an_ood_part(
 ) -> None:
     assert tune("--trials=1", "--protocol=random", "--epochs=1") == 0
     out = capsys.readouterr().out
-    assert "one objective, since this protocol has no OOD validation part" in out
+    assert "one objective, since this protocol has no OOD validation split" in out
     assert "ood_valid ndcg@10" not in rows(tmp_path)[0]
 
 
@@ -227,7 +229,10 @@ def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) 
     assert [row["chosen"] for row in front] == ["", "yes", ""]
 
 
-def test_two_workers(tune: Tune, tmp_path: Path) -> None:
+def test_two_workers(tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A fork has everything imported, and this process computes in one thread.
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
     assert tune("--trials=3", "--workers=2", "--epochs=1") == 0
     assert len({row["folder"] for row in rows(tmp_path)}) == 3
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
@@ -241,7 +246,7 @@ def test_two_workers(tune: Tune, tmp_path: Path) -> None:
         (["--trials=0"], "'--trials': 0"),
         (["--output_dir=x"], "`--output=DIR`"),
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
-        (["--select_on=ood", "--protocol=random"], "needs an OOD validation part"),
+        (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
         (["--learning_rat=0.1"], "did you mean `learning_rate`?"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
     ],
