@@ -145,8 +145,9 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
 
     def ask_and_die(plan: Any, say: Any) -> None:
         first.update(plan.defaults)
-        # As a worker in a process of its own receives it.
-        Search(pickle.loads(pickle.dumps(plan))).study.ask()
+        # Workers in processes of their own receive it.
+        assert pickle.dumps(plan)
+        Search(plan).study.ask()
 
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
     assert tune("--trials=1", *words) == 1
