@@ -65,11 +65,11 @@ class Search:
         Raises:
             KeyboardInterrupt, WriteError: of the objective, which has queued the trial again.
         """
-        with ExitStack() as asking:
+        with ExitStack() as asking, ExitStack() as working:
             # One process at a time asks for a trial, so that there are never more than planned.
             asking.enter_context(self._alone())
             self._take_over()
-            if len(self.ended()) + self.running() >= self.plan.trials:
+            if len(self.ended()) + len(self._running()) >= self.plan.trials:
                 return False
             # Seeded by the number of the trial: a search that goes on does not begin to repeat.
             number = len(self.study.get_trials(deepcopy=False))
@@ -77,9 +77,10 @@ class Search:
             self.study.sampler = optuna.samplers.TPESampler(seed=seed)
 
             def locked(trial: Trial) -> Sequence[float]:
-                with file_lock(self._lock(trial.number)):
-                    asking.close()
-                    return objective(trial)
+                # Until the study knows what came of the trial, which the others take for dead else.
+                working.enter_context(file_lock(self._lock(trial.number)))
+                asking.close()
+                return objective(trial)
 
             self.study.optimize(locked, n_trials=1, catch=(TrialError,))
         return True
@@ -104,14 +105,6 @@ class Search:
         retried = {n for trial in trials for n in trial.system_attrs.get(_RETRIED, ())}
         return [t for t in trials if t.state.is_finished() and t.number not in retried]
 
-    def complete(self) -> list[FrozenTrial]:
-        """Trials with values."""
-        return [trial for trial in self.ended() if trial.state is TrialState.COMPLETE]
-
-    def running(self) -> int:
-        """Trials at work."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
     def peers(self, own: int, rung: int) -> list[list[float]]:
         """Best objectives of the other trials after as many validations, or when they ended."""
         found = []
@@ -126,17 +119,22 @@ class Search:
         return found
 
     def _take_over(self) -> int:
-        # In a database a worker of any machine lives as long as its heart beats.
+        # A worker that shares a database, but not this folder, lives as long as its heart beats.
         fail_stale_trials(self.study)
+        elsewhere = _is_database(self.plan.storage)
+        locks = {number: self._lock(number) for number in self._running()}
         dead = [
-            trial.number
-            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if not _is_database(self.plan.storage) and not holder(self._lock(trial.number))
+            n for n, lock in locks.items() if (lock.exists() or not elsewhere) and not holder(lock)
         ]
         for number in dead:
             self.study.tell(number, state=TrialState.FAIL)
             self.queue_again(number)
+            locks[number].unlink(missing_ok=True)
         return len(dead)
+
+    def _running(self) -> list[int]:
+        states = (TrialState.RUNNING,)
+        return [trial.number for trial in self.study.get_trials(deepcopy=False, states=states)]
 
     def _check_identity(self) -> None:
         known = self.study.user_attrs.get(_IDENTITY)
