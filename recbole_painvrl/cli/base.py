@@ -145,14 +145,14 @@ def start() -> None:
     torch.step_without_compiler()
 
 
-def execute(root: click.Command, argv: Sequence[str], path: str = PROGRAM) -> int:
+def execute(root: click.Command, argv: Sequence[str]) -> int:
     """Run a command; returns its exit code.
 
     Args:
         root: the command, or the group of all.
         argv: the words after its name.
-        path: how the command is typed, for messages.
     """
+    path = f"{PROGRAM} {root.name}" if root.name else PROGRAM
 
     def action() -> int | None:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from recbole_painvrl.cli import base
+from recbole_painvrl.errors import UserError
 
 PAGE = """
 Writes one self-contained HTML page about run folders: metrics with paired tests, the mask per
@@ -36,7 +37,7 @@ It needs matplotlib: pip install matplotlib
     "as\n  no readable run (one line says what)",
     stopped="stopped; no page was written",
 )
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @base.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -44,6 +45,8 @@ It needs matplotlib: pip install matplotlib
 )
 def command(runs: tuple[Path, ...], output: Path | None) -> int:
     """Write a page about the run folders RUNS."""
+    if not runs:
+        raise UserError("found no RUN, expected the name of a run folder, such as runs/x")
     from recbole_painvrl.report.page import write_report
 
     page = output or (runs[0] if len(runs) == 1 else Path()) / "report.html"

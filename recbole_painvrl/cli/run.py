@@ -44,11 +44,7 @@ class _Run(base.Command):
 
 
 @click.command(
-    "run",
-    cls=_Run,
-    page=PAGE,
-    shown_settings=_SETTINGS,
-    stopped="stopped before the run began",
+    "run", cls=_Run, page=PAGE, shown_settings=_SETTINGS, stopped="stopped before the run began"
 )
 def command(settings: tuple[str, ...]) -> None:
     """Train and evaluate one model and write a run folder."""

@@ -117,7 +117,7 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
     dataset, protocol = result["dataset"], result["protocol"]
     notes = [
         f"Dataset {dataset}, edition {result['edition']}, protocol {protocol}, "
-        f"seeds {', '.join(map(str, seeds))}.",
+        f"seeds {', '.join(map(str, seeds))}."
     ]
     shift = result["split"].get("shift")
     if shift is not None:

@@ -19,11 +19,7 @@ from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.plot import write_plots
 from recbole_painvrl.tuning.study import DEFAULTS, FOLDER, REASON, Search
 
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)

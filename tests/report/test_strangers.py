@@ -158,5 +158,5 @@ def test_help_names_usage_files_and_exit_codes(capsys: pytest.CaptureFixture[str
 
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for words in ("usage:", "--output", "_figures/", "exit codes"):
+    for words in ("Usage:", "--output", "_figures/", "exit codes"):
         assert words in out
