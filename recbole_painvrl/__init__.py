@@ -47,6 +47,9 @@ def start() -> None:
 
 def _is_command_line() -> bool:
     """Whether this process is a command of ours: a module, ``recbole-painvrl`` or our script."""
+    if not hasattr(sys, "orig_argv"):
+        # A Python that is too old for a run, which `doctor` says.
+        return True
     words = sys.orig_argv
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
     if module:

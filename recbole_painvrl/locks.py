@@ -1,125 +1,122 @@
-"""Locks that the system lets go of however a process ends."""
+"""Locks on files, which the system releases however a process ends."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from recbole_painvrl.atomic import writing
 from recbole_painvrl.errors import UserError
 
+LOCK = ".lock"
 # A folder this young may belong to a process that has not locked it yet.
 _YOUNG_SECONDS = 60.0
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class HeldError(UserError):
-    """Another process holds the lock; the message is what it wrote about itself."""
-
-
-class NoLocksError(OSError):
-    """The file system has no locks (some network file systems)."""
+    """Another process holds the lock; the message is its number and machine, if known."""
 
 
 @contextmanager
-def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[str]:
-    """Hold ``path``, which is removed afterwards; gives what a dead holder had left in it.
+def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a lock file, which names this process and is removed afterwards.
+
+    Where the file system has no locks the existence of the file is the lock.
 
     Args:
-        path: the file of the lock, made where it is absent.
+        path: the file, made where it is absent.
         on_wait: called with the holder before waiting for it; None refuses instead.
 
     Raises:
         HeldError: another process holds it, and ``on_wait`` is None.
-        NoLocksError: the file system has no locks.
     """
-    stream = _locked(path, on_wait)
+    lock: BaseFileLock = FileLock(path)
+    was_there = path.exists()
     try:
-        stream.seek(0)
-        left = stream.read().strip()
-        stream.truncate(0)
-        stream.write(own_name())
-        stream.flush()
-        yield left
+        _acquire(lock, path, on_wait)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        if not was_there:
+            path.unlink(missing_ok=True)
+        lock = SoftFileLock(path)
+        _acquire(lock, path, on_wait)
+    try:
+        if not isinstance(lock, SoftFileLock):
+            path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+        yield
     finally:
+        # While it is held: filelock takes no lock on a file that has been removed.
         path.unlink(missing_ok=True)
-        stream.close()
-
-
-def own_name() -> str:
-    """How a process calls itself in a lock."""
-    return f"{os.getpid()} on {socket.gethostname()}"
-
-
-def remove_abandoned(folders: Iterator[Path]) -> None:
-    """Remove temporary folders whose process is gone (:func:`hold_folder`)."""
-    for folder in folders:
-        try:
-            if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
-                continue
-            with hold_folder(folder) as is_held:
-                if is_held:
-                    shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+        lock.release()
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[bool]:
-    """Mark a folder as in use by this process; False where that cannot be done."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        is_held = True
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process.
+
+    Raises:
+        UserError: another process holds it.
+        WriteError: the lock cannot be written.
+    """
+    path = folder / LOCK
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            is_held = False
-        yield is_held
-    finally:
-        os.close(handle)
+            with writing(path):
+                held.enter_context(file_lock(path))
+        except HeldError as error:
+            raise UserError(
+                f"{folder}: process {error} is writing this run; wait until it ends, or stop it "
+                f"(if it is gone and was on another machine, delete {path})"
+            ) from None
+        yield
 
 
-def _locked(path: Path, on_wait: Callable[[str], None] | None) -> IO[str]:
-    """The opened file, locked; opened again where its holder removed it meanwhile."""
-    while True:
-        was_there = path.exists()
-        stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115
-        try:
-            _lock(stream, on_wait)
-            if os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):
-                return stream
-        except FileNotFoundError:
-            pass
-        except NoLocksError:
-            own = path.exists() and os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
-            if own and not was_there:
-                path.unlink(missing_ok=True)
-            stream.close()
-            raise
-        except BaseException:
-            stream.close()
-            raise
-        stream.close()
-
-
-def _lock(stream: IO[str], on_wait: Callable[[str], None] | None) -> None:
+def holder(path: Path) -> str:
+    """The process that holds a lock file; empty where none does."""
+    if not path.is_file():
+        return ""
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.seek(0)
-        holder = stream.read().strip() or "unknown"
+        with FileLock(path, timeout=0):
+            return ""
+    except (Timeout, OSError):
+        return _written(path)
+
+
+def remove_abandoned(folders: Iterator[Path]) -> None:
+    """Remove folders ``NAME.tmp`` whose process, which held the lock ``NAME.lock``, is gone."""
+    for folder in folders:
+        try:
+            if time.time() - folder.stat().st_mtime >= _YOUNG_SECONDS:
+                with file_lock(folder.with_suffix(LOCK)):
+                    shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, HeldError):
+            continue
+
+
+def _acquire(lock: BaseFileLock, path: Path, on_wait: Callable[[str], None] | None) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
         if on_wait is None:
-            raise HeldError(holder) from None
-        on_wait(holder)
-        fcntl.flock(stream, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            raise NoLocksError(error.errno, error.strerror) from error
-        raise
+            raise HeldError(_written(path)) from None
+        on_wait(_written(path))
+        lock.acquire()
+
+
+def _written(path: Path) -> str:
+    """Number and machine of the process that a lock file names."""
+    try:
+        words = path.read_text(encoding="utf-8").split()
+    except OSError:
+        words = []
+    return " on ".join(words[:2]) or "unknown"

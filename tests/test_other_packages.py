@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -146,3 +147,18 @@ def test_presets_reports_exports_and_names(
         assert done.returncode == 0, done.stderr
     done = call(installed, tmp_path, "run", "--model=ContentFM", *common)
     assert "did you mean `ContentMF`?" in done.stderr
+
+
+def test_its_property_file_is_checked_like_ours(package: Path, tmp_path: Path) -> None:
+    site = Path(shutil.copytree(package, tmp_path / "site"))
+    file = site / "my_models" / "properties" / "model" / "ContentMF.yaml"
+    words = ["run", "--model=my_models.content_mf:ContentMF", "--dataset=planted"]
+    file.write_text(file.read_text() + "reg_wieght: 8\n")
+    done = call(site, tmp_path, *words)
+    assert done.returncode == 2 and "did you mean `reg_weight`?" in done.stderr, done.stderr
+    file.unlink()
+    done = call(site, tmp_path, *words)
+    assert done.returncode == 2 and f"{file}: no such file" in done.stderr, done.stderr
+    other = ["run", "--model=BPR", "--model_from=my_models.content_mf:ContentMF"]
+    done = call(site, tmp_path, *other, "--dataset=planted")
+    assert done.returncode == 2 and "`model_from`: found" in done.stderr, done.stderr

@@ -1,42 +1,130 @@
-"""``python -m recbole_painvrl completion``: completion by the tab key."""
+"""``python -m recbole_painvrl completion``: completion by the tab key, by click."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import os
 
-from recbole_painvrl.cli.completion_script import SHELLS, script
-from recbole_painvrl.cli.outcome import DONE, guarded, wants_help
-from recbole_painvrl.errors import UserError, did_you_mean
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+)
 
-HELP = """\
-usage: python -m recbole_painvrl completion bash|zsh
+from recbole_painvrl.cli import base
 
-Prints a script that lets the tab key complete commands, options and settings, models, datasets
-(those of ./dataset or --data_path, too), presets and protocols, behind `recbole-painvrl`,
-`python -m recbole_painvrl` and `python run_recbole.py`. All lists are in the script, so that
-completing starts no Python.
+PAGE = """
+Completes commands, options and settings, models, datasets (those of ./dataset or --data_path,
+too), presets and other values behind `recbole-painvrl`; in bash and zsh also behind
+`python -m recbole_painvrl` and `python run_recbole.py`.
 
   eval "$(python -m recbole_painvrl completion bash)"                        this session
   python -m recbole_painvrl completion bash > ~/.recbole-painvrl.bash        for good, with
   echo 'source ~/.recbole-painvrl.bash' >> ~/.bashrc                         this line
   python -m recbole_painvrl completion zsh > ~/.recbole-painvrl.zsh          zsh: source it
   echo 'source ~/.recbole-painvrl.zsh' >> ~/.zshrc                           after compinit
-
-exit codes: 0 done, 2 wrong input (one line says what)
+  python -m recbole_painvrl completion fish \\
+      > ~/.config/fish/completions/recbole-painvrl.fish                      fish
+"""
+_PROGRAM, _VARIABLE = "recbole-painvrl", "_RECBOLE_PAINVRL_COMPLETE"
+# Click's function runs the program that it completes: here this module of that Python.
+_BASH_PYTHON = """
+_recbole_painvrl_python() {
+    case " ${COMP_WORDS[*]} " in
+        *" -m recbole_painvrl "*|*run_recbole.py\\ *)
+            _recbole_painvrl_completion "$1"$'\\n-m\\nrecbole_painvrl' ;;
+    esac
+}
+complete -o nosort -o bashdefault -o default -F _recbole_painvrl_python \\
+    python python3 python3.1{1,2,3,4}
+"""
+_ZSH_PYTHON = """
+_recbole_painvrl_python() {
+    case " ${words[*]} " in
+        *" -m recbole_painvrl "*|*run_recbole.py\\ *) _python_completion ;;
+        *) _files ;;
+    esac
+}
+compdef _recbole_painvrl_python python python3 python3.1{1,2,3,4}
 """
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the script; returns the exit code."""
-    if wants_help(argv):
-        print(HELP)
-        return DONE
-    return guarded(lambda: _print(argv))
+class _Bash(BashComplete):
+    def source(self) -> str:
+        return super().source() + _BASH_PYTHON
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        return _behind_program(*super().get_completion_args())
 
 
-def _print(argv: Sequence[str]) -> None:
-    if len(argv) != 1 or argv[0] not in SHELLS:
-        found = " ".join(argv)
-        close = did_you_mean(found, SHELLS) or f"; expected one of {', '.join(SHELLS)}"
-        raise UserError(f"command line: there is no completion for `{found}`{close}")
-    print(script(argv[0]))
+class _Zsh(ZshComplete):
+    def source(self) -> str:
+        python = ZshComplete(self.cli, {}, "python", _VARIABLE).source()
+        python = python.replace("zsh_complete python", "zsh_complete python -m recbole_painvrl")
+        return super().source() + python.replace("compdef ", "# compdef ") + _ZSH_PYTHON
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        return _behind_program(*super().get_completion_args())
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        return _whole(super().get_completions(args, incomplete), incomplete)
+
+
+class _Fish(FishComplete):
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        return _whole(super().get_completions(args, incomplete), incomplete)
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+
+
+@base.command("completion", page=PAGE)
+@click.argument("shell", type=click.Choice(list(SHELLS)))
+def command(shell: str) -> None:
+    """Print a script that lets the tab key complete what you type."""
+    from recbole_painvrl.cli.group import ALL
+
+    print(SHELLS[shell](ALL, {}, _PROGRAM, _VARIABLE).source())
+
+
+def answer(root: click.Command) -> int:
+    """Where a shell asks for completions, print them and return 1; else return 0.
+
+    Args:
+        root: the group of all commands.
+    """
+    shell, _, instruction = os.environ.get(_VARIABLE, "").partition("_")
+    if shell not in SHELLS or instruction != "complete":
+        return 0
+    print(SHELLS[shell](root, {}, _PROGRAM, _VARIABLE).complete())
+    return 1
+
+
+def _behind_program(args: list[str], incomplete: str) -> tuple[list[str], str]:
+    """The words of a command, however it is called; bash cuts them at ``=``."""
+    words: list[str] = []
+    for word in [*args, incomplete]:
+        if words and (word == "=" or words[-1].endswith("=")):
+            words[-1] += word
+        else:
+            words.append(word)
+    if words[:2] == ["-m", "recbole_painvrl"]:
+        words = words[2:]
+    elif words[0].endswith("run_recbole.py"):
+        words[0] = "run"
+    return words[:-1], words[-1]
+
+
+def _whole(found: list[CompletionItem[str]], incomplete: str) -> list[CompletionItem[str]]:
+    """Values with their option before them, where the shell replaces ``--option=value``."""
+    name, equals, _ = incomplete.partition("=")
+    if equals and name.startswith("--"):
+        for item in found:
+            item.value = f"{name}={item.value}"
+    return found
+
+
+main = functools.partial(base.execute, command)

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from typing import Any
 
-from recbole_painvrl.cli.outcome import DONE, guarded, wants_help
+import click
 
-HELP = """\
-usage: python -m recbole_painvrl recommend RUN --users FILE|all --out FILE [options]
+from recbole_painvrl.cli import base
+from recbole_painvrl.errors import UserError
 
-The best items for your users, with your own ids, from the folder of a complete run of any model.
-Nothing is trained; the folder and the dataset it was trained on are all that is needed.
-
+PAGE = """
   python -m recbole_painvrl recommend runs/RUN --users all --k 10 --out recs.parquet
   python -m recbole_painvrl recommend runs/RUN --users users.txt --out recs.csv
   python -m recbole_painvrl recommend runs/RUN --users all --items in_stock.txt --out recs.jsonl
   python -m recbole_painvrl recommend runs/RUN --new-users visits.csv --out recs.csv
   python -m recbole_painvrl recommend runs/RUN --users all --new-items arrivals/ --out recs.csv
 
-users and items (.csv and .tsv have a header; any other file has one id per line)
-  --users FILE|all        users of the run: all of them, or those of a file (column user_id)
-  --items FILE            recommend these items only (column item_id)
-  --new-users FILE        users that the run does not know, from their items (columns user_id,
-                          item_id). Models with vectors: the user's vector minimises the training
-                          loss with all items frozen. ItemKNN (by items), EASE, SLIMElastic, Pop:
-                          the scores of a known user with these items. Others refuse.
-  --new-items FOLDER      items that the dataset does not have, through their content: the folder
-                          holds features/<modality>.npy and <modality>.items.tsv as a dataset
-                          does. UltraGCN, InvRL, PaInvRL and VBPR with modalities; others refuse.
-lists
-  --k K                   items per user (10)
-  --exclude all|train|none    what is not recommended again: every interaction of the dataset
-                          (all, the default), training and validation, as in the run's own
-                          evaluation (train), or nothing. With `all` no list holds an item of
-                          a test: to evaluate lists against the tests, take `train`. The
-                          items of a new user count as all.
-  --unseen-items content|leave-out|as-trained    items of the dataset without a training
-                          interaction: scored through their content (the default where the model
-                          can), left out (the default elsewhere), or by whatever their untrained
-                          vectors give, as the run's own evaluation did
-  --block N               users scored at a time; by default as many as take 16 MB
-  --data-path FOLDER      folder that holds the dataset's folder, if it has moved since the run
+The run may be of any model. Nothing is trained; the folder and the dataset it was trained on are
+all that is needed. Files: .csv and .tsv have a header; any other file has one id per line.
+
+new users and items
+  --new-users   Models with vectors: the user's vector minimises the training loss with all items
+                frozen. ItemKNN (by items), EASE, SLIMElastic, Pop: the scores of a known user
+                with these items. Others refuse.
+  --new-items   The folder holds features/<modality>.npy and <modality>.items.tsv as a dataset
+                does. UltraGCN, InvRL, PaInvRL and VBPR with modalities; others refuse.
+
+what is left out
+  --exclude     all: every interaction of the dataset; train: training and validation, as in the
+                run's own evaluation; none: nothing. With `all` no list holds an item of a test:
+                to evaluate lists against the tests, take `train`. The items of a new user count
+                as all.
+  --unseen-items   items of the dataset without a training interaction. content: scored through
+                their content (the default where the model can); leave-out (the default
+                elsewhere); as-trained: by whatever their untrained vectors give, as the run's
+                own evaluation did.
 
 Through their content: the id vector (and VBPR's item bias), which only training could give, is 0
 and the score is what the features give. Such items stand lower than known ones as a rule; name
@@ -51,50 +45,52 @@ writes: --out FILE.parquet, .csv or .jsonl with the columns user_id, item_id, ra
   score, whose scale is the model's. Users come in the order of the dataset or of your files,
   new ones last. Among equal scores the item that comes first in the dataset wins. Memory does
   not grow with the number of users.
-exit codes: 0 done, 2 wrong input (one line says what), 1 anything else
 """
+_FILE = click.Path()
+_POSITIVE = click.IntRange(min=1)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Recommend from a command line; returns the exit code."""
-    if wants_help(argv):
-        print(HELP)
-        return DONE
-    return guarded(lambda: _recommend(argv), stopped="stopped; nothing was written")
-
-
-def _options(argv: Sequence[str]) -> Any:
-    from recbole_painvrl.arguments import Arguments
-    from recbole_painvrl.errors import UserError
-
-    parser = Arguments("recommend")
-    parser.add_argument("run")
-    parser.add_argument("--users")
-    parser.add_argument("--items")
-    parser.add_argument("--new-users")
-    parser.add_argument("--new-items")
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--k", type=int, default=10)
-    parser.add_argument("--exclude", choices=["all", "train", "none"], default="all")
-    parser.add_argument("--unseen-items", choices=["content", "leave-out", "as-trained"])
-    parser.add_argument("--block", type=int)
-    parser.add_argument("--data-path", "--data_path")
-    options = parser.parse_args(argv)
-    if options.users is None and options.new_users is None:
+@base.command("recommend", page=PAGE, stopped="stopped; nothing was written")
+@click.argument("run", type=_FILE)
+@base.option("--users", type=_FILE, help="`all`, or a file with known users (column user_id)")
+@base.option("--items", type=_FILE, help="recommend these items only: a file (column item_id)")
+@base.option("--new-users", type=_FILE, help="a file with new users (columns user_id, item_id)")
+@base.option("--new-items", type=_FILE, help="a folder with items that the dataset does not have")
+@base.option("--out", required=True, type=_FILE, help="the file to write")
+@base.option("--k", type=_POSITIVE, metavar="N", default=10, help="items per user")
+@base.option(
+    "--exclude",
+    type=click.Choice(["all", "train", "none"]),
+    default="all",
+    help="interactions whose items are not recommended again",
+)
+@base.option(
+    "--unseen-items",
+    type=click.Choice(["content", "leave-out", "as-trained"]),
+    help="what becomes of items without a training interaction",
+)
+@base.option(
+    "--block",
+    type=_POSITIVE,
+    metavar="N",
+    help="users scored at a time; default as many as take 16 MB",
+)
+@base.option(
+    "--data-path",
+    "--data_path",
+    type=_FILE,
+    help="folder that holds the dataset's folder, if it has moved since the run",
+)
+def command(**options: Any) -> None:
+    """Write the best items for your users, with your own ids, from a complete run."""
+    if options["users"] is None and options["new_users"] is None:
         raise UserError(
             "`--users`: nobody to recommend to; type `--users all`, `--users FILE` or "
             "`--new-users FILE`"
         )
-    for name in ("k", "block"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"`--{name}`: found {value}, expected an integer >= 1")
-    return options
-
-
-def _recommend(argv: Sequence[str]) -> None:
-    options = _options(argv)
     from recbole_painvrl.inference.request import Request, recommend
 
-    summary = recommend(Request(**vars(options)))
-    print(summary)
+    print(recommend(Request(**options)))
+
+
+main = functools.partial(base.execute, command)

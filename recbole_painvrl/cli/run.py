@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
-from recbole_painvrl.cli.outcome import DONE, guarded, wants_help
+import click
 
-HELP = """\
-usage: python run_recbole.py --model=MODEL --dataset=DATASET [--SETTING=VALUE ...]
+from recbole_painvrl.cli import base
 
-Trains and evaluates one model and writes a run folder.
-
+PAGE = """
   python run_recbole.py --model=PaInvRL --dataset=ml-trailers
   python run_recbole.py --model=LightGCN --dataset=ml-trailers --seed=1
   python run_recbole.py --model=UltraGCN --dataset=ml-trailers --modalities=[]
   python run_recbole.py --model=PaInvRL --dataset=planted --preset=paper_literal
+  python run_recbole.py --model=PaInvRL --help            all settings and presets of the model
 
-datasets that need no download: ml-trailers (embedded edition), planted, ml-100k
-settings: every RecBole setting, those of the plugin (docs/settings.md), and
-  --config_files="a.yaml b.yaml"   YAML files, laid over the defaults in this order (also a list)
-  --protocol=random|files|iid_ood|popularity|time
-  --output_dir=runs --run_name=NAME
-  --resume=RUN                     go on with an interrupted run, exactly where it was
-exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 anything else
+Datasets that need no download: ml-trailers (embedded edition), planted, ml-100k.
 """
+_SETTINGS = {
+    "--model=MODEL": "name of a model, or package.module:Class",
+    "--dataset=DATASET": "name of a dataset",
+    "--config_files=FILES": "YAML files, laid over the defaults in this order (also a list)",
+    "--protocol=PROTOCOL": "random, files, iid_ood, popularity or time",
+    "--output_dir=FOLDER": "folder of the run folders; default runs",
+    "--run_name=NAME": "name of the run folder; default MODEL-DATASET-TIME",
+    "--resume=RUN": "continue an interrupted run, exactly where it was",
+    "--SETTING=VALUE": "every setting of RecBole and of the plugin (docs/settings.md)",
+}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run from a command line; returns the exit code."""
-    if wants_help(argv):
-        print(HELP)
-        return DONE
-    return guarded(
-        lambda: _run(argv),
-        stopped="stopped before the run began",
-        more=" (train.log in the run folder has more)",
-    )
+class _Run(base.Command):
+    """``--model=MODEL --help`` also lists what can be set for the model."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        model = _model(ctx.meta["words"])
+        if model:
+            from recbole_painvrl.cli.settings import lines
+
+            with formatter.section(f"Settings of {model}"):
+                base.start()
+                formatter.write("\n".join(lines(model)) + "\n")
 
 
-def _run(argv: Sequence[str]) -> None:
+@click.command(
+    "run", cls=_Run, page=PAGE, shown_settings=_SETTINGS, stopped="stopped before the run began"
+)
+def command(settings: tuple[str, ...]) -> None:
+    """Train and evaluate one model and write a run folder."""
     # Imported late, so that help needs neither torch nor RecBole.
     from recbole_painvrl.config import config_from_arguments, parse_overrides
     from recbole_painvrl.run.resume import interrupted_run
     from recbole_painvrl.run.runner import run
     from recbole_painvrl.run.summary import run_summary
 
-    if "resume" in parse_overrides(argv):
-        folder, config = interrupted_run(argv)
+    if "resume" in parse_overrides(settings):
+        folder, config = interrupted_run(settings)
         print(run_summary(run(config, folder)))
     else:
-        print(run_summary(run(config_from_arguments(argv))))
+        print(run_summary(run(config_from_arguments(settings))))
+
+
+def _model(words: list[str]) -> str:
+    """The model that is named on a command line, or nothing."""
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--model":
+            return value if equals else "".join(words[index + 1 : index + 2])
+    return ""
+
+
+main = functools.partial(base.execute, command)

@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
-from recbole_painvrl.arguments import Arguments
-from recbole_painvrl.cli.outcome import DONE, guarded
+import click
 
-HELP = """\
-usage: python -m recbole_painvrl settings [MODEL]
+from recbole_painvrl.cli import base, names
 
-Lists the settings of a model with their defaults, what they may be and what they do, and its
-presets with what these set. Without a model: the plugin's settings of every run.
-
+PAGE = """
   python -m recbole_painvrl settings
   python -m recbole_painvrl settings PaInvRL
 
 RecBole's own settings are not listed; its models have no others.
-
-exit codes: 0 done, 2 unknown model (one line says what), 1 anything else
 """
 _WIDTH = 100
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the list; returns the exit code."""
-    # Without a word this command has an answer, so that only these ask for help.
-    if {"-h", "--help"} & set(argv):
-        print(HELP)
-        return DONE
-    return guarded(lambda: _list(argv))
+@base.command(
+    "settings",
+    page=PAGE,
+    without_words=True,
+    exit_codes="0 done, 2 unknown model (one line says what), 1 anything else",
+)
+@click.argument("model", required=False, shell_complete=names.complete)
+def command(model: str | None) -> None:
+    """List the settings of a model, or those of every run.
+
+    With their defaults, what they may be and what they do; of a model also its presets and what
+    these set.
+    """
+    print("\n".join(lines(model)))
 
 
-def _list(argv: Sequence[str]) -> None:
+def lines(model: str | None) -> list[str]:
+    """The settings of a model and its presets; without a model the plugin's of every run.
+
+    Raises:
+        UserError: there is no such model.
+    """
     from recbole_painvrl.config.describe import model_settings, preset_values, run_settings
     from recbole_painvrl.config.lookup import model_class
 
-    parser = Arguments("settings")
-    parser.add_argument("model", nargs="?")
-    options = parser.parse_args(list(argv))
-    if options.model is None:
-        print("\n".join(_entry(*line) for line in run_settings()))
-        return
-    model = model_class(options.model).__name__
-    lines = model_settings(model)
-    if not lines:
-        print(f"{model} is a model of RecBole; its settings are those of RecBole's documentation")
-        return
-    print("\n".join(_entry(*line) for line in lines))
-    for name, values in preset_values(model).items():
+    if model is None:
+        return [_entry(*line) for line in run_settings()]
+    name = model_class(model).__name__
+    found = [_entry(*line) for line in model_settings(name)]
+    if not found:
+        return [f"{name} is a model of RecBole; its settings are those of RecBole's documentation"]
+    for preset, values in preset_values(name).items():
         words = ", ".join(f"{setting}={_shown(value)}" for setting, value in values.items())
-        print(textwrap.fill(f"--preset={name}: {words}", _WIDTH, subsequent_indent="    "))
+        found.append(textwrap.fill(f"--preset={preset}: {words}", _WIDTH, subsequent_indent="    "))
+    return found
 
 
 def _entry(name: str, default: Any, expected: str, description: str) -> str:
@@ -65,3 +66,6 @@ def _entry(name: str, default: Any, expected: str, description: str) -> str:
 
 def _shown(value: Any) -> str:
     return "~" if value is None else str(value)
+
+
+main = functools.partial(base.execute, command)

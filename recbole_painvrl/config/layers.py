@@ -35,6 +35,11 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
     preset = chosen.get("preset")
     plugin = spec_of(model) is not None
     root = properties_of(model) if plugin else recbole
+    if plugin and not _of(root, "model", model).is_file():
+        raise UserError(
+            f"{_of(root, 'model', model)}: no such file; {model} needs one with the defaults "
+            "of its settings, in the folder that its ModelSpec names as `properties`"
+        )
     files = [
         ("RecBole overall", recbole / "overall.yaml"),
         ("plugin overall", own / "overall.yaml"),

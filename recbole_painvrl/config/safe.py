@@ -123,7 +123,13 @@ class SafeConfig(Config):
                 near = get_close_matches(key, self.external_config_dict, n=1, cutoff=0.8)
                 close = f" in place of `--{near[0]}`" if near and near[0] != key else ""
                 raise UserError(f"`{key}`: found {value!r}, {example} `--{key}={common}`{close}")
-        found = model_class(self.external_config_dict.get("model_from", name))
+        source = self.external_config_dict.get("model_from")
+        found = model_class(name if source is None else str(source))
+        if source is not None and (":" not in str(source) or found.__name__ != name):
+            raise UserError(
+                f"`model_from`: found {source} beside `model: {name}`, expected "
+                f"package.module:{name}; leave it out for a model of RecBole or of this project"
+            )
         if ":" in name:
             # So that a later process finds the model by what the run folder says.
             given = self._external[-1].values

@@ -31,9 +31,10 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
     known.update(RecBoleSettings.model_fields, DatasetSettings.model_fields)
     known.update(argument_list.general_arguments, argument_list.training_arguments)
     known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
-    for layer in internal:
-        known.update(layer.values)
     spec = spec_of(model)
+    for layer in internal:
+        if spec is None or not _is_of_model(layer):
+            known.update(layer.values)
     if spec is not None:
         known.update(spec.schema.model_fields)
     return known
@@ -43,7 +44,10 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
     """Raise :class:`UserError` for the first external setting that does not exist."""
     known = known_settings(model, internal)
     defaults, _ = merge(internal)
-    for layer in external:
+    files = [
+        Layer(f"{one.source} file of {model}", one.values) for one in internal if _is_of_model(one)
+    ]
+    for layer in [*files, *external]:
         for name, value in layer.values.items():
             if name in WITHOUT_EFFECT and value != defaults.get(name):
                 raise UserError(
@@ -58,6 +62,11 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
                 else:
                     close = did_you_mean(name, known) or f"; {model} has no such setting, remove it"
                 raise UserError(f"unknown setting `{name}` ({layer.source}){close}")
+
+
+def _is_of_model(layer: Layer) -> bool:
+    """Whether a layer is the property file or a preset of a described model."""
+    return layer.source == "model" or layer.source.startswith("preset ")
 
 
 def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:

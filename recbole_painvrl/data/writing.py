@@ -17,7 +17,7 @@ import pandas as pd
 
 from recbole_painvrl.atomic import is_write_failure, sync_folder
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.locks import hold_folder, remove_abandoned
+from recbole_painvrl.locks import LOCK, file_lock, remove_abandoned
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -64,7 +64,7 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         work.mkdir()
-        with hold_folder(work):
+        with file_lock(work.with_suffix(LOCK)):
             yield work
             for directory in [*(p for p in work.rglob("*") if p.is_dir()), work]:
                 sync_folder(directory)

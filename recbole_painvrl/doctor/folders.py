@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from recbole_painvrl.doctor.findings import Finding
+from recbole_painvrl.doctor import BUILT_IN
+from recbole_painvrl.doctor.system import Finding
 
-BUILT_IN = ("ml-trailers", "planted", "ml-100k")
 _NPY = b"\x93NUMPY"
 _SHOWN = 5
 # A run folder lies in runs/, or in the folder of a search or a grid in there.
@@ -26,9 +25,8 @@ def check_datasets(data_path: Path) -> list[Finding]:
         if folder.name.startswith("."):
             continue
         problems = list(_problems(folder))
-        found += [
-            Finding("FAIL", p, f"type: python -m dataset_prep check {folder}") for p in problems
-        ]
+        advice = f"type: python -m dataset_prep check {folder}"
+        found += [Finding("FAIL", problem, advice) for problem in problems]
         if not problems:
             names = sorted(path.stem for path in (folder / "features").glob("*.npy"))
             found.append(Finding("ok", f"{folder}: modalities {', '.join(names) or 'none'}"))
@@ -37,10 +35,14 @@ def check_datasets(data_path: Path) -> list[Finding]:
 
 def check_runs(output: Path) -> list[Finding]:
     """Runs that were interrupted, with the command that goes on, and those at work."""
-    open_runs = [folder for folder in _run_folders(output) if not _is_finished(folder)]
-    found = [_open_run(folder) for folder in open_runs[:_SHOWN]]
-    if len(open_runs) > _SHOWN:
-        found.append(Finding("note", f"{len(open_runs) - _SHOWN} more interrupted runs"))
+    folders = sorted(
+        path.parent for depth in _DEPTHS for path in output.glob(f"{depth}/config.yaml")
+    )
+    ends = ("result.json", "trial.json")
+    left = [one for one in folders if not any((one / name).is_file() for name in ends)]
+    found = [_open_run(folder) for folder in left[:_SHOWN]]
+    if len(left) > _SHOWN:
+        found.append(Finding("note", f"{len(left) - _SHOWN} more interrupted runs"))
     return found or [Finding("ok", f"{output}: no interrupted run")]
 
 
@@ -73,31 +75,14 @@ def _problems(folder: Path) -> Iterator[str]:
             yield f"{manifest}: is no JSON"
 
 
-def _run_folders(output: Path) -> list[Path]:
-    files = (path for depth in _DEPTHS for path in output.glob(f"{depth}/config.yaml"))
-    return sorted(path.parent for path in files)
-
-
-def _is_finished(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("result.json", "trial.json"))
-
-
 def _open_run(folder: Path) -> Finding:
-    lock = folder / ".lock"
-    holder = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
-    if holder and _is_held(lock):
-        return Finding("ok", f"{folder}: process {holder} is writing it")
-    left = f" and left its lock (process {holder}), which hinders nobody" if holder else ""
+    # Needs a package that may be missing, which is then a finding.
+    from recbole_painvrl.locks import LOCK, holder
+
+    process = holder(folder / LOCK)
+    if process:
+        return Finding("ok", f"{folder}: process {process} is writing it")
     advice = f"go on with: python run_recbole.py --resume={folder}"
     if (folder.parent / "study.journal").is_file():
         advice = "the same `tune` command goes on with it, if it was still at work"
-    return Finding("note", f"{folder}: was interrupted{left}", advice)
-
-
-def _is_held(lock: Path) -> bool:
-    with open(lock, "rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+    return Finding("note", f"{folder}: was interrupted", advice)

@@ -1,85 +1,96 @@
-"""Python, required packages and extras."""
+"""Python, required packages and extras, by the requirements of the package."""
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import platform
-from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
-from recbole_painvrl.doctor.findings import Finding
-from recbole_painvrl.doctor.requirements import Requirement, requirements
+from recbole_painvrl.doctor.system import Finding
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 # Extra -> what it is for; `dev` is for those who change the code.
 _PURPOSES = {
     "plot": "figures of `report`, `ablate` and `tune`",
-    "tune": "`tune`, and grids shared by several machines",
+    "tune": "`tune`",
     "mtl": "torchjd, for comparing the Pareto weights",
     "text": "sentence vectors of `dataset_prep extract`",
     "image": "picture vectors of `dataset_prep extract`",
     "hdf5": "features in HDF5 files, for `dataset_prep`",
     "resnet": "ResNet vectors of `dataset_prep extract`",
 }
-_UNSEEN = frozenset({"dev"})
+
+
+def requirements() -> dict[str, list[Requirement]]:
+    """What is required under ``""``, what each extra needs, and ``python`` under its name.
+
+    By setup.py in a checkout, which is read and not run, else by the installed package.
+    """
+    from packaging.requirements import Requirement
+
+    setup = Path(__file__).resolve().parents[2] / "setup.py"
+    if setup.is_file():
+        calls = (n for n in ast.walk(ast.parse(setup.read_text())) if isinstance(n, ast.Call))
+        call = next(n for n in calls if getattr(n.func, "id", "") == "setup")
+        given = {word.arg: word.value for word in call.keywords}
+        python = ast.literal_eval(given["python_requires"])
+        lines = {"": ast.literal_eval(given["install_requires"])}
+        lines.update(ast.literal_eval(given["extras_require"]))
+    else:
+        metadata = importlib.metadata.metadata("recbole-painvrl")
+        python = metadata["Requires-Python"]
+        lines = {extra: [] for extra in ("", *(metadata.get_all("Provides-Extra") or []))}
+        for line in importlib.metadata.requires("recbole-painvrl") or []:
+            marker = Requirement(line).marker
+            extra = next((e for e in lines if e and marker and marker.evaluate({"extra": e})), "")
+            lines[extra].append(line.partition(";")[0])
+    return {
+        "python": [Requirement(f"python{python}")],
+        **{extra: [Requirement(line) for line in found] for extra, found in lines.items()},
+    }
 
 
 def check_python() -> list[Finding]:
     """The interpreter."""
-    _, versions = requirements()
+    (needed,) = requirements()["python"]
     found = platform.python_version()
-    if Requirement("Python", versions).is_met_by(found):
+    if needed.specifier.contains(found, prereleases=True):
         return [Finding("ok", f"Python {found}")]
-    text = f"Python {found}: {versions} is needed"
+    text = f"Python {found}: {needed.specifier} is needed"
     return [Finding("FAIL", text, "make the environment with such a Python: python3 -m venv .venv")]
 
 
 def check_required() -> list[Finding]:
-    """Every package without which nothing runs."""
-    return [_recbole(), *(_required(one) for one in requirements()[0] if one.extra is None)]
+    """Every package without which nothing runs; RecBole is required by no metadata."""
+    version = installed("recbole")
+    recbole = Finding("ok", f"recbole {version}")
+    if version != "1.2.1":
+        found = "is not installed" if version is None else version
+        text = f"recbole {found}, 1.2.1 is needed"
+        recbole = Finding("FAIL", text, f"type: {INSTALL_RECBOLE}")
+    return [recbole, *(_required(one) for one in requirements()[""])]
 
 
 def check_extras() -> list[Finding]:
     """Every extra: present, or what to type for it."""
-    extras: dict[str, list[Requirement]] = {}
-    for one in requirements()[0]:
-        if one.extra is not None and one.extra not in _UNSEEN:
-            extras.setdefault(one.extra, []).append(one)
-    return [_extra(name, members) for name, members in extras.items()]
-
-
-def _recbole() -> Finding:
-    """RecBole, which no metadata can require; see setup.py."""
-    version = installed("recbole")
-    if version == "1.2.1":
-        return Finding("ok", f"recbole {version}")
-    found = "is not installed" if version is None else version
-    return Finding("FAIL", f"recbole {found}, 1.2.1 is needed", f"type: {INSTALL_RECBOLE}")
-
-
-def _required(one: Requirement) -> Finding:
-    version = installed(one.name)
-    advice = f"type: pip install '{one}'"
-    if version is None:
-        return Finding("FAIL", f"{one.name} is not installed, {one} is needed", advice)
-    if not one.is_met_by(version):
-        return Finding("FAIL", f"{one.name} {version}: {one} is needed", advice)
-    return Finding("ok", f"{one.name} {version}")
-
-
-def _extra(name: str, members: Iterable[Requirement]) -> Finding:
-    wrong, right = [], []
-    for one in members:
-        version = installed(one.name)
-        if version is None or not one.is_met_by(version):
-            wrong.append((one, version))
+    found = []
+    for extra, members in requirements().items():
+        if extra not in _PURPOSES:
+            continue
+        versions = {str(one): f"{one.name} {installed(one.name) or 'absent'}" for one in members}
+        wrong = [str(one) for one in members if not _is_met(one)]
+        if wrong:
+            lacks = ", ".join(versions[one] for one in wrong)
+            advice = "type: pip install " + " ".join(f"'{one}'" for one in wrong)
+            found.append(Finding("note", f"{extra}: {lacks} ({_PURPOSES[extra]})", advice))
         else:
-            right.append(f"{one.name} {version}")
-    purpose = _PURPOSES.get(name, "")
-    if not wrong:
-        return Finding("ok", f"{name}: {', '.join(right)}")
-    lacks = ", ".join(f"{one.name} {version or 'absent'}" for one, version in wrong)
-    words = " ".join(f"'{one}'" for one, _ in wrong)
-    return Finding("note", f"{name}: {lacks} ({purpose})", f"type: pip install {words}")
+            found.append(Finding("ok", f"{extra}: {', '.join(versions.values())}"))
+    return found
 
 
 def installed(name: str) -> str | None:
@@ -88,3 +99,16 @@ def installed(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _is_met(one: Requirement) -> bool:
+    version = installed(one.name)
+    return version is not None and one.specifier.contains(version, prereleases=True)
+
+
+def _required(one: Requirement) -> Finding:
+    if _is_met(one):
+        return Finding("ok", f"{one.name} {installed(one.name)}")
+    version = installed(one.name)
+    found = f"{one.name} {version}:" if version else f"{one.name} is not installed,"
+    return Finding("FAIL", f"{found} {one} is needed", f"type: pip install '{one}'")

@@ -1,46 +1,75 @@
-"""The command ``ablate``: all parts as one grid, then a table and figures for each."""
+"""The command ``ablate``: Table 3, Fig. 2, Fig. 4 and our own choices, all parts as one grid."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.ablations import (
-    MODELS,
-    PARTS,
-    Ablation,
-    ablation,
-    parts_of,
-)
-from recbole_painvrl.experiments.assemble import assemble
-from recbole_painvrl.experiments.options import grid_arguments, plan_of
-from recbole_painvrl.experiments.work import failures, run_grid, say, write_files
+from recbole_painvrl.experiments import PARTS
+from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
+from recbole_painvrl.experiments.options import GridOptions
+from recbole_painvrl.experiments.planning import Plan, Row
+from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
 
+METHOD = "PaInvRL"
+MODELS = {name: name for name in (METHOD, "InvRL", "UltraGCN")}
+CURVE_K = tuple(range(10, 101, 10))
+ENVIRONMENTS = tuple(range(2, 11))
+# The settings that say how we read an open point of the paper; one at a time is changed.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "gradient_normalization": ("none", "l2", "loss", "loss+"),
+    "projection_objective": ("erm", "weighted"),
+    "outer_gate": (True, False),
+    "attention": (True, False),
+    "environment_model": ("content", "full"),
+    "environment_restarts": (3, 1),
+    "negative_sampling": ("shared", "per_positive"),
+}
+_ENVIRONMENTS = "|E| = "
+_LOSSES = {
+    "ERM only": "erm",
+    "IRM only": "irm",
+    "fixed weights": "fixed",
+    "Pareto weights (PaInvRL)": "pareto",
+}
 _WITH_FIGURE = {"recall_curve", "environments"}
 
 
-def ablate(argv: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class Ablation:
+    """One of the parts.
+
+    Attributes:
+        title: heading of its table.
+        method: label of the row of interest.
+        rows: its rows.
+    """
+
+    title: str
+    method: str
+    rows: list[Row]
+
+
+def ablate(options: GridOptions, what: str) -> list[str]:
     """Run the command; returns a line per failed cell.
+
+    Args:
+        options: of the grid.
+        what: names of parts, separated by commas.
 
     Raises:
         UserError: the input or the configuration is wrong.
     """
-    parser = grid_arguments("ablate")
-    parser.add_argument("--what", default=",".join(PARTS))
-    options, settings = parser.parse_with_settings(argv)
-    parts = parts_of(options.what)
+    parts = parts_of(what)
     if _WITH_FIGURE & set(parts):
         # Rather now than after hours of training.
         importlib.import_module("recbole_painvrl.report.plots")
-    plan = plan_of(options, settings, MODELS)
-    try:
-        ablations = {part: ablation(part, plan) for part in parts}
-    except UserError as error:
-        raise parser.explain_unknown(error) from error
+    plan = options.plan(MODELS)
+    ablations = {part: ablation(part, plan) for part in parts}
     rows = [row for one in ablations.values() for row in one.rows]
     methods = {part: one.method for part, one in ablations.items()}
     cells = run_grid(options, plan, rows, methods=methods)
@@ -50,16 +79,102 @@ def ablate(argv: Sequence[str]) -> list[str]:
     return failures(cells)
 
 
-def _write(part: str, one: Ablation, options: argparse.Namespace) -> None:
-    folder: Path = options.output / part
+def _write(part: str, one: Ablation, options: GridOptions) -> None:
+    folder = options.output / part
     table = assemble(one.title, one.rows, one.method)
-    write_files(table, folder)
+    write_files(table, options, part)
     print(table_markdown(table, folder))
     if part not in _WITH_FIGURE:
         return
     from recbole_painvrl.experiments.figures import environment_curve, recall_curve
 
-    if part == "recall_curve":
-        recall_curve(table, folder)
-    else:
-        environment_curve(table, folder)
+    {"recall_curve": recall_curve, "environments": environment_curve}[part](table, folder)
+
+
+def ablation(part: str, plan: Plan) -> Ablation:
+    """The rows of a part.
+
+    Raises:
+        UserError: the configuration or the data are wrong.
+    """
+    makers: dict[str, Callable[[Plan], Ablation]] = {
+        "losses": _losses,
+        "recall_curve": _recall_curve,
+        "environments": _environments,
+        "choices": _choices,
+    }
+    return makers[part](plan)
+
+
+def parts_of(text: str) -> list[str]:
+    """Parts named by the user, in the order of the paper.
+
+    Raises:
+        UserError: for an unknown one.
+    """
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = sorted(names - set(PARTS))
+    if unknown or not names:
+        raise UserError(f"`--what`: found {text!r}, expected some of {','.join(PARTS)}")
+    return [part for part in PARTS if part in names]
+
+
+def _losses(plan: Plan) -> Ablation:
+    rows = [
+        plan.row(label, METHOD, {"loss_weighting": value}, "losses")
+        for label, value in _LOSSES.items()
+    ]
+    rows.insert(3, plan.row("InvRL", "InvRL", group="losses"))
+    title = f"Losses of the mask on {plan.dataset} (Table 3)"
+    return Ablation(title, "Pareto weights (PaInvRL)", rows)
+
+
+def _recall_curve(plan: Plan) -> Ablation:
+    ks = {"topk": f"[{','.join(map(str, CURVE_K))}]"}
+    models = ("UltraGCN", "InvRL", METHOD)
+    for model in models:
+        metrics = _effective(plan, model, ks)["metrics"]["value"]
+        if not any(str(name).lower() == "recall" for name in metrics):
+            raise UserError(f"`metrics`: found {metrics}, expected Recall among them for its curve")
+    rows = [plan.row(model, model, ks, "recall_curve") for model in models]
+    return Ablation(f"Recall@K on {plan.dataset} (Fig. 2)", METHOD, rows)
+
+
+def _environments(plan: Plan) -> Ablation:
+    rows = [
+        plan.row(environment_label(n), METHOD, {"n_environments": str(n)}, "environments")
+        for n in ENVIRONMENTS
+    ]
+    chosen = int(_effective(plan, METHOD)["n_environments"]["value"])
+    if chosen not in ENVIRONMENTS:
+        settings = {"n_environments": str(chosen)}
+        rows.append(plan.row(environment_label(chosen), METHOD, settings, "environments"))
+    title = f"Number of environments on {plan.dataset} (Fig. 4)"
+    return Ablation(title, environment_label(chosen), rows)
+
+
+def _choices(plan: Plan) -> Ablation:
+    effective = _effective(plan, METHOD)
+    rows = [plan.row("as configured", METHOD, group="choices")]
+    for name, values in CHOICES.items():
+        for value in values:
+            if effective[name]["value"] != value:
+                label = f"{name}: {value}"
+                rows.append(plan.row(label, METHOD, {name: str(value)}, "choices"))
+    return Ablation(f"Choices of {METHOD} on {plan.dataset}", "as configured", rows)
+
+
+def environment_label(n: int) -> str:
+    """Name of the row with so many environments."""
+    return f"{_ENVIRONMENTS}{n}"
+
+
+def environment_number(label: str) -> int:
+    """The number in the name of such a row."""
+    return int(label.removeprefix(_ENVIRONMENTS))
+
+
+def _effective(
+    plan: Plan, model: str, settings: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    return plan.config(plan.arguments(model, settings or {})).effective()

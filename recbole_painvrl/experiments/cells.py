@@ -68,8 +68,8 @@ class Cell:
 
     @property
     def lock_file(self) -> Path:
-        """Locked while a process runs the cell."""
-        return self.folder.parent / ".locks" / self.folder.name
+        """Held by the process that runs the cell."""
+        return self.folder.with_name(f".{self.folder.name}.lock")
 
     def state(self) -> State:
         """How far the cell has come, read from its files."""
@@ -106,8 +106,8 @@ class Cell:
 
 
 def cell_folder(cells: Path, model: str, dataset: str, seed: int, key: CellKey) -> Path:
-    """Folder of a cell below the folder of all cells."""
-    return cells / f"{model}-{dataset}-seed{seed}-{key.digest[:12]}"
+    """Folder of a cell below the folder of all cells; of a model it has the name of the class."""
+    return cells / f"{model.rpartition(':')[2]}-{dataset}-seed{seed}-{key.digest[:12]}"
 
 
 def code_hash(package: Path | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recbole_painvrl.evaluation.comparison import part_name
-from recbole_painvrl.experiments.ablations import environment_number
+from recbole_painvrl.experiments.ablate import environment_number
 from recbole_painvrl.report.plots.curves import Point, curves, save
 from recbole_painvrl.report.tables import Table
 

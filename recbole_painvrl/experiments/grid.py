@@ -1,185 +1,144 @@
-"""Runs the cells of a grid: some at a time, whatever fails, until none is left."""
+"""One call of a grid command: runs the cells that are left, then writes what is known."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from typing import Protocol
 
+from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import InterruptedRunError
 from recbole_painvrl.experiments.cells import Cell, distinct
-from recbole_painvrl.experiments.claims import Claim, Claims
-from recbole_painvrl.experiments.launch import Launch, Running, failure_reason
-from recbole_painvrl.run.folder import RESULT
+from recbole_painvrl.experiments.launch import BUSY, Launch
+from recbole_painvrl.experiments.options import GridOptions
+from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
+from recbole_painvrl.experiments.record import write_cells
+from recbole_painvrl.report.tables import Table, write_table_files
 
-_POLL, _WAIT, _GRACE = 0.1, 2.0, 30.0
-Say = Callable[[str], None]
+_WAIT = 2.0
 
 
-class Grid:
-    """Runs cells that are neither done nor failed.
+class Task(Protocol):
+    """Runs one cell; see :class:`Launch`."""
+
+    def __call__(self, cell: Cell) -> str:
+        """A line about what came of the cell, ``BUSY``, or nothing."""
+
+    def stop(self) -> None:
+        """End all cells at work so that they can go on later."""
+
+
+def say(line: str) -> None:
+    """A line about the work; results go to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_grid(
+    options: GridOptions, plan: Plan, rows: Sequence[Row], methods: Mapping[str, str] | None = None
+) -> list[Cell]:
+    """Run the cells that are not done, unless only a report is wanted; returns all cells.
 
     Args:
-        cells: of all rows; repetitions are run once.
-        claims: hands out cells.
-        launch: starts one.
-        workers: how many work at a time.
-        say: receives a line for whatever happens.
-        on_change: called after a cell began or ended.
-        wait: seconds between looks at cells that others run.
+        options: of the command.
+        plan: where the rows came from.
+        rows: of all tables.
+        methods: group of a table to the label of its row of interest.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM; the same command goes on.
     """
+    cells = distinct([cell for row in rows for cell in row.cells])
+    (options.output / "cells").mkdir(parents=True, exist_ok=True)
+    for line in write_cells(options.output, rows, methods):
+        say(line)
+    if options.report_only:
+        return cells
+    if options.retry_failed:
+        for cell in cells:
+            if cell.state() == "failed":
+                cell.forget_failure()
+    if any(cell.state() in ("open", "interrupted") for cell in cells):
+        prepare_split(plan.config(cells[0].arguments), say)
+    states = [cell.state() for cell in cells]
+    counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
+    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    say(f"{len(cells)} cells: {known}")
 
-    def __init__(
-        self,
-        cells: Sequence[Cell],
-        claims: Claims,
-        launch: Launch,
-        workers: int,
-        say: Say,
-        on_change: Callable[[], object] = lambda: None,
-        wait: float = _WAIT,
-    ) -> None:
-        self.cells = distinct(cells)
-        self._claims, self._launch, self._workers = claims, launch, workers
-        self._say, self._on_change, self._wait = say, on_change, wait
-        self._working: dict[Claim, tuple[Running, float]] = {}
-        self._elsewhere: set[Path] = set()
-        self._next_look = 0.0
+    def changed(cell: Cell, what: str) -> None:
+        ended = sum(one.state() in ("done", "failed") for one in cells)
+        say(f"[{ended}/{len(cells)}] {cell.folder.name}: {what}")
+        write_cells(options.output, rows, methods)
 
-    def run(self) -> None:
-        """Run what is left.
+    launch = Launch(options.workers, changed)
+    with ThreadPoolExecutor(options.workers) as executor:
+        run_cells(cells, launch, executor, changed)
+    return cells
 
-        Raises:
-            InterruptedRunError: Ctrl-C or SIGTERM; the running cells were stopped resumably.
-        """
-        self._say(self._summary())
-        try:
-            self._run()
-        except KeyboardInterrupt as error:
-            self._stop()
-            raise InterruptedRunError(
-                f"stopped with {self._count('done')} of {len(self.cells)} cells done; "
-                "the same command goes on"
-            ) from error
-        finally:
-            self._kill()
 
-    def _run(self) -> None:
-        waiting = False
+def run_cells(
+    cells: Sequence[Cell],
+    task: Task,
+    executor: Executor,
+    on_end: Callable[[Cell, str], object],
+    pause: float = _WAIT,
+) -> None:
+    """Run cells until all are done or failed, here or by other processes.
+
+    Args:
+        cells: distinct ones.
+        task: runs a cell.
+        executor: runs tasks, some at a time.
+        on_end: called with a cell and a line about what came of it.
+        pause: seconds between looks at cells that other processes run.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM; the cells at work were stopped resumably.
+    """
+    pending: dict[Future[str], Cell] = {}
+    left, is_told = list(cells), False
+    try:
         while True:
-            begun = self._fill()
-            ended = self._collect()
-            if begun or ended:
-                waiting = False
-                self._on_change()
-                continue
-            if self._working:
-                self._claims.beat()
-                time.sleep(_POLL)
-                continue
-            left = self._left()
-            if not left:
+            left = [cell for cell in left if cell.state() not in ("done", "failed")]
+            pending.update({executor.submit(task, cell): cell for cell in left})
+            if not pending:
                 return
-            if not waiting:
-                self._say(f"waiting for {len(left)} cells that other processes run")
-                waiting = True
-            time.sleep(self._wait)
-
-    def _fill(self) -> bool:
-        """Start cells while there are free workers; whether any began."""
-        begun = False
-        while len(self._working) < self._workers and time.monotonic() >= self._next_look:
-            claim = self._claims.take(self._left())
-            if claim is None:
-                # What others run is not looked at as often as what we run.
-                self._next_look = time.monotonic() + self._wait
-                break
-            cell = claim.cell
-            again = "goes on" if cell.state() == "interrupted" else "starts"
-            self._say(f"{self._place()} {cell.folder.name}: {again}")
-            try:
-                self._working[claim] = (self._launch(cell, claim.lock), time.monotonic())
-            except BaseException:
-                self._claims.give_back(claim)
-                raise
-            begun = True
-        return begun
-
-    def _collect(self) -> bool:
-        """Take in cells that ended; whether any did."""
-        ended = False
-        for claim, (running, start) in list(self._working.items()):
-            code = running.poll()
-            if code is None:
+            ended, _ = wait(pending, return_when=FIRST_COMPLETED)
+            results = [(pending.pop(future), future.result()) for future in ended]
+            left = [cell for cell, line in results if line == BUSY]
+            for cell, line in results:
+                if line not in ("", BUSY):
+                    on_end(cell, line)
+            if len(left) < len(results):
+                is_told = False
                 continue
-            cell = claim.cell
-            seconds = time.monotonic() - start
-            if (cell.folder / RESULT).is_file():
-                self._end(claim, None, f"done in {seconds:.0f} s")
-            else:
-                reason = failure_reason(cell, code)
-                # A run that was told to stop says so and ends with an ordinary exit code.
-                cell.fail(reason, resumable=code < 0 or reason.startswith("stopped"))
-                self._end(claim, reason, f"failed: {reason} ({cell.log_file})")
-            self._next_look = 0.0
-            ended = True
-        return ended
+            if not pending and not is_told:
+                say(f"waiting for {len(left)} cells that other processes run")
+                is_told = True
+            time.sleep(pause)
+    except BaseException as error:
+        executor.shutdown(wait=False, cancel_futures=True)
+        task.stop()
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        done = sum(cell.state() == "done" for cell in cells)
+        raise InterruptedRunError(
+            f"stopped with {done} of {len(cells)} cells done; the same command goes on"
+        ) from error
 
-    def _end(self, claim: Claim, reason: str | None, said: str) -> None:
-        del self._working[claim]
-        self._claims.finish(claim, reason)
-        self._say(f"{self._place()} {claim.cell.folder.name}: {said}")
 
-    def _left(self) -> list[Cell]:
-        """Cells that still have to be run, by us or by others."""
-        ours = {claim.cell for claim in self._working}
-        left = []
-        for cell in self.cells:
-            if cell in ours or cell.state() in ("done", "failed"):
-                continue
-            if cell.folder not in self._elsewhere:
-                where = self._claims.elsewhere(cell)
-                if where is None:
-                    left.append(cell)
-                    continue
-                self._elsewhere.add(cell.folder)
-                self._say(
-                    f"{cell.model} seed {cell.seed}: done at {where}, which cannot be seen from "
-                    "here; let all machines share the folder `--output`"
-                )
-        return left
+def write_files(table: Table, options: GridOptions, part: str = "") -> None:
+    """Write every file of a table, into a folder of its own where the grid has parts."""
+    folder = options.output / part
+    for name, content in write_table_files(table, folder).items():
+        write_bytes(folder / name, content.encode())
 
-    def _stop(self) -> None:
-        """Ask all cells to stop, and wait for a while."""
-        for running, _ in self._working.values():
-            with suppress(ProcessLookupError):
-                running.stop()
-        end = time.monotonic() + _GRACE
-        with suppress(KeyboardInterrupt):
-            while time.monotonic() < end and any(
-                running.poll() is None for running, _ in self._working.values()
-            ):
-                time.sleep(_POLL)
 
-    def _kill(self) -> None:
-        """End what still works and give all cells back."""
-        for claim, (running, _) in self._working.items():
-            if running.poll() is None:
-                running.kill()
-            if (claim.cell.folder / RESULT).is_file():
-                self._claims.finish(claim, None)
-            else:
-                self._claims.give_back(claim)
-        self._working.clear()
-
-    def _count(self, state: str) -> int:
-        return sum(cell.state() == state for cell in self.cells)
-
-    def _place(self) -> str:
-        return f"[{self._count('done') + self._count('failed')}/{len(self.cells)}]"
-
-    def _summary(self) -> str:
-        counts = {state: self._count(state) for state in ("done", "failed", "interrupted", "open")}
-        known = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        return f"{len(self.cells)} cells: {known}"
+def failures(cells: Sequence[Cell]) -> list[str]:
+    """A line per cell that failed."""
+    return [
+        f"{cell.model} seed {cell.seed} failed: {cell.reason()}"
+        for cell in cells
+        if cell.state() == "failed"
+    ]

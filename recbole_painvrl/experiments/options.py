@@ -2,60 +2,60 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from recbole_painvrl.arguments import Arguments
 from recbole_painvrl.config.loading import config_file_names
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Plan, words_of
 
 
-def grid_arguments(command: str) -> Arguments:
-    """The options that ``benchmark`` and ``ablate`` share."""
-    parser = Arguments(command)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--seeds", default="5")
-    parser.add_argument("--model-config", action="append", default=[])
-    parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--config_files", "--config-files", default="")
-    parser.add_argument("--output", type=Path, default=Path("runs") / command)
-    parser.add_argument("--workers", type=_positive, default=1)
-    parser.add_argument("--storage")
-    parser.add_argument("--retry-failed", action="store_true")
-    parser.add_argument("--report-only", action="store_true")
-    return parser
+@dataclass(frozen=True)
+class GridOptions:
+    """Options of ``benchmark`` and ``ablate`` as typed; ``cli/grid.py`` says what they mean."""
 
+    dataset: str
+    seeds: str
+    output: Path
+    config_files: str = ""
+    own_files: Sequence[str] = ()
+    own: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    workers: int = 1
+    retry_failed: bool = False
+    report_only: bool = False
 
-def plan_of(options: argparse.Namespace, settings: Sequence[str], models: Sequence[str]) -> Plan:
-    """The plan of a grid of some models.
+    def plan(self, models: Mapping[str, str]) -> Plan:
+        """The plan of a grid of some models, by name as of :func:`models_of`.
 
-    Raises:
-        UserError: for what cannot be understood, or names a model that is not in the grid.
-    """
-    own_files: dict[str, tuple[str, ...]] = {}
-    for text in options.model_config:
-        model, path = _pair(text, "--model-config", "PaInvRL=file.yaml", models)
-        own_files[model] = (*own_files.get(model, ()), path)
-    own: dict[str, dict[str, str]] = {}
-    for text in options.set:
-        left, value = _pair(text, "--set", "PaInvRL.mask_decay=0.1", None)
-        model, dot, name = left.partition(".")
-        if not dot or not name:
-            raise UserError(f"`--set`: found {text!r}, expected MODEL.SETTING=VALUE")
-        _in_grid(model, "--set", models)
-        own.setdefault(model, {})[name] = value
-    return Plan(
-        options.dataset,
-        seeds_of(options.seeds),
-        options.output,
-        words_of(settings),
-        tuple(config_file_names(options.config_files)),
-        own_files,
-        own,
-    )
+        Raises:
+            UserError: for what cannot be understood, or names a model that is not in the grid.
+        """
+        files: dict[str, tuple[str, ...]] = {}
+        for text in self.own_files:
+            model, path = _pair(text, "--model-config", "PaInvRL=file.yaml")
+            model = _in_grid(model, "--model-config", models)
+            files[model] = (*files.get(model, ()), path)
+        own: dict[str, dict[str, str]] = {}
+        for text in self.own:
+            left, value = _pair(text, "--set", "PaInvRL.mask_decay=0.1")
+            model, dot, name = left.rpartition(".")
+            if not dot or not name:
+                raise UserError(f"`--set`: found {text!r}, expected MODEL.SETTING=VALUE")
+            model = _in_grid(model, "--set", models)
+            own.setdefault(model, {})[name] = value
+        return Plan(
+            self.dataset,
+            seeds_of(self.seeds),
+            self.output,
+            models,
+            words_of(self.settings),
+            tuple(config_file_names(self.config_files)),
+            files,
+            own,
+        )
 
 
 def seeds_of(text: str) -> list[int]:
@@ -76,35 +76,31 @@ def seeds_of(text: str) -> list[int]:
     raise UserError(f"`--seeds`: found {text!r}, expected how many (5) or which, each once (0,3,7)")
 
 
-def models_of(text: str) -> list[str]:
-    """Names of models that exist, in order.
+def models_of(text: str) -> dict[str, str]:
+    """Models that exist, in order: the name of each to what was typed for it.
+
+    The name of ``package.module:Class`` is that of the class, as in every table and report.
 
     Raises:
         UserError: for an unknown or repeated one.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        model_class(name)
-    if not names or len(set(names)) < len(names):
+    typed = [name.strip() for name in text.split(",") if name.strip()]
+    models = {model_class(name).__name__: name for name in typed}
+    if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")
-    return names
+    return models
 
 
-def _pair(text: str, option: str, example: str, models: Sequence[str] | None) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not equals or not left or not right:
+def _pair(text: str, option: str, example: str) -> tuple[str, str]:
+    left, _, right = text.partition("=")
+    if not left or not right:
         raise UserError(f"`{option}`: found {text!r}, expected {option} {example}")
-    if models is not None:
-        _in_grid(left, option, models)
     return left, right
 
 
-def _in_grid(model: str, option: str, models: Sequence[str]) -> None:
-    if model not in models:
+def _in_grid(model: str, option: str, models: Mapping[str, str]) -> str:
+    """The name of a model of the grid, which may be given as ``package.module:Class``."""
+    name = model.rpartition(":")[2]
+    if name not in models:
         raise UserError(f"`{option}`: found model {model!r}, expected one of {', '.join(models)}")
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number >= 1")
-    return int(text)
+    return name

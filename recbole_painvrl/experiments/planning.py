@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder, code_hash
 from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.specs import spec_of
 
 # What a grid decides itself -> the option that says it.
 _OWN = {
@@ -47,6 +49,7 @@ class Plan:
         dataset: name of the dataset.
         seeds: seeds of every row.
         output: folder of tables and cells.
+        models: name of a model -> how it is given to ``run``.
         common: setting -> value as typed, for all cells.
         files: configuration files of all cells.
         own_files: model -> its further configuration files.
@@ -56,6 +59,7 @@ class Plan:
     dataset: str
     seeds: Sequence[int]
     output: Path
+    models: Mapping[str, str]
     common: dict[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -69,8 +73,16 @@ class Plan:
 
     @cached_property
     def code(self) -> str:
-        """Hash of the code."""
+        """Hash of the package's code."""
         return code_hash()
+
+    def _code_of(self, model: str) -> str:
+        """Hash of the code of a model; of one of another package also of its own file."""
+        spec = spec_of(model)
+        if spec is None or spec.properties is None:
+            return self.code
+        own = Path(inspect.getfile(spec.model)).read_bytes()
+        return hashlib.sha256(self.code.encode() + own).hexdigest()
 
     def row(
         self, label: str, model: str, settings: Mapping[str, str] | None = None, group: str = ""
@@ -93,7 +105,7 @@ class Plan:
         """One cell."""
         arguments = self.arguments(model, {**settings, "seed": str(seed)})
         config = self.config(arguments)
-        key = CellKey(self.data_hash(config), _config_hash(config), self.code)
+        key = CellKey(self.data_hash(config), _config_hash(config), self._code_of(model))
         folder = cell_folder(self.output / "cells", model, self.dataset, seed, key)
         return Cell(model, seed, arguments, key, folder)
 
@@ -105,7 +117,7 @@ class Plan:
         values.update(self.own.get(model, {}))
         values.update(settings)
         files = (*self.files, *own_files)
-        words = [f"--model={model}", f"--dataset={self.dataset}"]
+        words = [f"--model={self.models[model]}", f"--dataset={self.dataset}"]
         words += [f"--config_files={shlex.join(files)}"] if files else []
         return (*words, *(f"--{name}={text}" for name, text in values.items()))
 

@@ -65,7 +65,7 @@ def _lines(path: Path) -> list[str]:
         with open(path, encoding="utf-8-sig", newline="\n") as stream:
             return list(text_lines(stream))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        raise UserError(f"{path}: no such file; ids are given in a file, one per line") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as UTF-8 text; save it as such") from error
 

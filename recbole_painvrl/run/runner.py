@@ -17,6 +17,7 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
+from recbole_painvrl.locks import run_lock
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -36,7 +37,6 @@ from recbole_painvrl.run.folder import (
     write_per_user,
     write_result,
 )
-from recbole_painvrl.run.lock import run_lock
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import edition, opening
@@ -68,8 +68,10 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
             save = prepared.trainer.pipeline.save_unsaved
             with how_to_go_on(prepared.folder, save):
                 return prepared.execute()
-        except Exception:
+        except Exception as error:
             getLogger("recbole_painvrl").debug("the run ended with an error", exc_info=True)
+            if log.file is not None:
+                error.add_note(f"{log.file.baseFilename} has more")
             raise
 
 

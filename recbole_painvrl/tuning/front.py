@@ -18,16 +18,6 @@ def dominates(a: Vector, b: Vector) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-def pareto_front(values: Sequence[Vector]) -> list[int]:
-    """Places of the vectors that no other dominates, by falling first objective."""
-    kept = [
-        place
-        for place, own in enumerate(values)
-        if not any(dominates(other, own) for other in values)
-    ]
-    return sorted(kept, key=lambda place: tuple(-x for x in values[place]))
-
-
 def score(vector: Vector, select_on: str) -> float:
     """The figure by which one configuration is chosen, as a run chooses its epoch.
 

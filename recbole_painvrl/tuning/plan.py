@@ -36,7 +36,7 @@ class Plan:
         trials: how many trials the search has in the end.
         timeout: seconds after which no new trial begins; None for no limit.
         metric: name of the validation metric, such as ``ndcg@10``.
-        parts: validation parts that are objectives: ``("valid",)`` or with ``"ood_valid"``.
+        parts: validation splits that are objectives: ``("valid",)`` or with ``"ood_valid"``.
         select_on: what chooses the epoch of a trial and the configuration in the end.
         defaults: the default configuration as a first trial; None if it is outside the space.
         identity: what must be the same where a search goes on.
@@ -86,7 +86,7 @@ def make_plan(
 
     Raises:
         UserError: the configuration is wrong, a searched setting does not exist, or the split has
-            no validation part.
+            no validation split.
     """
     for name, instead in _OWN.items():
         if name in given:
@@ -103,16 +103,7 @@ def make_plan(
             "the largest; choose another of `metrics`, such as `--valid_metric=AUC`"
         )
     dataset = ModalityDataset(config)
-    parts = dataset.build_parts()
-    if VALID not in parts:
-        raise UserError("the split has no validation part, which a search needs; set `eval_args`")
-    objectives = tuple(part for part in (VALID, OOD_VALID) if part in parts)
-    select_on = given.get("select_on", "harmonic" if OOD_VALID in parts else "iid")
-    if select_on != "iid" and OOD_VALID not in parts:
-        raise UserError(
-            f"`select_on: {select_on}` needs an OOD validation part, which protocol "
-            f"`{dataset.protocol}` lacks here; set `select_on: iid` or another `protocol`"
-        )
+    objectives, select_on = _objectives(given.get("select_on"), dataset)
     config["select_on"] = select_on
     return Plan(
         given=given,
@@ -134,3 +125,18 @@ def make_plan(
         },
         threads=threads,
     )
+
+
+def _objectives(select_on: str | None, dataset: ModalityDataset) -> tuple[tuple[str, ...], str]:
+    """Validation parts of a dataset, and what chooses among trials."""
+    parts = dataset.build_parts()
+    if VALID not in parts:
+        raise UserError("the split has no validation split, which a search needs; set `eval_args`")
+    objectives = tuple(part for part in (VALID, OOD_VALID) if part in parts)
+    select_on = select_on or ("harmonic" if OOD_VALID in parts else "iid")
+    if select_on != "iid" and OOD_VALID not in parts:
+        raise UserError(
+            f"`select_on: {select_on}` needs an OOD validation split, which protocol "
+            f"`{dataset.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    return objectives, select_on

@@ -14,10 +14,7 @@ from recbole_painvrl.tuning.study import DEFAULTS
 
 
 def write_plots(
-    plan: Plan,
-    complete: Sequence[FrozenTrial],
-    front: Sequence[FrozenTrial],
-    chosen: FrozenTrial,
+    plan: Plan, complete: Sequence[FrozenTrial], front: Sequence[FrozenTrial], chosen: FrozenTrial
 ) -> None:
     """Write ``front.png``, ``front.pdf`` and ``front.svg``."""
     figure = blank(5, 4)

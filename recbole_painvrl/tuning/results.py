@@ -14,16 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.run.resume import can_resume
-from recbole_painvrl.tuning.front import pareto_front, score
+from recbole_painvrl.tuning.front import score
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.plot import write_plots
 from recbole_painvrl.tuning.study import DEFAULTS, FOLDER, REASON, Search
 
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)
@@ -53,13 +49,13 @@ class Outcome:
 
 def outcome(search: Search) -> Outcome:
     """Read the study; ties go to the earlier trial."""
-    ended = search.ended()
-    complete = [trial for trial in ended if trial.state is TrialState.COMPLETE]
-    front = [complete[place] for place in pareto_front([trial.values for trial in complete])]
+    best_numbers = [trial.number for trial in search.study.best_trials]
+    ended = {trial.number: trial for trial in search.ended()}
+    front = sorted((ended[n] for n in best_numbers), key=lambda t: [-value for value in t.values])
     best = max(
         front, key=lambda t: (score(t.values, search.plan.select_on), -t.number), default=None
     )
-    return Outcome(search.plan, ended, front, best)
+    return Outcome(search.plan, list(ended.values()), front, best)
 
 
 def write_results(found: Outcome) -> None:

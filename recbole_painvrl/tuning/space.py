@@ -7,26 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import properties_of
 from recbole_painvrl.errors import UserError
 
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
 _FORMS = "`{low: 0.001, high: 0.1, log: true}` or `{choices: [a, b]}`"
-
-
-class Suggester(Protocol):
-    """The part of an Optuna trial that draws values."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number of an interval."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number of an interval, both ends included."""
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        """One of some values."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Interval:
     high: float
     log: bool = False
 
-    def suggest(self, trial: Suggester, name: str) -> Any:
+    def suggest(self, trial: Trial, name: str) -> Any:
         """Let the sampler draw a value."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(name, self.low, self.high, log=self.log)
@@ -73,7 +63,7 @@ class Choices:
 
     values: tuple[Any, ...]
 
-    def suggest(self, trial: Suggester, name: str) -> Any:
+    def suggest(self, trial: Trial, name: str) -> Any:
         """Let the sampler draw a value."""
         keys = [self.stored(value) for value in self.values]
         return self.restored(trial.suggest_categorical(name, keys))

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+    fail_stale_trials,
+)
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.locks import HeldError, NoLocksError, file_lock, own_name
-from recbole_painvrl.run.resume import can_resume
+from recbole_painvrl.locks import file_lock, holder
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.tuning.plan import Plan
-from recbole_painvrl.tuning.storage import open_storage
 
 # Attributes of a trial.
-FOLDER, WORKER, REASON, RESUME, DEFAULTS = "folder", "worker", "reason", "resume", "defaults"
-# Of a trial that was stopped from outside: another one goes on in its folder.
-INTERRUPTED = "interrupted"
-_IDENTITY = "identity"
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+FOLDER, REASON, DEFAULTS = "folder", "reason", "defaults"
+_IDENTITY, _RETRIED = "identity", "retry_history"
 _LARGEST_SEED = 2**32
+# Seconds between the heartbeats of a trial in a database, and after which its worker is dead.
+_BEAT, _DEAD = 15, 120
+Objective = Callable[[Trial], Sequence[float]]
+
+
+class TrialError(Exception):
+    """A trial failed, which stops no other; its reason is recorded."""
 
 
 class Search:
@@ -41,81 +51,59 @@ class Search:
 
     def __init__(self, plan: Plan) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # Heartbeats are experimental to Optuna.
+        warnings.simplefilter("ignore", ExperimentalWarning)
         self.plan = plan
         plan.output.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self.study = _open(plan)
             self._check_identity()
 
-    def claim(self, worker: str) -> Trial | None:
-        """A trial to work on, or None when all are done or in work."""
-        with self._alone():
-            known = self._trials()
-            if sum(_counts(trial) for trial in known) >= self.plan.trials:
-                return None
-            # Seeded by the number of the trial: a search that goes on does not begin to repeat.
-            self.study.sampler = optuna.samplers.TPESampler(
-                seed=derive_seed(self.plan.seed, f"trial {len(known)}") % _LARGEST_SEED
-            )
-            trial = self.study.ask()
-            trial.set_user_attr(WORKER, worker)
-            return trial
+    def step(self, objective: Objective) -> bool:
+        """Run one more trial; False where all are done or at work.
 
-    def give_back(self, number: int) -> None:
-        """Note that a trial was stopped from outside, and queue its values again."""
-        with self._alone():
-            trial = self.study.trials[number]
-            if trial.state.is_finished():
-                return
-            attributes: dict[str, Any] = {DEFAULTS: True} if trial.user_attrs.get(DEFAULTS) else {}
-            folder = self._resumable(trial)
-            if folder is not None:
-                attributes[RESUME] = folder
-            # Killed before it asked for its values, a queued trial still has those it was given.
-            params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            self.study.enqueue_trial(params, user_attrs=attributes)
-            Trial(self.study, trial._trial_id).set_user_attr(INTERRUPTED, True)
-            self.study.tell(number, state=TrialState.FAIL)
+        Raises:
+            KeyboardInterrupt, WriteError: of the objective, which has queued the trial again.
+        """
+        with ExitStack() as asking, ExitStack() as working:
+            # One process at a time asks for a trial, so that there are never more than planned.
+            asking.enter_context(self._alone())
+            self._take_over()
+            if len(self.ended()) + len(self._running()) >= self.plan.trials:
+                return False
+            # Seeded by the number of the trial: a search that goes on does not begin to repeat.
+            number = len(self.study.get_trials(deepcopy=False))
+            seed = derive_seed(self.plan.seed, f"trial {number}") % _LARGEST_SEED
+            self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+
+            def locked(trial: Trial) -> Sequence[float]:
+                # Until the study knows what came of the trial, which the others take for dead else.
+                working.enter_context(file_lock(self._lock(trial.number)))
+                asking.close()
+                return objective(trial)
+
+            self.study.optimize(locked, n_trials=1, catch=(TrialError,))
+        return True
 
     def take_over(self) -> int:
-        """Give back the trials of workers that were killed; returns how many."""
-        found = 0
-        for trial in self._trials():
-            worker = trial.user_attrs.get(WORKER)
-            if trial.state is not TrialState.RUNNING or worker is None:
-                continue
-            lock = self._worker_file(worker)
-            # Without its lock a worker is gone, or works in a folder that is not seen from here.
-            if _is_free(lock) if lock.is_file() else self._folder(trial).is_dir():
-                self.give_back(trial.number)
-                found += 1
-        return found
+        """Queue the trials of workers that were killed again; returns how many."""
+        with self._alone():
+            return self._take_over()
 
-    @contextmanager
-    def working(self) -> Iterator[str]:
-        """Hold a lock that shows others that this worker lives; gives its name."""
-        name = own_name().replace(" on ", "-")
-        path = self._worker_file(name)
-        path.parent.mkdir(exist_ok=True)
-        try:
-            with file_lock(path):
-                yield name
-        except NoLocksError as error:
-            raise UserError(
-                f"{path}: this file system has no locks; choose another `--output`"
-            ) from error
+    def queue_again(self, number: int) -> None:
+        """Let another trial go on with this one, which was stopped from outside."""
+        RetryHeartbeatStaleTrialCallback()(self.study, self.study.trials[number])
+
+    def folder(self, trial: Trial | FrozenTrial) -> Path:
+        """The run folder of a trial; one that goes on has that of the trial before it."""
+        name = trial.user_attrs.get(FOLDER, f"trial-{trial.number:04d}")
+        return self.plan.output / Path(name).name
 
     def ended(self) -> list[FrozenTrial]:
-        """Complete, pruned and failed trials, by number; interrupted ones went on elsewhere."""
-        return [t for t in self._trials() if t.state in _ENDED and not _is_interrupted(t)]
-
-    def complete(self) -> list[FrozenTrial]:
-        """Trials with values."""
-        return [trial for trial in self.ended() if trial.state is TrialState.COMPLETE]
-
-    def running(self) -> int:
-        """Trials that somebody works on, or that a worker out of sight left."""
-        return sum(trial.state is TrialState.RUNNING for trial in self._trials())
+        """Complete, pruned and failed trials, by number; not those that went on as others."""
+        trials = self.study.get_trials(deepcopy=False)
+        retried = {n for trial in trials for n in trial.system_attrs.get(_RETRIED, ())}
+        return [t for t in trials if t.state.is_finished() and t.number not in retried]
 
     def peers(self, own: int, rung: int) -> list[list[float]]:
         """Best objectives of the other trials after as many validations, or when they ended."""
@@ -130,8 +118,23 @@ class Search:
                 found.append(list(values))
         return found
 
-    def _trials(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
+    def _take_over(self) -> int:
+        # A worker that shares a database, but not this folder, lives as long as its heart beats.
+        fail_stale_trials(self.study)
+        elsewhere = _is_database(self.plan.storage)
+        locks = {number: self._lock(number) for number in self._running()}
+        dead = [
+            n for n, lock in locks.items() if (lock.exists() or not elsewhere) and not holder(lock)
+        ]
+        for number in dead:
+            self.study.tell(number, state=TrialState.FAIL)
+            self.queue_again(number)
+            locks[number].unlink(missing_ok=True)
+        return len(dead)
+
+    def _running(self) -> list[int]:
+        states = (TrialState.RUNNING,)
+        return [trial.number for trial in self.study.get_trials(deepcopy=False, states=states)]
 
     def _check_identity(self) -> None:
         known = self.study.user_attrs.get(_IDENTITY)
@@ -147,26 +150,11 @@ class Search:
                 "command to go on, or choose another `--output` or `--storage` for a new search"
             )
 
-    def _resumable(self, trial: FrozenTrial) -> str | None:
-        """Name of the folder in which the trial can go on; one that nobody can use is removed."""
-        if FOLDER not in trial.user_attrs:
-            return None
-        folder = self._folder(trial)
-        if can_resume(folder):
-            return folder.name
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
-
-    def _folder(self, trial: FrozenTrial) -> Path:
-        """Where a trial works, or is about to."""
-        return self.plan.output / Path(trial.user_attrs.get(FOLDER, f"trial {trial.number}")).name
-
-    def _worker_file(self, name: str) -> Path:
-        return self.plan.output / "workers" / f"{Path(name).name}.lock"
+    def _lock(self, number: int) -> Path:
+        return self.plan.output / f".trial-{number:04d}.lock"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One process at a time asks for trials, so that there are never more than planned."""
         with file_lock(self.plan.output / ".study.lock", on_wait=lambda holder: None):
             yield
 
@@ -178,8 +166,8 @@ def rung_name(rung: int) -> str:
 
 def _open(plan: Plan) -> optuna.Study:
     study = optuna.create_study(
-        storage=open_storage(plan.storage),
-        study_name=f"{plan.given['model']}-{plan.given['dataset']}",
+        storage=_open_storage(plan.storage),
+        study_name=f"{plan.given['model'].rpartition(':')[2]}-{plan.given['dataset']}",
         directions=[StudyDirection.MAXIMIZE] * len(plan.parts),
         load_if_exists=True,
     )
@@ -192,19 +180,27 @@ def _open(plan: Plan) -> optuna.Study:
     return study
 
 
-def _counts(trial: FrozenTrial) -> bool:
-    ended = trial.state in _ENDED and not _is_interrupted(trial)
-    return ended or trial.state is TrialState.RUNNING
+def _is_database(storage: str) -> bool:
+    return "://" in storage
 
 
-def _is_interrupted(trial: FrozenTrial) -> bool:
-    return bool(trial.user_attrs.get(INTERRUPTED))
-
-
-def _is_free(lock: Path) -> bool:
-    """Whether nobody holds a lock file that was left."""
+def _open_storage(where: str) -> BaseStorage:
+    """A database by its URL, or a journal file by its path."""
     try:
-        with file_lock(lock):
-            return True
-    except (HeldError, NoLocksError):
-        return False
+        if _is_database(where):
+            return RDBStorage(
+                where,
+                heartbeat_interval=_BEAT,
+                grace_period=_DEAD,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
+        Path(where).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(where))
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise UserError(
+            f"`--storage`: {where} cannot be used ({type(error).__name__}: {message}); expected "
+            "the path of a journal file or a database URL such as sqlite:///study.db"
+        ) from error

@@ -6,11 +6,12 @@ import io
 import math
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr
-from pathlib import Path
 from typing import Any
 
-from optuna.trial import Trial, TrialState
+from optuna import TrialPruned
+from optuna.trial import Trial
 from recbole.utils import init_seed
 
 from recbole_painvrl.atomic import write_json
@@ -18,18 +19,14 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import WriteError
 from recbole_painvrl.run.folder import versions
 from recbole_painvrl.run.logs import run_log
-from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.run.resume import can_resume, stored_settings
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning.front import is_hopeless, is_rung
-from recbole_painvrl.tuning.study import FOLDER, REASON, RESUME, Search, rung_name
+from recbole_painvrl.tuning.study import FOLDER, REASON, Search, TrialError, rung_name
 
 # Only the stage that ends with the model that is selected is comparable between trials.
 _LAST_STAGES = ("train", "final")
 RESULT = "trial.json"
-
-
-class HopelessTrialError(Exception):
-    """Most other trials were better in every objective after as many validations."""
 
 
 class Watch:
@@ -39,7 +36,7 @@ class Watch:
         search: the search.
         trial: this trial.
         trainer: of its run.
-        valid_loader: the IID validation part.
+        valid_loader: the IID validation split.
     """
 
     def __init__(self, search: Search, trial: Trial, trainer: Any, valid_loader: Any) -> None:
@@ -51,7 +48,7 @@ class Watch:
         """Called after every validation.
 
         Raises:
-            HopelessTrialError: to end the training.
+            TrialPruned: to end the training.
         """
         trainer = self.trainer
         if trainer.stage not in _LAST_STAGES:
@@ -66,7 +63,7 @@ class Watch:
             self._see([None, shifted[self.search.plan.metric]])
         self.trial.set_user_attr(rung_name(validations), self.best)
         if is_hopeless(self.best, self.search.peers(self.trial.number, validations)):
-            raise HopelessTrialError(f"hopeless after {validations} validations")
+            raise TrialPruned(f"hopeless after {validations} validations")
 
     def _names(self) -> tuple[str, str]:
         return self.search.plan.metric, f"ood_{self.search.plan.metric}"
@@ -76,53 +73,65 @@ class Watch:
         self.best = [old if new is None else max(old, float(new)) for old, new in seen]
 
 
-def work_on(search: Search, trial: Trial) -> str:
-    """Run a trial and tell the study what came of it; returns a line about it.
+def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[float]:
+    """Objectives of a trial; says a line about what came of it.
+
+    Args:
+        search: the search.
+        say: receives the line.
+        trial: of the search.
 
     Raises:
-        KeyboardInterrupt: the trial was given back, and can go on.
-        WriteError: the disk is full; the trial was given back.
+        TrialPruned: the trial is hopeless.
+        TrialError: the trial failed.
+        KeyboardInterrupt: the trial was queued again, and can go on.
+        WriteError: the disk is full; the trial was queued again.
     """
     plan, start = search.plan, time.perf_counter()
     params = {name: domain.suggest(trial, name) for name, domain in plan.space.items()}
-    earlier = trial.user_attrs.get(RESUME)
-    name = earlier or f"trial-{trial.number:04d}"
-    folder = plan.output / name
+    folder = search.folder(trial)
     trial.set_user_attr(FOLDER, str(folder))
+
+    def tell(outcome: str) -> None:
+        say(f"trial {trial.number}: {outcome} ({time.perf_counter() - start:.1f} s) {folder}")
+
     try:
-        resume = None if earlier is None else folder
-        # As it began: the number of workers, and so of threads, may be another one now.
-        config = plan.config(params, name) if resume is None else _stored(folder)
-        values, metrics, seconds = _validated(search, trial, config, resume)
-        bad = [value for value in values if not math.isfinite(value)]
-        if bad:
-            raise ValueError(f"the validation metric is {bad[0]}")
-    except HopelessTrialError as error:
+        values, metrics, seconds = _validated(search, trial, params)
+    except TrialPruned as error:
         trial.set_user_attr(REASON, str(error))
-        search.study.tell(trial, state=TrialState.PRUNED)
         # The weights of a search would fill a disk; these are of no use.
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        return _line(trial, f"pruned, {error}", start)
-    except (KeyboardInterrupt, WriteError):
-        search.give_back(trial.number)
+        tell(f"pruned, {error}")
         raise
-    except Exception as error:  # noqa: BLE001
+    except (KeyboardInterrupt, WriteError):
+        search.queue_again(trial.number)
+        raise
+    except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trial.set_user_attr(REASON, reason)
-        search.study.tell(trial, state=TrialState.FAIL)
-        return _line(trial, f"failed, {reason}", start)
+        tell(f"failed, {reason}")
+        raise TrialError(reason) from error
     record = {"trial": trial.number, "params": params, "metrics": metrics, "versions": versions()}
     write_json(folder / RESULT, record)
     trial.set_user_attr("seconds", round(seconds, 1))
-    search.study.tell(trial, values)
     figures = zip(plan.parts, values, strict=True)
-    return _line(trial, ", ".join(f"{plan.label(p)} {v:.4f}" for p, v in figures), start)
+    tell(", ".join(f"{plan.label(part)} {value:.4f}" for part, value in figures))
+    return values
 
 
 def _validated(
-    search: Search, trial: Trial, config: SafeConfig, resume: Path | None
+    search: Search, trial: Trial, params: dict[str, Any]
 ) -> tuple[list[float], dict[str, dict[str, float]], float]:
     """Objectives, all validation metrics and seconds of a trained configuration."""
+    folder = search.folder(trial)
+    if can_resume(folder):
+        # As it began: the number of workers, and so of threads, may be another one now.
+        resume, path = folder, folder / "config.yaml"
+        config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
+    else:
+        # Left by a trial that was killed before its first checkpoint.
+        shutil.rmtree(folder, ignore_errors=True)
+        resume, config = None, search.plan.config(params, folder.name)
     # What a run says goes to its own train.log; the console belongs to the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
@@ -134,15 +143,7 @@ def _validated(
             run.trainer.pipeline.save_unsaved()
             raise
     values = [metrics[part][search.plan.metric] for part in search.plan.parts]
+    for value in values:
+        if not math.isfinite(value):
+            raise ValueError(f"the validation metric is {value}")
     return values, metrics, run.trainer.pipeline.spent()[0]
-
-
-def _stored(folder: Path) -> SafeConfig:
-    """The configuration of an interrupted trial."""
-    path = folder / "config.yaml"
-    return SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
-
-
-def _line(trial: Trial, outcome: str, start: float) -> str:
-    seconds = time.perf_counter() - start
-    return f"trial {trial.number}: {outcome} ({seconds:.1f} s) {trial.user_attrs[FOLDER]}"

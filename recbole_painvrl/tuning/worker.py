@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import signal
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.study import Search
-from recbole_painvrl.tuning.trial import work_on
+from recbole_painvrl.tuning.trial import run_trial
 
 _STOPPED = 130
 _GRACE = 20.0
@@ -27,12 +28,9 @@ def work(plan: Plan, say: Callable[[str], None], begun: float | None = None) -> 
     """
     search = Search(plan)
     start = time.time() if begun is None else begun
-    with search.working() as name:
-        while plan.timeout is None or time.time() - start < plan.timeout:
-            trial = search.claim(name)
-            if trial is None:
-                return
-            say(work_on(search, trial))
+    while plan.timeout is None or time.time() - start < plan.timeout:
+        if not search.step(functools.partial(run_trial, search, say)):
+            return
 
 
 def work_in_processes(plan: Plan, workers: int) -> int:

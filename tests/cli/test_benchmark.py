@@ -51,10 +51,3 @@ def test_wrong_input_is_one_line(
     assert main([*typed.split(), f"--data_path={tiny_data}"]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and "\n" not in error and said in error
-
-
-@pytest.mark.parametrize("command", ["benchmark", "ablate"])
-def test_help_is_a_page(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
-    page = capsys.readouterr().out
-    assert "exit codes" in page and max(map(len, page.splitlines())) <= 100

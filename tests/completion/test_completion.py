@@ -1,132 +1,125 @@
-"""The completion script, evaluated and asked by a real shell."""
+"""What the tab key offers, as a shell asks for it, and the scripts that let it ask."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recbole_painvrl.cli import COMMANDS
-from recbole_painvrl.cli import completion_names as names
-from recbole_painvrl.cli.completion import main
-from recbole_painvrl.cli.completion_script import SHELLS, script
+from recbole_painvrl.cli import COMMANDS, names
+from recbole_painvrl.cli.completion import SHELLS, answer, main
+from recbole_painvrl.cli.group import ALL
+from recbole_painvrl.config import RunSettings
 from recbole_painvrl.config.lookup import model_names
-from recbole_painvrl.config.validation import known_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("completion") / "script.bash"
-    path.write_text(script("bash"))
-    return path
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Words offered at the end of a line, of which bash cuts the words at ``=``."""
+
+    def call(line: str, shell: str = "bash") -> list[str]:
+        words = re.findall(r"=|[^\s=]+" if shell == "bash" else r"\S+", line)
+        words += [""] if line.endswith(" ") else []
+        monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+        monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words) - 1))
+        monkeypatch.setenv("_RECBOLE_PAINVRL_COMPLETE", f"{shell}_complete")
+        assert answer(ALL) == 1
+        lines = capsys.readouterr().out.splitlines()
+        if shell == "zsh":
+            return lines[1::3]
+        return [word.partition(",")[2].partition("\t")[0] for word in lines]
+
+    return call
 
 
-def ask(file: Path, line: str, cwd: Path) -> list[str]:
-    """What bash would offer at the end of a line; its function is the one `complete` names."""
-    program = line.split()[0].rpartition("/")[2]
-    text = f"""
-        source {file}
-        function=$(complete -p {program} | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
-        compopt() {{ :; }}
-        COMP_LINE=$1 COMP_POINT=${{#1}}
-        $function
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    command = ["bash", "--norc", "-c", text, "bash", line]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd)
-    assert done.stderr == ""
-    return [word for word in done.stdout.split("\n") if word]
+RUN = "python run_recbole.py "
+CALL = "/some/venv/bin/python -m recbole_painvrl "
 
 
-def test_commands_models_datasets_and_settings(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("recbole-painvrl ", list(COMMANDS)),
+        ("recbole-painvrl be", ["benchmark"]),
+        (CALL + "tu", ["tune"]),
+        (CALL + "tune --tri", ["--trials"]),
+        (CALL + "tune --model=PaI", ["PaInvRL"]),
+        (CALL + "settings PaI", ["PaInvRL"]),
+        (RUN + "--model=Light", ["LightGCN"]),
+        (RUN + "--model Light", ["LightGCN"]),
+        (RUN + "--dataset=mi", ["mine"]),
+        (RUN + "--data_path=other --dataset=mi", ["mined"]),
+        (RUN + "--dataset=pl", ["planted"]),
+        (RUN + "--mask_step", ["--mask_step_size"]),
+        (RUN + "--model=MMGCN --preset=", ["kwai", "mmrec", "movielens", "tiktok"]),
+        ("recbole-painvrl tune --model MMGCN --preset ti", ["tiktok"]),
+        (RUN + "--protocol=iid", ["iid_ood"]),
+        ("recbole-painvrl completion ", list(SHELLS)),
+        ("recbole-painvrl benchmark --models PaInvRL,Light", ["PaInvRL,LightGCN"]),
+        ("recbole-painvrl benchmark --dataset pl", ["planted"]),
+        ("recbole-painvrl recommend RUN --exclude t", ["train"]),
+        ("recbole-painvrl export RUN --what=m", ["mask"]),
+        ("recbole-painvrl ablate --what losses,c", ["losses,choices"]),
+    ],
+)
+def test_what_is_offered(ask: Any, line: str, offered: list[str], tmp_path: Path) -> None:
     (tmp_path / "dataset" / "mine").mkdir(parents=True)
     (tmp_path / "other" / "mined").mkdir(parents=True)
-    assert ask(file, "recbole-painvrl ", tmp_path) == list(COMMANDS)
-    assert ask(file, "recbole-painvrl be", tmp_path) == ["benchmark"]
-    python = "/some/venv/bin/python -m recbole_painvrl "
-    assert ask(file, python + "tu", tmp_path) == ["tune"]
-    assert ask(file, python + "tune --tri", tmp_path) == ["--trials="]
-    assert ask(file, python + "tune --model=PaI", tmp_path) == ["PaInvRL"]
-    run = "python run_recbole.py "
-    assert ask(file, run + "--model=Light", tmp_path) == ["LightGCN"]
-    assert ask(file, run + "--dataset=mi", tmp_path) == ["mine"]
-    assert ask(file, run + "--data_path=other --dataset=mi", tmp_path) == ["mined"]
-    assert ask(file, run + "--dataset=pl", tmp_path) == ["planted"]
-    assert ask(file, run + "--mask_step", tmp_path) == ["--mask_step_size="]
-    assert ask(file, run + "--model=MMGCN --preset=", tmp_path) == [
-        "kwai", "mmrec", "movielens", "tiktok",
-    ]  # fmt: skip
-    assert ask(file, run + "--protocol=iid", tmp_path) == ["iid_ood"]
-    assert ask(file, "recbole-painvrl completion ", tmp_path) == list(SHELLS)
+    assert ask(line) == offered
 
 
-def test_values_after_a_space_and_in_lists(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "dataset" / "planted").mkdir(parents=True)
-    assert ask(file, "recbole-painvrl benchmark --dataset pl", tmp_path) == ["planted"]
-    assert ask(file, "recbole-painvrl benchmark --models PaInvRL,Light", tmp_path) == [
-        "PaInvRL,LightGCN"
-    ]
-    assert ask(file, "recbole-painvrl tune --model MMGCN --preset ti", tmp_path) == ["tiktok"]
-    assert ask(file, "recbole-painvrl recommend RUN --exclude t", tmp_path) == ["train"]
-    assert ask(file, "recbole-painvrl export RUN --what=m", tmp_path) == ["mask"]
-    assert ask(file, "recbole-painvrl ablate --what losses,c", tmp_path) == ["losses,choices"]
-    # An option with a file behind it.
-    assert ask(file, "recbole-painvrl recommend RUN --users ", tmp_path) == []
-
-
-def test_other_uses_of_python_are_left_alone(file: Path, tmp_path: Path) -> None:
-    assert ask(file, "python other.py --mod", tmp_path) == []
-    # Files are for the shell's own completion.
-    assert ask(file, "python run_recbole.py --config_files=be", tmp_path) == []
+def test_other_shells_replace_the_whole_word(ask: Any) -> None:
+    for shell in ("zsh", "fish"):
+        assert ask("recbole-painvrl run --model=Light", shell) == ["--model=LightGCN"]
+        assert ask("recbole-painvrl run --model Light", shell) == ["LightGCN"]
 
 
 def test_the_lists_are_those_of_the_package() -> None:
     assert names.models() == model_names()
-    known = known_settings("PaInvRL", [])
     assert {"learning_rate", "protocol", "mask_step_size", "topk"} <= set(names.settings())
-    for name in ("protocol", "select_on", "missing_modality", "unknown_items"):
-        assert name in known
+    for name, values in names.VALUES.items():
+        allowed = str(RunSettings.model_fields[name].annotation)
+        assert all(f"'{value}'" in allowed for value in values)
+        assert len(values) == allowed.count("'") // 2
 
 
-def test_the_script_comes_quickly_and_without_torch(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.orig_argv = ['x', '-m', 'recbole_painvrl']; sys.argv = ['-m', 'x'];"
-        "from recbole_painvrl.__main__ import main; sys.argv = ['x', 'completion', 'bash'];"
-        "code = main(); assert not {'torch', 'recbole', 'numpy', 'yaml'} & set(sys.modules); "
-        "sys.exit(code)"
-    )
-    start = time.perf_counter()
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_evaluates_its_script(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([shell]) == 0
+    path = tmp_path / "script"
+    path.write_text(capsys.readouterr().out)
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    texts = {
+        "bash": f"""
+            source {path}; compopt() {{ :; }}
+            COMP_WORDS=({sys.executable} -m recbole_painvrl tu) COMP_CWORD=3
+            $(complete -p python | sed 's/.*-F \\([^ ]*\\) .*/\\1/') {sys.executable}
+            echo "${{COMPREPLY[@]}}"
+            COMP_WORDS=(python other.py tu) COMP_CWORD=2 COMPREPLY=()
+            _recbole_painvrl_python python; echo "${{COMPREPLY[@]}}" """,
+        "zsh": f"autoload -Uz compinit && compinit -u -d {tmp_path}/dump; source {path}; "
+        "echo $_comps[recbole-painvrl] $_comps[python]",
+        "fish": f"source {path}; complete --command recbole-painvrl",
+    }
+    options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
+        [shell, *options, "-c", texts[shell]], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == script("bash") + "\n"
-    # A fifth of a second on an idle machine.
-    assert time.perf_counter() - start < 3
-
-
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
-def test_zsh_evaluates_its_script(tmp_path: Path) -> None:
-    path = tmp_path / "script.zsh"
-    path.write_text(script("zsh"))
-    text = (
-        "autoload -Uz compinit && compinit -u -d $2/dump; source $1; "
-        "_recbole_painvrl_words run --model=PaI; _recbole_painvrl_words '' tu"
-    )
-    command = ["zsh", "-f", "-c", text, "zsh", str(path), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["PaInvRL", "tune"]
-
-
-def test_an_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fish"]) == 2
-    assert "expected one of bash, zsh" in capsys.readouterr().err
-    assert main(["bsh"]) == 2
-    assert "did you mean `bash`?" in capsys.readouterr().err
+    assert (done.returncode, done.stderr) == (0, "")
+    if shell == "bash":
+        assert done.stdout == "tune\n\n"
+    else:
+        assert "_recbole_painvrl_completion" in done.stdout
+        assert shell == "fish" or "_recbole_painvrl_python" in done.stdout

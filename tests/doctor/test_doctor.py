@@ -6,18 +6,17 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
 from recbole_painvrl.cli import doctor as command
 from recbole_painvrl.cli.doctor import main
-from recbole_painvrl.doctor import machine
-from recbole_painvrl.doctor.findings import Finding, isolated
+from recbole_painvrl.doctor import system
 from recbole_painvrl.doctor.folders import check_datasets, check_runs
-from recbole_painvrl.doctor.imports import check_imports
-from recbole_painvrl.doctor.packages import check_extras, check_required
-from recbole_painvrl.doctor.requirements import parse, read_setup, requirements
+from recbole_painvrl.doctor.packages import check_extras, check_required, requirements
+from recbole_painvrl.doctor.system import Finding, check_imports, isolated
 from recbole_painvrl.locks import file_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,40 +26,30 @@ def failures(found: list[Finding]) -> list[str]:
     return [one.text for one in found if one.level == "FAIL"]
 
 
-@pytest.mark.parametrize(
-    ("line", "right", "wrong"),
-    [
-        ("numpy>=1.24,<2", ["1.24", "1.26.4"], ["1.23.9", "2", "2.0.0rc1"]),
-        ("torch>=2.4,<2.14", ["2.4.0", "2.13.0+cpu"], ["2.3.1", "2.14.0"]),
-        ("recbole==1.2.1", ["1.2.1"], ["1.2", "1.3.0"]),
-        ("x != 3", ["2", "3.1"], ["3", "3.0"]),
-        ("x", ["0"], []),
-    ],
-)
-def test_versions(line: str, right: list[str], wrong: list[str]) -> None:
-    one = parse(line)
-    assert all(one.is_met_by(version) for version in right)
-    assert not any(one.is_met_by(version) for version in wrong)
-
-
-def test_requirements_of_setup_and_of_metadata() -> None:
-    found, python = requirements()
-    assert python == ">=3.11,<3.15"
-    assert {"torch", "numpy", "pandas"} <= {one.name for one in found if one.extra is None}
-    assert "optuna" in {one.name for one in found if one.extra == "tune"}
-    # The lines as the metadata of a wheel has them.
-    assert parse("optuna>=4; extra == 'tune'").extra == "tune"
-    assert str(parse('numpy <2,>=1.24 ; python_version > "3"')) == "numpy<2,>=1.24"
-    with pytest.raises(StopIteration):
-        read_setup("print('no call of setup')")
+def test_requirements_of_setup_and_of_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = requirements()
+    assert [str(one) for one in found["python"]] == ["python<3.15,>=3.11"]
+    assert {"torch", "numpy", "pandas"} <= {one.name for one in found[""]}
+    assert "optuna" in {one.name for one in found["tune"]}
+    # The metadata of a wheel say the same.
+    message = Message()
+    message["Requires-Python"] = "<3.15,>=3.11"
+    message["Provides-Extra"] = "tune"
+    lines = ["numpy<3,>=1.24", 'optuna>=4; extra == "tune"']
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: message)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    found = requirements()
+    assert [str(one) for one in found[""]] == ["numpy<3,>=1.24"]
+    assert [str(one) for one in found["tune"]] == ["optuna>=4"]
 
 
 def test_every_pinned_version_is_among_those_that_work() -> None:
-    known = {one.name.lower(): one for one in requirements()[0]}
+    known = {one.name.lower(): one for one in requirements()[""]}
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pins = [line for line in lines if "==" in line and line[0] != "#"]
     for name, _, version in (line.partition("==") for line in pins):
-        assert known[name.lower()].is_met_by(version), name
+        assert known[name.lower()].specifier.contains(version), name
 
 
 def test_wrong_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,13 +65,13 @@ def test_wrong_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     found = check_required()
     assert failures(found) == [
         "recbole is not installed, 1.2.1 is needed",
-        "numpy 1.21.0: numpy>=1.24,<3 is needed",
-        "pandas is not installed, pandas>=2,<4 is needed",
+        "numpy 1.21.0: numpy<3,>=1.24 is needed",
+        "pandas is not installed, pandas<4,>=2 is needed",
     ]
     advice = {one.advice for one in found}
     assert {
         "type: pip install --no-deps recbole==1.2.1",
-        "type: pip install 'numpy>=1.24,<3'",
+        "type: pip install 'numpy<3,>=1.24'",
     } <= advice
     # An extra that is absent is no failure.
     notes = [one for one in check_extras() if one.level == "note"]
@@ -109,7 +98,7 @@ def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
     doctor = call("doctor")
     assert doctor.returncode == 1
     assert doctor.stderr == ""
-    assert "FAIL  numpy 1.21.0: numpy>=1.24,<3 is needed" in doctor.stdout
+    assert "FAIL  numpy 1.21.0: numpy<3,>=1.24 is needed" in doctor.stdout
     assert "FAIL  the plugin cannot be imported" in doctor.stdout
     assert "GiB of memory free" in doctor.stdout
     assert call("--help").returncode == 0
@@ -119,7 +108,7 @@ def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
 def test_a_library_that_crashes_takes_only_the_probe_with_it() -> None:
     (found,) = check_imports("import os; os.kill(os.getpid(), 11)")
     assert found.text == "PyTorch cannot be imported: the process was ended by signal 11"
-    said = 'print(\'{"torch": "2", "gpus": [], "threads": 1}\', flush=True)\n'
+    said = 'print(\'{"PyTorch": "2 imports", "gpus": []}\', flush=True)\n'
     first, second = check_imports(said + "import no_such_recbole")
     assert first.level == "ok"
     assert second.text.startswith("RecBole cannot be imported: ModuleNotFoundError")
@@ -161,24 +150,23 @@ def test_interrupted_runs_and_locks(tmp_path: Path) -> None:
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "config.yaml").touch()
     (tmp_path / "runs" / "done" / "result.json").touch()
-    (tmp_path / "runs" / "stale" / ".lock").write_text("7 on here")
+    (tmp_path / "runs" / "stale" / ".lock").write_text("7\nhere\n")
     with file_lock(tmp_path / "runs" / "working" / ".lock"):
         stale, working = check_runs(tmp_path / "runs")
-    assert "left its lock (process 7 on here), which hinders nobody" in stale.text
+    assert stale.text.endswith("stale: was interrupted")
     assert stale.advice.endswith(f"--resume={tmp_path / 'runs' / 'stale'}")
     assert f"process {os.getpid()} on" in working.text
     assert (tmp_path / "runs" / "stale" / ".lock").is_file()
 
 
 def test_disk_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert failures(machine.check_disk(tmp_path / "not" / "yet")) == []
+    assert failures(system.check_disk(tmp_path / "not" / "yet")) == []
     assert not (tmp_path / "not").exists()
     (tmp_path / "file").touch()
-    assert len(failures(machine.check_disk(tmp_path / "file"))) == 1
-    free = machine.free_memory()
-    assert free is None or 0 <= free < 2**50
-    monkeypatch.setattr(machine, "free_memory", lambda: 2**28)
-    assert "0.2 GiB of memory free" in failures(machine.check_memory())[0]
+    assert len(failures(system.check_disk(tmp_path / "file"))) == 1
+    assert 0 <= system.free_memory() < 2**50
+    monkeypatch.setattr(system, "free_memory", lambda: 2**28)
+    assert "0.2 GiB of memory free" in failures(system.check_memory())[0]
 
 
 def test_exit_codes(
@@ -190,5 +178,3 @@ def test_exit_codes(
     (tmp_path / "dataset" / "broken").mkdir(parents=True)
     assert main([]) == 1
     assert "FAIL" in capsys.readouterr().out
-    assert main(["--outputdir=x"]) == 2
-    assert "did you mean `--output_dir`?" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A grid whose cells are made by a fake runner in no time."""
+"""A grid whose cells are real processes of a shell script that ends in no time."""
 
 from __future__ import annotations
 
@@ -13,49 +13,29 @@ import pytest
 from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder
 
 MakeCells = Callable[..., list[Cell]]
-
-
-class FakeRun:
-    """A cell that writes its result when it ends, after so many polls."""
-
-    def __init__(self, cell: Cell, code: int, polls: int, lock: int) -> None:
-        self.cell, self.code, self.polls, self.lock = cell, code, polls, lock
-        self.stopped = self.killed = False
-
-    def poll(self) -> int | None:
-        self.polls -= 1
-        if self.polls > 0 and not self.killed:
-            return None
-        if self.code == 0 and not self.killed:
-            write_run(self.cell)
-        return -9 if self.killed else self.code
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.killed = True
-
-    def kill(self) -> None:
-        self.killed = True
-
-
-class FakeLaunch:
-    """Starts fake runs and notes which; ``codes`` says how a seed of a model ends."""
-
-    def __init__(self, codes: dict[tuple[str, int], int] | None = None, polls: int = 1) -> None:
-        self.codes, self.polls = codes or {}, polls
-        self.started: list[tuple[str, int]] = []
-        self.at_work = self.most_at_work = 0
-        self.runs: list[FakeRun] = []
-
-    def __call__(self, cell: Cell, lock: int) -> FakeRun:
-        self.started.append((cell.model, cell.seed))
-        code = self.codes.get((cell.model, cell.seed), 0)
-        if code:
-            cell.log_file.write_text(f"some warning\nerror: no luck with {cell.model}\n")
-        run = FakeRun(cell, code, self.polls, lock)
-        self.runs.append(run)
-        self.most_at_work = max(self.most_at_work, sum(r.polls > 0 for r in self.runs))
-        return run
+# Stands for `python -m recbole_painvrl run ...`; notes when it starts and ends.
+SCRIPT = """#!/bin/bash
+for word in "$@"; do
+    case $word in
+        --model=*) model=${word#*=} ;;
+        --output_dir=*) output=${word#*=} ;;
+        --run_name=*) name=${word#*=} ;;
+        --resume=*) output=${word#*=}; name=${output##*/}; output=${output%/*} ;;
+    esac
+done
+echo "start $name" >> "$output/events"
+case $model in
+    Slow)
+        trap 'echo "stopped; go on with: x"; exit 1' TERM
+        for _ in {1..600}; do sleep 0.05; done ;;
+    Broken) echo "some warning"; echo "error: no luck with $model" >&2; exit 1 ;;
+    Killed) mkdir "$output/$name"; kill -KILL $$ ;;
+    *) sleep 0.1 ;;
+esac
+mkdir -p "$output/$name"
+echo "{}" > "$output/$name/result.json"
+echo "end $name" >> "$output/events"
+"""
 
 
 def write_run(cell: Cell, ndcg: float | None = None, valid: float | None = None) -> None:
@@ -84,22 +64,17 @@ def write_run(cell: Cell, ndcg: float | None = None, valid: float | None = None)
     (cell.folder / "result.json").write_text(json.dumps(result))
 
 
-def toy_cells(output: Path, *models: str, seeds: int = 2) -> list[Cell]:
-    """Cells of some models on a dataset that nobody reads."""
-    cells = []
-    for model in models:
-        for seed in range(seeds):
-            key = CellKey("data", f"{model}{seed}", "code")
-            folder = cell_folder(output / "cells", model, "toy", seed, key)
-            cells.append(Cell(model, seed, (f"--model={model}",), key, folder))
-    return cells
-
-
 @pytest.fixture
 def make_cells(tmp_path: Path) -> MakeCells:
-    """Cells below ``tmp_path/out``."""
+    """Cells below ``tmp_path/out`` on a dataset that nobody reads."""
 
     def make(*models: str, seeds: int = 2) -> list[Cell]:
-        return toy_cells(tmp_path / "out", *models, seeds=seeds)
+        cells = []
+        for model in models:
+            for seed in range(seeds):
+                key = CellKey("data", f"{model}{seed}", "code")
+                folder = cell_folder(tmp_path / "out" / "cells", model, "toy", seed, key)
+                cells.append(Cell(model, seed, (f"--model={model}",), key, folder))
+        return cells
 
     return make

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.ablations import CHOICES, PARTS, ablation, parts_of
+from recbole_painvrl.experiments import PARTS
+from recbole_painvrl.experiments.ablate import CHOICES, ablation, parts_of
 from recbole_painvrl.experiments.cells import Cell, code_hash
-from recbole_painvrl.experiments.options import grid_arguments, models_of, plan_of, seeds_of
+from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
 from recbole_painvrl.experiments.planning import Plan, words_of
 
 
 def plan(data: Path, output: str = "out", **more: str) -> Plan:
     common = {"data_path": str(data), "use_gpu": "False", "epochs": "2", **more}
-    return Plan("tiny", [0, 1], Path(output), common)
+    models = {name: name for name in ("BPR", "PaInvRL", "InvRL", "UltraGCN")}
+    return Plan("tiny", [0, 1], Path(output), models, common)
 
 
 def key(data: Path, **more: str) -> str:
@@ -62,16 +66,33 @@ def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
     assert code_hash(tmp_path) not in (first, changed)
 
 
+def test_the_key_is_of_the_code_of_a_model_of_another_package(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "foreign_model.py"
+    file.write_text("class Tiny: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = SimpleNamespace(properties=tmp_path, model=importlib.import_module("foreign_model").Tiny)
+    specs = {"Tiny": spec, "UltraGCN": SimpleNamespace(properties=None), "BPR": None}
+    monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", specs.get)
+    made = plan(tiny_data)
+    first = made._code_of("Tiny")
+    assert made._code_of("UltraGCN") == made._code_of("BPR") == made.code != first
+    file.write_text("class Tiny: size = 2\n")
+    assert made._code_of("Tiny") != first
+
+
 def settings(cell: Cell) -> dict[str, str]:
     return words_of(cell.arguments)
 
 
 def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("epochs: 7\nlearning_rate: 0.3\n")
-    words = ["--dataset=tiny", "--seeds=1", "--model-config=BPR=own.yaml"]
-    words += ["--set=BPR.learning_rate=0.7", "--set=Pop.epochs=1"]
-    options = grid_arguments("benchmark").parse_args(words)
-    made = plan_of(options, [f"--data_path={tiny_data}", "--epochs=2"], ["BPR", "Pop", "VBPR"])
+    made = GridOptions(
+        "tiny", "1", Path("out"), own_files=["BPR=own.yaml"],
+        own=["BPR.learning_rate=0.7", "Pop.epochs=1"],
+        settings=[f"--data_path={tiny_data}", "--epochs=2"],
+    ).plan({name: name for name in ("BPR", "Pop", "VBPR")})  # fmt: skip
     found = {}
     for model in ("BPR", "Pop", "VBPR"):
         config = made.config(made.cell(model, 0, {}).arguments)
@@ -102,7 +123,7 @@ def test_seeds() -> None:
 
 
 def test_models_exist_and_differ() -> None:
-    assert models_of("BPR, Pop") == ["BPR", "Pop"]
+    assert models_of("BPR, Pop") == {"BPR": "BPR", "Pop": "Pop"}
     with pytest.raises(UserError, match="PaInvRL"):
         models_of("BPR,PainvRL")
     with pytest.raises(UserError, match="different"):
@@ -111,12 +132,11 @@ def test_models_exist_and_differ() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--set", "BPR"], ["--set", "BPR=1"], ["--set", "Pop.epochs=1"], ["--model-config", "x.yaml"]],
+    [{"own": ["BPR"]}, {"own": ["BPR=1"]}, {"own": ["Pop.epochs=1"]}, {"own_files": ["x.yaml"]}],
 )
-def test_what_names_no_model_of_the_grid_is_refused(words: list[str]) -> None:
-    options = grid_arguments("benchmark").parse_args(["--dataset=tiny", *words])
+def test_what_names_no_model_of_the_grid_is_refused(words: dict[str, list[str]]) -> None:
     with pytest.raises(UserError, match=r"--set|--model-config"):
-        plan_of(options, [], ["BPR"])
+        GridOptions("tiny", "1", Path("out"), **words).plan({"BPR": "BPR"})
 
 
 def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:

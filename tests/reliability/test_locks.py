@@ -6,6 +6,9 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import signal
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,18 @@ from typing import Any
 import pytest
 from support import run_main
 
-from recbole_painvrl import locks
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import read_manifest, write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.locks import HeldError, file_lock, hold_folder, remove_abandoned
-from recbole_painvrl.run.lock import LOCK, run_lock
+from recbole_painvrl.locks import (
+    LOCK,
+    HeldError,
+    file_lock,
+    holder,
+    remove_abandoned,
+    run_lock,
+)
 
 FORK = multiprocessing.get_context("fork")
 SMALL = PlantedDesign(
@@ -29,69 +37,72 @@ SMALL = PlantedDesign(
 
 def test_the_holder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with file_lock(path) as left:
-        assert left == ""
+    with file_lock(path):
+        assert holder(path) == f"{os.getpid()} on {socket.gethostname()}"
         with pytest.raises(HeldError, match=f"^{os.getpid()} on "), file_lock(path):
             pass
-    assert not path.exists()
+        assert path.exists()
+    assert not path.exists() and holder(path) == ""
 
 
-def test_a_lock_that_its_holder_removes_meanwhile_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Opened before the holder removed it, locked afterwards: a third process could lock, too."""
-    path, original = tmp_path / "lock", fcntl.flock
-    places: list[int] = []
-
-    def flock(stream: Any, how: int) -> None:
-        original(stream, how)
-        places.append(os.fstat(stream.fileno()).st_ino)
-        if len(places) == 1:
-            path.unlink()
-
-    monkeypatch.setattr(locks.fcntl, "flock", flock)
+def _hold_and_die(path: Path) -> None:
     with file_lock(path):
-        assert len(places) == 2
-        assert os.stat(path).st_ino == places[1]
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / LOCK).write_text("4711 on elsewhere")
-    caplog.set_level("INFO", "recbole_painvrl")
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    process = FORK.Process(target=_hold_and_die, args=(tmp_path / LOCK,))
+    process.start()
+    process.join(60)
+    assert (tmp_path / LOCK).read_text().startswith(f"{process.pid}\n")
+    assert holder(tmp_path / LOCK) == ""
     with run_lock(tmp_path):
-        assert (tmp_path / LOCK).read_text().startswith(f"{os.getpid()} on ")
-    assert "took over the lock of process 4711 on elsewhere" in caplog.text
+        assert (tmp_path / LOCK).read_text().startswith(f"{os.getpid()}\n")
     assert not (tmp_path / LOCK).exists()
+
+
+def test_a_lock_that_is_released_meanwhile_is_taken_by_one(tmp_path: Path) -> None:
+    """A waiting process has opened the file that its holder then removes."""
+    path, waited = tmp_path / "lock", []
+
+    def wait() -> None:
+        with file_lock(path, waited.append):
+            assert holder(path) == f"{os.getpid()} on {socket.gethostname()}"
+
+    with file_lock(path):
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(waited) < 3:
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join(60)
+    assert not path.exists()
 
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with (
         run_lock(tmp_path),
-        pytest.raises(UserError, match="delete the file and resume") as caught,
+        pytest.raises(UserError, match=f"process {os.getpid()} on"),
         run_lock(tmp_path),
     ):
         pass
-    assert f"process {os.getpid()} on" in str(caught.value)
-    assert "no locks" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_abandoned_folders_are_removed(tmp_path: Path) -> None:
     old = time.time() - 3600
-    for name in ("used", "abandoned", "young"):
+    for name in ("used.tmp", "abandoned.tmp", "young.tmp"):
         (tmp_path / name).mkdir()
-        if name != "young":
+        if name != "young.tmp":
             os.utime(tmp_path / name, (old, old))
-    with hold_folder(tmp_path / "used") as is_held:
-        assert is_held
-        remove_abandoned(tmp_path.iterdir())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "young"]
+    with file_lock(tmp_path / "used.lock"):
+        remove_abandoned(tmp_path.glob("*.tmp"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used.tmp", "young.tmp"]
 
 
 def _write(folder: Path) -> None:

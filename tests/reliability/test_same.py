@@ -14,8 +14,8 @@ from support import SHORT_STAGES, Finished, run_main
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.locks import LOCK
 from recbole_painvrl.run import folder as run_folder
-from recbole_painvrl.run.lock import LOCK
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.checkpoint import tensors_hash, weights_hash
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from recbole_painvrl.evaluation.comparison import compare, reference, standing
-from recbole_painvrl.experiments.summary import methods
+from recbole_painvrl.experiments.tables import methods
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.read import read_run
 from recbole_painvrl.report.tables import Number, TableRow

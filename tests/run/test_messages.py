@@ -12,7 +12,7 @@ import pytest
 from support import run_command, run_main
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.run.lock import LOCK, run_lock
+from recbole_painvrl.locks import LOCK, run_lock
 from recbole_painvrl.training.base import RunTrainer
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from optuna.storages import fail_stale_trials
 from support import SHORT_STAGES, run_command
 
 from recbole_painvrl.cli import tune as command
@@ -18,7 +20,8 @@ from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.cli.tune import main
 from recbole_painvrl.data.splits.base import LockedTests
 from recbole_painvrl.run.runner import Run
-from recbole_painvrl.tuning import trial as trial_module
+from recbole_painvrl.tuning import study as study_module
+from recbole_painvrl.tuning import worker as worker_module
 from recbole_painvrl.tuning.study import Search
 from recbole_painvrl.tuning.trial import Watch
 
@@ -68,7 +71,7 @@ def test_a_search_and_its_files(
     assert "Pareto front:" in out
     assert {path.name for path in (tmp_path / "search").iterdir()} == {
         "best.yaml", "front.csv", "front.pdf", "front.png", "front.svg", "study.journal",
-        "trial-0000", "trial-0001", "trial-0002", "trials.csv", "workers",
+        "trial-0000", "trial-0001", "trial-0002", "trials.csv",
     }  # fmt: skip
     trials = rows(tmp_path)
     # The first trial has the defaults, the others do not repeat each other.
@@ -92,7 +95,7 @@ def test_a_search_and_its_files(
     resumed = json.loads((Path(chosen["folder"]) / "result.json").read_text())
     assert resumed["metrics"] == again.result["metrics"]
     # The same command has nothing left to do; a larger number goes on.
-    monkeypatch.setattr(trial_module, "work_on", None)
+    monkeypatch.setattr(worker_module, "run_trial", lambda *_: pytest.fail("a trial began"))
     assert tune("--trials=3") == 0
     assert "going on: 3 of 3 trials have ended" in capsys.readouterr().out
 
@@ -128,38 +131,46 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
         assert [row[name] for row in trials] == [row[name] for row in whole]
 
 
-@pytest.mark.parametrize("lock_is_left", [True, False])
+@pytest.mark.parametrize("storage", ["", "sqlite:///study.db"])
 def test_the_trial_of_a_killed_worker_is_taken_over(
-    lock_is_left: bool,
+    storage: str,
     tune: Tune,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    killed = []
+    """By its lock; in a database by its heartbeat."""
+    words = [f"--storage={storage}"] if storage else []
     first = {}
 
-    def claim_and_die(plan: Any, say: Any) -> None:
-        search = Search(plan)
+    def ask_and_die(plan: Any, say: Any) -> None:
         first.update(plan.defaults)
-        with search.working() as name:
-            trial = search.claim(name)
-            assert trial is not None
-            # A killed process leaves its lock file, unlocked.
-            killed.append(tmp_path / "search" / "workers" / f"{name}.lock")
-            trial.set_user_attr("folder", "trial-0000")
-        (tmp_path / "search" / "trial-0000").mkdir()
-        if lock_is_left:
-            killed[0].write_text("gone")
+        # Workers in processes of their own receive it.
+        assert pickle.dumps(plan)
+        Search(plan).study.ask()
 
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", claim_and_die)
-    assert tune("--trials=1") == 1
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
+    assert tune("--trials=1", *words) == 1
     monkeypatch.undo()
-    assert tune("--trials=1") == 0
-    assert "1 of killed workers go on" in capsys.readouterr().out
+    if storage:
+        stale = "optuna.storages.RDBStorage._get_stale_trial_ids"
+        monkeypatch.setattr(stale, lambda storage, study: [1] if not done else [])
+        done: list[int] = []
+        monkeypatch.setattr(study_module, "fail_stale_trials", once(fail_stale_trials, done))
+    assert tune("--trials=1", *words) == 0
+    out = capsys.readouterr().out
+    assert storage or "1 of killed workers go on" in out
     (row,) = rows(tmp_path)
     # It died before it asked for its values, and still has those of the first trial.
     assert {name: float(row[name]) for name in first} == first
+
+
+def once(function: Any, done: list[int]) -> Any:
+    def call(study: Any) -> None:
+        function(study)
+        done.append(1)
+
+    return call
 
 
 def test_failed_and_hopeless_trials_are_recorded(
@@ -193,7 +204,7 @@ def test_one_objective_without_an_ood_part(
 ) -> None:
     assert tune("--trials=1", "--protocol=random", "--epochs=1") == 0
     out = capsys.readouterr().out
-    assert "one objective, since this protocol has no OOD validation part" in out
+    assert "one objective, since this protocol has no OOD validation split" in out
     assert "ood_valid ndcg@10" not in rows(tmp_path)[0]
 
 
@@ -204,7 +215,25 @@ def test_all_stages_of_painvrl(tune: Tune, tmp_path: Path) -> None:
     assert float(rows(tmp_path)[0]["ood_valid ndcg@10"]) > 0
 
 
-def test_two_workers(tune: Tune, tmp_path: Path) -> None:
+def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) -> None:
+    """A front known by construction, by falling IID value; the harmonic mean chooses."""
+    figures = iter([(0.1, 0.9), (0.5, 0.5), (0.4, 0.5), (0.9, 0.1), (0.9, 0.05)])
+
+    def validate(run: Run) -> dict[str, dict[str, float]]:
+        iid, ood = next(figures)
+        return {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
+
+    monkeypatch.setattr(Run, "validate", validate)
+    assert tune("--trials=5") == 0
+    front = rows(tmp_path, "front")
+    assert [row["trial"] for row in front] == ["3", "1", "0"]
+    assert [row["chosen"] for row in front] == ["", "yes", ""]
+
+
+def test_two_workers(tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A fork has everything imported, and this process computes in one thread.
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
     assert tune("--trials=3", "--workers=2", "--epochs=1") == 0
     assert len({row["folder"] for row in rows(tmp_path)}) == 3
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
@@ -215,10 +244,10 @@ def test_two_workers(tune: Tune, tmp_path: Path) -> None:
     ("argv", "part"),
     [
         (["--trails=3"], "did you mean `--trials`?"),
-        (["--trials=0"], "`--trials`: found 0"),
+        (["--trials=0"], "'--trials': 0"),
         (["--output_dir=x"], "`--output=DIR`"),
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
-        (["--select_on=ood", "--protocol=random"], "needs an OOD validation part"),
+        (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
         (["--learning_rat=0.1"], "did you mean `learning_rate`?"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
     ],
@@ -239,10 +268,3 @@ def test_another_search_in_the_same_folder_is_refused(
     assert tune("--trials=1") == 1
     assert tune("--trials=1", "--epochs=3") == 2
     assert "holds a search with other settings" in capsys.readouterr().err
-
-
-def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    page = capsys.readouterr().out
-    for option in command._parser().options():
-        assert f"{option}=" in page

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users, smaller_is_better
-from recbole_painvrl.experiments.assemble import assemble
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
-from recbole_painvrl.experiments.summary import places
+from recbole_painvrl.experiments.tables import assemble, places
 from recbole_painvrl.report.tables import Table, write_table_files
 
 
@@ -215,7 +214,7 @@ def test_a_changed_cell_leaves_its_run_and_is_named(tmp_path: Path, make_cells: 
 
 def test_the_curves_of_a_table_are_over_its_rows(make_cells: MakeCells, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from recbole_painvrl.experiments.ablations import environment_label
+    from recbole_painvrl.experiments.ablate import environment_label
     from recbole_painvrl.experiments.figures import environment_curve
 
     cells = make_cells("A", "B")

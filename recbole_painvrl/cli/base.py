@@ -1,0 +1,240 @@
+"""How commands are declared and how they end: options, settings, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+import recbole_painvrl
+from recbole_painvrl._compat import torch
+from recbole_painvrl.cli import COMMANDS, LIGHT, names
+from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError, did_you_mean
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+PROGRAM = "python -m recbole_painvrl"
+_EXIT_CODES = "0 done, 2 wrong input or configuration (one line says what), 1 anything else"
+_HELP = ("-h", "--help")
+# Packages that are called otherwise where they are installed from.
+_PACKAGES = {"faiss": "faiss-cpu", "community": "python-louvain"}
+
+
+class Option(click.Option):
+    """An option whose value is no other option: in ``--output --trials=3`` a value is missing."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value in its type."""
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(text, str) and text.startswith("--"):
+                raise click.BadParameter(f"found the option {text}, expected a value", ctx, self)
+        return super().type_cast_value(ctx, value)
+
+
+class Command(click.Command):
+    """A command, with a help page from its options and with examples.
+
+    Args:
+        name: one of ``COMMANDS``.
+        page: what follows the options on the help page, printed as it is.
+        exit_codes: what they mean.
+        shown_settings: settings named on the help page; None where settings are not taken.
+        without_words: whether the command has an answer where nothing is typed after its name.
+        stopped: line for Ctrl-C and SIGTERM, unless the interruption has a message of its own.
+        **others: of click.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        page: str = "",
+        exit_codes: str = _EXIT_CODES,
+        shown_settings: Mapping[str, str] | None = None,
+        without_words: bool = False,
+        stopped: str = "stopped; the same command goes on",
+        **others: Any,
+    ) -> None:
+        context: dict[str, Any] = {
+            "help_option_names": _HELP, "max_content_width": 100, "show_default": True,
+        }  # fmt: skip
+        if shown_settings is not None:
+            context.update(ignore_unknown_options=True)
+            setting = click.Argument(
+                ["settings"], nargs=-1, type=click.UNPROCESSED, metavar="[--SETTING=VALUE ...]"
+            )
+            others["params"] = [*others.get("params", ()), setting]
+        super().__init__(name, context_settings=context, **others)
+        self.page, self.exit_codes, self.shown_settings = page, exit_codes, shown_settings
+        self.without_words, self.stopped = without_words, stopped
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; where nothing was typed, show the help page."""
+        ctx.meta["words"] = list(args)
+        if not args and not self.without_words and not ctx.resilient_parsing:
+            args = ["--help"]
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Parameters; for completion also all settings."""
+        own = super().get_params(ctx)
+        if self.shown_settings is None or not ctx.resilient_parsing:
+            return own
+        given = {param.name for param in own}
+        return [*own, *(one for one in names.setting_options() if one.name not in given)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            UserError: the input or the configuration is wrong.
+            InterruptedRunError: it was stopped.
+        """
+        if self.name not in LIGHT:
+            start()
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise self._explained(error) from error
+        except KeyboardInterrupt as error:
+            raise InterruptedRunError(str(error) or self.stopped) from error
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the settings worth naming."""
+        super().format_options(ctx, formatter)
+        if self.shown_settings:
+            with formatter.section("Settings"):
+                formatter.write_dl([*self.shown_settings.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples and notes as they are, and the exit codes."""
+        formatter.write(f"\n{self.page.strip(chr(10))}\n\nexit codes: {self.exit_codes}\n")
+
+    def _explained(self, error: UserError) -> UserError:
+        """The error of a setting that does not exist may be that of a misspelt option."""
+        text = str(error)
+        if self.shown_settings is None or not text.startswith("unknown setting `"):
+            return error
+        name = text.split("`")[1]
+        close = did_you_mean(f"--{name}", _options(self))
+        return UserError(f"unknown option or setting `--{name}`{close}") if close else error
+
+
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., int | None]], Command]:
+    """Make a function the command of this name; its docstring is the head of the help page."""
+    return click.command(name, cls=Command, short_help=COMMANDS[name], **attributes)
+
+
+def option(*names_and_more: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option of a command, see :class:`Option`."""
+    return click.option(*names_and_more, cls=Option, **attributes)
+
+
+def start() -> None:
+    """Make the models known to RecBole, before a command that needs them.
+
+    Raises:
+        InterruptedRunError: Ctrl-C meanwhile.
+    """
+    try:
+        recbole_painvrl.start()
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError("stopped before the command began") from error
+    torch.step_without_compiler()
+
+
+def execute(root: click.Command, argv: Sequence[str]) -> int:
+    """Run a command; returns its exit code.
+
+    Args:
+        root: the command, or the group of all.
+        argv: the words after its name.
+    """
+    path = f"{PROGRAM} {root.name}" if root.name else PROGRAM
+
+    def action() -> int | None:
+        try:
+            with root.make_context(path, list(argv)) as ctx:
+                code: int | None = root.invoke(ctx)
+                return code
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        except click.ClickException as error:
+            raise UserError(_line(error)) from error
+
+    return guarded(action)
+
+
+def guarded(action: Callable[[], int | None]) -> int:
+    """Run the work of a command; what goes wrong is one line on stderr and an exit code."""
+    # A scheduler's SIGTERM ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = action()
+    except UserError as error:
+        return _end(f"error: {error}", WRONG_INPUT)
+    except ModuleNotFoundError as error:
+        package = _PACKAGES.get(str(error.name), error.name)
+        return _end(
+            f"error: the package `{error.name}` is needed and not installed; "
+            f"type `pip install {package}`",
+            WRONG_INPUT,
+        )
+    except KeyboardInterrupt as error:
+        return _end(str(error) or "stopped", FAILED)
+    except WriteError as error:
+        return _end(f"error: {error}", FAILED)
+    except BrokenPipeError:
+        # Whoever read the output has left, see `piped`.
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        return _end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
+    return DONE if code is None else code
+
+
+def piped(action: Callable[[], int]) -> int:
+    """Run a command whose reader may leave before its end, as ``| head`` does.
+
+    Returns:
+        The exit code of the command, or 1 without a word where nobody reads any more.
+    """
+    try:
+        try:
+            return action()
+        finally:
+            # Now, not by the interpreter when it ends, whose complaint nobody could catch.
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(nowhere, stream.fileno())
+        return FAILED
+
+
+def _line(error: click.ClickException) -> str:
+    """A mistake on the command line in one line, with the page to read."""
+    context = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        close = did_you_mean(error.option_name, _options(context.command))
+        text = f"unknown option `{error.option_name}`{close}"
+    page = f"{context.command_path if context is not None else PROGRAM} --help"
+    return f"command line: {text.rstrip('.')}{'' if text.endswith('?') else ';'} see `{page}`"
+
+
+def _options(one: click.Command) -> list[str]:
+    """Names of the options of a command, with their dashes."""
+    return [name for param in one.params for name in param.opts if name.startswith("--")]
+
+
+def _end(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code

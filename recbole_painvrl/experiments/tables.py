@@ -1,0 +1,139 @@
+"""From finished cells to a table: values per seed, places, comparisons, notes and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from recbole_painvrl.evaluation.comparison import (
+    TESTS,
+    VALID,
+    Column,
+    Method,
+    compare,
+    reference,
+    smaller_is_better,
+    standing,
+)
+from recbole_painvrl.experiments.cells import Cell
+from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.report.tables import BEST, SECOND, Number, Table, TableRow
+
+_ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
+
+
+def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
+    """The table of some rows, from whatever of their cells is done.
+
+    Args:
+        title: heading.
+        rows: of the plan.
+        method: label of the row of interest.
+    """
+    found = [_table_row(row) for row in rows]
+    columns = dict.fromkeys(column for row in found for column in row.numbers)
+    for column in columns:
+        _rank(found, column)
+    done = (cell for row in rows for cell in row.cells if cell.state() == "done")
+    # What all cells have in common.
+    result = next((cell.result() for cell in done), None)
+    compared, chosen = methods(found), None
+    if result is not None:
+        chosen = reference(compared, method, str(result["valid_metric"]).lower())
+    # Tests in a fixed order; validation is not compared.
+    tests = sorted((c for c in columns if c[0] != VALID), key=lambda c: _ORDER.get(c[0], 5))
+    comparisons = compare(compared, method, chosen, tests)
+    sentences = (standing(compared, method, column, comparisons) for column in tests)
+    table = Table(title, method, chosen, tests, found, comparisons)
+    table.sentences = [sentence for sentence in sentences if sentence]
+    table.notes = _notes(table, rows, result)
+    return table
+
+
+def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[str, str]:
+    """Who is best and second; equal values share a place.
+
+    Args:
+        values: label to mean.
+        smaller_is_better: for errors.
+    """
+    ranks = sorted(set(values.values()), reverse=not smaller_is_better)
+    names = dict(zip(ranks, (BEST, SECOND), strict=False))
+    return {label: names.get(value, "") for label, value in values.items()}
+
+
+def methods(rows: Sequence[TableRow]) -> list[Method]:
+    """The rows as the comparison takes them."""
+    return [_method(row) for row in rows]
+
+
+def _table_row(row: Row) -> TableRow:
+    numbers: dict[Column, Number] = {}
+    folders, missing = {}, []
+    for cell in row.cells:
+        if cell.state() != "done":
+            missing.append(_missing(cell))
+            continue
+        folders[cell.seed] = cell.folder
+        for part, metrics in cell.result()["metrics"].items():
+            for metric, value in metrics.items():
+                # A run writes null for NaN, which must not pass for a missing seed.
+                known = float("nan") if value is None else value
+                numbers.setdefault((part, metric), Number([])).values.append(known)
+    return TableRow(row.label, folders, missing, numbers)
+
+
+def _missing(cell: Cell) -> str:
+    state = cell.state()
+    if state == "failed":
+        return f"seed {cell.seed} failed: {cell.reason()}"
+    return f"seed {cell.seed} {'not complete' if state == 'interrupted' else 'not run'}"
+
+
+def _rank(rows: Sequence[TableRow], column: Column) -> None:
+    """Set the places of a column; rows with missing seeds compete only where all have some."""
+    able = [row for row in rows if row.has(column)]
+    complete = [row for row in able if row.complete] or able
+    means = {row.label: row.numbers[column].mean for row in complete}
+    found = places(means, smaller_is_better(column[1]))
+    for row in complete:
+        row.numbers[column].place = found[row.label]
+
+
+def _method(row: TableRow) -> Method:
+    def per_user(seed: int) -> pd.DataFrame:
+        return pd.read_parquet(row.folders[seed] / "per_user.parquet")
+
+    values = {column: number.values for column, number in row.numbers.items()}
+    return Method(row.label, values, list(row.folders), per_user, row.complete, row.shown)
+
+
+def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> list[str]:
+    if result is None:
+        return ["No cell is done yet."]
+    seeds = sorted({cell.seed for row in rows for cell in row.cells})
+    dataset, protocol = result["dataset"], result["protocol"]
+    notes = [
+        f"Dataset {dataset}, edition {result['edition']}, protocol {protocol}, "
+        f"seeds {', '.join(map(str, seeds))}."
+    ]
+    shift = result["split"].get("shift")
+    if shift is not None:
+        notes.append(f"Shift: {shift}.")
+    notes.append(
+        "Mean ± sample standard deviation over the seeds."
+        if len(seeds) > 1
+        else "One seed, so there is no spread over seeds to show."
+    )
+    notes.append("Best in bold, second underlined, among the rows whose seeds are all done.")
+    valid = str(result["valid_metric"]).lower()
+    if table.reference is not None:
+        notes.append(
+            f"Best baseline, that is, best of the other rows: {table.reference}, by its mean "
+            f"{valid} on validation; no test set was looked at to choose it."
+        )
+    if table.comparisons:
+        notes.append(f"Tests: {table.method} against every other row, {TESTS}")
+    return notes
