@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from dataset_prep import (
+from dataset_prep import check, describe
+from dataset_prep.one_line import OneLineParser
+from dataset_prep.sources import (
     amazon,
-    check,
-    describe,
     diffmm,
     extract,
     kwai,
@@ -31,7 +31,6 @@ from dataset_prep import (
     tiktok,
     ultragcn,
 )
-from dataset_prep.framework.one_line import OneLineParser
 from recbole_painvrl.errors import UserError, WriteError, did_you_mean
 
 SOURCES = (

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.check_tables import check_columns, check_item_table, check_manifest
-from dataset_prep.framework.findings import Findings
-from dataset_prep.framework.folder_reader import (
+from dataset_prep.check_tables import check_columns, check_item_table, check_manifest
+from dataset_prep.findings import Findings
+from dataset_prep.fix.selection import Selection
+from dataset_prep.folder import (
     FolderReader,
     FolderTable,
     dataset_folder,
     split_files,
 )
-from dataset_prep.framework.read_features import FeatureTable
-from dataset_prep.framework.selection import Selection
+from dataset_prep.read.arrays import open_matrix
+from dataset_prep.read.features import FeatureTable
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
 from recbole_painvrl.reading import inside

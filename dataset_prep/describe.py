@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.degree_plot import check_plot, plot_degrees
-from dataset_prep.framework.folder_reader import (
+from dataset_prep.fix.selection import Selection
+from dataset_prep.folder import (
     FolderReader,
     dataset_folder,
     read_titles,
     split_files,
 )
-from dataset_prep.framework.read_features import FeatureTable
-from dataset_prep.framework.selection import Selection
+from dataset_prep.plot import check_plot, plot_degrees
+from dataset_prep.read.arrays import open_matrix
+from dataset_prep.read.features import FeatureTable
 from recbole_painvrl.data.features import available_modalities, load_modality
 from recbole_painvrl.errors import UserError
 

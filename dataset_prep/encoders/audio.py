@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes
 from dataset_prep.encoders.files import files_of_items
-from dataset_prep.framework.progress import bar
-from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import reason
+from dataset_prep.progress import bar
+from dataset_prep.read.text_tables import reason
+from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
 Samples = npt.NDArray[np.float32]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.framework.arrays import ArrayMatrix
-from dataset_prep.framework.read_features import FeatureTable
+from dataset_prep.read.arrays import ArrayMatrix
+from dataset_prep.read.features import FeatureTable
 from recbole_painvrl.errors import UserError
 
 

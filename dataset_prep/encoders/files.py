@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_prep.framework.report import Report
+from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
 

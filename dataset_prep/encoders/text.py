@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
-from dataset_prep.framework.progress import bar
+from dataset_prep.progress import bar
 from recbole_painvrl.errors import UserError
 
 TEXT_ENCODERS = ("tfidf", "minilm")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prep_support import done, prepare, write
 
-from dataset_prep.framework.degree_plot import at_least, concentration
+from dataset_prep.plot import at_least, concentration
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prep_support import SHARED, Result, features, pairs, prepare
 
-from dataset_prep.readers.matrix_pickle import read_pickled_matrix
+from dataset_prep.read.matrix_pickle import read_pickled_matrix
 from recbole_painvrl.errors import UserError
 
 SHAPE = (6, 8)

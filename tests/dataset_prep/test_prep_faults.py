@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import Result, done, features, pairs, prepare, write
 
-from dataset_prep.framework.report import FIXES, parse_fixes
+from dataset_prep.report import FIXES, parse_fixes
 from recbole_painvrl.errors import UserError
 
 N_ITEMS = 8

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import done, features, pairs, prepare, write
 
-from dataset_prep.framework.filters import k_core
-from dataset_prep.framework.interactions import InteractionBuilder, Interactions
+from dataset_prep.fix.filters import k_core
+from dataset_prep.interactions import InteractionBuilder, Interactions
 
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
 

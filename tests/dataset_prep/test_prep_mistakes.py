@@ -16,9 +16,9 @@ import pytest
 from prep_support import Result, done, features, prepare, write
 from scipy.io import wavfile
 
+from dataset_prep import finish, options
 from dataset_prep.__main__ import main
-from dataset_prep.framework import finish, options
-from dataset_prep.framework.spool import Spool
+from dataset_prep.read.spool import Spool
 
 EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
 VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"
@@ -246,8 +246,8 @@ def test_links_turn_other_ids_into_films(
 
 def run_alone(*arguments: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dataset_prep", *map(str, arguments)]
-    # The package may not be installed: it stands two folders above.
-    root = str(Path(finish.__file__).parents[2])
+    # The package may not be installed: it stands one folder above.
+    root = str(Path(finish.__file__).parents[1])
     known = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         command,

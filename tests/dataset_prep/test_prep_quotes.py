@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prep_support import done, inter, pairs, prepare, write
 
-from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import chunks, sniff
+from dataset_prep.read.text_tables import chunks, sniff
+from dataset_prep.report import Report
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXT = st.text(st.sampled_from(list("ab \"',")), max_size=6)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import done, features, inter, pairs, prepare, write
 
-from dataset_prep.framework.plain_pickle import load_object_array
-from dataset_prep.mmgcn import read_pairs
-from dataset_prep.mmgcn_features import word_bag
+from dataset_prep.read.plain_pickle import load_object_array
+from dataset_prep.sources.mmgcn import read_pairs
+from dataset_prep.sources.mmgcn_features import word_bag
 from recbole_painvrl.errors import UserError
 
 RATINGS = [("1", "31", "2.5", "1260759144"), ("1", "1029", "3.0", "1260759179")]

@@ -19,7 +19,7 @@ import torch
 from prep_support import features, write
 from vector_support import KINDS, MATRIX, MIXED, ORDER, WORDS, N, check, of_json, table
 
-from dataset_prep.framework import feature_arrays
+from dataset_prep.read import feature_arrays
 
 JSON_FORMS = (
     *("map", "records", "records of numbers", "pairs", "ids and features"),

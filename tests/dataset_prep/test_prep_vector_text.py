@@ -10,8 +10,8 @@ import pytest
 from prep_support import features, write
 from vector_support import KINDS, MATRIX, MIXED, ORDER, WORDS, N, check, lines, numbers, table
 
-from dataset_prep.framework.feature_text import parse_vector
-from dataset_prep.framework.id_columns import numbered_header
+from dataset_prep.read.feature_text import parse_vector
+from dataset_prep.read.id_columns import numbered_header
 
 
 @pytest.mark.parametrize("kind", KINDS)
