@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from dataset_prep.fix import features as feature_faults
+from dataset_prep.fix.features import check_result, mend_ids, mend_rows
 from dataset_prep.fix.selection import Selection
-from dataset_prep.read.encoder_file import ENDING, encoder_record
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.read.features import ENCODER_ENDING, encoder_record
+from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.report import Report
 from recbole_painvrl.atomic import atomic_file, write_json, write_with
 from recbole_painvrl.data.streams import put_in_place, save_matrix
 
-_ENDINGS = (".npy", ".items.tsv", ENDING)
+_ENDINGS = (".npy", ".items.tsv", ENCODER_ENDING)
 
 
 def mended(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
@@ -28,9 +28,9 @@ def mended(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
     selections = []
     for table in tables:
         selection = Selection.of(table)
-        feature_faults.mend_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
-        feature_faults.mend_rows(selection, report)
-        feature_faults.check_result(selection, report)
+        mend_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
+        mend_rows(selection, report)
+        check_result(selection, report)
         selections.append(selection)
     return selections
 
@@ -38,9 +38,8 @@ def mended(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
 def holds_only_features(folder: Path) -> bool:
     """Whether a folder was written by :func:`write_features`, so that it may be replaced."""
     names = [path.name for path in folder.iterdir()]
-    return any(name.endswith(ENDING) for name in names) and all(
-        name.endswith(_ENDINGS) for name in names
-    )
+    recorded = any(name.endswith(ENCODER_ENDING) for name in names)
+    return recorded and all(name.endswith(_ENDINGS) for name in names)
 
 
 def write_features(selections: Sequence[Selection], folder: Path, report: Report) -> None:
@@ -57,7 +56,7 @@ def write_features(selections: Sequence[Selection], folder: Path, report: Report
             repairs = [repair for repair in report.repairs if repair["where"] == where]
             notes = {**selection.table.notes, "made_from": where, "repairs_before": repairs}
             record = encoder_record(selection.table.encoder, notes, [matrix, ids])
-            write_json(work / f"{name}{ENDING}", record)
+            write_json(work / f"{name}{ENCODER_ENDING}", record)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""Interactions as small numbers, one entry per row, and the builder that reads them in pieces."""
+"""Interactions as small numbers, one row each, and the builder that reads them in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +13,73 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.report import Report
-from dataset_prep.tokens import Codes, TokenIndex
+from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
 Mask = npt.NDArray[np.bool_]
 Tokens = npt.NDArray[np.object_]
-Floats = npt.NDArray[np.floating[Any]]
+Values = npt.NDArray[Any] | pd.Series
 
 PARTS = ("train", "valid", "test")
+_FLOATING_ID = re.compile(r"-?\d+\.0+")
+
+
+def clean_token(value: object) -> str:
+    """Text of an id without surrounding space; empty where the id is missing."""
+    if isinstance(value, float | np.floating):
+        if not np.isfinite(value):
+            return ""
+        text = str(int(value)) if value == int(value) else repr(float(value))
+    elif isinstance(value, bytes):
+        text = value.decode("utf-8", "replace").strip()
+    else:
+        text = "" if value is None else str(value).strip()
+    return "" if text in MISSING_TOKENS else text
+
+
+def as_tokens(values: Sequence[Any] | Values) -> list[str]:
+    """Text of many ids; ``12.0`` becomes ``12`` where every id looks like that."""
+    codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
+    cleaned = _without_point([clean_token(value) for value in uniques])
+    return [cleaned[code] for code in codes]
+
+
+def _without_point(tokens: list[str]) -> list[str]:
+    known = [token for token in tokens if token]
+    if known and all(_FLOATING_ID.fullmatch(token) for token in known):
+        return [token.partition(".")[0] for token in tokens]
+    return tokens
+
+
+class TokenIndex:
+    """Numbers the tokens that it meets, in order of appearance.
+
+    Attributes:
+        words: rows whose id is a word that reads as missing (``NA``, ``None``), by this word.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.words: Counter[str] = Counter()
+
+    def encode(self, values: Values) -> npt.NDArray[np.int32]:
+        """Number of each value, -1 where the id is missing; the work is per distinct value."""
+        codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
+        numbers = np.empty(len(uniques), dtype=np.int32)
+        for place, value in enumerate(uniques.tolist()):
+            token = clean_token(value)
+            numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
+            if not token and isinstance(value, str) and value.strip():
+                self.words[value.strip()] += int((codes == place).sum())
+        return np.asarray(numbers[codes])
+
+    def tokens(self, where: str) -> Tokens:
+        """Token of each number."""
+        listed = list(self._numbers)
+        cleaned = _without_point(listed)
+        if len(set(cleaned)) < len(listed):
+            raise UserError(f"{where}: ids like 1.0 and 1.00 are both there; write whole numbers")
+        return np.array(cleaned, dtype=object)
 
 
 @dataclass
@@ -26,99 +87,67 @@ class Interactions:
     """A table of interactions.
 
     Attributes:
-        users: number of the user of each row, -1 where the id is missing, ``[n]``.
-        items: number of the item of each row, ``[n]``.
+        rows: ``user`` and ``item`` (numbers, -1 where the id is missing) and, where they are known,
+            ``rating``, ``time`` (int64, or float64 where there are fractions) and ``part`` (index
+            into ``part_names``).
         user_tokens: id of each user number.
         item_tokens: id of each item number.
-        ratings: ``[n]``, or None.
-        times: ``[n]`` int64, or float64 where there are fractions, or None.
-        parts: index into ``part_names`` of each row, or None without fixed splits.
         part_names: names of the fixed splits.
         rating_name: what the source calls the ratings.
         words: rows whose id is a word that reads as missing, by this word.
         where: what was read, for messages.
     """
 
-    users: Codes
-    items: Codes
+    rows: pd.DataFrame
     user_tokens: Tokens
     item_tokens: Tokens
-    ratings: Floats | None = None
-    times: Floats | None = None
-    parts: npt.NDArray[np.int8] | None = None
     part_names: tuple[str, ...] = ()
     rating_name: str = "rating"
     words: Mapping[str, int] = field(default_factory=dict)
     where: str = "interactions"
 
     def __len__(self) -> int:
-        return len(self.users)
+        return len(self.rows)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """The values of a column."""
+        return self.rows[name].to_numpy()
 
     def keep(self, mask: Mask) -> Interactions:
         """The rows where ``mask`` holds."""
-        if mask.all():
-            return self
-        return replace(
-            self,
-            users=self.users[mask],
-            items=self.items[mask],
-            ratings=None if self.ratings is None else self.ratings[mask],
-            times=None if self.times is None else self.times[mask],
-            parts=None if self.parts is None else self.parts[mask],
-        )
+        return self if mask.all() else replace(self, rows=self.rows[mask])
 
-    def keys(self) -> npt.NDArray[np.int64]:
-        """One number per (user, item) pair."""
-        return self.users.astype(np.int64) * len(self.item_tokens) + self.items
+    def _seen(self, name: str, tokens: Tokens) -> Tokens:
+        seen = np.zeros(len(tokens) + 1, dtype=np.bool_)
+        seen[self.column(name)] = True
+        return np.asarray(tokens[seen[:-1]])
 
     def n_users(self) -> int:
         """Number of users with a row."""
-        return self._distinct(self.users, self.user_tokens)
+        return len(self._seen("user", self.user_tokens))
 
     def n_items(self) -> int:
         """Number of items with a row."""
-        return self._distinct(self.items, self.item_tokens)
-
-    @staticmethod
-    def _distinct(codes: Codes, tokens: Tokens) -> int:
-        seen = np.zeros(len(tokens) + 1, dtype=np.bool_)
-        seen[codes] = True
-        return int(seen[:-1].sum())
+        return len(self.rated())
 
     def rated(self) -> Tokens:
         """Tokens of the items that have a row."""
-        seen = np.zeros(len(self.item_tokens) + 1, dtype=np.bool_)
-        seen[self.items] = True
-        rated: Tokens = self.item_tokens[seen[:-1]]
-        return rated
+        return self._seen("item", self.item_tokens)
 
     def part(self, name: str) -> Mask:
         """Rows of one split."""
-        if self.parts is None:
-            raise KeyError(name)
-        return np.asarray(self.parts == self.part_names.index(name), dtype=np.bool_)
+        return np.asarray(self.column("part") == self.part_names.index(name), dtype=np.bool_)
 
     def frame(self) -> pd.DataFrame:
         """user_id, item_id (categories) and what else is known, for the dataset folder."""
-        users, user_tokens = _compact(self.users, self.user_tokens)
-        items, item_tokens = _compact(self.items, self.item_tokens)
-        columns: dict[str, Any] = {
-            "user_id": pd.Categorical.from_codes(users, pd.Index(user_tokens)),
-            "item_id": pd.Categorical.from_codes(items, pd.Index(item_tokens)),
-        }
-        if self.ratings is not None:
-            columns["rating"] = self.ratings
-        if self.times is not None:
-            columns["timestamp"] = self.times
+        columns: dict[str, Any] = {}
+        for role, tokens in (("user", self.user_tokens), ("item", self.item_tokens)):
+            ids = pd.Categorical.from_codes(self.column(role), pd.Index(tokens.tolist()))
+            columns[f"{role}_id"] = ids.remove_unused_categories()
+        for role, name in (("rating", "rating"), ("time", "timestamp")):
+            if role in self.rows:
+                columns[name] = self.column(role)
         return pd.DataFrame(columns, copy=False)
-
-
-def _compact(codes: Codes, tokens: Tokens) -> tuple[Codes, list[str]]:
-    """Renumber so that every token has a row."""
-    seen = np.zeros(len(tokens), dtype=np.bool_)
-    seen[codes] = True
-    numbers = (np.cumsum(seen) - 1).astype(np.int32)
-    return numbers[codes], tokens[seen].tolist()
 
 
 class InteractionBuilder:
@@ -131,92 +160,76 @@ class InteractionBuilder:
     def __init__(self) -> None:
         self.rating_name = "rating"
         self._users, self._items = TokenIndex(), TokenIndex()
-        self._columns: dict[str, list[npt.NDArray[Any]]] = {
-            name: [] for name in ("users", "items", "ratings", "times", "parts")
-        }
+        self._columns: dict[str, list[npt.NDArray[Any]]] = {}
         self._part_names: list[str] = []
 
     def add(
         self,
-        users: npt.NDArray[Any] | pd.Series,
-        items: npt.NDArray[Any] | pd.Series,
+        users: Values,
+        items: Values,
         ratings: npt.NDArray[Any] | None = None,
         times: npt.NDArray[Any] | None = None,
         part: str | None = None,
     ) -> None:
         """Append rows, all of one split; times are numbers or ``datetime64``."""
-        self._columns["users"].append(self._users.encode(users))
-        self._columns["items"].append(self._items.encode(items))
-        if ratings is not None:
-            self._columns["ratings"].append(np.asarray(ratings))
-        if times is not None:
-            self._columns["times"].append(np.asarray(times))
+        found: dict[str, npt.NDArray[Any] | None] = {
+            "user": self._users.encode(users),
+            "item": self._items.encode(items),
+            "rating": ratings,
+            "time": times,
+        }
         if part is not None:
             if part not in self._part_names:
                 self._part_names.append(part)
-            number = self._part_names.index(part)
-            self._columns["parts"].append(np.full(len(users), number, dtype=np.int8))
+            found["part"] = np.full(len(users), self._part_names.index(part), dtype=np.int8)
+        for name, values in found.items():
+            if values is not None:
+                self._columns.setdefault(name, []).append(np.asarray(values))
 
-    def finish(self, where: str, report: Report | None = None) -> Interactions:
-        """The whole table.
-
-        Args:
-            where: what was read, for messages.
-            report: holds what became of the rows where none is left.
-
-        Raises:
-            UserError: no row, or a column that only some of the files have.
-        """
-        joined = {name: self._join(name, where) for name in list(self._columns)}
-        users, items = joined["users"], joined["items"]
-        if users is None or items is None or not len(users):
-            lost = [fault.what for fault in report.faults] if report is not None else []
-            lost += [str(repair["what"]) for repair in report.repairs] if report is not None else []
+    def finish(self, where: str, report: Report) -> Interactions:
+        """The whole table; ``where`` and what ``report`` says of lost rows are for messages."""
+        columns = {
+            name: _times(pieces, where) if name == "time" else np.concatenate(pieces)
+            for name, pieces in self._columns.items()
+        }
+        n_rows = len(columns.get("user", ()))
+        if not n_rows:
+            lost = [fault.what for fault in report.faults]
+            lost += [str(repair["what"]) for repair in report.repairs]
             if lost:
                 raise UserError(f"{where}: no row could be read: {'; '.join(lost)}; correct them")
             raise UserError(f"{where}: holds no interaction; check the file or its columns")
-        for name in ("ratings", "times", "parts"):
-            column = joined[name]
-            if column is not None and len(column) != len(users):
+        for name, column in columns.items():
+            if len(column) != n_rows:
                 raise UserError(
-                    f"{where}: only {len(column)} of {len(users)} rows have {name}; give files "
-                    "with the same columns"
+                    f"{where}: only {len(column)} of {n_rows} rows have {name}s; give files with "
+                    "the same columns"
                 )
         return Interactions(
-            users,
-            items,
+            pd.DataFrame(columns, copy=False),
             self._users.tokens(where),
             self._items.tokens(where),
-            joined["ratings"],
-            joined["times"],
-            joined["parts"],
             tuple(self._part_names),
             self.rating_name,
             self._users.words + self._items.words,
             where,
         )
 
-    def _join(self, name: str, where: str) -> npt.NDArray[Any] | None:
-        pieces = self._columns.pop(name)
-        if not pieces:
-            return None
-        if name == "times":
-            dates = [piece.dtype.kind == "M" for piece in pieces]
-            if any(dates):
-                if not all(dates):
-                    raise UserError(
-                        f"{where}: the times are dates in some rows and numbers in others; write "
-                        "all of them in one way"
-                    )
-                return _since_1970(np.concatenate(pieces))
-        return np.asarray(np.concatenate(pieces))
 
-
-def _since_1970(instants: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Seconds, or nanoseconds where a 64-bit number of seconds would not tell them apart."""
-    ticks = instants.astype("datetime64[ns]").astype(np.int64)
+def _times(pieces: list[npt.NDArray[Any]], where: str) -> npt.NDArray[Any]:
+    """Numbers; of dates the seconds, or nanoseconds where seconds would not tell them apart."""
+    dates = [piece.dtype.kind == "M" for piece in pieces]
+    if any(dates) and not all(dates):
+        raise UserError(
+            f"{where}: the times are dates in some rows and numbers in others; write all of them "
+            "in one way"
+        )
+    times = np.concatenate(pieces)
+    if not any(dates):
+        return times
+    ticks = times.astype("datetime64[ns]").astype(np.int64)
     seconds, rest = np.divmod(ticks, 1_000_000_000)
-    if not rest.any():
-        return np.asarray(seconds)
     micro, finer = np.divmod(rest, 1000)
-    return ticks if finer.any() else np.asarray(seconds + micro / 1e6)
+    if finer.any():
+        return ticks
+    return np.asarray(seconds + micro / 1e6 if micro.any() else seconds)

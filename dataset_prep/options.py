@@ -1,4 +1,4 @@
-"""Options that every source shares, and the input that every source gives."""
+"""What sources declare and give, and the options that they share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import codecs
 import os
 import re
 import shlex
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,9 @@ import pandas as pd
 
 from dataset_prep.fix.filters import Filters
 from dataset_prep.interactions import Interactions
-from dataset_prep.read.features import FeatureTable
-from dataset_prep.report import FIXES, Report, parse_fixes
+from dataset_prep.read.interactions import ROLES, TableColumns
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.report import FIXES, Report
 from recbole_painvrl.data.folder import MANIFEST, FolderExistsError
 from recbole_painvrl.errors import UserError
 
@@ -62,55 +61,69 @@ class RawDataset:
 Reader = Callable[[argparse.Namespace, Report, Path], RawDataset]
 
 
-def add_source(
-    subparsers: Any, name: str, summary: str, description: str, example: str
-) -> argparse.ArgumentParser:
-    """Parser of a source with the options that all share."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=f"{example}\n\nrepairs (--fix):\n"
-        + "\n".join(f"  {fix:<16} {text}" for fix, text in FIXES.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="dataset folder to write; its last part names the dataset",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only report; write nothing")
-    parser.add_argument(
-        "--force", action="store_true", help="replace an existing dataset folder in one step"
-    )
-    parser.add_argument(
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: its help, its options, and ``run(arguments)``, which gives the exit code."""
+
+    name: str
+    summary: str
+    description: str
+    example: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    def add_parser(self, subparsers: Any) -> None:
+        """Add the subcommand and its options."""
+        parser = subparsers.add_parser(
+            self.name,
+            help=self.summary,
+            description=self.description,
+            epilog=self.example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_options(parser)
+        parser.set_defaults(run=self.run)
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every source but ``planted``."""
+    repairs = "\n".join(f"  {fix:<16} {text}" for fix, text in FIXES.items())
+    parser.epilog = f"{parser.epilog}\n\nrepairs (--fix):\n{repairs}"
+    add_output_options(parser, "dataset folder to write; its last part names the dataset")
+    add = parser.add_argument
+    add(
         "--fix",
         action="append",
         default=[],
         metavar="REPAIR,...",
         help="repairs to make, each counted and recorded (list below)",
     )
-    parser.add_argument(
+    add(
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
         help="type of the written features (default %(default)s)",
     )
-    parser.add_argument(
-        "--encoding", type=encoding_name, default="utf-8-sig", help="of text (default %(default)s)"
+    add("--encoding", type=_encoding, default="utf-8-sig", help="of text (default %(default)s)")
+    add("--items", type=Path, metavar="FILE", help="table with an id column and titles")
+    _add_features(parser.add_argument_group("features, beside those of the source itself"))
+    _add_filters(
+        parser.add_argument_group("filters, applied in this order after missing ids are dropped")
     )
-    parser.add_argument(
-        "--items", type=Path, metavar="FILE", help="table with an id column and titles"
-    )
-    _add_features(parser)
-    _add_filters(parser)
-    return parser
 
 
-def _add_features(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("features, beside those of the source itself")
+def add_output_options(
+    parser: argparse.ArgumentParser, text: str, dry: str = "only report; write nothing"
+) -> None:
+    """Where to write, and whether."""
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=text)
+    parser.add_argument("--dry-run", action="store_true", help=dry)
+    parser.add_argument(
+        "--force", action="store_true", help="replace an existing dataset folder in one step"
+    )
+
+
+def _add_features(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--features",
         type=name_and_path,
@@ -128,46 +141,64 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         "and row numbers",
     )
     group.add_argument("--feature-id-column", metavar="NAME", help="id column of feature tables")
-    group.add_argument(
-        "--rows-from",
-        type=int,
-        metavar="N",
-        help="row 0 of files without ids is item N, row 1 N+1...",
-    )
+    text = "row 0 of files without ids is item N, row 1 N+1..."
+    group.add_argument("--rows-from", type=int, metavar="N", help=text)
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "filters, applied in this order after missing ids are dropped"
-    )
-    group.add_argument("--min-rating", type=float, metavar="X", help="lowest rating that counts")
+def _add_filters(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--min-rating", type=float, metavar="X", help="lowest rating that counts")
+    add("--all-modalities", action="store_true", help="only items with a row in every modality")
+    text = "fewest interactions of users and items"
+    add("--k-core", type=int, default=1, metavar="K", help=text)
+    add("--user-core", type=int, metavar="K", help="the same for users alone")
+    add("--item-core", type=int, metavar="K", help="the same for items alone")
+    text = "merge the fixed splits of the source into one table"
+    add("--resplit", action="store_true", help=text)
+
+
+def add_column_options(parser: argparse.ArgumentParser) -> None:
+    """Options for sources whose interactions are tables with named columns."""
+    group = parser.add_argument_group("columns")
+    text = "names of all columns of files without a header"
+    group.add_argument("--columns", metavar="NAME,...", help=text)
     group.add_argument(
-        "--all-modalities", action="store_true", help="only items with a row in every modality"
+        "--separator",
+        type=_separator,
+        metavar="TEXT",
+        help="between the cells of a line (default: found), as in ';', '\\t', tab, blank or ::",
     )
-    group.add_argument(
-        "--k-core", type=int, default=1, metavar="K", help="fewest interactions of users and items"
-    )
-    group.add_argument("--user-core", type=int, metavar="K", help="the same for users alone")
-    group.add_argument("--item-core", type=int, metavar="K", help="the same for items alone")
-    group.add_argument(
-        "--resplit", action="store_true", help="merge the fixed splits of the source into one table"
-    )
+    for role in ROLES:
+        none = "" if role in ("user", "item") else " ('' for none)"
+        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}{none}")
+
+
+def columns_of(arguments: argparse.Namespace) -> TableColumns:
+    """The columns that were named."""
+    given = {role: getattr(arguments, f"{role}_column") for role in ROLES}
+    roles = {role: name for role, name in given.items() if name is not None}
+    names = tuple(arguments.columns.split(",")) if arguments.columns else None
+    return TableColumns(roles, names, arguments.encoding, arguments.separator, options=True)
+
+
+def refuse_columns(arguments: argparse.Namespace, path: Path) -> None:
+    """Raise :class:`UserError` where an option names columns of a file that has none."""
+    names = ["columns", "separator", *(f"{role}_column" for role in ROLES)]
+    given = [f"--{n.replace('_', '-')}" for n in names if getattr(arguments, n) is not None]
+    if given:
+        raise UserError(f"{path}: has no columns; leave out {' and '.join(given)}")
 
 
 def filters_of(arguments: argparse.Namespace) -> Filters:
     """The filters that were chosen."""
-    cores = {
-        name: getattr(arguments, name) if getattr(arguments, name) is not None else arguments.k_core
-        for name in ("user_core", "item_core")
-    }
-    if min(cores.values()) < 1:
-        raise UserError("--k-core: must be at least 1; 1 keeps everything")
-    return Filters(
-        min_rating=arguments.min_rating,
-        all_modalities=arguments.all_modalities,
-        resplit=arguments.resplit,
-        **cores,
+    user_core, item_core = (
+        arguments.k_core if core is None else core
+        for core in (arguments.user_core, arguments.item_core)
     )
+    if min(user_core, item_core) < 1:
+        raise UserError("--k-core: must be at least 1; 1 keeps everything")
+    modalities, resplit = arguments.all_modalities, arguments.resplit
+    return Filters(arguments.min_rating, user_core, item_core, modalities, resplit)
 
 
 def is_dataset(folder: Path) -> bool:
@@ -175,29 +206,21 @@ def is_dataset(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def output_folder(
-    output: Path, force: bool, dry_run: bool, ours: Callable[[Path], bool] = is_dataset
-) -> Path:
+def output_folder(arguments: argparse.Namespace, ours: Callable[[Path], bool] = is_dataset) -> Path:
     """The folder to write, asked before hours of work rather than after.
 
-    Args:
-        output: as given.
-        force: whether an existing folder may be replaced, if it is one of ``ours``.
-        dry_run: whether nothing will be written.
-        ours: tells folders that were written by this source.
-
-    Raises:
-        UserError: it exists, its name cannot name a dataset, or its place cannot be written.
+    Only folders that ``ours`` tells to be written by this source may be replaced.
     """
+    output: Path = arguments.output
     folder = Path(os.path.abspath(output))
     if not _NAME.fullmatch(folder.name):
         raise UserError(
             f"--output {output}: {folder.name!r} cannot name a dataset; use letters, digits, `_`, "
             "`-` and `.`, starting with a letter or digit"
         )
-    if dry_run:
+    if arguments.dry_run:
         return folder
-    if folder.exists() and not force:
+    if folder.exists() and not arguments.force:
         raise FolderExistsError(f"{output}: exists already; choose another --output or add --force")
     if folder.exists() and not (folder.is_dir() and ours(folder)):
         raise UserError(
@@ -220,11 +243,6 @@ def use_of(output: Path) -> str:
     return f"{shlex.quote(f'--data_path={place}')} {dataset}"
 
 
-def report_of(arguments: argparse.Namespace) -> Report:
-    """An empty report that knows the repairs that were asked for."""
-    return Report(fixes=parse_fixes(arguments.fix))
-
-
 def name_and_path(text: str) -> tuple[str, Path]:
     """``NAME=PATH`` of a feature option; the name becomes a file name."""
     name, equals, path = text.partition("=")
@@ -235,8 +253,17 @@ def name_and_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def encoding_name(text: str) -> str:
-    """A text encoding that Python knows."""
+def _separator(text: str) -> str:
+    """A separator as typed in a shell, where a tab is hard to type."""
+    separator = {"\\t": "\t", "tab": "\t", "blank": " ", "space": " "}.get(text, text)
+    if len(separator) != 1 and separator != "::":
+        raise argparse.ArgumentTypeError(f"{text!r} is no separator; give one character, tab or ::")
+    if separator in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} cannot separate cells")
+    return separator
+
+
+def _encoding(text: str) -> str:
     try:
         codecs.lookup(text)
     except LookupError as error:
@@ -244,10 +271,3 @@ def encoding_name(text: str) -> str:
             f"{text!r} is no encoding; try utf-8-sig, latin-1 or cp1252"
         ) from error
     return text
-
-
-@contextmanager
-def spool_folder() -> Iterator[Path]:
-    """A temporary folder for what has to be unpacked; ``TMPDIR`` chooses the disk."""
-    with tempfile.TemporaryDirectory(prefix="dataset-prep-") as folder:
-        yield Path(folder)

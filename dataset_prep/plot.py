@@ -35,11 +35,9 @@ def check_plot(path: Path) -> None:
 
 
 def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
-    """Two panels: share with at least so many interactions, and share held by the most active.
+    """Two panels: share with at least so many interactions, and share held by the most active."""
+    from matplotlib.ticker import PercentFormatter
 
-    Raises:
-        UserError: the file cannot be written.
-    """
     from recbole_painvrl.report.plots.curves import blank
 
     figure = blank(9, 3.8)
@@ -52,9 +50,16 @@ def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
         left.plot(places, shares, label=shown, marker=mark, markersize=4, **_STYLES[label])
         part, held = concentration(known)
         right.plot(part, held, label=label, **_STYLES[label])
-    _finish_tail(left)
+    _scale(left)
+    left.set(xlabel="interactions", ylabel="share with at least as many")
     right.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="all alike")
-    _finish_shares(right)
+    right.xaxis.set_major_formatter(PercentFormatter(1.0))
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    right.set(xlim=(0, 1), ylim=(0, 1.01))
+    right.set(xlabel="most active users, most popular items", ylabel="share of the interactions")
+    for axes, corner in ((left, "lower left"), (right, "lower right")):
+        axes.grid(alpha=0.3)
+        axes.legend(loc=corner, frameon=False)
     figure.suptitle(f"{name}: {int(items.sum()):,} interactions")
     try:
         figure.savefig(path, dpi=150)
@@ -76,7 +81,8 @@ def concentration(degrees: Degrees) -> tuple[npt.NDArray[np.float64], npt.NDArra
     return np.concatenate([[0.0], part]), np.concatenate([[0.0], held])
 
 
-def _finish_tail(axes: Any) -> None:
+def _scale(axes: Any) -> None:
+    """Logarithmic axes where the range is wide."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     whole = FuncFormatter(lambda x, _: f"{x:,.0f}")
@@ -92,20 +98,3 @@ def _finish_tail(axes: Any) -> None:
         elif formatter is whole:
             axis.set_major_locator(MaxNLocator(integer=True))
         axis.set_major_formatter(formatter)
-    axes.set_xlabel("interactions")
-    axes.set_ylabel("share with at least as many")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower left", frameon=False)
-
-
-def _finish_shares(axes: Any) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.01)
-    axes.set_xlabel("most active users, most popular items")
-    axes.set_ylabel("share of the interactions")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)

@@ -22,8 +22,6 @@ FIXES = {
     "keep-ids": "take the feature ids as they are although a shift by one fits better",
     "keep-nonpositive": "count rows with a rating of 0 or less as interactions",
 }
-
-
 CORRECT = "correct it"
 
 
@@ -79,27 +77,19 @@ class Report:
         self.faults.append(Fault(where, what, fixes, advice))
         return None
 
-    def applied(self, where: str, what: str, count: int, fix: str) -> None:
-        """Record a repair that answers no particular fault (``standardise``)."""
-        self.repairs.append({"where": where, "fix": fix, "what": what, "count": count})
-
     def note(self, text: str) -> None:
         """Remember something worth knowing."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def step(self, name: str, interactions: int, users: int, items: int) -> None:
-        """Count after a step."""
-        self.steps.append((name, interactions, users, items))
-
-    def is_broken(self, where: str) -> bool:
-        """Whether a file has a fault that is left."""
-        return any(fault.where == where for fault in self.faults)
-
-    def missing_fixes(self) -> list[str]:
-        """The best fix of every fault that has one and needs no decision, each once."""
-        plain = [fault for fault in self.faults if fault.fixes and fault.advice == CORRECT]
-        return list(dict.fromkeys(fault.fixes[0] for fault in plain))
+    def print(self) -> None:
+        """Repairs, notes and faults, one line each."""
+        for repair in self.repairs:
+            print(f"mended by {repair['fix']}: {repair['where']}: {repair['what']}")
+        for text in self.notes:
+            print(f"note: {text}")
+        for fault in self.faults:
+            print(f"fault: {fault.line()}")
 
     def refuse_if_broken(self, name: str) -> None:
         """Raise :class:`UserError` when a fault is left, with the repairs that would mend it."""
@@ -109,7 +99,9 @@ class Report:
         first = min(self.faults, key=lambda fault: (bool(fault.fixes), fault.advice == CORRECT))
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
         where = f"{name}: {first.where}" if first.fixes else first.where
-        missing = self.missing_fixes()
+        # The best fix of every fault that has one and needs no decision.
+        plain = [fault for fault in self.faults if fault.fixes and fault.advice == CORRECT]
+        missing = dict.fromkeys(fault.fixes[0] for fault in plain)
         mend = f"`--fix {','.join([*sorted(self.fixes), *missing])}` would mend "
         if not first.fixes or not missing:
             advice = first.advice
@@ -121,11 +113,7 @@ class Report:
 
 
 def parse_fixes(texts: Iterable[str]) -> frozenset[str]:
-    """Names from ``--fix a,b --fix c``.
-
-    Raises:
-        UserError: an unknown name, or two that contradict each other.
-    """
+    """Names from ``--fix a,b --fix c``."""
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     for name in names:
         if name not in FIXES:

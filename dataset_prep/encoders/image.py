@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
-from dataset_prep.encoders.files import files_of_items
-from dataset_prep.progress import bar
-from dataset_prep.read.text_tables import reason
+from dataset_prep.encoders.common import Encoded, encoder_notes, files_of_items, missing_package
+from dataset_prep.read.files import bar
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import reason
 
 IMAGE_ENCODERS = ("efficientnet-lite0", "resnet50")
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -28,22 +27,14 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def find_images(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
-    """Picture of each item, or every picture of the folder.
-
-    Raises:
-        UserError: no such folder, or no picture of any item.
-    """
+    """Picture of each item, or every picture of the folder."""
     return files_of_items(folder, _ENDINGS, tokens, report, " or another picture")
 
 
 def encode_images(
     paths: Sequence[Path], encoder: str, report: Report, where: str, weights: Path | None = None
 ) -> Encoded:
-    """Rows [n, d] of pictures: resized to 256, centre 224, last layer before the classes, pooled.
-
-    Raises:
-        UserError: unknown encoder, its package or its weights are missing, or no picture reads.
-    """
+    """Rows [n, d] of pictures: resized to 256, centre 224, pooled before the classes."""
     import torch
 
     network, width, (mean, deviation), name, used = _network(encoder, weights)

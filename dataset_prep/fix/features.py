@@ -120,7 +120,7 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
     what = (
         f"{count} values are NaN or Inf, in {int(scan.broken_rows.sum())} rows, first "
         f"{selection.tokens[int(np.argmax(scan.broken_rows))]!r}, and columns "
-        f"{listed(selection.columns[scan.broken_cells > 0])}"
+        f"{_listed(selection.columns[scan.broken_cells > 0])}"
     )
     fixes = ["drop-columns", "drop-rows"] if mostly.any() else ["drop-rows", "drop-columns"]
     # Filling keeps most, so that it goes first where it was asked for.
@@ -159,15 +159,24 @@ def mend_columns(selection: Selection, report: Report, again: bool = False) -> N
         largest = float(np.maximum(-scan.low, scan.high).max())
         what = (
             f"{int(exploding.sum())} columns explode beyond {LIMIT:.0e}, up to {largest:.1e}: "
-            f"columns {listed(selection.columns[exploding])}"
+            f"columns {_listed(selection.columns[exploding])}"
         )
-        fix = report.found(where, what, int(exploding.sum()), *_exploding_fixes(report))
+        # Clipping keeps more than dropping, so that it goes first where both were asked for.
+        fixes = ("clip", "drop-columns") if "clip" in report.fixes else ("drop-columns", "clip")
+        fix = report.found(where, what, int(exploding.sum()), *fixes)
         if fix == "clip":
             _clip(selection, exploding)
         else:
             gone |= exploding
-    if constant.any() and _found_constant(selection, constant, report) != "keep-constant":
-        gone |= constant
+    if constant.any():
+        count, every = int(constant.sum()), len(constant)
+        what = f"{count} columns are constant: columns {_listed(selection.columns[constant])}"
+        mends = ["drop-columns", "keep-constant"]
+        if count == every:
+            what = f"all {every} columns are constant, so that every item looks the same"
+            mends = ["keep-constant"]
+        if report.found(where, what, count, *mends) != "keep-constant":
+            gone |= constant
     if gone.any():
         selection.keep_columns(~gone)
 
@@ -182,7 +191,7 @@ def standardise(selection: Selection, report: Report) -> None:
         scale = np.where(scan.deviation > 0, scan.deviation, 1.0)
         selection.standard = np.stack([scan.mean, scale])
         what = "columns have mean 0 and deviation 1"
-        report.applied(where, what, selection.shape[1], "standardise")
+        report.found(where, what, selection.shape[1], "standardise")
     elif scan.uneven:
         report.note(
             f"{where}: about {scan.effective:.0f} of {selection.shape[1]} columns hold nearly all "
@@ -190,24 +199,11 @@ def standardise(selection: Selection, report: Report) -> None:
         )
 
 
-def _found_constant(
-    selection: Selection, constant: npt.NDArray[np.bool_], report: Report
-) -> str | None:
-    """The repair of constant columns, where one was asked for; none drops them all."""
-    count, every = int(constant.sum()), len(constant)
-    where = selection.table.where
-    if count == every:
-        what = f"all {every} columns are constant, so that every item looks the same"
-        return report.found(where, what, count, "keep-constant")
-    what = f"{count} columns are constant: columns {listed(selection.columns[constant])}"
-    return report.found(where, what, count, "drop-columns", "keep-constant")
-
-
 def check_result(selection: Selection, report: Report) -> None:
     """What is about to be written must load: not empty, finite, within the limit and the type."""
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
-        if not report.is_broken(where):
+        if all(fault.where != where for fault in report.faults):
             lost = "column" if len(selection.rows) else "row"
             report.found(where, f"no {lost} is left of it", 0, advice="leave it out or correct it")
         return
@@ -219,14 +215,8 @@ def check_result(selection: Selection, report: Report) -> None:
         report.found(where, f"values up to {largest:.1e} do not fit float16", 1, "standardise")
 
 
-def listed(numbers: npt.NDArray[np.integer]) -> str:
-    """The first few numbers."""
+def _listed(numbers: npt.NDArray[np.integer]) -> str:
     return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
-
-
-def _exploding_fixes(report: Report) -> tuple[str, ...]:
-    # Clipping keeps more than dropping, so that it goes first where both were asked for.
-    return ("clip", "drop-columns") if "clip" in report.fixes else ("drop-columns", "clip")
 
 
 def _clip(selection: Selection, columns: npt.NDArray[np.bool_]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from dataset_prep.interactions import Floats, Interactions, Mask
+from dataset_prep.interactions import Interactions, Mask
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -37,34 +36,33 @@ class Filters:
     resplit: bool = False
 
 
-def count_step(report: Report, name: str, interactions: Interactions) -> None:
-    """Record interactions, users and items after a step."""
-    report.step(name, len(interactions), interactions.n_users(), interactions.n_items())
+def _count(report: Report, name: str, interactions: Interactions) -> Interactions:
+    report.steps.append((name, len(interactions), interactions.n_users(), interactions.n_items()))
+    return interactions
 
 
 def clean(interactions: Interactions, filters: Filters, report: Report) -> Interactions:
     """Drop missing ids, low ratings and duplicates; counts after each."""
-    count_step(report, "read", interactions)
-    if filters.resplit and interactions.parts is not None:
-        interactions = replace(interactions, parts=None, part_names=())
+    _count(report, "read", interactions)
+    if filters.resplit and interactions.part_names:
+        rows = interactions.rows.drop(columns="part")
+        interactions = replace(interactions, rows=rows, part_names=())
     interactions = _without_missing_ids(interactions, report)
-    count_step(report, "without missing ids", interactions)
-    interactions = _with_sound_times(interactions, report)
+    interactions = _with_sound_times(_count(report, "without missing ids", interactions), report)
     if filters.min_rating is not None:
-        if interactions.ratings is None:
+        if "rating" not in interactions.rows:
             raise UserError("--min-rating: the interactions have no ratings; leave the option out")
-        interactions = interactions.keep(interactions.ratings >= filters.min_rating)
-        count_step(report, f"rating >= {filters.min_rating:g}", interactions)
-    elif interactions.ratings is not None:
-        _report_nonpositive(interactions, interactions.ratings, report)
+        interactions = interactions.keep(interactions.column("rating") >= filters.min_rating)
+        _count(report, f"rating >= {filters.min_rating:g}", interactions)
+    elif "rating" in interactions.rows:
+        _report_nonpositive(interactions, report)
     interactions = _without_duplicates(interactions, report)
-    count_step(report, "without duplicates", interactions)
-    return interactions
+    return _count(report, "without duplicates", interactions)
 
 
 def _without_missing_ids(interactions: Interactions, report: Report) -> Interactions:
     """A few rows without an id are only counted; many of them, and words for none, are a fault."""
-    known = (interactions.users >= 0) & (interactions.items >= 0)
+    known: Mask = (interactions.column("user") >= 0) & (interactions.column("item") >= 0)
     lost = int((~known).sum())
     words = sum(interactions.words.values())
     if words:
@@ -79,24 +77,24 @@ def _without_missing_ids(interactions: Interactions, report: Report) -> Interact
 
 def _with_sound_times(interactions: Interactions, report: Report) -> Interactions:
     """Among seconds since 1970, 0 and -1 stand for no time, and milliseconds are another unit."""
-    times = interactions.times
-    if times is None or not len(times) or float(np.median(times)) < _SINCE_1980:
+    times = interactions.column("time") if "time" in interactions.rows else np.empty(0)
+    if not len(times) or float(np.median(times)) < _SINCE_1980:
         return interactions
     gone = times <= 0
     if gone.any():
         count = int(gone.sum())
         what = f"{count} of {len(times)} rows have a time of 0 or less, as where it is missing"
         report.found(interactions.where, what, count, "drop-rows")
-    known = times[~gone]
-    low, high = float(known.min()), float(known.max())
+    low, high = float(times[~gone].min()), float(times[~gone].max())
     if low >= _SINCE_1980 and high > _MOST_RATIO * low:
         what = f"its times reach from {low:.0f} to {high:.0f}, as seconds beside milliseconds do"
         report.found(interactions.where, what, 0, advice="write all of them in one unit")
     return interactions.keep(~gone)
 
 
-def _report_nonpositive(interactions: Interactions, ratings: Floats, report: Report) -> None:
+def _report_nonpositive(interactions: Interactions, report: Report) -> None:
     """Clicks of 0, dislikes and ratings that only say `not rated` are a person's decision."""
+    ratings = interactions.column("rating")
     count = int((ratings <= 0).sum())
     if not count:
         return
@@ -115,6 +113,20 @@ def _report_nonpositive(interactions: Interactions, ratings: Floats, report: Rep
     )
 
 
+def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
+    """Keep the first row of a pair; a pair in two splits is a fault, since it leaks."""
+    pairs = ["user", "item"]
+    again = interactions.rows.duplicated(pairs).to_numpy()
+    if interactions.part_names and again.any():
+        repeated = interactions.rows[interactions.rows.duplicated(pairs, keep=False)]
+        first = repeated.groupby(pairs, sort=False)["part"].transform("first")
+        leaking = int((repeated["part"] != first).sum())
+        if leaking:
+            what = f"{leaking} pairs of one split are also in another"
+            report.found("splits", what, leaking, "drop-duplicates")
+    return interactions.keep(~again)
+
+
 def select(
     interactions: Interactions,
     filters: Filters,
@@ -125,12 +137,12 @@ def select(
     if filters.all_modalities and modalities:
         covered = set.intersection(*(set(tokens) for tokens in modalities.values()))
         has_all = np.array([token in covered for token in interactions.item_tokens], dtype=np.bool_)
-        interactions = interactions.keep(has_all[interactions.items])
-        count_step(report, "items with all modalities", interactions)
-    if filters.user_core > 1 or filters.item_core > 1:
-        alive = k_core(interactions, filters.user_core, filters.item_core)
-        interactions = interactions.keep(alive)
-        count_step(report, f"{filters.user_core}/{filters.item_core}-core", interactions)
+        interactions = interactions.keep(has_all[interactions.column("item")])
+        _count(report, "items with all modalities", interactions)
+    user_core, item_core = filters.user_core, filters.item_core
+    if user_core > 1 or item_core > 1:
+        interactions = interactions.keep(k_core(interactions, user_core, item_core))
+        _count(report, f"{user_core}/{item_core}-core", interactions)
     if not len(interactions):
         last = report.steps[-1][0]
         raise UserError(f"no interaction is left after `{last}`; loosen the filters")
@@ -139,56 +151,14 @@ def select(
 
 def k_core(interactions: Interactions, user_core: int, item_core: int) -> Mask:
     """Rows of the largest part in which every user and every item has enough rows."""
-    alive = np.ones(len(interactions), dtype=np.bool_)
-    users, items = interactions.users, interactions.items
-    place = np.arange(0)
+    users, items = interactions.column("user"), interactions.column("item")
+    left = np.arange(len(users))
     while True:
-        user_ok = np.bincount(users, minlength=1) >= user_core
-        item_ok = np.bincount(items, minlength=1) >= item_core
-        stay = user_ok[users] & item_ok[items]
+        stay = np.bincount(users, minlength=1)[users] >= user_core
+        stay &= np.bincount(items, minlength=1)[items] >= item_core
         if stay.all():
-            return alive
-        if len(place):
-            alive[place[~stay]] = False
-            place = place[stay]
-        else:
-            alive &= stay
-            place = np.flatnonzero(alive)
-        users, items = users[stay], items[stay]
-
-
-def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
-    """Keep the first row of a pair; a pair in two splits is a fault, since it leaks."""
-    keys = interactions.keys()
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return interactions
-    del ordered
-    order = np.argsort(keys, kind="stable")
-    same = np.zeros(len(keys), dtype=np.bool_)
-    same[1:] = keys[order[1:]] == keys[order[:-1]]
-    again = np.zeros(len(keys), dtype=np.bool_)
-    again[order[same]] = True
-    if interactions.parts is not None:
-        _report_leaks(interactions, keys, again, report)
-    return interactions.keep(~again)
-
-
-def _report_leaks(
-    interactions: Interactions,
-    keys: npt.NDArray[np.int64],
-    again: Mask,
-    report: Report,
-) -> None:
-    assert interactions.parts is not None
-    repeated = np.unique(keys[again])
-    first_part = np.full(len(repeated), -1, dtype=np.int8)
-    concerned = np.isin(keys, repeated)
-    place = np.searchsorted(repeated, keys[concerned])
-    parts = interactions.parts[concerned]
-    # Written backwards, so that the first row of a pair has the last word.
-    first_part[place[::-1]] = parts[::-1]
-    leaking = int((parts != first_part[place]).sum())
-    if leaking:
-        what = f"{leaking} pairs of one split are also in another"
-        report.found("splits", what, leaking, "drop-duplicates")
+            break
+        left, users, items = left[stay], users[stay], items[stay]
+    alive = np.zeros(len(interactions), dtype=np.bool_)
+    alive[left] = True
+    return alive

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.progress import bar
-from dataset_prep.read.arrays import row_blocks
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.read.files import bar
+from dataset_prep.read.matrices import FeatureTable, row_blocks
 
 _FEW_COLUMNS = 0.05
 
@@ -23,12 +22,8 @@ Rows = npt.NDArray[np.int64]
 class Scan:
     """What one pass over a selection found, per column ``[d]`` or per row ``[n]``.
 
-    Attributes:
-        low, high: smallest and largest finite value of each column.
-        broken_cells: NaN or Inf per column.
-        total, squares: sums of the finite values and of their squares about ``shift``.
-        broken_rows: rows that hold NaN or Inf.
-        zero_rows: rows that are zero throughout.
+    ``total`` and ``squares`` are sums of the finite values and of their squares about ``shift``;
+    broken is what holds NaN or Inf.
     """
 
     low: Block
@@ -39,6 +34,17 @@ class Scan:
     shift: Block
     broken_rows: npt.NDArray[np.bool_]
     zero_rows: npt.NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, n_rows: int, width: int) -> Scan:
+        """Nothing yet."""
+        low, high, cells = (
+            np.full(width, np.inf),
+            np.full(width, -np.inf),
+            np.zeros(width, np.int64),
+        )
+        total, squares, shift = np.zeros((3, width))
+        return cls(low, high, cells, total, squares, shift, *np.zeros((2, n_rows), dtype=np.bool_))
 
     @property
     def n_finite(self) -> Block:
@@ -161,16 +167,7 @@ class Selection:
     def scan(self) -> Scan:
         """One pass over the values."""
         n_rows, width = self.shape
-        found = Scan(
-            low=np.full(width, np.inf),
-            high=np.full(width, -np.inf),
-            broken_cells=np.zeros(width, dtype=np.int64),
-            total=np.zeros(width),
-            squares=np.zeros(width),
-            shift=np.zeros(width),
-            broken_rows=np.zeros(n_rows, dtype=np.bool_),
-            zero_rows=np.zeros(n_rows, dtype=np.bool_),
-        )
+        found = Scan.empty(n_rows, width)
         start = 0
         for block in self.values():
             rows = slice(start, start + len(block))

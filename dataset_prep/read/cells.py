@@ -35,11 +35,13 @@ class CellFaults:
         self._path = path
         self._found: dict[tuple[str, str, bool], tuple[int, Any, str]] = {}
 
-    def add(self, role: str, values: pd.Series, bad: Mask) -> None:
-        """Count the bad cells of a piece; the index of ``values`` holds the line numbers."""
-        if not bad.any():
-            return
-        missing = is_missing(values)
+    def check(self, role: str, values: pd.Series, good: Mask, fine: Mask) -> Mask:
+        """The good rows whose cell is ``fine``; the others among them are counted.
+
+        The index of ``values`` holds the line numbers.
+        """
+        bad = good & ~fine
+        missing = is_missing(values) if bad.any() else bad
         for is_gap, rows in ((True, bad & missing), (False, bad & ~missing)):
             if rows.any():
                 key = (role, str(values.name), is_gap)
@@ -47,18 +49,15 @@ class CellFaults:
                 start = (0, values.index[first], str(values.iloc[first])[:40])
                 count, line, cell = self._found.get(key, start)
                 self._found[key] = (count + int(rows.sum()), line, cell)
+        return good & fine
 
     def tell(self, report: Report) -> None:
         """Report each kind as a fault of its own, which ``drop-rows`` mends."""
         for (role, name, is_gap), (count, line, cell) in self._found.items():
-            what = f"no {role}" if is_gap else f"a {role} that cannot be read"
+            has = f"no {role}" if is_gap else f"a {role} that cannot be read"
             shown = "" if is_gap else f" ({cell!r})"
-            report.found(
-                self._path.name,
-                f"{count} rows have {what} in column `{name}`, first line {line}{shown}",
-                count,
-                "drop-rows",
-            )
+            what = f"{count} rows have {has} in column `{name}`, first line {line}{shown}"
+            report.found(self._path.name, what, count, "drop-rows")
 
 
 def is_missing(values: pd.Series) -> Mask:
@@ -112,11 +111,7 @@ def times_of(values: pd.Series, day_first: bool | None = None) -> tuple[npt.NDAr
 
 
 def day_first(path: Path, name: str, pieces: Iterable[pd.Series]) -> bool | None:
-    """Whether dates like 13/09/2020 begin with the day; None where there is none of them.
-
-    Raises:
-        UserError: the dates do not tell, or contradict each other.
-    """
+    """Whether dates like 13/09/2020 begin with the day; None where there is none of them."""
     shown: dict[str, str] = {}
     for piece in pieces:
         text = pd.Series(piece.astype(str).unique()).str.strip()

@@ -14,14 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset_prep.read.arrays import (
-    Array,
-    ArrayMatrix,
-    RowMatrix,
-    archive_shapes,
-    unpack_member,
-)
-from dataset_prep.read.id_columns import (
+from dataset_prep.read.files import readable
+from dataset_prep.read.id_lists import ordered_ids
+from dataset_prep.read.ids import (
     IdSource,
     find_id,
     is_item_name,
@@ -29,12 +24,17 @@ from dataset_prep.read.id_columns import (
     listed_names,
     no_id_column,
 )
-from dataset_prep.read.id_lists import ordered_ids
-from dataset_prep.read.spool import VectorSpool
-from dataset_prep.read.text_tables import reason
+from dataset_prep.read.matrices import (
+    Array,
+    ArrayMatrix,
+    RowMatrix,
+    VectorSpool,
+    archive_shapes,
+    unpack_member,
+)
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED, npy_array
+from recbole_painvrl.reading import npy_array
 
 _BY_PLACE = re.compile(r"arr_\d+")
 _NO_TEXT = "fiub"
@@ -63,46 +63,23 @@ def read_npz(
     report: Report,
     copied: Path | None = None,
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """The matrix of an .npz file and the id of each row, or None without ids.
-
-    Args:
-        name: of the modality.
-        path: file to name in messages.
-        target: where rows are spooled.
-        ids: where the ids are.
-        report: told of faults.
-        copied: file to read, where it is another.
-
-    Raises:
-        UserError: unreadable, or neither one matrix nor one array per item.
-    """
+    """The matrix of an .npz file (or of its ``copied`` form) and the id of each row, or None."""
     file = copied or path
     shapes = archive_shapes(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            arrays = Arrays(
-                shapes,
-                lambda key: npy_array(archive.read(f"{key}.npy")),
-                lambda key: unpack_member(file, key, target.with_suffix(".npy")),
-            )
-            return from_arrays(name, path, arrays, target, ids, report)
-    except UserError:
-        raise
-    except DAMAGED as error:
-        raise UserError(
-            f"{path}: not readable as arrays ({reason(error)}); save plain numbers, copy or write "
-            "it again"
-        ) from error
+    again = "save plain numbers, copy or write it again"
+    with readable(path, "not readable as arrays", again), zipfile.ZipFile(file) as archive:
+        arrays = Arrays(
+            shapes,
+            lambda key: npy_array(archive.read(f"{key}.npy")),
+            lambda key: unpack_member(file, key, target.with_suffix(".npy")),
+        )
+        return from_arrays(name, path, arrays, target, ids, report)
 
 
 def from_arrays(
     name: str, path: Path, arrays: Arrays, target: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """The matrix and the id of each row; None where something else must name the rows.
-
-    Raises:
-        UserError: neither one matrix nor one array per item.
-    """
+    """The matrix and the id of each row; None where something else must name the rows."""
     numeric = [key for key, (_, kind) in arrays.shapes.items() if kind.kind in _NO_TEXT]
     sizes = {key: arrays.shapes[key][0] for key in arrays.shapes}
     wide = [key for key in numeric if len(sizes[key]) == 2]
@@ -141,21 +118,17 @@ def _per_item(
     by_place = all(_BY_PLACE.fullmatch(key) for key in keys)
     if by_place:
         keys = sorted(keys, key=lambda key: int(key[4:]))
-    with VectorSpool(target, path, report) as spool:
+    with VectorSpool(target, path) as spool:
         for key in keys:
             spool.add(key, arrays.read(key).reshape(-1))
-        matrix, tokens = spool.finish()
-    return matrix, None if by_place else tokens
+        matrix = spool.finish(report)
+    return matrix, None if by_place else spool.tokens
 
 
 def read_hdf5(
     name: str, path: Path, target: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """As :func:`read_npz` for an HDF5 file; only what lies in the file itself is read.
-
-    Raises:
-        UserError: h5py is missing, unreadable, or neither one matrix nor one dataset per item.
-    """
+    """As :func:`read_npz` for an HDF5 file; only what lies in the file itself is read."""
     if importlib.util.find_spec("h5py") is None:
         raise UserError(f"{path}: is HDF5, which needs h5py; type `pip install h5py`")
     copied = target.with_suffix(".npz")
@@ -171,11 +144,7 @@ def read_hdf5(
 def read_tensors(
     name: str, path: Path, target: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """As :func:`read_npz` for a tensor, or a dictionary of tensors, of PyTorch.
-
-    Raises:
-        UserError: it holds anything but tensors.
-    """
+    """As :func:`read_npz` for a tensor, or a dictionary of tensors, of PyTorch."""
     found = _load(path)
     if not isinstance(found, dict):
         array = _plain(path, found)
@@ -192,11 +161,7 @@ def read_tensors(
 
 
 def read_tensor(path: Path) -> Array:
-    """The tensor of a PyTorch file.
-
-    Raises:
-        UserError: unreadable, or it holds anything else.
-    """
+    """The tensor of a PyTorch file."""
     return _plain(path, _load(path))
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset_prep.read.arrays import RowMatrix
 from dataset_prep.read.feature_text import parse_vector
-from dataset_prep.read.id_columns import (
+from dataset_prep.read.files import readable
+from dataset_prep.read.ids import (
     IdSource,
     find_id,
     is_label,
@@ -18,11 +18,9 @@ from dataset_prep.read.id_columns import (
     refuse_other_ids,
 )
 from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.spool import Spool, VectorSpool
-from dataset_prep.read.text_tables import reason
+from dataset_prep.read.matrices import RowMatrix, Spool, VectorSpool
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED
 
 _ROWS = 1 << 14
 _FEW_ROWS = 16
@@ -33,15 +31,11 @@ _INDEX = "__index_level_0__"
 def read_parquet_features(
     path: Path, target: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """The matrix and the id of each row, or None where a file of ids must name the rows.
-
-    Raises:
-        UserError: unreadable, without ids, or without features.
-    """
+    """The matrix and the id of each row, or None where a file of ids must name the rows."""
     file = open_parquet(path)
     schema = file.schema_arrow
     id_column = _id_column(path, schema, ids)
-    try:
+    with readable(path, "not readable", "write it again"):
         chosen, kind = _columns(path, file, schema, id_column, report)
         wanted = [*([] if id_column is None else [id_column]), *chosen]
         batches = file.iter_batches(_ROWS, columns=wanted)
@@ -52,10 +46,6 @@ def read_parquet_features(
         if id_column is not None and ids.column is None and not is_sure_id(id_column):
             others = file.read(columns=_other_ids(schema, id_column)).to_pydict()
             refuse_other_ids(path, id_column, others, ids.rated)
-    except UserError:
-        raise
-    except DAMAGED as error:
-        raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
     return matrix, None if id_column is None else tokens
 
 
@@ -83,14 +73,14 @@ def _read_numbers(
 def _read_vectors(
     path: Path, batches: Any, column: str, target: Path, id_column: str | None, report: Report
 ) -> tuple[RowMatrix, list[Any]]:
-    with VectorSpool(target, path, report) as spool:
+    with VectorSpool(target, path) as spool:
         for batch in batches:
             names = (
                 [None] * len(batch) if id_column is None else batch.column(id_column).to_pylist()
             )
             for token, cell in zip(names, batch.select([column]).to_pandas()[column], strict=True):
                 spool.add(token, parse_vector(cell) if isinstance(cell, str) else cell)
-        return spool.finish()
+        return spool.finish(report), spool.tokens
 
 
 def _id_column(path: Path, schema: Any, ids: IdSource) -> str | None:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataset_prep.read.arrays import CELLS_PER_BLOCK, RowMatrix
 from dataset_prep.read.feature_words import read_words, word_sizes
-from dataset_prep.read.id_columns import (
+from dataset_prep.read.ids import (
     IdSource,
     find_id,
     is_index,
@@ -24,13 +23,9 @@ from dataset_prep.read.id_columns import (
     numbered_header,
     refuse_other_ids,
 )
-from dataset_prep.read.spool import Spool, VectorSpool
-from dataset_prep.read.text_tables import (
-    Layout,
-    chunks,
-    is_number,
-    sniff,
-)
+from dataset_prep.read.matrices import CELLS_PER_BLOCK, RowMatrix, Spool, VectorSpool
+from dataset_prep.read.rows import is_number
+from dataset_prep.read.tables import Layout, chunks, sniff
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -66,11 +61,7 @@ def parse_vector(text: str) -> list[float] | None:
 def read_text_features(
     path: Path, target: Path, ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any] | None]:
-    """The matrix and the id of each row, or None where a file of ids must name the rows.
-
-    Raises:
-        UserError: unreadable, without vectors, or without ids.
-    """
+    """The matrix and the id of each row, or None where a file of ids must name the rows."""
     if (sizes := word_sizes(path)) is not None:
         return read_words(path, target, sizes, ids, report)
     layout = _layout(path, ids)
@@ -126,12 +117,12 @@ class _Columns:
     def cells(self, target: Path, name: str) -> RowMatrix:
         """Vectors in one column."""
         width = max(len(parse_vector(cell) or ()) for cell in _cells(self._layout, name))
-        with VectorSpool(target, self._layout.path, self._report) as spool:
+        with VectorSpool(target, self._layout.path) as spool:
             for frame in self._frames([name], [], width):
                 ids = frame[self._id[0]].tolist() if self._id else [None] * len(frame)
                 for token, cell in zip(ids, frame[name].tolist(), strict=True):
                     spool.add(token, parse_vector(str(cell)))
-            matrix, self.tokens = spool.finish()
+            matrix, self.tokens = spool.finish(self._report), spool.tokens
         return matrix
 
     def _frames(

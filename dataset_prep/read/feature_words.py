@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.read.arrays import RowMatrix
-from dataset_prep.read.id_columns import IdSource
-from dataset_prep.read.spool import VectorSpool
-from dataset_prep.read.text_tables import READ_ERRORS, is_number, open_bytes, reason
+from dataset_prep.read.files import open_bytes, readable
+from dataset_prep.read.ids import IdSource
+from dataset_prep.read.matrices import RowMatrix, VectorSpool
+from dataset_prep.read.rows import is_number
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -19,14 +19,11 @@ _SIZES = re.compile(rb"\s*(\d{1,12})\s+(\d{1,6})\s*")
 
 def word_sizes(path: Path) -> tuple[int, int] | None:
     """Rows and columns by the first line of word2vec's text format, or None for other text."""
-    try:
-        with open_bytes(path) as stream:
-            first = _SIZES.fullmatch(stream.readline(64))
-            if first is None:
-                return None
-            second = stream.readline(1 << 22).rstrip(b"\r\n ")
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
+    with readable(path), open_bytes(path) as stream:
+        first = _SIZES.fullmatch(stream.readline(64))
+        if first is None:
+            return None
+        second = stream.readline(1 << 22).rstrip(b"\r\n ")
     rows, width = int(first[1]), int(first[2])
     if width > 1 and b"\0" in second:
         raise UserError(f"{path}: is word2vec's binary format; save it as text or as .npy")
@@ -38,35 +35,24 @@ def word_sizes(path: Path) -> tuple[int, int] | None:
 def read_words(
     path: Path, target: Path, sizes: tuple[int, int], ids: IdSource, report: Report
 ) -> tuple[RowMatrix, list[Any]]:
-    """The matrix and the id of each row of a file with ``sizes`` in its first line.
-
-    Raises:
-        UserError: unreadable, or no row has a vector.
-    """
+    """The matrix and the id of each row of a file with ``sizes`` in its first line."""
     n_rows = 0
-    with VectorSpool(target, path, report) as spool:
+    with VectorSpool(target, path) as spool:
         for token, vector in _words(path, sizes[1], ids.encoding):
             spool.add(token, vector)
             n_rows += 1
-        matrix, tokens = spool.finish()
+        matrix = spool.finish(report)
     if n_rows < sizes[0]:
         what = f"its first line says {sizes[0]} rows, but {n_rows} are there"
         report.found(path.name, what, sizes[0] - n_rows, "drop-rows")
-    return matrix, tokens
+    return matrix, spool.tokens
 
 
 def _words(path: Path, width: int, encoding: str) -> Iterator[tuple[str, list[str] | None]]:
     """Id and numbers of each line; an id may hold blanks."""
-    try:
-        with open_bytes(path) as stream:
-            stream.readline()
-            for line in stream:
-                pieces = line.decode(encoding).rstrip().rsplit(None, width)
-                if pieces:
-                    yield pieces[0], pieces[1:] if all(map(is_number, pieces[1:])) else None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: holds bytes that are not {encoding}; give `--encoding latin-1`"
-        ) from error
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: cut or not readable ({reason(error)}); copy it again") from error
+    with readable(path, "cut or not text of this --encoding"), open_bytes(path) as stream:
+        stream.readline()
+        for line in stream:
+            pieces = line.decode(encoding).rstrip().rsplit(None, width)
+            if pieces:
+                yield pieces[0], pieces[1:] if all(map(is_number, pieces[1:])) else None

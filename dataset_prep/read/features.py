@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from dataset_prep.read.arrays import RowMatrix, open_matrix
-from dataset_prep.read.encoder_file import read_encoder
+from dataset_prep.interactions import as_tokens
 from dataset_prep.read.feature_arrays import read_hdf5, read_npz, read_tensors
 from dataset_prep.read.feature_json import read_json_features
 from dataset_prep.read.feature_parquet import read_parquet_features
 from dataset_prep.read.feature_text import read_text_features
-from dataset_prep.read.file_kind import file_kind
-from dataset_prep.read.id_columns import IdSource
+from dataset_prep.read.files import check_there, file_kind
 from dataset_prep.read.id_lists import read_ids
-from dataset_prep.report import CORRECT, Report
-from dataset_prep.tokens import as_tokens
+from dataset_prep.read.ids import IdSource
+from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix
+from dataset_prep.report import Report
+from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
 
+# What made the features of NAME.npy stands in NAME.encoder.json, tied to them by checksums.
+ENCODER_ENDING = ".encoder.json"
 _SIDE_FILES = (
     *(".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv"),
     ".ids.json",
@@ -34,44 +33,12 @@ _OF_ROWS = {
 }
 
 
-@dataclass
-class FeatureTable:
-    """Features of one modality as found.
-
-    Attributes:
-        name: of the modality.
-        where: file, as shown to the user.
-        tokens: item id of each row, empty where it is missing.
-        matrix: ``[n, d]`` as stored.
-        absent: rows known to have no content (no text, no poster), ``[n]``, or None.
-        encoder: what made the features.
-        notes: more for the manifest (layer, size, normalisation...).
-        id_advice: what to do where the ids meet no interaction.
-        own_ids: whether the ids stand in the file itself.
-    """
-
-    name: str
-    where: str
-    tokens: list[str]
-    matrix: RowMatrix
-    absent: npt.NDArray[np.bool_] | None = None
-    encoder: str = "not recorded"
-    notes: dict[str, Any] = field(default_factory=dict)
-    id_advice: str = CORRECT
-    own_ids: bool = True
-
-
 def read_features(
     name: str, path: Path, report: Report, spool: Path, ids: IdSource | None = None
 ) -> FeatureTable:
-    """Open a feature file of any kind; what is no plain matrix is spooled to disk.
-
-    Raises:
-        UserError: unreadable, of an unknown kind, or without ids.
-    """
+    """Open a feature file of any kind; what is no plain matrix is spooled to disk."""
     ids = ids or IdSource()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path of modality {name}")
+    check_there(path, f"check the path of modality {name}")
     kind = file_kind(path)
     matrix, found = _open(name, path, kind, spool, ids, report)
     tokens = _side_ids(path, matrix.shape[0], ids, report) if found is None else as_tokens(found)
@@ -86,7 +53,7 @@ def read_features(
         report.note(f"{path.name}: holds {matrix.dtype}, stored as floating point")
     own_ids = found is not None
     table = FeatureTable(name, path.name, tokens, matrix, id_advice=ids.advice, own_ids=own_ids)
-    if kind == "npy" and (recorded := read_encoder(path)) is not None:
+    if kind == "npy" and (recorded := _read_encoder(path)) is not None:
         table.encoder, table.notes = recorded
     return table
 
@@ -112,14 +79,39 @@ def _open(
 def _side_ids(path: Path, n_rows: int, ids: IdSource, report: Report) -> list[str]:
     if ids.first_row is not None:
         return [str(ids.first_row + row) for row in range(n_rows)]
-    if ids.file is not None:
-        return read_ids(ids.file, report, ids, n_rows)
     stem = path.name.removesuffix(path.suffix)
-    for ending in _SIDE_FILES:
-        side = path.with_name(stem + ending)
-        if side.is_file():
+    beside = [path.with_name(stem + ending) for ending in _SIDE_FILES]
+    for side in [ids.file] if ids.file is not None else beside:
+        if side == ids.file or side.is_file():
             return read_ids(side, report, ids, n_rows)
     raise UserError(
         f"{path}: no ids for its {n_rows} rows; put {stem}.ids.npy beside it, name a file "
         "with `--feature-ids`, or say `--rows-from N` if row 0 is item N"
     )
+
+
+def encoder_record(encoder: str, notes: dict[str, Any], files: list[Path]) -> dict[str, Any]:
+    """Content of NAME.encoder.json for features in ``files`` (the matrix and its ids)."""
+    hashes = {path.name: file_hash(path) for path in files}
+    return {"encoder": encoder, "notes": notes, "sha256": hashes}
+
+
+def _read_encoder(matrix: Path) -> tuple[str, dict[str, Any]] | None:
+    """Encoder and notes of a matrix file, or None where nothing is recorded."""
+    path = matrix.with_name(matrix.name.removesuffix(".npy") + ENCODER_ENDING)
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        encoder, notes, hashes = str(found["encoder"]), dict(found["notes"]), dict(found["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: no record of an encoder; extract again or delete it") from error
+    for name, expected in hashes.items():
+        # Only files beside it: the record may come from anywhere.
+        beside = path.with_name(Path(str(name)).name)
+        if not beside.is_file() or file_hash(beside) != expected:
+            raise UserError(
+                f"{beside}: missing or changed since {path.name} was written; extract again, or "
+                f"delete {path.name} if the change is meant"
+            )
+    return encoder, notes

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.interactions import InteractionBuilder
+from dataset_prep.interactions import InteractionBuilder, Mask
 from dataset_prep.read.cells import CellFaults, day_first, is_missing, ratings_of, times_of
-from dataset_prep.read.text_tables import simple
+from dataset_prep.read.tables import simple
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -43,7 +43,7 @@ def add_frames(
     named: Collection[str],
     builder: InteractionBuilder,
     report: Report,
-    part: str | None,
+    part: str | None = None,
 ) -> None:
     """Append the rows of all pieces; a rating or time that cannot be read makes a row malformed.
 
@@ -55,9 +55,6 @@ def add_frames(
         builder: takes the rows.
         report: told of malformed rows.
         part: split of all rows, or None.
-
-    Raises:
-        UserError: dates or splits that cannot be told.
     """
     faults = CellFaults(path)
     columns = dict(chosen)
@@ -73,63 +70,54 @@ def add_frames(
                 name = columns["time"]
                 order = day_first(path, name, (piece[name] for piece in frames(Report())))
             builder.rating_name = columns.get("rating", builder.rating_name)
-        taken, empty = _unfolded(path, frame[list(columns.values())], columns["item"])
+        distinct = list(dict.fromkeys(columns.values()))
+        taken, empty = _unfolded(path, frame[distinct], columns["item"])
         lonely += empty
-        _add_frame(path, taken, columns, builder, faults, part, order)
+        good, numbers = _numbers(taken, columns, faults, order)
+        split = {part: good}
+        if part is None and "part" in columns:
+            split = _by_label(path, taken[columns["part"]], good)
+        for label, rows in split.items() if good.any() else ():
+            users, items = (taken[columns[role]].to_numpy()[rows] for role in ("user", "item"))
+            extra = {role: values[rows] for role, values in numbers.items()}
+            builder.add(users, items, extra.get("rating"), extra.get("time"), label)
     faults.tell(report)
     if lonely:
         report.note(f"{path.name}: {lonely} users have an empty list of items")
 
 
-def _add_frame(
-    path: Path,
-    frame: pd.DataFrame,
-    columns: Mapping[str, str],
-    builder: InteractionBuilder,
-    faults: CellFaults,
-    part: str | None,
-    order: bool | None,
-) -> None:
-    good = np.ones(len(frame), dtype=np.bool_)
+def _numbers(
+    frame: pd.DataFrame, columns: Mapping[str, str], faults: CellFaults, order: bool | None
+) -> tuple[Mask, dict[str, npt.NDArray[Any]]]:
+    """Rows with a rating and a time where these are due, and the two columns."""
+    good: Mask = np.ones(len(frame), dtype=np.bool_)
     numbers: dict[str, npt.NDArray[Any]] = {}
-    for role in ("rating", "time"):
-        if role in columns:
-            cells = frame[columns[role]]
-            if role == "rating":
-                numbers[role] = ratings_of(cells)
-                fine = np.isfinite(numbers[role])
-            else:
-                numbers[role], fine = times_of(cells, order)
-            faults.add(role, cells, good & ~fine)
-            good = good & fine
-    if not good.any():
-        return
-    labels = None if part is not None or "part" not in columns else frame[columns["part"]]
-    groups = {part: good} if labels is None else _groups(path, labels[good], good)
-    for name, rows in groups.items():
-        further = {role: values[rows] for role, values in numbers.items()}
-        users, items = (frame[columns[role]].to_numpy()[rows] for role in ("user", "item"))
-        builder.add(users, items, further.get("rating"), further.get("time"), name)
+    if "rating" in columns:
+        cells = frame[columns["rating"]]
+        numbers["rating"] = ratings_of(cells)
+        good = faults.check("rating", cells, good, np.isfinite(numbers["rating"]))
+    if "time" in columns:
+        cells = frame[columns["time"]]
+        numbers["time"], fine = times_of(cells, order)
+        good = faults.check("time", cells, good, fine)
+    return good, numbers
 
 
-def _groups(
-    path: Path, labels: pd.Series, good: npt.NDArray[np.bool_]
-) -> dict[str | None, npt.NDArray[np.bool_]]:
+def _by_label(path: Path, labels: pd.Series, good: Mask) -> dict[str | None, Mask]:
     """Good rows of each split by its label."""
-    groups: dict[str | None, npt.NDArray[np.bool_]] = {}
+    split: dict[str | None, Mask] = {}
     # Not `astype(str)`, which leaves missing labels alone on pandas 3.
     text = labels.map(str).str.strip()
-    for label in pd.unique(text):
+    for label in pd.unique(text[good]):
         # A column with a missing label has become floating point.
         name = part_name(label.removesuffix(".0"))
         if name is None:
             raise UserError(
                 f"{path}: column `{labels.name}` holds {label!r}; it must be train, valid or test"
             )
-        rows = np.zeros(len(good), dtype=np.bool_)
-        rows[good] = text == label
-        groups[name] = rows | groups.get(name, False)
-    return groups
+        rows = good & (text == label).to_numpy(np.bool_)
+        split[name] = rows | split.get(name, False)
+    return split
 
 
 def _check_labels(path: Path, labels: pd.Series, named: Collection[str]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from dataset_prep.read.arrays import Array, open_archive, read_array
-from dataset_prep.read.file_kind import file_kind
-from dataset_prep.read.id_columns import (
+from dataset_prep.interactions import as_tokens
+from dataset_prep.read.files import file_kind
+from dataset_prep.read.ids import (
     WHOLE,
     IdSource,
     find_id,
@@ -27,10 +27,11 @@ from dataset_prep.read.id_columns import (
     row_order,
 )
 from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.json_files import json_columns
-from dataset_prep.read.text_tables import ALIASES, chunks, is_number, simple, sniff
+from dataset_prep.read.json_data import json_columns
+from dataset_prep.read.matrices import Array, open_archive, read_array
+from dataset_prep.read.rows import is_number
+from dataset_prep.read.tables import ALIASES, chunks, simple, sniff
 from dataset_prep.report import Report
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _HOW = (
@@ -50,12 +51,10 @@ def read_ids(
         report: told of malformed lines.
         ids: name of the id column, encoding of a text file, and the items of the interactions.
         n_rows: rows of the matrix, where they are known; they tell a header from an id.
-
-    Raises:
-        UserError: unreadable, without an id column, or with row numbers that are not 0 to n - 1.
     """
     ids = ids or IdSource()
     kind = file_kind(path)
+    named = True
     if kind == "npy":
         array = read_array(path)
         if array.ndim != 1 or array.dtype.kind not in "iuSUf":
@@ -64,12 +63,11 @@ def read_ids(
     if kind == "text":
         columns, named = _text_columns(path, report, ids, n_rows)
     elif kind == "json":
-        columns, named = json_columns(path, ids.encoding), True
+        columns = json_columns(path, ids.encoding)
     elif kind == "npz":
-        arrays = open_archive(path)
-        columns, named = {key: a for key, a in arrays.items() if a.ndim == 1}, True
+        columns = {key: array for key, array in open_archive(path).items() if array.ndim == 1}
     elif kind == "parquet":
-        columns, named = open_parquet(path).read().to_pydict(), True
+        columns = open_parquet(path).read().to_pydict()
     else:
         raise UserError(f"{path}: is no list of ids ({kind}); give a text, JSON or .npy file")
     return ordered_ids(path, columns, ids, named, n_rows)
@@ -86,9 +84,6 @@ def ordered_ids(
         ids: the name of their column, where it was given, and the items of the interactions.
         named: whether the columns have names of their own.
         n_rows: rows of the matrix, where they are known.
-
-    Raises:
-        UserError: no id column, or nothing says clearly which row an id belongs to.
     """
     if len({len(values) for values in columns.values()}) != 1 or not columns:
         raise UserError(f"{path}: holds no list of ids; give one id per row")
@@ -112,11 +107,7 @@ def ordered_ids(
 
 
 def _id_column(
-    path: Path,
-    names: list[str],
-    orders: Mapping[str, list[int]],
-    wanted: str | None,
-    named: bool,
+    path: Path, names: list[str], orders: Mapping[str, Any], wanted: str | None, named: bool
 ) -> str:
     """The column of ids; one that may number the rows only where there is no other."""
     if wanted is not None:
@@ -125,9 +116,7 @@ def _id_column(
         return wanted
     others = [name for name in names if not (named and is_row_name(name))]
     plain = [name for name in others if name not in orders]
-    found = find_id(plain) if named else None
-    if found is None and named:
-        found = find_id(others)
+    found = (find_id(plain) or find_id(others)) if named else None
     left = plain or others
     if found is None and (len(left) == 1 or (left and not named)):
         found = left[0]
@@ -146,16 +135,15 @@ def _row_order(
     """Row of each id by the column that numbers the rows, else the order of the file."""
     n_ids = len(tokens[chosen])
     as_is = list(range(n_ids))
+    how = f"{_HOW}{n_ids - 1}"
     rest = [name for name in tokens if name != chosen]
     # What pandas writes before a table numbers its lines; any other column says more.
     claims = {name: orders[name] for name in rest if name in orders}
     claims = {n: o for n, o in claims.items() if not (is_index(n) and o == as_is)} or claims
     said = {name: order for name, order in claims.items() if is_row_name(name)} or claims
     if len({tuple(order) for order in said.values()}) > 1:
-        raise UserError(
-            f"{path}: columns {listed_names(list(said))} number the rows differently; "
-            f"{_HOW}{n_ids - 1}"
-        )
+        shown = listed_names(list(said))
+        raise UserError(f"{path}: columns {shown} number the rows differently; {how}")
     if said:
         name, order = next(iter(said.items()))
         sorted_both = order == as_is and orders.get(chosen) == as_is
@@ -166,13 +154,11 @@ def _row_order(
         if is_row_name(name) or (not like_rows and (named or order == as_is)):
             return order
         both = f"columns `{chosen}` and `{name}` both" if like_rows else f"column `{name}`"
-        raise UserError(f"{path}: {both} may number the rows; {_HOW}{n_ids - 1}")
+        raise UserError(f"{path}: {both} may number the rows; {how}")
     for name in rest:
         _refuse_broken(path, name, tokens[name])
     if orders.get(chosen, as_is) != as_is:
-        raise UserError(
-            f"{path}: column `{chosen}` may hold ids or number the rows; {_HOW}{n_ids - 1}"
-        )
+        raise UserError(f"{path}: column `{chosen}` may hold ids or number the rows; {how}")
     return as_is
 
 
@@ -183,17 +169,15 @@ def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
     if not numbers or (is_index(name) and numbers == sorted(set(numbers)) and distinct == size):
         return
     # A column of another name, such as a year, is no matter unless it nearly numbers the rows.
-    named = is_row_name(name) or simple(name) in ALIASES["item"]
-    if not (named or nearly_rows(tokens)):
+    if not (is_row_name(name) or simple(name) in ALIASES["item"] or nearly_rows(tokens)):
         return
     counts = Counter(tokens)
     token = next((t for t in tokens if counts[t] > 1), None)
-    what = f"{token!r} is there {counts[token]} times" if token is not None else ""
     wrong = next((t for t in tokens if not WHOLE.fullmatch(t) or int(t) >= size), "")
+    what = f"it holds {wrong!r}" if token is None else f"{token!r} is there {counts[token]} times"
     raise UserError(
         f"{path}: column `{name}` must number the rows from 0 to {size - 1}, each once, but "
-        f"{what or f'it holds {wrong!r}'}; correct it, or give the ids alone, one per line in the "
-        "order of the rows"
+        f"{what}; correct it, or give the ids alone, one per line in the order of the rows"
     )
 
 
@@ -203,8 +187,7 @@ def _text_columns(
     """The columns of a text table, and whether its first line names them."""
     column = ids.column
     layout = sniff(path, encoding=ids.encoding, expected=[column] if column else ())
-    width = len(layout.names)
-    plain = replace(layout, names=tuple(map(str, range(width))), has_header=False)
+    plain = replace(layout, names=tuple(map(str, range(len(layout.names)))), has_header=False)
     table = pd.concat(chunks(plain, plain.names, report))
     first = [str(cell).strip() for cell in table.iloc[0]]
     header = layout.has_header or numbered_header([first, *layout.sample])
@@ -215,8 +198,6 @@ def _text_columns(
     if n_rows is not None and not header and len(table) == n_rows + 1:
         # One line too many: a header, if it is neither an item nor a number.
         header = bool(ids.rated) and not any(c in ids.rated or is_number(c) for c in first)
-    if not header:
-        return {name: table[name].tolist() for name in plain.names}, False
-    return {
-        name: table[place].tolist()[1:] for name, place in zip(first, plain.names, strict=True)
-    }, True
+    names = first if header else plain.names
+    cells = [table[place].tolist()[header:] for place in plain.names]
+    return dict(zip(names, cells, strict=True)), header

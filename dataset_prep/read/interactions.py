@@ -13,16 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.read.arrays import open_archive, read_array
-from dataset_prep.read.file_kind import file_kind
-from dataset_prep.read.frames import add_frames
-from dataset_prep.read.frames import part_name as part_name
-from dataset_prep.read.json_records import json_records
-from dataset_prep.read.text_files import text_sample
-from dataset_prep.read.text_tables import chunks, find_role, reason, sniff
+from dataset_prep.read.files import file_kind, readable, text_sample
+from dataset_prep.read.frames import Frames, add_frames, part_name
+from dataset_prep.read.json_data import json_records
+from dataset_prep.read.matrices import open_archive, read_array
+from dataset_prep.read.tables import chunks, find_role, sniff
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.reading import DAMAGED
 
 ROLES = ("user", "item", "rating", "time", "part")
 _RECORDS_PER_FRAME = 100_000
@@ -54,12 +51,33 @@ class TableColumns:
         """What to do where a needed column is not found, in a file of text or of another kind."""
         if not self.options:
             return "call them user_id and item_id in the file"
-        named = "name the columns with `--user-column` and `--item-column`"
-        return (
-            f"{named}, or with `--columns user,item,...` if its first line is data"
-            if text
-            else named
-        )
+        headless = ", or with `--columns user,item,...` if its first line is data" if text else ""
+        return f"name the columns with `--user-column` and `--item-column`{headless}"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that is being read, and what takes its rows."""
+
+    path: Path
+    builder: InteractionBuilder
+    report: Report
+    columns: TableColumns
+    part: str | None
+
+    def choose(self, names: Sequence[str], text: bool = False) -> dict[str, str]:
+        """Role -> column, with a note from which a person sees a wrong guess."""
+        chosen = choose_columns(self.path, names, self.columns, text)
+        taken = ", ".join(f"{role} = {name}" for role, name in chosen.items())
+        left = [name for name in names if name not in chosen.values()]
+        rest = f"; left out: {', '.join(left[:6])}" if left else ""
+        self.report.note(f"{self.path.name}: {taken}{rest}")
+        return chosen
+
+    def add(self, frames: Frames, chosen: Mapping[str, str]) -> None:
+        """Append the rows of all pieces."""
+        named = self.columns.roles
+        add_frames(self.path, frames, chosen, named, self.builder, self.report, self.part)
 
 
 def read_interactions(
@@ -69,37 +87,29 @@ def read_interactions(
     columns: TableColumns | None = None,
     part: str | None = None,
 ) -> None:
-    """Append the rows of a file to ``builder``.
-
-    Raises:
-        UserError: unreadable, without the needed columns, or of an unknown kind.
-    """
-    columns = columns or TableColumns()
+    """Append the rows of a file to ``builder``."""
+    file = _File(path, builder, report, columns or TableColumns(), part)
     kind = file_kind(path)
     if kind == "npz":
-        _read_npz(path, builder, report, columns, part)
+        _read_npz(file)
     elif kind == "npy":
         add_pairs(path, read_array(path), builder, part)
     elif kind == "parquet":
-        _read_parquet(path, builder, report, columns, part)
+        _read_parquet(file)
     elif kind == "json":
-        _read_json(path, builder, report, columns, part)
+        _read_json(file)
     elif kind in ("pickle", "torch"):
         raise UserError(f"{path}: a pickle can run code when read; export it as CSV or .npz")
     elif kind == "hdf5":
         raise UserError(f"{path}: is HDF5; export its interactions as CSV or Parquet")
     else:
-        _read_text(path, builder, report, columns, part)
+        _read_text(file)
 
 
 def choose_columns(
     path: Path, names: Sequence[str], columns: TableColumns, text: bool = False
 ) -> dict[str, str]:
-    """Role -> column of those that are there; user and item must be.
-
-    Raises:
-        UserError: a wanted column is absent, or no column looks like users or items.
-    """
+    """Role -> column of those that are there; user and item must be."""
     chosen: dict[str, str] = {}
     wanted = columns.roles
     for role in ROLES:
@@ -123,67 +133,48 @@ def choose_columns(
     return chosen
 
 
-def _tell_columns(
-    path: Path, chosen: Mapping[str, str], names: Sequence[str], report: Report
-) -> None:
-    """Say which columns were taken, so that a person sees a wrong guess."""
-    taken = ", ".join(f"{role} = {name}" for role, name in chosen.items())
-    left = [name for name in names if name not in chosen.values()]
-    rest = f"; left out: {', '.join(left[:6])}" if left else ""
-    report.note(f"{path.name}: {taken}{rest}")
-
-
 def add_pairs(
     path: Path, pairs: npt.NDArray[Any], builder: InteractionBuilder, part: str | None
 ) -> None:
-    """Append an array [n, >= 2] of users, items and, where there are more columns, ratings, times.
-
-    Raises:
-        UserError: another shape or type, or negative ids.
-    """
+    """Append an array [n, 2 to 4] of users, items and, where they are there, ratings, times."""
+    what = part or "its array"
     if pairs.ndim == 2 and pairs.shape[0] in (2, 3) and pairs.shape[1] > 4:
         raise UserError(f"{path}: shape {pairs.shape} holds users in one row; transpose it")
-    wide = pairs.ndim == 2 and 3 <= pairs.shape[1] <= 4
+    width = pairs.shape[1] if pairs.ndim == 2 else 0
     whole = pairs.dtype.kind in "iu" or (
-        wide and pairs.dtype.kind == "f" and bool((pairs[:, :2] % 1 == 0).all())
+        width in (3, 4) and pairs.dtype.kind == "f" and bool((pairs[:, :2] % 1 == 0).all())
     )
-    if not whole or not (wide or (pairs.ndim == 2 and pairs.shape[1] == 2)):
+    if not whole or width not in (2, 3, 4):
         raise UserError(
-            f"{path}: {part or 'its array'} is {pairs.dtype} {pairs.shape}; give whole numbers "
-            "[n, 2], a user and an item per row (and ratings, times in columns 3 and 4)"
+            f"{path}: {what} is {pairs.dtype} {pairs.shape}; give whole numbers [n, 2], a user and "
+            "an item per row (and ratings, times in columns 3 and 4)"
         )
     if len(pairs) and int(pairs[:, :2].min()) < 0:
         raise UserError(
-            f"{path}: {part or 'its array'} has negative ids, as after an overflow of "
-            f"{pairs.dtype}; write it again with a wider type"
+            f"{path}: {what} has negative ids, as after an overflow of {pairs.dtype}; write it "
+            "again with a wider type"
         )
-    further = list(pairs[:, 2:].T)
-    if not all(np.isfinite(column).all() for column in further):
-        raise UserError(f"{path}: {part or 'its array'} holds NaN or Inf; remove those rows")
-    roles = ["rating", "time"][: len(further)]
-    if len(further) == 1 and len(pairs) and further[0].max() > _LARGEST_RATING:
+    extra = list(pairs[:, 2:].T)
+    if not all(np.isfinite(column).all() for column in extra):
+        raise UserError(f"{path}: {what} holds NaN or Inf; remove those rows")
+    roles = ["rating", "time"][: len(extra)]
+    if len(extra) == 1 and len(pairs) and extra[0].max() > _LARGEST_RATING:
         roles = ["time"]
-    found = dict(zip(roles, further, strict=True))
+    found = dict(zip(roles, extra, strict=True))
     ids = pairs[:, :2].astype(np.int64)
     builder.add(ids[:, 0], ids[:, 1], found.get("rating"), found.get("time"), part)
 
 
-def _read_npz(
-    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
-) -> None:
+def _read_npz(file: _File) -> None:
     """Arrays named like splits ([n, 2] each), or one array per column."""
-    arrays = open_archive(path)
+    path, arrays = file.path, open_archive(file.path)
     parts = {key: name for key in arrays if (name := part_name(key)) is not None}
-    if parts:
-        for key, name in parts.items():
-            add_pairs(path, arrays[key], builder, part or name)
+    matrices = [key for key, array in arrays.items() if array.ndim == 2]
+    if parts or len(matrices) == 1:
+        for key in parts or matrices:
+            add_pairs(path, arrays[key], file.builder, file.part or parts.get(key))
         return
-    lone = [key for key, array in arrays.items() if array.ndim == 2]
-    if len(lone) == 1:
-        add_pairs(path, arrays[lone[0]], builder, part)
-        return
-    chosen = choose_columns(path, list(arrays), columns)
-    _tell_columns(path, chosen, list(arrays), report)
+    chosen = file.choose(list(arrays))
     taken = {name: arrays[name] for name in chosen.values()}
     shape = taken[chosen["user"]].shape
     odd = next((n for n, a in taken.items() if a.ndim != 1 or a.shape != shape), None)
@@ -193,17 +184,16 @@ def _read_npz(
             "one value per row in each"
         )
     frame = pd.DataFrame(taken)
-    add_frames(path, lambda _: iter((frame,)), chosen, columns.roles, builder, report, part)
+    file.add(lambda _: iter((frame,)), chosen)
 
 
-def _read_text(
-    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
-) -> None:
-    layout = sniff(
-        path, columns.names, columns.encoding, tuple(columns.roles.values()), columns.separator
-    )
+def _read_text(file: _File) -> None:
+    path, columns = file.path, file.columns
+    named = tuple(columns.roles.values())
+    layout = sniff(path, columns.names, columns.encoding, named, columns.separator)
     if not layout.has_header and columns.names is None:
-        if layout.separator == " " and len({len(row) for row in _first_rows(path, columns)}) > 1:
+        lines = text_sample(path, columns.encoding).lines if layout.separator == " " else []
+        if len({len(line.split()) for line in lines if line.strip()}) > 1:
             raise UserError(
                 f"{path}: its lines differ in length, as lists of a user and the user's items do; "
                 "read it with `python -m dataset_prep ultragcn --input FILE`"
@@ -215,43 +205,31 @@ def _read_text(
         )
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")
-    chosen = choose_columns(path, layout.names, columns, text=True)
-    _tell_columns(path, chosen, layout.names, report)
+    chosen = file.choose(layout.names, text=True)
+    taken = list(dict.fromkeys(chosen.values()))
     # Tab-separated tables are published without quoting; elsewhere an open mark is damage.
     ids = [] if layout.separator == "\t" else [chosen["user"], chosen["item"]]
-
-    def frames(told: Report) -> Iterator[pd.DataFrame]:
-        return chunks(layout, list(dict.fromkeys(chosen.values())), told, closed=ids)
-
-    add_frames(path, frames, chosen, columns.roles, builder, report, part)
+    file.add(lambda report: chunks(layout, taken, report, closed=ids), chosen)
 
 
-def _first_rows(path: Path, columns: TableColumns) -> list[list[str]]:
-    return [line.split() for line in text_sample(path, columns.encoding).lines if line.strip()]
-
-
-def _read_json(
-    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
-) -> None:
-    head = islice(json_records(path, Report(), columns.encoding), _RECORDS_LOOKED_AT)
+def _read_json(file: _File) -> None:
+    path, encoding = file.path, file.columns.encoding
+    head = islice(json_records(path, Report(), encoding), _RECORDS_LOOKED_AT)
     names = list(dict.fromkeys(name for record in head for name in record))
     if not names:
         raise UserError(f"{path}: holds no JSON object with columns; check that it is complete")
-    chosen = choose_columns(path, names, columns)
-    _tell_columns(path, chosen, names, report)
+    chosen = file.choose(names)
     taken = list(dict.fromkeys(chosen.values()))
 
-    def frames(told: Report) -> Iterator[pd.DataFrame]:
-        records = json_records(path, told, columns.encoding)
+    def frames(report: Report) -> Iterator[pd.DataFrame]:
+        records = json_records(path, report, encoding)
         start = 1
         while rows := list(islice(records, _RECORDS_PER_FRAME)):
             cells = {n: pd.Series([_cell(row.get(n)) for row in rows], dtype=object) for n in taken}
-            frame = pd.DataFrame(cells)
-            frame.index = pd.RangeIndex(start, start + len(rows))
+            yield pd.DataFrame(cells).set_axis(pd.RangeIndex(start, start + len(rows)))
             start += len(rows)
-            yield frame
 
-    add_frames(path, frames, chosen, columns.roles, builder, report, part)
+    file.add(frames, chosen)
 
 
 def _cell(value: Any) -> Any:
@@ -264,33 +242,25 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _read_parquet(
-    path: Path, builder: InteractionBuilder, report: Report, columns: TableColumns, part: str | None
-) -> None:
-    file = open_parquet(path)
-    names = file.schema_arrow.names
-    chosen = choose_columns(path, names, columns)
-    _tell_columns(path, chosen, names, report)
+def _read_parquet(file: _File) -> None:
+    path, table = file.path, open_parquet(file.path)
+    schema = table.schema_arrow
+    chosen = file.choose(schema.names)
     taken = list(dict.fromkeys(chosen.values()))
     for role, name in chosen.items():
-        kind = str(file.schema_arrow.field(name).type)
+        kind = str(schema.field(name).type)
         if kind.startswith(("struct", "map")) or (role in ("user", "part") and "list" in kind):
             raise UserError(f"{path}: column `{name}` holds {kind[:60]}; write one value per cell")
 
     def frames(_: Report) -> Iterator[pd.DataFrame]:
         start = 1
-        for batch in file.iter_batches(1 << 18, columns=taken):
+        for batch in table.iter_batches(1 << 18, columns=taken):
             frame = pd.DataFrame({name: _series(batch.column(name)) for name in taken})
-            frame.index = pd.RangeIndex(start, start + len(frame))
+            yield frame.set_axis(pd.RangeIndex(start, start + len(frame)))
             start += len(frame)
-            yield frame
 
-    try:
-        add_frames(path, frames, chosen, columns.roles, builder, report, part)
-    except UserError:
-        raise
-    except DAMAGED as error:
-        raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
+    with readable(path, "not readable", "write it again"):
+        file.add(frames, chosen)
 
 
 def _series(column: Any) -> pd.Series:
@@ -306,18 +276,8 @@ def _series(column: Any) -> pd.Series:
 
 
 def open_parquet(path: Path) -> Any:
-    """``pyarrow.parquet.ParquetFile``.
+    """``pyarrow.parquet.ParquetFile``."""
+    import pyarrow.parquet as pq
 
-    Raises:
-        UserError: pyarrow is not installed, or the file is no Parquet file.
-    """
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise UserError(f"{path}: needs pyarrow; type `pip install pyarrow`") from error
-    try:
+    with readable(path, "not a whole Parquet file"):
         return pq.ParquetFile(path)
-    except UserError:
-        raise
-    except DAMAGED as error:
-        raise UserError(f"{path}: not a whole Parquet file ({reason(error)})") from error

@@ -1,52 +1,113 @@
-"""Titles of items, for the .item file."""
+"""Tables of texts in CSV, TSV, JSON or Parquet, and titles of items for the .item file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dataset_prep.read.file_kind import file_kind
-from dataset_prep.read.id_columns import id_or_first
+from dataset_prep.interactions import as_tokens
+from dataset_prep.read.files import file_kind, readable
+from dataset_prep.read.ids import id_or_first
 from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.json_records import json_records
-from dataset_prep.read.text_tables import Layout, chunks, find_role, reason, simple, sniff
+from dataset_prep.read.json_data import json_records
+from dataset_prep.read.tables import chunks, find_role, simple, sniff
 from dataset_prep.report import Report
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import DAMAGED
 
+_ROWS = 1 << 14
 # A longer cell is a title rather than the name of a column of titles.
 _LONGEST_NAME = 30
 
 
-def read_item_table(path: Path, report: Report, encoding: str) -> pd.DataFrame:
-    """``item_id:token`` and ``movie_title:token_seq`` from a table with an id and a title column.
+@dataclass(frozen=True)
+class ContentTable:
+    """A table with its columns' ``names``; ``frames`` gives chosen columns, piece by piece."""
 
-    Raises:
-        UserError: no header, no id column or no title column.
+    names: list[str]
+    frames: Callable[[list[str]], Iterator[pd.DataFrame]]
+
+
+def open_content(
+    path: Path,
+    report: Report,
+    encoding: str,
+    expected: Sequence[str] = (),
+    what: str = "texts",
+    header: Callable[[list[str]], list[str]] = lambda first: [],
+) -> ContentTable:
+    """A table by its content.
+
+    Args:
+        path: the file.
+        report: told of malformed lines.
+        encoding: of a text file.
+        expected: names that show the first line to be a header.
+        what: the table holds, for messages.
+        header: names in a first line without known ones that show it to be a header all the same.
     """
     kind = file_kind(path)
     if kind == "json":
-        tokens, titles = _from_json(path, report, encoding)
-    elif kind == "parquet":
-        tokens, titles = _from_parquet(path, report)
-    elif kind == "text":
-        layout = _layout(path, encoding)
-        chosen = _choose(path, layout.names, report)
-        table = pd.concat(chunks(layout, chosen, report))
-        tokens, titles = table[chosen[0]].tolist(), table[chosen[1]].tolist()
-    else:
-        raise UserError(f"{path}: holds no table of titles; give CSV, TSV, JSON or Parquet")
-    return item_table(as_tokens(tokens), titles)
+        records = list(json_records(path, report, encoding))
+        names = list(dict.fromkeys(name for record in records for name in record))
+        if not names:
+            raise UserError(f"{path}: holds no JSON object with columns; check that it is complete")
+        return ContentTable(
+            names, lambda wanted: iter([pd.DataFrame(records, columns=wanted, dtype=object)])
+        )
+    if kind == "parquet":
+        file = open_parquet(path)
+        return ContentTable(
+            file.schema_arrow.names, lambda wanted: _parquet_frames(path, file, wanted)
+        )
+    if kind != "text":
+        raise UserError(f"{path}: holds no table of {what}; give CSV, TSV, JSON or Parquet")
+    layout = sniff(path, None, encoding, expected)
+    if not layout.has_header:
+        first = [cell.strip() for cell in layout.sample[0]]
+        if not (said := header(first)):
+            shown = ", ".join(first)[:60]
+            raise UserError(
+                f"{path}: its first line ({shown}) is no header; name its columns, as in "
+                f"item_id,title{',plot' if what == 'texts' else ''}"
+            )
+        layout = sniff(path, None, encoding, said)
+    return ContentTable(list(layout.names), lambda wanted: chunks(layout, wanted, report))
 
 
-def item_table(tokens: list[str], titles: list[str]) -> pd.DataFrame:
+def _parquet_frames(path: Path, file: Any, wanted: list[str]) -> Iterator[pd.DataFrame]:
+    with readable(path, "not readable", "write it again"):
+        for batch in file.iter_batches(_ROWS, columns=wanted):
+            yield pd.DataFrame(batch.to_pydict(), dtype=object)
+
+
+def as_text(value: object) -> str:
+    """Text of a cell: words of lists are joined, and a missing value is empty."""
+    if isinstance(value, list | tuple):
+        return " ".join(filter(None, map(as_text, value)))
+    return "" if value is None or value != value else str(value)
+
+
+def read_item_table(path: Path, report: Report, encoding: str) -> pd.DataFrame:
+    """The .item table of RecBole from a table with an id and a title column."""
+    table = open_content(path, report, encoding, what="titles", header=_title_names)
+    chosen = _choose(path, table.names, report)
+    return item_table(pd.concat(table.frames(list(chosen))), *chosen)
+
+
+def item_table(table: pd.DataFrame, item: str, title: str) -> pd.DataFrame:
     """RecBole's columns of an .item file; tabs and line ends in titles become spaces."""
-    cleaned = ["" if title is None else " ".join(str(title).split()) for title in titles]
-    return pd.DataFrame({"item_id:token": tokens, "movie_title:token_seq": cleaned})
+    titles = ["" if t is None or t != t else " ".join(str(t).split()) for t in table[title]]
+    return pd.DataFrame({"item_id:token": as_tokens(table[item]), "movie_title:token_seq": titles})
+
+
+def _title_names(first: list[str]) -> list[str]:
+    """A first line of text alone is a header if it says title."""
+    short = [name for name in first if len(name) <= _LONGEST_NAME]
+    return [name for name in short if simple(name).endswith(("title", "name"))]
 
 
 def _choose(path: Path, names: Sequence[str], report: Report) -> tuple[str, str]:
@@ -63,37 +124,3 @@ def _choose(path: Path, names: Sequence[str], report: Report) -> tuple[str, str]
         )
     report.note(f"{path.name}: item = {id_column}, title = {title}")
     return id_column, title
-
-
-def _layout(path: Path, encoding: str) -> Layout:
-    """A first line of text alone is a header if it says title."""
-    layout = sniff(path, None, encoding)
-    if layout.has_header:
-        return layout
-    names = [cell.strip() for cell in layout.sample[0]]
-    said = [n for n in names if len(n) <= _LONGEST_NAME and simple(n).endswith(("title", "name"))]
-    if not said:
-        raise UserError(
-            f"{path}: its first line ({', '.join(names)[:60]}) is no header; name its columns, as "
-            "in item_id,title"
-        )
-    return sniff(path, None, encoding, expected=said)
-
-
-def _from_json(path: Path, report: Report, encoding: str) -> tuple[list[Any], list[Any]]:
-    records = list(json_records(path, report, encoding))
-    names = list(dict.fromkeys(name for record in records for name in record))
-    if not names:
-        raise UserError(f"{path}: holds no JSON object with columns; check that it is complete")
-    id_column, title = _choose(path, names, report)
-    return [r.get(id_column) for r in records], [r.get(title) for r in records]
-
-
-def _from_parquet(path: Path, report: Report) -> tuple[list[Any], list[Any]]:
-    file = open_parquet(path)
-    id_column, title = _choose(path, file.schema_arrow.names, report)
-    try:
-        columns = file.read(columns=[id_column, title]).to_pydict()
-    except DAMAGED as error:
-        raise UserError(f"{path}: not readable ({reason(error)}); write it again") from error
-    return columns[id_column], columns[title]

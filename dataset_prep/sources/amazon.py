@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataset_prep.columns import add_column_options, columns_of
-from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.finish import run_source
-from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import RawDataset, add_source
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.encoders.text import encode_texts
+from dataset_prep.finish import source
+from dataset_prep.interactions import InteractionBuilder, clean_token
+from dataset_prep.options import RawDataset, add_column_options, columns_of
+from dataset_prep.read.files import check_there
 from dataset_prep.read.interactions import TableColumns, read_interactions
-from dataset_prep.read.text_tables import sniff
+from dataset_prep.read.json_data import first_of, json_lines
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.tables import sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.id_records import read_id_records
-from dataset_prep.sources.json_lines import first_of, json_lines
-from dataset_prep.tokens import clean_token
+from dataset_prep.sources.common import add_text_encoder
+from dataset_prep.sources.vectors import read_id_records
 from recbole_painvrl.errors import UserError
 
 _ITEM = ("parent_asin", "asin")
@@ -58,40 +58,21 @@ _EXAMPLE = """example:
       --text-encoder minilm --min-rating 4 --k-core 5 --output dataset/beauty"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "amazon", "Amazon reviews 2014, 2018, 2023", _DESCRIPTION, _EXAMPLE
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument(
         "--input", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings"
     )
     add_column_options(parser)
     parser.add_argument("--metadata", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--visual", type=Path, metavar="FILE", help="image_features_*.b of 2014")
-    parser.add_argument(
-        "--visual-size", type=int, default=4096, metavar="D", help="its columns (default 4096)"
-    )
-    parser.add_argument(
-        "--text-encoder", choices=TEXT_ENCODERS, help="make features from the metadata"
-    )
-    parser.add_argument(
-        "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
+    text = "its columns (default 4096)"
+    parser.add_argument("--visual-size", type=int, default=4096, metavar="D", help=text)
+    add_text_encoder(parser, "metadata")
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Interactions, titles and features.
-
-    Raises:
-        UserError: a file is missing, unreadable or of another layout.
-    """
+    """Interactions, titles and features."""
     if arguments.text_encoder and not arguments.metadata:
         raise UserError("--text-encoder: needs --metadata FILE, where the texts are")
     builder = InteractionBuilder()
@@ -105,26 +86,20 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     rated = set(interactions.rated().tolist())
     features: list[FeatureTable] = []
     if arguments.visual is not None:
-        features.append(
-            read_id_records(
-                "visual",
-                arguments.visual,
-                (_ID_LENGTH, arguments.visual_size),
-                rated,
-                report,
-                spool,
-            )
-        )
+        width = arguments.visual_size
+        found = read_id_records("visual", arguments.visual, width, rated, report, spool)
+        features.append(found)
     titles, texts = _read_metadata(arguments.metadata, rated, report)
     if arguments.text_encoder:
         encoded = encode_texts(list(texts.values()), arguments.text_encoder, arguments.text_size)
         where = ", ".join(path.name for path in arguments.metadata)
         features.append(encoded.table("textual", where, list(texts)))
+    titled = pd.DataFrame({"item": list(titles), "title": list(titles.values())})
     inputs = [*arguments.input, *arguments.metadata]
     return RawDataset(
         interactions=interactions,
         features=features,
-        item_table=item_table(list(titles), list(titles.values())) if titles else None,
+        item_table=item_table(titled, "item", "title") if titles else None,
         source="Amazon reviews, " + ", ".join(path.name for path in arguments.input),
         licence="terms of the release; check them before sharing",
         inputs=inputs + ([arguments.visual] if arguments.visual else []),
@@ -137,13 +112,8 @@ def _is_table(path: Path) -> bool:
 
 
 def _columns(path: Path, given: TableColumns) -> TableColumns:
-    """The given columns; of ratings without a header: the item's ids all have ten letters.
-
-    Raises:
-        UserError: neither or both of the first two columns look like item ids.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path")
+    """The given columns; of ratings without a header: the item's ids all have ten letters."""
+    check_there(path)
     if given.names is not None:
         return given
     roles = {"item": "parent_asin", **given.roles}
@@ -168,11 +138,7 @@ def _columns(path: Path, given: TableColumns) -> TableColumns:
 def _read_reviews(
     path: Path, builder: InteractionBuilder, report: Report, given: TableColumns
 ) -> None:
-    """Append the reviews; lines without user, item, rating and time are malformed.
-
-    Raises:
-        UserError: unreadable, or an option that is for tables alone.
-    """
+    """Append the reviews; lines without user, item, rating and time are malformed."""
     if given.names is not None or given.separator is not None or "part" in given.roles:
         raise UserError(
             f"{path}: is read as JSON lines; leave out --columns, --separator and --part-column"
@@ -185,8 +151,7 @@ def _read_reviews(
         try:
             rating, time = (float(first_of(found, names[role])) for role in ("rating", "time"))
         except (TypeError, ValueError):
-            bad += 1
-            continue
+            user = None
         if user is None or item is None:
             bad += 1
             continue
@@ -236,3 +201,7 @@ def _words(value: object) -> str:
     if isinstance(value, list | tuple):
         return " ".join(filter(None, map(_words, value)))
     return ""
+
+
+_SUMMARY = "Amazon reviews 2014, 2018, 2023"
+COMMAND = source("amazon", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

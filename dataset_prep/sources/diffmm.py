@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import RawDataset, add_source
-from dataset_prep.read.arrays import open_archive
+from dataset_prep.options import RawDataset
 from dataset_prep.read.interactions import add_pairs, read_interactions
-from dataset_prep.read.matrix_pickle import read_pickled_matrix
+from dataset_prep.read.matrices import open_archive
+from dataset_prep.read.pickles import read_pickled_matrix
 from dataset_prep.report import Report
-from dataset_prep.sources.folders import find_file, item_count, numbered_features
+from dataset_prep.sources.common import find_file, item_count, numbered_features
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read the splits of DiffMM and MMSSL, pickled (trnMat.pkl, valMat.pkl, tstMat.pkl;
@@ -39,30 +38,13 @@ _PICKLES = {
 }
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers,
-        "diffmm",
-        "pickled matrices or interactions.npz, and *_feat.npy (DiffMM, MMSSL)",
-        _DESCRIPTION,
-        _EXAMPLE,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the data")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Splits and features of the folder.
-
-    Raises:
-        UserError: a file is missing, unreadable, dangerous, or contradicts the stated shape.
-    """
+    """Splits and features of the folder."""
     folder: Path = arguments.input
     builder = InteractionBuilder()
     inputs = [folder / "interactions.npz"]
@@ -112,3 +94,7 @@ def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path]
         shown = ", ".join(f"{path.name} {shape}" for path, shape in shapes.items())
         raise UserError(f"{folder}: the splits have different shapes ({shown}); copy them again")
     return list(shapes), next(iter(shapes.values()))[1]
+
+
+_SUMMARY = "pickled matrices or interactions.npz, and *_feat.npy (DiffMM, MMSSL)"
+COMMAND = source("diffmm", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dataset_prep.columns import add_column_options
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.feature_folder import holds_only_features, mended, write_features
-from dataset_prep.finish import run_source
+from dataset_prep.finish import refuse_twice, run_source
 from dataset_prep.fix.filters import Filters
-from dataset_prep.given import refuse_twice
+from dataset_prep.interactions import as_tokens
 from dataset_prep.options import (
+    Command,
     RawDataset,
-    add_source,
+    add_column_options,
+    add_shared_options,
     filters_of,
     name_and_path,
     output_folder,
-    report_of,
 )
-from dataset_prep.read.content import as_text, open_content
-from dataset_prep.read.features import FeatureTable
-from dataset_prep.read.id_columns import id_or_first, is_index
-from dataset_prep.report import Report
+from dataset_prep.read.files import check_there
+from dataset_prep.read.ids import id_or_first, is_index
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.titles import as_text, open_content
+from dataset_prep.report import Report, parse_fixes
+from dataset_prep.sources.table import add_notes
 from dataset_prep.sources.table import read as read_table
-from dataset_prep.summary import print_modalities, print_report
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Make features from raw content: texts in a table, pictures and WAV files named by
@@ -56,58 +55,35 @@ _EXAMPLE = """example:
       --fix drop-unrated --output dataset/ml-posters"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "extract", "features from texts, pictures, sound", _DESCRIPTION, _EXAMPLE
-    )
-    parser.add_argument(
-        "--input",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="interactions; without them only features are made",
-    )
-    parser.add_argument(
-        "--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help="instead of --input"
-    )
-    _add_content_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
+    text = "interactions; without them only features are made"
+    parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=text)
+    text = "instead of --input"
+    parser.add_argument("--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help=text)
+    _add_content_options(parser.add_argument_group("content"))
     add_column_options(parser)
-    parser.add_argument("--source-note", default="own table", help="what the data are")
-    parser.add_argument("--licence", default="not recorded", help="what may be done with them")
-    parser.set_defaults(run=run, id_column_of_texts=True)
+    add_notes(parser)
 
 
-def _add_content_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("content")
+def _add_content_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     for option, path, text in (
         ("--text", "FILE", "a modality and its table of texts"),
         ("--images", "FOLDER", "a modality and its pictures, ITEM.jpg, ITEM.png, ..."),
         ("--audio", "FOLDER", "a modality and its sounds, ITEM.wav"),
     ):
-        group.add_argument(
-            option,
-            type=name_and_path,
-            action="append",
-            default=[],
-            metavar=f"NAME={path}",
-            help=text,
-        )
-    group.add_argument(
-        "--text-columns", metavar="NAME,...", help="columns to join (default: all but the id)"
-    )
-    group.add_argument("--text-encoder", choices=TEXT_ENCODERS, default="tfidf")
-    group.add_argument(
-        "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
-    )
-    group.add_argument("--image-encoder", choices=IMAGE_ENCODERS, default=IMAGE_ENCODERS[0])
-    group.add_argument("--image-weights", type=Path, metavar="FILE", help="weights of resnet50")
-    group.add_argument(
-        "--audio-encoder", default="logmel", metavar="NAME", help="logmel or module:function"
-    )
-    group.add_argument(
-        "--seconds", type=float, default=60.0, help="of each sound (default %(default)s)"
-    )
+        name = f"NAME={path}"
+        add(option, type=name_and_path, action="append", default=[], metavar=name, help=text)
+    add("--text-columns", metavar="NAME,...", help="columns to join (default: all but the id)")
+    add("--text-encoder", choices=TEXT_ENCODERS, default="tfidf")
+    text = "columns of tfidf features"
+    add("--text-size", type=int, default=128, metavar="D", help=text)
+    add("--image-encoder", choices=IMAGE_ENCODERS, default=IMAGE_ENCODERS[0])
+    add("--image-weights", type=Path, metavar="FILE", help="weights of resnet50")
+    text = "logmel or module:function"
+    add("--audio-encoder", default="logmel", metavar="NAME", help=text)
+    add("--seconds", type=float, default=60.0, help="of each sound (default %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,44 +91,35 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.text or arguments.images or arguments.audio):
         raise UserError("extract: give --text, --images or --audio NAME=PATH")
     if not (arguments.input or arguments.splits):
-        return run_features(arguments)
+        return _run_features(arguments)
     return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Interactions as the source ``table`` reads them, with features made of the content.
-
-    Raises:
-        UserError: a package is missing, or a file cannot be read.
-    """
+    """Interactions as the source ``table`` reads them, with features made of the content."""
     raw = read_table(arguments, report, spool)
-    tables = content_features(arguments, report, raw.interactions.rated().tolist())
-    raw.features += tables
+    raw.features += _content_features(arguments, report, raw.interactions.rated().tolist())
     raw.inputs += [path for _, path in arguments.text]
     return raw
 
 
-def run_features(arguments: argparse.Namespace) -> int:
-    """Features of all content, for ``--features`` of other sources; no interactions are needed.
-
-    Raises:
-        UserError: an option that needs interactions, a missing package, or faulty content.
-    """
+def _run_features(arguments: argparse.Namespace) -> int:
+    """Features of all content, for ``--features`` of other sources; no interactions are needed."""
     unfit = [f"--{name}" for name in ("items", "features") if getattr(arguments, name)]
     unfit += ["filters"] if filters_of(arguments) != Filters() else []
     if unfit:
         raise UserError(f"extract: {' and '.join(unfit)} need interactions; give --input FILE")
-    folder = output_folder(
-        arguments.output, arguments.force, arguments.dry_run, holds_only_features
-    )
-    report = report_of(arguments)
-    tables = content_features(arguments, report, None)
+    folder = output_folder(arguments, holds_only_features)
+    report = Report(parse_fixes(arguments.fix))
+    tables = _content_features(arguments, report, None)
     refuse_twice([table.name for table in tables])
     selections = mended(tables, report)
     for selection in selections:
         selection.out = np.dtype(arguments.dtype)
-    print_modalities(selections)
-    print_report(report)
+        rows, width = selection.shape
+        title = f"modality {selection.table.name}"
+        print(f"{title:>28} {rows:,} rows x {width} columns, {selection.table.encoder}")
+    report.print()
     if arguments.dry_run:
         print("dry run: nothing was written")
         return 2 if report.faults else 0
@@ -163,14 +130,10 @@ def run_features(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def content_features(
+def _content_features(
     arguments: argparse.Namespace, report: Report, rated: list[str] | None
 ) -> list[FeatureTable]:
-    """One table per modality, of the items in ``rated`` or of all content.
-
-    Raises:
-        UserError: a package is missing, or a file cannot be read.
-    """
+    """One table per modality, of the items in ``rated`` or of all content."""
     tables = [_from_texts(name, path, rated, report, arguments) for name, path in arguments.text]
     for name, path in arguments.images:
         pictures = find_images(path, rated, report)
@@ -199,8 +162,7 @@ def _from_texts(
     arguments: argparse.Namespace,
 ) -> FeatureTable:
     """Features of the texts of the rated items, or of every row."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check --text")
+    check_there(path, "check --text")
     named = arguments.feature_id_column
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     expected = [*wanted, *([named] if named else [])]
@@ -228,3 +190,12 @@ def _from_texts(
         raise UserError(f"{path}: describes no {what}; check its ids")
     encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
     return encoded.table(name, path.name, tokens)
+
+
+def _add_all(parser: argparse.ArgumentParser) -> None:
+    add_shared_options(parser)
+    add_options(parser)
+
+
+_SUMMARY = "features from texts, pictures, sound"
+COMMAND = Command("extract", _SUMMARY, _DESCRIPTION, _EXAMPLE, _add_all, run)

@@ -11,18 +11,16 @@ stand beside rather than in ``5-core`` is not confirmed, so both places are sear
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import PARTS, InteractionBuilder
-from dataset_prep.options import RawDataset, add_source
-from dataset_prep.read.text_tables import reason
+from dataset_prep.options import RawDataset
+from dataset_prep.read.json_data import whole_value
 from dataset_prep.report import Report
-from dataset_prep.sources.folders import (
+from dataset_prep.sources.common import (
     find_file,
     item_count,
     need_file,
@@ -43,11 +41,8 @@ _EXAMPLE = """example:
       --fix drop-rows --output dataset/sports"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "lattice", "5-core JSON of LATTICE, MICRO, MMSSL", _DESCRIPTION, _EXAMPLE
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the folder of one dataset"
     )
@@ -56,20 +51,10 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="take ids from item_list.txt and user_list.txt instead of numbers",
     )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Splits and features of the folder.
-
-    Raises:
-        UserError: a file is missing, ambiguous, unreadable, cut, or repeats a user.
-    """
+    """Splits and features of the folder."""
     folder: Path = arguments.input
     train = find_file(folder, ("train.json",), "train.json", "--input") or need_file(
         folder, ("*-core/train.json",), "train.json", "--input FOLDER/5-core"
@@ -84,7 +69,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
                 raise UserError(f"{core}: has no {_FILES[part][0]}; give the whole folder")
             report.note(f"{_FILES[part][0]}: not there, no split {part}")
             continue
-        _read_lists(path, builder, part)
+        _read_lists(path, builder, part, arguments.encoding)
         inputs.append(path)
     interactions = builder.finish(str(core), report)
     n_items = item_count(interactions, core)
@@ -111,15 +96,9 @@ def _where(folders: list[Path], name: str) -> Path:
     return next(folder / name for folder in folders if (folder / name).is_file())
 
 
-def _read_lists(path: Path, builder: InteractionBuilder, part: str) -> None:
+def _read_lists(path: Path, builder: InteractionBuilder, part: str, encoding: str) -> None:
     """Append user -> items; an empty list is a user without items in this split."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            found = json.load(stream, object_pairs_hook=lambda pairs: _no_twice(path, pairs))
-    except UserError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cut or no JSON ({reason(error)}); copy it again") from error
+    found = whole_value(path, encoding)
     if not isinstance(found, dict) or not all(isinstance(items, list) for items in found.values()):
         raise UserError(f'{path}: must map users to lists of items, as in {{"0": [5, 7]}}')
     every = [item for items in found.values() for item in items]
@@ -130,10 +109,5 @@ def _read_lists(path: Path, builder: InteractionBuilder, part: str) -> None:
     builder.add(users, items, part=part)
 
 
-def _no_twice(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UserError(f"{path}: user {twice} is there twice; merge the two lists")
-    return found
+_SUMMARY = "5-core JSON of LATTICE, MICRO, MMSSL"
+COMMAND = source("lattice", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

@@ -11,23 +11,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dataset_prep.columns import add_column_options, columns_of, refuse_columns
-from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.finish import run_source
+from dataset_prep.encoders.text import encode_texts
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import RawDataset, add_source
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.options import RawDataset, add_column_options, columns_of, refuse_columns
+from dataset_prep.read.files import readable
 from dataset_prep.read.interactions import read_interactions
-from dataset_prep.read.text_tables import READ_ERRORS, chunks, find_role, reason, sniff
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.tables import chunks, find_role, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.folders import find_file, need_file
-from dataset_prep.tokens import as_tokens
+from dataset_prep.sources.common import add_text_encoder, find_file, need_file
 from recbole_painvrl.errors import UserError
 
 _LINES_PER_BLOCK = 10_000
@@ -40,35 +38,17 @@ _EXAMPLE = """example:
       --fix drop-unrated --output dataset/microlens"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "microlens", "MicroLens pairs, titles, features", _DESCRIPTION, _EXAMPLE
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the release")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="pairs, if there are several")
     parser.add_argument("--titles", type=Path, metavar="FILE", help="titles, if there are several")
-    parser.add_argument(
-        "--text-encoder", choices=TEXT_ENCODERS, help="make features from the titles"
-    )
-    parser.add_argument(
-        "--text-size", type=int, default=128, metavar="D", help="columns of tfidf features"
-    )
+    add_text_encoder(parser, "titles")
     add_column_options(parser)
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Interactions, titles and features of the release.
-
-    Raises:
-        UserError: a file is missing, ambiguous, unreadable or of another layout.
-    """
+    """Interactions, titles and features of the release."""
     folder: Path = arguments.input
     pairs = arguments.pairs or need_file(folder, ("*pairs.csv", "*pairs.tsv"), "pairs", "--pairs")
     builder = InteractionBuilder()
@@ -107,22 +87,19 @@ def _read_lists(path: Path, builder: InteractionBuilder, report: Report, encodin
     items: list[str] = []
     times: list[int] = []
     bad = first = 0
-    try:
-        with open(path, encoding=encoding, newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
-                user, tab, rest = line.rstrip("\r\n").partition("\t")
-                chosen = rest.split()
-                if not (user.strip() and tab and chosen):
-                    bad, first = bad + bool(line.strip()), first or number
-                    continue
-                users += [user] * len(chosen)
-                items += chosen
-                times += range(len(chosen))
-                if number % _LINES_PER_BLOCK == 0:
-                    builder.add(np.array(users), np.array(items), times=np.array(times))
-                    users, items, times = [], [], []
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: not readable ({reason(error)}); copy it again") from error
+    with readable(path), open(path, encoding=encoding, newline="\n") as stream:
+        for number, line in enumerate(stream, start=1):
+            user, tab, rest = line.rstrip("\r\n").partition("\t")
+            chosen = rest.split()
+            if not (user.strip() and tab and chosen):
+                bad, first = bad + bool(line.strip()), first or number
+                continue
+            users += [user] * len(chosen)
+            items += chosen
+            times += range(len(chosen))
+            if number % _LINES_PER_BLOCK == 0:
+                builder.add(np.array(users), np.array(items), times=np.array(times))
+                users, items, times = [], [], []
     if users:
         builder.add(np.array(users), np.array(items), times=np.array(times))
     if bad:
@@ -141,7 +118,7 @@ def _read_titles(path: Path, encoding: str, report: Report) -> pd.DataFrame:
     if title is None or item is None:
         raise UserError(f"{path}: its columns are {', '.join(layout.names[:6])}; name item, title")
     table = pd.concat(chunks(layout, [item, title], report))
-    return item_table(as_tokens(table[item]), table[title].tolist())
+    return item_table(table, item, title)
 
 
 def _title_features(
@@ -151,3 +128,7 @@ def _title_features(
     texts = chosen["movie_title:token_seq"].tolist()
     encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
     return encoded.table("textual", path.name, chosen["item_id:token"].tolist())
+
+
+_SUMMARY = "MicroLens pairs, titles, features"
+COMMAND = source("microlens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

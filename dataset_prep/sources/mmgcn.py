@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import PAPER, RawDataset, add_source
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.options import PAPER, RawDataset
 from dataset_prep.read.interactions import add_pairs, read_interactions
-from dataset_prep.read.plain_pickle import load_object_array
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.pickles import load_object_array
 from dataset_prep.report import Report
 from dataset_prep.sources.mmgcn_features import read_mmgcn_features
 from recbole_painvrl.errors import UserError
@@ -38,15 +38,8 @@ _FILES = {
 _WITH_NEGATIVES = 1000
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers,
-        "mmgcn",
-        "train/val/test.npy and feat_*.npy of MMGCN's kin",
-        _DESCRIPTION,
-        _EXAMPLE,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument(
         "--input", type=Path, required=True, metavar="PATH", help="folder, or one .npz of pairs"
     )
@@ -56,20 +49,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--users", type=int, metavar="N", help="number of the first item (default: users found)"
     )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Splits and features, with items numbered from 0.
-
-    Raises:
-        UserError: a file is missing or unreadable.
-    """
+    """Splits and features, with items numbered from 0."""
     place: Path = arguments.input
     builder = InteractionBuilder()
     features: list[FeatureTable] = []
@@ -103,16 +86,12 @@ def _read_folder(folder: Path) -> tuple[dict[str, npt.NDArray[np.int64]], list[P
     if found["train"] is None:
         raise UserError(f"{folder}: has no train.npy; give the folder that holds it")
     paths = {part: path for part, path in found.items() if path is not None}
-    pairs = {part: read_pairs(path) for part, path in paths.items()}
+    pairs = {part: _read_pairs(path) for part, path in paths.items()}
     return {part: array for part, array in pairs.items() if len(array)}, list(paths.values())
 
 
-def read_pairs(path: Path) -> npt.NDArray[np.int64]:
-    """Pairs [n, 2] of a .npy file that holds pairs, or lists of a user and the user's items.
-
-    Raises:
-        UserError: unreadable, neither of the two, or lists with sampled negatives.
-    """
+def _read_pairs(path: Path) -> npt.NDArray[np.int64]:
+    """Pairs [n, 2] of a .npy file that holds pairs, or lists of a user and the user's items."""
     content = load_object_array(path)
     if isinstance(content, np.ndarray) and content.dtype.kind in "iu":
         if content.ndim == 2 and content.shape[1] == 2:
@@ -159,3 +138,7 @@ def _first_item(folder: Path, pairs: dict[str, npt.NDArray[np.int64]], given: in
             f"{folder}: item {lowest} is below the first item number {first}; correct --users"
         )
     return first
+
+
+_SUMMARY = "train/val/test.npy and feat_*.npy of MMGCN's kin"
+COMMAND = source("mmgcn", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

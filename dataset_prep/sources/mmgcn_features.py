@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from dataset_prep.read.arrays import ArrayMatrix, RowMatrix, open_matrix
 from dataset_prep.read.feature_arrays import read_tensor
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.read.matrices import ArrayMatrix, FeatureTable, RowMatrix, open_matrix
 from dataset_prep.report import Report
+from dataset_prep.sources.common import check_rows
 from recbole_painvrl.errors import UserError
 
 _STEMS = {
@@ -28,11 +28,7 @@ _BAG_WIDTH = 128
 def read_mmgcn_features(
     folder: Path, n_items: int, report: Report
 ) -> tuple[list[FeatureTable], list[Path]]:
-    """One table per modality that the folder has, and the files.
-
-    Raises:
-        UserError: a file is unreadable or has fewer rows than there are items.
-    """
+    """One table per modality that the folder has, and the files."""
     tables, files = [], []
     for name, stems in _STEMS.items():
         candidates = sorted(
@@ -48,11 +44,7 @@ def read_mmgcn_features(
             others = ", ".join(other.name for other in candidates[1:])
             report.note(f"{name}: {path.name} is taken; move it away to take {others}")
         matrix, encoder = _open(path, n_items)
-        if matrix.shape[0] < n_items:
-            raise UserError(
-                f"{path}: has {matrix.shape[0]} rows for {n_items} items; it is cut or of another "
-                "dataset"
-            )
+        check_rows(path, matrix, n_items)
         tokens = [str(row) for row in range(matrix.shape[0])]
         tables.append(FeatureTable(name, path.name, tokens, matrix, encoder=encoder))
         files.append(path)

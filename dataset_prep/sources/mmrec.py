@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from dataset_prep.columns import add_column_options, columns_of
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import RawDataset, add_source
+from dataset_prep.options import RawDataset, add_column_options, columns_of
 from dataset_prep.read.interactions import read_interactions
 from dataset_prep.report import Report
-from dataset_prep.sources.folders import (
+from dataset_prep.sources.common import (
     item_count,
     need_file,
     numbered_features,
@@ -36,9 +34,8 @@ _EXAMPLE = """example:
       --fix drop-rows,drop-unrated --output dataset/baby"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(subparsers, "mmrec", "MMRec .inter and *_feat.npy", _DESCRIPTION, _EXAMPLE)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="MMRec's data/NAME"
     )
@@ -49,20 +46,10 @@ def add_parser(subparsers: Any) -> None:
         help="take ids from i_id_mapping.csv and u_id_mapping.csv instead of numbers",
     )
     add_column_options(parser)
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Splits and features of the folder.
-
-    Raises:
-        UserError: a file is missing, ambiguous, unreadable or cut.
-    """
+    """Splits and features of the folder."""
     folder: Path = arguments.input
     path = arguments.inter or need_file(
         folder, (f"{folder.resolve().name}.inter", "*.inter"), ".inter file", "--inter"
@@ -88,3 +75,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         source=f"MMRec, {folder.resolve().name}",
         inputs=inputs + [folder / table.where for table in features],
     )
+
+
+_SUMMARY = "MMRec .inter and *_feat.npy"
+COMMAND = source("mmrec", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

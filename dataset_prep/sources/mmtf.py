@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dataset_prep.read.features import FeatureTable, read_features
-from dataset_prep.read.id_columns import IdSource
+from dataset_prep.read.features import read_features
+from dataset_prep.read.ids import IdSource
+from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -45,11 +46,7 @@ def add_mmtf_options(parser: argparse.ArgumentParser) -> None:
 def mmtf_features(
     arguments: argparse.Namespace, report: Report, spool: Path
 ) -> list[tuple[FeatureTable, Path]]:
-    """The chosen files of the release, each with its path.
-
-    Raises:
-        UserError: an unknown kind, or a file that the folder lacks.
-    """
+    """The chosen files of the release, each with its path."""
     if arguments.mmtf is None:
         return []
     found = []

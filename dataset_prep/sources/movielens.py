@@ -7,25 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dataset_prep.columns import add_column_options, columns_of
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import PAPER, RawDataset, add_source
-from dataset_prep.read.arrays import open_matrix, read_array
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.options import PAPER, RawDataset, add_column_options, columns_of
 from dataset_prep.read.id_lists import read_ids
 from dataset_prep.read.interactions import read_interactions
-from dataset_prep.read.text_tables import chunks, sniff
+from dataset_prep.read.matrices import FeatureTable, open_matrix, read_array
+from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
 from dataset_prep.sources.mmtf import add_mmtf_options, mmtf_features
 from dataset_prep.sources.movielens_links import ID_KINDS, read_links, with_movie_ids
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
@@ -52,15 +48,8 @@ _MODALITIES = {"audio": "acoustic", "text": "textual", "visual": "visual", "imag
 _PAPER_USERS = range(50_000, 100_000)
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers,
-        "movielens",
-        "GroupLens folders (100K to 32M) with MMTF-14K or other features",
-        _DESCRIPTION,
-        _EXAMPLE,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
     add_column_options(parser)
     add_mmtf_options(parser)
@@ -71,20 +60,10 @@ def add_parser(subparsers: Any) -> None:
         help="ids of --features files; imdb and tmdb are looked up in links.csv (default "
         "%(default)s)",
     )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Ratings, titles and features of the folder.
-
-    Raises:
-        UserError: the folder has no ratings, or a file cannot be read.
-    """
+    """Ratings, titles and features of the folder."""
     folder: Path = arguments.input
     ratings = next((folder / n for n in _RATINGS if (folder / n).is_file()), None)
     if ratings is None:
@@ -185,7 +164,7 @@ def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
         if not {id_column, title} <= set(layout.names):
             return None
     table = pd.concat(chunks(layout, [id_column, title], report))
-    return item_table(as_tokens(table[id_column]), table[title].tolist())
+    return item_table(table, id_column, title)
 
 
 def _encoding(path: Path, given: str) -> str:
@@ -196,3 +175,7 @@ def _encoding(path: Path, given: str) -> str:
         except UnicodeDecodeError:
             return "latin-1"
     return given
+
+
+_SUMMARY = "GroupLens folders (100K to 32M) with MMTF-14K or other features"
+COMMAND = source("movielens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset_prep.read.features import FeatureTable
-from dataset_prep.read.text_tables import chunks, sniff
+from dataset_prep.interactions import as_tokens
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 ID_KINDS = ("movielens", "imdb", "tmdb")
 
 
 def read_links(folder: Path, kind: str, report: Report) -> dict[str, str]:
-    """MovieLens id of each IMDb or TMDb number.
-
-    Raises:
-        UserError: the folder has no ``links.csv``, or it lacks the column.
-    """
+    """MovieLens id of each IMDb or TMDb number."""
     path = folder / "links.csv"
     if not path.is_file():
         raise UserError(

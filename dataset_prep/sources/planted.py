@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
-from dataset_prep.options import output_folder, use_of
+from dataset_prep.options import Command, add_output_options, output_folder, use_of
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
@@ -39,26 +37,10 @@ _OPTIONS: tuple[tuple[str, str, type, str], ...] = (
 )
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "planted",
-        help="fully synthetic data of any size with known mask and environments",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="new folder; its last part names the dataset",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
-    parser.add_argument(
-        "--force", action="store_true", help="replace an existing dataset folder in one step"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Where to write, and the numbers of the design."""
+    text = "new folder; its last part names the dataset"
+    add_output_options(parser, text, "print the counts, write nothing")
     for option, name, kind, text in _OPTIONS:
         default = getattr(_DEFAULT, name)
         parser.add_argument(
@@ -77,7 +59,6 @@ def add_parser(subparsers: Any) -> None:
         type=_modality,
         help=f"a modality and its width, once per modality (default {_show(_DEFAULT.modalities)})",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.modalities and len(modalities) < len(arguments.modalities):
         raise UserError(f"--modality: a name is given twice, {_show(modalities)} is left of them")
     design = PlantedDesign(**(chosen | {"modalities": modalities}))
-    folder = output_folder(arguments.output, arguments.force, arguments.dry_run)
+    folder = output_folder(arguments)
     content = generate_planted(design, name=folder.name)
     for what, count in content.counts.items():
         print(f"{what:>24}  {count}")
@@ -108,3 +89,7 @@ def _modality(text: str) -> tuple[str, int]:
 
 def _show(modalities: Mapping[str, int]) -> str:
     return " ".join(f"{name}={width}" for name, width in modalities.items())
+
+
+_SUMMARY = "fully synthetic data of any size with known mask and environments"
+COMMAND = Command("planted", _SUMMARY, _DESCRIPTION, _EXAMPLE, add_options, run)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from dataset_prep.columns import add_column_options, columns_of
-from dataset_prep.finish import run_source
+from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
-from dataset_prep.options import RawDataset, add_source, name_and_path
-from dataset_prep.read.interactions import part_name, read_interactions
+from dataset_prep.options import RawDataset, add_column_options, columns_of, name_and_path
+from dataset_prep.read.frames import part_name
+from dataset_prep.read.interactions import read_interactions
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -25,11 +24,8 @@ _EXAMPLE = """example:
       --columns user,item --output dataset/mine"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "table", "any table of interactions, any feature files", _DESCRIPTION, _EXAMPLE
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
     parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="interactions")
     parser.add_argument(
         "--splits",
@@ -39,22 +35,17 @@ def add_parser(subparsers: Any) -> None:
         help="files of fixed splits instead of --input: train, valid (if any), test",
     )
     add_column_options(parser)
+    add_notes(parser)
+
+
+def add_notes(parser: argparse.ArgumentParser) -> None:
+    """What the manifest says about a table of one's own."""
     parser.add_argument("--source-note", default="own table", help="what the data are")
     parser.add_argument("--licence", default="not recorded", help="what may be done with them")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Interactions as the options name them.
-
-    Raises:
-        UserError: neither or both of --input and --splits, or a file that cannot be read.
-    """
+    """Interactions as the options name them."""
     if bool(arguments.input) == bool(arguments.splits):
         raise UserError("table: give either --input FILE... or --splits train=FILE test=FILE")
     columns = columns_of(arguments)
@@ -73,3 +64,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         licence=arguments.licence,
         inputs=[path for _, path in files],
     )
+
+
+_SUMMARY = "any table of interactions, any feature files"
+COMMAND = source("table", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

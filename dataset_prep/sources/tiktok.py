@@ -1,7 +1,7 @@
 """Source ``tiktok``: the ICME 2019 short-video release (track 2; track 1 has the same form).
 
 Confirmed from public solutions of the challenge: the log has no header and the columns of
-``LOG_COLUMNS``, tab-separated; finish and like are 0 or 1 (-1 in the test log); features are JSON
+``LOG``, tab-separated; finish and like are 0 or 1 (-1 in the test log); features are JSON
 lines with ``video_feature_dim_128``, ``audio_feature_128_dim`` (empty where there is none) and
 ``title_features``, a count per word number. Not confirmed: which rows and items the paper kept
 (726,065 interactions); finished videos are the default here. ``creat_time`` is when the video was
@@ -13,36 +13,36 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from dataset_prep.encoders.text import encode_words
-from dataset_prep.finish import run_source
-from dataset_prep.options import PAPER, RawDataset, add_source
-from dataset_prep.read.features import FeatureTable
+from dataset_prep.finish import source
+from dataset_prep.interactions import clean_token
+from dataset_prep.options import PAPER, RawDataset
+from dataset_prep.read.json_data import json_lines
+from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.report import Report
-from dataset_prep.sources.folders import find_file
-from dataset_prep.sources.impressions import (
-    LogColumns,
-    add_log_options,
-    chosen_actions,
-    log_interactions,
-)
-from dataset_prep.sources.json_lines import json_lines, json_vectors
-from dataset_prep.tokens import clean_token
+from dataset_prep.sources.common import find_file
+from dataset_prep.sources.logs import Log, add_log_options, read_log
+from dataset_prep.sources.vectors import read_json_vectors
 from recbole_painvrl.errors import UserError
 
-LOG_COLUMNS = (
-    *("uid", "user_city", "item_id", "author_id", "item_city", "channel"),
-    *("finish", "like", "music_id", "did", "creat_time", "video_duration"),
+LOG = Log(
+    names=(
+        *("uid", "user_city", "item_id", "author_id", "item_city", "channel"),
+        *("finish", "like", "music_id", "did", "creat_time", "video_duration"),
+    ),
+    roles={"user": "uid", "item": "item_id"},
+    actions=("finish", "like"),
+    patterns=("*train.txt", "*train.txt.gz", "final_track*train*"),
 )
-_ACTIONS = ("finish", "like")
 _VECTORS = {
     "visual": ("video", ("video_feature_dim_128", "video_feature_128_dim")),
     "acoustic": ("audio", ("audio_feature_128_dim", "audio_feature_dim_128")),
 }
+_SUMMARY = "ICME 2019 short videos, raw release"
 _DESCRIPTION = """Read the log (final_track2_train.txt), the visual and acoustic features
 (track2_video_features.txt, track2_audio_features.txt) and the title words
 (track2_title.txt) of the ICME 2019 short-video challenge, unpacked, plain or .gz.
@@ -53,63 +53,27 @@ _EXAMPLE = """example:
       --all-modalities --output dataset/tiktok"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = add_source(
-        subparsers, "tiktok", "ICME 2019 short videos, raw release", _DESCRIPTION, _EXAMPLE
-    )
-    parser.add_argument(
-        "--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release"
-    )
-    add_log_options(parser, (*_ACTIONS, "video_duration"))
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
+    several = "finish, like, both (either of them)"
+    add_log_options(parser, (*LOG.actions, "video_duration"), several, "finish")
     for name in ("video", "audio", "title"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} features")
-    parser.add_argument(
-        "--actions",
-        default="finish",
-        metavar="NAME,...",
-        help="rows that count: finish, like, both (either of them), or any (default %(default)s)",
-    )
-    parser.add_argument(
-        "--text-size", type=int, default=128, metavar="D", help="columns of the text features"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the folder."""
-    return run_source(arguments, read)
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
-    """Interactions and features of the release.
-
-    Raises:
-        UserError: a file is missing, ambiguous, unreadable or of another layout.
-    """
-    folder: Path = arguments.input
-    actions = chosen_actions(arguments.actions, _ACTIONS)
-    interactions, log = log_interactions(
-        arguments.log,
-        folder,
-        ("*train.txt", "*train.txt.gz", "final_track*train*"),
-        LogColumns(
-            *(LOG_COLUMNS, "uid", "item_id", actions),
-            rating=arguments.rating_column,
-            encoding=arguments.encoding,
-        ),
-        report,
-    )
+    """Interactions and features of the release."""
+    interactions, log = read_log(arguments, LOG, report)
     rated = set(interactions.rated().tolist())
     features, inputs = [], [log]
     for name, (stem, keys) in _VECTORS.items():
-        path = getattr(arguments, stem) or _feature_file(folder, stem, f"--{stem}")
+        path = _feature_file(arguments, stem)
         if path is None:
             report.note(f"*{stem}_features*: not there, no modality {name}")
             continue
-        features.append(json_vectors(name, path, keys, rated, report, spool))
+        features.append(read_json_vectors(name, path, keys, rated, report, spool))
         inputs.append(path)
-    title = arguments.title or _feature_file(folder, "title", "--title")
+    title = _feature_file(arguments, "title")
     if title is None:
         report.note("*title*: not there, no modality textual")
     else:
@@ -125,18 +89,14 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
 
 
-def _feature_file(folder: Path, stem: str, option: str) -> Path | None:
-    return find_file(
-        folder, (f"*{stem}*.txt", f"*{stem}*.txt.gz", f"*{stem}*.json*"), f"{stem} file", option
-    )
+def _feature_file(arguments: argparse.Namespace, stem: str) -> Path | None:
+    given: Path | None = getattr(arguments, stem)
+    patterns = (f"*{stem}*.txt", f"*{stem}*.txt.gz", f"*{stem}*.json*")
+    return given or find_file(arguments.input, patterns, f"{stem} file", f"--{stem}")
 
 
 def _title_words(path: Path, rated: Collection[str], report: Report, width: int) -> FeatureTable:
-    """TF-IDF + SVD of the words of each title.
-
-    Raises:
-        UserError: no title of an item with interactions has a word.
-    """
+    """TF-IDF + SVD of the words of each title."""
     tokens: list[str] = []
     rows: list[int] = []
     words: list[int] = []
@@ -147,10 +107,8 @@ def _title_words(path: Path, rated: Collection[str], report: Report, width: int)
         if token not in rated:
             continue
         try:
-            if not isinstance(bag, dict):
-                raise TypeError
-            pairs = [(int(word), float(count)) for word, count in bag.items()]
-        except (TypeError, ValueError):
+            pairs = [(int(word), float(count)) for word, count in bag.items()]  # type: ignore[union-attr]
+        except (AttributeError, TypeError, ValueError):
             bad += 1
             continue
         if pairs:
@@ -168,3 +126,6 @@ def _title_words(path: Path, rated: Collection[str], report: Report, width: int)
     _, numbers = np.unique(np.asarray(words), return_inverse=True)
     matrix = sp.csr_matrix((counts, (rows, numbers)), shape=(len(tokens), int(numbers.max()) + 1))
     return encode_words(matrix, width).table("textual", path.name, tokens)
+
+
+COMMAND = source("tiktok", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)

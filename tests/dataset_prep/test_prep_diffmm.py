@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prep_support import SHARED, Result, features, pairs, prepare
 
-from dataset_prep.read.matrix_pickle import read_pickled_matrix
+from dataset_prep.read.pickles import read_pickled_matrix
 from recbole_painvrl.errors import UserError
 
 SHAPE = (6, 8)
@@ -141,7 +141,7 @@ def test_harm_inside_a_true_matrix_is_refused(tmp_path: Path) -> None:
 def test_no_array_of_objects_is_rebuilt(tmp_path: Path) -> None:
     path = tmp_path / "m.pkl"
     path.write_bytes(pickle.dumps(np.array([[1, None]], dtype=object)))
-    with pytest.raises(UserError, match="not of numbers"):
+    with pytest.raises(UserError, match="no matrix"):
         read_pickled_matrix(path)
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 from prep_support import Result, features, prepare, write
 from scipy.io import wavfile
 
-from dataset_prep.__main__ import SOURCES
 from dataset_prep.encoders.audio import RATE, log_mel_statistics, mel_bank, read_sound
 from dataset_prep.encoders.text import encode_texts
 
@@ -251,18 +250,3 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         (("--images", f"a={folder / 'wav'}"), "or another picture"),
     ):
         assert word in convert(folder, *options).refusal
-
-
-@pytest.mark.parametrize("name", [source.__name__.rpartition(".")[2] for source in SOURCES])
-def test_every_source_shows_a_full_example(name: str, capsys: Any) -> None:
-    with pytest.raises(SystemExit) as stop:
-        prepare_help(name)
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert f"python -m dataset_prep {name} " in text and "--output dataset/" in text
-
-
-def prepare_help(name: str) -> None:
-    from dataset_prep.__main__ import main
-
-    main([name, "--help"])

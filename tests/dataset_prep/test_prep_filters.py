@@ -14,6 +14,7 @@ from prep_support import done, features, pairs, prepare, write
 
 from dataset_prep.fix.filters import k_core
 from dataset_prep.interactions import InteractionBuilder, Interactions
+from dataset_prep.report import Report
 
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
 
@@ -22,7 +23,7 @@ def table(edges: list[tuple[int, int]]) -> Interactions:
     builder = InteractionBuilder()
     array = np.array(edges)
     builder.add(array[:, 0], array[:, 1])
-    return builder.finish("test")
+    return builder.finish("test", Report())
 
 
 def naive_core(edges: list[tuple[int, int]], user_core: int, item_core: int) -> list[int]:

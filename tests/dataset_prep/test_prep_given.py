@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from prep_support import SHARED, done, features, inter, prepare, write
 
-from dataset_prep.__main__ import SOURCES, build_parser
+from dataset_prep.__main__ import COMMANDS, main
 
 USERS, ITEMS = 5, 6
-NAMES = [module.__name__.rpartition(".")[2] for module in SOURCES]
+NAMES = [name for name in COMMANDS if name not in ("check", "describe")]
 TAKING = [name for name in NAMES if name != "planted"]
 SHARED_OPTIONS = (
     *("--features NAME=FILE", "--feature-ids FILE", "--feature-id-column NAME", "--rows-from N"),
@@ -145,7 +145,7 @@ def test_every_source_is_tried_here() -> None:
 @pytest.mark.parametrize("source", TAKING)
 def test_the_help_lists_them(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        build_parser().parse_args([source, "--help"])
+        main([source, "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert [option for option in SHARED_OPTIONS if option not in text] == []
     assert ("--rating-column" in text) == (source in (*WITH_COLUMNS, "tiktok", "kwai"))

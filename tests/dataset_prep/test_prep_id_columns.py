@@ -12,7 +12,7 @@ import pytest
 from prep_support import Result, done, features, prepare, write
 
 from dataset_prep.encoders.text import encode_texts
-from dataset_prep.read.id_columns import IdSource, find_id, is_label
+from dataset_prep.read.ids import IdSource, find_id, is_label
 
 # Item n has the row (n + 1, n * n), so that a row in the wrong place shows.
 ITEMS = [44, 0, 2, 1]

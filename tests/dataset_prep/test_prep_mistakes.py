@@ -18,7 +18,7 @@ from scipy.io import wavfile
 
 from dataset_prep import finish, options
 from dataset_prep.__main__ import main
-from dataset_prep.read.spool import Spool
+from dataset_prep.read.matrices import Spool
 
 EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
 VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"

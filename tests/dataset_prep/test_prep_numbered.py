@@ -132,7 +132,7 @@ def test_pickled_features_are_refused(tmp_path: Path) -> None:
     ("content", "word"),
     [
         ('{"0": [1, 2], "1": [3', "cut or no JSON"),
-        ('{"0": [1], "0": [2]}', "user 0 is there twice"),
+        ('{"0": [1], "0": [2]}', "'0' is there twice"),
         ("[[1, 2]]", "must map users to lists"),
         ('{"0": 5}', "must map users to lists"),
         ('{"0": ["B1"]}', "not a number from 0"),

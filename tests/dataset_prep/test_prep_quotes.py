@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prep_support import done, inter, pairs, prepare, write
 
-from dataset_prep.read.text_tables import chunks, sniff
+from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -193,7 +193,7 @@ def test_check_and_describe_read_the_marks_of_a_folder(tmp_path: Path) -> None:
     assert "3 interactions, 3 users, 2 items" in result.out and "2 of 2 items" in result.out
     assert "3 interactions, 3 users, 2 items" in done("describe", folder).out
     write(folder / "set.item", "item_id:token\tmovie_title:token_seq\n1\tA\tB\n2\tC\n")
-    assert "set.item: 1 line is malformed" in prepare("check", folder).out
+    assert "set.item: 2 columns in the first line, 3 in line 2" in prepare("check", folder).out
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from prep_support import Result, features, prepare, write
 
-from dataset_prep.read.id_columns import nearly_rows, row_order
+from dataset_prep.read.ids import nearly_rows, row_order
 
 N = 12
 # Row k holds (k + 1, k * k): a vector tells the row that it comes from.

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import done, features, inter, pairs, prepare, write
 
-from dataset_prep.read.plain_pickle import load_object_array
-from dataset_prep.sources.mmgcn import read_pairs
+from dataset_prep.read.pickles import load_object_array
+from dataset_prep.sources.mmgcn import _read_pairs
 from dataset_prep.sources.mmgcn_features import word_bag
 from recbole_painvrl.errors import UserError
 
@@ -242,11 +242,11 @@ def test_a_damaged_pickle_is_refused_or_plain(
     content = bytearray(stream.getvalue())
     path = tmp_path_factory.mktemp("damaged") / "val_full.npy"
     write(path, bytes(content))
-    assert read_pairs(path).tolist() == [[0, 5], [1, 4], [2, 3], [2, 4]]
+    assert _read_pairs(path).tolist() == [[0, 5], [1, 4], [2, 3], [2, 4]]
     content[int(rng.integers(start, len(content)))] ^= int(rng.integers(1, 256))
     write(path, bytes(content))
     try:
-        assert read_pairs(path).dtype == np.int64
+        assert _read_pairs(path).dtype == np.int64
     except UserError as error:
         assert str(path) in str(error)
         assert "\n" not in str(error)
@@ -298,13 +298,3 @@ def test_ultragcn_lists(tmp_path: Path) -> None:
     assert "ultragcn" in told
     file.unlink()
     assert "needs train.txt" in prepare(*arguments, "--force").refusal
-
-
-def test_help_text_of_each_source(capsys: pytest.CaptureFixture[str]) -> None:
-    from dataset_prep.__main__ import COMMANDS, SOURCES, build_parser
-
-    for module in (*SOURCES, *COMMANDS):
-        name = module.__name__.rpartition(".")[2]
-        with pytest.raises(SystemExit):
-            build_parser().parse_args([name, "--help"])
-        assert f"python -m dataset_prep {name} " in capsys.readouterr().out

@@ -11,7 +11,7 @@ from prep_support import features, write
 from vector_support import KINDS, MATRIX, MIXED, ORDER, WORDS, N, check, lines, numbers, table
 
 from dataset_prep.read.feature_text import parse_vector
-from dataset_prep.read.id_columns import numbered_header
+from dataset_prep.read.ids import numbered_header
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.read.text_tables import ALIASES, is_number, simple
+from dataset_prep.interactions import as_tokens
+from dataset_prep.read.rows import is_number
+from dataset_prep.read.tables import ALIASES, simple
 from dataset_prep.report import CORRECT
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 _ID_NAMES = ("id", "ids", "key", "index")
@@ -64,11 +65,7 @@ def find_id(names: Sequence[str], wanted: str | None = None) -> str | None:
 def id_or_first(
     path: Path, names: Sequence[str], wanted: str | None = None, advice: str | None = None
 ) -> str:
-    """The id column of a table of texts: as :func:`find_id` has it, else the first column.
-
-    Raises:
-        UserError: the ``wanted`` column is not there, or the first one numbers the rows.
-    """
+    """The id column of a table of texts: as :func:`find_id` has it, else the first column."""
     # In texts, `key` and `index` say less than the first place.
     usual = [name for name in names if name == wanted or simple(name) not in ("key", "index")]
     found = find_id(usual, wanted)

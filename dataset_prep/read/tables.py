@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.progress import bar
-from dataset_prep.read.text_files import ENCODING_ADVICE, open_lines, text_sample
-from dataset_prep.read.text_files import READ_ERRORS as READ_ERRORS
-from dataset_prep.read.text_files import open_bytes as open_bytes
-from dataset_prep.read.text_files import reason as reason
-from dataset_prep.read.text_rows import (
+from dataset_prep.read.files import ENCODING_ADVICE, bar, open_lines, text_sample
+from dataset_prep.read.rows import (
     Evidence,
     Rows,
     find_evidence,
     find_separator,
+    is_number,
     split_any,
 )
-from dataset_prep.read.text_rows import is_number as is_number
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -55,6 +50,7 @@ _NAMES = {
 ALIASES: Mapping[str, frozenset[str]] = {
     role: frozenset(names.split()) for role, names in _NAMES.items()
 }
+_KNOWN = frozenset().union(*ALIASES.values())
 
 
 @dataclass(frozen=True)
@@ -71,9 +67,9 @@ class Layout:
     has_header: bool
     encoding: str
     sample: tuple[tuple[str, ...], ...]
-    end: str = "\n"
-    evidence: Evidence = field(default_factory=Evidence)
-    advice: str = ENCODING_ADVICE
+    end: str
+    evidence: Evidence
+    advice: str
 
 
 def simple(name: str) -> str:
@@ -104,9 +100,6 @@ def sniff(
         expected: names that show the first line to be a header.
         separator: between the cells of a line; found where it is not given.
         advice: what to do about bytes of another encoding.
-
-    Raises:
-        UserError: unreadable, empty, binary, or not a table.
     """
     sample = text_sample(path, encoding, advice)
     lines = [line for line in sample.lines if line.strip()]
@@ -121,16 +114,10 @@ def sniff(
     evidence = find_evidence(body, separator, len(names))
     table = Rows(body, separator, len(names), evidence)
     fitting = tuple(tuple(row) for _, block in table for row in block)
+    fitting = fitting or tuple(map(tuple, rows[has_header:]))
+    end = sample.end
     return Layout(
-        path,
-        separator,
-        names,
-        has_header,
-        sample.encoding,
-        fitting or tuple(map(tuple, rows[has_header:])),
-        sample.end,
-        evidence,
-        advice,
+        path, separator, names, has_header, sample.encoding, fitting, end, evidence, advice
     )
 
 
@@ -147,9 +134,6 @@ def chunks(
     There is at least one frame, without rows if need be; its index holds the line numbers.
     Malformed lines are reported after the last frame; those with a quote mark that nothing closes
     in one of the ``closed`` columns are malformed.
-
-    Raises:
-        UserError: unreadable text, or text where a number is due.
     """
     path = layout.path
     places = [layout.names.index(column) for column in columns]
@@ -169,10 +153,10 @@ def chunks(
             skip = 0
             if len(numbers) >= rows:
                 progress.update(progress.total * len(numbers) // max(table.n_lines, 1))
-                yield _frame(layout, columns, numeric, numbers, cells)
+                yield _frame(path, columns, numeric, numbers, cells)
                 numbers, cells, empty = [], [[] for _ in columns], False
         if numbers or empty:
-            yield _frame(layout, columns, numeric, numbers, cells)
+            yield _frame(path, columns, numeric, numbers, cells)
     if table.malformed:
         report.found(path.name, table.finding(), table.malformed, "drop-rows")
     if not table.ended:
@@ -180,41 +164,35 @@ def chunks(
 
 
 def _frame(
-    layout: Layout,
+    path: Path,
     columns: Sequence[str],
     numeric: Sequence[str],
     numbers: list[int],
     cells: list[list[str]],
 ) -> pd.DataFrame:
     """Columns of text and of numbers, with the line numbers as the index."""
-    found: dict[int, npt.NDArray[Any]] = {}
-    for place, (name, column) in enumerate(zip(columns, cells, strict=True)):
-        if name in numeric:
-            found[place] = _floats(layout, name, numbers, column)
-        else:
-            found[place] = np.array(column, dtype=object)
-    frame = pd.DataFrame(found, index=pd.Index(numbers), copy=False)
+    found = [
+        _floats(path, name, numbers, column) if name in numeric else np.array(column, dtype=object)
+        for name, column in zip(columns, cells, strict=True)
+    ]
+    frame = pd.DataFrame(dict(enumerate(found)), index=pd.Index(numbers), copy=False)
     frame.columns = pd.Index(list(columns))
     return frame
 
 
-def _floats(
-    layout: Layout, name: str, numbers: list[int], cells: list[str]
-) -> npt.NDArray[np.float64]:
+def _floats(path: Path, name: str, numbers: list[int], cells: list[str]) -> npt.NDArray[np.float64]:
     """Numbers of the cells of a column; NaN where one is missing."""
     try:
         return np.array(list(map(float, cells)))
     except ValueError:
-        missing = [cell.strip() in MISSING_TOKENS for cell in cells]
-    for number, cell, gap in zip(numbers, cells, missing, strict=True):
-        if not gap and not is_number(cell):
+        known = ["nan" if cell.strip() in MISSING_TOKENS else cell for cell in cells]
+    for number, cell in zip(numbers, known, strict=True):
+        if not is_number(cell):
             raise UserError(
-                f"{layout.path}: line {number} has {cell[:40]!r} where column `{name}` needs a "
-                "number; correct it"
+                f"{path}: line {number} has {cell[:40]!r} where column `{name}` needs a number; "
+                "correct it"
             )
-    return np.array(
-        [np.nan if gap else float(cell) for cell, gap in zip(cells, missing, strict=True)]
-    )
+    return np.array(list(map(float, known)))
 
 
 def _names(
@@ -222,7 +200,12 @@ def _names(
 ) -> tuple[str, ...]:
     """Names of the columns, of which no two are the same."""
     if has_header:
-        names = _without_empty_end(tuple(cell.strip() for cell in rows[0]), rows[1:])
+        names = tuple(cell.strip() for cell in rows[0])
+        width, below = len(names), rows[1:]
+        # A separator at the end of every line makes no column.
+        while width > 1 and not (names[width - 1] or any("".join(r[width - 1 :]) for r in below)):
+            width -= 1
+        names = names[:width]
     else:
         width = Counter(map(len, rows)).most_common(1)[0][0]
         names = tuple(columns or map(str, range(width)))
@@ -230,17 +213,10 @@ def _names(
             raise UserError(
                 f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
             )
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: two columns are called {_twice(names)!r}; rename one")
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise UserError(f"{path}: two columns are called {twice!r}; rename one")
     return names
-
-
-def _without_empty_end(first: tuple[str, ...], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Names of a header; a separator at the end of every line makes no column."""
-    width = len(first)
-    while width > 1 and not first[width - 1] and not any("".join(r[width - 1 :]) for r in rows):
-        width -= 1
-    return first[:width]
 
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> bool:
@@ -250,12 +226,5 @@ def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | N
         return {simple(c) for c in first} >= {simple(c) for c in columns}
     if any(is_number(cell) and cell for cell in first):
         return False
-    known = frozenset().union(*ALIASES.values())
-    if any(simple(cell) in known for cell in first):
-        return True
     below = rows[1] if len(rows) > 1 else ()
-    return any(is_number(cell) for cell in below)
-
-
-def _twice(names: Sequence[str]) -> str:
-    return next(name for place, name in enumerate(names) if name in names[:place])
+    return any(simple(cell) in _KNOWN for cell in first) or any(map(is_number, below))

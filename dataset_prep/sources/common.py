@@ -1,9 +1,9 @@
-"""Files of a source folder: by pattern, and matrices whose row i belongs to item i."""
+"""What several sources need: files by pattern, matrices by item number, titles, texts."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.interactions import Interactions, Tokens
-from dataset_prep.read.arrays import RowMatrix, open_matrix, row_blocks
-from dataset_prep.read.features import FeatureTable
-from dataset_prep.read.id_columns import WHOLE, is_index
-from dataset_prep.read.text_tables import chunks, sniff
+from dataset_prep.encoders.text import TEXT_ENCODERS
+from dataset_prep.interactions import Interactions, Tokens, as_tokens
+from dataset_prep.read.ids import WHOLE, is_index
+from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix, row_blocks
+from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
-from dataset_prep.tokens import as_tokens
 from recbole_painvrl.errors import UserError
 
 MODALITIES = {
@@ -29,12 +28,16 @@ MODALITIES = {
 _CLOSE = {2: 5e-3, 4: 1e-4, 8: 1e-6}
 
 
-def find_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> Path | None:
-    """The one file of a folder that fits the first pattern with a match, or None.
+def add_text_encoder(parser: argparse.ArgumentParser, what: str) -> None:
+    """Options for features of texts."""
+    text = f"make features from the {what}"
+    parser.add_argument("--text-encoder", choices=TEXT_ENCODERS, help=text)
+    text = "columns of tfidf features"
+    parser.add_argument("--text-size", type=int, default=128, metavar="D", help=text)
 
-    Raises:
-        UserError: no such folder, or several files fit.
-    """
+
+def find_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> Path | None:
+    """The one file of a folder that fits the first pattern with a match, or None."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
     for pattern in patterns:
@@ -48,11 +51,7 @@ def find_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> 
 
 
 def need_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> Path:
-    """As :func:`find_file`, but the file must be there.
-
-    Raises:
-        UserError: as :func:`find_file`, or none fits.
-    """
+    """As :func:`find_file`, but the file must be there."""
     path = find_file(folder, patterns, what, option)
     if path is None:
         raise UserError(
@@ -66,34 +65,33 @@ def numbered_features(
 ) -> list[FeatureTable]:
     """The ``image_feat.npy``, ``audio_feat.npy``, ``text_feat.npy`` of the first folder with them.
 
-    Args:
-        folders: where to look, in this order.
-        n_items: items numbered in the interactions; a matrix must have a row for each.
-        report: told of modalities that are not there.
-        names: id of each item number, where the source has original ids.
-
-    Raises:
-        UserError: unreadable, cut, or with fewer rows than items.
+    A matrix must have a row for each of the ``n_items``; ``names`` gives the original id of each
+    item number, where the source has them.
     """
     tables = []
     for name, stems in MODALITIES.items():
-        candidates = [folder / f"{stem}.npy" for folder in folders for stem in stems]
+        candidates = (folder / f"{stem}.npy" for folder in folders for stem in stems)
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
             report.note(f"{stems[0]}.npy: not there, no modality {name}")
             continue
         matrix = open_matrix(path)
-        if matrix.shape[0] < n_items:
-            raise UserError(
-                f"{path}: has {matrix.shape[0]} rows for {n_items} items; it is cut or of another "
-                "dataset"
-            )
+        check_rows(path, matrix, n_items)
         tokens = [str(row) for row in range(matrix.shape[0])]
         if names is not None:
             tokens = [names.get(token, "") for token in tokens]
         absent = filled_rows(matrix)
         tables.append(FeatureTable(name, path.name, tokens, matrix, absent=absent))
     return tables
+
+
+def check_rows(path: Path, matrix: RowMatrix, n_items: int) -> None:
+    """Raise :class:`UserError` where a matrix has fewer rows than there are items."""
+    if matrix.shape[0] < n_items:
+        raise UserError(
+            f"{path}: has {matrix.shape[0]} rows for {n_items} items; it is cut or of another "
+            "dataset"
+        )
 
 
 def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
@@ -128,9 +126,6 @@ def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:
     """Original id of each number, from a table of ids and numbers with or without a header.
 
     The first column holds the ids and the second the numbers, unless only the first is numeric.
-
-    Raises:
-        UserError: unreadable, too narrow, without numbers, or a number has two ids.
     """
     layout = sniff(path, encoding=encoding)
     names = [name for name in layout.names if not (layout.has_header and is_index(name))][:2]
@@ -154,14 +149,9 @@ def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:
 
 
 def item_count(interactions: Interactions, where: Path) -> int:
-    """Items numbered 0, 1, ... in the interactions: the largest number + 1.
-
-    Raises:
-        UserError: an id is no whole number.
-    """
+    """Items numbered 0, 1, ... in the interactions: the largest number + 1."""
     known = [token for token in interactions.rated().tolist() if token]
-    # 18 digits: what the tables' 64-bit numbers can hold.
-    wrong = next((token for token in known if not re.fullmatch("[0-9]{1,18}", token)), None)
+    wrong = next((token for token in known if not WHOLE.fullmatch(token)), None)
     if wrong is not None:
         raise UserError(
             f"{where}: item {wrong[:40]!r} is not a number from 0; feature rows need numbers"
@@ -170,13 +160,9 @@ def item_count(interactions: Interactions, where: Path) -> int:
 
 
 def with_original_ids(
-    interactions: Interactions, users: Mapping[str, str] | None, items: Mapping[str, str] | None
+    interactions: Interactions, users: Mapping[str, str], items: Mapping[str, str]
 ) -> Interactions:
-    """Original ids in place of numbers; ids that are not in the mapping stay.
-
-    Raises:
-        UserError: two numbers become the same id.
-    """
+    """Original ids in place of numbers; ids that are not in the mapping stay."""
     return replace(
         interactions,
         user_tokens=_renamed(interactions.user_tokens, users, "users"),
@@ -184,9 +170,7 @@ def with_original_ids(
     )
 
 
-def _renamed(tokens: Tokens, names: Mapping[str, str] | None, what: str) -> Tokens:
-    if names is None:
-        return tokens
+def _renamed(tokens: Tokens, names: Mapping[str, str], what: str) -> Tokens:
     renamed = [names.get(token, token) for token in tokens]
     if len(set(renamed)) < len(renamed):
         raise UserError(f"{what}: two numbers have the same original id; leave --original-ids out")

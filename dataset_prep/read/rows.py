@@ -33,9 +33,7 @@ def is_number(text: str) -> bool:
 
 def split_plain(line: str, separator: str) -> list[str]:
     """Cells of a line without its end, where no quote mark encloses anything."""
-    if separator == " ":
-        return line.split()
-    return line.split(separator)
+    return line.split() if separator == " " else line.split(separator)
 
 
 def split_quoted(text: str, separator: str, escape: str | None = None) -> list[str] | None:
@@ -49,17 +47,9 @@ def _read_quoted(
 ) -> list[list[str]] | None:
     if len(separator) > 1:
         return None
-    spaces = separator != "\t"
+    form = {"delimiter": separator, "escapechar": escape, "skipinitialspace": separator != "\t"}
     try:
-        return list(
-            csv.reader(
-                lines,
-                delimiter=separator,
-                strict=True,
-                skipinitialspace=spaces,
-                escapechar=escape,
-            )
-        )
+        return list(csv.reader(lines, strict=True, **form))  # type: ignore[arg-type]
     except csv.Error:
         return None
 
@@ -78,12 +68,7 @@ def split_any(line: str, separator: str) -> list[str]:
 
 
 def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
-    """The separator that gives most lines the same number (> 1) of cells; a comma without any.
-
-    Args:
-        lines: first lines of a table.
-        n_columns: how many columns the table has, where that is known.
-    """
+    """The separator that gives most lines the same number (> 1) of cells; a comma without any."""
     best, best_score = ",", (0.0, False, False)
     for candidate in SEPARATORS:
         rows = [split_any(line, candidate) for line in lines]
@@ -102,18 +87,13 @@ def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
 class Evidence:
     """What tells the rows of a table from the lines of a text that happens to hold separators.
 
-    Attributes:
-        kinds: ``number``, ``word`` (without a blank) or nothing for each column.
-        strong: whether there were enough rows to say so.
-        quoted: whether quote marks enclose separators or other marks somewhere.
+    ``kinds`` is ``number``, ``word`` (without a blank) or nothing for each column, ``strong`` where
+    enough rows said so; with ``quoted``, marks enclose separators or other marks somewhere.
     """
 
     kinds: tuple[str, ...] = ()
     strong: bool = False
     quoted: bool = False
-
-
-_NO_EVIDENCE = Evidence()
 
 
 class Rows:
@@ -129,12 +109,6 @@ class Rows:
         width: how many cells a row has.
         evidence: what :func:`find_evidence` found.
         closed: places of columns in which a mark that nothing closes makes a line malformed.
-
-    Attributes:
-        n_lines: how many lines were read.
-        malformed: lines with another number of cells.
-        first_malformed: the number of the first of them, the cells it has, and its start.
-        ended: whether the last line has an end.
     """
 
     def __init__(
@@ -142,15 +116,15 @@ class Rows:
         lines: Iterable[str],
         separator: str,
         width: int,
-        evidence: Evidence = _NO_EVIDENCE,
+        evidence: Evidence | None = None,
         closed: Collection[int] = (),
     ) -> None:
         self._lines = iter(lines)
         self._separator, self._width = separator, width
-        self._evidence, self._closed = evidence, closed
-        self._last_malformed = 0
-        self.n_lines = self.malformed = 0
-        self.first_malformed = (0, 0, "")
+        self._evidence, self._closed = evidence or Evidence(), closed
+        self.n_lines = self.malformed = self._last_malformed = 0
+        # Line, number of cells and start of the first malformed line.
+        self._first = (0, 0, "")
         self.ended = True
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
@@ -159,10 +133,8 @@ class Rows:
         while block := list(islice(self._lines, _BLOCK)):
             self.ended = block[-1].endswith(("\n", "\r"))
             rows = self._at_once(block)
-            if rows is not None:
-                yield range(passed + 1, passed + len(block) + 1), rows
-            else:
-                yield self._one_by_one(block, passed)
+            numbers = range(passed + 1, passed + len(block) + 1)
+            yield (numbers, rows) if rows is not None else self._one_by_one(block, passed)
             passed += len(block)
             self.n_lines = passed
 
@@ -186,24 +158,22 @@ class Rows:
         rows: list[list[str]] = []
         place = 0
         while place < len(block):
-            line = block[place].rstrip("\r\n")
+            number, line = passed + place + 1, block[place].rstrip("\r\n")
             if '"' in line or "\0" in line:
                 cells, used = self._with_marks(block, place)
             else:
                 cells, used = self._fit(split_plain(line, self._separator)), 1
-            if not line.strip(" "):
-                pass
-            elif cells is None:
-                self._count(line, passed + place + 1)
-            else:
-                numbers.append(passed + place + 1)
-                rows.append(cells)
             place += used
+            if cells is not None and line.strip(" "):
+                numbers.append(number)
+                rows.append(cells)
+            elif line.strip(" "):
+                self._count(line, number)
         return numbers, rows
 
     def finding(self) -> str:
         """What is wrong with the malformed lines."""
-        number, cells, start = self.first_malformed
+        number, cells, start = self._first
         plural = "line is" if self.malformed == 1 else "lines are"
         has = f"{cells} cells where {self._width} are due"
         if cells == self._width:
@@ -217,7 +187,7 @@ class Rows:
         if not self.malformed:
             cells = len(split_any(line, self._separator))
             shown = line if line.isprintable() else repr(line)[1:-1]
-            self.first_malformed = (number, cells, shown[:_SHOWN])
+            self._first = (number, cells, shown[:_SHOWN])
         self.malformed += 1
         self._last_malformed = number
 
