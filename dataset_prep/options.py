@@ -201,12 +201,10 @@ def filters_of(arguments: argparse.Namespace) -> Filters:
     return Filters(arguments.min_rating, user_core, item_core, modalities, resplit)
 
 
-def is_dataset(folder: Path) -> bool:
-    """Whether a folder holds a dataset, so that it may be replaced."""
-    return (folder / MANIFEST).is_file()
-
-
-def output_folder(arguments: argparse.Namespace, ours: Callable[[Path], bool] = is_dataset) -> Path:
+def output_folder(
+    arguments: argparse.Namespace,
+    ours: Callable[[Path], bool] = lambda folder: (folder / MANIFEST).is_file(),
+) -> Path:
     """The folder to write, asked before hours of work rather than after.
 
     Only folders that ``ours`` tells to be written by this source may be replaced.

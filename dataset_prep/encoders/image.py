@@ -37,7 +37,8 @@ def encode_images(
     """Rows [n, d] of pictures: resized to 256, centre 224, pooled before the classes."""
     import torch
 
-    network, width, (mean, deviation), name, used = _network(encoder, weights)
+    made = _resnet50(weights) if encoder == "resnet50" else _efficientnet_lite0()
+    network, width, (mean, deviation), name, used = made
     rows = np.zeros((len(paths), width), dtype=np.float32)
     broken: list[int] = []
     with bar(len(paths), "pictures", "file") as progress, torch.inference_mode():
@@ -87,14 +88,6 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
         (left, top, left + _SIDE, top + _SIDE)
     )
     return np.asarray(cropped, dtype=np.float32) / np.float32(255)
-
-
-def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str, Path]:
-    if encoder == "efficientnet-lite0":
-        return _efficientnet_lite0()
-    if encoder == "resnet50":
-        return _resnet50(weights)
-    raise UserError(f"--image-encoder {encoder}: choose among {', '.join(IMAGE_ENCODERS)}")
 
 
 def _efficientnet_lite0() -> tuple[Any, int, Any, str, Path]:

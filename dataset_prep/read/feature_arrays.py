@@ -17,7 +17,8 @@ import numpy as np
 from dataset_prep.read.files import readable
 from dataset_prep.read.id_lists import ordered_ids
 from dataset_prep.read.ids import (
-    IdSource,
+    FeatureFile,
+    Found,
     find_id,
     is_item_name,
     is_row_name,
@@ -28,11 +29,9 @@ from dataset_prep.read.matrices import (
     Array,
     ArrayMatrix,
     RowMatrix,
-    VectorSpool,
     archive_shapes,
     unpack_member,
 )
-from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import npy_array
 
@@ -55,31 +54,23 @@ class Arrays:
     matrix: Callable[[str], RowMatrix]
 
 
-def read_npz(
-    name: str,
-    path: Path,
-    target: Path,
-    ids: IdSource,
-    report: Report,
-    copied: Path | None = None,
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_npz(file: FeatureFile, copied: Path | None = None) -> Found:
     """The matrix of an .npz file (or of its ``copied`` form) and the id of each row, or None."""
-    file = copied or path
-    shapes = archive_shapes(file)
+    path = copied or file.path
+    shapes = archive_shapes(path)
     again = "save plain numbers, copy or write it again"
-    with readable(path, "not readable as arrays", again), zipfile.ZipFile(file) as archive:
+    with readable(file.path, "not readable as arrays", again), zipfile.ZipFile(path) as archive:
         arrays = Arrays(
             shapes,
             lambda key: npy_array(archive.read(f"{key}.npy")),
-            lambda key: unpack_member(file, key, target.with_suffix(".npy")),
+            lambda key: unpack_member(path, key, file.target.with_suffix(".npy")),
         )
-        return from_arrays(name, path, arrays, target, ids, report)
+        return _from_arrays(file, arrays)
 
 
-def from_arrays(
-    name: str, path: Path, arrays: Arrays, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def _from_arrays(file: FeatureFile, arrays: Arrays) -> Found:
     """The matrix and the id of each row; None where something else must name the rows."""
+    path, ids = file.path, file.ids
     numeric = [key for key, (_, kind) in arrays.shapes.items() if kind.kind in _NO_TEXT]
     sizes = {key: arrays.shapes[key][0] for key in arrays.shapes}
     wide = [key for key in numeric if len(sizes[key]) == 2]
@@ -87,9 +78,9 @@ def from_arrays(
     single = [k for k in numeric if len(sizes[k]) == 1 or (len(sizes[k]) == 2 and sizes[k][0] == 1)]
     per_item = len(single) == len(sizes) and len(wide) != 1 and find_id(flat, ids.column) is None
     if per_item:
-        return _per_item(path, arrays, single, target, report)
-    if len(wide) > 1 and name in wide:
-        wide = [name]
+        return _per_item(file, arrays, single)
+    if len(wide) > 1 and file.name in wide:
+        wide = [file.name]
     if len(wide) != 1:
         raise UserError(
             f"{path}: holds {len(wide)} matrices ({listed_names(list(sizes))}); give one, or one "
@@ -112,39 +103,32 @@ def from_arrays(
     return matrix, ordered_ids(path, columns, ids, n_rows=matrix.shape[0])
 
 
-def _per_item(
-    path: Path, arrays: Arrays, keys: list[str], target: Path, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def _per_item(file: FeatureFile, arrays: Arrays, keys: list[str]) -> Found:
     by_place = all(_BY_PLACE.fullmatch(key) for key in keys)
     if by_place:
         keys = sorted(keys, key=lambda key: int(key[4:]))
-    with VectorSpool(target, path) as spool:
-        for key in keys:
-            spool.add(key, arrays.read(key).reshape(-1))
-        matrix = spool.finish(report)
-    return matrix, None if by_place else spool.tokens
+    matrix, tokens = file.spooled((key, arrays.read(key).reshape(-1)) for key in keys)
+    return matrix, None if by_place else tokens
 
 
-def read_hdf5(
-    name: str, path: Path, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_hdf5(file: FeatureFile) -> Found:
     """As :func:`read_npz` for an HDF5 file; only what lies in the file itself is read."""
+    path = file.path
     if importlib.util.find_spec("h5py") is None:
         raise UserError(f"{path}: is HDF5, which needs h5py; type `pip install h5py`")
-    copied = target.with_suffix(".npz")
+    copied = file.target.with_suffix(".npz")
     script = Path(__file__).with_name("hdf5_copy.py")
-    command = [sys.executable, "-P", str(script), str(path), str(copied), name]
+    command = [sys.executable, "-P", str(script), str(path), str(copied), file.name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["its reader crashed"])[-1][:200]
         raise UserError(f"{path}: HDF5 that cannot be read ({why}); copy or write it again")
-    return read_npz(name, path, target, ids, report, copied)
+    return read_npz(file, copied)
 
 
-def read_tensors(
-    name: str, path: Path, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_tensors(file: FeatureFile) -> Found:
     """As :func:`read_npz` for a tensor, or a dictionary of tensors, of PyTorch."""
+    path = file.path
     found = _load(path)
     if not isinstance(found, dict):
         array = _plain(path, found)
@@ -157,7 +141,7 @@ def read_tensors(
         arrays.__getitem__,
         lambda key: ArrayMatrix(arrays[key]),
     )
-    return from_arrays(name, path, content, target, ids, report)
+    return _from_arrays(file, content)
 
 
 def read_tensor(path: Path) -> Array:

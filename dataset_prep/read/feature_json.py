@@ -5,27 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dataset_prep.read.ids import IdSource, find_id, is_label, listed_names, no_id_column
+from dataset_prep.read.ids import (
+    FeatureFile,
+    Found,
+    IdSource,
+    find_id,
+    is_label,
+    listed_names,
+    no_id_column,
+)
 from dataset_prep.read.json_data import Pairs, json_values
-from dataset_prep.read.matrices import RowMatrix, VectorSpool
-from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
 _OF_PANDAS = {"columns", "index", "data"}
 _FORMS = 'such as {"i1": [0.1, 0.2]} or {"item_id": "i1", "vector": [0.1, 0.2]} per line'
 
 
-def read_json_features(
-    path: Path, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_json_features(file: FeatureFile) -> Found:
     """The matrix and the id of each row, or None for lists of numbers alone."""
-    records = _Records(path, ids)
-    with VectorSpool(target, path) as spool:
-        for value in json_values(path, ids.encoding, report):
-            for token, vector in records.rows(value):
-                spool.add(token, vector)
-        matrix = spool.finish(report)
-    return matrix, None if records.without_ids else spool.tokens
+    records = _Records(file.path, file.ids)
+    values = json_values(file.path, file.ids.encoding, file.report)
+    matrix, tokens = file.spooled(row for value in values for row in records.rows(value))
+    return matrix, None if records.without_ids else tokens
 
 
 class _Records:

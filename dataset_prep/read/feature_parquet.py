@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from dataset_prep.read.feature_text import parse_vector
 from dataset_prep.read.files import readable
 from dataset_prep.read.ids import (
+    FeatureFile,
+    Found,
     IdSource,
     find_id,
     is_label,
@@ -18,7 +21,7 @@ from dataset_prep.read.ids import (
     refuse_other_ids,
 )
 from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.matrices import RowMatrix, Spool, VectorSpool
+from dataset_prep.read.matrices import RowMatrix, Spool
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -28,23 +31,22 @@ _FEW = 3
 _INDEX = "__index_level_0__"
 
 
-def read_parquet_features(
-    path: Path, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_parquet_features(file: FeatureFile) -> Found:
     """The matrix and the id of each row, or None where a file of ids must name the rows."""
-    file = open_parquet(path)
-    schema = file.schema_arrow
+    path, ids = file.path, file.ids
+    table = open_parquet(path)
+    schema = table.schema_arrow
     id_column = _id_column(path, schema, ids)
     with readable(path, "not readable", "write it again"):
-        chosen, kind = _columns(path, file, schema, id_column, report)
+        chosen, kind = _columns(path, table, schema, id_column, file.report)
         wanted = [*([] if id_column is None else [id_column]), *chosen]
-        batches = file.iter_batches(_ROWS, columns=wanted)
+        batches = table.iter_batches(_ROWS, columns=wanted)
         if kind == "numbers":
-            matrix, tokens = _read_numbers(path, batches, chosen, target, id_column)
+            matrix, tokens = _read_numbers(file, batches, chosen, id_column)
         else:
-            matrix, tokens = _read_vectors(path, batches, chosen[0], target, id_column, report)
+            matrix, tokens = file.spooled(_vectors(batches, chosen[0], id_column))
         if id_column is not None and ids.column is None and not is_sure_id(id_column):
-            others = file.read(columns=_other_ids(schema, id_column)).to_pydict()
+            others = table.read(columns=_other_ids(schema, id_column)).to_pydict()
             refuse_other_ids(path, id_column, others, ids.rated)
     return matrix, None if id_column is None else tokens
 
@@ -58,29 +60,23 @@ def _other_ids(schema: Any, id_column: str) -> list[str]:
 
 
 def _read_numbers(
-    path: Path, batches: Any, chosen: list[str], target: Path, id_column: str | None
+    file: FeatureFile, batches: Any, chosen: list[str], id_column: str | None
 ) -> tuple[RowMatrix, list[Any]]:
     tokens: list[Any] = []
-    with Spool(target, len(chosen)) as spool:
+    with Spool(file.target, len(chosen)) as spool:
         for batch in batches:
             frame = batch.select(chosen).to_pandas()
             spool.add(frame[chosen].to_numpy(np.float64, na_value=np.nan))
             if id_column is not None:
                 tokens += batch.column(id_column).to_pylist()
-    return spool.matrix(path), tokens
+    return spool.matrix(file.path), tokens
 
 
-def _read_vectors(
-    path: Path, batches: Any, column: str, target: Path, id_column: str | None, report: Report
-) -> tuple[RowMatrix, list[Any]]:
-    with VectorSpool(target, path) as spool:
-        for batch in batches:
-            names = (
-                [None] * len(batch) if id_column is None else batch.column(id_column).to_pylist()
-            )
-            for token, cell in zip(names, batch.select([column]).to_pandas()[column], strict=True):
-                spool.add(token, parse_vector(cell) if isinstance(cell, str) else cell)
-        return spool.finish(report), spool.tokens
+def _vectors(batches: Any, column: str, id_column: str | None) -> Iterator[tuple[Any, Any]]:
+    for batch in batches:
+        names = [None] * len(batch) if id_column is None else batch.column(id_column).to_pylist()
+        for token, cell in zip(names, batch.select([column]).to_pandas()[column], strict=True):
+            yield token, parse_vector(cell) if isinstance(cell, str) else cell
 
 
 def _id_column(path: Path, schema: Any, ids: IdSource) -> str | None:

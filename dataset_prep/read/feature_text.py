@@ -13,6 +13,8 @@ import pandas as pd
 
 from dataset_prep.read.feature_words import read_words, word_sizes
 from dataset_prep.read.ids import (
+    FeatureFile,
+    Found,
     IdSource,
     find_id,
     is_index,
@@ -23,10 +25,9 @@ from dataset_prep.read.ids import (
     numbered_header,
     refuse_other_ids,
 )
-from dataset_prep.read.matrices import CELLS_PER_BLOCK, RowMatrix, Spool, VectorSpool
+from dataset_prep.read.matrices import CELLS_PER_BLOCK, RowMatrix, Spool
 from dataset_prep.read.rows import is_number
 from dataset_prep.read.tables import Layout, chunks, sniff
-from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
@@ -58,12 +59,11 @@ def parse_vector(text: str) -> list[float] | None:
         return None
 
 
-def read_text_features(
-    path: Path, target: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
+def read_text_features(file: FeatureFile) -> Found:
     """The matrix and the id of each row, or None where a file of ids must name the rows."""
+    path, ids, report = file.path, file.ids, file.report
     if (sizes := word_sizes(path)) is not None:
-        return read_words(path, target, sizes, ids, report)
+        return read_words(file, sizes)
     layout = _layout(path, ids)
     vectors = _vector_columns(layout)
     id_column = _id_column(path, layout, vectors, ids)
@@ -73,7 +73,8 @@ def read_text_features(
     if numbers and any(_is_ragged(layout, name) for name in vectors):
         # Lists of another length in every row are tags, not features.
         vectors = [name for name in vectors if not _is_ragged(layout, name)]
-    if layout.separator == ";" and any(_has_decimal_commas(layout, name) for name in vectors):
+    commas = (all(map(_DECIMAL_COMMA.fullmatch, filter(None, _cells(layout, n)))) for n in vectors)
+    if layout.separator == ";" and any(commas):
         raise UserError(f"{path}: holds numbers with a decimal comma; write 0.5 instead of 0,5")
     if len(vectors) > 1:
         raise UserError(f"{path}: holds {len(vectors)} vectors ({', '.join(vectors)}); keep one")
@@ -88,53 +89,51 @@ def read_text_features(
         report.note(f"{path.name}: columns that are no features left out: {left}")
     suspects = id_column is not None and ids.column is None and not ids.first_column
     others = _other_ids(layout, str(id_column), [n for n in rest if n not in vectors])
-    read = _Columns(layout, id_column, others if suspects else [], report)
-    matrix = read.cells(target, vectors[0]) if vectors else read.numbers(target, numbers)
+    read = _Columns(file, layout, id_column, others if suspects else [])
+    matrix, tokens = read.cells(vectors[0]) if vectors else read.numbers(numbers)
     if id_column is None:
         return matrix, None
     refuse_other_ids(path, id_column, read.others, ids.rated)
-    return matrix, read.tokens
+    return matrix, tokens
 
 
 class _Columns:
     """Reads the features of a table, and beside them its ids and what may be ids as well."""
 
     def __init__(
-        self, layout: Layout, id_column: str | None, others: Sequence[str], report: Report
+        self, file: FeatureFile, layout: Layout, id_column: str | None, others: Sequence[str]
     ) -> None:
-        self._layout, self._report = layout, report
+        self._file, self._layout = file, layout
         self._id = [] if id_column is None else [id_column]
-        self.tokens: list[Any] = []
         self.others: dict[str, list[Any]] = {name: [] for name in others}
 
-    def numbers(self, target: Path, names: list[str]) -> RowMatrix:
-        """One column per number."""
-        with Spool(target, len(names)) as spool:
-            for frame in self._frames(names, names, len(names)):
+    def numbers(self, names: list[str]) -> tuple[RowMatrix, list[Any]]:
+        """One column per number, and the ids."""
+        tokens: list[Any] = []
+        with Spool(self._file.target, len(names)) as spool:
+            for frame, ids in self._frames(names, names, len(names)):
                 spool.add(frame[names].to_numpy(np.float64))
-        return spool.matrix(self._layout.path)
+                tokens += ids
+        return spool.matrix(self._file.path), tokens
 
-    def cells(self, target: Path, name: str) -> RowMatrix:
-        """Vectors in one column."""
+    def cells(self, name: str) -> tuple[RowMatrix, list[Any]]:
+        """Vectors in one column, and the ids."""
         width = max(len(parse_vector(cell) or ()) for cell in _cells(self._layout, name))
-        with VectorSpool(target, self._layout.path) as spool:
-            for frame in self._frames([name], [], width):
-                ids = frame[self._id[0]].tolist() if self._id else [None] * len(frame)
-                for token, cell in zip(ids, frame[name].tolist(), strict=True):
-                    spool.add(token, parse_vector(str(cell)))
-            matrix, self.tokens = spool.finish(self._report), spool.tokens
-        return matrix
+        return self._file.spooled(
+            (token, parse_vector(str(cell)))
+            for frame, ids in self._frames([name], [], width)
+            for token, cell in zip(ids, frame[name].tolist(), strict=True)
+        )
 
     def _frames(
         self, features: list[str], numeric: list[str], width: int
-    ) -> Iterator[pd.DataFrame]:
+    ) -> Iterator[tuple[pd.DataFrame, list[Any]]]:
         wanted = list(dict.fromkeys([*self._id, *features, *self.others]))
         rows = max(1, CELLS_PER_BLOCK // max(1, width))
-        for frame in chunks(self._layout, wanted, self._report, numeric, rows):
-            self.tokens += frame[self._id[0]].tolist() if self._id else []
+        for frame in chunks(self._layout, wanted, self._file.report, numeric, rows):
             for name, values in self.others.items():
                 values += frame[name].tolist()
-            yield frame
+            yield frame, frame[self._id[0]].tolist() if self._id else [None] * len(frame)
 
 
 def _layout(path: Path, ids: IdSource) -> Layout:
@@ -149,10 +148,11 @@ def _layout(path: Path, ids: IdSource) -> Layout:
     if layout.has_header or len(layout.sample) < 2:
         return _refuse_unquoted(layout)
     first = layout.sample[0]
-    above = any(
-        parse_vector(cell) is None and not is_number(cell) and _all_vectors(layout, place)
-        for place, cell in enumerate(first)
-    )
+    above = False
+    for place, cell in enumerate(first):
+        below = [parse_vector(row[place]) for row in layout.sample[1:] if place < len(row)]
+        words = parse_vector(cell) is None and not is_number(cell)
+        above = above or (words and bool(below) and None not in below)
     above = above or numbered_header(layout.sample, without_ids=ids.file is not None)
     if above and len(set(first)) == len(first):
         layout = replace(layout, names=first, has_header=True, sample=layout.sample[1:])
@@ -185,11 +185,6 @@ def _is_numeric(layout: Layout, name: str) -> bool:
     return 2 * sum(map(is_number, there)) > len(there) or not there
 
 
-def _all_vectors(layout: Layout, place: int) -> bool:
-    cells = [row[place] for row in layout.sample[1:] if place < len(row)]
-    return bool(cells) and all(parse_vector(cell) is not None for cell in cells)
-
-
 def _vector_columns(layout: Layout) -> list[str]:
     """Columns with a vector in most cells."""
     found = []
@@ -204,10 +199,6 @@ def _vector_columns(layout: Layout) -> list[str]:
 def _is_ragged(layout: Layout, name: str) -> bool:
     widths = [len(vector) for cell in _cells(layout, name) if (vector := parse_vector(cell))]
     return 2 * max(map(widths.count, widths), default=0) <= len(widths) > 1
-
-
-def _has_decimal_commas(layout: Layout, name: str) -> bool:
-    return all(map(_DECIMAL_COMMA.fullmatch, filter(None, _cells(layout, name))))
 
 
 def _id_column(path: Path, layout: Layout, vectors: Sequence[str], ids: IdSource) -> str | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dataset_prep.read.files import open_bytes, readable
-from dataset_prep.read.ids import IdSource
-from dataset_prep.read.matrices import RowMatrix, VectorSpool
+from dataset_prep.read.ids import FeatureFile, Found
 from dataset_prep.read.rows import is_number
-from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
 _SIZES = re.compile(rb"\s*(\d{1,12})\s+(\d{1,6})\s*")
@@ -32,20 +30,16 @@ def word_sizes(path: Path) -> tuple[int, int] | None:
     return (rows, width) if words else None
 
 
-def read_words(
-    path: Path, target: Path, sizes: tuple[int, int], ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any]]:
+def read_words(file: FeatureFile, sizes: tuple[int, int]) -> Found:
     """The matrix and the id of each row of a file with ``sizes`` in its first line."""
-    n_rows = 0
-    with VectorSpool(target, path) as spool:
-        for token, vector in _words(path, sizes[1], ids.encoding):
-            spool.add(token, vector)
-            n_rows += 1
-        matrix = spool.finish(report)
+    count = itertools.count(1)
+    words = _words(file.path, sizes[1], file.ids.encoding)
+    matrix, tokens = file.spooled(row for row in words if next(count))
+    n_rows = next(count) - 1
     if n_rows < sizes[0]:
         what = f"its first line says {sizes[0]} rows, but {n_rows} are there"
-        report.found(path.name, what, sizes[0] - n_rows, "drop-rows")
-    return matrix, spool.tokens
+        file.report.found(file.path.name, what, sizes[0] - n_rows, "drop-rows")
+    return matrix, tokens
 
 
 def _words(path: Path, width: int, encoding: str) -> Iterator[tuple[str, list[str] | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from dataset_prep.read.feature_parquet import read_parquet_features
 from dataset_prep.read.feature_text import read_text_features
 from dataset_prep.read.files import check_there, file_kind
 from dataset_prep.read.id_lists import read_ids
-from dataset_prep.read.ids import IdSource
-from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix
+from dataset_prep.read.ids import FeatureFile, Found, IdSource
+from dataset_prep.read.matrices import FeatureTable, open_matrix
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
@@ -25,8 +26,11 @@ _SIDE_FILES = (
     *(".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv"),
     ".ids.json",
 )
-_OF_ARRAYS = {"npz": read_npz, "hdf5": read_hdf5, "torch": read_tensors}
-_OF_ROWS = {
+_READERS: dict[str, Callable[[FeatureFile], Found]] = {
+    "npy": lambda file: (open_matrix(file.path), None),
+    "npz": read_npz,
+    "hdf5": read_hdf5,
+    "torch": read_tensors,
     "parquet": read_parquet_features,
     "json": read_json_features,
     "text": read_text_features,
@@ -40,7 +44,13 @@ def read_features(
     ids = ids or IdSource()
     check_there(path, f"check the path of modality {name}")
     kind = file_kind(path)
-    matrix, found = _open(name, path, kind, spool, ids, report)
+    if path.suffix == ".gz" and kind not in ("json", "text"):
+        raise UserError(f"{path}: holds a packed {kind} file; unpack it")
+    if kind == "gzip":
+        raise UserError(f"{path}: is packed by gzip; give it the ending .gz")
+    if kind not in _READERS:
+        raise UserError(f"{path}: a pickle can run code when read; save the matrix with numpy.save")
+    matrix, found = _READERS[kind](FeatureFile(name, path, spool / f"{name}.f32", ids, report))
     tokens = _side_ids(path, matrix.shape[0], ids, report) if found is None else as_tokens(found)
     if len(tokens) != matrix.shape[0]:
         raise UserError(
@@ -56,24 +66,6 @@ def read_features(
     if kind == "npy" and (recorded := _read_encoder(path)) is not None:
         table.encoder, table.notes = recorded
     return table
-
-
-def _open(
-    name: str, path: Path, kind: str, spool: Path, ids: IdSource, report: Report
-) -> tuple[RowMatrix, list[Any] | None]:
-    """The matrix and, where the file holds them, the ids of its rows."""
-    target = spool / f"{name}.f32"
-    if path.suffix == ".gz" and kind not in ("json", "text"):
-        raise UserError(f"{path}: holds a packed {kind} file; unpack it")
-    if kind == "npy":
-        return open_matrix(path), None
-    if kind in _OF_ARRAYS:
-        return _OF_ARRAYS[kind](name, path, target, ids, report)
-    if kind in _OF_ROWS:
-        return _OF_ROWS[kind](path, target, ids, report)
-    if kind == "gzip":
-        raise UserError(f"{path}: is packed by gzip; give it the ending .gz")
-    raise UserError(f"{path}: a pickle can run code when read; save the matrix with numpy.save")
 
 
 def _side_ids(path: Path, n_rows: int, ids: IdSource, report: Report) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataset_prep.interactions import as_tokens
+from dataset_prep.read.matrices import RowMatrix, VectorSpool
 from dataset_prep.read.rows import is_number
 from dataset_prep.read.tables import ALIASES, simple
-from dataset_prep.report import CORRECT
+from dataset_prep.report import CORRECT, Report
 from recbole_painvrl.errors import UserError
 
 _ID_NAMES = ("id", "ids", "key", "index")
@@ -51,6 +52,31 @@ class IdSource:
     encoding: str = "utf-8-sig"
     advice: str = CORRECT
     rated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """A feature file that is being read: its modality, its place, and where its rows are spooled.
+
+    ``ids`` says where its ids are, and ``report`` is told of its faults.
+    """
+
+    name: str
+    path: Path
+    target: Path
+    ids: IdSource
+    report: Report
+
+    def spooled(self, vectors: Iterable[tuple[Any, Any]]) -> tuple[RowMatrix, list[Any]]:
+        """The matrix of pairs of an id and its vector, and the id of each row."""
+        with VectorSpool(self.target, self.path) as spool:
+            for token, vector in vectors:
+                spool.add(token, vector)
+            return spool.finish(self.report), spool.tokens
+
+
+# The matrix of a file and the id of each row; None where something else must name the rows.
+Found = tuple[RowMatrix, list[Any] | None]
 
 
 def find_id(names: Sequence[str], wanted: str | None = None) -> str | None:

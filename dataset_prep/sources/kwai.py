@@ -77,7 +77,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         features = [read_features("visual", visual, report, spool, ids)]
     inputs = [log] if visual.is_dir() else [log, visual]
     if arguments.text is not None:
-        features.append(_words(arguments.text, set(rated), report, arguments.text_size))
+        features.append(_words(arguments, set(rated), report))
         inputs.append(arguments.text)
     elif (text := find_file(folder, ("*train_text.txt",), "text", "--text")) is not None:
         report.note(f"{text.name}: left out as in the paper; add it with --text {text}")
@@ -91,10 +91,11 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
 
 
-def _words(path: Path, rated: set[str], report: Report, width: int) -> FeatureTable:
+def _words(arguments: argparse.Namespace, rated: set[str], report: Report) -> FeatureTable:
     """TF-IDF + SVD of the word numbers of each photo."""
+    path, width = arguments.text, arguments.text_size
     check_there(path, "check --text")
-    layout = sniff(path, ("photo_id", "words"))
+    layout = sniff(path, ("photo_id", "words"), arguments.encoding)
     tokens: list[str] = []
     texts: list[str] = []
     for frame in chunks(layout, ["photo_id", "words"], report):

@@ -88,12 +88,12 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         interactions=interactions,
         features=features,
         source=f"LATTICE family, {folder.resolve().name}",
-        inputs=inputs + [_where(places, table.where) for table in features],
+        inputs=inputs
+        + [
+            next(place / table.where for place in places if (place / table.where).is_file())
+            for table in features
+        ],
     )
-
-
-def _where(folders: list[Path], name: str) -> Path:
-    return next(folder / name for folder in folders if (folder / name).is_file())
 
 
 def _read_lists(path: Path, builder: InteractionBuilder, part: str, encoding: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,6 +90,10 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         features.append(table)
         inputs.append(path)
     inputs += [folder / name for name in (*_MOVIES, "links.csv") if (folder / name).is_file()]
+    rename, kind = None, arguments.feature_ids_are
+    if kind != ID_KINDS[0]:
+        links = read_links(folder, kind, report, arguments.encoding)
+        rename = partial(with_movie_ids, links=links, kind=kind)
     return RawDataset(
         interactions=interactions,
         features=features,
@@ -100,15 +103,8 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         edition="real features" if features or arguments.features else "no features",
         paper=PAPER["movielens"] if interactions.n_users() in _PAPER_USERS else None,
         inputs=inputs,
-        rename=_renamer(folder, arguments.feature_ids_are, report),
+        rename=rename,
     )
-
-
-def _renamer(folder: Path, kind: str, report: Report) -> Callable[[FeatureTable], None] | None:
-    """What turns IMDb or TMDb ids into films."""
-    if kind == ID_KINDS[0]:
-        return None
-    return partial(with_movie_ids, links=read_links(folder, kind, report), kind=kind)
 
 
 def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:

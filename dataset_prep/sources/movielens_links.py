@@ -13,7 +13,7 @@ from recbole_painvrl.errors import UserError
 ID_KINDS = ("movielens", "imdb", "tmdb")
 
 
-def read_links(folder: Path, kind: str, report: Report) -> dict[str, str]:
+def read_links(folder: Path, kind: str, report: Report, encoding: str) -> dict[str, str]:
     """MovieLens id of each IMDb or TMDb number."""
     path = folder / "links.csv"
     if not path.is_file():
@@ -21,7 +21,7 @@ def read_links(folder: Path, kind: str, report: Report) -> dict[str, str]:
             f"{path}: no such file, and --feature-ids-are {kind} needs it; releases from 20M on "
             "have it"
         )
-    layout = sniff(path)
+    layout = sniff(path, encoding=encoding)
     wanted = ["movieId", f"{kind}Id"]
     absent = next((name for name in wanted if name not in layout.names), None)
     if absent is not None:

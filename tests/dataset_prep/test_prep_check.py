@@ -173,10 +173,6 @@ def test_ml_100k_is_no_folder(tmp_path: Path, command: str) -> None:
     assert "ml-100k comes inside RecBole" in refusal
 
 
-def test_no_folder(tmp_path: Path) -> None:
-    assert "no such folder" in prepare("check", tmp_path / "nothing").refusal
-
-
 def test_planted_folders_are_sound(tmp_path: Path) -> None:
     done("planted", "--users", "60", "--items", "50", "--output", tmp_path / "p")
     result = prepare("check", tmp_path / "p")
