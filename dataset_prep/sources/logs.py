@@ -66,9 +66,11 @@ def read_log(arguments: argparse.Namespace, log: Log, report: Report) -> tuple[I
     counts = np.zeros(2, dtype=np.int64)
 
     def frames(told: Report) -> Iterator[pd.DataFrame]:
+        # Where dates must be compared first, all rows are read twice, but counted once.
+        counted = told is report
         for frame in chunks(layout, list(dict.fromkeys([*roles.values(), *actions])), told):
-            rows = _happened(frame, actions, faults)
-            counts[:] += len(frame), rows.sum()
+            rows = _happened(frame, actions, faults if counted else CellFaults(path))
+            counts[:] += (len(frame) * counted, int(rows.sum()) * counted)
             yield frame[rows]
 
     builder = InteractionBuilder()
