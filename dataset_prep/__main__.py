@@ -1,23 +1,19 @@
-"""Command line: ``python -m dataset_prep SOURCE ... --output FOLDER``, ``check``, ``describe``.
-
-A source is a module with ``add_parser(subparsers)``, which sets the default ``run``, and
-``run(arguments) -> int``, the exit code.
-"""
+"""Command line: ``python -m dataset_prep SOURCE ... --output FOLDER``, ``check``, ``describe``."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-from dataset_prep import (
+from dataset_prep import check, describe
+from dataset_prep.sources import (
     amazon,
-    check,
-    describe,
     diffmm,
     extract,
     kwai,
@@ -31,56 +27,58 @@ from dataset_prep import (
     tiktok,
     ultragcn,
 )
-from dataset_prep.framework.one_line import OneLineParser
 from recbole_painvrl.errors import UserError, WriteError, did_you_mean
 
-SOURCES = (
+_MODULES = (
     *(movielens, mmgcn, diffmm, ultragcn, table, planted),
     *(tiktok, kwai, mmrec, lattice, amazon, microlens, extract),
+    *(check, describe),
 )
-COMMANDS = (check, describe)
+COMMANDS = {module.COMMAND.name: module.COMMAND for module in _MODULES}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Parser with one subcommand per source."""
-    parser = OneLineParser(
+class _Parser(argparse.ArgumentParser):
+    """Wrong options end the program with exit code 2 and one line instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and how to see all options, and exit."""
+        self.exit(2, f"error: {' '.join(message.split())}; see `{self.prog} --help`\n")
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    parser = _Parser(
         prog="python -m dataset_prep",
         description="Prepare a checked dataset folder from a source of data.",
         epilog="python -m dataset_prep NAME --help shows a full example of each",
     )
-    subparsers = parser.add_subparsers(
-        title="sources and commands", metavar="SOURCE", required=True
-    )
-    for module in (*SOURCES, *COMMANDS):
-        module.add_parser(subparsers)
-    return parser
-
-
-def _refuse_unknown(first: Sequence[str]) -> None:
-    """Raise :class:`UserError` where the first word is neither option, source nor command."""
-    known = [module.__name__.rpartition(".")[2] for module in (*SOURCES, *COMMANDS)]
-    for name in first:
-        if name not in known and not name.startswith("-"):
+    parsers = parser.add_subparsers(title="sources and commands", metavar="SOURCE", required=True)
+    # One parser takes a millisecond or more: the others are made where all are shown.
+    for name in given[:1] if given[:1] and given[0] in COMMANDS else COMMANDS:
+        COMMANDS[name].add_parser(parsers)
+    for name in given[:1]:
+        if name not in COMMANDS and not name.startswith("-"):
             raise UserError(
-                f"{name}: no such source or command{did_you_mean(name, known)}; there are "
-                f"{', '.join(known)}"
+                f"{name}: no such source or command{did_you_mean(name, COMMANDS)}; there are "
+                f"{', '.join(COMMANDS)}"
             )
+    arguments, unknown = parser.parse_known_args(given)
+    if unknown:
+        options = re.findall(r"--[\w-]+", parsers.choices[given[0]].format_usage())
+        meant = did_you_mean(unknown[0].partition("=")[0], options)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+    return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one source; exit code 0 when done, 2 (and one line) when the input is wrong, 1 else."""
-    given = list(sys.argv[1:] if argv is None else argv)
     try:
-        _refuse_unknown(given[:1])
-        arguments = build_parser().parse_args(given)
+        arguments = _parse(list(sys.argv[1:] if argv is None else argv))
         code: int = arguments.run(arguments)
         sys.stdout.flush()
-    except UserError as error:
+        return code
+    except (UserError, WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except WriteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, WriteError) else 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(
@@ -89,7 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return code
 
 
 class _Patient(io.TextIOBase):
@@ -99,7 +96,6 @@ class _Patient(io.TextIOBase):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, as long as somebody reads."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -107,18 +103,15 @@ class _Patient(io.TextIOBase):
             return len(text)
 
     def flush(self) -> None:
-        """Flush, as long as somebody reads."""
         try:
             self._stream.flush()
         except BrokenPipeError:
             self._leave()
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The descriptor below."""
         return self._stream.fileno()
 
     def _leave(self) -> None:

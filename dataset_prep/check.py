@@ -4,204 +4,237 @@ from __future__ import annotations
 
 import argparse
 import re
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.check_tables import check_columns, check_item_table, check_manifest
-from dataset_prep.framework.findings import Findings
-from dataset_prep.framework.folder_reader import (
-    FolderReader,
-    FolderTable,
-    dataset_folder,
-    split_files,
-)
-from dataset_prep.framework.read_features import FeatureTable
-from dataset_prep.framework.selection import Selection
+from dataset_prep.fix.selection import Selection
+from dataset_prep.folder import Ids, dataset_folder, read_table, split_files
+from dataset_prep.options import Command
+from dataset_prep.read.matrices import FeatureTable, open_matrix
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
-
-_EXAMPLE = """example:
-  python -m dataset_prep check dataset/ml-trailers"""
+from recbole_painvrl.errors import UserError
 
 # What runs keep there under `split_protocol: iid_ood`, by a digest of their settings.
 _SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
 
+Pairs = npt.NDArray[np.int64]
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "check",
-        help="verify a dataset folder; exit code 2 if it is broken",
-        description="Verify files, checksums, ids, splits and features of a dataset folder.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The folder."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="dataset folder")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; exit code 2 when something is broken."""
-    folder = dataset_folder(arguments.folder)
-    findings = Findings()
-    findings.guard(lambda: check_files(folder, findings))
-    reader = FolderReader()
-    tables: list[FolderTable] = []
-    findings.guard(lambda: check_interactions(folder, findings, reader, tables))
-    if tables:
-        rated = set(reader.item_tokens())
-        sizes: dict[str, int] = {}
-        findings.guard(lambda: check_splits(folder, findings, reader, tables[0], sizes))
-        for path in [folder / f"{folder.name}.inter", *split_files(folder).values()]:
-            findings.guard(partial(check_columns, path, findings))
-        items = folder / f"{folder.name}.item"
-        if items.is_file():
-            findings.guard(lambda: check_item_table(items, rated, findings))
-        for modality in available_modalities(folder):
-            findings.guard(partial(check_modality, folder, modality, rated, findings))
-        findings.guard(lambda: check_truth(folder, findings))
-        findings.guard(lambda: _manifest_agrees(folder, sizes, findings))
-    count = findings.broken
+    checks = _Checks(dataset_folder(arguments.folder))
+    for check in (checks.files, checks.interactions, checks.splits, checks.titles):
+        checks.guard(check)
+    for modality in available_modalities(checks.folder) if checks.rated else ():
+        checks.guard(lambda name=modality: checks.modality(name))  # type: ignore[misc]
+    checks.guard(checks.truth)
+    checks.guard(checks.manifest)
+    count = checks.broken
     verdict = f"{count} {'thing is' if count == 1 else 'things are'} broken" if count else "sound"
-    print(f"{folder}: {verdict}")
+    print(f"{checks.folder}: {verdict}")
     return 2 if count else 0
 
 
-def _manifest_agrees(folder: Path, sizes: dict[str, int], findings: Findings) -> None:
-    if (folder / MANIFEST).is_file():
-        check_manifest(folder, read_manifest(folder), sizes, findings)
+class _Checks:
+    """Checks of one folder; broken things, warnings and things in order are printed as they come.
 
+    After the first two checks ``rated`` holds the ids of the items, or nothing where the main table
+    cannot be read; the further checks then find nothing.
+    """
 
-def check_files(folder: Path, findings: Findings) -> None:
-    """Manifest, checksums, and files that neither it nor a run wrote."""
-    manifest = read_manifest(folder)
-    if not manifest:
-        findings.warn(f"{folder / MANIFEST}: missing, so the files cannot be verified")
-        return
-    listed = manifest.get("sha256")
-    if not isinstance(listed, dict):
-        findings.bad(f"{folder / MANIFEST}: has no checksums; prepare the dataset again")
-        return
-    changed = 0
-    for name, expected in listed.items():
-        path = inside(folder, name)
-        if path is None:
-            findings.bad(
-                f"{folder / MANIFEST}: lists {str(name)[:80]!r}, which is outside the folder; "
-                "prepare the dataset again"
-            )
-        elif not path.is_file():
-            findings.bad(f"{path}: missing, the manifest lists it; prepare the dataset again")
-        elif file_hash(path) != expected:
-            findings.bad(f"{path}: changed since it was written; prepare the dataset again")
-        else:
-            continue
-        changed += 1
-    if not changed:
-        findings.good(f"{len(listed)} files have their checksums")
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    for name in sorted(present - set(listed) - {MANIFEST}):
-        if not (name.startswith(("caches/", ".")) or _SPLIT_OF_A_RUN.fullmatch(name)):
-            findings.warn(f"{folder / name}: not in the manifest")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broken = 0
+        self.rated: set[str] = set()
+        self._users, self._items = Ids(), Ids()
+        self._pairs: Pairs = np.empty(0, dtype=np.int64)
+        self._sizes: dict[str, int] = {}
 
+    def guard(self, check: Callable[[], None]) -> None:
+        """Run a check; a file that cannot be read is a finding."""
+        try:
+            check()
+        except UserError as error:
+            self._bad(str(error))
+        except OSError as error:
+            self._bad(f"{error.filename}: not readable ({error.strerror}); check its permission")
 
-def check_interactions(
-    folder: Path, findings: Findings, reader: FolderReader, tables: list[FolderTable]
-) -> None:
-    """The main table: header, ids, duplicates."""
-    path = folder / f"{folder.name}.inter"
-    table = reader.read(path)
-    tables.append(table)
-    if table.n_missing:
-        findings.bad(f"{path}: {table.n_missing} rows have no user or item id; remove them")
-    if repeated := len(table) - len(table.pairs()):
-        findings.bad(f"{path}: {repeated} rows repeat a pair; remove them")
-    users, items = len(reader.user_tokens()), len(reader.item_tokens())
-    findings.good(f"{path.name}: {len(table):,} interactions, {users:,} users, {items:,} items")
+    def _bad(self, text: str) -> None:
+        self.broken += 1
+        print(f"broken: {text}")
 
-
-def check_splits(
-    folder: Path,
-    findings: Findings,
-    reader: FolderReader,
-    whole: FolderTable,
-    sizes: dict[str, int],
-) -> None:
-    """Fixed splits: disjoint, together the main table, trained users and items; their ``sizes``."""
-    every = whole.pairs()
-    seen = every[:0]
-    train: FolderTable | None = None
-    for part, path in split_files(folder).items():
-        table = reader.read(path)
-        sizes[part] = len(table)
-        pairs = table.pairs()
-        train = table if part == "train" else train
-        if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
-            findings.bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
-        if strangers := int((~np.isin(pairs, every)).sum()):
-            findings.bad(f"{path}: {strangers} pairs are not in {folder.name}.inter")
-        seen = np.union1d(seen, pairs)
-        if train is not None and part != "train":
-            cold_users = len(np.setdiff1d(table.users, train.users))
-            cold_items = len(np.setdiff1d(table.items, train.items))
-            if cold_users or cold_items:
-                findings.warn(
-                    f"{path}: {cold_users} users and {cold_items} items have no training row; "
-                    "they are left out of the evaluation"
+    def files(self) -> None:
+        """Manifest, checksums, and files that neither it nor a run wrote."""
+        place = self.folder / MANIFEST
+        manifest = read_manifest(self.folder)
+        if not manifest:
+            print(f"warning: {place}: missing, so the files cannot be verified")
+            return
+        listed = manifest.get("sha256")
+        if not isinstance(listed, dict):
+            self._bad(f"{place}: has no checksums; prepare the dataset again")
+            return
+        before, again = self.broken, "prepare the dataset again"
+        for name, expected in listed.items():
+            path = inside(self.folder, name)
+            if path is None:
+                self._bad(
+                    f"{place}: lists {str(name)[:80]!r}, which is outside the folder; {again}"
                 )
-        findings.good(f"{path.name}: {len(table):,} interactions")
-    if len(seen) and (lost := int((~np.isin(every, seen)).sum())):
-        findings.warn(f"{folder}: {lost} interactions are in no split")
+            elif not path.is_file():
+                self._bad(f"{path}: missing, the manifest lists it; {again}")
+            elif file_hash(path) != expected:
+                self._bad(f"{path}: changed since it was written; {again}")
+        if self.broken == before:
+            print(f"ok: {len(listed)} files have their checksums")
+        paths = [path for path in self.folder.rglob("*") if path.is_file()]
+        present = {path.relative_to(self.folder).as_posix() for path in paths}
+        for name in sorted(present - set(listed) - {MANIFEST}):
+            if not (name.startswith(("caches/", ".")) or _SPLIT_OF_A_RUN.fullmatch(name)):
+                print(f"warning: {self.folder / name}: not in the manifest")
 
+    def interactions(self) -> None:
+        """The main table: header, numbers, ids, duplicates."""
+        path = self.folder / f"{self.folder.name}.inter"
+        table = self._read(path)
+        if missing := int(((table["user"] < 0) | (table["item"] < 0)).sum()):
+            self._bad(f"{path}: {missing} rows have no user or item id; remove them")
+        self._pairs = _keys(table)
+        if repeated := len(table) - len(self._pairs):
+            self._bad(f"{path}: {repeated} rows repeat a pair; remove them")
+        users, items = len(self._users.numbers), len(self._items.numbers)
+        print(f"ok: {path.name}: {len(table):,} interactions, {users:,} users, {items:,} items")
+        self.rated = set(self._items.numbers)
 
-def check_modality(folder: Path, modality: str, rated: set[str], findings: Findings) -> None:
-    """Rows, ids and values of one modality."""
-    _, tokens = load_modality(folder, modality)
-    path = folder / "features" / f"{modality}.npy"
-    before = findings.broken
-    strangers = len(set(tokens) - rated)
-    if strangers == len(tokens):
-        findings.bad(f"{path}: none of its ids is in the interactions; prepare it again")
-    elif strangers:
-        findings.warn(
-            f"{path}: {strangers} rows are of items without interaction; runs need "
-            "`unknown_items: ignore`"
-        )
-    selection = Selection.of(FeatureTable(modality, str(path), tokens, open_matrix(path)))
-    scan = selection.scan()
-    if scan.broken_rows.any():
-        findings.bad(f"{path}: {int(scan.broken_rows.sum())} rows hold NaN or Inf")
-    if scan.exploding(LIMIT).any():
-        findings.bad(f"{path}: {int(scan.exploding(LIMIT).sum())} columns exceed {LIMIT:.0e}")
-    if len(tokens) > 1 and scan.constant.any():
-        findings.warn(f"{path}: {int(scan.constant.sum())} columns are constant")
-    if scan.zero_rows.any():
-        findings.warn(f"{path}: {int(scan.zero_rows.sum())} rows are zero throughout")
-    if findings.broken == before:
-        covered = len(rated & set(tokens))
-        shape = "{:,} x {:,}".format(*selection.shape)
-        share = covered / max(len(rated), 1)
-        findings.good(f"{modality}: {shape}, {covered:,} of {len(rated):,} items ({share:.1%})")
+    def _read(self, path: Path) -> pd.DataFrame:
+        """Numbers of the users and items of a table, whose floats must be finite."""
+        table = read_table(path)
+        if table.empty:
+            raise UserError(f"{path}: has no row; prepare it again")
+        for name in table.columns[table.dtypes == np.float64]:
+            if count := int((~np.isfinite(table[name])).sum()):
+                self._bad(f"{path}: {count} rows have no number in {name}:float; prepare it again")
+        users, items = self._users.encode(table["user_id"]), self._items.encode(table["item_id"])
+        return pd.DataFrame({"user": users, "item": items})
 
+    def splits(self) -> None:
+        """Fixed splits: disjoint, together the main table, trained users and items."""
+        seen = self._pairs[:0]
+        train: pd.DataFrame | None = None
+        for part, path in split_files(self.folder).items() if self.rated else ():
+            table = self._read(path)
+            self._sizes[part] = len(table)
+            pairs = _keys(table)
+            if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
+                self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
+            if strangers := int((~np.isin(pairs, self._pairs)).sum()):
+                self._bad(f"{path}: {strangers} pairs are not in {self.folder.name}.inter")
+            seen = np.union1d(seen, pairs)
+            train = table if part == "train" else train
+            if train is not None and part != "train":
+                users, items = (
+                    len(np.setdiff1d(table[role], train[role])) for role in ("user", "item")
+                )
+                if users or items:
+                    print(
+                        f"warning: {path}: {users} users and {items} items have no training row; "
+                        "they are left out of the evaluation"
+                    )
+            print(f"ok: {path.name}: {len(table):,} interactions")
+        if len(seen) and (lost := int((~np.isin(self._pairs, seen)).sum())):
+            print(f"warning: {self.folder}: {lost} interactions are in no split")
 
-def check_truth(folder: Path, findings: Findings) -> None:
-    """Planted truth fits the features."""
-    truth = read_truth(folder)
-    if truth is None:
-        return
-    for modality, mask in truth.columns.items():
-        matrix, _ = load_modality(folder, modality)
-        if len(mask) != matrix.shape[1]:
-            findings.bad(
-                f"{folder / 'truth' / 'columns.tsv'}: {len(mask)} columns for {modality}, which "
-                f"has {matrix.shape[1]}; prepare the dataset again"
+    def titles(self) -> None:
+        """The .item file: every id once, and whose they are."""
+        path = self.folder / f"{self.folder.name}.item"
+        if not self.rated or not path.is_file():
+            return
+        ids = read_table(path, ("item_id",))["item_id"]
+        known = set(ids) & self.rated
+        if repeated := int(ids.duplicated().sum()):
+            self._bad(f"{path}: {repeated} rows repeat an item; remove them")
+        elif not known:
+            self._bad(f"{path}: none of its items is in the interactions; prepare it again")
+        else:
+            print(f"ok: {path.name}: {len(known):,} of {len(self.rated):,} items")
+
+    def modality(self, name: str) -> None:
+        """Rows, ids and values of one modality."""
+        _, tokens = load_modality(self.folder, name)
+        path = self.folder / "features" / f"{name}.npy"
+        before, rated = self.broken, self.rated
+        strangers = len(set(tokens) - rated)
+        if strangers == len(tokens):
+            self._bad(f"{path}: none of its ids is in the interactions; prepare it again")
+        elif strangers:
+            print(
+                f"warning: {path}: {strangers} rows are of items without interaction; runs need "
+                "`unknown_items: ignore`"
             )
-    if np.any([mask.any() for mask in truth.columns.values()]):
-        findings.good(f"truth: {len(truth.columns)} modalities, {len(truth.environments):,} rows")
+        selection = Selection.of(FeatureTable(name, str(path), tokens, open_matrix(path)))
+        scan = selection.scan()
+        exploding = int(scan.exploding(LIMIT).sum())
+        if scan.broken_rows.any():
+            self._bad(f"{path}: {int(scan.broken_rows.sum())} rows hold NaN or Inf")
+        if exploding:
+            self._bad(f"{path}: {exploding} columns exceed {LIMIT:.0e}")
+        if len(tokens) > 1 and scan.constant.any():
+            print(f"warning: {path}: {int(scan.constant.sum())} columns are constant")
+        if scan.zero_rows.any():
+            print(f"warning: {path}: {int(scan.zero_rows.sum())} rows are zero throughout")
+        if self.broken == before:
+            covered = len(rated & set(tokens))
+            shape = "{:,} x {:,}".format(*selection.shape)
+            share = covered / max(len(rated), 1)
+            print(f"ok: {name}: {shape}, {covered:,} of {len(rated):,} items ({share:.1%})")
+
+    def truth(self) -> None:
+        """Planted truth fits the features."""
+        truth = read_truth(self.folder) if self.rated else None
+        if truth is None:
+            return
+        for name, mask in truth.columns.items():
+            width = load_modality(self.folder, name)[0].shape[1]
+            if len(mask) != width:
+                self._bad(
+                    f"{self.folder / 'truth' / 'columns.tsv'}: {len(mask)} columns for {name}, "
+                    f"which has {width}; prepare the dataset again"
+                )
+        if any(mask.any() for mask in truth.columns.values()):
+            rows = len(truth.environments)
+            print(f"ok: truth: {len(truth.columns)} modalities, {rows:,} rows")
+
+    def manifest(self) -> None:
+        """What the manifest says about splits and modalities agrees with the files."""
+        place = self.folder / MANIFEST
+        if not self.rated or not place.is_file():
+            return
+        before, manifest = self.broken, read_manifest(self.folder)
+        if manifest.get("splits") not in (None, self._sizes):
+            self._bad(f"{place}: says splits {manifest['splits']}, the files have {self._sizes}")
+        told: Any = manifest.get("modalities")
+        told = told if isinstance(told, dict) else {}
+        there = set(available_modalities(self.folder)) if told else set()
+        for name in sorted(set(told) ^ there):
+            self._bad(f"{place}: modality {name} is in only one of manifest and features/")
+        for name in sorted(set(told) & there):
+            shape = list(load_modality(self.folder, name)[0].shape)
+            stated = [told[name].get("rows"), told[name].get("dims")]
+            if stated != shape:
+                self._bad(f"{place}: says {name} is {stated}, the file has {shape}")
+        if self.broken == before:
+            print("ok: manifest.json: agrees with splits and modalities")
 
 
 def inside(folder: Path, name: object) -> Path | None:
@@ -218,3 +251,19 @@ def inside(folder: Path, name: object) -> Path | None:
         return path if path.resolve().is_relative_to(folder.resolve()) else None
     except (OSError, RuntimeError, ValueError):
         return None
+
+
+def _keys(table: pd.DataFrame) -> Pairs:
+    """One number per distinct (user, item) pair, ascending."""
+    return np.unique((table["user"].to_numpy() << 32) + table["item"].to_numpy())
+
+
+COMMAND = Command(
+    "check",
+    "verify a dataset folder; exit code 2 if it is broken",
+    "Verify files, checksums, ids, splits and features of a dataset folder.",
+    """example:
+  python -m dataset_prep check dataset/ml-trailers""",
+    add_options,
+    run,
+)

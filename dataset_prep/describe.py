@@ -4,52 +4,33 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.framework.arrays import open_matrix
-from dataset_prep.framework.degree_plot import check_plot, plot_degrees
-from dataset_prep.framework.folder_reader import (
-    FolderReader,
-    dataset_folder,
-    read_titles,
-    split_files,
-)
-from dataset_prep.framework.read_features import FeatureTable
-from dataset_prep.framework.selection import Selection
+from dataset_prep.fix.selection import Selection
+from dataset_prep.folder import Ids, dataset_folder, read_table, read_titles, split_files
+from dataset_prep.options import Command
+from dataset_prep.plot import check_plot, plot_degrees
+from dataset_prep.read.matrices import FeatureTable, open_matrix
 from recbole_painvrl.data.features import available_modalities, load_modality
 from recbole_painvrl.errors import UserError
 
-_EXAMPLE = """example:
-  python -m dataset_prep describe dataset/ml-trailers --items 5 --plot degrees.png"""
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 _NEIGHBOURS = 3
 
+Degrees = npt.NDArray[np.int64]
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand and its options."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "describe",
-        help="statistics, degrees, coverage and nearest neighbours of a dataset folder",
-        description="Print what a dataset folder holds, and the items that each modality finds\n"
-        "similar (cosine): neighbours without any sense mean that features and ids are not\n"
-        "aligned.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="dataset folder")
-    parser.add_argument(
-        "--items", type=int, default=3, metavar="N", help="items to show neighbours of"
-    )
-    parser.add_argument(
-        "--item", action="append", default=[], metavar="ID", help="show this item's neighbours"
-    )
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="write the degree plots (needs matplotlib)"
-    )
-    parser.set_defaults(run=run)
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The folder, and what to show of it."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="dataset folder")
+    add("--items", type=int, default=3, metavar="N", help="items to show neighbours of")
+    text = "show this item's neighbours"
+    add("--item", action="append", default=[], metavar="ID", help=text)
+    text = "write the degree plots (needs matplotlib)"
+    add("--plot", type=Path, metavar="FILE", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,63 +40,59 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--items {arguments.items}: must be 0 or more")
     if arguments.plot is not None:
         check_plot(arguments.plot)
-    reader = FolderReader()
-    table = reader.read(folder / f"{folder.name}.inter")
-    tokens = reader.item_tokens()
-    users = np.bincount(table.users[table.users >= 0])
-    items = np.bincount(table.items[table.items >= 0])
-    known = set(tokens)
-    unknown = [token for token in arguments.item if token not in known]
+    table = read_table(folder / f"{folder.name}.inter")
+    known, users = Ids(), Ids()
+    codes = known.encode(table["item_id"])
+    items = np.bincount(codes[codes >= 0])
+    codes = users.encode(table["user_id"])
+    degrees = np.bincount(codes[codes >= 0])
+    unknown = [token for token in arguments.item if token not in known.numbers]
     if unknown:
         raise UserError(f"{folder}: has no item {unknown[0]!r}; give ids of its .inter file")
-    print_statistics(folder, len(table), users, items)
+    _print_statistics(folder, len(table), degrees, items)
+    tokens = list(known.numbers)
+    popular = [tokens[n] for n in np.argsort(-items, kind="stable")[: arguments.items]]
     titles = read_titles(folder)
-    popular = [tokens[n] for n in np.argsort(-items, kind="stable")]
-    chosen = arguments.item or popular[: arguments.items]
     for modality in available_modalities(folder):
-        print_modality(folder, modality, known, chosen, titles)
+        _print_modality(folder, modality, set(tokens), arguments.item or popular, titles)
     if arguments.plot is not None:
-        plot_degrees(arguments.plot, folder.name, users, items)
+        plot_degrees(arguments.plot, folder.name, degrees, items)
     return 0
 
 
-def print_statistics(
-    folder: Path, n_rows: int, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
-) -> None:
+def _print_statistics(folder: Path, n_rows: int, users: Degrees, items: Degrees) -> None:
     """Counts, sparsity and quantiles of the degrees."""
-    cells = len(users) * len(items)
     print(f"{folder.name}: {n_rows:,} interactions, {len(users):,} users, {len(items):,} items")
-    print(f"sparsity {1 - n_rows / cells:.4%}")
+    print(f"sparsity {1 - n_rows / (len(users) * len(items)):.4%}")
     for part, path in split_files(folder).items():
-        print(f"split {part}: {len(FolderReader().read(path)):,} interactions")
+        print(f"split {part}: {len(read_table(path)):,} interactions")
     print(f"{'per':>5} " + " ".join(f"{q:>8.0%}" for q in _QUANTILES) + f" {'mean':>8}")
     for name, degrees in (("user", users), ("item", items)):
         shown = " ".join(f"{value:>8.0f}" for value in np.quantile(degrees, _QUANTILES))
         print(f"{name:>5} {shown} {degrees.mean():>8.1f}")
 
 
-def print_modality(
+def _print_modality(
     folder: Path, modality: str, rated: set[str], chosen: list[str], titles: dict[str, str]
 ) -> None:
     """Coverage, norms and the nearest neighbours of a few items."""
     matrix, tokens = load_modality(folder, modality)
     covered = len(set(tokens) & rated)
-    share = covered / len(rated)
     rows, width = matrix.shape
     print(
         f"modality {modality}: {rows:,} rows x {width} columns {matrix.dtype}, covers "
-        f"{covered:,} of {len(rated):,} items ({share:.1%})"
+        f"{covered:,} of {len(rated):,} items ({covered / len(rated):.1%})"
     )
     path = folder / "features" / f"{modality}.npy"
     selection = Selection.of(FeatureTable(modality, str(path), tokens, open_matrix(path)))
     place = {token: row for row, token in enumerate(tokens)}
     shown = [token for token in chosen if token in place]
-    for token, near in zip(shown, neighbours(selection, [place[t] for t in shown]), strict=True):
+    for token, near in zip(shown, _neighbours(selection, [place[t] for t in shown]), strict=True):
         listed = ", ".join(f"{titles.get(tokens[r], tokens[r])} ({s:.2f})" for r, s in near)
         print(f"  {titles.get(token, token)}: {listed}")
 
 
-def neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, float]]]:
+def _neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, float]]]:
     """Rows with the largest cosine to each of ``rows``, in one pass.
 
     Columns count by their deviation from the mean, in units of their own spread where a few columns
@@ -124,9 +101,12 @@ def neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, fl
     if not rows:
         return []
     scan = selection.scan()
-    uneven = scan.deviation > 0 if scan.uneven else np.zeros(len(scan.mean), dtype=np.bool_)
-    mean, spread = scan.mean, np.where(uneven, scan.deviation, 1.0)
-    wanted = np.stack([(_one_row(selection, row) - mean) / spread for row in rows])
+    mean, spread = scan.mean, np.ones(len(scan.mean))
+    if scan.uneven:
+        spread = np.where(scan.deviation > 0, scan.deviation, 1.0)
+    read = selection.table.matrix.read
+    wanted = np.stack([np.asarray(read(row, row + 1)[0], dtype=np.float64) for row in rows])
+    wanted = (wanted - mean) / spread
     wanted = wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
     pieces = []
     for block in selection.values():
@@ -142,5 +122,14 @@ def neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, fl
     return found
 
 
-def _one_row(selection: Selection, row: int) -> npt.NDArray[np.float64]:
-    return np.asarray(selection.table.matrix.read(row, row + 1)[0], dtype=np.float64)
+COMMAND = Command(
+    "describe",
+    "statistics, degrees, coverage and nearest neighbours of a dataset folder",
+    "Print what a dataset folder holds, and the items that each modality finds\n"
+    "similar (cosine): neighbours without any sense mean that features and ids are not\n"
+    "aligned.",
+    """example:
+  python -m dataset_prep describe dataset/ml-trailers --items 5 --plot degrees.png""",
+    add_options,
+    run,
+)

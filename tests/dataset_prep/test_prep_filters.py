@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import done, features, pairs, prepare, write
 
-from dataset_prep.framework.filters import k_core
-from dataset_prep.framework.interactions import InteractionBuilder, Interactions
+from dataset_prep.fix.filters import k_core
+from dataset_prep.interactions import InteractionBuilder, Interactions
+from dataset_prep.report import Report
 
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
 
@@ -22,7 +22,7 @@ def table(edges: list[tuple[int, int]]) -> Interactions:
     builder = InteractionBuilder()
     array = np.array(edges)
     builder.add(array[:, 0], array[:, 1])
-    return builder.finish("test")
+    return builder.finish("test", Report())
 
 
 def naive_core(edges: list[tuple[int, int]], user_core: int, item_core: int) -> list[int]:
@@ -91,14 +91,8 @@ def splits(tmp_path: Path, train: str, test: str, *options: str) -> tuple[Path, 
         for name, rows in (("train", train), ("test", test))
     }
     given = [f"{name}={path}" for name, path in files.items()]
-    return tmp_path / "out", [
-        "table",
-        "--splits",
-        *given,
-        "--output",
-        str(tmp_path / "out"),
-        *options,
-    ]
+    out = tmp_path / "out"
+    return out, ["table", "--splits", *given, "--output", str(out), *options]
 
 
 def test_fixed_splits_become_files(tmp_path: Path) -> None:
@@ -130,11 +124,6 @@ def test_train_alone_is_no_split(tmp_path: Path) -> None:
     path = write(tmp_path / "e.csv", "user,item\na,x\n")
     arguments = ("table", "--splits", f"train={path}", "--output", tmp_path / "out")
     assert "give train and test" in prepare(*arguments).refusal
-
-
-@pytest.mark.parametrize("where", [[], ["--input", "a.csv", "--splits", "train=a.csv"]])
-def test_one_kind_of_input_is_needed(tmp_path: Path, where: list[str]) -> None:
-    assert "either --input" in prepare("table", *where, "--output", tmp_path / "out").refusal
 
 
 def test_all_modalities_keeps_items_that_every_one_has(tmp_path: Path) -> None:

@@ -44,39 +44,11 @@ def table(folder: Path, content: str, *options: str, file: str = "r.json") -> Re
     return prepare("table", "--input", path, "--output", folder / "out", "--force", *options)
 
 
-@pytest.mark.parametrize("file", ["r.json", "r.txt"])
 @pytest.mark.parametrize("form", FORMS)
-def test_json_of_any_form(tmp_path: Path, form: str, file: str) -> None:
-    result = table(tmp_path, FORMS[form], file=file)
+def test_json_of_any_form(tmp_path: Path, form: str) -> None:
+    result = table(tmp_path, FORMS[form], file="r.txt")
     assert result.code == 0, result.err
     assert inter(tmp_path / "out").to_numpy().tolist() == ROWS
-
-
-@pytest.mark.parametrize("place", [0, 1, 3])
-def test_a_malformed_line_is_counted_wherever_it_stands(tmp_path: Path, place: int) -> None:
-    lines = LINES.splitlines()
-    lines.insert(place, '{"user_id": "u9", "busin')
-    content = "\n".join([*lines, ""])
-    refusal = table(tmp_path, content).refusal
-    assert f"1 lines hold no JSON object, first line {place + 1}" in refusal
-    assert table(tmp_path, content, "--fix", "drop-rows").code == 0
-    assert inter(tmp_path / "out").to_numpy().tolist() == ROWS
-
-
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        ("[1, 2, 3]", "JSON"),
-        ('{"a": 1}\n{"b": 2}\n', "no column of users among a, b"),
-        ('{"0": [1, 2], "0": [3]}', "'0' is there twice"),
-        ('{"user": ["a"], "item": ["x", "y"]}', "'item' has another length"),
-        ('[{"user": 1, "item": 2}', "JSON"),
-    ],
-)
-def test_json_that_holds_no_table_is_named(tmp_path: Path, content: str, word: str) -> None:
-    refusal = table(tmp_path, content).refusal
-    assert word in refusal and "r.json" in refusal
-    assert "--columns" not in refusal
 
 
 def test_a_map_of_users_to_items(tmp_path: Path) -> None:
@@ -115,13 +87,6 @@ def test_lists_of_items_and_times(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "e.parquet")
     given = ("table", "--input", tmp_path / "e.parquet", "--output", tmp_path / "p")
     assert "lists of items and times differ in length" in prepare(*given).refusal
-
-
-def test_cells_of_parquet_that_are_no_values_are_refused(tmp_path: Path) -> None:
-    nested = pa.array([{"id": 1}, {"id": 2}])
-    pq.write_table(pa.table({"user": nested, "item": [1, 2]}), tmp_path / "e.parquet")
-    given = ("table", "--input", tmp_path / "e.parquet", "--output", tmp_path / "out")
-    assert "column `user` holds struct" in prepare(*given).refusal
 
 
 def test_whole_numbers_with_gaps_stay_whole(tmp_path: Path) -> None:
@@ -169,9 +134,3 @@ def test_further_columns_of_an_array(
     assert found.to_numpy().tolist() == expected
     named = {3: "timestamp" if len(str(array[0][2])) > 9 else "rating"}.get(len(array[0]))
     assert named is None or named in found
-
-
-def test_a_table_without_a_rating_is_told_apart_from_no_row(tmp_path: Path) -> None:
-    refusal = table(tmp_path, "user,item,rating\na,x,1,5\nb,y,2,5\n", file="e.csv").refusal
-    assert "2 lines are malformed, first line 2" in refusal and "a,x,1,5" in refusal
-    assert "holds no interaction" not in refusal

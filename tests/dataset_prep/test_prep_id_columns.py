@@ -12,7 +12,7 @@ import pytest
 from prep_support import Result, done, features, prepare, write
 
 from dataset_prep.encoders.text import encode_texts
-from dataset_prep.framework.id_columns import IdSource, find_id, is_label
+from dataset_prep.read.ids import find_id, is_label
 
 # Item n has the row (n + 1, n * n), so that a row in the wrong place shows.
 ITEMS = [44, 0, 2, 1]
@@ -37,13 +37,8 @@ def table(folder: Path, vectors: Path, *options: Any) -> Result:
     return prepare(*base, "--output", folder / "out", *options)
 
 
-def test_options_cannot_change_places() -> None:
-    with pytest.raises(TypeError):
-        IdSource("item", None, None, "utf-8")  # type: ignore[misc]
-
-
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-@pytest.mark.parametrize("name", ["item_id", "itemId", "id", "asin", "ids", "key"])
+@pytest.mark.parametrize("name", ["itemId", "id", "key"])
 def test_a_usual_name_is_found_at_the_end(tmp_path: Path, kind: str, name: str) -> None:
     path = saved(tmp_path, FRAME.assign(**{name: ITEMS}), kind)
     result = table(tmp_path, path)
@@ -62,7 +57,7 @@ def test_the_named_column_wins_and_the_other_ids_are_no_features(tmp_path: Path,
     assert "f." + kind + ": columns that are no features left out: item_id, index" in result.out
 
 
-@pytest.mark.parametrize("name", ["item_id", "id", "Item ID"])
+@pytest.mark.parametrize("name", ["id", "Item ID"])
 def test_the_index_of_pandas_is_neither_id_nor_feature(tmp_path: Path, name: str) -> None:
     """``to_csv`` writes row numbers first, here those of other items."""
     path = saved(tmp_path, FRAME.assign(**{name: ITEMS}), "csv", index=True)
@@ -110,24 +105,6 @@ def test_the_encoding_reaches_feature_files(tmp_path: Path) -> None:
         assert features(tmp_path / "out", modality) == {"é": [1.0, 2.0], "ö": [2.0, 1.0]}
 
 
-@pytest.mark.parametrize("source", ["movielens", "microlens"])
-def test_other_sources_take_the_same_columns(tmp_path: Path, source: str) -> None:
-    rows = [f"{user},{item},3,4" for user in "ab" for item in ITEMS]
-    if source == "movielens":
-        write(
-            tmp_path / "in/ratings.csv", "\n".join(["userId,movieId,rating,timestamp", *rows, ""])
-        )
-    else:
-        pairs = [row.rpartition(",")[0] for row in rows]
-        write(tmp_path / "in/x_pairs.csv", "\n".join(["user,item,timestamp", *pairs, ""]))
-    path = saved(tmp_path, FRAME.assign(film=ITEMS), "csv", index=True)
-    base = (source, "--input", tmp_path / "in", "--features", f"v={path}")
-    base += ("--output", tmp_path / "out", "--feature-id-column")
-    assert "no id column `movie` among (no name), p, q, film" in prepare(*base, "movie").refusal
-    done(*base, "film")
-    assert features(tmp_path / "out", "v") == EXPECTED
-
-
 @pytest.mark.parametrize("name", ["id", "film"])
 def test_texts_and_titles_take_the_same_columns(tmp_path: Path, name: str) -> None:
     stories = ["a cat sleeps", "the cat eats", "rockets fly", "the moon"]
@@ -150,17 +127,6 @@ def test_texts_and_titles_take_the_same_columns(tmp_path: Path, name: str) -> No
     else:
         refusal = prepare(*base, *texts, "--items", path, "--force").refusal
         assert refusal.endswith("among (no name), title, film; call it item_id in the file")
-
-
-def test_ids_of_other_items_advise_where_to_say_them(tmp_path: Path) -> None:
-    path = saved(tmp_path, FRAME.assign(item=[f"x{n}" for n in ITEMS]), "csv")
-    refused = table(tmp_path, path)
-    advice = "say where its ids are with `--feature-id-column` or `--feature-ids`"
-    assert "none of its ids ('x44'...) is among the interactions" in refused.refusal
-    assert refused.refusal.endswith(f"nothing was written, {advice}")
-    assert f"; {advice}" in refused.out
-    assert "that the filters removed" not in refused.out
-    assert refused.out.count("fault: ") == 1
 
 
 def test_rows_that_filters_removed_are_counted_alone(tmp_path: Path) -> None:

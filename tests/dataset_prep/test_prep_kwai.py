@@ -84,14 +84,6 @@ def test_the_rows_of_a_matrix_may_be_numbered(tmp_path: Path) -> None:
     assert found == {str(1000 + photo): vector(photo)[0].tolist() for photo in range(PHOTOS)}
 
 
-def test_a_matrix_with_ids_serves_too(tmp_path: Path) -> None:
-    folder = release(tmp_path / "train")
-    np.save(tmp_path / "v.npy", np.concatenate([vector(photo) for photo in range(PHOTOS)]))
-    ids = write(tmp_path / "ids.txt", "".join(f"{1000 + photo}\n" for photo in range(PHOTOS)))
-    assert convert(folder, "--visual", tmp_path / "v.npy", "--visual-ids", ids).code == 0
-    assert features(tmp_path / "kwai", "visual")["1002"] == vector(2)[0].tolist()
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -113,13 +105,6 @@ def test_a_damaged_photo_is_counted(tmp_path: Path, content: bytes) -> None:
     assert "1003" not in features(tmp_path / "kwai", "visual")
 
 
-def test_a_photo_without_file_is_noted(tmp_path: Path) -> None:
-    folder = release(tmp_path / "train")
-    (folder / "final_visual_train" / "1000").unlink()
-    result = convert(folder)
-    assert result.code == 0 and "1 items with interactions have no file" in result.out
-
-
 def test_ids_cannot_point_outside_the_folder(tmp_path: Path) -> None:
     folder = release(tmp_path / "train")
     write(tmp_path / "train" / "secret.npy", as_npy(vector(0)))
@@ -127,12 +112,3 @@ def test_ids_cannot_point_outside_the_folder(tmp_path: Path) -> None:
     log.write_text(log.read_text().replace("\t1000\t", "\t../secret\t"))
     result = convert(folder)
     assert result.code == 0 and "../secret" not in features(tmp_path / "kwai", "visual")
-
-
-def test_the_test_log_and_a_missing_zip_are_refused(tmp_path: Path) -> None:
-    folder = release(tmp_path / "train")
-    test_log = write(tmp_path / "test_interaction.txt", "1\t1000\t5\t20\n2\t1001\t6\t20\n")
-    assert "has 4 columns where this release has 8" in convert(folder, "--log", test_log).refusal
-    broken = write(tmp_path / "v.zip", b"PK no zip")
-    assert "no zip" in convert(folder, "--visual", broken).refusal
-    assert "no such folder or zip" in convert(folder, "--visual", tmp_path / "x.zip").refusal

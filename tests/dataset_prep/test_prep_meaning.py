@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,12 +52,6 @@ def test_ratings_of_zero_or_less_must_be_answered(
     assert manifest["provenance"]["repairs"][0]["count"] == 2
 
 
-@pytest.mark.parametrize("name", ["rating", "weight", "playcount"])
-def test_positive_ratings_need_no_answer(tmp_path: Path, name: str) -> None:
-    assert table(tmp_path, name, ["1", "13883", "0.5", "2"]).code == 0
-    assert inter(tmp_path / "out")["rating"].tolist() == ["1.0", "13883.0", "0.5", "2.0"]
-
-
 def test_a_decision_and_a_repair_are_told_together(tmp_path: Path) -> None:
     refusal = table(tmp_path, "rating", ["0", "", "1", "1"]).refusal
     assert "and 1 more" in refusal and "--min-rating 1" in refusal
@@ -88,30 +81,6 @@ def test_every_kind_of_file(tmp_path: Path, kind: str) -> None:
         np.savez(path, train=rows, test=rows[:0])
     refusal = prepare("table", "--input", path, "--output", tmp_path / "out").refusal
     assert "2 of 4 rows have a rating of 0 or less" in refusal
-
-
-def source(folder: Path, name: str) -> list[Any]:
-    """Two rows of a source, the second with a rating of 0."""
-    if name == "movielens":
-        write(folder / "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,1\n1,2,0,2\n")
-    elif name == "mmrec":
-        write(folder / "in.inter", "userID\titemID\trating\tx_label\n0\t0\t4\t0\n0\t1\t0\t0\n")
-    else:
-        reviews = [
-            {"reviewerID": "A", "asin": f"000000000{n}", "overall": rating, "unixReviewTime": n}
-            for n, rating in enumerate((4, 0))
-        ]
-        return [write(folder / "r.json", "\n".join(map(json.dumps, reviews)) + "\n")]
-    return [folder]
-
-
-@pytest.mark.parametrize("name", ["movielens", "mmrec", "amazon"])
-def test_every_source_with_ratings(tmp_path: Path, name: str) -> None:
-    given = (name, "--input", *source(tmp_path / "in", name), "--resplit")
-    given += ("--output", tmp_path / "out")
-    assert "1 of 2 rows have a rating of 0 or less" in prepare(*given).refusal
-    done(*given, "--min-rating", "1")
-    assert len(pairs(tmp_path / "out")) == 1
 
 
 def test_a_rating_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from prep_support import Result, features, inter, pairs, prepare, write
 
@@ -51,26 +50,9 @@ def test_titles_become_names_and_features(tmp_path: Path, header: bool) -> None:
     assert set(features(tmp_path / "out", "textual")) == {str(i) for i in range(1, ITEMS + 1)}
 
 
-def test_feature_matrices_need_ids(tmp_path: Path) -> None:
-    folder = release(tmp_path / "m")
-    rows = np.random.default_rng(0).normal(size=(ITEMS, 4)).astype(np.float32)
-    np.save(tmp_path / "v.npy", rows)
-    chosen = ("--features", f"visual={tmp_path / 'v.npy'}")
-    assert "no ids for its 6 rows" in convert(folder, *chosen).refusal
-    assert convert(folder, *chosen, "--rows-from", 1).code == 0
-    assert features(tmp_path / "out", "visual")["1"] == rows[0].tolist()
-
-
 def test_malformed_lists_are_counted(tmp_path: Path) -> None:
     folder = release(tmp_path / "m", lists=True)
     path = folder / "MicroLens-50k_pairs.tsv"
     path.write_text(path.read_text() + "99\n")
     assert "1 lines are no user, tab, items, first line 9" in convert(folder).refusal
     assert convert(folder, "--fix", "drop-rows").code == 0
-
-
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    assert "has no pairs" in convert(tmp_path).refusal
-    folder = release(tmp_path / "m")
-    (folder / "MicroLens-50k_titles.csv").unlink()
-    assert "no titles to encode" in convert(folder, "--text-encoder", "tfidf").refusal

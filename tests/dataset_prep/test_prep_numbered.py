@@ -91,7 +91,7 @@ def test_mmssl_keeps_the_lists_beside_the_features(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", MAKE)
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("kind", [np.float64, np.float16])
 def test_rows_filled_with_the_mean_are_found(tmp_path: Path, source: str, kind: Any) -> None:
     folder = MAKE[source](tmp_path / "baby")
     filled = matrix(0)
@@ -132,7 +132,7 @@ def test_pickled_features_are_refused(tmp_path: Path) -> None:
     ("content", "word"),
     [
         ('{"0": [1, 2], "1": [3', "cut or no JSON"),
-        ('{"0": [1], "0": [2]}', "user 0 is there twice"),
+        ('{"0": [1], "0": [2]}', "'0' is there twice"),
         ("[[1, 2]]", "must map users to lists"),
         ('{"0": 5}', "must map users to lists"),
         ('{"0": ["B1"]}', "not a number from 0"),
@@ -143,6 +143,14 @@ def test_damaged_lists_are_refused(tmp_path: Path, content: str, word: str) -> N
     folder = lattice(tmp_path / "sports")
     write(folder / "5-core" / "train.json", content)
     assert word in convert("lattice", folder).refusal
+
+
+def test_lists_follow_the_encoding(tmp_path: Path) -> None:
+    folder = lattice(tmp_path / "sports")
+    for path in (folder / "5-core").glob("*.json"):
+        path.write_bytes(path.read_text().encode("utf-16-le"))
+    assert "cut or no JSON" in convert("lattice", folder).refusal
+    assert convert("lattice", folder, "--encoding", "utf-16-le").code == 0
 
 
 @pytest.mark.parametrize(
@@ -166,25 +174,6 @@ def test_the_column_of_numbers_is_found(tmp_path: Path, header: str, line: str) 
     write(folder / "i_id_mapping.csv", "asin\tname\nB1\tx\nB2\ty\n")
     refusal = convert("mmrec", folder, "--original-ids", "--force").refusal
     assert "neither asin nor name holds numbers" in refusal
-
-
-def test_missing_and_ambiguous_files_are_named(tmp_path: Path) -> None:
-    folder = lattice(tmp_path / "sports")
-    (folder / "5-core" / "test.json").unlink()
-    assert "has no test.json" in convert("lattice", folder).refusal
-    assert "has no train.json" in convert("lattice", tmp_path).refusal
-    assert "no such folder" in convert("mmrec", tmp_path / "nowhere").refusal
-    two = mmrec(tmp_path / "baby")
-    (two / "baby.inter").rename(two / "a.inter")
-    write(two / "b.inter", "userID\titemID\n1\t1\n")
-    assert "choose with --inter" in convert("mmrec", two).refusal
-
-
-def test_a_mapping_with_two_ids_for_a_number_is_refused(tmp_path: Path) -> None:
-    folder = mmrec(tmp_path / "baby")
-    path = folder / "i_id_mapping.csv"
-    path.write_text(path.read_text() + "B999999999\t3\n")
-    assert "number 3 has two ids" in convert("mmrec", folder, "--original-ids").refusal
 
 
 @pytest.mark.parametrize("number", ["7" * 5000, "²", "-1", "1.5"])

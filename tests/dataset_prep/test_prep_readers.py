@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from prep_support import done, features, inter, pairs, prepare, write
 
@@ -55,17 +52,6 @@ def test_variants_read_the_same(tmp_path: Path, content: str | bytes) -> None:
     assert inter(folder)["timestamp"].tolist() == ["10", "11", "12"]
 
 
-def test_gzip_and_dates(tmp_path: Path) -> None:
-    content = "user,item,date\na,x,2020-01-01\nb,y,1970-01-02T00:00:00Z\n"
-    folder = read(tmp_path, gzip.compress(content.encode(), mtime=0), file="e.csv.gz")
-    assert inter(folder)["timestamp"].tolist() == ["1577836800", "86400"]
-
-
-def test_a_separator_inside_quotes_belongs_to_the_id(tmp_path: Path) -> None:
-    folder = read(tmp_path, 'user,item\n"a,b",x\nc,"y ""z"""\n')
-    assert pairs(folder) == [("a,b", "x"), ("c", 'y "z"')]
-
-
 def test_ids_keep_leading_zeros_and_lose_a_trailing_point(tmp_path: Path) -> None:
     assert pairs(read(tmp_path, "user,item\n007,1.0\n008,2.0\n")) == [("007", "1"), ("008", "2")]
 
@@ -77,14 +63,6 @@ def test_no_header_is_refused_until_columns_are_named(tmp_path: Path) -> None:
     assert "--columns" in refused
     done("table", "--input", path, "--output", tmp_path / "mine", "--columns", "user,item,rating")
     assert pairs(tmp_path / "mine") == [("1", "10"), ("2", "11")]
-
-
-def test_unusual_names_are_given_by_option(tmp_path: Path) -> None:
-    content = "who,what\na,x\n"
-    path = write(tmp_path / "e.csv", content)
-    assert "--user-column" in prepare("table", "--input", path, "--output", tmp_path / "m").refusal
-    folder = read(tmp_path, content, "--user-column", "who", "--item-column", "what")
-    assert pairs(folder) == [("a", "x")]
 
 
 def test_a_column_of_splits_makes_split_files(tmp_path: Path) -> None:
@@ -168,60 +146,6 @@ def test_overflown_and_odd_arrays_are_refused(tmp_path: Path) -> None:
         assert f"{name}.npy" in refused
 
 
-VECTORS = {"i2": [0.5, 1.0], "i1": [2.0, -1.0]}
-
-
-def write_features(tmp_path: Path, kind: str) -> tuple[Path, list[str]]:
-    tokens, matrix = list(VECTORS), np.array(list(VECTORS.values()), dtype=np.float32)
-    path = tmp_path / f"f.{kind.split()[0]}"
-    options: list[str] = []
-    if kind == "npy beside ids":
-        np.save(path, matrix)
-        np.save(tmp_path / "f.ids.npy", np.array(tokens))
-    elif kind == "npy with file":
-        np.save(path, np.asfortranarray(matrix))
-        options = ["--feature-ids", str(write(tmp_path / "names.txt", "i2\ni1\n"))]
-    elif kind == "npz":
-        np.savez_compressed(path, features=matrix, item_id=np.array(tokens))
-    elif kind == "csv":
-        write(
-            path,
-            "movieId,title,a,b\n"
-            + "".join(f"{t},Film {n},{v[0]},{v[1]}\n" for n, (t, v) in enumerate(VECTORS.items())),
-        )
-    elif kind == "csv headless":
-        write(path, "".join(f"{t},{v[0]},{v[1]}\n" for t, v in VECTORS.items()))
-    elif kind == "tsv":
-        write(
-            path, "id\ta\tb\r\n" + "".join(f"{t}\t{v[0]}\t{v[1]}\r\n" for t, v in VECTORS.items())
-        )
-    elif kind == "parquet columns":
-        pd.DataFrame({"item": tokens, "a": matrix[:, 0], "b": matrix[:, 1]}).to_parquet(path)
-    else:
-        column = pa.array(matrix.tolist(), pa.list_(pa.float32()))
-        pq.write_table(pa.table({"item": pa.array(tokens), "vector": column}), path)
-    return path, options
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "npy beside ids",
-        "npy with file",
-        "npz",
-        "csv",
-        "csv headless",
-        "tsv",
-        "parquet columns",
-        "parquet list",
-    ],
-)
-def test_feature_files(tmp_path: Path, kind: str) -> None:
-    path, options = write_features(tmp_path, kind)
-    folder = read(tmp_path, text(), "--features", f"visual={path}", *options)
-    assert features(folder, "visual") == VECTORS
-
-
 def test_row_order_is_never_assumed(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.eye(2))
     path = write(tmp_path / "e.csv", "user,item\na,5\nb,6\n")
@@ -254,13 +178,3 @@ def test_odd_matrices_are_refused_by_name(tmp_path: Path, array: Any, named: str
     ).refusal
     assert named in refused
     assert "f.npy" in refused
-
-
-def test_a_cut_matrix_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "w.npy", np.zeros((2, 50)))
-    write(tmp_path / "f.npy", (tmp_path / "w.npy").read_bytes()[:-8])
-    write(tmp_path / "f.ids", "i1\ni2\n")
-    path = write(tmp_path / "e.csv", text())
-    option = f"visual={tmp_path / 'f.npy'}"
-    refused = prepare("table", "--input", path, "--features", option, "--output", tmp_path / "m")
-    assert "cut" in refused.refusal

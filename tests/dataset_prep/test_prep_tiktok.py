@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prep_support import Result, done, features, inter, pairs, prepare, write
+from prep_support import Result, features, inter, pairs, prepare, write
 
 USERS, ITEMS = 12, 8
 WIDTH = 128
@@ -52,16 +52,8 @@ def release(
 
 
 def convert(folder: Path, *options: Any) -> Result:
-    return prepare(
-        "tiktok",
-        "--input",
-        folder,
-        "--output",
-        folder.parent / "tiktok",
-        "--text-size",
-        4,
-        *options,
-    )
+    base = ("tiktok", "--input", folder, "--output", folder.parent / "tiktok")
+    return prepare(*base, "--text-size", 4, *options)
 
 
 @pytest.mark.parametrize("gz", [False, True])
@@ -89,11 +81,6 @@ def test_actions_choose_the_rows(tmp_path: Path) -> None:
         assert result.code == 0, result.err
         assert len(pairs(tmp_path / "tiktok")) == count
     assert "choose among finish, like" in convert(folder, "--actions", "share", "--force").refusal
-
-
-def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    assert convert(release(tmp_path / "track2"), "--dry-run").code == 0
-    assert not (tmp_path / "tiktok").exists()
 
 
 @pytest.mark.parametrize(
@@ -144,14 +131,3 @@ def test_what_cannot_be_mended_is_refused(
     (folder / name.removesuffix(".gz")).unlink()
     write(folder / name, content)
     assert word in convert(folder).refusal
-
-
-def test_an_archive_and_two_logs_are_named(tmp_path: Path) -> None:
-    folder = release(tmp_path / "track2")
-    assert "unpack it" in convert(folder, "--log", write(tmp_path / "a.tgz", b"x")).refusal
-    write(folder / "old_train.txt", "1\n")
-    assert "choose with --log" in convert(folder).refusal
-    done(
-        *("tiktok", "--input", folder, "--log", folder / "final_track2_train.txt"),
-        *("--text-size", 4, "--output", tmp_path / "again"),
-    )

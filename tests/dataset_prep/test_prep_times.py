@@ -84,7 +84,7 @@ def test_the_whole_column_tells_day_from_month(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the first piece of the file does not."""
-    monkeypatch.setattr("dataset_prep.framework.text_tables.chunks.__defaults__", ((), 1, ()))
+    monkeypatch.setattr("dataset_prep.read.tables.chunks.__defaults__", ((), 1, ()))
     assert written(tmp_path, ["01/02/2020", "13/02/2020"]) == ["1580515200", "1581552000"]
 
 

@@ -59,22 +59,6 @@ def test_titles_in_parquet(tmp_path: Path) -> None:
     assert titles(tmp_path) == {"1": "A", "2": ""}
 
 
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        ("1,A\n2,B\n", "no header"),
-        ("item,year\n1,1999\n2,2000\n", "no column of titles among item, year"),
-        ("item,title\n8,A\n9,B\n", "none of their ids ('8'...)"),
-        ("item,title\n1,A, the film\n2,B\n", "1,A, the film"),
-        ("item,title\n1,Amélie\n".encode("latin-1"), "--encoding latin-1"),
-    ],
-)
-def test_tables_that_hold_no_titles_are_named(
-    tmp_path: Path, content: str | bytes, word: str
-) -> None:
-    assert word in table(tmp_path, content).refusal
-
-
 def movielens(folder: Path, file: str, content: bytes, *options: str) -> Result:
     write(folder / "in" / "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,1\n2,2,5,2\n")
     write(folder / "in" / file, content)

@@ -45,7 +45,7 @@ def test_the_backend_of_the_environment_does_not_matter(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 import numpy as np
-from dataset_prep.framework.degree_plot import check_plot, plot_degrees
+from dataset_prep.plot import check_plot, plot_degrees
 from recbole_painvrl.report.plots.curves import blank, save
 from recbole_painvrl.report.plots.style import Panels, Sketch, house_style
 import recbole_painvrl.tuning.plot, recbole_painvrl.experiments.figures

@@ -1,0 +1,1 @@
+"""Faults of the data, and what repairs them."""

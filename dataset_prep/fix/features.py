@@ -1,0 +1,227 @@
+"""Faults of feature rows and columns, and what mends them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_prep.fix.selection import Scan, Selection
+from dataset_prep.report import Report
+from recbole_painvrl.data.features import LIMIT
+
+_MOSTLY_BROKEN = 0.5
+_FITS = 0.98
+_PERCENTILES = (1.0, 99.0)
+_LARGEST_HALF = 65504.0
+
+
+def mend_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
+    """Missing, duplicate, shifted and unrated ids; afterwards each token occurs once."""
+    where = selection.table.where
+    known = np.array([bool(token) for token in selection.tokens], dtype=np.bool_)
+    if not known.all():
+        count = int((~known).sum())
+        report.found(where, f"{count} rows have no id", count, "drop-rows")
+        selection.keep_rows(known)
+    _, first = np.unique(selection.tokens.astype(str), return_index=True)
+    extra = len(selection.tokens) - len(first)
+    if extra:
+        again = np.ones(len(selection.tokens), dtype=np.bool_)
+        again[first] = False
+        shown = selection.tokens[int(np.argmax(again))]
+        what = f"{extra} rows repeat an id, first {shown!r}"
+        report.found(where, what, extra, "drop-duplicates")
+        selection.keep_rows(~again)
+    _mend_shift(selection, set(rated), report)
+    _mend_unrated(selection, rated, report)
+
+
+def _mend_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
+    """Suspect ids that are off by one when a shift by one fits the interactions far better."""
+    tokens = selection.tokens
+    if not len(tokens) or not all(token.lstrip("-").isdigit() for token in tokens):
+        return
+    numbers = [int(token) for token in tokens]
+    matched = {step: sum(str(n + step) in rated for n in numbers) for step in (0, 1, -1)}
+    best = max((1, -1), key=lambda step: matched[step])
+    possible = min(len(tokens), len(rated))
+    if matched[best] <= matched[0] or matched[best] < _FITS * possible:
+        return
+    fix = report.found(
+        selection.table.where,
+        f"{matched[0]} of its ids have interactions, but {matched[best]} would if each were "
+        f"{best:+d}; the ids look off by one",
+        len(tokens),
+        "shift-ids",
+        "keep-ids",
+    )
+    if fix != "keep-ids":
+        selection.tokens = np.array([str(n + best) for n in numbers], dtype=object)
+
+
+def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) -> None:
+    lookup = set(rated)
+    met = np.array([token in lookup for token in selection.tokens], dtype=np.bool_)
+    where = selection.table.where
+    count = int((~met).sum())
+    if not met.any():
+        sample = next(iter(rated), "none")
+        shown = selection.tokens[0] if len(selection.tokens) else "none"
+        report.found(
+            where,
+            f"none of its ids ({shown!r}...) is among the interactions ({sample!r}...)",
+            count,
+            advice=selection.table.id_advice,
+        )
+        return
+    if not count:
+        return
+    fix = report.found(
+        where,
+        f"{count} of {len(met)} rows are of items without interaction, first "
+        f"{selection.tokens[int(np.argmin(met))]!r}",
+        count,
+        "drop-unrated",
+        "keep-unrated",
+    )
+    if fix != "keep-unrated":
+        selection.keep_rows(met)
+
+
+def mend_rows(selection: Selection, report: Report) -> None:
+    """Rows without content, and rows or columns with NaN or Inf."""
+    where = selection.table.where
+    absent = selection.table.absent
+    if absent is not None:
+        report.note(f"{where}: {int(absent.sum())} of {len(absent)} rows have no content")
+    scan = selection.scan()
+    if scan.broken_rows.any():
+        _mend_broken(selection, scan, report)
+        if not len(selection.rows) or not len(selection.columns):
+            return
+        scan = selection.scan()
+    empty = scan.zero_rows
+    if absent is not None:
+        empty = empty | absent[selection.rows]
+    if empty.any():
+        count = int(empty.sum())
+        shown = selection.tokens[int(np.argmax(empty))]
+        what = f"{count} items have a row without content, first {shown!r}"
+        report.found(where, what, count, "drop-rows")
+        selection.keep_rows(~empty)
+
+
+def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
+    """NaN and Inf: columns go where most of their values are broken, rows otherwise."""
+    mostly = scan.broken_cells > _MOSTLY_BROKEN * len(scan.broken_rows)
+    count = int(scan.broken_cells.sum())
+    what = (
+        f"{count} values are NaN or Inf, in {int(scan.broken_rows.sum())} rows, first "
+        f"{selection.tokens[int(np.argmax(scan.broken_rows))]!r}, and columns "
+        f"{_listed(selection.columns[scan.broken_cells > 0])}"
+    )
+    fixes = ["drop-columns", "drop-rows"] if mostly.any() else ["drop-rows", "drop-columns"]
+    # Filling keeps most, so that it goes first where it was asked for.
+    fixes.insert(0 if "fill-mean" in report.fixes else 2, "fill-mean")
+    fix = report.found(selection.table.where, what, count, *fixes) or fixes[0]
+    if fix == "fill-mean":
+        selection.fill = scan.mean
+        return
+    if {"drop-columns", "drop-rows"} <= report.fixes:
+        gone = mostly
+    else:
+        gone = scan.broken_cells > 0 if fix == "drop-columns" else np.zeros_like(mostly)
+    broken = scan.broken_rows
+    if gone.any():
+        selection.keep_columns(~gone)
+        broken = selection.scan().broken_rows
+    selection.keep_rows(~broken)
+
+
+def mend_columns(selection: Selection, report: Report, again: bool = False) -> None:
+    """Exploding and constant columns.
+
+    Without them a row may be empty, so that they go before the rows; ``again``, without a repeated
+    report of those that were kept, after the rows and items that the filters removed.
+    """
+    where = selection.table.where
+    if not len(selection.rows) or not len(selection.columns):
+        return
+    scan = selection.scan()
+    exploding = scan.exploding(LIMIT)
+    constant = scan.constant & ~exploding & (scan.n_finite > 0)
+    if len(selection.rows) < 2 or (again and "keep-constant" in report.fixes):
+        constant = np.zeros_like(exploding)
+    gone = np.zeros_like(exploding)
+    if exploding.any():
+        largest = float(np.maximum(-scan.low, scan.high).max())
+        what = (
+            f"{int(exploding.sum())} columns explode beyond {LIMIT:.0e}, up to {largest:.1e}: "
+            f"columns {_listed(selection.columns[exploding])}"
+        )
+        # Clipping keeps more than dropping, so that it goes first where both were asked for.
+        fixes = ("clip", "drop-columns") if "clip" in report.fixes else ("drop-columns", "clip")
+        fix = report.found(where, what, int(exploding.sum()), *fixes)
+        if fix == "clip":
+            _clip(selection, exploding)
+        else:
+            gone |= exploding
+    if constant.any():
+        count, every = int(constant.sum()), len(constant)
+        what = f"{count} columns are constant: columns {_listed(selection.columns[constant])}"
+        mends = ["drop-columns", "keep-constant"]
+        if count == every:
+            what = f"all {every} columns are constant, so that every item looks the same"
+            mends = ["keep-constant"]
+        if report.found(where, what, count, *mends) != "keep-constant":
+            gone |= constant
+    if gone.any():
+        selection.keep_columns(~gone)
+
+
+def standardise(selection: Selection, report: Report) -> None:
+    """Standardised columns where that was asked for, else a note where they are uneven."""
+    where = selection.table.where
+    if not len(selection.rows) or not len(selection.columns):
+        return
+    scan = selection.scan()
+    if "standardise" in report.fixes:
+        scale = np.where(scan.deviation > 0, scan.deviation, 1.0)
+        selection.standard = np.stack([scan.mean, scale])
+        what = "columns have mean 0 and deviation 1"
+        report.found(where, what, selection.shape[1], "standardise")
+    elif scan.uneven:
+        report.note(
+            f"{where}: about {scan.effective:.0f} of {selection.shape[1]} columns hold nearly all "
+            "variance and drown the others in cosines; consider `--fix standardise`"
+        )
+
+
+def check_result(selection: Selection, report: Report) -> None:
+    """What is about to be written must load: not empty, finite, within the limit and the type."""
+    where = selection.table.where
+    if not len(selection.rows) or not len(selection.columns):
+        if all(fault.where != where for fault in report.faults):
+            lost = "column" if len(selection.rows) else "row"
+            report.found(where, f"no {lost} is left of it", 0, advice="leave it out or correct it")
+        return
+    scan = selection.scan()
+    largest = float(np.maximum(-scan.low, scan.high).max())
+    if scan.broken_rows.any() or largest > LIMIT:
+        report.found(where, f"values up to {largest:.1e} are left after the repairs", 1)
+    elif selection.out == np.float16 and largest > _LARGEST_HALF:
+        report.found(where, f"values up to {largest:.1e} do not fit float16", 1, "standardise")
+
+
+def _listed(numbers: npt.NDArray[np.integer]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
+
+
+def _clip(selection: Selection, columns: npt.NDArray[np.bool_]) -> None:
+    """Bound the columns by percentiles of their own values."""
+    values = np.concatenate([block[:, columns] for block in selection.values()])
+    values = np.where(np.isfinite(values), values, np.nan)
+    selection.bounds = np.stack([np.full(len(columns), -np.inf), np.full(len(columns), np.inf)])
+    selection.bounds[:, columns] = np.nanpercentile(values, _PERCENTILES, axis=0)

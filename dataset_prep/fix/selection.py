@@ -1,0 +1,198 @@
+"""The rows and columns of a feature table that stay, with the changes made to their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_prep.read.files import bar
+from dataset_prep.read.matrices import FeatureTable, row_blocks
+
+_FEW_COLUMNS = 0.05
+
+Block = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass
+class Scan:
+    """What one pass over a selection found, per column ``[d]`` or per row ``[n]``.
+
+    ``total`` and ``squares`` are sums of the finite values and of their squares about ``shift``;
+    broken is what holds NaN or Inf.
+    """
+
+    low: Block
+    high: Block
+    broken_cells: npt.NDArray[np.int64]
+    total: Block
+    squares: Block
+    shift: Block
+    broken_rows: npt.NDArray[np.bool_]
+    zero_rows: npt.NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, n_rows: int, width: int) -> Scan:
+        """Nothing yet."""
+        low, high, cells = (
+            np.full(width, np.inf),
+            np.full(width, -np.inf),
+            np.zeros(width, np.int64),
+        )
+        total, squares, shift = np.zeros((3, width))
+        return cls(low, high, cells, total, squares, shift, *np.zeros((2, n_rows), dtype=np.bool_))
+
+    @property
+    def n_finite(self) -> Block:
+        """Finite values of each column."""
+        return np.asarray(len(self.broken_rows) - self.broken_cells, dtype=np.float64)
+
+    @property
+    def mean(self) -> Block:
+        """Mean of the finite values of each column; 0 without any."""
+        return np.asarray(self.shift + self.total / np.maximum(self.n_finite, 1))
+
+    @property
+    def deviation(self) -> Block:
+        """Standard deviation of each column."""
+        count = np.maximum(self.n_finite, 1)
+        variance = self.squares / count - np.square(self.total / count)
+        return np.asarray(np.sqrt(np.maximum(variance, 0)))
+
+    @property
+    def constant(self) -> npt.NDArray[np.bool_]:
+        """Columns whose finite values are all equal."""
+        return np.asarray((self.low == self.high) | (self.n_finite == 0), dtype=np.bool_)
+
+    @property
+    def effective(self) -> float:
+        """How many columns of equal variance would spread it as unevenly: 1 to d."""
+        variance = np.square(self.deviation / max(float(self.deviation.max()), 1e-300))
+        return float(variance.sum() ** 2 / max(float(np.square(variance).sum()), 1e-300))
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a few columns with large numbers decide every cosine."""
+        width = len(self.shift)
+        return width > 2 and self.effective < max(2.0, _FEW_COLUMNS * width)
+
+    def exploding(self, limit: float) -> npt.NDArray[np.bool_]:
+        """Columns with finite values beyond the limit."""
+        return np.asarray(np.maximum(-self.low, self.high) > limit, dtype=np.bool_)
+
+
+@dataclass
+class Selection:
+    """Rows and columns of a table; values are filled, clipped, shifted and scaled, in this order.
+
+    Attributes:
+        table: where the numbers come from.
+        rows: its rows that stay, ascending, ``[n]``.
+        tokens: item id of each, ``[n]``.
+        columns: its columns that stay, ascending, ``[d]``.
+        fill: replaces NaN and Inf, per column ``[d]``, or None.
+        bounds: lowest and highest value of each column ``[2, d]``, or None.
+        standard: mean and deviation to take out, ``[2, d]``, or None.
+        out: type of the written numbers.
+    """
+
+    table: FeatureTable
+    rows: Rows
+    tokens: npt.NDArray[np.object_]
+    columns: npt.NDArray[np.int64]
+    fill: Block | None = None
+    bounds: Block | None = None
+    standard: Block | None = None
+    out: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+
+    @classmethod
+    def of(cls, table: FeatureTable) -> Selection:
+        """Everything."""
+        return cls(
+            table,
+            np.arange(table.matrix.shape[0]),
+            np.array(table.tokens, dtype=object),
+            np.arange(table.matrix.shape[1]),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that stay."""
+        return len(self.rows), len(self.columns)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the written numbers."""
+        return self.out
+
+    def keep_rows(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Drop the other rows."""
+        self.rows, self.tokens = self.rows[mask], self.tokens[mask]
+
+    def keep_columns(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Drop the other columns."""
+        self.columns = self.columns[mask]
+        for name in ("fill", "bounds", "standard"):
+            values = getattr(self, name)
+            if values is not None:
+                setattr(self, name, values[..., mask])
+
+    def values(self) -> Iterator[Block]:
+        """The changed values, float64, a bounded piece at a time."""
+        every = len(self.columns) == self.table.matrix.shape[1]
+        with bar(len(self.rows), self.table.where, "row") as progress:
+            for block in row_blocks(self.table.matrix, self.rows):
+                progress.update(len(block))
+                yield self._changed(block, every)
+
+    def _changed(self, block: Block, every: bool) -> Block:
+        chosen = block if every else block[:, self.columns]
+        if self.fill is not None:
+            chosen = np.where(np.isfinite(chosen), chosen, self.fill)
+        if self.bounds is not None:
+            chosen = np.clip(chosen, self.bounds[0], self.bounds[1])
+        if self.standard is not None:
+            chosen = (chosen - self.standard[0]) / self.standard[1]
+        return chosen
+
+    def blocks(self) -> Iterator[npt.NDArray[np.floating[Any]]]:
+        """The changed values in the written type (``MatrixStream``)."""
+        for block in self.values():
+            yield block.astype(self.out)
+
+    def scan(self) -> Scan:
+        """One pass over the values."""
+        n_rows, width = self.shape
+        found = Scan.empty(n_rows, width)
+        start = 0
+        for block in self.values():
+            rows = slice(start, start + len(block))
+            start = rows.stop
+            _look(found, block, rows)
+        return found
+
+
+def _look(found: Scan, block: Block, rows: slice) -> None:
+    good = np.isfinite(block)
+    whole = bool(good.all())
+    found.zero_rows[rows] = ~block.any(axis=1)
+    if whole:
+        low, high, safe = block.min(axis=0), block.max(axis=0), block
+    else:
+        found.broken_rows[rows] = ~good.all(axis=1)
+        found.broken_cells += (~good).sum(axis=0)
+        low = np.where(good, block, np.inf).min(axis=0)
+        high = np.where(good, block, -np.inf).max(axis=0)
+        safe = np.where(good, block, 0.0)
+    if rows.start == 0:
+        # Sums about a value of the column: squares of large, nearly equal numbers would cancel.
+        found.shift[:] = np.where(np.isfinite(low), low, 0.0)
+    centred = safe - found.shift if whole else np.where(good, safe - found.shift, 0.0)
+    found.low = np.minimum(found.low, low)
+    found.high = np.maximum(found.high, high)
+    found.total += centred.sum(axis=0)
+    found.squares += np.square(centred).sum(axis=0)

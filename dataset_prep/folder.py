@@ -1,0 +1,71 @@
+"""A written dataset folder read back without RecBole, by the reader that runs use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recbole_painvrl.data.atomic_files import read_columns, read_header
+from recbole_painvrl.data.folder import MISSING_TOKENS
+from recbole_painvrl.errors import UserError
+
+_ORDER = ("train", "valid", "test", "iid", "ood_valid", "ood")
+
+
+def dataset_folder(given: Path) -> Path:
+    """The folder under its own name, which ``.`` and ``..`` hide."""
+    if not given.is_dir() and given.name == "ml-100k":
+        raise UserError(
+            f"{given}: no such folder; ml-100k comes inside RecBole and needs none, so give "
+            "another dataset folder"
+        )
+    if not given.is_dir():
+        raise UserError(f"{given}: no such folder; give a dataset folder")
+    return given if given.name and given.name != ".." else given.resolve()
+
+
+def read_table(path: Path, required: tuple[str, ...] = ("user_id", "item_id")) -> pd.DataFrame:
+    """The columns of a tab-separated atomic file, without types in their names."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the folder and its main table share a name")
+    types = read_header(path, required, "\t", "utf-8")
+    return read_columns(path, types, types, "\t", "utf-8")
+
+
+class Ids:
+    """Numbers the ids that the tables of one folder share, in order of appearance."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def encode(self, values: pd.Series) -> npt.NDArray[np.int64]:
+        """Number of each id; -1 where it is missing."""
+        known = values.where(~values.isin(MISSING_TOKENS)).to_numpy(dtype=object)
+        codes, uniques = pd.factorize(known)
+        numbers = [self.numbers.setdefault(str(u), len(self.numbers)) for u in uniques]
+        return np.asarray([*numbers, -1], dtype=np.int64)[codes]
+
+
+def split_files(folder: Path) -> dict[str, Path]:
+    """Split -> its file, training first."""
+    found = {
+        path.name[len(folder.name) + 1 : -len(".inter")]: path
+        for path in folder.glob(f"{folder.name}.*.inter")
+    }
+    known = {part: found.pop(part) for part in _ORDER if part in found}
+    return known | dict(sorted(found.items()))
+
+
+def read_titles(folder: Path) -> dict[str, str]:
+    """Title of each item, where the .item file has one."""
+    path = folder / f"{folder.name}.item"
+    if not path.is_file():
+        return {}
+    table = read_table(path, ())
+    title = next((name for name in table.columns if "title" in name), None)
+    if title is None or "item_id" not in table:
+        return {}
+    return dict(zip(table["item_id"], table[title].fillna(""), strict=True))

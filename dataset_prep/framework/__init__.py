@@ -1,1 +1,0 @@
-"""What every source shares: readers, faults and their repairs, filters, writing."""

@@ -1,0 +1,235 @@
+"""Interactions as small numbers, one row each, and the builder that reads them in pieces."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dataset_prep.report import Report
+from recbole_painvrl.data.folder import MISSING_TOKENS
+from recbole_painvrl.errors import UserError
+
+Mask = npt.NDArray[np.bool_]
+Tokens = npt.NDArray[np.object_]
+Values = npt.NDArray[Any] | pd.Series
+
+PARTS = ("train", "valid", "test")
+_FLOATING_ID = re.compile(r"-?\d+\.0+")
+
+
+def clean_token(value: object) -> str:
+    """Text of an id without surrounding space; empty where the id is missing."""
+    if isinstance(value, float | np.floating):
+        if not np.isfinite(value):
+            return ""
+        text = str(int(value)) if value == int(value) else repr(float(value))
+    elif isinstance(value, bytes):
+        text = value.decode("utf-8", "replace").strip()
+    else:
+        text = "" if value is None else str(value).strip()
+    return "" if text in MISSING_TOKENS else text
+
+
+def as_tokens(values: Sequence[Any] | Values) -> list[str]:
+    """Text of many ids; ``12.0`` becomes ``12`` where every id looks like that."""
+    codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
+    cleaned = _without_point([clean_token(value) for value in uniques])
+    return [cleaned[code] for code in codes]
+
+
+def _without_point(tokens: list[str]) -> list[str]:
+    known = [token for token in tokens if token]
+    if known and all(_FLOATING_ID.fullmatch(token) for token in known):
+        return [token.partition(".")[0] for token in tokens]
+    return tokens
+
+
+class TokenIndex:
+    """Numbers the tokens that it meets, in order of appearance.
+
+    Attributes:
+        words: rows whose id is a word that reads as missing (``NA``, ``None``), by this word.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.words: Counter[str] = Counter()
+
+    def encode(self, values: Values) -> npt.NDArray[np.int32]:
+        """Number of each value, -1 where the id is missing; the work is per distinct value."""
+        codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
+        numbers = np.empty(len(uniques), dtype=np.int32)
+        for place, value in enumerate(uniques.tolist()):
+            token = clean_token(value)
+            numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
+            if not token and isinstance(value, str) and value.strip():
+                self.words[value.strip()] += int((codes == place).sum())
+        return np.asarray(numbers[codes])
+
+    def tokens(self, where: str) -> Tokens:
+        """Token of each number."""
+        listed = list(self._numbers)
+        cleaned = _without_point(listed)
+        if len(set(cleaned)) < len(listed):
+            raise UserError(f"{where}: ids like 1.0 and 1.00 are both there; write whole numbers")
+        return np.array(cleaned, dtype=object)
+
+
+@dataclass
+class Interactions:
+    """A table of interactions.
+
+    Attributes:
+        rows: ``user`` and ``item`` (numbers, -1 where the id is missing) and, where they are known,
+            ``rating``, ``time`` (int64, or float64 where there are fractions) and ``part`` (index
+            into ``part_names``).
+        user_tokens: id of each user number.
+        item_tokens: id of each item number.
+        part_names: names of the fixed splits.
+        rating_name: what the source calls the ratings.
+        words: rows whose id is a word that reads as missing, by this word.
+        where: what was read, for messages.
+    """
+
+    rows: pd.DataFrame
+    user_tokens: Tokens
+    item_tokens: Tokens
+    part_names: tuple[str, ...] = ()
+    rating_name: str = "rating"
+    words: Mapping[str, int] = field(default_factory=dict)
+    where: str = "interactions"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """The values of a column."""
+        return self.rows[name].to_numpy()
+
+    def keep(self, mask: Mask) -> Interactions:
+        """The rows where ``mask`` holds."""
+        return self if mask.all() else replace(self, rows=self.rows[mask])
+
+    def _seen(self, name: str, tokens: Tokens) -> Tokens:
+        seen = np.zeros(len(tokens) + 1, dtype=np.bool_)
+        seen[self.column(name)] = True
+        return np.asarray(tokens[seen[:-1]])
+
+    def n_users(self) -> int:
+        """Number of users with a row."""
+        return len(self._seen("user", self.user_tokens))
+
+    def n_items(self) -> int:
+        """Number of items with a row."""
+        return len(self.rated())
+
+    def rated(self) -> Tokens:
+        """Tokens of the items that have a row."""
+        return self._seen("item", self.item_tokens)
+
+    def part(self, name: str) -> Mask:
+        """Rows of one split."""
+        return np.asarray(self.column("part") == self.part_names.index(name), dtype=np.bool_)
+
+    def frame(self) -> pd.DataFrame:
+        """user_id, item_id (categories) and what else is known, for the dataset folder."""
+        columns: dict[str, Any] = {}
+        for role, tokens in (("user", self.user_tokens), ("item", self.item_tokens)):
+            ids = pd.Categorical.from_codes(self.column(role), pd.Index(tokens.tolist()))
+            columns[f"{role}_id"] = ids.remove_unused_categories()
+        for role, name in (("rating", "rating"), ("time", "timestamp")):
+            if role in self.rows:
+                columns[name] = self.column(role)
+        return pd.DataFrame(columns, copy=False)
+
+
+class InteractionBuilder:
+    """Collects pieces of a table; ids become numbers at once, so that text never piles up.
+
+    Attributes:
+        rating_name: what the source calls the ratings.
+    """
+
+    def __init__(self) -> None:
+        self.rating_name = "rating"
+        self._users, self._items = TokenIndex(), TokenIndex()
+        self._columns: dict[str, list[npt.NDArray[Any]]] = {}
+        self._part_names: list[str] = []
+
+    def add(
+        self,
+        users: Values,
+        items: Values,
+        ratings: npt.NDArray[Any] | None = None,
+        times: npt.NDArray[Any] | None = None,
+        part: str | None = None,
+    ) -> None:
+        """Append rows, all of one split; times are numbers or ``datetime64``."""
+        found: dict[str, npt.NDArray[Any] | None] = {
+            "user": self._users.encode(users),
+            "item": self._items.encode(items),
+            "rating": ratings,
+            "time": times,
+        }
+        if part is not None:
+            if part not in self._part_names:
+                self._part_names.append(part)
+            found["part"] = np.full(len(users), self._part_names.index(part), dtype=np.int8)
+        for name, values in found.items():
+            if values is not None:
+                self._columns.setdefault(name, []).append(np.asarray(values))
+
+    def finish(self, where: str, report: Report) -> Interactions:
+        """The whole table; ``where`` and what ``report`` says of lost rows are for messages."""
+        columns = {
+            name: _times(pieces, where) if name == "time" else np.concatenate(pieces)
+            for name, pieces in self._columns.items()
+        }
+        n_rows = len(columns.get("user", ()))
+        if not n_rows:
+            lost = [fault.what for fault in report.faults]
+            lost += [str(repair["what"]) for repair in report.repairs]
+            if lost:
+                raise UserError(f"{where}: no row could be read: {'; '.join(lost)}; correct them")
+            raise UserError(f"{where}: holds no interaction; check the file or its columns")
+        for name, column in columns.items():
+            if len(column) != n_rows:
+                raise UserError(
+                    f"{where}: only {len(column)} of {n_rows} rows have {name}s; give files with "
+                    "the same columns"
+                )
+        return Interactions(
+            pd.DataFrame(columns, copy=False),
+            self._users.tokens(where),
+            self._items.tokens(where),
+            tuple(self._part_names),
+            self.rating_name,
+            self._users.words + self._items.words,
+            where,
+        )
+
+
+def _times(pieces: list[npt.NDArray[Any]], where: str) -> npt.NDArray[Any]:
+    """Numbers; of dates the seconds, or nanoseconds where seconds would not tell them apart."""
+    dates = [piece.dtype.kind == "M" for piece in pieces]
+    if any(dates) and not all(dates):
+        raise UserError(
+            f"{where}: the times are dates in some rows and numbers in others; write all of them "
+            "in one way"
+        )
+    times = np.concatenate(pieces)
+    if not any(dates):
+        return times
+    ticks = times.astype("datetime64[ns]").astype(np.int64)
+    seconds, rest = np.divmod(ticks, 1_000_000_000)
+    micro, finer = np.divmod(rest, 1000)
+    if finer.any():
+        return ticks
+    return np.asarray(seconds + micro / 1e6 if micro.any() else seconds)

@@ -1,0 +1,286 @@
+"""Matrices in files, read and collected in pieces, and arrays of .npy and .npz files."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_prep.read.files import BROKEN
+from dataset_prep.read.npy import check_inflation, npy_array, npy_header, plain
+from dataset_prep.report import CORRECT, Report
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import read_arrays, reason
+
+Array = npt.NDArray[Any]
+
+CELLS_PER_BLOCK = 1 << 21
+_VECTORS_PER_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class FileMatrix:
+    """Rows [n, d] of numbers ``offset`` bytes into a file, read with seek.
+
+    Memory maps would count as memory.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+    def read(self, start: int, stop: int) -> Array:
+        """Rows ``start`` to ``stop``, as stored."""
+        width = self.shape[1]
+        with open(self.path, "rb") as stream:
+            stream.seek(self.offset + start * width * self.dtype.itemsize)
+            flat = np.fromfile(stream, self.dtype, (stop - start) * width)
+        return flat.reshape(-1, width)
+
+
+@dataclass(frozen=True)
+class ArrayMatrix:
+    """Rows [n, d] in memory, with the interface of :class:`FileMatrix`."""
+
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.array.shape[0], self.array.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return self.array.dtype
+
+    def read(self, start: int, stop: int) -> Array:
+        """Rows ``start`` to ``stop``."""
+        return self.array[start:stop]
+
+
+RowMatrix = FileMatrix | ArrayMatrix
+
+
+@dataclass
+class FeatureTable:
+    """Features of one modality as found.
+
+    Attributes:
+        name: of the modality.
+        where: file, as shown to the user.
+        tokens: item id of each row, empty where it is missing.
+        matrix: ``[n, d]`` as stored.
+        absent: rows known to have no content (no text, no poster), ``[n]``, or None.
+        encoder: what made the features.
+        notes: more for the manifest (layer, size, normalisation...).
+        id_advice: what to do where the ids meet no interaction.
+        own_ids: whether the ids stand in the file itself.
+    """
+
+    name: str
+    where: str
+    tokens: list[str]
+    matrix: RowMatrix
+    absent: npt.NDArray[np.bool_] | None = None
+    encoder: str = "not recorded"
+    notes: dict[str, Any] = field(default_factory=dict)
+    id_advice: str = CORRECT
+    own_ids: bool = True
+
+
+def row_blocks(matrix: RowMatrix, rows: npt.NDArray[np.int64]) -> Iterator[Array]:
+    """The given rows, which must ascend, as float64, a bounded piece at a time."""
+    size = max(1, CELLS_PER_BLOCK // matrix.shape[1])
+    for start in range(0, matrix.shape[0], size):
+        stop = min(start + size, matrix.shape[0])
+        low, high = np.searchsorted(rows, [start, stop])
+        if high > low:
+            block = matrix.read(start, stop)
+            yield np.asarray(block[rows[low:high] - start], dtype=np.float64)
+
+
+def read_array(path: Path) -> Array:
+    """A whole .npy file of numbers or text."""
+    try:
+        return npy_array(path.read_bytes())
+    except BROKEN as error:
+        raise _refusal(path, error) from error
+
+
+def open_archive(path: Path) -> dict[str, Array]:
+    """All arrays of an .npz file."""
+    with open(path, "rb") as stream:
+        if stream.read(6) == b"\x93NUMPY":
+            raise UserError(f"{path}: is a .npy file called .npz; rename it")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_inflation(archive, path.stat().st_size)
+        arrays = read_arrays(path, "save plain numbers, copy or write it again")
+        return {name: plain(array) for name, array in arrays.items()}
+    except UserError:
+        raise
+    except BROKEN as error:
+        raise _refusal(path, error) from error
+
+
+def archive_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and type of every array of an .npz file, without reading the arrays."""
+    shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_inflation(archive, path.stat().st_size)
+            for name in archive.namelist():
+                key = name.removesuffix(".npy")
+                if key in shapes:
+                    raise ValueError(f"it holds {key[:80]!r} twice")
+                with archive.open(name) as stream:
+                    shapes[key] = npy_header(stream)
+    except BROKEN as error:
+        raise _refusal(path, error) from error
+    return shapes
+
+
+def open_matrix(path: Path, shown: str | None = None) -> RowMatrix:
+    """Matrix [n, d] of a .npy file without reading it."""
+    where = shown or path
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except BROKEN as error:
+        raise _refusal(where, error) from error
+    if not isinstance(mapped, np.memmap):
+        raise UserError(f"{where}: is not a .npy file; check its extension")
+    if mapped.dtype.kind not in "fiub":
+        raise UserError(f"{where}: holds {mapped.dtype} values; save numbers as float32")
+    if mapped.ndim != 2 or 0 in mapped.shape:
+        raise UserError(
+            f"{where}: has shape {mapped.shape}; save one row per item and one column per feature"
+        )
+    if not mapped.flags.c_contiguous:
+        return ArrayMatrix(mapped)
+    shape = (int(mapped.shape[0]), int(mapped.shape[1]))
+    return FileMatrix(path, int(mapped.offset), shape, mapped.dtype)
+
+
+def unpack_member(path: Path, member: str, target: Path) -> RowMatrix:
+    """Matrix of one array of an .npz file, unpacked to ``target`` so that it can be sought."""
+    shown = f"{path} ({member})"
+    try:
+        with zipfile.ZipFile(path) as archive, open(target, "wb") as stream:
+            check_inflation(archive, path.stat().st_size)
+            shutil.copyfileobj(archive.open(f"{member}.npy"), stream, 1 << 20)
+    except BROKEN as error:
+        raise _refusal(path, error) from error
+    return open_matrix(target, shown)
+
+
+def _refusal(path: Path | str, error: Exception) -> UserError:
+    signs = ("allow_pickle", "pickled", "Object arrays", "Python objects")
+    if any(sign in str(error) for sign in signs):
+        return UserError(
+            f"{path}: holds Python objects or is no NumPy file; a pickle can run code when read, "
+            "save it as plain numbers"
+        )
+    return UserError(f"{path}: cut or not a NumPy file ({reason(error)}); copy or write it again")
+
+
+class Spool:
+    """Collects rows [n, d] in a temporary file and gives them back as a matrix."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self._path, self._width, self._rows = path, width, 0
+        self._stream = open(path, "wb")  # noqa: SIM115
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def add(self, block: Array) -> None:
+        """Append rows; what does not fit float32 becomes infinite and is found later."""
+        if block.ndim != 2 or block.shape[1] != self._width:
+            # It would shift all rows that follow.
+            raise ValueError(f"vectors of {block.shape[1:]} numbers where {self._width} are due")
+        with np.errstate(over="ignore"):
+            self._stream.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
+        self._rows += len(block)
+
+    def matrix(self, origin: Path) -> FileMatrix:
+        """What was collected."""
+        self._stream.close()
+        if not self._rows:
+            raise UserError(f"{origin}: holds no row; check that it was written completely")
+        return FileMatrix(self._path, 0, (self._rows, self._width), np.dtype(np.float32))
+
+
+class VectorSpool:
+    """Collects one vector per row; the width is that of most of the first rows.
+
+    Rows with another number of values, or without a vector, are counted as ``odd``.
+    """
+
+    def __init__(self, path: Path, origin: Path) -> None:
+        self._path, self._origin = path, origin
+        self._spool: Spool | None = None
+        self._waiting: list[tuple[Any, Array]] = []
+        self.width = 0
+        self.tokens: list[Any] = []
+        self.odd: list[tuple[Any, int]] = []
+
+    def __enter__(self) -> VectorSpool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._spool is not None:
+            self._spool.__exit__()
+
+    def add(self, token: Any, vector: Sequence[Any] | Array | None) -> None:
+        """Append the vector of an id; None where there is none."""
+        try:
+            row = np.asarray([] if vector is None else vector, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            row = np.empty(0)
+        self._waiting.append((token, row if row.ndim == 1 else np.empty(0)))
+        full = len(self._waiting) * row.size > CELLS_PER_BLOCK
+        if full or len(self._waiting) >= _VECTORS_PER_BLOCK:
+            self._flush()
+
+    def finish(self, report: Report, odd: str = "", none: str = "") -> FileMatrix:
+        """The matrix; odd rows are a fault (``drop-rows``).
+
+        Args:
+            report: told of the odd rows.
+            odd: what the fault says, with ``{count}``, ``{width}`` and ``{first}``.
+            none: the error where no row has a vector.
+        """
+        self._flush()
+        if self._spool is None:
+            none = none or "no row holds a vector of numbers; check its content"
+            raise UserError(f"{self._origin}: {none}")
+        if self.odd:
+            odd = odd or "{count} rows have no vector of {width} numbers, first {first!r} with {n}"
+            first, n = self.odd[0]
+            what = odd.format(count=len(self.odd), width=self.width, first=first, n=n)
+            report.found(self._origin.name, what, len(self.odd), "drop-rows")
+        return self._spool.matrix(self._origin)
+
+    def _flush(self) -> None:
+        if not self.width:
+            widths = Counter(len(row) for _, row in self._waiting if len(row))
+            self.width = widths.most_common(1)[0][0] if widths else 0
+        good = [(token, row) for token, row in self._waiting if len(row) == self.width > 0]
+        self.odd += [(token, len(row)) for token, row in self._waiting if len(row) != self.width]
+        if good:
+            self._spool = self._spool or Spool(self._path, self.width)
+            self._spool.add(np.stack([row for _, row in good]))
+            self.tokens += [token for token, _ in good]
+        self._waiting.clear()

@@ -1,1 +1,0 @@
-"""Readers of formats that more than one source meets."""

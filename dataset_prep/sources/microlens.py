@@ -1,0 +1,134 @@
+"""Source ``microlens``: MicroLens-50K, -100K and -1M.
+
+Confirmed from the release's readme and from projects that use it: ``*_pairs.csv`` has the columns
+user, item, timestamp; ``*_pairs.tsv`` has a user, a tab and its items in order, separated by
+spaces; ``*_titles.csv`` has an item and a title. Not confirmed: whether ``*_title_en.csv`` has a
+header (both are read), and the names and row order of released feature matrices, so each needs its
+ids: --feature-ids, or --rows-from N if row 0 is item N.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dataset_prep.encoders.text import encode_texts
+from dataset_prep.finish import source
+from dataset_prep.interactions import InteractionBuilder
+from dataset_prep.options import RawDataset, add_column_options, columns_of, refuse_columns
+from dataset_prep.read.files import readable
+from dataset_prep.read.interactions import read_interactions
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.tables import chunks, find_role, sniff
+from dataset_prep.read.titles import item_table
+from dataset_prep.report import Report
+from dataset_prep.sources.common import add_text_encoder, find_file, need_file
+from recbole_painvrl.errors import UserError
+
+_LINES_PER_BLOCK = 10_000
+_DESCRIPTION = """Read the pairs (CSV, or TSV with a list of items per user) and titles of
+MicroLens, with any number of feature files. Titles can become the modality
+textual: --text-encoder tfidf or minilm."""
+_EXAMPLE = """example:
+  python -m dataset_prep microlens --input MicroLens-50k --text-encoder tfidf \\
+      --features visual=video_features.npy --rows-from 1 --k-core 5 \\
+      --fix drop-unrated --output dataset/microlens"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this source alone."""
+    parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the release")
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="pairs, if there are several")
+    parser.add_argument("--titles", type=Path, metavar="FILE", help="titles, if there are several")
+    add_text_encoder(parser, "titles")
+    add_column_options(parser)
+
+
+def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
+    """Interactions, titles and features of the release."""
+    folder: Path = arguments.input
+    pairs = arguments.pairs or need_file(folder, ("*pairs.csv", "*pairs.tsv"), "pairs", "--pairs")
+    builder = InteractionBuilder()
+    if pairs.suffix == ".tsv":
+        refuse_columns(arguments, pairs)
+        _read_lists(pairs, builder, report, arguments.encoding)
+    else:
+        read_interactions(pairs, builder, report, columns_of(arguments))
+    interactions = builder.finish(str(pairs), report)
+    inputs = [pairs]
+    titles = arguments.titles or find_file(
+        folder, ("*title_en.csv", "*titles.csv", "*title*.csv"), "titles", "--titles"
+    )
+    features = []
+    items = None
+    if titles is not None:
+        items = _read_titles(titles, arguments.encoding, report)
+        inputs.append(titles)
+    if arguments.text_encoder:
+        if items is None or titles is None:
+            raise UserError(f"{folder}: has no titles to encode; name them with --titles")
+        features.append(_title_features(titles, items, set(interactions.rated()), arguments))
+    return RawDataset(
+        interactions=interactions,
+        features=features,
+        item_table=items,
+        source=f"MicroLens, {folder.resolve().name}",
+        licence="terms of the release; check them before sharing",
+        inputs=inputs,
+    )
+
+
+def _read_lists(path: Path, builder: InteractionBuilder, report: Report, encoding: str) -> None:
+    """``user<TAB>item item item``, in the order of time."""
+    users: list[str] = []
+    items: list[str] = []
+    times: list[int] = []
+    bad = first = 0
+    with readable(path), open(path, encoding=encoding, newline="\n") as stream:
+        for number, line in enumerate(stream, start=1):
+            user, tab, rest = line.rstrip("\r\n").partition("\t")
+            chosen = rest.split()
+            if not (user.strip() and tab and chosen):
+                bad, first = bad + bool(line.strip()), first or number
+                continue
+            users += [user] * len(chosen)
+            items += chosen
+            times += range(len(chosen))
+            if number % _LINES_PER_BLOCK == 0:
+                builder.add(np.array(users), np.array(items), times=np.array(times))
+                users, items, times = [], [], []
+    if users:
+        builder.add(np.array(users), np.array(items), times=np.array(times))
+    if bad:
+        what = f"{bad} lines are no user, tab, items, first line {first}"
+        report.found(path.name, what, bad, "drop-rows")
+    report.note(f"{path.name}: gives the order of items, not times; timestamps count 0, 1, ...")
+
+
+def _read_titles(path: Path, encoding: str, report: Report) -> pd.DataFrame:
+    """Item and title, with or without a header."""
+    layout = sniff(path, None, encoding)
+    if not layout.has_header:
+        layout = sniff(path, ("item", "title"), encoding)
+    title = next((name for name in layout.names if "title" in name.lower()), None)
+    item = find_role(layout.names, "item")
+    if title is None or item is None:
+        raise UserError(f"{path}: its columns are {', '.join(layout.names[:6])}; name item, title")
+    table = pd.concat(chunks(layout, [item, title], report))
+    return item_table(table, item, title)
+
+
+def _title_features(
+    path: Path, items: pd.DataFrame, rated: set[str], arguments: argparse.Namespace
+) -> FeatureTable:
+    chosen = items[items["item_id:token"].isin(rated)]
+    texts = chosen["movie_title:token_seq"].tolist()
+    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
+    return encoded.table("textual", path.name, chosen["item_id:token"].tolist())
+
+
+_SUMMARY = "MicroLens pairs, titles, features"
+COMMAND = source("microlens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
