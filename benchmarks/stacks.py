@@ -264,8 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--envs", type=Path, default=Path(".stacks"), help="their environments")
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
-    cpu_only = "skip where PyTorch brings GPU libraries"
-    parser.add_argument("--cpu-only", action="store_true", help=cpu_only)
+    parser.add_argument("--cpu-only", action="store_true", help="skip PyTorch with GPU libraries")
     parser.add_argument("--reuse", action="store_true", help="take figures that are there")
     options = parser.parse_args(argv)
     names = options.stacks.split(",")

@@ -46,10 +46,8 @@ def item_neighbours(
 ) -> tuple[Tensor, Tensor]:
     """Strongest neighbours ``S(i)`` of every item and their weights ``s_ij`` (Eq. 7, 8).
 
-    ``paper``: ``s_ij = G_ij / (g_i - G_ii) * sqrt(g_i / g_j)``, the diagonal is no
-    neighbour, and an item that co-occurs with nothing has weights 0.
-    ``code`` (UltraGCN's release): ``G_ij * sqrt(g_i + 1) / g_i / sqrt(g_j + 1)`` with the
-    diagonal kept, so that an item is usually its own first neighbour.
+    ``paper``: ``s_ij = G_ij / (g_i - G_ii) * sqrt(g_i / g_j)``, without the diagonal.
+    ``code`` (UltraGCN's release): ``G_ij * sqrt(g_i + 1) / g_i / sqrt(g_j + 1)`` with it.
 
     Args:
         interactions: binary ``[n_users, n_items]`` training matrix; column 0 is padding.
@@ -58,8 +56,8 @@ def item_neighbours(
         block_rows: rows of ``G = R^T R`` made at a time; memory is ``block_rows * n_items``.
 
     Returns:
-        ``(neighbours [n_items, K] int64, weights [n_items, K] float32)``; places without a
-        neighbour hold item 0 with weight 0.
+        ``(neighbours [n_items, K] int64, weights [n_items, K] float32)``; item 0 with weight 0
+        where there is no further neighbour.
 
     Deviations:
         ``g_i`` sums over all items; the paper's ``sum_{k=1}^{K}`` re-uses the name K.
@@ -73,7 +71,6 @@ def item_neighbours(
     totals = np.asarray(transposed @ (matrix @ np.ones(n_items))).ravel()
     diagonal = np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()
     row_scale, column_scale = _scales(totals, diagonal, form)
-
     neighbours = np.zeros((n_items, n_neighbours), dtype=np.int64)
     weights = np.zeros((n_items, n_neighbours), dtype=np.float32)
     for start in range(0, n_items, block_rows):
@@ -85,7 +82,7 @@ def item_neighbours(
             scores = values * row_scale[item] * column_scale[columns]
             if form == "paper":
                 scores = np.where(columns == item, 0.0, scores)
-            # Ties are broken by the item number, so that equal data give equal graphs.
+            # Ties are broken by the item's index, so that equal data give equal graphs.
             order = np.lexsort((columns, -scores))[:n_neighbours]
             order = order[scores[order] > 0]
             neighbours[item, : len(order)] = columns[order]

@@ -85,12 +85,11 @@ def make_plan(
     """Check the settings against the data, which are prepared on the way, and fix the objectives.
 
     Raises:
-        UserError: the configuration is wrong, a searched setting does not exist, or the split has
-            no validation split.
+        UserError: a wrong configuration or search space, or no validation split.
     """
-    for name, instead in _OWN.items():
-        if name in given:
-            raise UserError(f"`{name}`: tune sets it for every trial; {instead}")
+    name = next((name for name in _OWN if name in given), None)
+    if name is not None:
+        raise UserError(f"`{name}`: tune sets it for every trial; {_OWN[name]}")
     searched = {name: domain for name, domain in space.items() if name not in given}
     if not searched:
         raise UserError("every setting of the search space is fixed; leave one of them out")
@@ -99,12 +98,11 @@ def make_plan(
     config = SafeConfig(overrides=given)
     if not config["valid_metric_bigger"]:
         raise UserError(
-            f"`valid_metric: {config['valid_metric']}`: smaller is better, and a search looks for "
-            "the largest; choose another of `metrics`, such as `--valid_metric=AUC`"
+            f"`valid_metric: {config['valid_metric']}`: smaller is better; a search maximizes, choose "
+            "another of `metrics`, such as `--valid_metric=AUC`"
         )
     dataset = ModalityDataset(config)
-    objectives, select_on = _objectives(given.get("select_on"), dataset)
-    config["select_on"] = select_on
+    objectives, config["select_on"] = _objectives(given.get("select_on"), dataset)
     return Plan(
         given=given,
         space=searched,
@@ -114,16 +112,16 @@ def make_plan(
         timeout=timeout,
         metric=str(config["valid_metric"]).lower(),
         parts=objectives,
-        select_on=select_on,
+        select_on=config["select_on"],
         seed=int(config["seed"]),
         defaults=default_values(searched, config),
+        threads=threads,
         identity={
             "settings": config_hash(config.effective()),
             "data": dataset_hash(dataset.folder),
             "space": describe(searched),
             "objectives": list(objectives),
         },
-        threads=threads,
     )
 
 

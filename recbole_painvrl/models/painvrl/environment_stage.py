@@ -153,6 +153,19 @@ def identify_environments(
     content = tables.features
     if settings.environment_features == "variant":
         content = variant(content, mask)
+    model = _environment_model(users, items, tables, content, weights, settings)
+    return identify(model, len(users), _loop(settings), draws, on_round)
+
+
+def _environment_model(
+    users: Tensor,
+    items: Tensor,
+    tables: FrozenTables,
+    content: Tensor,
+    weights: UltraGCNWeights,
+    settings: InvRLSettings | PaInvRLSettings,
+) -> EnvironmentModel:
+    """Gamma_e as ``environment_model`` says."""
     fit = FitSettings(
         settings.environment_epochs,
         settings.environment_learning_rate,
@@ -161,26 +174,23 @@ def identify_environments(
         settings.environment_learner,
     )
     size = settings.n_environments
-    model: EnvironmentModel
     if settings.environment_model == "content":
-        model = ContentEnvironmentModel(users, items, tables.user_content, content, size, fit)
-    else:
-        model = FullEnvironmentModel(
-            users,
-            items,
-            len(tables.user_id),
-            content,
-            tables.graph,
-            weights,
-            size,
-            fit,
-            settings.embedding_size,
-            settings.content_embedding_size,
-            settings.init_std,
-            settings.embedding_reg_weight,
-            settings.environment_projection_reg_weight,
-        )
-    return identify(model, len(users), _loop(settings), draws, on_round)
+        return ContentEnvironmentModel(users, items, tables.user_content, content, size, fit)
+    return FullEnvironmentModel(
+        users,
+        items,
+        len(tables.user_id),
+        content,
+        tables.graph,
+        weights,
+        n_environments=size,
+        fit=fit,
+        embedding_size=settings.embedding_size,
+        content_embedding_size=settings.content_embedding_size,
+        init_std=settings.init_std,
+        embedding_reg_weight=settings.embedding_reg_weight,
+        projection_reg_weight=settings.environment_projection_reg_weight,
+    )
 
 
 def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:
