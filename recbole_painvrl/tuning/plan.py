@@ -98,8 +98,8 @@ def make_plan(
     config = SafeConfig(overrides=given)
     if not config["valid_metric_bigger"]:
         raise UserError(
-            f"`valid_metric: {config['valid_metric']}`: smaller is better; a search maximizes, choose "
-            "another of `metrics`, such as `--valid_metric=AUC`"
+            f"`valid_metric: {config['valid_metric']}`: smaller is better; a search maximizes; "
+            "choose another of `metrics`, such as `--valid_metric=AUC`"
         )
     dataset = ModalityDataset(config)
     objectives, config["select_on"] = _objectives(given.get("select_on"), dataset)
