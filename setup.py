@@ -17,6 +17,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE"],
     # 3.11: the oldest for today's pandas; 3.14: the newest that was tried.
     python_requires=">=3.11,<3.15",
     packages=[

@@ -149,9 +149,9 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
         assert pickle.dumps(plan)
         Search(plan).study.ask()
 
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
-    assert tune("--trials=1", *words) == 1
-    monkeypatch.undo()
+    with monkeypatch.context() as dying:
+        dying.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
+        assert tune("--trials=1", *words) == 1
     if storage:
         stale = "optuna.storages.RDBStorage._get_stale_trial_ids"
         monkeypatch.setattr(stale, lambda storage, study: [1] if not done else [])
