@@ -1,4 +1,4 @@
-"""Attention of every node's modalities to one another (MMSSL)."""
+"""Attention of every node's modalities to one another, as released and as meant."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def interaction_matrices(matrix: Any, norm: GraphNorm) -> tuple[Any, Any]:
     Args:
         matrix: R, SciPy sparse, ``[n_users, n_items]``, entries 1.
         norm: ``symmetric`` is ``D_u^-1/2 R D_i^-1/2`` (LightGCN), ``mean`` is ``D_u^-1 R`` and
-            ``D_i^-1 R^T`` (MMGCN), ``row_sqrt`` is ``D_u^-1/2 R`` and ``D_i^-1/2 R^T`` (MMSSL).
+            ``D_i^-1 R^T``, ``row_sqrt`` is ``D_u^-1/2 R`` and ``D_i^-1/2 R^T``.
 
     Returns:
         ``(users from items [n_users, n_items], items from users [n_items, n_users])``, CSR; rows
