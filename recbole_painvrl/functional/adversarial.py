@@ -1,4 +1,4 @@
-"""Rows that an adversary of interactions tells apart, and the gradient penalty that keeps it smooth."""
+"""Rows that an adversary tells apart, and the gradient penalty that keeps it smooth."""
 
 from __future__ import annotations
 
