@@ -223,15 +223,15 @@ class FullEnvironmentModel:
         for environment in range(self.n_environments):
             mine = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
             model = PlainUltraGCN(
-                self.n_users,
-                n_items,
-                self.content,
-                self.graph,
-                self.weights,
-                self.embedding_size,
-                self.content_embedding_size,
-                self.init_std,
-                generator,
+                n_users=self.n_users,
+                n_items=n_items,
+                content=self.content,
+                graph=self.graph,
+                weights=self.weights,
+                embedding_size=self.embedding_size,
+                content_embedding_size=self.content_embedding_size,
+                init_std=self.init_std,
+                generator=generator,
             )
             model.fit(
                 self.users[mine],

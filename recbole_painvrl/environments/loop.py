@@ -58,6 +58,9 @@ class EnvironmentModel(Protocol):
 
         Returns:
             ``(scores [E, n], mean log-likelihood of every interaction under its best model)``.
+
+        Raises:
+            BadNumberError: the loss, its gradient or the likelihood is not finite.
         """
         ...
 

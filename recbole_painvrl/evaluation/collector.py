@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from recbole.evaluator.collector import Collector
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class FastCollector(Collector):
     such a list with items that are excluded.
     """
 
-    def data_collect(self, train_data: Any) -> None:
+    def data_collect(self, train_data: Loader) -> None:
         """Collect what metrics need of the training data; see RecBole."""
         super().data_collect(train_data)
         dataset = train_data._dataset
@@ -44,7 +45,7 @@ class FastCollector(Collector):
     def eval_batch_collect(
         self, scores_tensor: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor
     ) -> None:
-        """Collect one block; see RecBole. Equal values of ``rec.topk``."""
+        """Collect one block of scores, ``[B, n_items]``; the same ``rec.topk`` as RecBole's."""
         need = self.register.need
         if any(need(name) for name in ("rec.meanrank", "rec.score", "data.label")):
             super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recbole_painvrl.config.base import ConfigLike
+
 IntArray = npt.NDArray[np.int64]
 
 # RecBole's default of `tail_ratio`.
@@ -91,7 +93,7 @@ class ListMetric:
         config: RecBole configuration.
     """
 
-    def __init__(self, name: str, config: Any) -> None:
+    def __init__(self, name: str, config: ConfigLike) -> None:
         self._name, self._config = name, config
 
     def calculate_metric(self, data: Any) -> dict[str, float]:

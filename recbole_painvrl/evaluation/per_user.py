@@ -9,6 +9,7 @@ import numpy.typing as npt
 from recbole.evaluator import Evaluator
 from torch import Tensor
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.list_metrics import LIST_METRICS, ListMetric
 
@@ -45,13 +46,13 @@ class PerUserEvaluator(Evaluator):
             last evaluation; empty where the metrics are not top-K ones.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: ConfigLike) -> None:
         super().__init__(config)
         self.per_user: dict[str, FloatArray] = {}
         for name in self.metric_class.keys() & LIST_METRICS.keys():
             self.metric_class[name] = ListMetric(name, config)
 
-    def evaluate(self, dataobject: Any) -> Any:
+    def evaluate(self, dataobject: Any) -> dict[str, float]:
         """Means as RecBole returns them; the values per user are kept in ``per_user``.
 
         Raises:
@@ -59,7 +60,7 @@ class PerUserEvaluator(Evaluator):
         """
         if "logloss" in self.metric_class:
             self._check_probabilities(dataobject.get("rec.score"))
-        result = super().evaluate(dataobject)
+        result: dict[str, float] = super().evaluate(dataobject)
         for name, value in result.items():
             # Some of RecBole's are numbers of numpy, which JSON does not know.
             result[name] = float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,19 @@ from torch import Tensor
 from recbole_painvrl.data.folder import Truth, read_truth
 from recbole_painvrl.errors import UserError
 
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
+
 BoolArray = npt.NDArray[np.bool_]
 _SHUFFLES = 200
 
 
-def planted_truth(dataset: Any) -> Truth | None:
+def planted_truth(dataset: ModalityDataset) -> Truth | None:
     """Truth of the dataset's folder, or None where nothing was planted."""
     return read_truth(dataset.folder)
 
 
-def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | None:
+def true_environments(dataset: ModalityDataset, users: Tensor, items: Tensor) -> Tensor | None:
     """Planted environment of every interaction, ``[n]``, or None without planted truth.
 
     Raises:
@@ -52,7 +55,7 @@ def true_environments(dataset: Any, users: Tensor, items: Tensor) -> Tensor | No
     return torch.tensor(labels.to_numpy(dtype=np.int64))
 
 
-def known_environments(dataset: Any) -> Tensor:
+def known_environments(dataset: ModalityDataset) -> Tensor:
     """Planted environment of every interaction of a training split, ``[n]``.
 
     Raises:

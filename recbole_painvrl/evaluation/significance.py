@@ -70,8 +70,9 @@ def compare_paired(first: FloatArray, second: FloatArray) -> PairedComparison:
     # Without any variance there is no standard error either.
     spread = 1.96 * float(np.sqrt(1 / n + effect**2 / (2 * n))) if error > 0 else 0.0
     return PairedComparison(
-        n, mean, mean - half, mean + half, effect, effect - spread, effect + spread,
-        p_t, _wilcoxon(differences),
+        n=n, difference=mean, low=mean - half, high=mean + half,
+        effect=effect, effect_low=effect - spread, effect_high=effect + spread,
+        p_t=p_t, p_wilcoxon=_wilcoxon(differences),
     )  # fmt: skip
 
 

@@ -10,11 +10,13 @@ from functools import cached_property
 from logging import getLogger
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
+from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import init_seed
 
 from recbole_painvrl.config import SafeConfig
@@ -29,6 +31,9 @@ from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -52,11 +57,11 @@ class LoadedRun:
     config: SafeConfig
     dataset: ModalityDataset
     parts: dict[str, ModalityDataset]
-    model: Any
+    model: GeneralRecommender
     result: dict[str, Any]
 
     @cached_property
-    def train_data(self) -> Any:
+    def train_data(self) -> Loader:
         """The loader of the training split."""
         return training_loader(self.config, liked(self.config, self.parts[TRAIN]))
 
@@ -205,7 +210,9 @@ def _data_path(
     return path
 
 
-def _load_weights(path: Path, model: Any, device: torch.device, result: dict[str, Any]) -> None:
+def _load_weights(
+    path: Path, model: Recommender, device: torch.device, result: dict[str, Any]
+) -> None:
     advice = "restore the file or train again"
     try:
         known = weights_hash(path) == result["hashes"].get("weights")

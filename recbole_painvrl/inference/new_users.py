@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
@@ -24,10 +25,14 @@ from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.inference.loading import LoadedRun
 from recbole_painvrl.seeds import generator
 
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender
+
 # Items that stand for all others in the expectation over negatives.
 _MAX_NEGATIVES = 8192
 _STRENGTHS = tuple(2.0**n for n in range(-1, 7))
 _SAMPLE_USERS = 16
+Matrix: TypeAlias = sp.spmatrix | npt.NDArray[np.float32]
 _PLAIN = UltraGCNWeights(1.0, 0.0, 1.0, 0.0, 1.0, 0.0)
 
 
@@ -90,7 +95,7 @@ class FoldedVectors:
         rows = torch.nonzero(up + down).flatten()
         return pointwise_objective(self.items[rows], up[rows], down[rows], prior)
 
-    def _graph(self, graph: GraphWeights | None, degree: Any) -> GraphWeights:
+    def _graph(self, graph: GraphWeights | None, degree: npt.NDArray[np.int64]) -> GraphWeights:
         """Tables of Eq. 6 and 8, with rows for the items that only this catalogue has."""
         more = len(self.items) - len(degree)
         if graph is not None:
@@ -138,7 +143,7 @@ class ItemWeights:
         matrix: weight of every item for every item, ``[n_items, n_items]``, dense or sparse.
     """
 
-    def __init__(self, matrix: Any) -> None:
+    def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
 
     def scores(self, histories: Sequence[Tensor]) -> Tensor:
@@ -160,16 +165,16 @@ class SameForAll:
         self.row = scores.float().cpu()
 
     def scores(self, histories: Sequence[Tensor]) -> Tensor:
-        """The one row of scores, for each."""
+        """The one row of scores, for each, ``[len(histories), n_items]``."""
         return self.row.expand(len(histories), -1).clone()
 
 
-def item_weights(model: Any) -> Any:
+def item_weights(model: Recommender) -> Matrix | None:
     """The item-item matrix whose sum over a user's items is the model's score, or None.
 
     Found by the names that RecBole's models give it, and compared with their scores.
     """
-    matrix = getattr(model, "item_similarity", getattr(model, "w", None))
+    matrix: Matrix | None = getattr(model, "item_similarity", getattr(model, "w", None))
     histories: Any = getattr(model, "interaction_matrix", None)
     if matrix is None or not sp.issparse(histories):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -145,7 +145,7 @@ class Scorer:
 
     def _pair_by_pair(self, users: Tensor) -> Tensor:
         """Scores of a model that can only score pairs (NeuMF and others)."""
-        fields: tuple[Any, Any] = (self.run.dataset.uid_field, self.run.dataset.iid_field)
+        fields: tuple[str, str] = (self.run.dataset.uid_field, self.run.dataset.iid_field)
         pairs = users.repeat_interleave(self.n_items), torch.arange(self.n_items).repeat(len(users))
         scores = []
         for block in zip(*(side.split(_PAIRS) for side in pairs), strict=True):

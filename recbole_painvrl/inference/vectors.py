@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,10 +10,13 @@ from torch import Tensor
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.base import TableRecommender
 
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender
+
 _CHECKED_USERS = 16
 
 
-def score_tables(model: Any) -> tuple[Tensor, Tensor]:
+def score_tables(model: Recommender) -> tuple[Tensor, Tensor]:
     """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``, on the CPU.
 
     The score of a pair is the product of its two vectors; of RecBole's models this is not taken
@@ -33,8 +36,8 @@ def score_tables(model: Any) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def find_tables(model: Any) -> tuple[Tensor, Tensor] | None:
-    """The same, or None of a model that scores in another way."""
+def find_tables(model: Recommender) -> tuple[Tensor, Tensor] | None:
+    """The same, ``[n_users, D]`` and ``[n_items, D]``; None of a model that scores otherwise."""
     if isinstance(model, TableRecommender):
         users, items = model.tables()
         return users.cpu(), items.cpu()
@@ -45,26 +48,25 @@ def find_tables(model: Any) -> tuple[Tensor, Tensor] | None:
         return None
     # The graph models of RecBole keep propagated tables after they have scored.
     for names in (("restore_user_e", "restore_item_e"), ("user_embedding", "item_embedding")):
-        pair = [_tensor(getattr(model, name, None)) for name in names]
-        if pair[0] is None or pair[1] is None:
+        user, item = (_tensor(getattr(model, name, None)) for name in names)
+        if user is None or item is None:
             continue
-        users, items = pair
-        if users.shape[0] != model.n_users or items.shape != (model.n_items, users.shape[1]):
+        if user.shape[0] != model.n_users or item.shape != (model.n_items, user.shape[1]):
             continue
-        products = users[sample] @ items.T
+        products = user[sample] @ item.T
         if torch.allclose(products, scores.view(len(sample), -1).to(products), atol=1e-5):
-            return users.detach().cpu(), items.detach().cpu()
+            return user.detach().cpu(), item.detach().cpu()
     return None
 
 
-def _tensor(value: Any) -> Any:
+def _tensor(value: object) -> Tensor | None:
     """The two-dimensional tensor of an embedding layer or a tensor, else None."""
     value = getattr(value, "weight", value)
     return value if isinstance(value, Tensor) and value.dim() == 2 else None
 
 
 @torch.no_grad()
-def content_vectors(model: Any, features: Tensor) -> Tensor | None:
+def content_vectors(model: Recommender, features: Tensor) -> Tensor | None:
     """Vectors of items by their features alone, ``[n, D]``; None of a model that has none.
 
     Args:
@@ -77,7 +79,7 @@ def content_vectors(model: Any, features: Tensor) -> Tensor | None:
     return None if vectors is None else vectors.cpu()
 
 
-def scores_by_content(model: Any) -> bool:
+def scores_by_content(model: Recommender) -> bool:
     """Whether the model can score an item by its features alone."""
     return (
         isinstance(model, TableRecommender)

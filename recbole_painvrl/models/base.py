@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import scipy.sparse as sp
 import torch
+from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
+from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError
 
 
@@ -30,11 +33,13 @@ class TableRecommender(GeneralRecommender):
         noted: None, or where :meth:`note` puts the terms of the loss.
     """
 
-    settings_class: Any
+    settings_class: type[Settings]
+    settings: Settings
+    features: Tensor
     # Whether a stage learns a mask on the feature columns.
     learns_mask = False
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.settings = self.settings_class.from_config(config)
         self.seed = int(config["seed"])
@@ -46,7 +51,7 @@ class TableRecommender(GeneralRecommender):
         self.noted: dict[str, Tensor] | None = None
 
     def note(self, term: str, value: Tensor) -> Tensor:
-        """The value of a term of the loss, kept where somebody asks which term went wrong."""
+        """The value of a term of the loss, a scalar; kept where ``noted`` is a dictionary."""
         if self.noted is not None:
             self.noted[term] = value.detach()
         return value
@@ -97,7 +102,7 @@ class TableRecommender(GeneralRecommender):
         return self._tables
 
 
-def binary_interactions(dataset: Any) -> Any:
+def binary_interactions(dataset: Dataset) -> sp.csr_matrix:
     """R of the training dataset, SciPy CSR ``[n_users, n_items]``, every entry 1."""
     matrix = dataset.inter_matrix(form="csr")
     matrix.sum_duplicates()
@@ -105,7 +110,7 @@ def binary_interactions(dataset: Any) -> Any:
     return matrix
 
 
-def require_modalities(model: TableRecommender, config: Any, why: str) -> None:
+def require_modalities(model: TableRecommender, config: ConfigLike, why: str) -> None:
     """Refuse a dataset without features.
 
     Args:
@@ -139,7 +144,7 @@ class PairwiseRecommender(TableRecommender):
 
     input_type = InputType.PAIRWISE
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         if config["train_neg_sample_args"]["distribution"] == "none":
             raise UserError(

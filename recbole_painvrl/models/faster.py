@@ -28,7 +28,7 @@ class SymmetricMatrix:
         matrix: SciPy sparse, ``[n, n]``, symmetric.
     """
 
-    def __init__(self, matrix: Any) -> None:
+    def __init__(self, matrix: sp.spmatrix) -> None:
         self.product = Propagation(matrix, symmetric=True)
 
     def to(self, device: torch.device) -> SymmetricMatrix:
@@ -52,7 +52,7 @@ class SymmetricMatrix:
         return NotImplemented
 
 
-def normalized_adjacency(interactions: Any) -> Any:
+def normalized_adjacency(interactions: sp.spmatrix) -> sp.csr_matrix:
     """``D^-1/2 A D^-1/2`` of the bipartite graph as RecBole computes it, SciPy CSR.
 
     Args:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from recbole.data.dataset import Dataset
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.base import require_modalities
 from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
 from recbole_painvrl.models.painvrl.settings import StagedSettings
@@ -89,10 +91,11 @@ class InvRL(UltraGCN):
         ``ndcg_hits``; epochs are chosen by RecBole's.
     """
 
-    settings_class: Any = InvRLSettings
+    settings_class = InvRLSettings
+    settings: InvRLSettings
     learns_mask = True
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         require_modalities(self, config, "there would be nothing to mask")
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
@@ -89,9 +90,10 @@ class MMGCN(PairwiseRecommender):
         the others are normalised by the model itself. There is no dropout, as in the release.
     """
 
-    settings_class: Any = MMGCNSettings
+    settings_class = MMGCNSettings
+    settings: MMGCNSettings
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         require_modalities(self, config, "every network starts from one")
         s = self.settings
@@ -138,7 +140,7 @@ class MMGCN(PairwiseRecommender):
         self.forget_tables()
 
     def aggregate(self, x: Sides, weight: Tensor) -> Sides:
-        """``mean_{n in N(v)} W x_n`` for the users' and the items' nodes.
+        """``mean_{n in N(v)} W x_n`` for users ``[n_users, k]`` and items ``[n_items, k]``.
 
         ``A (x W^T) = (A x) W^T``: in both directions W multiplies the table of the side that has
         fewer nodes.
@@ -161,11 +163,11 @@ class MMGCN(PairwiseRecommender):
         return users, items
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Representations of all users and of all items."""
+        """Representations of all users ``[n_users, k]`` and of all items ``[n_items, k]``."""
         return self.representations()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
-        """BPR on the batch's triples, and the regulariser where it has something to train."""
+        """BPR on the batch's triples and the regulariser, where it can train; a scalar."""
         users, positives, negatives = self.triples(interaction)
         items = torch.cat([positives, negatives])
         user, item = self._looked_up(users, items)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+import scipy.sparse as sp
 import torch
 from pydantic import Field, model_validator
+from recbole.data.dataset import Dataset
 from recbole.utils import InputType
 from torch import Tensor, nn
 
@@ -55,6 +57,10 @@ class BackboneSettings(Settings):
     item_graph: ItemGraphForm = Field(
         description="Item-item weights of the paper (Eq. 8) or of UltraGCN's released code."
     )
+
+    def loss_weights(self) -> UltraGCNWeights:
+        """The scalars of the loss."""
+        raise NotImplementedError
 
     @model_validator(mode="after")
     def _positives_need_own_draws(self) -> Self:
@@ -111,11 +117,13 @@ class UltraGCN(TableRecommender):
     """
 
     input_type = InputType.POINTWISE
-    settings_class: Any = UltraGCNSettings
+    settings_class: type[BackboneSettings] = UltraGCNSettings
+    settings: BackboneSettings
+    mask: Tensor
     # See training/row_gradients.py.
     row_gradients = True
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         if config["learner"] not in _COUPLED or config["weight_decay"]:
             raise UserError(
@@ -147,7 +155,7 @@ class UltraGCN(TableRecommender):
         self._drawn: Tensor | None = None
         self.reset("initial values")
 
-    def _graph(self, matrix: Any) -> GraphWeights:
+    def _graph(self, matrix: sp.csr_matrix) -> GraphWeights:
         user_degree = torch.from_numpy(matrix.getnnz(axis=1).astype("int64"))
         item_degree = torch.from_numpy(matrix.getnnz(axis=0).astype("int64"))
         user_factor, item_factor = degree_factors(user_degree, item_degree)
@@ -158,7 +166,7 @@ class UltraGCN(TableRecommender):
     def _table(self, rows: int, width: int) -> nn.Embedding:
         return nn.Embedding(rows, width)
 
-    def _keys(self, matrix: Any) -> Tensor:
+    def _keys(self, matrix: sp.csr_matrix) -> Tensor:
         users, items = (torch.from_numpy(part).long() for part in matrix.nonzero())
         return sorted_keys(users, items, self.n_items).to(self.device)
 
@@ -175,7 +183,7 @@ class UltraGCN(TableRecommender):
         self.forget_tables()
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
-        """``<0, W (m (.) f) + b>``: only training could give an id vector."""
+        """``<0, W (m (.) f) + b>``, ``[n, D]``: only training could give an id vector."""
         if not self.has_content:
             return None
         ids = self.item_id_embedding.weight
@@ -187,7 +195,7 @@ class UltraGCN(TableRecommender):
         return self.weights, self.graph
 
     def set_mask(self, mask: Tensor) -> None:
-        """Put a mask on the feature columns: the content becomes ``Phi = m (.) f`` (Eq. 24)."""
+        """Put a mask ``[d]`` on the features: the content becomes ``Phi = m (.) f`` (Eq. 24)."""
         with torch.no_grad():
             self.mask.copy_(mask)
         self.forget_tables()
@@ -250,12 +258,12 @@ class UltraGCN(TableRecommender):
         return torch.cat([ids, self.projection(content)], dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """``[p^t, p^f]`` of all users and ``[t, W Phi + b]`` of all items."""
+        """``[p^t, p^f]`` of all users, ``[n_users, D]``, and ``[t, W Phi + b]`` of all items."""
         everybody = torch.arange(self.n_users, device=self.device)
         return self.user_vectors(everybody), self.item_vectors()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
-        """Eq. 3 on the batch's positives, summed; negatives are drawn here."""
+        """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
         users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
         negatives = self._negatives(users)
         table, graph, positives, negatives = self._local(positives, negatives)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
@@ -82,11 +83,12 @@ class VBPR(PairwiseRecommender):
         zero. MMRec's code has a dropout of rate 0; there is none here.
     """
 
-    settings_class: Any = VBPRSettings
+    settings_class = VBPRSettings
+    settings: VBPRSettings
     # See training/row_gradients.py.
     row_gradients = True
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings
         width = self.features.shape[1]
@@ -138,7 +140,7 @@ class VBPR(PairwiseRecommender):
         return vectors
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
-        """``<0, E f + b>`` with ``<beta', f>``, without the id vector and bias of an item."""
+        """``<0, E f + b>`` with ``<beta', f>``, ``[n, D]``; no id vector and bias of an item."""
         if not self.has_content:
             return None
         ids = self.item_embedding.weight
@@ -149,11 +151,11 @@ class VBPR(PairwiseRecommender):
         return torch.cat(columns, dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Vectors of all users, with a column of ones for the items' bias, and of all items."""
+        """``[n_users, D]``, with a column of ones for the items' bias, and ``[n_items, D]``."""
         return self._with_ones(self.user_vectors()), self.item_vectors()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
-        """Eq. 7 on the batch's triples."""
+        """Eq. 7 on the batch's triples, a scalar."""
         users, positives, negatives = self.triples(interaction)
         user_vectors = self.user_vectors(users)
         items = torch.cat([positives, negatives])

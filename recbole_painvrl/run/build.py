@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_painvrl.config import SafeConfig
@@ -14,6 +15,9 @@ from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.faster import faster
 from recbole_painvrl.run.checks import settings_of_recbole
 from recbole_painvrl.training.base import run_trainer_class
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.base import RunTrainerMixin
 
 
 @dataclass
@@ -27,8 +31,8 @@ class Built:
     """
 
     dataset: ModalityDataset
-    parts: dict[str, Any]
-    model: Any
+    parts: dict[str, ModalityDataset]
+    model: GeneralRecommender
 
 
 def build(config: SafeConfig) -> Built:
@@ -41,7 +45,7 @@ def build(config: SafeConfig) -> Built:
     return Built(dataset, parts, build_model(config, parts[TRAIN]))
 
 
-def build_data(config: SafeConfig) -> tuple[ModalityDataset, dict[str, Any]]:
+def build_data(config: SafeConfig) -> tuple[ModalityDataset, dict[str, ModalityDataset]]:
     """Dataset and splits; protocol `random` draws from the global generators, seeded here."""
     init_seed(config["seed"], config["reproducibility"])
     dataset = ModalityDataset(config)
@@ -50,7 +54,9 @@ def build_data(config: SafeConfig) -> tuple[ModalityDataset, dict[str, Any]]:
     return dataset, parts
 
 
-def build_model(config: SafeConfig, train: Any, fast: bool = True) -> Any:
+def build_model(
+    config: SafeConfig, train: ModalityDataset, fast: bool = True
+) -> GeneralRecommender:
     """The model on its device, its initial values drawn from newly seeded generators.
 
     Args:
@@ -65,7 +71,8 @@ def build_model(config: SafeConfig, train: Any, fast: bool = True) -> Any:
         return (faster(model_class) if fast else model_class)(config, train).to(config["device"])
 
 
-def build_trainer(config: SafeConfig, model: Any) -> Any:
+def build_trainer(config: SafeConfig, model: GeneralRecommender) -> RunTrainerMixin:
     """The trainer of a model; it writes to ``run_folder`` of the configuration."""
     trainer_class = run_trainer_class(get_trainer(config["MODEL_TYPE"], config["model"]))
-    return trainer_class(config, model)
+    trainer: RunTrainerMixin = trainer_class(config, model)
+    return trainer

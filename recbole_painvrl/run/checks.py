@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
+from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import EvaluatorType, InputType, ModelType
 
 from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID
@@ -17,8 +18,12 @@ from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.reading import reason
 from recbole_painvrl.specs import draws_negatives
 
+if TYPE_CHECKING:
+    from recbole_painvrl.config import SafeConfig
+    from recbole_painvrl.data.dataset import ModalityDataset
 
-def check_model(config: Any) -> None:
+
+def check_model(config: SafeConfig) -> None:
     """Refuse the one general recommender of RecBole that is not trained in one run.
 
     Raises:
@@ -31,7 +36,7 @@ def check_model(config: Any) -> None:
         )
 
 
-def check_saved(config: Any) -> None:
+def check_saved(config: SafeConfig) -> None:
     """Refuse RecBole's pickles of datasets, which it reads without asking for what has changed.
 
     Raises:
@@ -45,7 +50,7 @@ def check_saved(config: Any) -> None:
             )
 
 
-def check_settings(config: Any) -> None:
+def check_settings(config: SafeConfig) -> None:
     """Refuse settings that would be ignored, and packages that would be missed after training.
 
     Raises:
@@ -86,7 +91,7 @@ def check_settings(config: Any) -> None:
     _check_idle_arguments(config)
 
 
-def _check_idle_arguments(config: Any) -> None:
+def _check_idle_arguments(config: SafeConfig) -> None:
     """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read."""
     split = config["eval_args"]["split"] or {}
     if {"LS", "TS"} & set(split) and str(config["eval_args"]["group_by"]).lower() != "user":
@@ -109,7 +114,7 @@ def _check_idle_arguments(config: Any) -> None:
 
 
 @contextmanager
-def settings_of_recbole(config: Any) -> Iterator[None]:
+def settings_of_recbole(config: SafeConfig) -> Iterator[None]:
     """A model of RecBole that cannot be made with the settings that the user gave it.
 
     Raises:
@@ -136,7 +141,7 @@ def settings_of_recbole(config: Any) -> Iterator[None]:
         ) from error
 
 
-def check_environments(config: Any, train: Any) -> None:
+def check_environments(config: SafeConfig, train: ModalityDataset) -> None:
     """Refuse more environments than interactions.
 
     Raises:
@@ -150,7 +155,9 @@ def check_environments(config: Any, train: Any) -> None:
         )
 
 
-def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
+def check_run(
+    config: SafeConfig, model: GeneralRecommender, parts: Mapping[str, ModalityDataset]
+) -> None:
     """Check the settings against the data they meet.
 
     Raises:
@@ -184,7 +191,9 @@ def check_run(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
         known_environments(train)
 
 
-def _check_labels(config: Any, model: Any, parts: Mapping[str, Any]) -> None:
+def _check_labels(
+    config: SafeConfig, model: GeneralRecommender, parts: Mapping[str, ModalityDataset]
+) -> None:
     """Refuse models without what they learn from, and tests without what AUC compares."""
     name = parts[TRAIN].label_field
     labelled = name in parts[TRAIN].inter_feat

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from recbole_painvrl.atomic import write_bytes, write_json, write_with
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -102,7 +103,7 @@ def versions() -> dict[str, str]:
     return {"recbole_painvrl": __version__, "python": platform.python_version(), **packages}
 
 
-def origin(config: Any, data_hash: str, settings_hash: str) -> dict[str, str]:
+def origin(config: ConfigLike, data_hash: str, settings_hash: str) -> dict[str, str]:
     """What the figures of a run depend on, by name: data, settings, versions and machine."""
     return {
         "data": data_hash,

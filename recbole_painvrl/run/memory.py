@@ -6,7 +6,7 @@ import resource
 from collections.abc import Callable, Mapping
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +14,9 @@ from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, embedding_tables, short_size
 from recbole_painvrl.specs import spec_of
+
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
 
 # Python with PyTorch and RecBole, before any data.
 _BASE = 450 << 20
@@ -41,9 +44,9 @@ def estimate(model: str, sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     return parts | (own or embedding_tables)(sizes, settings)
 
 
-def sizes_of(dataset: Any) -> Sizes:
-    """Sizes of a ``ModalityDataset``, before or after it is split."""
-    slices: dict[str, slice] = dataset.features.slices
+def sizes_of(dataset: ModalityDataset) -> Sizes:
+    """Sizes of a dataset, before or after it is split."""
+    slices = dataset.features.slices
     columns = {name: part.stop - part.start for name, part in slices.items()}
     return Sizes(dataset.user_num, dataset.item_num, len(dataset.inter_feat), columns)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.splits.base import SPLITS, VALID
 from recbole_painvrl.specs import spec_of
 
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
 
-def edition(dataset: Any) -> str:
+
+def edition(dataset: ModalityDataset) -> str:
     """What the dataset's manifest says about its origin."""
     return str(dataset.manifest.get("edition", "as found"))
 
 
-def opening(config: Any, dataset: Any, folder: Path) -> str:
+def opening(config: ConfigLike, dataset: ModalityDataset, folder: Path) -> str:
     """Sizes, modalities, protocol and edition of the data, and where the run is written.
 
     Args:
@@ -42,7 +46,7 @@ def opening(config: Any, dataset: Any, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _modalities(config: Any, dataset: Any) -> str:
+def _modalities(config: ConfigLike, dataset: ModalityDataset) -> str:
     slices = dataset.features.slices
     if slices and spec_of(config["model"]) is None:
         return f"modalities: not used by {config['model']}"

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from logging import getLogger
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
@@ -25,6 +26,9 @@ from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.models.painvrl import mask_learner as mask_stage
+
+if TYPE_CHECKING:
+    from recbole_painvrl.run.runner import Run
 
 PROFILE = "profile.json"
 PHASES = ("loader", "negatives", "forward", "backward", "optimiser", "evaluation", "saving")
@@ -104,7 +108,7 @@ class Profile:
 class _TimedLoader:
     """Iterates a loader and counts what a batch takes to come as ``loader``."""
 
-    def __init__(self, loader: Any, profile: Profile) -> None:
+    def __init__(self, loader: Loader, profile: Profile) -> None:
         self._loader, self._profile = loader, profile
 
     def __getattr__(self, name: str) -> Any:
@@ -124,11 +128,11 @@ class _TimedLoader:
 
 
 @contextmanager
-def profiled(run: Any) -> Iterator[None]:
+def profiled(run: Run) -> Iterator[None]:
     """Profile a run if its configuration says so: a table in the log, ``profile.json``.
 
     Args:
-        run: the ``Run``, built and not yet executed.
+        run: built and not yet executed.
     """
     if not run.config["profile"]:
         yield
@@ -143,7 +147,7 @@ def profiled(run: Any) -> Iterator[None]:
         getLogger("recbole_painvrl").info("%s", line)
 
 
-def _wrap(run: Any, profile: Profile, stack: ExitStack) -> None:
+def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
     trainer, model = run.trainer, run.model
     run.train_loader = _TimedLoader(run.train_loader, profile)
     for owner, name, phase in (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,9 @@ from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.run.folder import RESULT
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.pipeline import Pipeline
 
 # Without these there is no run.
 _NAMES = ("model", "dataset", "data_path")
@@ -58,12 +61,12 @@ def refuse_complete(folder: Path) -> None:
         raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
 
 
-def take_up(folder: Path, pipeline: Any, now: Mapping[str, Any]) -> None:
+def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> None:
     """Load where a run of this process's folder stands; from the start if it had not saved yet.
 
     Args:
         folder: the run folder, locked.
-        pipeline: the trainer's ``Pipeline``.
+        pipeline: that of the trainer.
         now: data, settings and versions of this process (:func:`run.folder.origin`).
 
     Raises:

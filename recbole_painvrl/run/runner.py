@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from logging import getLogger
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
@@ -105,7 +107,7 @@ class Run:
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)
-        self.valid_loader: Any = None
+        self.valid_loader: Loader | None = None
         if self.valid is not None:
             self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
             self.valid.history = [self.train]
@@ -254,5 +256,5 @@ class Run:
         return run_seeds(config["seed"], config["split_seed"], spec.own_generators, purposes)
 
 
-def _floats(metrics: Any) -> dict[str, float]:
+def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(np.asarray(value)) for name, value in metrics.items()}

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
+from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.trainer import Trainer
 from recbole.utils import get_local_time
 from tqdm import tqdm
 
 from recbole_painvrl._compat.recbole import tensorboard_in
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.loaders import evaluation_loader
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
@@ -56,7 +59,7 @@ class RunTrainerMixin(_Trainer):
     * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
+    def __init__(self, config: ConfigLike, model: GeneralRecommender) -> None:
         default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
         folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
         self.folder = Path(folder)
@@ -73,8 +76,8 @@ class RunTrainerMixin(_Trainer):
         self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
         self._attributes = ModelAttributes(model)
         self._next_epoch = 0
-        self._bar: Any = None
-        self._ood_valid_loader: Any = None
+        self._bar: tqdm[Any] | None = None
+        self._ood_valid_loader: Loader | None = None
         # Called after every validation with its score and result; may end the training by raising.
         self.on_valid: Callable[[float, Any], None] | None = None
 
@@ -94,7 +97,7 @@ class RunTrainerMixin(_Trainer):
 
     # --- stages ---------------------------------------------------------------------------
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Any]]:
         """The stages of this trainer; the last one gives what :meth:`fit` returns."""
         return [TrainingStage()]
 
@@ -104,12 +107,12 @@ class RunTrainerMixin(_Trainer):
 
     def fit(
         self,
-        train_data: Any,
-        valid_data: Any = None,
+        train_data: Loader,
+        valid_data: Loader | None = None,
         verbose: bool = True,
         saved: bool = True,
         show_progress: bool = False,
-        callback_fn: Any = None,
+        callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, Any]:
         """Run all stages; returns best validation score and result of the last one."""
         stages = self.stages()
@@ -119,7 +122,7 @@ class RunTrainerMixin(_Trainer):
         outcome: tuple[float, Any] = last.outcome
         return outcome
 
-    def fit_stage(self, context: Context) -> tuple[tuple[float, Any], dict[str, Any]]:
+    def fit_stage(self, context: Context[Any]) -> tuple[tuple[float, Any], dict[str, Any]]:
         """RecBole's ``fit`` with one progress bar; returns its outcome and the stage's figures."""
         self._bar = tqdm(
             total=self.epochs,
@@ -184,7 +187,7 @@ class RunTrainerMixin(_Trainer):
             setattr(self, name, state["counters"][name])
 
     def _train_epoch(
-        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+        self, train_data: Loader, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
         self._next_epoch = epoch_idx
         self.pipeline.checkpoint()
@@ -236,7 +239,7 @@ class RunTrainerMixin(_Trainer):
 
     # --- selection ------------------------------------------------------------------------
 
-    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
+    def _valid_epoch(self, valid_data: Loader, show_progress: bool = False) -> tuple[float, Any]:
         score, result = super()._valid_epoch(valid_data, False)
         if self.config["select_on"] in ("ood", "harmonic"):
             shifted = self.ood_valid(valid_data)
@@ -253,8 +256,12 @@ class RunTrainerMixin(_Trainer):
             self.on_valid(score, result)
         return score, result
 
-    def ood_valid(self, valid_data: Any) -> Any:
-        """Metrics of the OOD validation part beside ``valid_data``, with the present weights."""
+    def ood_valid(self, valid_data: Loader) -> dict[str, float]:
+        """Metrics of the OOD validation part beside ``valid_data``, with the present weights.
+
+        Raises:
+            UserError: the protocol has no such part.
+        """
         if self._ood_valid_loader is None:
             dataset = valid_data._dataset
             further = getattr(dataset, "further", {})
@@ -272,11 +279,11 @@ class RunTrainerMixin(_Trainer):
 
     def evaluate(
         self,
-        eval_data: Any,
+        eval_data: Loader,
         load_best_model: bool = True,
         model_file: str | None = None,
         show_progress: bool = False,
-    ) -> Any:
+    ) -> dict[str, float]:
         """RecBole's evaluation; also of the OOD test where RecBole's own loader carries one.
 
         Random numbers that a model draws for its scores are those of the evaluation: the same
@@ -289,8 +296,8 @@ class RunTrainerMixin(_Trainer):
         with separate_draws(self.config["seed"], "evaluation", self.device):
             return self._evaluate(eval_data, show_progress)
 
-    def _evaluate(self, eval_data: Any, show_progress: bool) -> Any:
-        result = super().evaluate(eval_data, False, None, show_progress)
+    def _evaluate(self, eval_data: Loader, show_progress: bool) -> dict[str, float]:
+        result: dict[str, float] = super().evaluate(eval_data, False, None, show_progress)
         dataset: Any = getattr(eval_data, "_dataset", None)
         if getattr(dataset, "evaluate_further", False):
             for name, part in getattr(dataset, "further", {}).items():

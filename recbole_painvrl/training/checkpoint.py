@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +19,9 @@ from torch import Tensor
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import DAMAGED, parse_json, reason
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender
 
 OTHER = "other_parameter."
 _STATE = "state"
@@ -96,7 +99,7 @@ def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
     return hashlib.sha256((tensors_hash(tensors) + state).encode()).hexdigest()
 
 
-def load_model(path: Path, model: Any, device: torch.device) -> dict[str, Any]:
+def load_model(path: Path, model: Recommender, device: torch.device) -> dict[str, Any]:
     """Put a checkpoint of :meth:`RunTrainerMixin._save_checkpoint` into its model.
 
     Returns:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor
 
 from recbole_painvrl.errors import BadNumberError, NonFiniteLossError
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender, TermsRecommender, Trains
 
 # A column this many times larger than the usual one is named where none is infinite yet.
 _EXPLODING = 1e6
@@ -27,7 +30,7 @@ class Guard:
         trainer: a ``RunTrainerMixin`` (model, stage, device).
     """
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Trains) -> None:
         self._trainer = trainer
         self._batch: Any = None
         self._steps = 0
@@ -122,7 +125,7 @@ class Guard:
     def _recompute(self) -> dict[str, Tensor]:
         """Terms of the loss on the failed batch; leaves gradients by the features behind."""
         model = self._trainer.model
-        if self._batch is None or not hasattr(model, "noted"):
+        if self._batch is None or not _notes_terms(model):
             return {}
         noted: dict[str, Tensor] = {}
         model.noted = noted
@@ -150,7 +153,11 @@ class Guard:
         )
 
 
-def first_bad_column(model: Any) -> str:
+def _notes_terms(model: Recommender) -> TypeGuard[TermsRecommender]:
+    return hasattr(model, "noted")
+
+
+def first_bad_column(model: Recommender) -> str:
     """In words, the first feature column with a value or gradient that is no finite number."""
     features, slices = getattr(model, "features", None), getattr(model, "modality_slices", {})
     if features is None or not slices:
@@ -193,7 +200,7 @@ def column_name(slices: Mapping[str, slice], column: int) -> str:
     return f"column {column}"
 
 
-def _by_column(model: Any, features: Tensor) -> dict[str, Tensor]:
+def _by_column(model: Recommender, features: Tensor) -> dict[str, Tensor]:
     """Features, and what the model holds with a place for every column of them."""
     found = {"the features": features}
     if features.grad is not None:
@@ -232,6 +239,9 @@ def check_step(
         losses: value of every loss.
         norms: norm of every loss's gradient by the mask.
         columns: gives the tensors ``[..., d]`` among which the culprit is.
+
+    Raises:
+        BadNumberError: with the name of the first such number.
     """
     for name, value in losses.items():
         if not math.isfinite(value):
@@ -242,7 +252,7 @@ def check_step(
 
 
 def check_state(tensors: Mapping[str, Tensor]) -> None:
-    """Stop after an epoch that left something learnt that is not finite."""
+    """Raise :class:`BadNumberError` where an epoch left something learnt that is not finite."""
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise BadNumberError(f"{name} is not finite", tensors)

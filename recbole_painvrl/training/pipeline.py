@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
 from recbole_painvrl.training.checkpoint import (
@@ -21,15 +22,22 @@ from recbole_painvrl.training.checkpoint import (
 )
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
+if TYPE_CHECKING:
+    import torch
+
+    from recbole_painvrl.training.protocols import Trains
+
 # Fraction of the training time that saving may take; below it every epoch is saved.
 _SAVING_FRACTION = 0.05
 
 Outcome = tuple[float, Any]
 Array = np.ndarray[Any, Any]
+# The trainer under which a stage runs.
+TrainerT = TypeVar("TrainerT", bound="Trains")
 
 
 @dataclass(frozen=True)
-class Context:
+class Context(Generic[TrainerT]):
     """What every stage is given.
 
     Attributes:
@@ -41,9 +49,9 @@ class Context:
         callback: RecBole's ``callback_fn``, called after every validation.
     """
 
-    trainer: Any
-    train_data: Any
-    valid_data: Any = None
+    trainer: TrainerT
+    train_data: Loader
+    valid_data: Loader | None = None
     saved: bool = True
     show_progress: bool = False
     callback: Any = None
@@ -64,7 +72,7 @@ class Artefacts:
     oracle: dict[str, Tensor] | None = None
 
 
-class Stage:
+class Stage(Generic[TrainerT]):
     """One stage of training.
 
     A pipeline calls :meth:`prepare`, then :meth:`load_state_dict` where the stage was begun or
@@ -78,10 +86,10 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def prepare(self, context: Context) -> None:
+    def prepare(self, context: Context[TrainerT]) -> None:
         """Build what :meth:`run` changes and :meth:`load_state_dict` restores."""
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[TrainerT]) -> dict[str, Any]:
         """Do the work; returns the figures of the stage for ``result.json``."""
         raise NotImplementedError
 
@@ -97,7 +105,7 @@ class Stage:
         raise NotImplementedError
 
 
-class TrainingStage(Stage):
+class TrainingStage(Stage[TrainerT]):
     """RecBole's ``fit`` as a stage: epochs, validation, early stopping, the best epoch loaded.
 
     Attributes:
@@ -108,12 +116,12 @@ class TrainingStage(Stage):
         super().__init__(name)
         self.outcome: Outcome | None = None
 
-    def prepare(self, context: Context) -> None:
+    def prepare(self, context: Context[TrainerT]) -> None:
         """Start a new history of epochs."""
         self.context = context
         context.trainer.history = []
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[TrainerT]) -> dict[str, Any]:
         """Train; afterwards the model holds the weights of its best epoch, if ``saved``."""
         figures: dict[str, Any]
         self.outcome, figures = context.trainer.fit_stage(context)
@@ -156,29 +164,29 @@ class Pipeline:
         start: start of the run as it would be without interruptions.
     """
 
-    def __init__(self, trainer: Any, path: Path) -> None:
+    def __init__(self, trainer: Trains, path: Path) -> None:
         self.trainer, self.path = trainer, path
         self.origin: dict[str, Any] = {}
         self.start = time.perf_counter()
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, Stage[Any]] = {}
         self._done: list[str] = []
         self._stage: str | None = None
         self._stage_start = self.start
         self._loaded: dict[str, Any] | None = None
-        self._loader_generator: Any = None
+        self._loader_generator: torch.Generator | None = None
         self._enabled = True
         self._saved_at, self._cost = 0.0, 0.0
         self._unsaved: tuple[dict[str, Tensor], Any] | None = None
 
     # --- running --------------------------------------------------------------------------
 
-    def run(self, stages: Sequence[Stage], context: Context) -> None:
+    def run(self, stages: Sequence[Stage[Any]], context: Context[Any]) -> None:
         """Run stages in order, from where an interrupted run stopped."""
         self.begin(context)
         for stage in stages:
             self.run_stage(stage, context)
 
-    def begin(self, context: Context) -> None:
+    def begin(self, context: Context[Any]) -> None:
         """Restore the random generators of an interrupted run."""
         self._enabled = context.saved
         self._loader_generator = context.train_data.generator
@@ -188,7 +196,7 @@ class Pipeline:
                 for name, generator in self._generators().items():
                     generator.set_state(self._loaded["generators"][name].cpu())
 
-    def run_stage(self, stage: Stage, context: Context) -> None:
+    def run_stage(self, stage: Stage[Any], context: Context[Any]) -> None:
         """Run one more stage, unless it is finished."""
         self._stage = self.trainer.stage = stage.name
         self._stages[stage.name] = stage

@@ -8,6 +8,8 @@ import torch
 from recbole.model.general_recommender.bpr import BPR
 from torch import Tensor, nn
 
+from recbole_painvrl.config.base import ConfigLike
+
 # RecBole's models whose embeddings are looked up and nothing else.
 _RECBOLES = (BPR,)
 
@@ -50,7 +52,9 @@ class RowGradients:
         self._rows.clear()
 
 
-def use_row_gradients(config: Any, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+def use_row_gradients(
+    config: ConfigLike, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> bool:
     """Let a model's look-ups give rows, where everything else of the run can live with it.
 
     On a GPU a dense gradient costs little, and the rows would have to be made distinct;

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from recbole_painvrl.training.protocols import Recommender, Trains
 
 
 def global_rng() -> dict[str, Any]:
@@ -46,7 +49,7 @@ class ModelAttributes:
         model: as it was built; what has not changed since is not kept.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Recommender) -> None:
         self._model = model
         self._initial = {
             name: (value, value._version if isinstance(value, Tensor) else None)
@@ -87,7 +90,7 @@ class ModelAttributes:
                 yield name, value
 
 
-def further_optimizers(trainer: Any) -> dict[str, torch.optim.Optimizer]:
+def further_optimizers(trainer: Trains) -> dict[str, torch.optim.Optimizer]:
     """Optimizers that RecBole's trainers have beside ``optimizer`` (RecVAE's), by attribute."""
     return {
         name: value

@@ -16,6 +16,7 @@ from recbole_painvrl.seeds import generator
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.mmssl.model import Views
+    from recbole_painvrl.models.mmssl.settings import MMSSLSettings
 
 # D's answer lies between 0 and this.
 _SCALE = 100.0
@@ -87,7 +88,12 @@ class Adversary:
     """
 
     def __init__(
-        self, settings: Any, seed: int, n_items: int, n_modalities: int, device: torch.device
+        self,
+        settings: MMSSLSettings,
+        seed: int,
+        n_items: int,
+        n_modalities: int,
+        device: torch.device,
     ) -> None:
         self.settings, self.n_modalities = settings, n_modalities
         self.columns = drawn_columns(settings.discriminator_columns, seed, n_items).to(device)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
@@ -28,7 +28,7 @@ class UserBatches:
 
     def __init__(
         self,
-        interactions: Any,
+        interactions: sp.csr_matrix,
         batch_size: int,
         source: torch.Generator,
         fields: tuple[str, str, str],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class LearntGraphs(nn.Module):
 
     def __init__(
         self,
-        interactions: Any,
+        interactions: sp.csr_matrix,
         n_modalities: int,
         k: int,
         carry_over: bool,
@@ -104,7 +105,7 @@ class LearntGraphs(nn.Module):
         matrices: list[Any] = [graph.matrix for graph in self.to_users]
         return [matrix.values().numel() for matrix in matrices]
 
-    def _matrix(self, kind: Any, rows: Any) -> Any:
+    def _matrix(self, kind: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> sp.csr_matrix:
         kept = sp.diags((kind == _INTERACTIONS).astype(np.float32)) @ self.interactions
         own = kind == _NEAREST
         indptr = np.concatenate([[0], np.cumsum(own * self.k)])
@@ -115,7 +116,7 @@ class LearntGraphs(nn.Module):
         matrix.eliminate_zeros()
         return matrix
 
-    def _propagations(self, matrix: Any) -> tuple[Propagation, Propagation]:
+    def _propagations(self, matrix: sp.csr_matrix) -> tuple[Propagation, Propagation]:
         like: Any = self._start[0].matrix
         to_users, to_items = interaction_matrices(matrix, self.norm)
         return (

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, short_size
 from recbole_painvrl.models.mmssl.adversary import hidden_widths
 
+if TYPE_CHECKING:
+    from recbole_painvrl.models.mmssl.model import MMSSL
+
 # A parameter, its gradient and two moments of Adam.
 _LEARNT = 4 * FLOAT
 
 
-def estimated_memory(model: Any, batch_size: int, n_columns: int) -> dict[str, int]:
+def estimated_memory(model: MMSSL, batch_size: int, n_columns: int) -> dict[str, int]:
     """Bytes of the largest parts at the height of a step; the dataset comes on top.
 
     Args:
@@ -24,19 +26,17 @@ def estimated_memory(model: Any, batch_size: int, n_columns: int) -> dict[str, i
     """
     widths = [part.stop - part.start for part in model.modality_slices.values()]
     sizes = model.n_users, model.n_items, model.interactions.nnz
-    return mmssl_parts(*sizes, widths, model.settings, batch_size, n_columns)
+    return mmssl_parts(*sizes, widths, model.settings.model_dump(), batch_size, n_columns)
 
 
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     """The same before the model exists."""
-    names = ("embedding_size", "n_heads", "n_layers")
-    chosen = SimpleNamespace(**{name: settings[name] for name in names})
     columns = 0
     if settings["adversarial_weight"]:
         columns = min(settings["discriminator_columns"] or sizes.items, sizes.items)
     return mmssl_parts(
         *(sizes.users, sizes.items, sizes.interactions, list(sizes.columns.values())),
-        *(chosen, settings["train_batch_size"], columns),
+        *(settings, settings["train_batch_size"], columns),
     )
 
 
@@ -45,23 +45,20 @@ def mmssl_parts(
     n_items: int,
     n_entries: int,
     widths: Sequence[int],
-    settings: Any,
+    settings: ConfigLike,
     batch_size: int,
     n_columns: int,
 ) -> dict[str, int]:
-    """The same from plain sizes: ``n_entries`` training pairs, one width per modality.
-
-    ``settings`` has the attributes of ``MMSSLSettings``.
-    """
-    size, n_modalities = settings.embedding_size, len(widths)
+    """The same from plain sizes: ``n_entries`` training pairs, one width per modality."""
+    size, n_modalities = settings["embedding_size"], len(widths)
     n_learnt = (n_users + n_items) * size + sum(width * size + size for width in widths)
-    n_learnt += (settings.n_heads + 2) * size * size
+    n_learnt += (settings["n_heads"] + 2) * size * size
     table = (n_users + n_items) * size * FLOAT
     # Tables alive between forward and backward: per modality the projection, content, ids and
     # normalised forms; per head what it blends; per layer users, items and sums. The
     # estimate of a whole run is 16 % above the peaks of 5,948 x 680 and 55,485 x 5,974, and 4 %
     # above that of 19 minutes of an epoch at 36,656 x 76,085, 4,096 users a step.
-    tables = 7 * n_modalities + settings.n_heads + 2 * settings.n_layers + 6
+    tables = 7 * n_modalities + settings["n_heads"] + 2 * settings["n_layers"] + 6
     # To users and to items, of R itself and of every modality's graph.
     graphs = 2 * (1 + n_modalities) * n_entries * ENTRY
     return {

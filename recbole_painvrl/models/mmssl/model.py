@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import fuse_modalities
@@ -88,9 +90,10 @@ class MMSSL(PairwiseRecommender):
         *Biases* of W_r start at 0. Two modalities in the release, any number here.
     """
 
-    settings_class: Any = MMSSLSettings
+    settings_class = MMSSLSettings
+    settings: MMSSLSettings
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         require_modalities(self, config, "every graph is learnt from one")
         s = self.settings
@@ -135,7 +138,7 @@ class MMSSL(PairwiseRecommender):
         self.forget_tables()
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Final vectors of all users and of all items, without dropout."""
+        """Final vectors of users ``[n_users, k]`` and items ``[n_items, k]``, without dropout."""
         views = self.propagate(0.0)
         return views.users, views.items
 
@@ -184,7 +187,7 @@ class MMSSL(PairwiseRecommender):
         return user_sum / (s.n_layers + 1), item_sum / (s.n_layers + 1)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
-        """The loss of a batch of triples without the adversary."""
+        """The loss of a batch of triples without the adversary, a scalar."""
         rate = self.settings.modality_dropout if self.training else 0.0
         return self.ranking_loss(self.propagate(rate), *self.triples(interaction))
 

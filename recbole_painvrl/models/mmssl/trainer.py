@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.models.mmssl.adversary import Adversary, drawn_columns
 from recbole_painvrl.models.mmssl.batches import UserBatches
 from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
-from recbole_painvrl.models.mmssl.model import Views
+from recbole_painvrl.models.mmssl.model import MMSSL, Views
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
@@ -32,7 +34,9 @@ class MMSSLTrainer(RunTrainer):
         UserError: mixed precision is asked for, which two optimisers do not share.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
+    model: MMSSL
+
+    def __init__(self, config: ConfigLike, model: MMSSL) -> None:
         super().__init__(config, model)
         if config["enable_amp"]:
             raise UserError("`enable_amp`: found True, expected False: MMSSL has two optimisers")
@@ -60,7 +64,7 @@ class MMSSLTrainer(RunTrainer):
         self.steps = 0
         self._figures: dict[str, Tensor] = {}
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Any]]:
         """One stage, whose figures say how the graphs are learnt."""
         self.log.info("learnt graphs: %s", self.graphs_in_words())
         return [_MMSSLStage()]
@@ -84,7 +88,7 @@ class MMSSLTrainer(RunTrainer):
         return estimated_memory(self.model, self.batches.batch_size, columns)
 
     def _train_epoch(
-        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+        self, train_data: Loader, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> Any:
         self._figures = {}
         loss = super()._train_epoch(self.batches, epoch_idx, self._step, False)
@@ -97,7 +101,7 @@ class MMSSLTrainer(RunTrainer):
         return loss
 
     def further_terms(self) -> dict[str, Tensor]:
-        """Losses of this epoch that are not the model's own, for the message of a failure."""
+        """Scalar losses of this epoch beside the model's own, for the message of a failure."""
         return {name: self._figures[name] for name in _ADVERSARIAL if name in self._figures}
 
     def _step(self, batch: Interaction) -> Tensor:
@@ -166,8 +170,8 @@ class MMSSLTrainer(RunTrainer):
         }
 
 
-class _MMSSLStage(TrainingStage):
-    def run(self, context: Context) -> dict[str, Any]:
+class _MMSSLStage(TrainingStage[MMSSLTrainer]):
+    def run(self, context: Context[MMSSLTrainer]) -> dict[str, Any]:
         figures, trainer = super().run(context), context.trainer
         adversary = trainer.adversary
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -21,10 +21,11 @@ from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.pipeline import Array, Artefacts, Context
 
 if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
 
-def collect(trainer: StagedTrainer, context: Context) -> Artefacts:
+def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefacts:
     """Masks and environments of a finished run, and their scores where the truth is planted."""
     train, slices = context.train_data._dataset, trainer.model.modality_slices
     mask = trainer.mask_stages[-1].mask
@@ -73,7 +74,9 @@ def _mask_arrays(stages: Sequence[MaskStage], slices: dict[str, slice]) -> dict[
     return arrays
 
 
-def _environment_arrays(partitions: Sequence[Identification], train: Any) -> dict[str, Array]:
+def _environment_arrays(
+    partitions: Sequence[Identification], train: ModalityDataset
+) -> dict[str, Array]:
     """User, item and environment of every training interaction; moves and sizes per round."""
     arrays = {"environment": partitions[-1].labels.cpu().numpy().astype(np.int16)}
     for name, token_field in (("user_id", train.uid_field), ("item_id", train.iid_field)):
@@ -86,7 +89,9 @@ def _environment_arrays(partitions: Sequence[Identification], train: Any) -> dic
     return arrays
 
 
-def _oracle_weights(trainer: StagedTrainer, context: Context, mask: Tensor) -> dict[str, Tensor]:
+def _oracle_weights(
+    trainer: StagedTrainer, context: Context[StagedTrainer], mask: Tensor
+) -> dict[str, Tensor]:
     """Train the final model once more with the true mask; the trainer's model is put back."""
     model = trainer.model
     learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from recbole_painvrl.models.invrl import InvRLSettings
     from recbole_painvrl.models.painvrl.mask_stage import MaskStage
     from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
-    from recbole_painvrl.models.painvrl.trainer import BackboneStage
+    from recbole_painvrl.models.painvrl.trainer import BackboneStage, StagedTrainer
 
 # Above this agreement with its random start a partition has identified nothing.
 _UNMOVED = 0.9
 _TO_LOWER = "`environment_learning_rate`"
 
 
-class EnvironmentStage(Stage):
+class EnvironmentStage(Stage["StagedTrainer"]):
     """The environments of one outer round: bar, figures, warnings.
 
     Args:
@@ -52,7 +52,7 @@ class EnvironmentStage(Stage):
         self._backbone, self._mask = backbone, mask
         self.found: Identification | None = None
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
         """Partition the training interactions."""
         trainer, s = context.trainer, context.trainer.settings
         model, tables = trainer.model, self._backbone.tables
@@ -108,7 +108,7 @@ class EnvironmentStage(Stage):
 
 
 def _report_round(
-    trainer: Any, name: str, start: int, number: int, moved: float, sizes: list[int]
+    trainer: StagedTrainer, name: str, start: int, number: int, moved: float, sizes: list[int]
 ) -> None:
     trainer.log.debug("%s start %d round %d: %s %s", name, start, number, moved, sizes)
     step = start * trainer.settings.environment_rounds + number
@@ -194,7 +194,7 @@ def _environment_model(
 
 
 def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:
-    """What the stage reports: sizes, moves, agreement with the start, degree shift, stability."""
+    """Figures of environments that were found for interactions with ``items``, ``[n]``."""
     degree = torch.bincount(items).float()
     n_environments = len(found.sizes[-1])
     return {

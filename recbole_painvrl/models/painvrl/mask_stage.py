@@ -18,14 +18,14 @@ from recbole_painvrl.training.pipeline import Context, Stage
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
-    from recbole_painvrl.models.painvrl.trainer import BackboneStage
+    from recbole_painvrl.models.painvrl.trainer import BackboneStage, StagedTrainer
 
 # A mask below this everywhere has switched the content branch off.
 _DEAD_MASK = 0.05
 _TO_LOWER = "`projection_learning_rate` or `mask_step_size`"
 
 
-class MaskStage(Stage):
+class MaskStage(Stage["StagedTrainer"]):
     """Learns the mask of one outer round: bar, figures, warnings.
 
     Args:
@@ -59,7 +59,7 @@ class MaskStage(Stage):
         """Figures of every joint step and every epoch."""
         return self.learner.trajectory
 
-    def prepare(self, context: Context) -> None:
+    def prepare(self, context: Context[StagedTrainer]) -> None:
         """Build the learner."""
         trainer, s = context.trainer, context.trainer.settings
         if self._environments is None:
@@ -73,7 +73,7 @@ class MaskStage(Stage):
             mask = self._before.mask
         self.learner = self._learner(trainer, labels.to(trainer.device), mask)
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
         """Learn the mask, a checkpoint after every epoch."""
         trainer, learner = context.trainer, self.learner
         slices, n_epochs = trainer.model.modality_slices, learner.settings.mask_epochs
@@ -106,7 +106,7 @@ class MaskStage(Stage):
         """Inverse of :meth:`state_dict`."""
         self.learner.load_state_dict(state)
 
-    def _learner(self, trainer: Any, labels: Tensor, mask: Tensor) -> MaskLearner:
+    def _learner(self, trainer: StagedTrainer, labels: Tensor, mask: Tensor) -> MaskLearner:
         s, model, backbone = trainer.settings, trainer.model, self._backbone
         negatives = NegativeSampler(
             model.n_items,
@@ -127,22 +127,22 @@ class MaskStage(Stage):
             generator(model.seed, f"{self.name} {purpose}", "cpu") for purpose in MASK_PURPOSES
         )
         return MaskLearner(
-            backbone.users,
-            backbone.items,
-            labels,
-            backbone.tables,
-            model.weights,
-            mask,
-            settings,
-            negatives,
-            initial,
-            order,
-            noise,
+            users=backbone.users,
+            items=backbone.items,
+            environments=labels,
+            tables=backbone.tables,
+            weights=model.weights,
+            mask=mask,
+            settings=settings,
+            negatives=negatives,
+            generator=initial,
+            order=order,
+            noise=noise,
         )
 
 
 def mask_statistics(mask: Tensor, slices: dict[str, slice]) -> dict[str, dict[str, float]]:
-    """Mean, std, min and max of the mask, per modality and over ``all``."""
+    """Mean, std, min and max of the mask ``[d]``, per modality and over ``all``."""
     parts = {name: mask[columns] for name, columns in slices.items()}
     return {
         name: {
@@ -169,7 +169,7 @@ def _figures(learner: MaskLearner) -> dict[str, Any]:
 
 
 def _report(
-    trainer: Any,
+    trainer: StagedTrainer,
     name: str,
     epoch: int,
     means: dict[str, float],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from recbole.data.dataset import Dataset
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.base import require_modalities
 from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
@@ -29,10 +30,11 @@ class PaInvRL(UltraGCN):
         discarded.
     """
 
-    settings_class: Any = PaInvRLSettings
+    settings_class = PaInvRLSettings
+    settings: PaInvRLSettings
     learns_mask = True
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         require_modalities(self, config, "there would be nothing to mask")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.models.painvrl.artefacts import collect
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
@@ -15,11 +16,15 @@ from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
+if TYPE_CHECKING:
+    from recbole_painvrl.models.invrl import InvRL
+    from recbole_painvrl.models.painvrl.model import PaInvRL
+
 # A learnt mask costs a few percent in distribution at most; below this the L2 is to blame.
 _MUCH_WORSE = 0.9
 
 
-class BackboneStage(TrainingStage):
+class BackboneStage(TrainingStage["StagedTrainer"]):
     """UltraGCN with all features, whose vectors every later stage keeps frozen.
 
     Attributes:
@@ -35,7 +40,7 @@ class BackboneStage(TrainingStage):
         super().__init__("backbone")
         self._tables: FrozenTables | None = None
 
-    def prepare(self, context: Context) -> None:
+    def prepare(self, context: Context[StagedTrainer]) -> None:
         """Reset the trainer, with the backbone's own L2 and patience."""
         super().prepare(context)
         trainer, s = context.trainer, context.trainer.settings
@@ -52,7 +57,7 @@ class BackboneStage(TrainingStage):
             s.backbone_projection_reg_weight,
         )
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
         """Train, and keep the best epoch's tables before the final model overwrites them."""
         figures = super().run(context)
         self._freeze()
@@ -81,7 +86,7 @@ class BackboneStage(TrainingStage):
         )
 
 
-class FinalStage(TrainingStage):
+class FinalStage(TrainingStage["StagedTrainer"]):
     """A fresh model trained on ``Phi = m (.) f`` (Eq. 26).
 
     Args:
@@ -101,7 +106,7 @@ class FinalStage(TrainingStage):
         super().__init__(name)
         self._mask, self._checkpoint, self._backbone = mask, checkpoint, backbone
 
-    def prepare(self, context: Context) -> None:
+    def prepare(self, context: Context[StagedTrainer]) -> None:
         """New initial values, the mask on the features, a new optimizer."""
         super().prepare(context)
         trainer = context.trainer
@@ -110,7 +115,7 @@ class FinalStage(TrainingStage):
         config = trainer.config
         trainer.reset_training(config["epochs"], config["stopping_step"], self._checkpoint)
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
         """Train, and warn where it validates much worse than the backbone."""
         figures = super().run(context)
         comparable = context.valid_data is not None and context.trainer.valid_metric_bigger
@@ -118,7 +123,7 @@ class FinalStage(TrainingStage):
             self._compare(context.trainer, figures["epochs"] < context.trainer.config["epochs"])
         return figures
 
-    def _compare(self, trainer: Any, converged: bool) -> None:
+    def _compare(self, trainer: StagedTrainer, converged: bool) -> None:
         assert self.outcome is not None and self._backbone is not None
         assert self._backbone.outcome is not None
         score, before, s = self.outcome[0], self._backbone.outcome[0], trainer.settings
@@ -145,16 +150,18 @@ class StagedTrainer(RunTrainer):
         mask_stages: one per outer round.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
+    model: PaInvRL | InvRL
+
+    def __init__(self, config: ConfigLike, model: PaInvRL | InvRL) -> None:
         super().__init__(config, model)
         self.settings = model.settings
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage[Any]]:
         """Backbone, T times (environments, mask), final model (Algorithm 1)."""
         backbone = BackboneStage()
-        stages: list[Stage] = [backbone]
+        stages: list[Stage[Any]] = [backbone]
         self.environment_stages, self.mask_stages = [], []
         mask = None
         for outer in range(1, self.settings.outer_rounds + 1):

@@ -1,0 +1,60 @@
+"""Types of what training and inference use of RecBole's models and trainers, which are untyped."""
+
+# ruff: noqa: D102  # the classes that have these methods document them
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from logging import Logger
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from recbole_painvrl.evaluation.collector import FastCollector
+from recbole_painvrl.training.pipeline import Context, Outcome, Pipeline
+from recbole_painvrl.training.stage_log import StageLog
+
+
+class Recommender(Protocol):
+    """What is relied on of a ``GeneralRecommender``."""
+
+    n_users: int
+    n_items: int
+    device: torch.device
+    USER_ID: str
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> Any: ...
+    def load_other_parameter(self, para: Any, /) -> None: ...
+    def full_sort_predict(self, interaction: Any, /) -> Tensor: ...
+
+
+class TermsRecommender(Recommender, Protocol):
+    """A recommender that says which terms its loss on a batch consists of (``noted``)."""
+
+    features: Tensor
+    noted: dict[str, Tensor] | None
+
+    def calculate_loss(self, interaction: Any, /) -> Tensor: ...
+    def forget_tables(self) -> None: ...
+
+
+class Trains(Protocol):
+    """What stages, pipeline and guard use of a ``RunTrainerMixin``."""
+
+    model: Recommender
+    device: torch.device
+    stage: str
+    history: list[dict[str, Any]]
+    log: Logger
+    stage_log: StageLog
+    pipeline: Pipeline
+    eval_collector: FastCollector
+
+    def fit_stage(self, context: Context[Any], /) -> tuple[Outcome, dict[str, Any]]: ...
+    def load_best(self, path: Path | None = None) -> int: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
