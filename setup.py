@@ -49,7 +49,7 @@ setup(
         "tqdm>=4.48",
         "jinja2>=3.1",  # pages and tables; also of PyTorch
         "click>=8.1",
-        "filelock>=3.25",
+        "filelock>=4",  # earlier ones empty a lock file when they look at it
         "packaging>=22",
         "pyarrow>=14",  # per_user.parquet
         # What RecBole imports besides.

@@ -119,7 +119,7 @@ def add_output_options(
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=text)
     parser.add_argument("--dry-run", action="store_true", help=dry)
     parser.add_argument(
-        "--force", action="store_true", help="replace an existing dataset folder in one step"
+        "--force", action="store_true", help="replace an existing dataset folder"
     )
 
 

@@ -46,7 +46,8 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        if not was_there:
+        # What the attempt left behind, not the fresh lock of a process that started together.
+        if not was_there and path.is_file() and not path.stat().st_size:
             path.unlink(missing_ok=True)
         lock = SoftFileLock(path)
         _acquire(lock, path, on_wait)
@@ -87,6 +88,15 @@ def holder(path: Path) -> str:
         return ""
     try:
         with FileLock(path, timeout=0):
+            return ""
+    except Timeout:
+        return _written(path)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            return _written(path)
+    try:
+        # It takes over the lock of a process of this machine that is gone.
+        with SoftFileLock(path, timeout=0):
             return ""
     except (Timeout, OSError):
         return _written(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from recbole_painvrl.locks import LOCK, file_lock, remove_abandoned
 FloatArray = npt.NDArray[np.floating[Any]]
 
 _ROWS_PER_BLOCK = 1 << 19
+_YOUNG_SECONDS = 60.0
 
 
 class FolderExistsError(UserError):
@@ -60,6 +62,7 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     if folder.exists() and not replace:
         raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _restore(folder)
     remove_abandoned(folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"))
     work = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -71,6 +74,18 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
             _put_in_place(work, folder, replace)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _restore(folder: Path) -> None:
+    """Put back, or remove, a replaced folder that a killed process left under its hidden name."""
+    for aside in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*.old")):
+        # A young one may be of a process that is about to rename its new folder.
+        if time.time() - aside.stat().st_ctime < _YOUNG_SECONDS:
+            continue
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.rename(aside, folder)
 
 
 def _put_in_place(work: Path, folder: Path, replace: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recbole_painvrl.atomic import write_json
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run.folder import RESULT
 
 State = Literal["done", "failed", "interrupted", "open"]
 
 # Drawn from finished runs or starting them: nothing here changes what a run computes.
-_NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "tuning")
+_NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing", "tuning")
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,13 @@ class Cell:
 
     def result(self) -> dict[str, Any]:
         """``result.json`` of a cell that is done."""
-        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
-        return found
+        return _read_object(self.folder / RESULT, "metrics")
 
     def reason(self) -> str:
         """One line: why the cell failed."""
-        try:
-            record = json.loads(self.failure_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not self.failure_file.is_file():
             return "just taken up again by another process"
-        return str(record["reason"])
+        return str(_read_object(self.failure_file, "reason")["reason"])
 
     def fail(self, reason: str, resumable: bool) -> None:
         """Record a failure; a resumable one came from outside, such as a signal."""
@@ -99,10 +97,22 @@ class Cell:
 
     def forget_failure(self) -> None:
         """Let the cell be run again, from the beginning where going on would fail again."""
-        record = json.loads(self.failure_file.read_text(encoding="utf-8"))
-        if not record["resumable"]:
+        if not _read_object(self.failure_file, "resumable")["resumable"]:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.failure_file.unlink(missing_ok=True)
+
+
+def _read_object(path: Path, key: str) -> dict[str, Any]:
+    """A JSON object with a key; :class:`UserError` names the file where it is something else."""
+    try:
+        value = parse_json(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict) or key not in value:
+            raise ValueError(f"it is no object with `{key}`")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: damaged ({reason(error)}); delete its run folder and run it again"
+        ) from error
+    return value
 
 
 def cell_folder(cells: Path, model: str, dataset: str, seed: int, key: CellKey) -> Path:

@@ -70,6 +70,12 @@ def _entry(row: Row, cell: Cell, output: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        for entry in [*value.get("cells", []), *value.get("left", [])]:
+            if not isinstance(entry["folder"], str):
+                raise TypeError("folder")
+        for entry in value.get("cells", []):
+            _ = entry["group"], entry["row"], entry["seed"]
+    # A damaged record only loses what earlier keys left behind.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     return value

@@ -32,6 +32,7 @@ _LATEX = {
     "~": "\\textasciitilde{}",
 }
 _TEMPLATES.filters |= {
+    "one_line": lambda text: " ".join(text.split()),
     "latex": lambda text: text.translate(str.maketrans(_LATEX)),
     "markdown": lambda text: re.sub(r"([\\|*_`<\[\]])", r"\\\1", text),
     "test_set": part_name,

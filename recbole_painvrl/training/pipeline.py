@@ -188,6 +188,9 @@ class Pipeline:
 
     def begin(self, context: Context[Any]) -> None:
         """Restore the random generators of an interrupted run."""
+        if self._loaded is None:
+            # A second `fit` of the same trainer trains again, as RecBole's does.
+            self._stages, self._done = {}, []
         self._enabled = context.saved
         self._loader_generator = context.train_data.generator
         if self._loaded is not None:

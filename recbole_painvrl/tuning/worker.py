@@ -28,7 +28,11 @@ def work(plan: Plan, say: Callable[[str], None], begun: float | None = None) -> 
     """
     search = Search(plan)
     start = time.time() if begun is None else begun
+    parent = multiprocessing.parent_process()
     while plan.timeout is None or time.time() - start < plan.timeout:
+        if parent is not None and not parent.is_alive():
+            # The command was killed; re-running it resumes the search.
+            return
         if not search.step(functools.partial(run_trial, search, say)):
             return
 

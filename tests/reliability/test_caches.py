@@ -88,6 +88,30 @@ def test_a_flipped_byte_never_gives_another_split(
     np.load(path.parent / path.name, allow_pickle=False).close()
 
 
+@pytest.mark.parametrize("fault", ["overlap", "negative", "float", "two columns", "beyond"])
+def test_what_is_no_split_is_made_again(
+    fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whole files with right checksums whose rows cannot be those of a split."""
+    first = make(tmp_path)
+    (path,) = (tmp_path / "splits").iterdir()
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    train, test = arrays["train"], arrays["test"]
+    n_rows = sum(map(len, first.rows.values())) + 10**4
+    changed = {
+        "overlap": np.concatenate([test[:1], train[1:]]),
+        "negative": np.concatenate([[-1], train[1:]]),
+        "float": train.astype(float),
+        "two columns": train[:, None],
+        "beyond": np.concatenate([[n_rows], train[1:]]),
+    }[fault]
+    np.savez(path, **{**arrays, "train": changed})
+    caplog.set_level(logging.WARNING, "recbole_painvrl")
+    assert iid_ood._read(path, n_rows) is None
+    assert "the split is made again" in caplog.text
+
+
 def _make_in_process(folder: Path, counter: Any) -> None:
     original = iid_ood._make
 

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import Finished, run_main
+from support import Finished, MakeConfig, run_main
 
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
+from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training import pipeline
 from recbole_painvrl.training.checkpoint import read_checkpoint
 from recbole_painvrl.training.guard import Guard
@@ -261,3 +264,19 @@ def test_what_cannot_be_resumed(
     line = capsys.readouterr().err
     assert found in line
     assert line.count("\n") == 1
+
+
+def test_a_second_fit_trains_again(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """As RecBole's trainers do, which its own search relies on."""
+    config = tiny_config("BPR", f"--checkpoint_dir={tmp_path / 'saved'}")
+    built = build(config)
+    trainer = build_trainer(config, built.model)
+    trainer.tensorboard.close()
+    train = training_loader(config, built.parts[TRAIN])
+    valid = evaluation_loader(config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+    first = trainer.fit(train, valid)
+    trainer.epochs, trainer.start_epoch = 4, 2
+    second = trainer.fit(train, valid)
+    assert first is not None and second is not None
+    assert len(trainer.stage_log.entries) == 2
+    assert sorted(trainer.train_loss_dict) == [0, 1, 2, 3]

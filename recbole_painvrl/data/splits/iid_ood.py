@@ -226,14 +226,24 @@ def _read(path: Path, n_rows: int) -> Split | None:
     try:
         arrays = read_arrays(path, "the split is made again")
         diagnostics = parse_json(arrays.pop("diagnostics").tobytes())
+        _check_rows(arrays, n_rows)
         rows = {name: arrays[name] for name in SPLITS}
         if diagnostics["sizes"] != {name: len(indices) for name, indices in rows.items()}:
             raise ValueError("its sizes are not those of its splits")
-        if np.concatenate(list(rows.values())).max() >= n_rows:
-            raise ValueError("it is of a longer table")
     except (OSError, ValueError, LookupError, TypeError) as error:
         getLogger("recbole_painvrl").warning(
             "%s: unreadable (%s), the split is made again", path, reason(error.__cause__ or error)
         )
         return None
     return Split(rows, diagnostics)
+
+
+def _check_rows(arrays: dict[str, Any], n_rows: int) -> None:
+    """Refuse with ValueError what is no split of a table of ``n_rows`` rows."""
+    if set(arrays) != set(SPLITS):
+        raise ValueError(f"it holds {', '.join(sorted(arrays))[:80]}, not the splits")
+    if any(rows.dtype != np.int64 or rows.ndim != 1 for rows in arrays.values()):
+        raise ValueError("its splits are no lists of row indices")
+    rows = np.sort(np.concatenate(list(arrays.values())))
+    if len(rows) and (rows[0] < 0 or rows[-1] >= n_rows or (rows[1:] == rows[:-1]).any()):
+        raise ValueError("its rows are not those of the interactions, each at most once")
