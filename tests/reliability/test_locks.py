@@ -92,6 +92,13 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+    process = FORK.Process(target=_hold_and_die, args=(tmp_path / LOCK,))
+    process.start()
+    process.join(60)
+    assert (tmp_path / LOCK).is_file()
+    assert holder(tmp_path / LOCK) == "", "a process that is gone holds nothing"
+    with run_lock(tmp_path):
+        assert holder(tmp_path / LOCK) == f"{os.getpid()} on {socket.gethostname()}"
 
 
 def test_only_abandoned_folders_are_removed(tmp_path: Path) -> None:
