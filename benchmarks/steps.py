@@ -139,10 +139,10 @@ def settings(model: str, *arguments: str) -> Any:
 
 
 def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
-    """One joint step: the published structure, ours with the same draws, ours with shared negatives.
+    """One joint step: the published structure, and ours with the same draws or shared negatives.
 
-    With attention (PaInvRL) the losses include L_I, without (InvRL) they do not. W and the attention
-    are trained on the weighted losses in all of them, which needs both gradients.
+    With attention (PaInvRL) the losses include L_I, without (InvRL) they do not. In all of them, W
+    and the attention are trained on the weighted losses, which needs both gradients.
     """
     shape = data.shape
     weights = UltraGCNWeights.from_paper(1e-4, 1e-2 if with_attention else 0.0)
@@ -172,7 +172,11 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
         noise = 0.01 * torch.randn(len(mask))
         joint_gradients(mask, noise, projection, exact.attention, batches, tables, weights)
 
-    return {"reference": reference, "same draws": exact.run_epoch, "shared negatives": shared.run_epoch}
+    return {
+        "reference": reference,
+        "same draws": exact.run_epoch,
+        "shared negatives": shared.run_epoch,
+    }
 
 
 def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tuple[Step, int]]:
@@ -246,6 +250,9 @@ def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[S
     labels = torch.arange(len(users)) % n_environments
     return {
         "reference": (_reference_step(data, True), data.shape.batch),
-        "full, shared negatives": (lambda: full.fit(users, items, fit, 1e-4, source, 1e-2), len(users)),
+        "full, shared negatives": (
+            lambda: full.fit(users, items, fit, 1e-4, source, 1e-2),
+            len(users),
+        ),
         "content": (lambda: content.fit_and_score(labels, source), len(users)),
     }

@@ -18,7 +18,7 @@ class RunSettings(Settings):
     )
     protocol: Literal["random", "files", "iid_ood", "popularity", "time"] | None = Field(
         default=None,
-        description="How the data are split; none for the manifest's protocol, or random without one.",
+        description="Split of the data; none for the manifest's protocol, or random without one.",
     )
     split_seed: int = Field(
         default=0,
@@ -59,10 +59,12 @@ class RunSettings(Settings):
         default="zero", description="How items without a row in a feature file are filled."
     )
     unknown_items: Literal["error", "ignore"] = Field(
-        default="error", description="How feature rows of items that are not in the dataset are handled."
+        default="error",
+        description="What to do with feature rows of unknown items.",
     )
     modalities: list[str] | None = Field(
-        default=None, description="Modalities to use; none for all of the dataset, [] for an ID-only model."
+        default=None,
+        description="Modalities to use; none for all, [] for an ID-only model.",
     )
     preset: str | None = Field(
         default=None, description="Named set of values that override the model's defaults."
@@ -84,7 +86,7 @@ class RunSettings(Settings):
     )
     ndcg_hits: bool = Field(
         default=False,
-        description="Also report the NDCG of InvRL's code, which is normalized by the number of hits.",
+        description="Also report the NDCG of InvRL's code, normalized by the number of hits.",
     )
     memory_check: bool = Field(
         default=True,

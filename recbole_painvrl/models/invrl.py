@@ -20,7 +20,7 @@ class InvRLSettings(StagedSettings):
         gt=0, description="Factor on irm_weight and mask_decay after every outer round."
     )
     environment_features: Literal["variant", "full"] = Field(
-        description="Input of Gamma_e: Psi under the current mask (paper), or all of f (InvRL's code)."
+        description="Input of Gamma_e: Psi of the current mask (paper) or all of f (InvRL's code)."
     )
     penalty_gate: Literal["noisy", "plain"] = Field(
         description="Gate in L_IRM: m with noise, clipped, or m itself (InvRL's code)."

@@ -1,4 +1,4 @@
-"""Eq. 3, 4, 5, 7: the batched loss is the literal one, its residuals are its derivatives."""
+"""Eq. 3, 4, 5, 7: the batched loss is the literal one, its score gradients are its derivatives."""
 
 from __future__ import annotations
 
@@ -101,15 +101,15 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     ("kind", "shape"),
     [("positive", (9,)), ("negative", (9, 4)), ("item_item", (9, 3))],
 )
-def test_residuals_are_derivatives(kind: str, shape: tuple[int, ...]) -> None:
+def test_score_gradients_are_derivatives(kind: str, shape: tuple[int, ...]) -> None:
     loss = getattr(ultragcn, f"{kind}_loss")
-    residual = getattr(ultragcn, f"{kind}_residual")
+    gradient = getattr(ultragcn, f"{kind}_score_gradient")
     scores = (3 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
     edge = torch.rand(shape, dtype=torch.float64)
     (expected,) = torch.autograd.grad(loss(scores, edge, WEIGHTS), scores, create_graph=True)
-    found = residual(scores, edge, WEIGHTS)
+    found = gradient(scores, edge, WEIGHTS)
     torch.testing.assert_close(found, expected)
-    # The residual must be differentiable itself: L_IRM differentiates it once more.
+    # The score gradient must be differentiable itself: L_IRM differentiates it once more.
     second = torch.autograd.grad(expected.square().sum(), scores)
     again = torch.autograd.grad(found.square().sum(), scores)
     torch.testing.assert_close(again, second)

@@ -52,19 +52,24 @@ class MMSSLSettings(Settings):
         "behaviour, in which the graphs are empty from the third step on.",
     )
     graph_share: float = Field(
-        gt=0, lt=1, description="Nearest items of a user as a fraction of all items; at least one item."
+        gt=0,
+        lt=1,
+        description="Nearest items of a user as a fraction of all items; at least one.",
     )
     graph_carry_over: bool = Field(
         description="Keep the rows of users not drawn since the last refresh of the learnt graphs."
     )
 
     discriminator_columns: int | None = Field(
-        ge=1, description="Maximum number of items the discriminator sees, drawn once; none for all."
+        ge=1,
+        description="Maximum number of items in the discriminator, drawn once; none for all.",
     )
     discriminator_slope: float = Field(
         ge=0, le=1, description="Negative slope of LeakyReLU; 1 (as released) makes it linear."
     )
-    discriminator_learning_rate: float = Field(gt=0, description="Learning rate of the discriminator's Adam.")
+    discriminator_learning_rate: float = Field(
+        gt=0, description="Learning rate of the discriminator's Adam."
+    )
     discriminator_beta1: float = Field(ge=0, lt=1, description="beta1 of the discriminator's Adam.")
     discriminator_beta2: float = Field(ge=0, lt=1, description="beta2 of the discriminator's Adam.")
     discriminator_dropout1: float = Field(

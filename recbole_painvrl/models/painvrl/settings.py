@@ -37,7 +37,9 @@ class StagedSettings(BackboneSettings):
         description="Gamma_e: W_e with frozen p^f (content), or all of UltraGCN (full, the paper)."
     )
     environment_epochs: int = Field(ge=1, description="Epochs of the environment models per round.")
-    environment_learning_rate: float = Field(gt=0, description="Learning rate of the environment models.")
+    environment_learning_rate: float = Field(
+        gt=0, description="Learning rate of the environment models."
+    )
     environment_batch_size: int = Field(
         ge=1, description="Positives per step of the environment models."
     )
@@ -50,7 +52,9 @@ class StagedSettings(BackboneSettings):
     environment_restarts: int = Field(
         ge=1, description="Random initializations, of which the most likely result is kept."
     )
-    environment_negatives: int = Field(ge=1, description="Shared negatives per step of the environment models.")
+    environment_negatives: int = Field(
+        ge=1, description="Shared negatives per step of the environment models."
+    )
     environment_learner: EnvironmentLearner = Field(
         description="Optimiser of Gamma_e; mixed: Adagrad for tables, Adam for W (InvRL's code)."
     )
@@ -58,17 +62,23 @@ class StagedSettings(BackboneSettings):
         ge=0, description="Weight of the squared norm of W in Gamma_e (full only)."
     )
 
-    mask_epochs: int = Field(ge=1, description="Epochs of the mask stage, counted on the largest environment.")
+    mask_epochs: int = Field(
+        ge=1, description="Epochs of the mask stage, counted on the largest environment."
+    )
     mask_batch_size: int = Field(ge=1, description="Positives per environment and joint step.")
     mask_negatives: int = Field(
         ge=1, description="Negatives per positive, or per step if they are shared."
     )
     mask_step_size: float = Field(gt=0, description="s, step size of the mask (Eq. 19).")
-    mask_decay: float = Field(ge=0, description="lambda, decay of the mask towards mask_center (Eq. 11, 19).")
+    mask_decay: float = Field(
+        ge=0, description="lambda, decay of the mask towards mask_center (Eq. 11, 19)."
+    )
     mask_center: float = Field(
         ge=0, le=1, description="Value the mask decays to: 0 (PaInvRL's paper) or 0.5 (InvRL)."
     )
-    mask_noise: float = Field(ge=0, description="sigma, standard deviation of the gate's noise (Eq. 10).")
+    mask_noise: float = Field(
+        ge=0, description="sigma, standard deviation of the gate's noise (Eq. 10)."
+    )
     mask_initial: float = Field(ge=0, le=1, description="Initial value of the mask.")
     mask_optimizer: Literal["sgd", "adam"] = Field(
         description="Gradient step of Eq. 19 (sgd), or Adam on the same gradient (adam)."
@@ -80,7 +90,9 @@ class StagedSettings(BackboneSettings):
     mask_projection_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of W in the mask stage."
     )
-    irm_weight: float = Field(ge=0, description="alpha, weight of L_IRM where the losses have fixed weights.")
+    irm_weight: float = Field(
+        ge=0, description="alpha, weight of L_IRM where the losses have fixed weights."
+    )
     variance: VarianceForm = Field(
         description="Var of Eq. 11: a mean over environments (paper) or a sum (InvRL's code)."
     )
