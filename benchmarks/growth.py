@@ -100,7 +100,7 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
     steps = {
         "final": recommender_steps(data, {"ours": batch})["ours"][0],
         "environments": environments,
-        "mask": mask_steps(data, True)["shared pool"],
+        "mask": mask_steps(data, True)["shared negatives"],
         "evaluation": _evaluation(data),
     }
     seconds = alternately(steps, repeats)

@@ -30,7 +30,7 @@ _DATA = {
     TRAILERS: "--dataset=ml-trailers --modalities=[visual,acoustic,textual]",
     TIKTOK: "--dataset=tiktok",
 }
-# Fraction of the best validation score of the plain way at which a run has practically arrived.
+# Fraction of the plain variant's best validation score that counts as reached.
 _NEARLY = 0.99
 
 _PER_POSITIVE = "--negative_sampling=per_positive --n_negatives=50"
@@ -41,18 +41,18 @@ _LIGHTGCN = (
 )
 _ULTRAGCN = "--model=UltraGCN --stopping_step=5"
 _PAINVRL = "--model=PaInvRL --oracle=False"
-# Model -> way to train it -> settings; the first way is the plain one.
+# Model -> variant -> settings; the first variant is the plain one.
 WAYS = {
     "UltraGCN": {
         "50 draws per positive": f"{_ULTRAGCN} {_PER_POSITIVE}",
-        "pool (default)": _ULTRAGCN,
-        "pool, large batches": f"{_ULTRAGCN} --preset=large",
+        "shared negatives (default)": _ULTRAGCN,
+        "shared negatives, large batches": f"{_ULTRAGCN} --preset=large",
     },
     "PaInvRL": {
         "50 draws per positive": f"{_PAINVRL} {_PER_POSITIVE} --mask_negatives=50",
-        "pool (default)": _PAINVRL,
-        "pool, large batches": f"{_PAINVRL} --preset=large",
-        "pool, whole environment models": f"{_PAINVRL} --environment_model=full",
+        "shared negatives (default)": _PAINVRL,
+        "shared negatives, large batches": f"{_PAINVRL} --preset=large",
+        "shared negatives, full environment models": f"{_PAINVRL} --environment_model=full",
     },
     "BPR": {"RecBole's loader": f"{_BPR} --fast_loader=False", "fast loader (default)": _BPR},
     "LightGCN": {
@@ -60,12 +60,12 @@ WAYS = {
         "fast loader (default)": _LIGHTGCN,
     },
 }
-# Backbone, environments and final training are the same in all methods: the mask is what differs.
+# Backbone, environments and final training are the same in all methods; only the mask differs.
 METHODS = {
-    "UltraGCN, ids only": "--model=UltraGCN --modalities=[]",
+    "UltraGCN, ID-only": "--model=UltraGCN --modalities=[]",
     "UltraGCN with features": "--model=UltraGCN",
     "InvRL": "--model=InvRL --oracle=False",
-    "Eq. 11, 17, 19 to the letter": (
+    "Eq. 11, 17, 19 as printed": (
         f"{_PAINVRL} --gradient_normalization=none --mask_optimizer=sgd --mask_step_size=1e-3 "
         "--mask_decay=1.0 --mask_center=0.0 --mask_epochs=40 --projection_objective=weighted "
         "--projection_learning_rate=1e-3"
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def paths(given: argparse.Namespace, datasets: list[str]) -> None:
-    """Print a row for each model, dataset and way, as soon as its runs are there."""
+    """Print a row for each model, dataset and variant, as soon as its runs are complete."""
     columns = ("valid NDCG@10", "test NDCG@10", "OOD NDCG@10", "mask AUC", "seconds", "to 99 %")
     print(head("model", "data", "way", *columns))
     for model, dataset in product(given.models, datasets):
@@ -108,7 +108,7 @@ def paths(given: argparse.Namespace, datasets: list[str]) -> None:
                 run = finished_run(folder, (*words, f"--data_path={data}", f"--seed={seed}"))
                 if dataset == TRAILERS and "embedded" in run["edition"]:
                     raise SystemExit(
-                        f"error: {given.data / dataset} is the embedded edition; give --data "
+                        f"error: {given.data / dataset} is the embedded variant; give --data "
                         "with the real one (docs/reproduction.md)"
                     )
                 runs.append(run)

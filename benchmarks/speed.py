@@ -125,7 +125,7 @@ def mask(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     data = RandomData(shape)
     for attention, kind in ((False, "plain gate (InvRL)"), (True, "attention (PaInvRL)")):
         seconds = alternately(mask_steps(data, attention), repeats)
-        for form, target in (("shared pool", 20.0), ("same draws", 4.0)):
+        for form, target in (("shared negatives", 20.0), ("same draws", 4.0)):
             what = f"{name}: mask step, {kind}, {form}"
             yield Row(what, seconds[form], seconds["reference"], target)
 
@@ -133,7 +133,7 @@ def mask(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
 def recommender(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     """Epochs of the final model, from single steps."""
     data = RandomData(shape)
-    sizes = {f"shared pool, batch {size}": size for size in (shape.batch, 8 * shape.batch)}
+    sizes = {f"shared negatives, batch {size}": size for size in (shape.batch, 8 * shape.batch)}
     yield from _epochs(f"{name}: final epoch", data, recommender_steps(data, sizes), repeats)
 
 

@@ -1,4 +1,4 @@
-"""Random data of named sizes, and steps of the three learning stages on them, ready to be timed."""
+"""Random data of named sizes, and steps of the three learning stages on them, to be timed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Shape:
     n_negatives: int = 50
 
     def quick(self) -> Shape:
-        """A hundredth of it, for trying out the script."""
+        """A hundredth of these sizes, to try out the script."""
         columns = tuple(max(2, width // 50) for width in self.columns)
         n_users, n_items = (max(60, n // 100) for n in (self.n_users, self.n_items))
         return Shape(n_users, n_items, columns, max(600, self.n_interactions // 500), 3, 32, 10)
@@ -139,10 +139,10 @@ def settings(model: str, *arguments: str) -> Any:
 
 
 def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
-    """One joint step: the published structure, ours with the same draws, ours with a shared pool.
+    """One joint step: the published structure, and ours with the same draws or shared negatives.
 
-    With attention (PaInvRL) the losses have L_I; without (InvRL) they have not. W and attention
-    descend the weighted losses in all of them, which needs both their gradients.
+    With attention (PaInvRL) the losses include L_I, without (InvRL) they do not. In all of them, W
+    and the attention are trained on the weighted losses, which needs both gradients.
     """
     shape = data.shape
     weights = UltraGCNWeights.from_paper(1e-4, 1e-2 if with_attention else 0.0)
@@ -172,7 +172,11 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
         noise = 0.01 * torch.randn(len(mask))
         joint_gradients(mask, noise, projection, exact.attention, batches, tables, weights)
 
-    return {"reference": reference, "same draws": exact.run_epoch, "shared pool": shared.run_epoch}
+    return {
+        "reference": reference,
+        "same draws": exact.run_epoch,
+        "shared negatives": shared.run_epoch,
+    }
 
 
 def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tuple[Step, int]]:
@@ -180,7 +184,7 @@ def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tupl
 
     Args:
         data: random data.
-        sizes: further batch sizes of ours with a shared pool, by name.
+        sizes: additional batch sizes of ours with shared negatives, by name.
     """
     batch = data.shape.batch
     exact = ("--negative_sampling=per_positive", f"--n_negatives={data.shape.n_negatives}")
@@ -246,6 +250,9 @@ def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[S
     labels = torch.arange(len(users)) % n_environments
     return {
         "reference": (_reference_step(data, True), data.shape.batch),
-        "full, shared pool": (lambda: full.fit(users, items, fit, 1e-4, source, 1e-2), len(users)),
+        "full, shared negatives": (
+            lambda: full.fit(users, items, fit, 1e-4, source, 1e-2),
+            len(users),
+        ),
         "content": (lambda: content.fit_and_score(labels, source), len(users)),
     }

@@ -118,9 +118,7 @@ def add_output_options(
     """Where to write, and whether."""
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=text)
     parser.add_argument("--dry-run", action="store_true", help=dry)
-    parser.add_argument(
-        "--force", action="store_true", help="replace an existing dataset folder"
-    )
+    parser.add_argument("--force", action="store_true", help="replace an existing dataset folder")
 
 
 def _add_features(group: argparse._ArgumentGroup) -> None:

@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl ablate``: Table 3, Fig. 2, Fig. 4 and our own choices."""
+"""``python -m recbole_painvrl ablate``: Table 3, Fig. 2, Fig. 4 and implementation choices."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PAGE = f"""
   python -m recbole_painvrl ablate --dataset mine --what choices --workers 4 \\
       --set PaInvRL.mask_decay=0.1
 
-parts
+experiments (--what)
   losses         Table 3: ERM alone, IRM alone, fixed weights, InvRL, Pareto weights
   recall_curve   Fig. 2: Recall@10, 20, ..., 100 of UltraGCN, InvRL and PaInvRL
   environments   Fig. 4: 2 to 10 environments
-  choices        one choice of ours at a time: gradient_normalization, projection_objective,
+  choices        one implementation choice at a time: gradient_normalization, projection_objective,
                  outer_gate, attention, environment_model, environment_restarts, negative_sampling
 
-What a part varies is stronger than what you set. Rows that are the same run share it: |E| = 2 and
-the choices as configured are one.
+An experiment overrides the settings that it varies. Rows with the same configuration share one run,
+for instance |E| = 2 and the choices as configured.
 {grid.PAGE}
-files: PART/table.csv .md .tex .html, PART/significance.csv, recall_curve and environments also
-  as figures (.png .pdf .svg, mean, deviation and every seed), cells.json, cells/ (run folders)
+files: WHAT/table.csv .md .tex .html, WHAT/significance.csv; figures (.png .pdf .svg, with mean,
+  deviation and every seed) of recall_curve and environments; cells.json, cells/ (run folders)
 """
 
 
@@ -35,11 +35,11 @@ files: PART/table.csv .md .tex .html, PART/significance.csv, recall_curve and en
     default=",".join(PARTS),
     metavar="A,B,...",
     shell_complete=names.listed(lambda: PARTS),
-    help="the parts, see below",
+    help="experiments, see below",
 )
 @grid.grid_options
 def command(what: str, **options: Any) -> int:
-    """Take PaInvRL apart on your data; all parts are one grid of runs."""
+    """Run ablations of PaInvRL on your data, as one grid of runs."""
     from recbole_painvrl.experiments.ablate import ablate
     from recbole_painvrl.experiments.options import GridOptions
 

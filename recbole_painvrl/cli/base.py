@@ -1,4 +1,4 @@
-"""How commands are declared and how they end: options, settings, exit codes, one-line errors."""
+"""Declaration and execution of commands: options, settings, exit codes, one-line errors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError, d
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 PROGRAM = "python -m recbole_painvrl"
-_EXIT_CODES = "0 done, 2 wrong input or configuration (one line says what), 1 anything else"
+_EXIT_CODES = "0 done, 2 wrong input or configuration (one line says what), 1 any other error"
 _HELP = ("-h", "--help")
-# Packages that are called otherwise where they are installed from.
+# Packages whose import name differs from their name on PyPI.
 _PACKAGES = {"faiss": "faiss-cpu", "community": "python-louvain"}
 
 
 class Option(click.Option):
-    """An option whose value is no other option: in ``--output --trials=3`` a value is missing."""
+    """An option whose value cannot be another option: ``--output --trials=3`` lacks a value."""
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """The value in its type."""
@@ -35,16 +35,16 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command, with a help page from its options and with examples.
+    """A command whose help page has examples and settings.
 
     Args:
         name: one of ``COMMANDS``.
-        page: what follows the options on the help page, printed as it is.
-        exit_codes: what they mean.
-        shown_settings: settings named on the help page; None where settings are not taken.
-        without_words: whether the command has an answer where nothing is typed after its name.
-        stopped: line for Ctrl-C and SIGTERM, unless the interruption has a message of its own.
-        **others: of click.
+        page: text after the options on the help page, printed verbatim.
+        exit_codes: their meaning.
+        shown_settings: settings listed on the help page; None if the command takes no settings.
+        without_words: whether the command runs without arguments; otherwise it shows its help page.
+        stopped: line for Ctrl-C and SIGTERM, unless the exception has a message.
+        **others: arguments of ``click.Command``.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Command(click.Command):
         exit_codes: str = _EXIT_CODES,
         shown_settings: Mapping[str, str] | None = None,
         without_words: bool = False,
-        stopped: str = "stopped; the same command goes on",
+        stopped: str = "stopped; re-running the command resumes",
         **others: Any,
     ) -> None:
         context: dict[str, Any] = {
@@ -71,14 +71,14 @@ class Command(click.Command):
         self.without_words, self.stopped = without_words, stopped
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; where nothing was typed, show the help page."""
+        """Parse; show the help page if there are no arguments."""
         ctx.meta["words"] = list(args)
         if not args and not self.without_words and not ctx.resilient_parsing:
             args = ["--help"]
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Parameters; for completion also all settings."""
+        """The parameters; during completion also all settings."""
         own = super().get_params(ctx)
         if self.shown_settings is None or not ctx.resilient_parsing:
             return own
@@ -90,7 +90,7 @@ class Command(click.Command):
 
         Raises:
             UserError: the input or the configuration is wrong.
-            InterruptedRunError: it was stopped.
+            InterruptedRunError: the command was stopped.
         """
         if self.name not in LIGHT:
             start()
@@ -102,18 +102,18 @@ class Command(click.Command):
             raise InterruptedRunError(str(error) or self.stopped) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, then the settings worth naming."""
+        """Write the options, then the main settings."""
         super().format_options(ctx, formatter)
         if self.shown_settings:
             with formatter.section("Settings"):
                 formatter.write_dl([*self.shown_settings.items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples and notes as they are, and the exit codes."""
+        """Write examples and notes verbatim, and the exit codes."""
         formatter.write(f"\n{self.page.strip(chr(10))}\n\nexit codes: {self.exit_codes}\n")
 
     def _explained(self, error: UserError) -> UserError:
-        """The error of a setting that does not exist may be that of a misspelt option."""
+        """Explain an unknown setting as a misspelt option, if it is one."""
         text = str(error)
         if self.shown_settings is None or not text.startswith("unknown setting `"):
             return error
@@ -123,7 +123,7 @@ class Command(click.Command):
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., int | None]], Command]:
-    """Make a function the command of this name; its docstring is the head of the help page."""
+    """Turn a function into the command of this name; its docstring starts the help page."""
     return click.command(name, cls=Command, short_help=COMMANDS[name], **attributes)
 
 
@@ -133,10 +133,10 @@ def option(*names_and_more: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 def start() -> None:
-    """Make the models known to RecBole, before a command that needs them.
+    """Register the models with RecBole, before a command that needs them.
 
     Raises:
-        InterruptedRunError: Ctrl-C meanwhile.
+        InterruptedRunError: Ctrl-C was pressed.
     """
     try:
         recbole_painvrl.start()
@@ -149,8 +149,8 @@ def execute(root: click.Command, argv: Sequence[str]) -> int:
     """Run a command; returns its exit code.
 
     Args:
-        root: the command, or the group of all.
-        argv: the words after its name.
+        root: the command, or the group of all commands.
+        argv: the arguments after its name.
     """
     path = f"{PROGRAM} {root.name}" if root.name else PROGRAM
 
@@ -168,8 +168,8 @@ def execute(root: click.Command, argv: Sequence[str]) -> int:
 
 
 def guarded(action: Callable[[], int | None]) -> int:
-    """Run the work of a command; what goes wrong is one line on stderr and an exit code."""
-    # A scheduler's SIGTERM ends a command as Ctrl-C does.
+    """Run a command; errors become one line on stderr and an exit code."""
+    # SIGTERM, sent by schedulers, ends a command like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = action()
@@ -187,7 +187,7 @@ def guarded(action: Callable[[], int | None]) -> int:
     except WriteError as error:
         return _end(f"error: {error}", FAILED)
     except BrokenPipeError:
-        # Whoever read the output has left, see `piped`.
+        # The reader of the output closed the pipe, see `piped`.
         raise
     except Exception as error:
         message = " ".join(str(error).split())
@@ -197,16 +197,16 @@ def guarded(action: Callable[[], int | None]) -> int:
 
 
 def piped(action: Callable[[], int]) -> int:
-    """Run a command whose reader may leave before its end, as ``| head`` does.
+    """Run a command whose output pipe may be closed early, as by ``| head``.
 
     Returns:
-        The exit code of the command, or 1 without a word where nobody reads any more.
+        The exit code of the command, or 1 without a message if the pipe was closed.
     """
     try:
         try:
             return action()
         finally:
-            # Now, not by the interpreter when it ends, whose complaint nobody could catch.
+            # Here, since an error of the interpreter's flush at exit cannot be caught.
             sys.stdout.flush()
             sys.stderr.flush()
     except BrokenPipeError:
@@ -220,7 +220,7 @@ def piped(action: Callable[[], int]) -> int:
 
 
 def _line(error: click.ClickException) -> str:
-    """A mistake on the command line in one line, with the page to read."""
+    """A command line error in one line, with the help page to read."""
     context = getattr(error, "ctx", None)
     text = " ".join(error.format_message().split())
     if isinstance(error, click.NoSuchOption) and context is not None:
@@ -231,7 +231,7 @@ def _line(error: click.ClickException) -> str:
 
 
 def _options(one: click.Command) -> list[str]:
-    """Names of the options of a command, with their dashes."""
+    """Names of the options of a command, with dashes."""
     return [name for param in one.params for name in param.opts if name.startswith("--")]
 
 

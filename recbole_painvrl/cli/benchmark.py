@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl benchmark``: models x seeds, with significance."""
+"""``python -m recbole_painvrl benchmark``: models x seeds, with significance tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PAGE = f"""
   python -m recbole_painvrl benchmark --dataset mine --workers 4 --epochs=50 \\
       --set PaInvRL.mask_decay=0.1 --model-config MMGCN=mmgcn.yaml
 {grid.PAGE}
-The best baseline is chosen on validation, never on a test set.
+The best baseline is selected on validation, never on a test set.
 
 files: table.csv table.md table.tex table.html, significance.csv, cells.json (the method,
-  state and key of every cell), cells/ (run folders; NAME.log is what a cell printed)
+  state and key of every run), cells/ (run folders; NAME.log is the output of a run)
 """
 
 
@@ -27,12 +27,13 @@ files: table.csv table.md table.tex table.html, significance.csv, cells.json (th
     shell_complete=names.listed(names.models),
     help="default: the project's models, NGCF, LightGCN, BPR and Pop",
 )
-@base.option("--method", help="the row that is compared with all others; default PaInvRL")
+@base.option("--method", help="the method that is compared with all others; default PaInvRL")
 @grid.grid_options
 def command(models: str | None, method: str | None, **options: Any) -> int:
-    """Run several models with several seeds and make the paper's Table 2 of them.
+    """Compare several models over several seeds, as in the paper's Table 2.
 
-    Mean and spread, best and second, paired tests on values per user against the best baseline.
+    Mean and standard deviation, best and second best, and paired tests over the users against the
+    best baseline.
     """
     from recbole_painvrl.experiments.benchmark import benchmark
     from recbole_painvrl.experiments.options import GridOptions

@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl completion``: completion by the tab key, by click."""
+"""``python -m recbole_painvrl completion``: shell completion, by click."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from click.shell_completion import (
 from recbole_painvrl.cli import base
 
 PAGE = """
-Completes commands, options and settings, models, datasets (those of ./dataset or --data_path,
-too), presets and other values behind `recbole-painvrl`; in bash and zsh also behind
+Completes commands, options, settings, models, datasets (built-in ones and those of ./dataset or
+--data_path), presets and other values of `recbole-painvrl`; in bash and zsh also of
 `python -m recbole_painvrl` and `python run_recbole.py`.
 
   eval "$(python -m recbole_painvrl completion bash)"                        this session
-  python -m recbole_painvrl completion bash > ~/.recbole-painvrl.bash        for good, with
-  echo 'source ~/.recbole-painvrl.bash' >> ~/.bashrc                         this line
+  python -m recbole_painvrl completion bash > ~/.recbole-painvrl.bash        permanently,
+  echo 'source ~/.recbole-painvrl.bash' >> ~/.bashrc                         with this line
   python -m recbole_painvrl completion zsh > ~/.recbole-painvrl.zsh          zsh: source it
   echo 'source ~/.recbole-painvrl.zsh' >> ~/.zshrc                           after compinit
   python -m recbole_painvrl completion fish \\

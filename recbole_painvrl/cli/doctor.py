@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl doctor``: what is installed, what would fail, what to type."""
+"""``python -m recbole_painvrl doctor``: check the installation and suggest fixes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from recbole_painvrl.doctor.system import (
 )
 
 PAGE = """
-Looks at Python, the packages and their versions, whether PyTorch, RecBole and the plugin can be
-imported, GPU, cores, memory, disk and permissions, extras, the datasets in the data path, and
-interrupted runs. It works on a broken installation, too, and changes nothing.
+Checks Python, the packages and their versions, the imports of PyTorch, RecBole and the plugin, GPU,
+cores, memory, disk, permissions, optional packages, the datasets in the data path, and interrupted
+runs. It also works if the installation is broken, and changes nothing.
 
   python -m recbole_painvrl doctor
   python -m recbole_painvrl doctor --data_path=/data/recsys --output_dir=/scratch/runs
 
-Every line begins with `ok`, `note` (works, but good to know) or `FAIL`. Of datasets only the
-headers are read; `python -m dataset_prep check FOLDER` reads everything.
+Every line begins with `ok`, `note` (works, but may need attention) or `FAIL`. Only the headers of
+datasets are read; `python -m dataset_prep check FOLDER` reads them completely.
 """
 _FOLDER = click.Path(path_type=Path)
 
@@ -37,13 +37,17 @@ _FOLDER = click.Path(path_type=Path)
     "doctor",
     page=PAGE,
     without_words=True,
-    exit_codes="0 nothing would fail, 1 something would, 2 wrong input (one line says what)",
+    exit_codes="0 no failures, 1 failures found, 2 wrong input (one line says what)",
     stopped="stopped",
 )
-@base.option("--data_path", "--data-path", type=_FOLDER, default="dataset", help="your datasets")
-@base.option("--output_dir", "--output-dir", type=_FOLDER, default="runs", help="your runs")
+@base.option(
+    "--data_path", "--data-path", type=_FOLDER, default="dataset", help="folder of your datasets"
+)
+@base.option(
+    "--output_dir", "--output-dir", type=_FOLDER, default="runs", help="folder of your runs"
+)
 def command(data_path: Path, output_dir: Path) -> int:
-    """Look at everything that a run depends on and say what would fail and what to type."""
+    """Check everything that a run depends on, report what would fail and suggest fixes."""
     checks: dict[str, Check] = {
         "Python": check_python,
         "packages": check_required,

@@ -1,4 +1,4 @@
-"""``export``: vectors, masks and representations of a complete run, with your own ids."""
+"""``export``: embeddings, masks and representations of a complete run, with their ids."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ PAGE = """
   python -m recbole_painvrl export runs/RUN --what representations --out phi.safetensors
 
 what
-  embeddings        vectors of all users and items; the score of a pair is their product, so that
-                    an index of nearest neighbours by inner product can serve them. Every model
-                    with such scores: the plugin's, BPR, LightGCN, NGCF...
+  embeddings        vectors of all users and items; the score of a pair is their inner product, so
+                    that a nearest-neighbour index can serve them. For all models with such
+                    scores: the plugin's, BPR, LightGCN, NGCF...
   mask              the mask of every modality as the final model uses it, from 0 to 1
                     (PaInvRL, InvRL)
-  representations   invariant (Phi = m (.) f) and variant (Psi = (1 - m) (.) f) of every item
-                    (PaInvRL, InvRL); f has rows of length 1 per modality
+  representations   invariant (Phi = m (.) f) and variant (Psi = (1 - m) (.) f) features of every
+                    item (PaInvRL, InvRL); the rows of f have length 1 per modality
 
 writes: vectors.safetensors with users and items, or vectors.users.npy and vectors.items.npy (mask:
-  one array per modality; representations: invariant and variant), and beside them
-  vectors.users.tsv, vectors.items.tsv...: the number of every row and its id, or of every
-  mask entry its modality and column. There is no row for padding.
+  one array per modality; representations: invariant and variant), and tables
+  vectors.users.tsv, vectors.items.tsv... with the index and the id of every row, or the modality
+  and column of every mask entry. There is no row for padding.
 """
 
 
-@base.command("export", page=PAGE, stopped="stopped; the same command starts again")
+@base.command("export", page=PAGE, stopped="stopped; run the command again")
 @click.argument("run")
 @base.option(
     "--what",
@@ -48,10 +48,10 @@ writes: vectors.safetensors with users and items, or vectors.users.npy and vecto
     "--data-path",
     "--data_path",
     type=click.Path(),
-    help="folder that holds the dataset's folder, if it has moved since the run",
+    help="folder that contains the dataset's folder, if it was moved after the run",
 )
 def command(run: str, what: str, out: Path, data_path: str | None) -> None:
-    """Take what a complete run has learnt out of its folder, with your own ids."""
+    """Export what a complete run has learned, with the ids of your data."""
     from recbole_painvrl.inference.exporting import KINDS, SUFFIXES, write_export
     from recbole_painvrl.inference.files import check_out
     from recbole_painvrl.inference.loading import load_run

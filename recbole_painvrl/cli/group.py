@@ -11,9 +11,9 @@ from recbole_painvrl.cli import COMMANDS
 from recbole_painvrl.errors import UserError, did_you_mean
 
 _PAGE = """
-`python -m recbole_painvrl COMMAND --help` is a page about the command, with examples.
+`python -m recbole_painvrl COMMAND --help` describes a command, with examples.
 
-from a CSV and feature files to a table (docs/tutorial.md has every step)
+from a CSV and feature files to a results table (docs/tutorial.md explains every step)
   python -m dataset_prep table --input ratings.csv --features visual=clip.csv --output dataset/mine
   python -m recbole_painvrl doctor
   python -m recbole_painvrl run --model=PaInvRL --dataset=mine
@@ -21,8 +21,8 @@ from a CSV and feature files to a table (docs/tutorial.md has every step)
   python -m recbole_painvrl report runs/PaInvRL-mine-20260101-120000-000
   python -m recbole_painvrl tune --model=PaInvRL --dataset=mine --trials=50
 
-Without data of your own: --dataset=ml-trailers, planted and ml-100k need no download.
-exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 anything else
+The datasets ml-trailers, planted and ml-100k need no download.
+exit codes: 0 done, 2 wrong input or configuration (one line says what), 1 any other error
 """
 
 
@@ -48,7 +48,7 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args or ["--help"])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # By the list, which imports no command.
+        # From the list, without importing the commands.
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
 

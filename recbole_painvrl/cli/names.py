@@ -1,4 +1,4 @@
-"""Names that can be completed, read from files: nothing heavy is imported."""
+"""Names for completion, read from files without importing PyTorch or RecBole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recbole_painvrl.doctor import BUILT_IN
 
 _SETTING = re.compile(r"^([A-Za-z]\w*):", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
-# Values of settings that are one of a few words.
+# Values of settings with a fixed set of choices.
 VALUES = {
     "protocol": ("random", "files", "iid_ood", "popularity", "time"),
     "select_on": ("iid", "ood", "harmonic"),
@@ -38,7 +38,7 @@ def models() -> list[str]:
 
 
 def settings() -> list[str]:
-    """Settings of RecBole and of the plugin, by their property files."""
+    """Settings of RecBole and of the plugin, from their property files."""
     files = [*_own_properties().glob("*.yaml"), *(_own_properties() / "model").glob("*.yaml")]
     recbole = _recbole()
     if recbole is not None:
@@ -79,7 +79,7 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 
 def listed(words: Callable[[], Sequence[str]]) -> Callable[..., list[str]]:
-    """Completion of a list such as ``A,B``: the words before the last comma stay."""
+    """Completion of the last element of a list such as ``A,B``."""
 
     def completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -95,6 +95,6 @@ def _own_properties() -> Path:
 
 
 def _recbole() -> Path | None:
-    """Folder of RecBole, which is found and not imported."""
+    """Folder of RecBole, located without importing it."""
     spec = find_spec("recbole")
     return None if spec is None or spec.origin is None else Path(spec.origin).parent

@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl report``: one page about one or several runs."""
+"""``python -m recbole_painvrl report``: an HTML report of one or several runs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from recbole_painvrl.cli import base
 from recbole_painvrl.errors import UserError
 
 PAGE = """
-Writes one self-contained HTML page about run folders: metrics with paired tests, the mask per
-modality, the environments, the path of both losses and the Pareto weights, curves, time and
-memory, what is planted, capped or approximated, and commands, settings, versions and hashes.
+Writes a self-contained HTML page about run folders: metrics with paired tests, the mask per
+modality, the environments, both losses and the Pareto weights over the steps, training curves, time
+and memory, caveats (planted data, limits, approximations), commands, settings, versions and hashes.
 
   python -m recbole_painvrl report runs/PaInvRL-ml-trailers-20260101-120000-000
-  python -m recbole_painvrl report runs/*                      models side by side
+  python -m recbole_painvrl report runs/*                      compare models
   python -m recbole_painvrl report runs/a runs/b --output comparison.html
 
-Runs of one model that differ by their seed alone become one column; runs on other data get a
-part of their own; a run that is not complete is named as such. A folder of `benchmark`, `ablate`
-or `tune` stands for the runs in it. Anything else is left out, with a note here and on the page.
+Runs that differ only in their seed share a column; runs on different data are in separate
+sections; incomplete runs are listed as such. A folder of `benchmark`, `ablate` or `tune` stands for
+the runs in it. Anything else is skipped, with a note here and on the page.
 
 Files written: FILE.html, and every figure as PNG and PDF in FILE_figures/. The page needs no
-network, adapts to phones, print and dark mode, and links every number to its run folder.
+network, supports phones, print and dark mode, and links every number to its run folder.
 It needs matplotlib: pip install matplotlib
 """
 
@@ -33,7 +33,7 @@ It needs matplotlib: pip install matplotlib
 @base.command(
     "report",
     page=PAGE,
-    exit_codes="0 done, 1 a damaged run was left out or anything else failed, 2 wrong input, such "
+    exit_codes="0 done, 1 a damaged run was skipped or another error, 2 wrong input, such "
     "as\n  no readable run (one line says what)",
     stopped="stopped; no page was written",
 )
@@ -41,16 +41,16 @@ It needs matplotlib: pip install matplotlib
 @base.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="the page; default report.html in the folder of a single run, else in the current folder",
+    help="the page; default report.html in the folder of a single run, or in the current folder",
 )
 @base.option(
     "--method",
     metavar="MODEL",
-    help="the model (or a column's name) that is judged against the others; default that of the "
-    "folder of `benchmark` or `ablate`, else PaInvRL",
+    help="the model (or a column's name) that is compared with the others; default that of the "
+    "folder of `benchmark` or `ablate`, or PaInvRL",
 )
 def command(runs: tuple[Path, ...], output: Path | None, method: str | None) -> int:
-    """Write a page about the run folders RUNS."""
+    """Write an HTML report of the run folders RUNS."""
     if not runs:
         raise UserError("found no RUN, expected the name of a run folder, such as runs/x")
     from recbole_painvrl.report.page import write_report
@@ -60,7 +60,7 @@ def command(runs: tuple[Path, ...], output: Path | None, method: str | None) -> 
     for one in written.left:
         print(f"note: {one.path}: left out: {one.reason}", file=sys.stderr)
     for run in written.unfinished:
-        # A trial of a search is as complete as it will be.
+        # A pruned or failed trial of a search is never completed.
         if not run.trial:
             print(f"note: {run.folder}: not complete, listed without figures", file=sys.stderr)
     print(f"{page}\nfigures: {written.figures}")

@@ -15,22 +15,22 @@ PAGE = """
   python run_recbole.py --model=PaInvRL --dataset=planted --preset=paper_literal
   python run_recbole.py --model=PaInvRL --help            all settings and presets of the model
 
-Datasets that need no download: ml-trailers (embedded edition), planted, ml-100k.
+Datasets that need no download: ml-trailers (embedded variant), planted, ml-100k.
 """
 _SETTINGS = {
     "--model=MODEL": "name of a model, or package.module:Class",
     "--dataset=DATASET": "name of a dataset",
-    "--config_files=FILES": "YAML files, laid over the defaults in this order (also a list)",
+    "--config_files=FILES": "YAML files that override the defaults, in this order (also a list)",
     "--protocol=PROTOCOL": "random, files, iid_ood, popularity or time",
     "--output_dir=FOLDER": "folder of the run folders; default runs",
     "--run_name=NAME": "name of the run folder; default MODEL-DATASET-TIME",
-    "--resume=RUN": "continue an interrupted run, exactly where it was",
-    "--SETTING=VALUE": "every setting of RecBole and of the plugin (docs/settings.md)",
+    "--resume=RUN": "resume an interrupted run exactly",
+    "--SETTING=VALUE": "any setting of RecBole or of the plugin (docs/settings.md)",
 }
 
 
 class _Run(base.Command):
-    """``--model=MODEL --help`` also lists what can be set for the model."""
+    """``--model=MODEL --help`` also lists the settings of the model."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
@@ -44,7 +44,7 @@ class _Run(base.Command):
 
 
 @click.command(
-    "run", cls=_Run, page=PAGE, shown_settings=_SETTINGS, stopped="stopped before the run began"
+    "run", cls=_Run, page=PAGE, shown_settings=_SETTINGS, stopped="stopped before the run started"
 )
 def command(settings: tuple[str, ...]) -> None:
     """Train and evaluate one model and write a run folder."""
@@ -62,7 +62,7 @@ def command(settings: tuple[str, ...]) -> None:
 
 
 def _model(words: list[str]) -> str:
-    """The model that is named on a command line, or nothing."""
+    """The model named on a command line, or an empty string."""
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == "--model":

@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl settings``: what can be set for a model."""
+"""``python -m recbole_painvrl settings``: the settings of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = """
   python -m recbole_painvrl settings
   python -m recbole_painvrl settings PaInvRL
 
-RecBole's own settings are not listed; its models have no others.
+RecBole's settings, and those of its models, are in RecBole's documentation.
 """
 _WIDTH = 100
 
@@ -23,20 +23,19 @@ _WIDTH = 100
     "settings",
     page=PAGE,
     without_words=True,
-    exit_codes="0 done, 2 unknown model (one line says what), 1 anything else",
+    exit_codes="0 done, 2 unknown model (one line says what), 1 any other error",
 )
 @click.argument("model", required=False, shell_complete=names.complete)
 def command(model: str | None) -> None:
     """List the settings of a model, or those of every run.
 
-    With their defaults, what they may be and what they do; of a model also its presets and what
-    these set.
+    With defaults, bounds and descriptions; for a model also its presets and their values.
     """
     print("\n".join(lines(model)))
 
 
 def lines(model: str | None) -> list[str]:
-    """The settings of a model and its presets; without a model the plugin's of every run.
+    """The settings and presets of a model; without a model, the plugin's settings of every run.
 
     Raises:
         UserError: there is no such model.

@@ -1,4 +1,4 @@
-"""``python -m recbole_painvrl tune``: search settings on IID and OOD validation together."""
+"""``python -m recbole_painvrl tune``: search settings on IID and OOD validation."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PAGE = """
   python -m recbole_painvrl tune --model=LightGCN --dataset=mine --space=lightgcn.yaml
   python run_recbole.py --config_files=runs/tune-PaInvRL-ml-trailers/best.yaml
 
-A file of --space has lines such as
+A file for --space has lines such as
   learning_rate: {low: 0.0001, high: 0.01, log: true}
   n_layers: {choices: [1, 2, 3]}
 
-`--recbole-space` is for RecBole's own search, which knows the plugin's models, too (one
-objective, and it evaluates the test set of every trial; type: pip install plotly
+`--recbole-space` writes a file for RecBole's own search, which also finds the plugin's models (it
+has one objective and evaluates the test set of every trial; needs: pip install plotly
 hyperopt==0.2.5 'setuptools<82'):
   python -m recbole_painvrl tune --model=VBPR --dataset=mine --recbole-space=vbpr.hyper
   import recbole_painvrl; HyperTuning(objective_function, algo="bayes", params_file="vbpr.hyper",
@@ -37,22 +37,22 @@ hyperopt==0.2.5 'setuptools<82'):
 
 The sampler is TPE, seeded by `--seed`; the first trial is the default configuration. A trial
 is pruned after 4, 8, 16... validations of its last stage if, of at least four others, more
-than half were better in every objective by then. A trial that fails is recorded with its
-reason and the others go on. Stopped by Ctrl-C or killed: the same command goes on, and the
-trial that was at work continues from its checkpoint.
+than half were better in every objective at that point. A failed trial is recorded with its
+reason; the others continue. After Ctrl-C or a kill, re-running the command resumes: the
+interrupted trial continues from its checkpoint.
 
 files written to the folder of the search
   front.csv, front.png, .pdf, .svg   the Pareto front, each trial with its folder
   trials.csv                         all trials, with state and reason
-  best.yaml                          the chosen configuration, for `run --config_files`
+  best.yaml                          the selected configuration, for `run --config_files`
   trial-NNNN/                        the run folder of a trial, with trial.json
 """
 _SETTINGS = {
     "--model=MODEL": "the model",
     "--dataset=DATASET": "the dataset",
-    "--SETTING=VALUE": "fixed for every trial; one that is in the space is not searched then",
-    "--select_on=RULE": "iid, ood or harmonic: what chooses the epoch of a trial, and the "
-    "configuration from the front; default harmonic (the harmonic mean of both) where there are "
+    "--SETTING=VALUE": "fixed for every trial; removes the setting from the search space",
+    "--select_on=RULE": "iid, ood or harmonic: selects the epoch of a trial, and the "
+    "configuration from the front; default harmonic (the harmonic mean of both) if there are "
     "both",
 }
 _FILE = click.Path(path_type=Path)
@@ -62,19 +62,19 @@ _FILE = click.Path(path_type=Path)
     "tune",
     page=PAGE,
     shown_settings=_SETTINGS,
-    stopped="stopped; the same command goes on, also with the trial that was at work",
+    stopped="stopped; re-running the command resumes, including the interrupted trial",
 )
 @base.option(
     "--trials",
     type=click.IntRange(min=1),
     metavar="N",
     default=20,
-    help="trials of the whole search, those of earlier calls counted",
+    help="number of trials, including those of earlier calls",
 )
 @base.option("--output", type=_FILE, help="folder of the search; default runs/tune-MODEL-DATASET")
 @base.option(
     "--storage",
-    help="where the study is kept: a journal file (default study.journal in the folder) or a "
+    help="storage of the study: a journal file (default study.journal in the folder) or a "
     "database (sqlite:///study.db, postgresql://...) that machines share",
 )
 @base.option(
@@ -82,23 +82,23 @@ _FILE = click.Path(path_type=Path)
     type=click.IntRange(min=1),
     metavar="N",
     default=1,
-    help="processes at work at a time",
+    help="number of parallel processes",
 )
 @base.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="after which no new trial begins",
+    help="time after which no new trial starts",
 )
 @base.option(
     "--space",
     type=_FILE,
-    help="search space; default the model's own (properties/search/MODEL.yaml)",
+    help="search space; default properties/search/MODEL.yaml",
 )
 @base.option(
     "--recbole-space",
     type=_FILE,
-    help="only write the space as a parameter file of RecBole's own HyperTuning",
+    help="only write the space as a parameter file for RecBole's HyperTuning",
 )
 def command(
     settings: Sequence[str],
@@ -121,14 +121,14 @@ def command(
     from recbole_painvrl.tuning.space import read_space, recbole_lines
 
     given = _given(settings)
-    # Of package.module:Class the class; an unknown model is told from one without a search space.
+    # The class name of package.module:Class; an unknown model is an error here.
     model = model_class(given["model"]).__name__
     domains = read_space(model, space)
     if recbole_space is not None:
         write_bytes(recbole_space, recbole_lines(domains).encode())
         print(f"written: {recbole_space}")
         return base.DONE
-    # Missing extras are said before hours of work, not after.
+    # Report missing extras before the search, not after it.
     import optuna  # noqa: F401
 
     import recbole_painvrl.report.plots  # noqa: F401
@@ -159,7 +159,7 @@ def _search(plan: Plan, workers: int) -> int:
         write_results(found)
         print(summary(found), flush=True)
     if died:
-        print(f"{died} workers ended early; the same command goes on", file=sys.stderr)
+        print(f"{died} workers ended early; re-running the command resumes", file=sys.stderr)
     return base.FAILED if died or found.chosen is None else base.DONE
 
 
@@ -173,13 +173,13 @@ def _opening(plan: Plan, ended: int, taken: int) -> str:
         f"folder: {plan.output}",
     ]
     if ended or taken:
-        more = f"; {taken} of killed workers go on" if taken else ""
-        lines.append(f"going on: {ended} of {plan.trials} trials have ended{more}")
+        more = f"; {taken} of killed workers are resumed" if taken else ""
+        lines.append(f"resuming: {ended} of {plan.trials} trials have ended{more}")
     return "\n".join(lines)
 
 
 def _given(settings: Sequence[str]) -> dict[str, Any]:
-    """Settings from files and the command line, the latter stronger."""
+    """Settings from files and the command line; the command line takes precedence."""
     from recbole_painvrl.config.loading import config_file_names, parse_overrides, read_yaml
 
     overrides = parse_overrides(settings)
@@ -194,7 +194,7 @@ def _given(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _threads(workers: int, given: dict[str, Any]) -> int | None:
-    """Workers beside each other share the cores, unless the user set the threads."""
+    """Threads per worker: parallel workers share the cores, unless the user set n_threads."""
     if workers == 1 or "n_threads" in given:
         return None
     import torch

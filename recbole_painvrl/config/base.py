@@ -1,4 +1,4 @@
-"""Settings that explain themselves: what was found, where it was set and what is expected."""
+"""Base class of settings, with errors that name value, source and what is expected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = {
 
 
 class ConfigLike(Protocol):
-    """What settings are read from: RecBole's ``Config`` or a plain dictionary."""
+    """A source of settings: RecBole's ``Config`` or a plain dictionary."""
 
     def __getitem__(self, key: str, /) -> Any: ...
 
@@ -32,19 +32,19 @@ class ConfigLike(Protocol):
 
 @dataclass(frozen=True)
 class Expects:
-    """Annotates a type whose rule pydantic cannot put into words: what is expected."""
+    """Annotation of a type with the expected value in words, for error messages."""
 
     text: str
 
 
 class Settings(BaseModel):
-    """Frozen, checked settings; an integer serves as a number, a boolean never does."""
+    """Immutable, validated settings; an integer is a valid number, a boolean is not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod
     def from_config(cls, config: ConfigLike) -> Self:
-        """Pick these settings out of a configuration; others in it do not matter.
+        """Read these settings from a configuration, ignoring its other settings.
 
         Raises :class:`UserError` with one line for the first value that is missing or wrong.
         """
@@ -53,7 +53,7 @@ class Settings(BaseModel):
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], sources: Mapping[str, str]) -> Self:
-        """Build from values alone; ``sources`` says where each was set, for the message.
+        """Create from values; ``sources`` names where each was set, for error messages.
 
         Raises :class:`UserError` with one line for the first value that is missing or wrong.
         """
@@ -85,7 +85,7 @@ def _explain(
     sources: Mapping[str, str],
 ) -> str:
     errors = error.errors(include_url=False)
-    # Of a union every branch reports its own error; the deepest is of the branch that was meant.
+    # Every branch of a union reports an error; the deepest is that of the intended branch.
     first = max((e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]), key=_depth)
     if not first["loc"]:
         return str(first.get("ctx", {}).get("error", first["msg"]))
@@ -115,21 +115,21 @@ def _explain(
 
 
 def _depth(error: Any) -> tuple[int, int]:
-    # A misspelt key is also the reason why another is missing.
+    # A misspelt key also makes the right key missing; report the misspelt one.
     order = {"extra_forbidden": 2, "missing": 1}
     return order.get(error["type"], 0), len(error["loc"])
 
 
 @dataclass
 class _Inner:
-    """What stands at the place of an error inside the value of a setting.
+    """The location of an error inside the value of a setting.
 
     Attributes:
         value: the value found there.
         expected: its type in words.
-        choices: the words that it may be.
-        keys: the keys that it may have.
-        names: keys that lead there.
+        choices: its possible values, if it is text.
+        keys: its possible keys.
+        names: keys from the setting to the value.
     """
 
     value: Any
@@ -144,7 +144,7 @@ class _Inner:
 
 
 def _follow(field: FieldInfo, value: Any, location: tuple[int | str, ...]) -> _Inner:
-    """Go from a setting's value to the place of an error in it."""
+    """Follow the location of an error into a setting's value."""
     annotation = _annotated(field)
     names = []
     for key in location:
@@ -158,12 +158,12 @@ def _follow(field: FieldInfo, value: Any, location: tuple[int | str, ...]) -> _I
 
 
 def _annotated(field: FieldInfo) -> Any:
-    # Annotated needs something to annotate with, which a field may lack.
+    # Annotated needs at least one annotation, hence None.
     return Annotated[field.annotation, *field.metadata, None]
 
 
 def _flat(annotation: Any) -> list[Any]:
-    """The types that a type consists of: members of unions, without what annotates them."""
+    """The member types of a type, without annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _flat(get_args(annotation)[0])
@@ -184,7 +184,7 @@ def _inner_type(annotation: Any, key: int | str) -> Any:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The words a field chooses from, wherever they stand in its type."""
+    """All literal strings in a field's type."""
     if isinstance(annotation, str):
         return [annotation]
     return [word for inner in get_args(annotation) for word in _choices(inner)]

@@ -1,4 +1,4 @@
-"""Settings in words, as their schemas declare them: for the command line and docs/settings.md."""
+"""Descriptions of settings from their schemas, for the command line and docs/settings.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recbole_painvrl.specs import spec_of
 
 
 class SettingLine(NamedTuple):
-    """A setting with its default, what it may be, and a sentence."""
+    """A setting with its default, expected values and description."""
 
     name: str
     default: Any
@@ -26,7 +26,7 @@ def run_settings() -> list[SettingLine]:
 
 
 def model_settings(model: str) -> list[SettingLine]:
-    """The settings of a described model; none for RecBole's own models."""
+    """The settings of a model with a ModelSpec; empty for RecBole's own models."""
     spec = spec_of(model)
     if spec is None:
         return []
@@ -34,7 +34,7 @@ def model_settings(model: str) -> list[SettingLine]:
 
 
 def preset_values(model: str) -> dict[str, dict[str, Any]]:
-    """What each preset of a model sets."""
+    """The values of each preset of a model."""
     folder = properties_of(model) / "preset" / model
     return {name: read_yaml(folder / f"{name}.yaml") for name in preset_names(model)}
 

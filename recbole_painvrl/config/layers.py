@@ -1,4 +1,4 @@
-"""Which property file says what: the layers of a configuration, weakest first."""
+"""The layers of a configuration; later layers override earlier ones."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from recbole_painvrl.specs import spec_of
 
 
 class Layer(NamedTuple):
-    """Values that came from one place."""
+    """Values from one source."""
 
     source: str
     values: dict[str, Any]
 
 
 def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) -> list[Layer]:
-    """The property files of a model and a dataset, RecBole's and ours, weakest first.
+    """The property files of a model and a dataset, RecBole's and ours, in order of precedence.
 
     Args:
-        model: name, which decides the model's file.
-        dataset: name, which decides the dataset's files.
-        external: what the user set, which may name a preset.
+        model: name of the model.
+        dataset: name of the dataset.
+        external: the user's settings, which may name a preset.
 
     Raises :class:`UserError` for a preset that does not exist.
     """
@@ -56,7 +56,7 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
 
 
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """``(values, sources)`` of layers given weakest first."""
+    """``(values, sources)`` of layers; later ones take precedence."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in layers:
@@ -66,7 +66,7 @@ def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _of(root: Path, kind: str, name: str) -> Path:
-    # Only a plain name is looked up: `../x` is no property file.
+    # Only the last component: `../x` must not leave the folder.
     return root / kind / f"{Path(name).name}.yaml"
 
 

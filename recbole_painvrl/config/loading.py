@@ -1,4 +1,4 @@
-"""YAML and command lines to plain values, without evaluating anything."""
+"""Conversion of YAML and command lines to plain values, without `eval`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError, short
 
-# What PyYAML raises for text that is not YAML: it lets some errors of Python's through.
+# Errors of PyYAML for invalid text, including built-in ones that it does not convert.
 YAML_ERRORS = (
     *(yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError),
     *(RecursionError, OverflowError),
@@ -33,7 +33,7 @@ _FLOAT = re.compile(
 
 
 class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
-    """Safe YAML without references: a few of them, nested, stand for billions of values."""
+    """Safe YAML without references, which could expand to billions of values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse a reference (``*name``)."""
@@ -50,7 +50,7 @@ class PlainLoader(BoundedLoader):
     """Safe YAML with RecBole's numbers, without dates, and without repeated keys."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Refuse a key that occurs twice; YAML would take the last one silently."""
+        """Refuse a repeated key; YAML would silently use the last one."""
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -62,7 +62,7 @@ class PlainLoader(BoundedLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-# Adding a resolver gives the subclass tables of its own; yaml.SafeLoader stays as it is.
+# Adding a resolver copies the tables to the subclass; yaml.SafeLoader does not change.
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
     # A run named 2024-01-01 is text.
@@ -70,7 +70,7 @@ for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
         pair for pair in _resolvers if pair[0] != "tag:yaml.org,2002:timestamp"
     ]
 
-# Settings that are text whatever they look like: a run may be called 2024 or 1e3.
+# Settings that are always text: a run may be named 2024 or 1e3.
 TEXT_SETTINGS = {
     name
     for name, field in RunSettings.model_fields.items()
@@ -88,7 +88,7 @@ TEXT_SETTINGS = {
     "field_separator",
     "seq_separator",
     "encoding",
-    # Its word `01` is a number to YAML.
+    # YAML reads its value `01` as a number.
     "inter_matrix_type",
 }
 
@@ -121,7 +121,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def config_file_names(text: str) -> list[str]:
     """Files of ``--config_files``: a YAML list, one file, or several separated by spaces.
 
-    A name with a space is found as it stands, in a list, or within quotes.
+    A name with spaces may be given alone, in a list, or in quotes.
 
     Raises :class:`UserError` for a list that is not one of names.
     """

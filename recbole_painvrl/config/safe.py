@@ -41,13 +41,13 @@ class SafeConfig(Config):
         dataset: name; None if a file or the overrides have it.
         config_files: YAML files.
         overrides: typed values, see :func:`parse_overrides`.
-        overrides_from: how messages and ``sources`` call the overrides.
+        overrides_from: name of the overrides in messages and ``sources``.
 
     Attributes:
         sources: where each value came from.
         model_settings: what RecBole's property file of one of its own models declares.
 
-    Raises :class:`UserError` with one line for whatever is wrong.
+    Raises :class:`UserError` with one line for the first error.
 
     Deviations from RecBole: neither ``sys.argv`` nor ``eval``; yaml's own loaders stay as they
     are; ``use_gpu: False`` keeps the model on the CPU; ``CUDA_VISIBLE_DEVICES`` of the
@@ -67,7 +67,7 @@ class SafeConfig(Config):
         overrides_from: str = "command line",
     ) -> None:
         named = {"model": model, "dataset": dataset}
-        # RecBole completes nested dictionaries in place.
+        # RecBole modifies nested dictionaries in place.
         given = copy.deepcopy(dict(overrides or {}))
         given.update({name: value for name, value in named.items() if value is not None})
         self.sources = {}
@@ -77,14 +77,14 @@ class SafeConfig(Config):
         for layer in self._external:
             for name in ("field_separator", "seq_separator"):
                 if isinstance(layer.values.get(name), str):
-                    # A tab as shells and single-quoted YAML pass it on.
+                    # Shells and single-quoted YAML pass a tab as these two characters.
                     layer.values[name] = layer.values[name].replace("\\t", "\t")
         super().__init__()
         for name in self.final_config_dict:
             self.sources.setdefault(name, DERIVED)
 
     def effective(self) -> dict[str, dict[str, Any]]:
-        """Every plain value with its source, ready for YAML or JSON, sorted by name."""
+        """Every plain value with its source, for YAML or JSON, sorted by name."""
         return {
             name: {"value": value, "from": self.sources[name]}
             for name, value in sorted(self.final_config_dict.items())
@@ -97,7 +97,7 @@ class SafeConfig(Config):
 
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()
-        # RecBole appends dataset settings to lists that all configurations share.
+        # RecBole appends dataset settings to lists shared by all configurations.
         self.parameters = {name: list(values) for name, values in self.parameters.items()}
 
     def _build_yaml_loader(self) -> type[PlainLoader]:
@@ -128,10 +128,10 @@ class SafeConfig(Config):
         if source is not None and (":" not in str(source) or found.__name__ != name):
             raise UserError(
                 f"`model_from`: found {source} beside `model: {name}`, expected "
-                f"package.module:{name}; leave it out for a model of RecBole or of this project"
+                f"package.module:{name}; remove it for a model of RecBole or of this project"
             )
         if ":" in name:
-            # So that a later process finds the model by what the run folder says.
+            # Recorded, so that a later process finds the model of the run folder.
             given = self._external[-1].values
             given.update(model=found.__name__, model_from=name)
             self.external_config_dict.update(given)
@@ -165,7 +165,7 @@ class SafeConfig(Config):
             values.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
 
     def _set_default_parameters(self) -> None:
-        # RecBole reads its bundled data for this name, even where the user has a folder of it.
+        # RecBole reads its bundled data for this name, even if the user has such a folder.
         own = Path(self.final_config_dict["data_path"]) / "ml-100k"
         with _recbole_errors():
             super()._set_default_parameters()
@@ -186,7 +186,7 @@ def config_from_arguments(argv: Sequence[str]) -> SafeConfig:
 
     ``--config_files`` holds one file, or several as a YAML list or separated by spaces.
 
-    Raises :class:`UserError` with one line for whatever is wrong.
+    Raises :class:`UserError` with one line for the first error.
     """
     overrides = parse_overrides(argv)
     files = config_file_names(overrides.pop("config_files", None) or "")
@@ -194,7 +194,7 @@ def config_from_arguments(argv: Sequence[str]) -> SafeConfig:
 
 
 def default_columns(internal: Sequence[Layer], external: Sequence[Layer]) -> list[Layer]:
-    """RecBole's default of ``load_col`` under other names of the ids, or beside ``unload_col``."""
+    """RecBole's default ``load_col``, adapted to renamed id columns or ``unload_col``."""
     given, _ = merge(external)
     defaults, sources = merge(internal)
     if "load_col" in given:
@@ -212,7 +212,7 @@ def default_columns(internal: Sequence[Layer], external: Sequence[Layer]) -> lis
 
 @contextmanager
 def _recbole_errors() -> Iterator[None]:
-    """RecBole's own checks speak of the user's settings too: one line, no traceback."""
+    """Turn errors of RecBole's own checks of settings into one line."""
     try:
         yield
     except UserError:

@@ -18,79 +18,81 @@ class RunSettings(Settings):
     )
     protocol: Literal["random", "files", "iid_ood", "popularity", "time"] | None = Field(
         default=None,
-        description="How the data are split; none for what the manifest says, else random.",
+        description="Split of the data; none for the manifest's protocol, or random without one.",
     )
     split_seed: int = Field(
         default=0,
         ge=0,
-        description="Seed of the split and of sampled candidates, apart from the run's seed; the "
-        "protocol random, which is RecBole's, splits by `seed`.",
+        description="Seed of the split and of sampled candidates. The protocol random (RecBole's "
+        "own split) is split by `seed` instead.",
     )
     split_environment_model: Literal["full", "content"] = Field(
         default="full",
-        description="Environment model that finds the two parts of the iid_ood protocol.",
+        description="Environment model that identifies the two environments of protocol iid_ood.",
     )
     split_epochs: int = Field(
         default=20,
         ge=1,
-        description="Epochs of an environment model of the iid_ood protocol per round.",
+        description="Epochs per round of an environment model of protocol iid_ood.",
     )
     split_rounds: int = Field(
-        default=10, ge=1, description="Maximum number of rounds of the iid_ood protocol."
+        default=10, ge=1, description="Maximum number of rounds of protocol iid_ood."
     )
     ood_fraction: float = Field(
         default=0.2,
         gt=0,
         lt=1,
-        description="Share of the interactions in the OOD part (popularity, time).",
+        description="Fraction of the interactions in the OOD split (popularity, time).",
     )
     validation_share: float = Field(
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of the training file held out for validation where protocol files has "
-        "no validation file; 0 trains for `epochs` epochs and tests the last.",
+        description="Fraction of the training file held out for validation if protocol files has "
+        "no validation file; 0 trains for `epochs` epochs and tests the last one.",
     )
     select_on: Literal["iid", "ood", "harmonic"] = Field(
         default="iid",
-        description="Validation set that chooses the epoch, or the harmonic mean of both.",
+        description="Validation set that selects the epoch, or the harmonic mean of both.",
     )
     missing_modality: Literal["zero", "mean", "error"] = Field(
-        default="zero", description="What an item without a row in a feature file gets."
+        default="zero", description="How items without a row in a feature file are filled."
     )
     unknown_items: Literal["error", "ignore"] = Field(
-        default="error", description="What to do with feature rows of items that the dataset lacks."
+        default="error",
+        description="What to do with feature rows of unknown items.",
     )
     modalities: list[str] | None = Field(
-        default=None, description="Modalities to use; none for all of the dataset, [] for ids only."
+        default=None,
+        description="Modalities to use; none for all, [] for an ID-only model.",
     )
     preset: str | None = Field(
-        default=None, description="Named set of values laid over the model's defaults."
+        default=None, description="Named set of values that override the model's defaults."
     )
     n_threads: int | None = Field(
         default=None,
         ge=1,
-        description="CPU threads; none for 1 on small data, else PyTorch's choice.",
+        description="CPU threads; none for 1 on small data and PyTorch's default on larger data.",
     )
     fast_loader: bool = Field(
         default=True,
-        description="Draw uniform negatives of pairwise models many at a time; the same law as "
-        "RecBole's loader (False) but another stream, and several times faster.",
+        description="Draw the uniform negatives of pairwise models in large batches: several times "
+        "faster than RecBole's loader (False), the same distribution, another random sequence.",
     )
     profile: bool = Field(
         default=False,
-        description="Show where the time of the run went, also in profile.json; on a GPU this "
-        "waits for it at every step.",
+        description="Measure where the time of the run goes (a table, and profile.json); on a GPU "
+        "every step then synchronizes.",
     )
     ndcg_hits: bool = Field(
         default=False,
-        description="Also report the NDCG of InvRL's code, normalised by the hits found.",
+        description="Also report the NDCG of InvRL's code, normalized by the number of hits.",
     )
     memory_check: bool = Field(
         default=True,
-        description="Whether to refuse a run that needs more memory than is free, by estimate.",
+        description="Refuse a run whose estimated memory exceeds the free memory.",
     )
-    resume: str | None = Field(default=None, description="Run folder to continue.")
+    resume: str | None = Field(default=None, description="Run folder to resume.")
 
 
 # Settings that decide which interactions and features a dataset consists of.

@@ -1,4 +1,4 @@
-"""Every setting that a user gives exists and has the right type."""
+"""Validation of names and values of the user's settings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.specs import spec_of, specs
 
-# Read by RecBole or by command lines, but in no property file.
-_FURTHER = {
+# Settings that are in no property file.
+_EXTRA = {
     "model",
     "dataset",
     "model_from",
@@ -27,7 +27,7 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
     """Names that a user may set for a model: RecBole's, ours, the model's and the dataset's."""
     from recbole.utils import argument_list
 
-    known = {*_FURTHER, *RunSettings.model_fields}
+    known = {*_EXTRA, *RunSettings.model_fields}
     known.update(RecBoleSettings.model_fields, DatasetSettings.model_fields)
     known.update(argument_list.general_arguments, argument_list.training_arguments)
     known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
@@ -65,7 +65,7 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
 
 
 def _is_of_model(layer: Layer) -> bool:
-    """Whether a layer is the property file or a preset of a described model."""
+    """Whether a layer is the property file or a preset of a model with a ModelSpec."""
     return layer.source == "model" or layer.source.startswith("preset ")
 
 
@@ -87,5 +87,5 @@ def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, st
             "modalities",
             [],
             sources,
-            f"at least one: {model} learns about features; `--model=UltraGCN` works with ids alone",
+            f"at least one: {model} needs features; `--model=UltraGCN` can be ID-only",
         )

@@ -1,8 +1,8 @@
 """RecBole's atomic files (``.inter``, ``.item``, ``.user``), checked while they are read.
 
 RecBole reads them with pandas' defaults: a quote mark joins lines, ids such as ``NA`` become
-missing values, and a line with too few cells is filled up silently. Here an unquoted file is read
-as it stands, only an empty cell is missing, and a malformed line is an error that names it.
+missing values, and a line with too few cells is silently filled. Here quote marks in an unquoted
+file are text, only an empty cell is missing, and a malformed line is an error that names the line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from recbole_painvrl.errors import UserError, did_you_mean, short
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 
-# Rows whose cells are text at once.
+# Rows held as text at a time.
 _ROWS = 1 << 20
 TYPES = frozenset({"token", "float", "token_seq", "float_seq"})
 
@@ -30,7 +30,7 @@ def read_header(
 
     Args:
         path: the file.
-        required: column names that must be there.
+        required: names of required columns.
         separator: between columns.
         encoding: of the file; a byte order mark is skipped.
 
@@ -59,14 +59,12 @@ def read_header(
                 f"{did_you_mean(name, names)}; {expected}"
             )
     if not row:
-        raise UserError(
-            f"{path}: the file is empty, it has no interactions; write it again or remove it"
-        )
+        raise UserError(f"{path}: the file has no rows; write it again or remove it")
     return names
 
 
 def quotes_of(path: Path, separator: str, encoding: str) -> bool | None:
-    """Whether quote marks enclose cells of a file, or are text; None where there is none."""
+    """Whether quote marks enclose cells of a file or are text; None if there are none."""
     with _lines(path, encoding) as lines:
         return is_quoted(lines, separator)
 
@@ -87,7 +85,7 @@ def read_columns(
         wanted: the columns to read.
         separator: between columns.
         encoding: of the file.
-        quoted: whether quote marks enclose cells; None to find out from this file alone.
+        quoted: whether quote marks enclose cells; None to detect it from this file.
 
     Returns:
         One row per line; an empty cell is missing (NaN).
@@ -116,7 +114,7 @@ def read_columns(
 
 
 def _with_numbers(path: Path, frame: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
-    """The same rows with floats in 64 bit, each the closest to its text."""
+    """The same rows with float columns parsed as float64."""
     columns = dict(frame.items())
     for name in columns:
         if types[str(name)] != "float":
@@ -142,7 +140,7 @@ def _is_number(cell: object) -> bool:
 
 
 def _is_plain(path: Path, n_columns: int, separator: str, encoding: str) -> bool:
-    """Check the cells of every line; whether line feeds alone end lines, as pandas expects."""
+    """Check the number of cells of every line; returns whether only line feeds end lines."""
     plain = True
     with _lines(path, encoding) as lines:
         for number, line in enumerate(lines, start=1):
@@ -160,7 +158,7 @@ def _wrong_length(path: Path, n_columns: int, n_found: int, where: str) -> str:
 
 
 def _codec(encoding: str) -> str:
-    # Files of Excel begin with a byte order mark, which belongs to no name.
+    # Files written by Excel begin with a byte order mark, which is not part of a name.
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 

@@ -1,4 +1,4 @@
-"""RecBole's dataset with a reader of its own: no row, id or column is lost silently."""
+"""RecBole's dataset with a stricter reader: no row, id or column is lost silently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import reason
 
 _LOG = getLogger("recbole_painvrl")
-# Columns by whose names 0 says that the user did not like the item.
+# Columns in which 0 means that the user did not like the item.
 _RATINGS = frozenset(
     {"rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked"}
 )
@@ -44,7 +44,7 @@ class CheckedDataset(FilteredDataset):
         except UserError:
             raise
         except (ValueError, LookupError, TypeError) as error:
-            # "Some feat is empty": RecBole does not say whose, nor which settings it goes by.
+            # RecBole's "Some feat is empty" names neither the dataset nor the settings.
             raise UserError(
                 f"{self.dataset_path}: {reason(error)} Check the files, the columns that are "
                 "loaded (`load_col`) and the filters (`user_inter_num_interval`, "
@@ -58,9 +58,9 @@ class CheckedDataset(FilteredDataset):
         self._check_names()
 
     def _load_needed(self) -> None:
-        """Add the columns that settings decide by to ``load_col``, wherever they are."""
+        """Add columns that other settings need to ``load_col``."""
         values = self.config.final_config_dict
-        # Changed below: the user's own mapping must stay as it is.
+        # A copy, since it is changed below.
         wanted = values["load_col"] = copy.deepcopy(values.get("load_col"))
         ids = {"inter": [], "item": [self.iid_field], "user": [self.uid_field]}
         headers = {name: self._header(name) for name in ids}
@@ -71,26 +71,26 @@ class CheckedDataset(FilteredDataset):
                 raise UserError(
                     f"{self.folder}: {setting} needs a column `{column}`, found "
                     f"{', '.join(found)}{did_you_mean(column, found)}; add it to "
-                    f"{self.dataset_name}.inter or leave the setting out"
+                    f"{self.dataset_name}.inter or remove the setting"
                 )
             if wanted is not None and wanted.get(source) != "*":
                 chosen = wanted.setdefault(source, ids[source])
                 chosen += [column] * (column not in chosen)
 
     def _quotes(self) -> bool:
-        """Whether quote marks enclose cells: in one file of the dataset as in all, like its ids."""
+        """Whether quote marks enclose cells, decided once for all files of the dataset."""
         names = [f"{name}.inter" for name in self.benchmark_filename_list or ()] or ["inter"]
         paths = [self.folder / f"{self.dataset_name}.{name}" for name in (*names, "item", "user")]
         found = [quotes_of(path, *self._form) for path in paths if path.is_file()]
         return True in found and False not in found
 
     def _check_names(self) -> None:
-        """Refuse columns that settings name and that were not loaded."""
+        """Refuse settings that name columns which were not loaded."""
         self._require_loaded("seq_len", self.config["seq_len"] or ())
         for source, names in (self.config["unused_col"] or {}).items():
             self._require_loaded("unused_col", names)
             for name in {self.uid_field, self.iid_field} & set(names):
-                raise UserError(f"`unused_col: {source}`: found `{name}`, which every model reads")
+                raise UserError(f"`unused_col: {source}`: found `{name}`, which every model needs")
         for source in set(self.config["load_col"] or {}) & {"item", "user"}:
             if not (self.folder / f"{self.dataset_name}.{source}").is_file():
                 _LOG.warning(
@@ -108,7 +108,7 @@ class CheckedDataset(FilteredDataset):
                 )
 
     def _header(self, source: str) -> dict[str, str]:
-        """Type of every column of an atomic file; nothing where the file is absent."""
+        """Type of every column of an atomic file; empty if the file does not exist."""
         names = self.benchmark_filename_list if source == "inter" else None
         suffix = f".{names[0]}" if names else ""
         path = self.folder / f"{self.dataset_name}{suffix}.{source}"
@@ -118,7 +118,7 @@ class CheckedDataset(FilteredDataset):
         return read_header(path, required, *self._form)
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
-        """RecBole's reader without its losses; see :mod:`recbole_painvrl.data.atomic_files`."""
+        """Replacement of RecBole's reader; see :mod:`recbole_painvrl.data.atomic_files`."""
         wanted, unwanted = self._get_load_and_unload_col(source)
         if wanted == set():
             return None
@@ -143,7 +143,7 @@ class CheckedDataset(FilteredDataset):
         return frame
 
     def _check_listed(self, path: Path, source: Any, listed: Any, types: Mapping[str, str]) -> None:
-        """Refuse columns that ``load_col`` or ``unload_col`` names and the file lacks."""
+        """Refuse columns in ``load_col`` or ``unload_col`` that are not in the file."""
         kind = source.value if isinstance(source, FeatureSource) else source
         for name in sorted(set(listed) - set(types)):
             loaded = (self.config["load_col"] or {}).get(kind, ())
@@ -153,14 +153,14 @@ class CheckedDataset(FilteredDataset):
                     f"`{setting}`: found the column `{name}`, but {path} has "
                     f"{', '.join(types)}{did_you_mean(name, types)}"
                 )
-            # The default of a dataset's property file, for files of the same name without it.
+            # Default of a property file; this dataset of the same name lacks the column.
             self.config[setting][kind].remove(name)
 
     def _check_dislikes(self, path: Path, types: dict[str, str]) -> None:
-        """Ask about ratings, labels and clicks of 0 or less, which a ranking counts as positives.
+        """Refuse ratings, labels and clicks of 0 or less, which a ranking counts as positives.
 
-        ``val_interval`` answers: what it keeps is meant. Where files fix the split, which nothing
-        filters, this is a warning.
+        An explicit ``val_interval`` for the column is accepted. For fixed splits, which cannot be
+        filtered, this is a warning.
         """
         names = {self.config["RATING_FIELD"], self.config["LABEL_FIELD"], *_RATINGS} & set(types)
         names -= set(self.config["val_interval"] or {})
@@ -181,7 +181,7 @@ class CheckedDataset(FilteredDataset):
                 _LOG.warning("%s", found)
 
     def _sequences(self, path: Path, name: str, cells: pd.Series, kind: FeatureType) -> list[Any]:
-        """Arrays of a sequence column, cut to ``seq_len``."""
+        """Arrays of a sequence column, truncated to ``seq_len``."""
         separator = self.config["seq_separator"]
         words = [[word for word in cell.split(separator) if word] for cell in cells.fillna("")]
         longest = max(map(len, words), default=0)

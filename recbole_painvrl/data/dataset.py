@@ -1,4 +1,4 @@
-"""RecBole dataset with any number of modalities and the plugin's protocols."""
+"""RecBole's dataset with any number of modalities and the plugin's protocols."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from recbole_painvrl.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Features:
-    """All modalities side by side, aligned to RecBole's item indices.
+    """All modalities concatenated, aligned to RecBole's item indices.
 
     Attributes:
         matrix: ``[n_items, d]`` float32; every modality's rows have length 1, row 0 is padding.
         slices: columns of each modality.
-        counts: per modality, what alignment found (items without a row, unknown rows...).
+        counts: per modality, counts from the alignment (items without a row, unknown rows...).
     """
 
     matrix: Tensor
@@ -53,8 +53,8 @@ class ModalityDataset(CheckedDataset):
     Attributes:
         features: the modalities in use; ``slices`` is empty without any.
         manifest: contents of ``manifest.json``, ``{}`` without one.
-        protocol: the protocol in force.
-        split_diagnostics: what the split found, after :meth:`build_parts`.
+        protocol: the protocol in use.
+        split_diagnostics: statistics of the split, after :meth:`build_parts`.
 
     Raises:
         UserError: files that are missing, empty, faulty or contradict each other.
@@ -76,7 +76,7 @@ class ModalityDataset(CheckedDataset):
         default = str(self.manifest.get("default_protocol", "random"))
         self.protocol = self.run_settings.protocol or default
         if self.benchmark_filename_list:
-            # RecBole's name for what the protocol `files` does with its checks.
+            # RecBole's equivalent of protocol `files`.
             given = list(self.benchmark_filename_list)
             self.part_names = benchmark_files(given, self.run_settings.protocol)
             self.protocol = "files"
@@ -95,7 +95,7 @@ class ModalityDataset(CheckedDataset):
         self._check_files()
 
     def _needed_columns(self) -> dict[str, str]:
-        """Columns by which settings decide, each with the setting."""
+        """Columns that settings need, each with the setting."""
         config, arguments = self.config, self.config["eval_args"]
         needed = dict.fromkeys(config["val_interval"] or {}, "`val_interval`")
         needed |= dict.fromkeys(config["threshold"] or {}, "`threshold`")
@@ -160,7 +160,7 @@ class ModalityDataset(CheckedDataset):
         words = {
             "items_without_row": f"of {self.item_num - 1} items have no row "
             f"(`missing_modality: {self.run_settings.missing_modality}`)",
-            "unknown_rows": "rows belong to items that the interactions lack",
+            "unknown_rows": "rows belong to items without interactions",
             "constant_columns": f"of {counts['columns']} columns are constant",
         }
         found = [f"{counts[name]} {text}" for name, text in words.items() if counts[name]]
@@ -168,9 +168,9 @@ class ModalityDataset(CheckedDataset):
             getLogger("recbole_painvrl").info("modality %s: %s", modality, "; ".join(found))
 
     def build_parts(self) -> dict[str, ModalityDataset]:
-        """The splits of the protocol in force, as datasets that share one id map.
+        """The splits of the protocol, as datasets with a common id map.
 
-        A second call gives the same datasets: RecBole would shuffle and split anew.
+        Further calls return the same datasets, whereas RecBole would shuffle and split again.
 
         Raises:
             UserError: a split without interactions.
@@ -225,20 +225,20 @@ class ModalityDataset(CheckedDataset):
         return cold
 
     def save(self) -> None:
-        """RecBole's pickle of a dataset, which it later reads whatever has become of the files.
+        """Refuse RecBole's pickle of a dataset, which it would read even if the files changed.
 
         Raises:
-            UserError: always; without a pickle RecBole's own entry points read the files.
+            UserError: always.
         """
         raise UserError(
-            "`save_dataset`: found True, expected False: the dataset's own files are read, never "
-            "a pickle of them, which may be out of date"
+            "`save_dataset`: found True, expected False: the dataset is always read from "
+            "its files, since a pickle may be out of date"
         )
 
     def build(self) -> list[ModalityDataset]:
         """RecBole's entry point: training, validation and IID test.
 
-        ``further`` of the validation and test datasets holds the OOD splits beside them.
+        ``further`` of the validation and test datasets contains the OOD splits.
         """
         splits = self.build_parts()
         if VALID not in splits:
@@ -250,7 +250,7 @@ class ModalityDataset(CheckedDataset):
         for iid, ood in ((VALID, OOD_VALID), (TEST, OOD)):
             splits[iid].further = {ood: splits[ood]} if ood in splits else {}
             splits[iid].history = history
-        # RecBole evaluates one test set; our trainers add the OOD test.
+        # RecBole evaluates one test set; the plugin's trainers add the OOD test.
         splits[TEST].evaluate_further = True
         return [splits[TRAIN], splits[VALID], splits[TEST]]
 

@@ -29,7 +29,7 @@ class AlignedModality:
     """One modality in the order of the recommender's item indices.
 
     ``matrix`` is float32 [n_items, d] with rows of length 1, or 0 where the item has no features;
-    row 0 is padding. The counts say what was found on the way.
+    row 0 is padding. The counts are statistics of the alignment.
     """
 
     matrix: npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ def available_modalities(folder: Path) -> list[str]:
 def load_modality(folder: Path, modality: str) -> tuple[FloatArray, list[str]]:
     """Memory-mapped matrix [n_rows, d] and the item token of each row.
 
-    Raises :class:`UserError` when a file is missing or unreadable or when the two disagree.
+    Raises :class:`UserError` if a file is missing or unreadable, or if the two do not match.
     """
     matrix = _open_matrix(folder, modality)
     return matrix, _read_tokens(_tsv(folder, modality), matrix.shape[0])
@@ -64,8 +64,8 @@ def aligned_features(
 
     ``token_to_id`` maps item tokens to 1 .. ``n_items`` - 1; index 0 is padding. An item without
     a row gets zeros or the mean direction of the others. Raises :class:`UserError` on NaN, Inf or
-    values above 1e6, on unknown ids, on missing ids where that is asked for, and on no id in
-    common.
+    values above 1e6, on unknown or missing ids if these are errors, and if no id is in the
+    dataset.
     """
     matrix, tokens = load_modality(folder, modality)
     n_constant = _check_values(matrix, _npy(folder, modality))
@@ -110,7 +110,7 @@ def _normalise(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _blocks(matrix: FloatArray) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
-    """Rows of a memory-mapped matrix as float64, a bounded piece at a time."""
+    """Rows of a memory-mapped matrix as float64, in blocks of bounded size."""
     size = max(1, _BLOCK_CELLS // matrix.shape[1])
     for start in range(0, matrix.shape[0], size):
         rows = slice(start, min(start + size, matrix.shape[0]))
@@ -193,21 +193,21 @@ def _check_ids(
     token_to_id: Mapping[str, int],
     unknown: Unknown,
 ) -> int:
-    """Number of rows whose item the dataset does not have; an error where that is not allowed."""
-    strangers = np.flatnonzero(indices == 0)
-    if len(strangers) == len(tokens):
+    """Number of rows of unknown items; an error if ``unknown`` is "error"."""
+    unknown_rows = np.flatnonzero(indices == 0)
+    if len(unknown_rows) == len(tokens):
         sample = next((token for token, index in token_to_id.items() if index > 0), "none")
         raise UserError(
             f"{path}: none of its {len(tokens)} item ids is in the dataset, which has ids like "
             f"{sample!r} where the file has {short(tokens[0])}; use the ids of the .inter file"
         )
-    if len(strangers) and unknown == "error":
-        first = int(strangers[0])
+    if len(unknown_rows) and unknown == "error":
+        first = int(unknown_rows[0])
         raise UserError(
-            f"{path}: {len(strangers)} of {len(tokens)} item ids are not in the dataset, first "
+            f"{path}: {len(unknown_rows)} of {len(tokens)} item ids are not in the dataset, first "
             f"{short(tokens[first])} in row {first}; remove them or set `unknown_items: ignore`"
         )
-    return len(strangers)
+    return len(unknown_rows)
 
 
 def _check_values(matrix: FloatArray, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""RecBole's filters without their silent losses, and times in 64 bit."""
+"""RecBole's filters, which here report what they drop, and times in 64 bit."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _LOG = getLogger("recbole_painvrl")
 
 
 class FilteredDataset(Dataset):
-    """RecBole's dataset whose filters say what they drop and refuse what they cannot decide by.
+    """RecBole's dataset, with filters that report what they drop and refuse unsuitable columns.
 
     Attributes:
         folder: the dataset's folder.
-        needed: columns that settings decide by, with the setting; they are loaded whatever
-            ``load_col`` says.
+        needed: columns that settings need, with the setting; they are loaded even if
+            ``load_col`` does not name them.
         times: time of every interaction in the order of the table before it is split, ``[n]``;
-            None where no times are loaded. RecBole's own column is float32 by then, in which the
-            seconds of today are two minutes apart.
+            None if no times are loaded. RecBole converts its column to float32, with a
+            resolution of two minutes for current timestamps.
 
     Raises:
         UserError: data that contradict the settings.
@@ -46,7 +46,7 @@ class FilteredDataset(Dataset):
         super()._data_filtering()
 
     def _filter_nan_user_or_item(self) -> None:
-        """Drop rows without user or item; RecBole's own takes labels for positions after a drop."""
+        """Drop rows without user or item (RecBole's version confuses labels and positions)."""
         for name, fields in (
             ("user_feat", [self.uid_field]),
             ("item_feat", [self.iid_field]),
@@ -74,10 +74,10 @@ class FilteredDataset(Dataset):
             )  # fmt: skip
 
     def _remove_duplication(self) -> None:
-        """Keep one row of every (user, item) pair; two could end up in two splits.
+        """Keep one row of every (user, item) pair, which could otherwise be in two splits.
 
         Deviations from RecBole: repeated pairs are also dropped without ``rm_dup_inter`` (the
-        first row stays, in order of time where a setting reads times); the sort is stable.
+        first row stays, in order of time if a setting uses times); the sort is stable.
         """
         keep, before = self.config["rm_dup_inter"], len(self.inter_feat)
         if self.time_field in self.needed:
@@ -87,13 +87,13 @@ class FilteredDataset(Dataset):
         if self.time_field in ordered and (keep or self.time_field in self.needed):
             ordered = ordered.sort_values(self.time_field, kind="stable", na_position="first")
         kept = ordered.drop_duplicates(subset=pair, keep=keep or "first")
-        # RecBole leaves the rows in order of time where `rm_dup_inter` is set.
+        # RecBole leaves the rows in order of time if `rm_dup_inter` is set.
         self.inter_feat = kept if keep else kept.sort_index()
         if len(self.inter_feat) < before:
             _LOG.info("%d repeated (user, item) rows were dropped", before - len(self.inter_feat))
 
     def _check_times(self) -> None:
-        """Refuse interactions without a time where times decide."""
+        """Refuse interactions without a time if a setting uses times."""
         setting, kind = self.needed[self.time_field], self.field2type.get(self.time_field)
         if kind != FeatureType.FLOAT:
             raise UserError(
@@ -104,7 +104,7 @@ class FilteredDataset(Dataset):
         if missing:
             raise UserError(
                 f"{self.folder}: {missing} of {len(self.inter_feat)} interactions have no "
-                f"`{self.time_field}`, by which {setting} decides; remove or complete them"
+                f"`{self.time_field}`, which {setting} needs; remove or complete them"
             )
 
     def _filter_by_field_value(self) -> None:
@@ -125,14 +125,14 @@ class FilteredDataset(Dataset):
                     f"`val_interval: {name}`: found {values!r}, expected {expected} for a column "
                     f"`{name}:{kind.value}`"
                 )
-            # Ids are text, and YAML reads [1, 2] as numbers.
+            # Ids are text, but YAML reads [1, 2] as numbers.
             intervals[name] = values if number else [str(value) for value in values]
         self.config.final_config_dict["val_interval"] = intervals or None
         before = len(self.inter_feat)
         super()._filter_by_field_value()
         if len(self.inter_feat) < before:
-            # Rows without a value are in no interval.
-            _LOG.info("`val_interval` left %d of %d interactions", len(self.inter_feat), before)
+            # Rows without a value are dropped, too.
+            _LOG.info("`val_interval` kept %d of %d interactions", len(self.inter_feat), before)
 
     def _set_label_by_threshold(self) -> None:
         for name in self.config["threshold"] or {}:

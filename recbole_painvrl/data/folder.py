@@ -1,4 +1,4 @@
-"""The dataset folder: what it holds, how it is written whole, how it is read back."""
+"""The dataset folder: its content, atomic writing, and reading."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COLUMNS, _ENVIRONMENTS = "truth/columns.tsv", "truth/environments.tsv"
 _COLUMNS_HEADER = ["modality", "column", "invariant"]
 _AGAIN = "delete the folder and prepare the dataset again with `python -m dataset_prep`"
 _TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
-# Strings that RecBole, which reads by pandas' defaults, would take for a missing value.
+# Strings that RecBole, with pandas' defaults, reads as missing values.
 MISSING_TOKENS = frozenset((
     "", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A", "#N/A N/A",
     "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -52,7 +52,7 @@ MISSING_TOKENS = frozenset((
 
 @dataclass
 class Truth:
-    """What was planted: invariant columns per modality, environment of each mixture interaction.
+    """The planted truth: invariant columns per modality, environment of each interaction.
 
     ``columns[modality]`` is [d] with True = invariant; a modality without an entry has no known
     truth. ``environments`` has the string columns user_id, item_id, environment.
@@ -64,13 +64,13 @@ class Truth:
 
 @dataclass
 class DatasetContent:
-    """A dataset in memory, ready for :func:`write_dataset`.
+    """A dataset in memory, input of :func:`write_dataset`.
 
     ``interactions`` and every frame of ``splits`` have user_id, item_id and optionally rating and
     timestamp; the ids are strings, or categories of strings that all frames share (large data);
     ``item_table`` has RecBole's typed column names (``item_id:token``, ``movie_title:token_seq``);
     ``features[modality]`` is (matrix [n_rows, d] or a stream of it, item token of each row);
-    ``modality_notes`` and ``provenance`` go into the manifest as they are.
+    ``modality_notes`` and ``provenance`` are copied into the manifest.
     """
 
     name: str
@@ -92,9 +92,9 @@ class DatasetContent:
 
 
 def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) -> None:
-    """Write the folder in one step: it is complete when it appears, or it never appears.
+    """Write the folder atomically: it appears complete or not at all.
 
-    With ``replace`` an existing dataset folder stays as it is until the new one takes its place.
+    With ``replace``, an existing dataset folder is kept until the new one replaces it.
     Raises :class:`FolderExistsError` when the folder exists, :class:`UserError` when the content
     is inconsistent or no folder can be made there, :class:`WriteError` when the disk is
     full or the folder cannot be written.
@@ -111,7 +111,7 @@ def write_dataset(content: DatasetContent, folder: Path, replace: bool = False) 
             write_json(work / MANIFEST, _manifest(content, work))
     except OSError as error:
         if isinstance(error, WriteError) or is_write_failure(error):
-            # Named is the folder, not the hidden one in which it was made.
+            # Name the target folder, not the hidden temporary one.
             raise write_failure(folder, error) from error
         raise UserError(
             f"{folder}: cannot be written ({error.strerror or error}); nothing was left behind, "
@@ -137,9 +137,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_truth(folder: Path) -> Truth | None:
-    """Planted truth of the folder, or None where nothing was planted.
+    """Planted truth of the folder, or None if nothing is planted.
 
-    Raises :class:`UserError` when only a part of it is there or a row cannot be read.
+    Raises :class:`UserError` if it is incomplete or a row cannot be read.
     """
     if not (folder / "truth").is_dir():
         return None
@@ -168,13 +168,13 @@ def dataset_hash(folder: Path) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of one file, read in pieces."""
+    """SHA-256 of one file, read in blocks."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check(content: DatasetContent) -> None:
-    """Raise :class:`UserError` where the content would make a folder that cannot be trusted."""
+    """Raise :class:`UserError` if the content is inconsistent."""
     where = f"dataset {content.name}"
     for name in (content.name, *content.splits, *content.features):
         if not re.fullmatch(r"\w[\w.-]*", name):
@@ -183,7 +183,7 @@ def _check(content: DatasetContent) -> None:
                 "`-` and `.`, starting with a letter or digit"
             )
     if content.interactions.empty:
-        raise UserError(f"{where}: has no interaction left; loosen the filters or check the input")
+        raise UserError(f"{where}: has no interactions left; relax the filters or check the input")
     for column in ("user_id", "item_id"):
         tokens = content.interactions[column]
         if isinstance(tokens.dtype, pd.CategoricalDtype):

@@ -1,7 +1,7 @@
-"""Loaders over the splits: RecBole's batches, made by operations on whole columns.
+"""Vectorized versions of RecBole's loaders.
 
-RecBole's loaders go through users and interactions in Python; these give the same batches (for
-negatives: the same distribution) and fall back to RecBole's for what they cannot do.
+RecBole's loaders iterate over users and interactions in Python. These give the same batches (for
+negatives: the same distribution); RecBole's loaders are used in unsupported cases.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from recbole_painvrl.seeds import separate_draws
 Columns = dict[str, Tensor]
 IntArray = npt.NDArray[np.int64]
 
-# Positives whose negatives are drawn at once, so that the fixed cost of a draw is small.
+# Positives whose negatives are drawn at once, to amortize the fixed cost of a draw.
 _BLOCK = 2**15
 
 
 def liked(config: Any, train: Any) -> Any:
-    """The training dataset of a labelled run, without label 0 where negatives are sampled.
+    """The training dataset of a labelled run, without label 0 if negatives are sampled.
 
-    RecBole's samplers give label 1 to every row, whatever a ``threshold`` says. Without sampled
-    negatives a model learns from the labels themselves, and every row stays.
+    RecBole's samplers give label 1 to every row, even with a ``threshold``. Without sampled
+    negatives a model learns from the labels, and all rows are kept.
 
     Raises:
         UserError: no row has a label above 0.
@@ -54,7 +54,7 @@ def liked(config: Any, train: Any) -> Any:
     if positive.all():
         return train
     getLogger("recbole_painvrl").info(
-        "%d of %d training interactions have label 0 and are no positives",
+        "%d of %d training interactions have label 0 and are not used as positives",
         int((~positive).sum()),
         len(positive),
     )
@@ -64,7 +64,7 @@ def liked(config: Any, train: Any) -> Any:
 def training_loader(config: Any, train: Any) -> Any:
     """RecBole's training loader; negatives avoid the user's training items only.
 
-    With ``fast_loader`` its fast form, for models that it can serve.
+    With ``fast_loader``, the fast version for supported models.
     """
     if can_be_fast(config):
         return FastTrainLoader(config, train, shuffle=config["shuffle"])
@@ -94,10 +94,10 @@ def evaluation_loader(config: Any, history: Sequence[Any], dataset: Any, phase: 
 
 
 class FixedCandidates(Sampler):
-    """RecBole's sampler of candidates, which draws the same ones for a user of a test each time.
+    """RecBole's sampler of candidates, with fixed candidates for each user and test.
 
-    RecBole draws from numpy's global generator, so that the same weights have other metrics after
-    another training, and every model other candidates.
+    RecBole draws from numpy's global generator, so that the candidates depend on the model and
+    on the training before.
 
     Attributes:
         split_seed: seed of the split, to which the candidates belong.
@@ -126,9 +126,9 @@ def _sampler(
 
 
 def can_be_fast(config: Any) -> bool:
-    """Whether :class:`FastTrainLoader` gives this model what RecBole's loader would.
+    """Whether :class:`FastTrainLoader` supports this configuration.
 
-    It knows batches without negatives, and uniform negatives of models that learn from pairs.
+    It supports batches without negatives, and uniform negatives of pairwise models.
     """
     arguments = config["train_neg_sample_args"]
     uniform_pairs = (
@@ -193,9 +193,9 @@ class FastTrainLoader(TrainDataLoader):
 
     def __iter__(self) -> Iterator[Any]:
         """Batches of one epoch: ``Interaction`` objects with RecBole's fields."""
-        # What an iterator of PyTorch draws first; RecBole's order follows.
+        # PyTorch's iterator draws this first; the next draw gives RecBole's order.
         seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
-        # To the end: PyTorch's sampler draws once more after the last index.
+        # Exhausted, since PyTorch's sampler draws once more after the last index.
         order = np.fromiter(self.sampler, dtype=np.int64)
         if self._sampler is not None:
             self._sampler.generator.manual_seed(seed)
@@ -218,7 +218,7 @@ class FastTrainLoader(TrainDataLoader):
                     name: column.repeat(self.times, *[1] * (column.dim() - 1))
                     for name, column in batch.items()
                 }
-            # RecBole's arrangement: the whole batch with its first negatives, then with its second.
+            # As in RecBole: the whole batch with its first negatives, then with its second.
             flat = negatives.T.reshape(-1)
             columns = {self.iid_field: flat} | _rows(self._items, flat)
             batch |= {self.neg_prefix + name: column for name, column in columns.items()}
@@ -254,7 +254,7 @@ class FastEvaluationLoader(FullSortEvalDataLoader):
         self.uid2items_num = np.zeros(dataset.user_num, dtype=np.int64)
         self.uid2items_num[users] = self._positives.lengths.numpy()
         self.sample_size = len(users)
-        # Past FullSortEvalDataLoader, which would make its lists user by user.
+        # Skips FullSortEvalDataLoader.__init__, which builds its lists user by user.
         AbstractDataLoader.__init__(self, config, dataset, None, shuffle=False)
 
     def _keys(self, dataset: Any, n_items: int) -> IntArray:

@@ -8,19 +8,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-# A user who has (almost) every item would be redrawn forever; what is left then stays.
+# Limit for users who have almost every item; remaining positives are then kept.
 _MAX_REDRAWS = 100
-# More flags per key: more memory, fewer searches.
+# More flags per key need more memory and fewer searches.
 _FLAGS_PER_KEY = 8
 
 NegativeSampling = Literal["shared", "per_positive"]
 
 
 class PairSet:
-    """A set of integer keys that answers for many keys at once, exactly.
+    """A set of integer keys with exact, vectorized membership tests.
 
-    Almost all pairs drawn at random are not in the set, and a table of flags, indexed by the
-    lowest bits of a key, rules them out ten times faster than a search in the sorted keys would.
+    Almost all random pairs are not in the set. A table of flags, indexed by the lowest bits of a
+    key, rejects them ten times faster than a search in the sorted keys.
 
     Args:
         keys: sorted, distinct ``user * n_items + item``, ``[n]``.
@@ -49,11 +49,11 @@ class NegativeSampler:
     Attributes:
         n_items: number of items, padding included.
         n_negatives: draws per positive, or the number of shared negatives.
-        mode: ``per_positive`` is the public codes' draw; ``shared`` scores every positive against
+        mode: ``per_positive`` as in the released codes; ``shared`` scores every positive against
             the same negatives (same expectation for each positive, correlated inside the batch).
-        generator: source of the draws, on the device of the run.
-        positive_keys: sorted ``user * n_items + item`` of the training positives where these
-            must be avoided (``per_positive`` only), else None.
+        generator: random generator, on the device of the run.
+        positive_keys: sorted ``user * n_items + item`` of the training positives if these are
+            to be avoided (``per_positive`` only), or None.
     """
 
     n_items: int

@@ -1,4 +1,4 @@
-"""Folders that appear whole, and large tables and matrices written a bounded block at a time."""
+"""Atomic creation of folders, and block-wise writing of large tables and matrices."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _YOUNG_SECONDS = 60.0
 
 
 class FolderExistsError(UserError):
-    """The folder is already there; nothing was written."""
+    """The folder already exists; nothing was written."""
 
 
 @runtime_checkable
 class MatrixStream(Protocol):
-    """A matrix that is never in memory as a whole.
+    """A matrix that is produced in blocks and never completely in memory.
 
     ``dtype`` is what :meth:`blocks` yields, ``shape`` is [n_rows, d].
     """
@@ -48,16 +48,16 @@ class MatrixStream(Protocol):
         ...
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Consecutive rows, a bounded block at a time."""
+        """Consecutive rows, in blocks of bounded size."""
         ...
 
 
 @contextmanager
 def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
-    """Give a hidden folder beside ``folder``, which takes its name after a clean exit.
+    """Create a hidden folder next to ``folder`` that is renamed to it after success.
 
     Raises:
-        FolderExistsError: the folder exists, or another process made it meanwhile.
+        FolderExistsError: the folder exists, or another process created it in the meantime.
     """
     if folder.exists() and not replace:
         raise FolderExistsError(f"{folder}: exists already; choose another folder or delete it")
@@ -100,7 +100,7 @@ def _put_in_place(work: Path, folder: Path, replace: bool) -> None:
         if replace:
             os.rename(aside, folder)
             raise
-        # Another process finished the same folder meanwhile: rename refuses a full target.
+        # If another process created the folder meanwhile, rename refuses the non-empty target.
         if not folder.exists() or is_write_failure(error):
             raise
         raise FolderExistsError(f"{folder}: was written by another process") from error
@@ -110,7 +110,7 @@ def _put_in_place(work: Path, folder: Path, replace: bool) -> None:
 
 
 def save_matrix(stream: BinaryIO, matrix: FloatArray | MatrixStream) -> None:
-    """Write a .npy file of [n_rows, d], in one go or block by block.
+    """Write a .npy file of [n_rows, d], at once or in blocks.
 
     Raises ValueError when the blocks do not add up to the shape.
     """
@@ -128,11 +128,11 @@ def save_matrix(stream: BinaryIO, matrix: FloatArray | MatrixStream) -> None:
         stream.write(np.ascontiguousarray(block, dtype=matrix.dtype).tobytes())
         rows += block.shape[0]
     if rows != matrix.shape[0]:
-        raise ValueError(f"{rows} rows were given where the shape promises {matrix.shape[0]}")
+        raise ValueError(f"{rows} rows were given, but the shape has {matrix.shape[0]}")
 
 
 def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, str]) -> None:
-    """Write the columns of ``types`` as a RecBole atomic file, a block of the rows at a time."""
+    """Write the columns of ``types`` as a RecBole atomic file, in blocks of rows."""
     columns = [column for column in types if column in frame.columns]
     header = "\t".join(f"{column}:{types[column]}" for column in columns)
     stream.write(f"{header}\n".encode())

@@ -1,4 +1,4 @@
-"""What is installed, what would fail and what to type; nothing here needs PyTorch or RecBole."""
+"""Checks of the installation, without importing PyTorch or RecBole."""
 
 # Datasets that need no download.
 BUILT_IN = ("ml-trailers", "planted", "ml-100k")

@@ -19,7 +19,7 @@ def check_datasets(data_path: Path) -> list[Finding]:
     """Every dataset folder, by its headers alone; `dataset_prep check` reads everything."""
     found = [Finding("ok", f"need no download: {', '.join(BUILT_IN)}")]
     if not data_path.is_dir():
-        text = f"{data_path}: no such folder, so there are no datasets of your own"
+        text = f"{data_path}: no such folder, so you have no datasets"
         return [*found, Finding("note", text, "type: python -m dataset_prep --help")]
     for folder in sorted(path for path in data_path.iterdir() if path.is_dir()):
         if folder.name.startswith("."):
@@ -34,7 +34,7 @@ def check_datasets(data_path: Path) -> list[Finding]:
 
 
 def check_runs(output: Path) -> list[Finding]:
-    """Runs that were interrupted, with the command that goes on, and those at work."""
+    """Interrupted runs, with the command that resumes them, and active runs."""
     folders = sorted(
         path.parent for depth in _DEPTHS for path in output.glob(f"{depth}/config.yaml")
     )
@@ -47,7 +47,7 @@ def check_runs(output: Path) -> list[Finding]:
 
 
 def _problems(folder: Path) -> Iterator[str]:
-    """What a run on this dataset would stumble over first."""
+    """Faults of a dataset folder that would make a run fail."""
     inter = folder / f"{folder.name}.inter"
     if not inter.is_file():
         yield f"{folder}: lacks {inter.name}"
@@ -76,13 +76,13 @@ def _problems(folder: Path) -> Iterator[str]:
 
 
 def _open_run(folder: Path) -> Finding:
-    # Needs a package that may be missing, which is then a finding.
+    # Imported here: a missing package is reported as a finding.
     from recbole_painvrl.locks import LOCK, holder
 
     process = holder(folder / LOCK)
     if process:
         return Finding("ok", f"{folder}: process {process} is writing it")
-    advice = f"go on with: python run_recbole.py --resume={folder}"
+    advice = f"resume with: python run_recbole.py --resume={folder}"
     if (folder.parent / "study.journal").is_file():
-        advice = "the same `tune` command goes on with it, if it was still at work"
+        advice = "the same `tune` command resumes it, if it was still active"
     return Finding("note", f"{folder}: was interrupted", advice)

@@ -18,7 +18,7 @@ _GIB = 2**30
 _LEAST_MEMORY = 1.0
 _LEAST_DISK, _LITTLE_DISK = 0.5, 5.0
 _GROUP = Path("/sys/fs/cgroup")
-# Run in a process of its own: a library that crashes on this processor takes only that with it.
+# Run in a separate process, since a library may crash it.
 _PROBE = """
 import json
 def say(**values): print(json.dumps(values), flush=True)
@@ -38,7 +38,7 @@ _SECONDS = 180
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was looked at.
+    """The result of a check.
 
     Attributes:
         level: ``ok``, ``note`` (works, but good to know) or ``FAIL``.
@@ -59,16 +59,16 @@ Check = Callable[[], Sequence[Finding]]
 
 
 def isolated(name: str, check: Check) -> list[Finding]:
-    """The findings of a check; one that breaks is a finding itself and stops no other."""
+    """The findings of a check; an exception in it becomes a finding."""
     try:
         return list(check())
     except Exception as error:  # noqa: BLE001
         text = " ".join(str(error).split())
-        return [Finding("FAIL", f"{name} could not be looked at: {type(error).__name__}: {text}")]
+        return [Finding("FAIL", f"{name} could not be checked: {type(error).__name__}: {text}")]
 
 
 def check_imports(probe: str = _PROBE) -> list[Finding]:
-    """Import everything heavy elsewhere and report how far it came."""
+    """Import PyTorch, RecBole and the plugin in a separate process and report the outcome."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     try:
@@ -108,7 +108,7 @@ def check_cores() -> list[Finding]:
 
 
 def check_memory() -> list[Finding]:
-    """Memory that is free now."""
+    """Free memory."""
     free = free_memory()
     text = f"{free / _GIB:.1f} GiB of memory free"
     if free < _LEAST_MEMORY * _GIB:

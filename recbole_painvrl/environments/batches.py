@@ -1,4 +1,4 @@
-"""Random batches of interaction numbers."""
+"""Random batches of interaction indices."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from torch import Tensor
 
 
 def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Every number 0..n-1 once, in random order; ``[batch_size]`` each, the last may be less."""
+    """All indices 0..n-1 once, in random order, in batches."""
     yield from torch.randperm(n, generator=generator).split(batch_size)

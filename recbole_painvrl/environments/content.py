@@ -1,4 +1,4 @@
-"""Environment models on content alone: ``Gamma_e(u, i) = <[p^f_u, 1], W_e Psi_i>``."""
+"""Environment models without ids: ``Gamma_e(u, i) = <[p^f_u, 1], W_e Psi_i>``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 from recbole_painvrl.environments.batches import shuffled_batches
 from recbole_painvrl.errors import BadNumberError
 
-# A share below this counts as this: its logarithm must not shut an environment out for good.
-_SMALLEST_SHARE = 0.02
-# How fast the running shares of the environments follow the batches.
-_SHARE_MOMENTUM = 0.9
+# Lower bound of an environment's fraction; without it, its log could exclude it permanently.
+_MIN_FRACTION = 0.02
+# Momentum of the running fractions of the environments.
+_MOMENTUM = 0.9
 # Shared negatives of the likelihood, and pairs scored at a time.
-_LIKELIHOOD_POOL = 256
+_LIKELIHOOD_NEGATIVES = 256
 _BLOCK = 8192
-# Above this share of rows with a gradient the copies cost more than they save.
+# Above this fraction of rows with a gradient, copying them costs more than it saves.
 _MOST_ROWS = 0.6
 
 
@@ -30,19 +30,19 @@ EnvironmentLearner = Literal["adam", "adagrad", "mixed"]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How the environment models are trained.
+    """Training settings of the environment models.
 
     Attributes:
         epochs: passes over the interactions per round.
         learning_rate: of Adam or Adagrad.
         batch_size: positives per step, over all environments together.
-        n_negatives: size of the pool of uniform negatives of a step.
+        n_negatives: uniform negatives of a step, shared by its positives.
         learner: ``adam``, ``adagrad``, or ``mixed``: Adagrad for embedding tables and Adam for
             the projections, as in InvRL's code.
-        share_weight: weight of the log share of an environment in Eq. 9 while refining; 0 is
-            the paper.
+        share_weight: weight of the log fraction of an environment in Eq. 9 during refinement;
+            0 is the paper.
         refine_learning_rate: learning rate at the start of the refinement, as a factor of
-            ``learning_rate``; from there it falls linearly to 0.
+            ``learning_rate``; it then decreases linearly to 0.
     """
 
     epochs: int
@@ -55,7 +55,7 @@ class FitSettings:
 
 
 class ContentEnvironmentModel:
-    """Eq. 2 with the user's content vector frozen and only the projections W_e learnt.
+    """Eq. 2 with frozen user content embeddings p^f; only the projections W_e are trained.
 
     Args:
         users: user of every interaction, ``[n]``.
@@ -66,19 +66,19 @@ class ContentEnvironmentModel:
         fit: training settings.
 
     Deviations:
-        * Eq. 2 trains all of UltraGCN per environment. With the id terms inside, every model
-          memorises its own interactions, the arg max of Eq. 9 returns the random start and no
-          environment is found; that model is ``full.py``. Without them there is nothing to
-          memorise with.
-        * p^f is scaled to mean square norm 1 and gets a constant entry, so that a taste that
-          all users share has a place of its own whatever the backbone made of it.
-        * The models of a round continue from those of the last, and every batch is divided by
-          Eq. 9 with the current models in place of the partition of the last round: the same
-          alternation in smaller steps, which rests far less often in a poor partition. A start
-          is a random draw of the models, not of the labels: models of random parts begin almost
-          equal, and take several times as long to part.
-        * The arg max of raw scores divides a large and a small environment too evenly. While
-          refining, ``share_weight`` times the log share of each environment is added.
+        * Eq. 2 trains all of UltraGCN per environment (``full.py``). With id embeddings, every
+          model memorises its interactions, and the arg max of Eq. 9 returns the random
+          initialization. Here there are no id embeddings.
+        * p^f is scaled to mean square norm 1 and gets a constant entry, so that W_e can
+          represent a preference common to all users.
+        * The models of a round continue from those of the last, and every batch is partitioned by
+          Eq. 9 with the current models, not by the partition of the last round: the same
+          alternation in smaller steps, which is trapped in a poor partition far less often. The
+          models are initialized at random, not the labels: models of random partitions are
+          almost equal at first and take several times longer to differ.
+        * The arg max of raw scores makes the sizes of a large and a small environment too
+          similar. During refinement, ``share_weight`` times the log fraction of each environment
+          is added.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class ContentEnvironmentModel:
             return self._scores_and_likelihood(generator)[0].argmax(dim=0).cpu()
 
     def reseed(self, environment: int, generator: torch.Generator) -> None:
-        """Continue an environment that no pair chose as a disturbed copy of the largest one.
+        """Reinitialize an empty environment as a perturbed copy of the largest one.
 
-        Labels are made anew in every batch, so only another W_e can win pairs back.
+        Labels are recomputed in every batch, so new labels alone would have no effect.
         """
         assert self.projections is not None
         with torch.no_grad():
@@ -146,9 +146,9 @@ class ContentEnvironmentModel:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for _ in range(self.fit.epochs):
-            for number, (rows, pool) in enumerate(self._draws(generator), 1):
+            for number, (rows, negatives) in enumerate(self._draws(generator), 1):
                 self.optimizer.zero_grad()
-                loss = self._batch_loss(rows, pool, refinement is not None)
+                loss = self._batch_loss(rows, negatives, refinement is not None)
                 loss.backward()
                 self._check(loss, number)
                 self.optimizer.step()
@@ -162,7 +162,7 @@ class ContentEnvironmentModel:
     def _check(self, loss: Tensor, number: int) -> None:
         """Stop at a non-finite loss or gradient, before the step; does not synchronize a GPU.
 
-        What a GPU lets through is in the likelihood at the end of the round.
+        On a GPU, the check of the likelihood at the end of the round detects them.
         """
         assert self.projections is not None and self.projections.grad is not None
         if loss.device.type != "cpu":
@@ -178,36 +178,36 @@ class ContentEnvironmentModel:
             raise BadNumberError("the gradient of W_e is not finite", columns, number)
 
     def _offset(self, refining: bool) -> Tensor:
-        """What Eq. 9 adds to the scores of every environment, ``[E, 1]``."""
+        """Term added to the scores of every environment in Eq. 9, ``[E, 1]``."""
         weight = self.fit.share_weight if refining else 0.0
-        return weight * self.shares.clamp(min=_SMALLEST_SHARE).log()[:, None]
+        return weight * self.shares.clamp(min=_MIN_FRACTION).log()[:, None]
 
     def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows and pool of negatives of every batch of an epoch, drawn and moved at once."""
+        """Rows and shared negatives of every batch of an epoch, drawn and moved at once."""
         device = self.users.device
         batches = list(shuffled_batches(len(self.users), self.fit.batch_size, generator))
         shape = (len(batches), self.fit.n_negatives)
-        pools = torch.randint(1, len(self.content), shape, generator=generator).to(device)
+        negatives = torch.randint(1, len(self.content), shape, generator=generator).to(device)
         rows = torch.cat(batches).to(device).split(self.fit.batch_size)
-        return zip(rows, pools, strict=True)
+        return zip(rows, negatives, strict=True)
 
-    def _batch_loss(self, rows: Tensor, pool: Tensor, refining: bool) -> Tensor:
-        """BCE (Eq. 4) of every environment's model on its own rows of the batch, summed."""
+    def _batch_loss(self, rows: Tensor, negatives: Tensor, refining: bool) -> Tensor:
+        """BCE (Eq. 4) of every environment's model on its rows of the batch, summed."""
         assert self.projections is not None
-        positives_and_pool = torch.cat([self.items[rows], pool])
-        # Vectors of the batch's distinct items: nothing has a row per pair and d columns.
-        items, places = torch.unique(positives_and_pool, return_inverse=True)
+        candidates = torch.cat([self.items[rows], negatives])
+        # Only the distinct items are projected, which avoids a tensor of pairs x d.
+        items, indices = torch.unique(candidates, return_inverse=True)
         vectors = self._item_vectors(items)
         users = self.user_content[self.users[rows]]
-        positives = _by_environment(users, vectors.index_select(0, places[: len(rows)]))
+        positives = _by_environment(users, vectors.index_select(0, indices[: len(rows)]))
         with torch.no_grad():
             labels = (positives + self._offset(refining)).argmax(dim=0)
-            share = torch.bincount(labels, minlength=self.n_environments) / len(labels)
-            self.shares = _SHARE_MOMENTUM * self.shares + (1 - _SHARE_MOMENTUM) * share
-        own = F.softplus(-positives.gather(0, labels[None])).sum()
-        pooled = vectors.index_select(0, places[len(rows) :])
-        negatives = _by_own_environment(users, pooled, labels)
-        return own + F.softplus(negatives).mean(dim=-1).sum()
+            fractions = torch.bincount(labels, minlength=self.n_environments) / len(labels)
+            self.shares = _MOMENTUM * self.shares + (1 - _MOMENTUM) * fractions
+        positive_loss = F.softplus(-positives.gather(0, labels[None])).sum()
+        shared = vectors.index_select(0, indices[len(rows) :])
+        scores = _by_label(users, shared, labels)
+        return positive_loss + F.softplus(scores).mean(dim=-1).sum()
 
     def _item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``W_e Psi_i`` of the items, or of all, under every environment, ``[n, E, k]``."""
@@ -219,21 +219,21 @@ class ContentEnvironmentModel:
     def _scores_and_likelihood(self, generator: torch.Generator) -> tuple[Tensor, float]:
         """Scores ``[E, n]``; mean log-likelihood of pairs and negatives under the best model."""
         assert self.projections is not None
-        pool = torch.randint(1, len(self.content), (_LIKELIHOOD_POOL,), generator=generator)
+        drawn = torch.randint(1, len(self.content), (_LIKELIHOOD_NEGATIVES,), generator=generator)
         vectors = self._item_vectors()
-        pooled = vectors[pool.to(self.content.device)]
+        shared = vectors[drawn.to(self.content.device)]
         scores, total = [], 0.0
         for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
-            tastes = self.user_content[users]
-            scores.append(_by_environment(tastes, vectors.index_select(0, items)))
+            content = self.user_content[users]
+            scores.append(_by_environment(content, vectors.index_select(0, items)))
             best, label = scores[-1].max(dim=0)
-            negatives = _by_own_environment(tastes, pooled, label)
+            negatives = _by_label(content, shared, label)
             total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
         return torch.cat(scores, dim=1), total / max(1, len(self.users))
 
 
 class _Projected(torch.autograd.Function):
-    """``W_e f_i``, ``[E, k, d], [n, d] -> [n, E, k]``; backward by an environment's own rows.
+    """``W_e f_i``, ``[E, k, d], [n, d] -> [n, E, k]``; backward by the environment's rows only.
 
     A pair's loss is that of one environment, so most rows of an environment's gradient are 0.
     """
@@ -250,12 +250,12 @@ class _Projected(torch.autograd.Function):
         if touched.is_cuda or touched.sum() > _MOST_ROWS * touched.numel():
             whole = gradient.flatten(1).T @ content
             return whole.view(*gradient.shape[1:], content.shape[1]), None
-        parts = []
+        gradients = []
         for environment, rows in enumerate(touched):
-            own = rows.nonzero().squeeze(-1)
-            pulls = gradient[:, environment].index_select(0, own)
-            parts.append(pulls.T @ content.index_select(0, own))
-        return torch.stack(parts), None
+            used = rows.nonzero().squeeze(-1)
+            by_vector = gradient[:, environment].index_select(0, used)
+            gradients.append(by_vector.T @ content.index_select(0, used))
+        return torch.stack(gradients), None
 
 
 def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:
@@ -263,9 +263,9 @@ def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:
     return (users[:, None, :] * vectors).sum(dim=-1).T
 
 
-def _by_own_environment(users: Tensor, pool: Tensor, labels: Tensor) -> Tensor:
-    """Scores of users with a pool, each in its own environment: ``[B, k], [P, E, k] -> [B, P]``."""
-    chosen = F.one_hot(labels, pool.shape[1]).to(users.dtype)
-    # One product for all environments: every other environment's part of a user is 0.
+def _by_label(users: Tensor, shared: Tensor, labels: Tensor) -> Tensor:
+    """Scores with shared items in each user's environment: ``[B, k], [P, E, k] -> [B, P]``."""
+    chosen = F.one_hot(labels, shared.shape[1]).to(users.dtype)
+    # One product for all environments, with zeros for the other environments of a user.
     spread = (chosen[:, :, None] * users[:, None, :]).flatten(1)
-    return spread @ pool.flatten(1).T
+    return spread @ shared.flatten(1).T

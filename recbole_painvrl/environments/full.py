@@ -1,4 +1,4 @@
-"""Environment models as the paper has them: a whole UltraGCN per environment (Eq. 2, 3)."""
+"""Environment models of the paper: a complete UltraGCN per environment (Eq. 2, 3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 
 _Learner = type[torch.optim.Adam] | type[torch.optim.Adagrad]
-# Of the embedding tables and of W.
+# Optimisers of the embedding tables and of W.
 _LEARNERS: dict[EnvironmentLearner, tuple[_Learner, _Learner]] = {
     "adam": (torch.optim.Adam, torch.optim.Adam),
     "adagrad": (torch.optim.Adagrad, torch.optim.Adagrad),
@@ -23,12 +23,12 @@ _LEARNERS: dict[EnvironmentLearner, tuple[_Learner, _Learner]] = {
 
 
 class PlainUltraGCN:
-    """UltraGCN as bare tensors, with ids and optionally content: ``<p^t, t> + <p^f, W f>``.
+    """UltraGCN on plain tensors, with ids and optionally features: ``<p^t, t> + <p^f, W f>``.
 
     Args:
         n_users: with padding.
         n_items: with padding.
-        content: ``[n_items, d]`` or None for ids only.
+        content: ``[n_items, d]``, or None for an ID-only model.
         graph: tables of Eq. 6 and 8, of the whole training set.
         weights: scalars of the loss.
         embedding_size: width of the id vectors.
@@ -93,7 +93,7 @@ class PlainUltraGCN:
         for _ in range(settings.epochs):
             batches = shuffled_batches(len(users), settings.batch_size, generator)
             for number, rows in enumerate(batches, 1):
-                pool = torch.randint(
+                negatives = torch.randint(
                     1, len(self.items), (settings.n_negatives,), generator=generator
                 ).to(self.items.device)
                 for optimizer in optimizers:
@@ -104,7 +104,7 @@ class PlainUltraGCN:
                     self.item_table(),
                     batch_users,
                     items[rows],
-                    pool,
+                    negatives,
                     self.graph,
                     self.weights,
                 )
@@ -148,13 +148,13 @@ class PlainUltraGCN:
 
 
 class FullEnvironmentModel:
-    """Eq. 2 literally: a fresh UltraGCN on the interactions of each environment.
+    """Eq. 2 literally: a new UltraGCN on the interactions of each environment.
 
     Args:
         users: user of every interaction, ``[n]``.
         items: item of every interaction, ``[n]``.
         n_users: with padding.
-        content: Psi (Eq. 25), ``[n_items, d]``, or None for the id-only model of the protocol.
+        content: Psi (Eq. 25), ``[n_items, d]``, or None for the ID-only model of the protocol.
         graph: tables of Eq. 6 and 8, of the whole training set.
         weights: scalars of the loss.
         n_environments: |E|.
@@ -166,10 +166,10 @@ class FullEnvironmentModel:
         projection_reg_weight: L2 of W, per step; None for that of the tables.
 
     Deviations:
-        Negatives are a pool shared by the batch. InvRL's code starts all models equal, gives W a
+        Negatives are shared by the batch. InvRL's code initializes all models equally, gives W a
         bias and scores with an item table that is one step old; here every model has its own
-        draw, no bias and its last table. See ``content.py`` for why this model tends to return
-        its random start.
+        initial values, no bias and scores with the latest table. See ``content.py`` for why this
+        model tends to return its random initialization.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class FullEnvironmentModel:
         self.projection_reg_weight = projection_reg_weight
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
-        """Nothing to forget, and uniform random labels: every round trains fresh models."""
+        """No state to reset, since every round trains new models; uniform random labels."""
         return None
 
     def state(self) -> tuple[object, ...]:
@@ -207,7 +207,7 @@ class FullEnvironmentModel:
     refines = False
 
     def reseed(self, environment: int, generator: torch.Generator) -> None:
-        """Nothing to do: every round trains fresh models on the labels, which are seeded anew."""
+        """No effect, since every round trains new models on the reinitialized labels."""
 
     def load_state(self, state: tuple[object, ...]) -> None:
         """Nothing is kept between rounds."""
@@ -221,7 +221,7 @@ class FullEnvironmentModel:
         draws = draws.to(self.users.device)
         scores, negatives = [], []
         for environment in range(self.n_environments):
-            mine = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
+            rows = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
             model = PlainUltraGCN(
                 n_users=self.n_users,
                 n_items=n_items,
@@ -234,8 +234,8 @@ class FullEnvironmentModel:
                 generator=generator,
             )
             model.fit(
-                self.users[mine],
-                self.items[mine],
+                self.users[rows],
+                self.items[rows],
                 self.fit_settings,
                 self.embedding_reg_weight,
                 generator,

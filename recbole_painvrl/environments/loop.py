@@ -21,29 +21,29 @@ class EnvironmentModel(Protocol):
     """Gamma_e of Eq. 2 and 9, one per environment.
 
     Attributes:
-        refines: whether the last rounds of a search refine; otherwise there are none.
+        refines: whether the last rounds of a search are refinement rounds.
     """
 
     refines: bool
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
-        """Forget what was learnt: a new start begins.
+        """Reset the models to a new random initialization.
 
         Returns:
-            First labels ``[n]`` on the CPU, or None for uniform random ones.
+            Initial labels ``[n]`` on the CPU, or None for uniform random ones.
         """
         ...
 
     def state(self) -> tuple[object, ...]:
-        """What was learnt since :meth:`restart`, by reference."""
+        """The state since :meth:`restart`, by reference."""
         ...
 
     def reseed(self, environment: int, generator: torch.Generator) -> None:
-        """Give an environment that nothing chose a new chance."""
+        """Reinitialize an empty environment."""
         ...
 
     def load_state(self, state: tuple[object, ...]) -> None:
-        """Continue from what :meth:`state` returned."""
+        """Restore a state returned by :meth:`state`."""
         ...
 
     def fit_and_score(
@@ -53,8 +53,8 @@ class EnvironmentModel(Protocol):
 
         Args:
             labels: current environment of every interaction, ``[n]``.
-            generator: source of initial values, order and negatives.
-            refinement: None while searching; then the share of the refinement that is over.
+            generator: random generator of initial values, order and negatives.
+            refinement: None before the refinement, then the completed fraction of it.
 
         Returns:
             ``(scores [E, n], mean log-likelihood of every interaction under its best model)``.
@@ -67,16 +67,16 @@ class EnvironmentModel(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """When the alternation stops.
+    """Stopping rule of the alternation.
 
     Attributes:
         n_environments: |E|.
         rounds: maximum number of rounds of one initialization.
-        tolerance: stop when at most this share of the interactions moved.
-        restarts: random starts; the one with the largest likelihood is kept.
-        scout_share: share of the rounds after which the starts are compared and only the
-            likeliest goes on.
-        refine_share: share of the rounds, the last ones, that refine.
+        tolerance: stop when at most this fraction of the interactions moved.
+        restarts: random initializations; the one with the largest likelihood is kept.
+        scout_share: fraction of the rounds after which the initializations are compared and only
+            the most likely one continues.
+        refine_share: fraction of the rounds, at the end, that are refinement rounds.
     """
 
     n_environments: int
@@ -88,12 +88,12 @@ class LoopSettings:
 
     @property
     def refine_rounds(self) -> int:
-        """Rounds that refine."""
+        """Number of refinement rounds."""
         return min(self.rounds - 1, round(self.refine_share * self.rounds))
 
     @property
     def scout_rounds(self) -> int:
-        """Rounds of every start."""
+        """Rounds of every initialization before the comparison."""
         return max(1, min(self.rounds - self.refine_rounds, round(self.scout_share * self.rounds)))
 
 
@@ -102,19 +102,18 @@ OnRound = Callable[[int, int, float, list[int]], None]
 
 @dataclass
 class Identification:
-    """Environments found, with what is needed to doubt them.
+    """Identified environments, with diagnostics.
 
     Attributes:
         labels: environment of every interaction, ``[n]``.
-        moves: share of the interactions that moved, per round of the kept start.
-        sizes: environment sizes after every round of the kept start.
-        start_agreement: share of interactions still in their random start's environment, under
-            the best renaming; near 1 means nothing was identified.
-        likelihoods: mean log-likelihood of every start when the starts were compared.
-        reseeded: environments that were empty and seeded again, before every round of
-            the search.
-        stability: agreement of the kept start with every other start, each as far as it came.
-        kept: index of the kept start.
+        moves: fraction of the interactions that moved, per round of the kept initialization.
+        sizes: environment sizes after every round of the kept initialization.
+        start_agreement: fraction of interactions still in their initial environment, under the
+            best permutation of labels; near 1 means that nothing was identified.
+        likelihoods: mean log-likelihood of every initialization at the comparison.
+        reseeded: environments that were empty and reinitialized, before every round.
+        stability: agreement of the kept initialization with every other one, at its last round.
+        kept: index of the kept initialization.
     """
 
     labels: Tensor
@@ -127,8 +126,8 @@ class Identification:
     kept: int = 0
 
 
-class _Start:
-    """One random start and how far it has come."""
+class _Initialization:
+    """One random initialization and its progress."""
 
     def __init__(
         self, number: int, model: EnvironmentModel, n: int, size: int, generator: torch.Generator
@@ -136,30 +135,30 @@ class _Start:
         self.number, self.model, self.size, self.generator = number, model, size, generator
         drawn = model.restart(generator)
         self.first = random_partition(n, size, generator) if drawn is None else drawn
-        self.found = Identification(labels=self.first)
+        self.result = Identification(labels=self.first)
         self.likelihood = float("-inf")
         self.state = model.state()
 
     def round(self, refinement: float | None, on_round: OnRound | None) -> float:
-        """One round; returns the share of the interactions that moved."""
-        found = self.found
+        """One round; returns the fraction of the interactions that moved."""
+        result = self.result
         self.model.load_state(self.state)
-        current = found.labels
+        current = result.labels
         empty: list[int] = []
         if refinement is None:
-            current, empty = reseed_empty(found.labels, self.size, self.generator)
+            current, empty = reseed_empty(result.labels, self.size, self.generator)
         for environment in empty:
             self.model.reseed(environment, self.generator)
         scores, self.likelihood = self.model.fit_and_score(current, self.generator, refinement)
         self.state = self.model.state()
         labels = partition(scores).cpu()
-        moved = float((labels != found.labels).float().mean())
-        found.labels = labels
-        found.moves.append(moved)
-        found.sizes.append(torch.bincount(labels, minlength=self.size).tolist())
-        found.reseeded.append(empty)
+        moved = float((labels != result.labels).float().mean())
+        result.labels = labels
+        result.moves.append(moved)
+        result.sizes.append(torch.bincount(labels, minlength=self.size).tolist())
+        result.reseeded.append(empty)
         if on_round is not None:
-            on_round(self.number, len(found.moves) - 1, moved, found.sizes[-1])
+            on_round(self.number, len(result.moves) - 1, moved, result.sizes[-1])
         return moved
 
 
@@ -170,47 +169,47 @@ def identify(
     generator: torch.Generator,
     on_round: OnRound | None = None,
 ) -> Identification:
-    """Partition ``n`` interactions into environments, best of several random starts.
+    """Partition ``n`` interactions into environments, best of several random initializations.
 
     Args:
         model: trains and scores the environment models.
         n: number of interactions.
         settings: sizes and stopping rule.
-        generator: every draw of the search.
-        on_round: called with (start, round, share moved, sizes) after every round.
+        generator: random generator of the search.
+        on_round: called with (initialization, round, fraction moved, sizes) after every round.
 
     Deviations:
-        Paper: one start, until convergence. A start can fall into a poor optimum, and those
-        have lower likelihood, so several are tried for the first rounds and the likeliest goes
-        on; an empty environment is seeded again, since without interactions it could never win
-        one back. The last rounds refine (see ``content.py``).
+        The paper runs one initialization until convergence. It can end in a poor optimum, which has
+        a lower likelihood, so several are run for the first rounds and the most likely one
+        continues. An empty environment is reinitialized, since without interactions it would stay
+        empty. The last rounds are refinement rounds (see ``content.py``).
     """
     if not model.refines:
         settings = replace(settings, refine_share=0.0)
     starts = []
     for number in range(settings.restarts):
-        start = _Start(number, model, n, settings.n_environments, generator)
+        start = _Initialization(number, model, n, settings.n_environments, generator)
         for _ in range(settings.scout_rounds):
             if start.round(None, on_round) <= settings.tolerance:
                 break
         starts.append(start)
     best = max(starts, key=lambda start: start.likelihood)
-    found = best.found
-    found.kept = best.number
-    found.likelihoods = [start.likelihood for start in starts]
+    result = best.result
+    result.kept = best.number
+    result.likelihoods = [start.likelihood for start in starts]
     _finish(best, settings, on_round)
     size = settings.n_environments
-    found.start_agreement = agreement(best.first, found.labels, size)
-    found.stability = [
-        agreement(found.labels, start.found.labels, size) for start in starts if start is not best
+    result.start_agreement = agreement(best.first, result.labels, size)
+    result.stability = [
+        agreement(result.labels, start.result.labels, size) for start in starts if start is not best
     ]
-    return found
+    return result
 
 
-def _finish(start: _Start, settings: LoopSettings, on_round: OnRound | None) -> None:
-    """The rest of the search and the refinement of the start that is kept."""
-    for _ in range(settings.rounds - settings.refine_rounds - len(start.found.moves)):
-        if start.found.moves[-1] <= settings.tolerance:
+def _finish(start: _Initialization, settings: LoopSettings, on_round: OnRound | None) -> None:
+    """The remaining rounds and the refinement of the kept initialization."""
+    for _ in range(settings.rounds - settings.refine_rounds - len(start.result.moves)):
+        if start.result.moves[-1] <= settings.tolerance:
             break
         start.round(None, on_round)
     for step in range(settings.refine_rounds):

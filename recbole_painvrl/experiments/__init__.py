@@ -1,4 +1,4 @@
-"""Grids of runs: cells, who runs them, and the tables made of them."""
+"""Grids of runs ("cells"): planning, execution and tables."""
 
-# Of `ablate`, in the order of the paper.
+# Experiments of `ablate`, in the order of the paper.
 PARTS = ("losses", "recall_curve", "environments", "choices")

@@ -1,4 +1,4 @@
-"""The command ``ablate``: Table 3, Fig. 2, Fig. 4 and our own choices, all parts as one grid."""
+"""The command ``ablate``: Table 3, Fig. 2, Fig. 4 and implementation choices, as one grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHOD = "PaInvRL"
 MODELS = {name: name for name in (METHOD, "InvRL", "UltraGCN")}
 CURVE_K = tuple(range(10, 101, 10))
 ENVIRONMENTS = tuple(range(2, 11))
-# The settings that say how we read an open point of the paper; one at a time is changed.
+# Settings for what the paper leaves open; one at a time is changed.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "gradient_normalization": ("none", "l2", "loss", "loss+"),
     "projection_objective": ("erm", "weighted"),
@@ -41,7 +41,7 @@ _WITH_FIGURE = {"recall_curve", "environments"}
 
 @dataclass(frozen=True)
 class Ablation:
-    """One of the parts.
+    """One experiment.
 
     Attributes:
         title: heading of its table.
@@ -55,18 +55,18 @@ class Ablation:
 
 
 def ablate(options: GridOptions, what: str) -> list[str]:
-    """Run the command; returns a line per failed cell.
+    """Run the command; returns one line per failed run.
 
     Args:
         options: of the grid.
-        what: names of parts, separated by commas.
+        what: names of experiments, separated by commas.
 
     Raises:
         UserError: the input or the configuration is wrong.
     """
     parts = parts_of(what)
     if _WITH_FIGURE & set(parts):
-        # Rather now than after hours of training.
+        # Fail now rather than after hours of training.
         importlib.import_module("recbole_painvrl.report.plots")
     plan = options.plan(MODELS)
     ablations = {part: ablation(part, plan) for part in parts}
@@ -92,7 +92,7 @@ def _write(part: str, one: Ablation, options: GridOptions) -> None:
 
 
 def ablation(part: str, plan: Plan) -> Ablation:
-    """The rows of a part.
+    """The rows of an experiment.
 
     Raises:
         UserError: the configuration or the data are wrong.
@@ -107,15 +107,15 @@ def ablation(part: str, plan: Plan) -> Ablation:
 
 
 def parts_of(text: str) -> list[str]:
-    """Parts named by the user, in the order of the paper.
+    """Experiments named by the user, in the order of the paper.
 
     Raises:
-        UserError: for an unknown one.
+        UserError: unknown experiment.
     """
     names = {name.strip() for name in text.split(",") if name.strip()}
     unknown = sorted(names - set(PARTS))
     if unknown or not names:
-        raise UserError(f"`--what`: found {text!r}, expected some of {','.join(PARTS)}")
+        raise UserError(f"`--what`: found {text!r}, expected one or more of {','.join(PARTS)}")
     return [part for part in PARTS if part in names]
 
 
@@ -135,7 +135,7 @@ def _recall_curve(plan: Plan) -> Ablation:
     for model in models:
         metrics = _effective(plan, model, ks)["metrics"]["value"]
         if not any(str(name).lower() == "recall" for name in metrics):
-            raise UserError(f"`metrics`: found {metrics}, expected Recall among them for its curve")
+            raise UserError(f"`metrics`: found {metrics}, expected Recall among them for the curve")
     rows = [plan.row(model, model, ks, "recall_curve") for model in models]
     return Ablation(f"Recall@K on {plan.dataset} (Fig. 2)", METHOD, rows)
 
@@ -165,12 +165,12 @@ def _choices(plan: Plan) -> Ablation:
 
 
 def environment_label(n: int) -> str:
-    """Name of the row with so many environments."""
+    """Label of the row with ``n`` environments."""
     return f"{_ENVIRONMENTS}{n}"
 
 
 def environment_number(label: str) -> int:
-    """The number in the name of such a row."""
+    """The number of environments in such a label."""
     return int(label.removeprefix(_ENVIRONMENTS))
 
 

@@ -9,18 +9,18 @@ from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
 from recbole_painvrl.specs import project_models
 
-# Of RecBole: the others of the paper's Table 2, and the two simplest baselines.
+# RecBole's models: the other ones of the paper's Table 2, and two simple baselines.
 _RECBOLE = ("NGCF", "LightGCN", "BPR", "Pop")
 _METHOD = "PaInvRL"
 
 
 def benchmark(options: GridOptions, models: str | None, method: str | None) -> list[str]:
-    """Run the command; returns a line per failed cell.
+    """Run the command; returns one line per failed run.
 
     Args:
         options: of the grid.
         models: their names, separated by commas; None for the paper's.
-        method: the row that is compared with all others.
+        method: label of the row that is compared with all others.
 
     Raises:
         UserError: the input or the configuration is wrong.

@@ -1,4 +1,4 @@
-"""One cell of a grid: which run it is, where its folder is, how far it has come."""
+"""A cell, one run of a grid: its identity, folder and state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing
 
 @dataclass(frozen=True)
 class CellKey:
-    """What makes a cell the same cell: SHA-256 of data, configuration and code."""
+    """Identity of a run: SHA-256 of data, configuration and code."""
 
     data: str
     config: str
@@ -31,7 +31,7 @@ class CellKey:
 
     @cached_property
     def digest(self) -> str:
-        """One SHA-256 over the three."""
+        """SHA-256 of the three hashes."""
         return hashlib.sha256(f"{self.data}/{self.config}/{self.code}".encode()).hexdigest()
 
     def changed(self, other: dict[str, Any]) -> list[str]:
@@ -47,8 +47,8 @@ class Cell:
         model: name of the model.
         seed: seed of the run.
         arguments: of ``recbole_painvrl run``, without output folder and run name.
-        key: what the run depends on.
-        folder: its run folder; the key is part of the name.
+        key: identity of the run.
+        folder: its run folder, whose name contains the key.
     """
 
     model: str
@@ -59,21 +59,21 @@ class Cell:
 
     @property
     def failure_file(self) -> Path:
-        """Where a failure is recorded."""
+        """File that records a failure."""
         return self.folder.with_name(f"{self.folder.name}.failed.json")
 
     @property
     def log_file(self) -> Path:
-        """What the process of the cell printed."""
+        """Output of the run's process."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
     def lock_file(self) -> Path:
-        """Held by the process that runs the cell."""
+        """Lock held by the process that executes the run."""
         return self.folder.with_name(f".{self.folder.name}.lock")
 
     def state(self) -> State:
-        """How far the cell has come, read from its files."""
+        """State of the run, read from its files."""
         if (self.folder / RESULT).is_file():
             return "done"
         if self.failure_file.is_file():
@@ -91,7 +91,7 @@ class Cell:
         return str(_read_object(self.failure_file, "reason")["reason"])
 
     def fail(self, reason: str, resumable: bool) -> None:
-        """Record a failure; a resumable one came from outside, such as a signal."""
+        """Record a failure; it is resumable if its cause was external, such as a signal."""
         record = {"reason": reason, "resumable": resumable, "log": self.log_file.name}
         write_json(self.failure_file, record)
 
@@ -116,12 +116,12 @@ def _read_object(path: Path, key: str) -> dict[str, Any]:
 
 
 def cell_folder(cells: Path, model: str, dataset: str, seed: int, key: CellKey) -> Path:
-    """Folder of a cell below the folder of all cells; of a model it has the name of the class."""
+    """Folder of a run in the folder of all runs; its name contains the class name of the model."""
     return cells / f"{model.rpartition(':')[2]}-{dataset}-seed{seed}-{key.digest[:12]}"
 
 
 def code_hash(package: Path | None = None) -> str:
-    """SHA-256 of the package's version and of every source file that a run's numbers depend on."""
+    """SHA-256 of the package's version and of every source file that a run's results depend on."""
     from recbole_painvrl import __version__
 
     root = package or Path(__file__).resolve().parent.parent
@@ -134,5 +134,5 @@ def code_hash(package: Path | None = None) -> str:
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells without repetitions: rows of several tables may share a run."""
+    """The distinct runs: rows of several tables may share one."""
     return list({cell.key.digest: cell for cell in cells}.values())

@@ -1,4 +1,4 @@
-"""Fig. 2 and Fig. 4 from the numbers of their tables."""
+"""Fig. 2 and Fig. 4, from the values of their tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _write(panels: Panels, x_label: str, y_label: str, table: Table, stem: Path)
     spread = (
         f"Line: mean over up to {seeds} seeds; band: ± one sample standard deviation; dots: seeds"
         if seeds > 1
-        else "One seed, so there is no spread to show"
+        else "One seed, hence no standard deviation"
     )
     # The first note names dataset, edition, protocol and seeds.
     note = f"{table.notes[0]} {spread}"

@@ -1,4 +1,4 @@
-"""One call of a grid command: runs the cells that are left, then writes what is known."""
+"""Execution of a grid command: run what is not complete, then write tables."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _WAIT = 2.0
 
 
 class Task(Protocol):
-    """Runs one cell; see :class:`Launch`."""
+    """Executes one run; see :class:`Launch`."""
 
     def __call__(self, cell: Cell) -> str:
-        """A line about what came of the cell, ``BUSY``, or nothing."""
+        """One line about the outcome of the run, ``BUSY``, or nothing."""
 
     def stop(self) -> None:
-        """End all cells at work so that they can go on later."""
+        """Stop all active runs so that they can be resumed."""
 
 
 def say(line: str) -> None:
@@ -38,16 +38,16 @@ def say(line: str) -> None:
 def run_grid(
     options: GridOptions, plan: Plan, rows: Sequence[Row], methods: Mapping[str, str] | None = None
 ) -> list[Cell]:
-    """Run the cells that are not done, unless only a report is wanted; returns all cells.
+    """Execute the runs that are not complete, unless `--report-only`; returns all runs.
 
     Args:
         options: of the command.
-        plan: where the rows came from.
+        plan: source of the rows.
         rows: of all tables.
         methods: group of a table to the label of its row of interest.
 
     Raises:
-        InterruptedRunError: Ctrl-C or SIGTERM; the same command goes on.
+        InterruptedRunError: Ctrl-C or SIGTERM; re-running the command resumes.
     """
     cells = distinct([cell for row in rows for cell in row.cells])
     (options.output / "cells").mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def run_grid(
     states = [cell.state() for cell in cells]
     counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"{len(cells)} cells: {known}")
+    say(f"{len(cells)} runs: {known}")
 
     def changed(cell: Cell, what: str) -> None:
         ended = sum(one.state() in ("done", "failed") for one in cells)
@@ -84,17 +84,17 @@ def run_cells(
     on_end: Callable[[Cell, str], object],
     pause: float = _WAIT,
 ) -> None:
-    """Run cells until all are done or failed, here or by other processes.
+    """Execute runs until all are done or failed, in this or in other processes.
 
     Args:
-        cells: distinct ones.
-        task: runs a cell.
-        executor: runs tasks, some at a time.
-        on_end: called with a cell and a line about what came of it.
-        pause: seconds between looks at cells that other processes run.
+        cells: distinct runs.
+        task: executes a run.
+        executor: runs tasks in parallel.
+        on_end: called with a run and one line about its outcome.
+        pause: seconds between checks of runs in other processes.
 
     Raises:
-        InterruptedRunError: Ctrl-C or SIGTERM; the cells at work were stopped resumably.
+        InterruptedRunError: Ctrl-C or SIGTERM; the active runs were stopped and can be resumed.
     """
     pending: dict[Future[str], Cell] = {}
     left, is_told = list(cells), False
@@ -114,7 +114,7 @@ def run_cells(
                 is_told = False
                 continue
             if not pending and not is_told:
-                say(f"waiting for {len(left)} cells that other processes run")
+                say(f"waiting for {len(left)} runs of other processes")
                 is_told = True
             time.sleep(pause)
     except BaseException as error:
@@ -124,19 +124,19 @@ def run_cells(
             raise
         done = sum(cell.state() == "done" for cell in cells)
         raise InterruptedRunError(
-            f"stopped with {done} of {len(cells)} cells done; the same command goes on"
+            f"stopped with {done} of {len(cells)} runs done; re-running the command resumes"
         ) from error
 
 
 def write_files(table: Table, options: GridOptions, part: str = "") -> None:
-    """Write every file of a table, into a folder of its own where the grid has parts."""
+    """Write all files of a table, in a subfolder if the grid has several tables."""
     folder = options.output / part
     for name, content in write_table_files(table, folder).items():
         write_bytes(folder / name, content.encode())
 
 
 def failures(cells: Sequence[Cell]) -> list[str]:
-    """A line per cell that failed."""
+    """One line per failed run."""
     return [
         f"{cell.model} seed {cell.seed} failed: {cell.reason()}"
         for cell in cells

@@ -1,4 +1,4 @@
-"""Runs a cell as a process of its own and says what came of it: the task of an executor."""
+"""Executes a run in a separate process and reports the outcome: the task of an executor."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from recbole_painvrl.locks import LOCK, HeldError, file_lock, holder
 from recbole_painvrl.run.folder import RESULT
 from recbole_painvrl.run.resume import can_resume
 
-# Another process runs the cell; look again later.
+# Another process executes the run; check again later.
 BUSY = "busy"
-# What decides the threads of NumPy, PyTorch and the libraries below them.
+# Set the threads of NumPy, PyTorch and their libraries.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _GRACE = 30.0
 
 
 class Launch:
-    """Runs cells by ``python -m recbole_painvrl run``; may be called from several threads.
+    """Executes runs by ``python -m recbole_painvrl run``; may be called from several threads.
 
     Args:
-        workers: how many cells run at a time; they share the cores.
-        on_start: called with a cell and what happens to it, before its process starts.
+        workers: number of parallel runs; they share the cores.
+        on_start: called with a run and ``starts`` or ``resumes``, before its process starts.
     """
 
     def __init__(self, workers: int, on_start: Callable[[Cell, str], object]) -> None:
@@ -38,7 +38,7 @@ class Launch:
         root = str(Path(__file__).resolve().parents[2])
         self._environment = {**os.environ, **dict.fromkeys(_THREADS, threads)}
         if (Path(root) / "setup.py").is_file():
-            # A checkout, whose package is found through the path alone.
+            # In a checkout, the package is found only through PYTHONPATH.
             paths = [root, os.environ.get("PYTHONPATH", "")]
             self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._on_start = on_start
@@ -47,7 +47,7 @@ class Launch:
         self._stopped = False
 
     def __call__(self, cell: Cell) -> str:
-        """Run a cell, unless it is done or somebody else runs it.
+        """Execute a run, unless it is done or another process executes it.
 
         Returns:
             A line about what came of it, ``BUSY``, or nothing where there was nothing to do. A
@@ -56,7 +56,7 @@ class Launch:
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with file_lock(cell.lock_file):
-                # A process whose grid was killed holds the lock of its run folder.
+                # A run whose grid process was killed may still hold the lock of its folder.
                 if holder(cell.folder / LOCK):
                     return BUSY
                 if self._stopped or cell.state() in ("done", "failed"):
@@ -66,7 +66,7 @@ class Launch:
             return BUSY
 
     def stop(self) -> None:
-        """Ask all cells to stop so that they can go on later; kill what does not within a while.
+        """Stop all runs so that they can be resumed; kill those that do not stop in time.
 
         Raises:
             KeyboardInterrupt: asked again meanwhile; everything is killed.
@@ -87,14 +87,14 @@ class Launch:
                     process.send_signal(number)
 
     def _run(self, cell: Cell) -> str:
-        self._on_start(cell, "goes on" if cell.state() == "interrupted" else "starts")
+        self._on_start(cell, "resumes" if cell.state() == "interrupted" else "starts")
         command = [sys.executable, "-m", "recbole_painvrl", "run", *cell_arguments(cell)]
         start = time.monotonic()
         with open(cell.log_file, "wb") as log:
             with self._guard:
                 if self._stopped:
                     return ""
-                # In a session of its own, so that Ctrl-C reaches it once, through us.
+                # In a new session, so that Ctrl-C reaches it only once, through `stop`.
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     env=self._environment, start_new_session=True,
@@ -110,13 +110,13 @@ class Launch:
         if holder(cell.folder / LOCK):
             return BUSY
         reason = failure_reason(cell, code)
-        # A run that was told to stop says so and ends with an ordinary exit code.
+        # A stopped run ends with an ordinary exit code.
         cell.fail(reason, resumable=code < 0 or reason.startswith("stopped"))
         return f"failed: {reason} ({cell.log_file})"
 
 
 def cell_arguments(cell: Cell) -> list[str]:
-    """Arguments of ``run`` for a cell as it stands; a folder that cannot go on is removed."""
+    """Arguments of ``run`` for a cell in its state; removes a folder that cannot be resumed."""
     if cell.folder.is_dir():
         if can_resume(cell.folder):
             return [f"--resume={cell.folder}", "--show_progress=False"]
@@ -130,18 +130,18 @@ def cell_arguments(cell: Cell) -> list[str]:
 
 
 def failure_reason(cell: Cell, code: int) -> str:
-    """One line: why the process of a cell ended with this code and without a result."""
+    """One line: why a process ended with this exit code and without a result."""
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}{', perhaps for want of memory' if name == 'SIGKILL' else ''}"
+        return f"ended by {name}{', possibly out of memory' if name == 'SIGKILL' else ''}"
     text = cell.log_file.read_text(encoding="utf-8", errors="replace")
-    said = [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    said = [line.strip() for line in text.splitlines() if line.strip()] or ["no output"]
     errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
     return f"{(errors or said)[-1]} (exit code {code})"
 
 
 def threads_per_cell(workers: int) -> int:
-    """CPU threads of each of so many processes: together no more than the cores."""
+    """CPU threads per process, so that all together use no more than the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // workers)
     allowed = os.environ.get("OMP_NUM_THREADS", "")

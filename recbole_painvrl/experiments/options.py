@@ -1,4 +1,4 @@
-"""What the commands that run grids ask of the user, and how it becomes a plan."""
+"""User options of the grid commands, and the plan made from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recbole_painvrl.experiments.planning import Plan, words_of
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Options of ``benchmark`` and ``ablate`` as typed; ``cli/grid.py`` says what they mean."""
+    """Options of ``benchmark`` and ``ablate`` as given; described in ``cli/grid.py``."""
 
     dataset: str
     seeds: str
@@ -73,11 +73,13 @@ def seeds_of(text: str) -> list[int]:
             return numbers
         if not listed and numbers[0] > 0:
             return list(range(numbers[0]))
-    raise UserError(f"`--seeds`: found {text!r}, expected how many (5) or which, each once (0,3,7)")
+    raise UserError(
+        f"`--seeds`: found {text!r}, expected how many seeds (5) or different seeds (0,3,7)"
+    )
 
 
 def models_of(text: str) -> dict[str, str]:
-    """Models that exist, in order: the name of each to what was typed for it.
+    """Existing models, in order: name of each -> as it was given.
 
     The name of ``package.module:Class`` is that of the class, as in every table and report.
 
@@ -99,7 +101,7 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
 
 
 def _in_grid(model: str, option: str, models: Mapping[str, str]) -> str:
-    """The name of a model of the grid, which may be given as ``package.module:Class``."""
+    """Name of a model of the grid, which may be given as ``package.module:Class``."""
     name = model.rpartition(":")[2]
     if name not in models:
         raise UserError(f"`{option}`: found model {model!r}, expected one of {', '.join(models)}")

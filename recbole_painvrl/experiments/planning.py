@@ -1,4 +1,4 @@
-"""From what the user asked for to cells: settings per model, keys, folders."""
+"""Planning of a grid: settings per model, keys and folders of its runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder, code_h
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.specs import spec_of
 
-# What a grid decides itself -> the option that says it.
+# Settings that a grid sets -> the option that controls them.
 _OWN = {
     "model": "--models",
     "seed": "--seeds",
     "output_dir": "--output",
     "run_name": "--output",
-    "resume": "the same command, which goes on by itself",
+    "resume": "the same command, which resumes by itself",
 }
-# Which device a machine shows is not what the user configured.
+# The device depends on the machine, not on the user's configuration.
 _MACHINE = ("gpu_id",)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a label, one cell per seed, and which of several tables it is in."""
+    """A row of a table: a label, one run per seed, and the group (table) it belongs to."""
 
     label: str
     cells: tuple[Cell, ...]
@@ -43,17 +43,17 @@ class Row:
 
 @dataclass
 class Plan:
-    """Makes the cells of a grid.
+    """Creates the cells (runs) of a grid.
 
     Args:
         dataset: name of the dataset.
         seeds: seeds of every row.
         output: folder of tables and cells.
-        models: name of a model -> how it is given to ``run``.
-        common: setting -> value as typed, for all cells.
-        files: configuration files of all cells.
-        own_files: model -> its further configuration files.
-        own: model -> setting -> value as typed; stronger than all of the above.
+        models: name of a model -> value of ``--model``.
+        common: setting -> value as text, for all runs.
+        files: configuration files of all runs.
+        own_files: model -> its additional configuration files.
+        own: model -> setting -> value as text; overrides all of the above.
     """
 
     dataset: str
@@ -77,7 +77,7 @@ class Plan:
         return code_hash()
 
     def _code_of(self, model: str) -> str:
-        """Hash of the code of a model; of one of another package also of its own file."""
+        """Hash of the code of a model, including its file if it is in another package."""
         spec = spec_of(model)
         if spec is None or spec.properties is None:
             return self.code
@@ -87,13 +87,13 @@ class Plan:
     def row(
         self, label: str, model: str, settings: Mapping[str, str] | None = None, group: str = ""
     ) -> Row:
-        """A row of a table: one cell per seed.
+        """Create a row of a table: one run per seed.
 
         Args:
             label: its name in the table.
             model: the model.
-            settings: what makes this row; stronger than everything that the user gave.
-            group: which of several tables it is in.
+            settings: settings of this row; they override those of the user.
+            group: the table it belongs to.
 
         Raises:
             UserError: the configuration or the data are wrong.
@@ -110,7 +110,7 @@ class Plan:
         return Cell(model, seed, arguments, key, folder)
 
     def arguments(self, model: str, settings: Mapping[str, str]) -> tuple[str, ...]:
-        """Arguments of ``run`` for a model, from weak to strong: common, own files, own."""
+        """Arguments of ``run`` for a model; ``own`` overrides files, which override ``common``."""
         own_files = self.own_files.get(model, ())
         in_files = {name for path in own_files for name in read_yaml(Path(path))}
         values = {name: text for name, text in self.common.items() if name not in in_files}
@@ -122,7 +122,7 @@ class Plan:
         return (*words, *(f"--{name}={text}" for name, text in values.items()))
 
     def config(self, arguments: Sequence[str]) -> SafeConfig:
-        """The effective configuration of a cell.
+        """The effective configuration of a run.
 
         Raises:
             UserError: naming the model and how a setting is given to one model alone.
@@ -138,7 +138,7 @@ class Plan:
             raise UserError(text) from error
 
     def data_hash(self, config: SafeConfig) -> str:
-        """Hash of the dataset folder, which is generated first where the package can."""
+        """Hash of the dataset folder; a built-in dataset is generated first."""
         folder = Path(config["data_path"])
         if folder not in self._data:
             ensure_dataset(config["dataset"], folder)
@@ -156,12 +156,12 @@ def data_hash(folder: Path) -> str:
 
 
 def prepare_split(config: SafeConfig, say: Callable[[str], None]) -> None:
-    """Find the two parts of the ``iid_ood`` protocol once, before many cells would at once."""
+    """Compute the split of protocol ``iid_ood`` once, before parallel runs need it."""
     from recbole_painvrl.data.dataset import ModalityDataset
 
     default = read_manifest(Path(config["data_path"])).get("default_protocol")
     if (config["protocol"] or default) == "iid_ood":
-        say("the split of protocol iid_ood: made now unless it is there, the same for every cell")
+        say("computing the iid_ood split, shared by all runs, unless it is cached")
         ModalityDataset(config).build_parts()
 
 
@@ -169,7 +169,7 @@ def words_of(argv: Sequence[str]) -> dict[str, str]:
     """``--key=value`` and ``--key value`` as text by key, checked as run_recbole.py checks them.
 
     Raises:
-        UserError: for what is no such word.
+        UserError: an argument has another form.
     """
     parse_overrides(argv)
     found, words = {}, list(argv)

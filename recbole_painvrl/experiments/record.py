@@ -1,4 +1,4 @@
-"""``cells.json``: every cell of a grid, its key and state, and what earlier keys left behind."""
+"""``cells.json``: every run of a grid with its key and state, and folders of earlier keys."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RECORD = "cells.json"
 def write_cells(
     output: Path, rows: Sequence[Row], methods: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Write ``cells.json``; returns a line for each cell whose key changed since the last time.
+    """Write ``cells.json``; returns one line for each run whose key changed since the last call.
 
-    The folder of a changed cell is left as it is and listed under ``left``.
+    The old folder of a changed run is kept and listed under ``left``.
 
     Args:
         output: folder of the grid.
         rows: of all tables.
-        methods: group of a table to the label of its row of interest, which `report` reads.
+        methods: group -> label of the method of its table, read by `report`.
     """
     path = output / RECORD
     before = _read(path)

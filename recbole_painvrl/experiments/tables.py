@@ -1,4 +1,4 @@
-"""From finished cells to a table: values per seed, places, comparisons, notes and sentences."""
+"""Tables of complete runs: values per seed, best and second best, comparisons and notes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
 
 
 def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
-    """The table of some rows, from whatever of their cells is done.
+    """The table of some rows, from their complete runs.
 
     Args:
         title: heading.
@@ -37,7 +37,7 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     for column in columns:
         _rank(found, column)
     done = (cell for row in rows for cell in row.cells if cell.state() == "done")
-    # What all cells have in common.
+    # Columns that all runs have.
     result = next((cell.result() for cell in done), None)
     compared, chosen = methods(found), None
     if result is not None:
@@ -53,11 +53,11 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
 
 
 def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[str, str]:
-    """Who is best and second; equal values share a place.
+    """Labels of the best and the second best; equal values share a rank.
 
     Args:
         values: label to mean.
-        smaller_is_better: for errors.
+        smaller_is_better: True for error metrics.
     """
     ranks = sorted(set(values.values()), reverse=not smaller_is_better)
     names = dict(zip(ranks, (BEST, SECOND), strict=False))
@@ -65,7 +65,7 @@ def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[st
 
 
 def methods(rows: Sequence[TableRow]) -> list[Method]:
-    """The rows as the comparison takes them."""
+    """The rows as input of the comparison."""
     return [_method(row) for row in rows]
 
 
@@ -79,7 +79,7 @@ def _table_row(row: Row) -> TableRow:
         folders[cell.seed] = cell.folder
         for part, metrics in cell.result()["metrics"].items():
             for metric, value in metrics.items():
-                # A run writes null for NaN, which must not pass for a missing seed.
+                # A run writes null for NaN, which is not a missing seed.
                 known = float("nan") if value is None else value
                 numbers.setdefault((part, metric), Number([])).values.append(known)
     return TableRow(row.label, folders, missing, numbers)
@@ -93,7 +93,7 @@ def _missing(cell: Cell) -> str:
 
 
 def _rank(rows: Sequence[TableRow], column: Column) -> None:
-    """Set the places of a column; rows with missing seeds compete only where all have some."""
+    """Rank the rows of a column; those with missing seeds count only if all rows have some."""
     able = [row for row in rows if row.has(column)]
     complete = [row for row in able if row.complete] or able
     means = {row.label: row.numbers[column].mean for row in complete}
@@ -112,7 +112,7 @@ def _method(row: TableRow) -> Method:
 
 def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> list[str]:
     if result is None:
-        return ["No cell is done yet."]
+        return ["No run is complete yet."]
     seeds = sorted({cell.seed for row in rows for cell in row.cells})
     dataset, protocol = result["dataset"], result["protocol"]
     notes = [
@@ -125,14 +125,16 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
     notes.append(
         "Mean ± sample standard deviation over the seeds."
         if len(seeds) > 1
-        else "One seed, so there is no spread over seeds to show."
+        else "One seed, hence no standard deviation."
     )
-    notes.append("Best in bold, second underlined, among the rows whose seeds are all done.")
+    notes.append(
+        "Best in bold, second best underlined, among the rows whose runs are all complete."
+    )
     valid = str(result["valid_metric"]).lower()
     if table.reference is not None:
         notes.append(
             f"Best baseline, that is, best of the other rows: {table.reference}, by its mean "
-            f"{valid} on validation; no test set was looked at to choose it."
+            f"{valid} on validation; no test set was used to select it."
         )
     if table.comparisons:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")

@@ -1,4 +1,4 @@
-"""Partition of the interactions into environments (Eq. 9) and what is said about it."""
+"""Partition of the interactions into environments (Eq. 9) and its agreement with another."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def partition(scores: Tensor) -> Tensor:
 def reseed_empty(
     labels: Tensor, n_environments: int, generator: torch.Generator
 ) -> tuple[Tensor, list[int]]:
-    """Give every empty environment a random part of the largest one.
+    """Give every empty environment a random subset of the largest one.
 
-    An empty environment trains no model and could never win an interaction back.
+    An empty environment has no model to train and would stay empty.
 
     Returns:
         ``(labels, environments that were empty)``; the input is not changed.
@@ -39,7 +39,7 @@ def reseed_empty(
 
 
 def agreement(first: Tensor, second: Tensor, n_environments: int) -> float:
-    """Share of interactions that two partitions put together, under the best renaming."""
+    """Fraction of equal labels of two partitions, under the best permutation of labels."""
     from scipy.optimize import linear_sum_assignment
 
     table = torch.bincount(first * n_environments + second, minlength=n_environments**2).reshape(

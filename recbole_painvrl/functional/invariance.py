@@ -38,7 +38,7 @@ VarianceForm = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class FrozenTables:
-    """What the mask stage takes from the backbone and the graph, never changed by it.
+    """Constants of the mask stage, from the backbone and the graph.
 
     Attributes:
         user_id: p^t, ``[n_users, k]``.
@@ -72,12 +72,12 @@ class EnvironmentBatch:
 
 @dataclass(frozen=True)
 class Representation:
-    """How the columns of f enter the score: one weight per column and branch, one alpha per pair.
+    """Weights of the features in the score: one per column and branch, one alpha per pair.
 
     Attributes:
         columns: ``[branches, d]``; with attention ``mu (.) m`` and ``mu (.) (1 - m)`` (Eq. 12, 13),
             without it the gate ``mu`` alone (InvRL).
-        attention: gives alpha^Phi and alpha^Psi per pair (Eq. 14), or None.
+        attention: computes alpha^Phi and alpha^Psi per pair (Eq. 14), or None.
     """
 
     columns: Tensor
@@ -90,9 +90,9 @@ class Representation:
         """Eq. 12 and 13.
 
         Deviations:
-            Without ``outer_gate`` the noisy gate takes the place of ``m`` inside h; then the
-            loss cannot tell the invariant branch from the variant one (it is unchanged under
-            ``m -> 1 - m`` with the two MLPs exchanged).
+            Without ``outer_gate`` the noisy gate replaces ``m`` in h; the invariant and the variant
+            branch are then interchangeable (the loss does not change under ``m -> 1 - m`` with the
+            two MLPs exchanged).
         """
         if attention is None:
             return cls(gate.unsqueeze(0), None)
@@ -165,7 +165,7 @@ def irm_loss(gradients: Tensor, gate: Tensor, form: VarianceForm = "mean") -> Te
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The items that a batch scores, by their indices among its distinct items.
+    """The items scored in a batch, as indices into its distinct items.
 
     Attributes:
         items: distinct items of the batch, ``[M_e]``.
@@ -183,7 +183,7 @@ class _Candidates:
 
     @property
     def local(self) -> Tensor:
-        """Candidates of every user alone, ``[B, 1 + N + K]``."""
+        """Candidates of each user, without shared negatives, ``[B, 1 + N + K]``."""
         return torch.cat([self.positive, self.negative, self.neighbour], dim=1)
 
     def split_local(self, values: Tensor) -> tuple[Tensor, ...]:
@@ -213,7 +213,7 @@ def _candidates(batch: EnvironmentBatch, tables: FrozenTables) -> _Candidates:
 def _times_features(accumulated: Tensor, rows: Tensor, features: Tensor) -> Tensor:
     """``A_e^T F`` over the rows of F that the environment's batch needs, ``[w, d]``."""
     if len(rows) > _ALMOST_ALL * len(features):
-        # Cheaper than a copy of almost all features.
+        # A product with all features is cheaper than a copy of almost all.
         whole = accumulated.new_zeros(len(features), accumulated.shape[1])
         return whole.index_copy(0, rows, accumulated).T @ features
     return accumulated.T @ features.index_select(0, rows)
@@ -227,7 +227,7 @@ def _items_of_step(
     of_all = torch.cat([one.items for one in candidates])
     items, inverse = torch.unique(of_all, return_inverse=True)
     if len(items) > _ALMOST_ALL * len(tables.features):
-        # Some products more, but no copy of almost all features.
+        # Using all items is cheaper than a copy of almost all features.
         items = torch.arange(len(tables.features), device=of_all.device)
         return items, of_all.split(sizes), tables.features
     return items, inverse.split(sizes), tables.features.index_select(0, items)
@@ -258,7 +258,7 @@ class _Pairs:
         candidates: the scored items; M_e of them are distinct.
         tables: the frozen backbone.
         content: W (c_r (.) f) of the distinct items, ``[M_e, branches, k]``.
-        user_hidden: what the users add to the attention's hidden layer, or None without attention.
+        user_hidden: the users' terms of the attention's hidden layer, or None without attention.
         item_hidden: the same of the distinct items, or None.
     """
 
@@ -305,7 +305,7 @@ class _Pairs:
     def _local_scores(
         self, attention: PairAttention | None, user_content: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Eq. 15 for every user's own candidates ``[B, C]``, and alpha ``[B, C, branches]``."""
+        """Eq. 15 for the candidates of each user, ``[B, C]``, and alpha ``[B, C, branches]``."""
         rows = self.candidates.local
         item_id = self.tables.item_id[self.candidates.items]
         user_id = self.tables.user_id[self.batch.users]

@@ -22,19 +22,19 @@ class InvRLSettings(StagedSettings):
         gt=0, description="Factor on irm_weight and mask_decay after every outer round."
     )
     environment_features: Literal["variant", "full"] = Field(
-        description="What Gamma_e sees: Psi of the mask so far (paper) or all of f (InvRL's code)."
+        description="Input of Gamma_e: Psi of the current mask (paper) or all of f (InvRL's code)."
     )
     penalty_gate: Literal["noisy", "plain"] = Field(
-        description="Gate in L_IRM: the noisy clipped one, or m as it is (InvRL's code)."
+        description="Gate in L_IRM: m with noise, clipped, or m itself (InvRL's code)."
     )
     mask_clipping: Literal["every_step", "in_use"] = Field(
-        description="Put m into [0, 1] after every step, or only where used (InvRL's code)."
+        description="Clip m to [0, 1] after every step, or only where it is used (InvRL's code)."
     )
     item_id_reg_factor: float = Field(
         ge=0, description="Factor on embedding_reg_weight of the item ids in the final model."
     )
 
-    # What PaInvRL leaves to a setting. Without attention its other settings mean nothing.
+    # Settings of PaInvRL that are constants here; without attention its others have no effect.
     loss_weighting: ClassVar = "fixed"
     gradient_normalization: ClassVar = "none"
     projection_objective: ClassVar = "weighted"

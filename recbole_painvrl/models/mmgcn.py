@@ -24,7 +24,9 @@ from recbole_painvrl.specs import ModelSpec
 class MMGCNSettings(Settings):
     """MMGCN, the paper's and the released behaviour."""
 
-    embedding_size: int = Field(ge=1, description="Width of the ids and of every layer's output.")
+    embedding_size: int = Field(
+        ge=1, description="Width of the id embeddings and of every layer's output."
+    )
     num_layers: int = Field(ge=1, description="Layers of propagation.")
     latent_size: int = Field(
         ge=1, description="Width to which the modalities of latent_modalities are projected."
@@ -37,10 +39,11 @@ class MMGCNSettings(Settings):
         description="Merge h and x^ by concatenation (as released), or add x^ to the projected h."
     )
     train_ids: bool = Field(
-        description="Train ids and preferences (the paper), or leave them random (as released)."
+        description="Train id embeddings and preferences (the paper) or keep them random (code)."
     )
     reg_weight: float = Field(
-        ge=0, description="Weight of the mean squares of ids (batch) and preferences (all)."
+        ge=0,
+        description="Weight of the mean squares of ids (batch) and preferences (all).",
     )
 
 

@@ -32,10 +32,10 @@ class BackboneSettings(Settings):
     )
     init_std: float = Field(gt=0, description="Standard deviation of all initial weights.")
     n_negatives: int = Field(
-        ge=1, description="Negatives per positive, or the size of the pool that a batch shares."
+        ge=1, description="Negatives per positive, or per batch if they are shared."
     )
     negative_sampling: NegativeSampling = Field(
-        description="Draw negatives for each positive, or one pool for the whole batch."
+        description="Draw negatives for each positive, or share one set within a batch."
     )
     exclude_positives: bool = Field(
         description="Draw a negative again if the user has it in training (per_positive only; "
@@ -48,10 +48,10 @@ class BackboneSettings(Settings):
         ge=0, description="Weight of the squared norm of the projection W."
     )
     reg_per: Literal["step", "interaction"] = Field(
-        description="What the L2 weights of backbone and final model count for: every step, as "
-        "published, or every interaction of a row. The weights then are other numbers: `preset: "
-        "large` has 3e-2 for tables and 6e-4 for W, which do what 1e-2 and 0.3 per step do on "
-        "`planted`."
+        description="How often the L2 weights of backbone and final model apply: once per step, as "
+        "published, or once per interaction of a row. The two need different values: 3e-2 for "
+        "tables and 6e-4 for W per interaction (`preset: large`) act like 1e-2 and 0.3 per step "
+        "on `planted`."
     )
     n_neighbours: int = Field(ge=1, description="K, neighbours of an item in L_I (Eq. 7).")
     item_graph: ItemGraphForm = Field(

@@ -22,18 +22,18 @@ class VBPRSettings(Settings):
 
     embedding_size: int = Field(ge=1, description="Width of the id vectors p_u and t_i.")
     content_embedding_size: int = Field(
-        ge=1, description="Width of the users' content vectors and of the projected features."
+        ge=1, description="Width of the users' content embeddings and of the projected features."
     )
     form: Literal["original", "mmrec"] = Field(
-        description="With item bias and content bias beta' (the paper), or with a bias on the "
+        description="Item bias and content bias beta' (the paper), or a bias on the "
         "projection alone (MMRec)."
     )
     feature_scale: float = Field(
-        gt=0, description="The features, whose rows have length 1, are multiplied by this."
+        gt=0, description="Factor on the features, whose rows have length 1."
     )
     regularizer: Literal["squared", "norm"] = Field(
         description="Half the squared norms of a batch's parameters (the paper), or the unsquared "
-        "norms of its vectors, content included (MMRec)."
+        "norms of its vectors, content embeddings included (MMRec)."
     )
     reg_weight: float = Field(ge=0, description="Weight of the regulariser of the batch.")
     projection_reg_weight: float = Field(

@@ -1,4 +1,4 @@
-"""What in a run is planted, capped or approximated: rules over its result and configuration."""
+"""Caveats of a run (planted data, limits, approximations), from its result and configuration."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from recbole_painvrl.report.read import RunData, Stage, is_number
 
-# The same thresholds as the warnings of the stages.
+# Equal to the thresholds of the stages' warnings.
 _UNMOVED = 0.9
 _DEAD_MASK = 0.05
 
 
 def caveats(run: RunData) -> list[str]:
-    """Sentences about one complete run; empty where there is nothing to say."""
+    """Caveats of one complete run; may be empty."""
     rules = (_planted, _split, _selection, _epochs, _environments, _mask, _model)
     return [sentence for rule in rules for sentence in rule(run)]
 
@@ -22,23 +22,23 @@ def caveats(run: RunData) -> list[str]:
 def _planted(run: RunData) -> Iterator[str]:
     result = run.done
     if "planted" in result.edition:
-        yield f"Edition of the data: {result.edition}."
+        yield f"Variant of the data: {result.edition}."
     scored = result.planted.get("mask_auc")
     if isinstance(scored, dict):
         columns = ", ".join(name for name in scored if name != "overall")
-        yield f"Planted: which columns of {columns} are invariant; real data have no such truth."
+        yield f"Planted: the invariant columns of {columns}; real data have no such truth."
     if "oracle" in result.planted:
-        yield "The oracle's figures come from a mask that was told the planted truth."
+        yield "The oracle uses the planted mask."
     shift = result.split.get("shift")
     if shift == "not detected":
         yield (
-            "Shift: not detected. The part called OOD is not out of distribution by the measure "
+            "Shift: not detected. The OOD split is not out of distribution by the criterion "
             "of this protocol."
         )
     elif shift == "planted":
-        yield "The shift of the OOD part is planted."
+        yield "The shift of the OOD split is planted."
     elif shift is not None:
-        yield f"Shift of the OOD part: {shift}."
+        yield f"Shift of the OOD split: {shift}."
 
 
 def _split(run: RunData) -> Iterator[str]:
@@ -46,11 +46,11 @@ def _split(run: RunData) -> Iterator[str]:
     left = {part: n for part, n in cold.items() if n} if isinstance(cold, dict) else {}
     if left:
         counts = ", ".join(f"{part} {n}" for part, n in left.items())
-        yield f"Left out, since their user or item is not in training: {counts} interactions."
+        yield f"Dropped, since their user or item is not in training: {counts} interactions."
     for modality, found in run.done.modalities.items():
         if found.get("items_without_row"):
             yield (
-                f"{found['items_without_row']} items have no features in {modality}; they got "
+                f"{found['items_without_row']} items have no features in {modality}; they use "
                 f"`missing_modality: {run.value('missing_modality')}`."
             )
         if found.get("constant_columns"):
@@ -59,10 +59,10 @@ def _split(run: RunData) -> Iterator[str]:
 
 def _selection(run: RunData) -> Iterator[str]:
     if "valid" not in run.done.metrics:
-        yield "There was no validation part: the last epoch was tested, not the best."
+        yield "There was no validation split: the last epoch was tested, not the best."
     chosen = run.value("select_on")
     if chosen in ("ood", "harmonic"):
-        yield f"Epochs were chosen with the OOD validation part (`select_on: {chosen}`)."
+        yield f"Epochs were selected on the OOD validation split (`select_on: {chosen}`)."
     arguments = run.value("eval_args")
     mode = arguments.get("mode") if isinstance(arguments, dict) else None
     tested = mode.get("test") if isinstance(mode, dict) else mode
@@ -87,14 +87,14 @@ def _epochs(run: RunData) -> Iterator[str]:
         if run.value("mask_negatives") is not None:
             pools.append(f"{run.value('mask_negatives')} in the mask stage")
         yield (
-            f"Negatives come from one pool that a batch shares ({', '.join(pools)}), in place of "
-            "own draws for each positive."
+            f"Negatives are shared within a batch ({', '.join(pools)}), instead of "
+            "drawn for each positive."
         )
 
 
 def _environments(run: RunData) -> Iterator[str]:
     if run.value("known_environments") is True:
-        yield "The environments are the planted ones, not found (`known_environments`)."
+        yield "The environments are the planted ones, not identified (`known_environments`)."
     for stage in run.done.stages:
         if stage.name.startswith("environments"):
             yield from _environment_stage(run, stage)
@@ -111,15 +111,15 @@ def _environment_stage(run: RunData, stage: Stage) -> Iterator[str]:
         )
     agreement = stage.numbers("start_agreement")
     if agreement and agreement[0] > _UNMOVED:
-        yield f"Stage {stage.name} identified nothing: {agreement[0]:.0%} stayed where they began."
+        yield f"Stage {stage.name} identified nothing: {agreement[0]:.0%} kept their environment."
     stability = stage.numbers("stability")
     if stability and min(stability) < _UNMOVED:
         yield (
-            f"Stage {stage.name}: random starts disagree (agreement with the kept one down to "
-            f"{min(stability):.2f}), so another seed may find other environments."
+            f"Stage {stage.name}: initializations disagree (agreement with the kept one down to "
+            f"{min(stability):.2f}), so another seed may give other environments."
         )
     if run.value("environment_model") == "content":
-        yield "Environments are found by a content-only model with frozen users, not the paper's."
+        yield "Environments are identified with frozen users and without ids, unlike the paper."
 
 
 def _mask(run: RunData) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _mask(run: RunData) -> Iterator[str]:
                     "weight 0."
                 )
     if run.modalities and max(run.mask[name].max() for name in run.modalities) < _DEAD_MASK:
-        yield "The mask is near 0 everywhere: the content is switched off."
+        yield "The mask is near 0 everywhere: the features are not used."
     normalization = run.value("gradient_normalization")
     if normalization not in (None, "none"):
         yield (
@@ -145,8 +145,8 @@ def _mask(run: RunData) -> Iterator[str]:
 def _model(run: RunData) -> Iterator[str]:
     columns = run.value("discriminator_columns")
     if isinstance(columns, int):
-        yield f"The discriminator sees at most {columns} items, drawn once."
+        yield f"The discriminator uses at most {columns} items, drawn once."
     if run.value("ndcg_hits") is True:
-        yield "`ndcg_hits` is normalised by the hits found and is larger than NDCG."
+        yield "`ndcg_hits` is normalised by the number of hits and is larger than NDCG."
     if run.value("preset"):
         yield f"Settings of preset `{run.value('preset')}`."

@@ -1,4 +1,4 @@
-"""Finds and reads the runs among named folders, such as all that a shell makes of ``runs/*``."""
+"""Finds and reads the runs in named folders, such as ``runs/*``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.report.read import RunData, read_file, read_run
 from recbole_painvrl.run.folder import CONFIG, RESULT, config_hash, experiment_runs, is_run
 
-# What `benchmark` and `ablate` write beside their runs.
+# File of `benchmark` and `ablate` about their runs.
 GRID = "cells.json"
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What was named and is not on the page.
+    """A named path that is not on the page.
 
     Attributes:
         path: file or folder.
@@ -34,7 +34,7 @@ class LeftOut:
 
 @dataclass
 class Collected:
-    """What was found in the named folders.
+    """Runs and skipped paths of the named folders.
 
     Attributes:
         runs: complete or not, each once.
@@ -90,7 +90,7 @@ def collect(paths: Sequence[Path]) -> Collected:
         try:
             run = read_run(folder)
         except UserError as error:
-            # A folder of another program may hold files of the same names.
+            # Another program's folder may contain files of the same names.
             ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
             found.left.append(LeftOut(folder, str(error), damaged=ours))
             continue
@@ -116,7 +116,7 @@ def _of_methods(folder: Path) -> set[Path]:
 
 
 def _identity(run: RunData) -> tuple[str, ...]:
-    """What two runs with the same result have in common; a repetition is no further seed."""
+    """Key of a run's result; a repeated run does not count as another seed."""
     weights = "" if run.result is None else run.result.hashes.get("weights", "")
     return (weights, config_hash(run.config)) if weights else (str(run.folder.resolve()),)
 

@@ -87,8 +87,8 @@ def side_information(run: RunData) -> SideInformation:
     found = SideInformation()
     folder, name = Path(str(run.value("data_path") or ".")), run.done.dataset
     if not (folder / f"{name}.inter").is_file():
-        found.missing.append("the dataset's folder is not where the run found it, so nothing is "
-                             "known about time, genres or years")  # fmt: skip
+        found.missing.append("the dataset's folder has been moved, so time, genres and years "
+                             "are not known")  # fmt: skip
         return found
     if dataset_hash(folder) != run.done.hashes.get("data"):
         found.missing.append("the dataset's files have changed since the run, so they are not read")

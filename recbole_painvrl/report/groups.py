@@ -1,4 +1,4 @@
-"""Runs that differ by their seed alone are one column; runs on the same data are one block."""
+"""Runs that differ only in their seed form a column; runs on the same data form a block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recbole_painvrl.evaluation.comparison import Method
 from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.run.folder import config_hash
 
-# The method that is judged where neither the user nor a grid says another one.
+# The default method, unless the user or a grid names another.
 METHOD = "PaInvRL"
 _MOST_SETTINGS = 2
 # What the run derives from its seed or its data, and so is no setting of the user's.
@@ -124,7 +124,7 @@ class Block:
         return f"{self.key}-runs-{self.groups.index(group) + 1}"
 
     def method(self, name: str | None, of_grids: Set[Path]) -> Group | None:
-        """The group that is judged against the others.
+        """The group that is compared with the others.
 
         Args:
             name: its label or its model (perhaps as ``package.module:Class``), where the user

@@ -24,7 +24,7 @@ from recbole_painvrl.report.sections.training import cost, training
 
 
 class Written(NamedTuple):
-    """What came of a report.
+    """Outcome of a report.
 
     Attributes:
         figures: folder of the figures.

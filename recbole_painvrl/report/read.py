@@ -1,4 +1,4 @@
-"""Reads run folders, which may come from strangers: nothing is unpickled, shapes are checked."""
+"""Reads run folders, which may be untrusted: nothing is unpickled, and shapes are checked."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T:
         raise UserError(f"{path}: damaged: `{place}`: {first['msg'].lower()}; {_ADVICE}") from error
     except UserError:
         raise
-    # Whatever the parsers of five formats raise on foreign bytes, the file is what is wrong.
+    # Any exception of the five parsers means that the file is damaged.
     except Exception as error:
         raise UserError(f"{path}: damaged ({reason(error)}); {_ADVICE}") from error
 

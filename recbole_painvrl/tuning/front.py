@@ -1,4 +1,4 @@
-"""Pareto dominance, the choice from a front, and when a trial is hopeless; larger is better."""
+"""Pareto dominance, selection from a front, and pruning; larger values are better."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 Vector = Sequence[float]
 
-# Validations of the last stage at which trials are compared: each twice as far as the last.
+# First number of validations after which trials are compared; it then doubles.
 FIRST_RUNG = 4
-# Peers below which nothing is concluded.
+# Minimum number of other trials for pruning.
 FEWEST_PEERS = 4
 
 
 def dominates(a: Vector, b: Vector) -> bool:
-    """Whether ``a`` is nowhere worse than ``b`` and somewhere better."""
+    """Whether ``a`` is no worse than ``b`` in every objective and better in one."""
     pairs = list(zip(a, b, strict=True))
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
 def score(vector: Vector, select_on: str) -> float:
-    """The figure by which one configuration is chosen, as a run chooses its epoch.
+    """The value by which a configuration is selected, as a run selects its epoch.
 
     Args:
         vector: ``[iid]`` or ``[iid, ood]``.
@@ -42,13 +42,13 @@ def is_rung(validations: int) -> bool:
 def is_hopeless(own: Vector, peers: Sequence[Vector], fewest: int = FEWEST_PEERS) -> bool:
     """Whether more than half of the peers are better in every objective at the same rung.
 
-    The median rule of Vizier (Golovin et al., 2017) with Pareto dominance in place of "greater":
-    for one objective it is that rule; for two, a trial that leads in one of them is never stopped.
+    The median rule of Vizier (Golovin et al., 2017) with Pareto dominance as the order: equal
+    to that rule for one objective; for two, a trial that is best in one of them is never pruned.
 
     Args:
         own: best value of each objective so far.
-        peers: the same of the other trials after as many validations.
-        fewest: peers below which nothing is hopeless.
+        peers: the same for the other trials, after as many validations.
+        fewest: minimum number of peers for pruning.
     """
     better = sum(dominates(other, own) for other in peers)
     return len(peers) >= fewest and 2 * better > len(peers)

@@ -1,4 +1,4 @@
-"""Everything that the workers of one search share, in plain values."""
+"""The plan of a search: everything its workers share, as plain values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.tuning.space import Space, default_values, describe
 
-# Set for every trial by the search itself -> what is typed in its place.
+# Settings that the search sets for every trial -> what to use instead.
 _OWN = {
     "output_dir": "use `--output=DIR`",
     "run_name": "use `--output=DIR`",
-    "resume": "the same command goes on by itself",
+    "resume": "re-running the command resumes",
 }
 # A trial must not train the final model twice for the sake of a test metric.
 _TRIAL = {"show_progress": False}
@@ -30,17 +30,17 @@ class Plan:
 
     Attributes:
         given: settings of the user, from files and the command line.
-        space: what is searched.
+        space: settings to search, with their domains.
         output: folder of the search; each trial is a run folder in it.
         storage: journal file or database URL.
-        trials: how many trials the search has in the end.
-        timeout: seconds after which no new trial begins; None for no limit.
+        trials: total number of trials.
+        timeout: seconds after which no new trial starts; None for no limit.
         metric: name of the validation metric, such as ``ndcg@10``.
         parts: validation splits that are objectives: ``("valid",)`` or with ``"ood_valid"``.
-        select_on: what chooses the epoch of a trial and the configuration in the end.
+        select_on: selects the epoch of a trial, and the final configuration.
         defaults: the default configuration as a first trial; None if it is outside the space.
-        identity: what must be the same where a search goes on.
-        threads: CPU threads of one worker; None for a run's own choice.
+        identity: what must not change when a search is resumed.
+        threads: CPU threads of one worker; None for a run's default.
     """
 
     given: dict[str, Any]
@@ -65,7 +65,7 @@ class Plan:
         return SafeConfig(overrides=values, overrides_from="tune")
 
     def settings(self, params: dict[str, Any]) -> dict[str, Any]:
-        """What a property file needs to repeat a trial as a run."""
+        """Settings to repeat a trial as a run."""
         return {**self.given, "select_on": self.select_on, **params}
 
     def label(self, part: str) -> str:
@@ -82,7 +82,7 @@ def make_plan(
     timeout: float | None,
     threads: int | None,
 ) -> Plan:
-    """Check the settings against the data, which are prepared on the way, and fix the objectives.
+    """Check the settings, prepare the data and determine the objectives.
 
     Raises:
         UserError: a wrong configuration or search space, or no validation split.
@@ -92,13 +92,15 @@ def make_plan(
         raise UserError(f"`{name}`: tune sets it for every trial; {_OWN[name]}")
     searched = {name: domain for name, domain in space.items() if name not in given}
     if not searched:
-        raise UserError("every setting of the search space is fixed; leave one of them out")
+        raise UserError(
+            "every setting of the search space is fixed; remove one of them from the command"
+        )
     examples = {name: domain.example() for name, domain in searched.items()}
     SafeConfig(overrides={**given, **examples}, overrides_from="search space")
     config = SafeConfig(overrides=given)
     if not config["valid_metric_bigger"]:
         raise UserError(
-            f"`valid_metric: {config['valid_metric']}`: smaller is better; a search maximizes; "
+            f"`valid_metric: {config['valid_metric']}`: lower is better, but a search maximizes; "
             "choose another of `metrics`, such as `--valid_metric=AUC`"
         )
     dataset = ModalityDataset(config)
@@ -126,7 +128,7 @@ def make_plan(
 
 
 def _objectives(select_on: str | None, dataset: ModalityDataset) -> tuple[tuple[str, ...], str]:
-    """Validation parts of a dataset, and what chooses among trials."""
+    """Validation splits of a dataset, and the selection rule."""
     parts = dataset.build_parts()
     if VALID not in parts:
         raise UserError("the split has no validation split, which a search needs; set `eval_args`")

@@ -1,4 +1,4 @@
-"""What a search leaves: the front, all trials, a plot, and a property file that is ready."""
+"""Results of a search: the front, all trials, a plot, and a property file to run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Outcome:
 
     Attributes:
         ended: complete, pruned and failed trials.
-        front: complete trials that no other dominates, by falling IID value.
-        chosen: the one of the front with the best ``select_on``; None without a front.
+        front: complete trials that no other dominates, by decreasing IID value.
+        chosen: the trial of the front with the best ``select_on`` value; None without a front.
     """
 
     plan: Plan
@@ -38,7 +38,7 @@ class Outcome:
     chosen: FrozenTrial | None
 
     def count(self, state: TrialState) -> int:
-        """How many trials ended so."""
+        """Number of trials in this state."""
         return sum(trial.state is state for trial in self.ended)
 
     @property
@@ -70,7 +70,7 @@ def write_results(found: Outcome) -> None:
 
 
 def summary(found: Outcome) -> str:
-    """The front as a table, the choice and what to type next."""
+    """The front as a table, the selected trial and the next commands."""
     plan = found.plan
     counts = ", ".join(f"{found.count(state)} {word}" for state, word in _STATES.items())
     lines = [f"{len(found.ended)} of {plan.trials} trials: {counts}"]
@@ -86,7 +86,7 @@ def summary(found: Outcome) -> str:
         )
         lines.append(f"  {star}{trial.number:>6}  {figures}  {trial.user_attrs[FOLDER]}")
     rule = plan.select_on if len(heads) > 1 else "the one objective"
-    lines.append(f"* chosen by {rule}{_against_defaults(found)}")
+    lines.append(f"* selected by {rule}{_against_defaults(found)}")
     lines.append(f"run it: python run_recbole.py --config_files={plan.output / 'best.yaml'}")
     folder = Path(found.chosen.user_attrs[FOLDER])
     if can_resume(folder):
@@ -95,7 +95,7 @@ def summary(found: Outcome) -> str:
 
 
 def _against_defaults(found: Outcome) -> str:
-    """How the chosen trial compares with the defaults, which are trial 0 where they can be."""
+    """Comparison of the selected trial with the defaults (trial 0, if they are in the space)."""
     plan = found.plan
     own = [trial for trial in found.complete if trial.user_attrs.get(DEFAULTS)]
     if not own or found.chosen is None:
@@ -138,8 +138,8 @@ def _property_file(found: Outcome, chosen: FrozenTrial) -> str:
         for part, value in zip(plan.parts, chosen.values, strict=True)
     )
     head = (
-        f"# Chosen from {len(found.complete)} complete trials by `select_on: {plan.select_on}`,\n"
-        f"# on validation alone: {figures}\n"
+        f"# Selected from {len(found.complete)} complete trials by `select_on: {plan.select_on}`,\n"
+        f"# on validation only: {figures}\n"
         f"# Trial {chosen.number}: {chosen.user_attrs[FOLDER]}\n"
     )
     body: str = yaml.safe_dump(

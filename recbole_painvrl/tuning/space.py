@@ -1,4 +1,4 @@
-"""What may be tried: ``properties/search/<Model>.yaml`` or a file of the same form."""
+"""Search spaces: ``properties/search/<Model>.yaml`` or a file of the same format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORMS = "`{low: 0.001, high: 0.1, log: true}` or `{choices: [a, b]}`"
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from ``low`` to ``high``; whole ones where both ends are."""
+    """Numbers from ``low`` to ``high``; integers if both ends are integers."""
 
     low: float
     high: float
@@ -34,7 +34,7 @@ class Interval:
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def stored(self, value: Any) -> Any:
-        """The value as the study keeps it, or None outside the interval."""
+        """The value as stored in the study, or None outside the interval."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return value if number and self.low <= value <= self.high else None
 
@@ -47,7 +47,7 @@ class Interval:
         return self.low
 
     def recbole(self, name: str) -> str:
-        """The line of RecBole's parameter file."""
+        """The line in RecBole's parameter file."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             # RecBole's quniform draws floats, which an integer setting refuses.
             return f"{name} choice {list(range(self.low, self.high + 1))}"
@@ -59,7 +59,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Choices:
-    """Some values of any kind."""
+    """A list of values of any type."""
 
     values: tuple[Any, ...]
 
@@ -69,7 +69,7 @@ class Choices:
         return self.restored(trial.suggest_categorical(name, keys))
 
     def stored(self, value: Any) -> Any:
-        """The value as the study keeps it, or None where it is no choice."""
+        """The value as stored in the study, or None if it is not a choice."""
         if not any(value == own and type(value) is type(own) for own in self.values):
             return None
         # Optuna keeps scalars only, and a dictionary would take 1 and True for one key.
@@ -84,7 +84,7 @@ class Choices:
         return self.values[0]
 
     def recbole(self, name: str) -> str:
-        """The line of RecBole's parameter file."""
+        """The line in RecBole's parameter file."""
         return f"{name} choice {list(self.values)!r}"
 
 

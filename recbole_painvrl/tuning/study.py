@@ -30,23 +30,23 @@ from recbole_painvrl.tuning.plan import Plan
 FOLDER, REASON, DEFAULTS = "folder", "reason", "defaults"
 _IDENTITY, _RETRIED = "identity", "retry_history"
 _LARGEST_SEED = 2**32
-# Seconds between the heartbeats of a trial in a database, and after which its worker is dead.
+# Seconds between heartbeats of a trial in a database, and until its worker counts as dead.
 _BEAT, _DEAD = 15, 120
 Objective = Callable[[Trial], Sequence[float]]
 
 
 class TrialError(Exception):
-    """A trial failed, which stops no other; its reason is recorded."""
+    """A trial failed; its reason is recorded and the search continues."""
 
 
 class Search:
-    """A study on its storage; every worker opens one of its own.
+    """A study in its storage; every worker opens its own instance.
 
     Args:
         plan: the search.
 
     Raises:
-        UserError: the storage cannot be used, or holds a search of something else.
+        UserError: the storage cannot be used, or contains a different search.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -60,24 +60,24 @@ class Search:
             self._check_identity()
 
     def step(self, objective: Objective) -> bool:
-        """Run one more trial; False where all are done or at work.
+        """Run one more trial; returns False if all are done or running.
 
         Raises:
-            KeyboardInterrupt, WriteError: of the objective, which has queued the trial again.
+            KeyboardInterrupt, WriteError: from the objective, after it queued the trial again.
         """
         with ExitStack() as asking, ExitStack() as working:
-            # One process at a time asks for a trial, so that there are never more than planned.
+            # One process at a time requests a trial, so that there are never more than planned.
             asking.enter_context(self._alone())
             self._take_over()
             if len(self.ended()) + len(self._running()) >= self.plan.trials:
                 return False
-            # Seeded by the number of the trial: a search that goes on does not begin to repeat.
+            # Seeded by the trial's index, so that a resumed search does not repeat its draws.
             number = len(self.study.get_trials(deepcopy=False))
             seed = derive_seed(self.plan.seed, f"trial {number}") % _LARGEST_SEED
             self.study.sampler = optuna.samplers.TPESampler(seed=seed)
 
             def locked(trial: Trial) -> Sequence[float]:
-                # Until the study knows what came of the trial, which the others take for dead else.
+                # Held until the study has the outcome; others take an unlocked trial for dead.
                 working.enter_context(file_lock(self._lock(trial.number)))
                 asking.close()
                 return objective(trial)
@@ -86,27 +86,27 @@ class Search:
         return True
 
     def take_over(self) -> int:
-        """Queue the trials of workers that were killed again; returns how many."""
+        """Queue the trials of killed workers again; returns their number."""
         with self._alone():
             return self._take_over()
 
     def queue_again(self, number: int) -> None:
-        """Let another trial go on with this one, which was stopped from outside."""
+        """Queue a trial again that was stopped from outside; a new trial continues it."""
         RetryHeartbeatStaleTrialCallback()(self.study, self.study.trials[number])
 
     def folder(self, trial: Trial | FrozenTrial) -> Path:
-        """The run folder of a trial; one that goes on has that of the trial before it."""
+        """The run folder of a trial; a continued trial keeps its predecessor's folder."""
         name = trial.user_attrs.get(FOLDER, f"trial-{trial.number:04d}")
         return self.plan.output / Path(name).name
 
     def ended(self) -> list[FrozenTrial]:
-        """Complete, pruned and failed trials, by number; not those that went on as others."""
+        """Complete, pruned and failed trials, by index; not those that another trial continued."""
         trials = self.study.get_trials(deepcopy=False)
         retried = {n for trial in trials for n in trial.system_attrs.get(_RETRIED, ())}
         return [t for t in trials if t.state.is_finished() and t.number not in retried]
 
     def peers(self, own: int, rung: int) -> list[list[float]]:
-        """Best objectives of the other trials after as many validations, or when they ended."""
+        """Best objectives of the other trials after as many validations, or at their end."""
         found = []
         for trial in self.study.get_trials(deepcopy=False):
             if trial.number == own or trial.state is TrialState.FAIL:
@@ -119,7 +119,7 @@ class Search:
         return found
 
     def _take_over(self) -> int:
-        # A worker that shares a database, but not this folder, lives as long as its heart beats.
+        # A worker that shares the database but not this folder is alive while its heartbeat is.
         fail_stale_trials(self.study)
         elsewhere = _is_database(self.plan.storage)
         locks = {number: self._lock(number) for number in self._running()}
@@ -146,8 +146,8 @@ class Search:
         changed = [name for name, value in self.plan.identity.items() if known.get(name) != value]
         if changed:
             raise UserError(
-                f"{self.plan.storage}: holds a search with other {', '.join(changed)}; repeat its "
-                "command to go on, or choose another `--output` or `--storage` for a new search"
+                f"{self.plan.storage}: has a search with other {', '.join(changed)}; "
+                "resume with its command, or choose another `--output` or `--storage`"
             )
 
     def _lock(self, number: int) -> Path:
@@ -160,7 +160,7 @@ class Search:
 
 
 def rung_name(rung: int) -> str:
-    """Attribute that keeps a trial's objectives after so many validations."""
+    """Attribute for a trial's objectives after this number of validations."""
     return f"rung {rung}"
 
 
@@ -174,7 +174,7 @@ def _open(plan: Plan) -> optuna.Study:
     found = len(study.directions)
     if found != len(plan.parts):
         raise UserError(
-            f"{plan.storage}: holds a search with {found} objectives, this one has "
+            f"{plan.storage}: contains a search with {found} objectives, this one has "
             f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output` or `--storage`"
         )
     return study

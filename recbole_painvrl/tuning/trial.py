@@ -1,4 +1,4 @@
-"""One trial: a run that trains and validates, and ends early where it is hopeless."""
+"""A trial: a run that trains and validates, and is pruned if it is hopeless."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning.front import is_hopeless, is_rung
 from recbole_painvrl.tuning.study import FOLDER, REASON, Search, TrialError, rung_name
 
-# Only the stage that ends with the model that is selected is comparable between trials.
+# Trials are compared only in the stage that trains the evaluated model.
 _LAST_STAGES = ("train", "final")
 RESULT = "trial.json"
 
@@ -74,7 +74,7 @@ class Watch:
 
 
 def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[float]:
-    """Objectives of a trial; says a line about what came of it.
+    """Run a trial and return its objectives; reports one line about the outcome.
 
     Args:
         search: the search.
@@ -84,7 +84,7 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
     Raises:
         TrialPruned: the trial is hopeless.
         TrialError: the trial failed.
-        KeyboardInterrupt: the trial was queued again, and can go on.
+        KeyboardInterrupt: the trial was queued again and can be resumed.
         WriteError: the disk is full; the trial was queued again.
     """
     plan, start = search.plan, time.perf_counter()
@@ -99,7 +99,7 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
         values, metrics, seconds = _validated(search, trial, params)
     except TrialPruned as error:
         trial.set_user_attr(REASON, str(error))
-        # The weights of a search would fill a disk; these are of no use.
+        # Checkpoints of pruned trials are not needed and would fill the disk.
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         tell(f"pruned, {error}")
         raise
@@ -125,14 +125,14 @@ def _validated(
     """Objectives, all validation metrics and seconds of a trained configuration."""
     folder = search.folder(trial)
     if can_resume(folder):
-        # As it began: the number of workers, and so of threads, may be another one now.
+        # With its stored settings: the number of workers, and so of threads, may have changed.
         resume, path = folder, folder / "config.yaml"
         config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
     else:
         # Left by a trial that was killed before its first checkpoint.
         shutil.rmtree(folder, ignore_errors=True)
         resume, config = None, search.plan.config(params, folder.name)
-    # What a run says goes to its own train.log; the console belongs to the search.
+    # Output of the run goes to its train.log; the console shows the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])
         run = Run(config, log, held, resume, time.perf_counter())

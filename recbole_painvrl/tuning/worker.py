@@ -1,4 +1,4 @@
-"""Workers of a search: this process, or several processes beside each other."""
+"""Workers of a search: this process, or several parallel processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def work(plan: Plan, say: Callable[[str], None], begun: float | None = None) -> None:
-    """Take trials and run them until the search is done or its time is over.
+    """Run trials until the search is done or the timeout is reached.
 
     Args:
         plan: the search.
         say: receives a line per trial.
-        begun: ``time.time()`` at which the timeout began to count.
+        begun: ``time.time()`` at the start of the timeout.
     """
     search = Search(plan)
     start = time.time() if begun is None else begun
@@ -38,10 +38,10 @@ def work(plan: Plan, say: Callable[[str], None], begun: float | None = None) -> 
 
 
 def work_in_processes(plan: Plan, workers: int) -> int:
-    """Run that many workers; returns how many ended otherwise than by being done.
+    """Run several workers; returns how many ended with an error.
 
     Raises:
-        KeyboardInterrupt: after the workers gave their trials back.
+        KeyboardInterrupt: after the workers queued their trials again.
     """
     # Spawned, not forked: PyTorch's threads and CUDA do not survive a fork.
     context = multiprocessing.get_context("spawn")

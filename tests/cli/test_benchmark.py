@@ -26,7 +26,7 @@ def test_a_real_cell_its_table_and_the_second_time(
     assert f"{result['metrics']['ood']['ndcg@10']:.4f}" in written
     assert main(words) == 0
     second = capsys.readouterr()
-    assert "1 cells: 1 done" in second.err and "starts" not in second.err
+    assert "1 runs: 1 done" in second.err and "starts" not in second.err
     assert second.out == first.out
 
 

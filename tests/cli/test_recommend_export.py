@@ -40,7 +40,7 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("recommend RUN --out x.csv", "`--users`: nobody to recommend to"),
+        ("recommend RUN --out x.csv", "`--users`: no users are given"),
         ("recommend RUN --users all", "--out"),
         ("recommend RUN --users all --out x.xls", "expected a name on .parquet, .csv, .jsonl"),
         ("recommend RUN --users all --out x.csv --k 0", "'--k': 0"),

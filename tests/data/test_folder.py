@@ -191,7 +191,7 @@ def _pairs(*pairs: tuple[str, str]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"interactions": _pairs()}, "no interaction left"),
+        ({"interactions": _pairs()}, "no interactions left"),
         ({"interactions": _pairs(("", "x"))}, "1 user_id values cannot be stored"),
         ({"interactions": _pairs(("u", "NA"), ("u", "x"))}, "1 item_id values .* first 'NA'"),
         ({"interactions": _pairs(("u", "a\tb"))}, "1 item_id values .* first"),

@@ -119,7 +119,7 @@ def test_a_check_that_breaks_is_a_finding() -> None:
         raise RuntimeError("planted")
 
     assert failures(isolated("memory", broken)) == [
-        "memory could not be looked at: RuntimeError: planted"
+        "memory could not be checked: RuntimeError: planted"
     ]
 
 

@@ -171,7 +171,7 @@ def test_likelihood_is_that_of_every_pairs_own_model(
 ) -> None:
     """Pairs and negatives under the best model of the pair, in blocks of any size."""
     monkeypatch.setattr(content_module, "_BLOCK", block)
-    monkeypatch.setattr(content_module, "_LIKELIHOOD_POOL", 6)
+    monkeypatch.setattr(content_module, "_LIKELIHOOD_NEGATIVES", 6)
     model = content_model()
     assert model.projections is not None
     with torch.no_grad():

@@ -75,7 +75,7 @@ def test_a_failed_cell_runs_again_when_its_failure_is_forgotten(make_cells: Make
 def test_the_reasons_of_failures(make_cells: MakeCells) -> None:
     killed, _ = make_cells("Killed")
     run([killed])
-    assert killed.reason() == "ended by SIGKILL, perhaps for want of memory"
+    assert killed.reason() == "ended by SIGKILL, possibly out of memory"
 
 
 def test_the_folder_of_a_model_of_another_package_is_portable(make_cells: MakeCells) -> None:
@@ -105,7 +105,9 @@ def test_ctrl_c_stops_what_runs_and_says_how_to_go_on(
         if cell.model == "Slow":
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
 
-    with pytest.raises(InterruptedRunError, match="1 of 3 cells done; the same command goes on"):
+    with pytest.raises(
+        InterruptedRunError, match="1 of 3 runs done; re-running the command resumes"
+    ):
         run(cells, 1, press)
     assert [cell.state() for cell in cells] == ["done", "open", "open"]
     assert len(events(cells)) == 2
@@ -133,7 +135,7 @@ def test_a_cell_that_another_process_runs_is_waited_for(
     held.wait()
     run(cells)
     assert events(cells) == [cells[1].folder.name, cells[0].folder.name]
-    assert "waiting for 1 cells" in capsys.readouterr().err
+    assert "waiting for 1 runs" in capsys.readouterr().err
     thread.join()
 
 

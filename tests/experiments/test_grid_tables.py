@@ -193,7 +193,7 @@ def test_every_file_shows_numbers_failures_and_runs(make_cells: MakeCells, tmp_p
 def test_a_table_of_nothing(make_cells: MakeCells, tmp_path: Path) -> None:
     table = assemble("T", rows_of(make_cells("A", "B")), "A")
     files = write_table_files(table, tmp_path)
-    assert "No cell is done yet" in files["table.md"] and "not run" in files["table.csv"]
+    assert "No run is complete yet" in files["table.md"] and "not run" in files["table.csv"]
 
 
 def test_a_changed_cell_leaves_its_run_and_is_named(tmp_path: Path, make_cells: MakeCells) -> None:

@@ -109,7 +109,7 @@ def test_score_gradients_are_derivatives(kind: str, shape: tuple[int, ...]) -> N
     (expected,) = torch.autograd.grad(loss(scores, edge, WEIGHTS), scores, create_graph=True)
     found = gradient(scores, edge, WEIGHTS)
     torch.testing.assert_close(found, expected)
-    # The gradient must be differentiable itself: L_IRM differentiates it once more.
+    # The score gradient must be differentiable itself: L_IRM differentiates it once more.
     second = torch.autograd.grad(expected.square().sum(), scores)
     again = torch.autograd.grad(found.square().sum(), scores)
     torch.testing.assert_close(again, second)

@@ -97,7 +97,7 @@ def test_a_search_and_its_files(
     # The same command has nothing left to do; a larger number goes on.
     monkeypatch.setattr(worker_module, "run_trial", lambda *_: pytest.fail("a trial began"))
     assert tune("--trials=3") == 0
-    assert "going on: 3 of 3 trials have ended" in capsys.readouterr().out
+    assert "resuming: 3 of 3 trials have ended" in capsys.readouterr().out
 
 
 def test_an_interrupted_trial_goes_on_in_its_folder(
@@ -116,7 +116,7 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
 
     monkeypatch.setattr(Watch, "__call__", stop)
     assert tune("--trials=2", "--epochs=4") == 1
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "re-running the command resumes" in capsys.readouterr().err
     assert len(rows(tmp_path)) == 1
     # Another number of workers has other threads; the trial goes on as it began.
     monkeypatch.setattr(command, "_threads", lambda workers, given: 1)
@@ -159,7 +159,7 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
         monkeypatch.setattr(study_module, "fail_stale_trials", once(fail_stale_trials, done))
     assert tune("--trials=1", *words) == 0
     out = capsys.readouterr().out
-    assert storage or "1 of killed workers go on" in out
+    assert storage or "1 of killed workers are resumed" in out
     (row,) = rows(tmp_path)
     # It died before it asked for its values, and still has those of the first trial.
     assert {name: float(row[name]) for name in first} == first
@@ -267,4 +267,4 @@ def test_another_search_in_the_same_folder_is_refused(
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say: None)
     assert tune("--trials=1") == 1
     assert tune("--trials=1", "--epochs=3") == 2
-    assert "holds a search with other settings" in capsys.readouterr().err
+    assert "has a search with other settings" in capsys.readouterr().err

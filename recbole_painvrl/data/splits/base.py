@@ -1,4 +1,4 @@
-"""Names of the splits, and the rules that every learned or shifted split obeys."""
+"""Names of the splits, and functions that all protocols share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 TRAIN, VALID, TEST, OOD_VALID, OOD = "train", "valid", "test", "ood_valid", "ood"
 SPLITS = (TRAIN, VALID, TEST, OOD_VALID, OOD)
-# Fractions of the IID interactions, and of the OOD ones that model selection may read.
+# Fractions: IID test, IID validation, and OOD validation of the OOD interactions.
 _IID_TEST, _IID_VALID, _OOD_VALID = 0.1, 0.1, 0.2
 
 
@@ -27,8 +27,8 @@ class Split:
     """Rows of the interaction table by split.
 
     Attributes:
-        rows: row indices of each split; one that the protocol lacks is absent.
-        diagnostics: what the protocol found (counts, shift, agreement...), JSON values only.
+        rows: row indices of each split that the protocol has.
+        diagnostics: statistics of the split (counts, shift, agreement...), JSON values only.
     """
 
     rows: dict[str, IntArray]
@@ -40,7 +40,7 @@ class LockedTestError(RuntimeError):
 
 
 class LockedTests:
-    """Holds the test datasets; nothing can be read from them before :meth:`unlock`.
+    """Holds the test datasets, which cannot be read before :meth:`unlock`.
 
     Args:
         datasets: test name (``test``, ``ood``) to dataset.
@@ -51,11 +51,11 @@ class LockedTests:
 
     @property
     def names(self) -> list[str]:
-        """Names of the test sets; known from the start."""
+        """Names of the test sets, readable before :meth:`unlock`."""
         return list(self._datasets)
 
     def unlock(self) -> None:
-        """Open the lock: training and selection are over."""
+        """Allow reading, after training and selection."""
         self._open = True
 
     def __getitem__(self, name: str) -> Any:
@@ -75,7 +75,7 @@ def pair_keys(users: IntArray, items: IntArray) -> IntArray:
 def check_splits(
     rows: Mapping[str, IntArray], users: IntArray, items: IntArray, folder: Path
 ) -> None:
-    """Refuse splits from files that hold missing ids or share a (user, item) pair.
+    """Refuse splits from files with missing ids or common (user, item) pairs.
 
     Raises:
         UserError: naming the split or the two splits, and how many rows.
@@ -104,10 +104,10 @@ def distinct_rows(users: IntArray, items: IntArray) -> IntArray:
 def hold_out(
     rows: IntArray, users: IntArray, items: IntArray, size: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Move ``size`` random rows out, but keep one row of every user and every item.
+    """Hold out ``size`` random rows, but keep one row of every user and every item.
 
     Returns:
-        ``(kept, held out)``; fewer than ``size`` are held out where the rule forbids more.
+        ``(kept, held out)``; fewer than ``size`` rows are held out if necessary.
     """
     order = rng.permutation(rows)
     anchor = np.zeros(len(order), dtype=bool)
@@ -127,7 +127,7 @@ def split_iid_ood(
         ood: rows for OOD validation and OOD test.
         users: user of every row of the table.
         items: item of every row of the table.
-        rng: draws both.
+        rng: random generator.
     """
     train, test = hold_out(iid, users, items, round(_IID_TEST * len(iid)), rng)
     train, valid = hold_out(train, users, items, round(_IID_VALID * len(iid)), rng)
@@ -142,7 +142,7 @@ def split_iid_ood(
 
 
 def drop_cold(split: Split, users: IntArray, items: IntArray) -> Split:
-    """Take rows whose user or item has no training row out of the other splits, and count them."""
+    """Drop rows of the other splits whose user or item has no training row, and count them."""
     train = split.rows[TRAIN]
     warm = np.isin(users, users[train]) & np.isin(items, items[train])
     cold = {name: int((~warm[rows]).sum()) for name, rows in split.rows.items() if name != TRAIN}

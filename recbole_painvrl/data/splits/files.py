@@ -1,4 +1,4 @@
-"""The protocol ``files``: one file per split; and settings that a protocol would not read."""
+"""The protocol ``files``: one file per split; and checks for settings that a protocol ignores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recbole_painvrl.data.splits.base import (
 from recbole_painvrl.errors import UserError
 
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
-# RecBole's defaults: nothing was asked for.
+# RecBole's defaults.
 _SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
 
 # Settings of a split by the protocols that read them.
@@ -60,11 +60,11 @@ def split_files(folder: Path, dataset: str) -> dict[str, str]:
 
 
 def benchmark_files(given: list[str], protocol: str | None) -> dict[str, str]:
-    """The same by RecBole's ``benchmark_filename``, whose order says which split is which.
+    """The same from RecBole's ``benchmark_filename``, in the order of the splits.
 
     Args:
         given: suffixes of the files.
-        protocol: what the user set, None for nothing.
+        protocol: the user's setting, or None.
 
     Raises:
         UserError: another protocol is set, or the files are neither two nor three.
@@ -72,12 +72,12 @@ def benchmark_files(given: list[str], protocol: str | None) -> dict[str, str]:
     if protocol not in (None, "files"):
         raise UserError(
             f"`benchmark_filename`: found {given} with protocol `{protocol}`, which makes its own "
-            "split; leave one of the two out"
+            "split; remove one of the two"
         )
     if len(given) not in (2, 3) or len(set(given)) < len(given):
         raise UserError(
             f"`benchmark_filename`: found {given}, expected the files of training, validation and "
-            "test, or of training and test alone, such as [train, valid, test]"
+            "test, or of training and test only, such as [train, valid, test]"
         )
     return dict(zip((TRAIN, VALID, TEST) if given[2:] else (TRAIN, TEST), given, strict=True))
 
@@ -90,14 +90,14 @@ def files_split(
     folder: Path,
     planted: bool,
 ) -> Split:
-    """The split of a table that holds the rows of all files, one file after the other.
+    """The split of a table with the concatenated rows of all files.
 
     Args:
         sizes: rows of each split, in the order of the table.
         users: user of every row, ``[n]``.
         items: item of every row, ``[n]``.
-        settings: ``validation_share`` of the training rows is held out where there is no
-            validation file, with ``split_seed``.
+        settings: ``validation_share`` of the training rows is held out if there is no
+            validation file, seeded by ``split_seed``.
         folder: named in messages.
         planted: whether the manifest calls the dataset planted.
 
@@ -118,7 +118,7 @@ def files_split(
 
 
 def refuse_filters(config: Any) -> None:
-    """RecBole filters nothing where the splits are files, and does not say so.
+    """Refuse filters, which RecBole silently ignores if the splits are files.
 
     Raises:
         UserError: a filter is set.
@@ -127,32 +127,32 @@ def refuse_filters(config: Any) -> None:
         value = config[name]
         if value is not None and str(value).replace(" ", "") != "[0,inf)":
             raise UserError(
-                f"`{name}`: found {value!r} with protocol `files`, which takes its splits as they "
-                "are; filter with `python -m dataset_prep` or change the `protocol`"
+                f"`{name}`: found {value!r} with protocol `files`, which does not filter "
+                "its splits; filter with `python -m dataset_prep` or change the `protocol`"
             )
 
 
 def refuse_split_arguments(config: Any, protocol: str) -> None:
-    """Only the protocol ``random`` splits by ``eval_args``.
+    """Refuse split arguments of ``eval_args``, which only protocol ``random`` uses.
 
     Raises:
-        UserError: ``split``, ``order`` or ``group_by`` is set to something of its own.
+        UserError: ``split``, ``order`` or ``group_by`` is not the default.
     """
     for name, default in _SPLIT_ARGUMENTS.items():
         value = config["eval_args"][name]
         ratios = value.get("RS") if isinstance(value, Mapping) else None
         if ratios and sum(ratios) > 0:
-            # RecBole's ratios may have any sum.
+            # RecBole's ratios need not sum to 1.
             value = {"RS": [round(ratio / sum(ratios), 9) for ratio in ratios]}
         if value != default:
             raise UserError(
-                f"`eval_args: {name}`: found {value!r} with protocol `{protocol}`, which splits "
-                "without it; leave it out or choose `--protocol=random`"
+                f"`eval_args: {name}`: found {value!r} with protocol `{protocol}`, which does "
+                "not use it; remove it or choose `--protocol=random`"
             )
 
 
 def warn_of_idle_settings(settings: RunSettings, config: Any, protocol: str) -> None:
-    """Say which settings of a split the protocol in force does not read."""
+    """Warn of split settings that the protocol does not use."""
     sampled = any(mode[:3] in ("uni", "pop") for mode in config["eval_args"]["mode"].values())
     for name, protocols in _READ_BY.items():
         changed = getattr(settings, name) != type(settings).model_fields[name].default

@@ -1,4 +1,4 @@
-"""The paper's IID/OOD protocol (4.2.2): two environments found by the HIM, the larger trains."""
+"""The paper's IID/OOD protocol (4.2.2): split by two environments identified by HIM."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ from recbole_painvrl.locks import file_lock
 from recbole_painvrl.reading import parse_json, read_arrays, reason
 from recbole_painvrl.seeds import generator
 
-# The protocol is one for every model, so its UltraGCN has fixed settings (4.2.2; Adam, N = 50).
+# The split is the same for all models, so its UltraGCN has fixed settings (4.2.2).
 _WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.0)
 _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
 _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
-# A shift counts as found only below this agreement with the random initialization, and where a
-# fixed UltraGCN keeps less than this fraction of its IID NDCG@10.
+# A shift is detected only below this agreement with the random initialization, and if the OOD
+# NDCG@10 of a fixed UltraGCN is below this fraction of its IID NDCG@10.
 _AGREEMENT, _KEPT_NDCG = 0.8, 0.9
-# Goes up whenever the same data and settings would give another split.
+# Incremented when the same data and settings would give another split.
 _VERSION = 2
 
 
 def iid_ood_split(
     users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings, folder: Path
 ) -> Split:
-    """Split by two identified environments; made once per data and parameters, then cached.
+    """Split by two identified environments; computed once per data and parameters, then cached.
 
     Args:
         users: user of every row, ``[n]``, from 1.
@@ -70,7 +70,7 @@ def iid_ood_split(
         cached = _read(path, len(users))
         if cached is not None:
             return cached
-        log.info("iid_ood: identifying two environments (made once, cached)")
+        log.info("iid_ood: identifying two environments (once, then cached)")
         split = _make(users, items, content, settings)
         text = np.frombuffer(json.dumps(split.diagnostics).encode(), dtype=np.uint8)
         arrays: dict[str, Any] = {"diagnostics": text, **split.rows}
@@ -83,7 +83,7 @@ def iid_ood_split(
 
 @contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Wait for a process that makes the same split; go on at once where nothing can be locked."""
+    """Wait for a process that computes the same split; no waiting without file locks."""
     log, lock = getLogger("recbole_painvrl"), path.with_name(f".{path.stem}.lock")
     with ExitStack() as held:
         try:
@@ -166,7 +166,7 @@ def _fitted(
 
 
 def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings) -> dict[str, Any]:
-    """Whether the OOD test differs: a fixed ID-only UltraGCN on tests no selection has seen."""
+    """Whether the OOD test is harder for a fixed ID-only UltraGCN."""
     train = split.rows[TRAIN]
     graph = _graph(users[train], items[train], int(users.max()) + 1, int(items.max()) + 1)
     source = generator(settings.split_seed, "split shift")
@@ -220,7 +220,7 @@ def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: Run
 
 
 def _read(path: Path, n_rows: int) -> Split | None:
-    """The cached split, or None; a damaged cache is made again."""
+    """The cached split, or None if there is none or it is damaged."""
     if not path.is_file():
         return None
     try:

@@ -18,63 +18,68 @@ class MMSSLSettings(Settings):
     n_layers: int = Field(ge=1, description="Layers of the GCN over the interactions.")
     n_heads: int = Field(ge=1, description="Heads of the attention over modalities.")
     attention: ModalityAttention = Field(
-        description="Weigh the modalities (the paper), or the identity that the released code is."
+        description="Attention over the modalities (the paper), or the identity (as released)."
     )
     modality_dropout: float = Field(ge=0, lt=1, description="Dropout of the projected features.")
     id_residual_weight: float = Field(
-        ge=0, description="Weight of the learnt graphs' vectors beside the ids."
+        ge=0, description="Weight of the learnt graphs' vectors when added to the id embeddings."
     )
     modality_residual_weight: float = Field(
-        ge=0, description="Weight of the modalities' vectors beside the GCN's."
+        ge=0, description="Weight of the modalities' vectors when added to the GCN's output."
     )
     graph_norm: GraphNorm = Field(
-        description="Scaling of the interactions and the learnt graphs; row_sqrt is the released."
+        description="Scaling of the interaction graph and the learnt graphs (released: row_sqrt)."
     )
     last_layer_softmax: bool = Field(
-        description="Put the GCN's last layer through a softmax (as released)."
+        description="Apply a softmax to the GCN's last layer (as released)."
     )
 
     embedding_reg_weight: float = Field(
         ge=0, description="Weight of half the squared norms of the batch's vectors."
     )
     feature_reg_weight: float = Field(
-        ge=0, description="Weight of half the squared norms of the content, per item."
+        ge=0, description="Weight of half the squared norms of the projected features, per item."
     )
     contrastive_weight: float = Field(ge=0, description="Weight of the contrastive loss.")
-    contrastive_temperature: float = Field(gt=0, description="Its temperature.")
+    contrastive_temperature: float = Field(gt=0, description="Temperature of the contrastive loss.")
     adversarial_weight: float = Field(
-        ge=0, description="Weight of the discriminator's answer; 0 trains without one."
+        ge=0, description="Weight of the adversarial loss; 0 trains without a discriminator."
     )
 
     graph_update_every: int = Field(
         ge=0,
         description="T, steps between refreshes of the learnt graphs; 0 for the released "
-        "behaviour, graphs that are empty from the third step on.",
+        "behaviour, in which the graphs are empty from the third step on.",
     )
     graph_share: float = Field(
-        gt=0, lt=1, description="Nearest items of a user as a share of all items; at least one."
+        gt=0,
+        lt=1,
+        description="Nearest items of a user as a fraction of all items; at least one.",
     )
     graph_carry_over: bool = Field(
-        description="Users not drawn since the last refresh keep their row of the learnt graphs."
+        description="Keep the rows of users not drawn since the last refresh of the learnt graphs."
     )
 
     discriminator_columns: int | None = Field(
-        ge=1, description="Most items the discriminator sees, drawn once; none for all."
+        ge=1,
+        description="Maximum number of items in the discriminator, drawn once; none for all.",
     )
     discriminator_slope: float = Field(
-        ge=0, le=1, description="LeakyReLU's slope; 1 is the released one, without nonlinearity."
+        ge=0, le=1, description="Negative slope of LeakyReLU; 1 (as released) makes it linear."
     )
-    discriminator_learning_rate: float = Field(gt=0, description="Adam's learning rate.")
-    discriminator_beta1: float = Field(ge=0, lt=1, description="Adam's first decay.")
-    discriminator_beta2: float = Field(ge=0, lt=1, description="Adam's second decay.")
+    discriminator_learning_rate: float = Field(
+        gt=0, description="Learning rate of the discriminator's Adam."
+    )
+    discriminator_beta1: float = Field(ge=0, lt=1, description="beta1 of the discriminator's Adam.")
+    discriminator_beta2: float = Field(ge=0, lt=1, description="beta2 of the discriminator's Adam.")
     discriminator_dropout1: float = Field(
-        ge=0, lt=1, description="Dropout of the first hidden layer."
+        ge=0, lt=1, description="Dropout of its first hidden layer."
     )
     discriminator_dropout2: float = Field(
-        ge=0, lt=1, description="Dropout of the second hidden layer."
+        ge=0, lt=1, description="Dropout of its second hidden layer."
     )
     gradient_penalty_weight: float = Field(ge=0, description="Weight of the gradient penalty.")
-    gumbel_noise: float = Field(ge=0, description="Scale of the noise on the real rows.")
+    gumbel_noise: float = Field(ge=0, description="Scale of the Gumbel noise on the real rows.")
     real_similarity_weight: float = Field(
         ge=0, description="Weight of the final vectors' similarities in the real rows."
     )

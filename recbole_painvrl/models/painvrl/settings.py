@@ -15,7 +15,7 @@ from recbole_painvrl.models.ultragcn import BackboneSettings
 
 
 class StagedSettings(BackboneSettings):
-    """Backbone, environments, mask and final model; what a model adds is in its own file."""
+    """Backbone, environments, mask and final model; PaInvRL and InvRL add their own settings."""
 
     eta: float = Field(ge=0, description="Weight of L_U (Eq. 3).")
     kappa: float = Field(ge=0, description="Weight of L_I (Eq. 3).")
@@ -23,7 +23,7 @@ class StagedSettings(BackboneSettings):
     outer_rounds: int = Field(ge=1, description="T, alternations of environments and mask.")
     backbone_epochs: int = Field(ge=1, description="Maximum number of epochs of the backbone.")
     backbone_stopping_step: int = Field(
-        ge=0, description="Evaluations without gain after which the backbone stops."
+        ge=0, description="Evaluations without improvement after which the backbone stops."
     )
     backbone_embedding_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of the backbone's embedding tables."
@@ -34,21 +34,27 @@ class StagedSettings(BackboneSettings):
 
     n_environments: int = Field(ge=1, description="|E|, number of environments.")
     environment_model: Literal["content", "full"] = Field(
-        description="Gamma_e on content with frozen users, or all of UltraGCN (the paper)."
+        description="Gamma_e: W_e with frozen p^f (content), or all of UltraGCN (full, the paper)."
     )
     environment_epochs: int = Field(ge=1, description="Epochs of the environment models per round.")
-    environment_learning_rate: float = Field(gt=0, description="Their learning rate.")
-    environment_batch_size: int = Field(ge=1, description="Positives per step.")
+    environment_learning_rate: float = Field(
+        gt=0, description="Learning rate of the environment models."
+    )
+    environment_batch_size: int = Field(
+        ge=1, description="Positives per step of the environment models."
+    )
     environment_rounds: int = Field(
         ge=1, description="Maximum number of rounds of one initialization."
     )
     environment_tolerance: float = Field(
-        ge=0, le=1, description="Stop when at most this share of the interactions moved."
+        ge=0, le=1, description="Stop when at most this fraction of the interactions moved."
     )
     environment_restarts: int = Field(
-        ge=1, description="Random starts, of which the likeliest is kept."
+        ge=1, description="Random initializations, of which the most likely result is kept."
     )
-    environment_negatives: int = Field(ge=1, description="Size of a step's pool of negatives.")
+    environment_negatives: int = Field(
+        ge=1, description="Shared negatives per step of the environment models."
+    )
     environment_learner: EnvironmentLearner = Field(
         description="Optimiser of Gamma_e; mixed: Adagrad for tables, Adam for W (InvRL's code)."
     )
@@ -56,38 +62,46 @@ class StagedSettings(BackboneSettings):
         ge=0, description="Weight of the squared norm of W in Gamma_e (full only)."
     )
 
-    mask_epochs: int = Field(ge=1, description="Epochs of the mask, by the largest environment.")
+    mask_epochs: int = Field(
+        ge=1, description="Epochs of the mask stage, counted on the largest environment."
+    )
     mask_batch_size: int = Field(ge=1, description="Positives per environment and joint step.")
     mask_negatives: int = Field(
-        ge=1, description="Negatives per positive, or the size of the shared pool."
+        ge=1, description="Negatives per positive, or per step if they are shared."
     )
-    mask_step_size: float = Field(gt=0, description="s, step of the mask (Eq. 19).")
-    mask_decay: float = Field(ge=0, description="lambda, pull of the mask (Eq. 11, 19).")
+    mask_step_size: float = Field(gt=0, description="s, step size of the mask (Eq. 19).")
+    mask_decay: float = Field(
+        ge=0, description="lambda, decay of the mask towards mask_center (Eq. 11, 19)."
+    )
     mask_center: float = Field(
-        ge=0, le=1, description="Where lambda pulls to: 0 (PaInvRL's paper), 0.5 (InvRL)."
+        ge=0, le=1, description="Value the mask decays to: 0 (PaInvRL's paper) or 0.5 (InvRL)."
     )
-    mask_noise: float = Field(ge=0, description="sigma, noise of the gate (Eq. 10).")
+    mask_noise: float = Field(
+        ge=0, description="sigma, standard deviation of the gate's noise (Eq. 10)."
+    )
     mask_initial: float = Field(ge=0, le=1, description="Initial value of the mask.")
     mask_optimizer: Literal["sgd", "adam"] = Field(
-        description="Eq. 19 (sgd), or Adam on its direction."
+        description="Gradient step of Eq. 19 (sgd), or Adam on the same gradient (adam)."
     )
-    mask_reset: bool = Field(description="Start every outer round from mask_initial.")
+    mask_reset: bool = Field(description="Reset the mask to mask_initial before every outer round.")
     projection_learning_rate: float = Field(
         gt=0, description="Adam's learning rate for W and the attention in the mask stage."
     )
     mask_projection_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of W in the mask stage."
     )
-    irm_weight: float = Field(ge=0, description="alpha, weight of L_IRM in a plain sum.")
+    irm_weight: float = Field(
+        ge=0, description="alpha, weight of L_IRM where the losses have fixed weights."
+    )
     variance: VarianceForm = Field(
         description="Var of Eq. 11: a mean over environments (paper) or a sum (InvRL's code)."
     )
 
     known_environments: bool = Field(
-        description="Ablation: use the planted environments in place of those found."
+        description="Ablation: use the planted environments instead of identifying them."
     )
     oracle: bool = Field(
-        description="Where the data are planted, also train a final model with the true mask."
+        description="On planted data, also train a final model with the true mask."
     )
 
     def loss_weights(self) -> UltraGCNWeights:
@@ -99,20 +113,20 @@ class PaInvRLSettings(StagedSettings):
     """PaInvRL: the two losses weighted by their gradients, and attention over Phi and Psi."""
 
     projection_objective: Literal["weighted", "erm"] = Field(
-        description="What W and the attention descend: the weighted losses or L_ERM."
+        description="Loss that trains W and the attention: the weighted losses, or L_ERM (erm)."
     )
     gradient_normalization: GradientNormalization = Field(
-        description="Divisor of both mask gradients before Eq. 17; none is the paper."
+        description="How both mask gradients are normalized before Eq. 17 (the paper: none)."
     )
     loss_weighting: Literal["pareto", "fixed", "erm", "irm"] = Field(
-        description="Eq. 17, L_ERM + irm_weight L_IRM, or one loss alone."
+        description="Eq. 17 (pareto), L_ERM + irm_weight L_IRM (fixed), or one loss alone."
     )
-    outer_gate: bool = Field(description="Keep the outer gate of Eq. 12.")
+    outer_gate: bool = Field(description="Apply the outer gate of Eq. 12.")
     attention: bool = Field(description="Weigh Phi and Psi per pair (Eq. 13, 14).")
     attention_hidden_size: int = Field(ge=1, description="Hidden width of the two MLPs.")
     attention_output: AttentionOutput = Field(description="Output function of the two MLPs.")
 
-    # What InvRL leaves to a setting.
+    # Settings of InvRL that are constants here.
     environment_features: ClassVar = "variant"
     penalty_gate: ClassVar = "noisy"
     mask_clipping: ClassVar = "every_step"
