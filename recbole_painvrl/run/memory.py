@@ -8,6 +8,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 from recbole_painvrl.config.base import ConfigLike
@@ -66,18 +67,16 @@ def check_memory(model: str, sizes: Sizes, settings: ConfigLike, on_gpu: bool) -
         on_card = {name: size for name, size in parts.items() if name not in shared}
         lines.append(_compare("GPU memory", on_card, _free_gpu()))
         parts = shared
-    free = available_memory()
-    if free is not None:
-        # What is loaded by now is part of the estimate.
-        free += _resident()
+    # What is loaded by now is part of the estimate.
+    free = available_memory() + int(psutil.Process().memory_info().rss)
     return [*lines, _compare("memory", parts, free, bool(settings["memory_check"]))]
 
 
-def available_memory() -> int | None:
+def available_memory() -> int:
     """Bytes that this process may still take: of the machine, its cgroup or its own limit."""
-    found = [_machine(), *_cgroups(), _own_limit()]
+    found = [psutil.virtual_memory().available, *_cgroups(), _own_limit()]
     known = [size for size in found if size is not None]
-    return min(known) if known else None
+    return int(min(known))
 
 
 def _compare(what: str, parts: Mapping[str, int], free: int | None, refuse: bool = True) -> str:
@@ -143,15 +142,6 @@ _RECBOLE: dict[str, Callable[[Sizes, ConfigLike], dict[str, int]]] = {
 }
 
 
-def _machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) << 10 if found else None
-
-
 def _cgroups() -> list[int | None]:
     """What is left of the limits of this process's control groups (containers, job systems)."""
     try:
@@ -187,19 +177,7 @@ def _own_limit() -> int | None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return None
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError):
-        return None
-    return max(0, limit - pages * resource.getpagesize())
-
-
-def _resident() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError):
-        return 0
-    return pages * resource.getpagesize()
+    return max(0, limit - int(psutil.Process().memory_info().vms))
 
 
 def _free_gpu() -> int | None:
