@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,7 +82,8 @@ def test_a_run_that_cannot_fit_is_refused(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 0)
-    monkeypatch.setattr(memory, "_resident", lambda: 100 << 20)
+    loaded = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=100 << 20))
+    monkeypatch.setattr(memory, "psutil", SimpleNamespace(Process=lambda: loaded))
     refused = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
     assert refused.code == 2
     (line,) = refused.err.splitlines()[-1:]
@@ -102,12 +104,10 @@ def test_the_estimate_is_in_the_log(tiny_data: Path, tmp_path: Path) -> None:
 
 
 def test_the_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, values in {
-        "_machine": 9 * GB,
-        "_own_limit": None,
-        "_cgroups": [None, 3 * GB],
-    }.items():
-        monkeypatch.setattr(memory, name, lambda values=values: values)
+    machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=9 * GB))
+    monkeypatch.setattr(memory, "psutil", machine)
+    monkeypatch.setattr(memory, "_own_limit", lambda: None)
+    monkeypatch.setattr(memory, "_cgroups", lambda: [None, 3 * GB])
     assert available_memory() == 3 * GB
     (tmp_path / "limit").write_text("5000\n")
     (tmp_path / "used").write_text("2000\n")
