@@ -88,7 +88,7 @@ def test_empty_split(split: str, own: Path, tmp_path: Path) -> None:
     path = own / "tiny" / f"tiny.{split}.inter"
     rewrite(path, lambda lines: lines[:1])
     run = run_main(own, tmp_path, "BPR", name="x")
-    assert_refused(run, str(path), "the file is empty")
+    assert_refused(run, str(path), "the file has no rows")
 
 
 def test_a_split_of_cold_pairs_only(own: Path, tmp_path: Path) -> None:
