@@ -217,6 +217,9 @@ class Pipeline:
         with self.trainer.stage_log.measure(stage.name, spent) as entry:
             entry.update(stage.run(context))
         self.trainer.log.info("%s", self.trainer.stage_log.line(stage.name))
+        self.trainer.log.debug(
+            "%s: %s", stage.name, {k: v for k, v in entry.items() if k != "history"}
+        )
         self._done.append(stage.name)
         self._stage, self._stage_start = None, time.perf_counter()
         self.save()
