@@ -6,6 +6,7 @@ import functools
 
 import click
 
+import recbole_painvrl
 from recbole_painvrl.cli import base
 
 PAGE = """
@@ -46,6 +47,7 @@ class _Run(base.Command):
 @click.command(
     "run", cls=_Run, page=PAGE, shown_settings=_SETTINGS, stopped="stopped before the run started"
 )
+@click.version_option(recbole_painvrl.__version__, message="%(version)s")
 def command(settings: tuple[str, ...]) -> None:
     """Train and evaluate one model and write a run folder."""
     # Imported late, so that help needs neither torch nor RecBole.
