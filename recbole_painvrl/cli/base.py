@@ -162,7 +162,7 @@ def execute(root: click.Command, argv: Sequence[str]) -> int:
         except click.exceptions.Exit as end:
             return end.exit_code
         except click.ClickException as error:
-            raise UserError(_line(error)) from error
+            raise UserError(_line(error, argv)) from error
 
     return guarded(action)
 
@@ -219,14 +219,19 @@ def piped(action: Callable[[], int]) -> int:
         return FAILED
 
 
-def _line(error: click.ClickException) -> str:
+def _line(error: click.ClickException, argv: Sequence[str]) -> str:
     """A command line error in one line, with the help page to read."""
     context = getattr(error, "ctx", None)
     text = " ".join(error.format_message().split())
     if isinstance(error, click.NoSuchOption) and context is not None:
         close = did_you_mean(error.option_name, _options(context.command))
         text = f"unknown option `{error.option_name}`{close}"
-    page = f"{context.command_path if context is not None else PROGRAM} --help"
+    text = text.replace("a valid integer range", "a whole number in its range")
+    path = PROGRAM if context is None else context.command_path
+    # Some errors of a command carry the context of the group.
+    if path == PROGRAM and argv and argv[0] in COMMANDS:
+        path = f"{PROGRAM} {argv[0]}"
+    page = f"{path} --help"
     return f"command line: {text.rstrip('.')}{'' if text.endswith('?') else ';'} see `{page}`"
 
 
