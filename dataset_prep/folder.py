@@ -46,7 +46,8 @@ class Ids:
         known = values.where(~values.isin(MISSING_TOKENS)).to_numpy(dtype=object)
         codes, uniques = pd.factorize(known)
         numbers = [self.numbers.setdefault(str(u), len(self.numbers)) for u in uniques]
-        return np.asarray([*numbers, -1], dtype=np.int64)[codes]
+        found: npt.NDArray[np.int64] = np.asarray([*numbers, -1], dtype=np.int64)[codes]
+        return found
 
 
 def split_files(folder: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from recbole_painvrl.errors import UserError
 
 Mask = npt.NDArray[np.bool_]
 Tokens = npt.NDArray[np.object_]
-Values = npt.NDArray[Any] | pd.Series
+Values: TypeAlias = npt.NDArray[Any] | pd.Series
 
 PARTS = ("train", "valid", "test")
 _FLOATING_ID = re.compile(r"-?\d+\.0+")
@@ -111,7 +111,8 @@ class Interactions:
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """The values of a column."""
-        return self.rows[name].to_numpy()
+        values: npt.NDArray[Any] = self.rows[name].to_numpy()
+        return values
 
     def keep(self, mask: Mask) -> Interactions:
         """The rows where ``mask`` holds."""

@@ -183,7 +183,8 @@ def _csv(lines: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
     frame = pd.DataFrame(lines, columns=list(names) or None).replace(
         [math.inf, -math.inf], math.nan
     )
-    return frame.to_csv(index=False, lineterminator="\n")
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
 
 
 def _link(path: Path, start: Path) -> str:
