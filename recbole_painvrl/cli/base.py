@@ -57,9 +57,9 @@ class Command(click.Command):
         stopped: str = "stopped; re-running the command resumes",
         **others: Any,
     ) -> None:
-        context: dict[str, Any] = {
-            "help_option_names": _HELP, "max_content_width": 100, "show_default": True,
-        }  # fmt: skip
+        context: dict[str, Any] = {"max_content_width": 100, "show_default": True}
+        # click would also find `-h` in `-epochs=3`, whose second dash is missing.
+        context["help_option_names"] = _HELP[1:]
         if shown_settings is not None:
             context.update(ignore_unknown_options=True)
             setting = click.Argument(
@@ -72,6 +72,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; show the help page if there are no arguments."""
+        args = ["--help" if word == "-h" else word for word in args]
         ctx.meta["words"] = list(args)
         if not args and not self.without_words and not ctx.resilient_parsing:
             args = ["--help"]

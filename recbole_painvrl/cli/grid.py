@@ -22,7 +22,8 @@ EXIT_CODES = (
     "  wrong input or configuration (one line says what)"
 )
 SETTINGS = {
-    "--SETTING=VALUE": "a setting of all runs (docs/settings.md), such as --protocol=iid_ood"
+    "--SETTING=VALUE": "a setting of all runs (docs/settings.md), such as --protocol=iid_ood; one "
+    "that only some models have is given by --set"
 }
 
 
@@ -70,8 +71,8 @@ _OPTIONS = (
         "--output",
         type=click.Path(path_type=Path),
         default=lambda: f"runs/{click.get_current_context().command.name}",
-        show_default="runs/COMMAND",
-        help="folder of tables, figures and runs",
+        show_default=False,
+        help="folder of tables, figures and runs; default runs/benchmark or runs/ablate",
     ),
     base.option(
         "--workers",
@@ -84,8 +85,7 @@ _OPTIONS = (
         "--storage",
         expose_value=False,
         callback=_note_storage,
-        help="without effect; processes, also of several machines, share the runs of "
-        "the folder --output",
+        hidden=True,
     ),
     base.option("--retry-failed", is_flag=True, help="repeat failed runs"),
     base.option("--report-only", is_flag=True, help="only write the tables of the complete runs"),

@@ -17,6 +17,7 @@ PAGE = """
 RecBole's settings, and those of its models, are in RecBole's documentation.
 """
 _WIDTH = 100
+_TRAINING = ("epochs", "stopping_step", "eval_step", "learning_rate", "train_batch_size")
 
 
 @base.command(
@@ -40,7 +41,12 @@ def lines(model: str | None) -> list[str]:
     Raises:
         UserError: there is no such model.
     """
-    from recbole_painvrl.config.describe import model_settings, preset_values, run_settings
+    from recbole_painvrl.config.describe import (
+        default_values,
+        model_settings,
+        preset_values,
+        run_settings,
+    )
     from recbole_painvrl.config.lookup import model_class
 
     if model is None:
@@ -49,10 +55,21 @@ def lines(model: str | None) -> list[str]:
     found = [_entry(*line) for line in model_settings(name)]
     if not found:
         return [f"{name} is a model of RecBole; its settings are those of RecBole's documentation"]
+    defaults = default_values(name)
+    training = ", ".join(f"--{setting}={_shown(defaults.get(setting))}" for setting in _TRAINING)
+    found.append(_wrapped(f"RecBole's settings of training: {training}"))
     for preset, values in preset_values(name).items():
-        words = ", ".join(f"{setting}={_shown(value)}" for setting, value in values.items())
-        found.append(textwrap.fill(f"--preset={preset}: {words}", _WIDTH, subsequent_indent="    "))
+        changes = ", ".join(
+            f"{setting}={_shown(value)} ({_shown(defaults.get(setting))})"
+            for setting, value in values.items()
+            if value != defaults.get(setting)
+        )
+        found.append(_wrapped(f"--preset={preset}, with the defaults in brackets: {changes}"))
     return found
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent="    ")
 
 
 def _entry(name: str, default: Any, expected: str, description: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from recbole_painvrl.config.base import Settings, expectation
+from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import preset_names, properties_of, properties_root
 from recbole_painvrl.config.settings import RunSettings
@@ -31,6 +32,11 @@ def model_settings(model: str) -> list[SettingLine]:
     if spec is None:
         return []
     return _lines(spec.schema, read_yaml(properties_of(model) / "model" / f"{model}.yaml"))
+
+
+def default_values(model: str) -> dict[str, Any]:
+    """All defaults of a model, RecBole's settings included, without those of a dataset."""
+    return merge(internal_layers(model, ""))[0]
 
 
 def preset_values(model: str) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,9 @@ class Task(Protocol):
 
 def say(line: str) -> None:
     """A line about the work; results go to stdout."""
-    print(line, file=sys.stderr, flush=True)
+    # In one write: runs report from several threads.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def run_grid(

@@ -177,3 +177,12 @@ def test_a_command_may_be_stopped_while_it_is_loaded(words: str, tmp_path: Path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (1, "", "stopped before the command began\n")
+
+
+def test_a_missing_dash_is_no_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """``-epochs=2`` has an ``h``, the short name of help; nothing would have been trained."""
+    from recbole_painvrl.cli.run import main
+
+    assert main(["--model=BPR", "--dataset=planted", "-epochs=2"]) == 2
+    assert "found '-epochs=2'" in capsys.readouterr().err
+    assert main(["-h"]) == 0
