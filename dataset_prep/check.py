@@ -138,8 +138,8 @@ class _Checks:
             pairs = _keys(table)
             if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
                 self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
-            if strangers := int((~np.isin(pairs, self._pairs)).sum()):
-                self._bad(f"{path}: {strangers} pairs are not in {self.folder.name}.inter")
+            if unknown := int((~np.isin(pairs, self._pairs)).sum()):
+                self._bad(f"{path}: {unknown} pairs are not in {self.folder.name}.inter")
             seen = np.union1d(seen, pairs)
             train = table if part == "train" else train
             if train is not None and part != "train":
@@ -174,12 +174,12 @@ class _Checks:
         _, tokens = load_modality(self.folder, name)
         path = self.folder / "features" / f"{name}.npy"
         before, rated = self.broken, self.rated
-        strangers = len(set(tokens) - rated)
-        if strangers == len(tokens):
+        unrated = len(set(tokens) - rated)
+        if unrated == len(tokens):
             self._bad(f"{path}: none of its ids is in the interactions; prepare it again")
-        elif strangers:
+        elif unrated:
             print(
-                f"warning: {path}: {strangers} rows are of items without interaction; runs need "
+                f"warning: {path}: {unrated} rows are of items without interaction; runs need "
                 "`unknown_items: ignore`"
             )
         selection = Selection.of(FeatureTable(name, str(path), tokens, open_matrix(path)))

@@ -22,6 +22,7 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.training import pipeline
 
 Score = Callable[[int, int], Tensor]
 MakeConfig = Callable[..., SafeConfig]
@@ -194,3 +195,25 @@ def run_command(*argv: str, name: str) -> Finished:
         code = main([*argv, f"--run_name={name}"])
     (parent,) = (word.partition("=")[2] for word in argv if word.startswith("--output_dir="))
     return Finished(code, out.getvalue(), err.getvalue(), Path(parent) / name)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
+    """From now on, the n-th save kills, before or after the file is in place."""
+    original, count = pipeline.write_checkpoint, 0
+
+    def write(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == save and before:
+            raise Killed
+        original(*arguments)
+        if count == save:
+            raise Killed
+
+    patch.setattr(pipeline, "write_checkpoint", write)
+    # Saving every epoch, however small its share of the time.
+    patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)

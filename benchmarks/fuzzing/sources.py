@@ -1,4 +1,4 @@
-"""Small samples of every source that ``python -m dataset_prep`` reads, as strangers give them."""
+"""Small samples of every source that ``python -m dataset_prep`` reads, as they are published."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def limit_saving(fraction: float) -> None:
 
 
 def watch_saves(pipe: int, number: int = 0, point: str = "") -> None:
-    """Write a byte into ``pipe`` at every save; or stop for good inside the n-th one, then write.
+    """Write a byte into ``pipe`` at every save; or block forever in the n-th save, then write.
 
     Args:
         pipe: where bytes are written.

@@ -1,4 +1,4 @@
-"""Arrays in files that strangers published: plain numbers or text, and no larger than credible."""
+"""Arrays in published files: plain numbers or text, of a plausible size."""
 
 from __future__ import annotations
 

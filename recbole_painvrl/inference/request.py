@@ -168,9 +168,9 @@ def _require(
     ids: Sequence[str], known: Mapping[str, Any], path: Path | str, what: str, do: str
 ) -> None:
     """Refuse ids that the run does not know."""
-    strangers = [name for name in ids if name not in known]
-    if strangers:
+    unknown = [name for name in ids if name not in known]
+    if unknown:
         raise UserError(
-            f"{path}: {len(strangers)} of {len(ids)} {what} are not in the run, first "
-            f"{strangers[0]!r}{did_you_mean(strangers[0], known)}; {do}"
+            f"{path}: {len(unknown)} of {len(ids)} {what} are not in the run, first "
+            f"{unknown[0]!r}{did_you_mean(unknown[0], known)}; {do}"
         )

@@ -1,4 +1,4 @@
-"""DiffMM: pickled matrices from strangers, read without running anything."""
+"""DiffMM: published pickled matrices, read without running anything."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import MakeConfig, assert_means, files_in, run_main
+from support import Killed, MakeConfig, assert_means, files_in, kill_at, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -23,7 +23,6 @@ from recbole_painvrl.models.mmssl.adversary import Adversary
 from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
 from recbole_painvrl.models.mmssl.trainer import MMSSLTrainer
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.training import pipeline
 
 # Some 17 steps an epoch with two refreshes, as the tiny data have one neighbour per user.
 QUICK = ("--embedding_size=8", "--train_batch_size=100", "--graph_update_every=3")
@@ -280,10 +279,6 @@ def test_run_by_the_command_line(argv: tuple[str, ...], tiny_data: Path, tmp_pat
     assert log.index("memory needed") < log.index("learnt graphs") < log.index("epoch 1")
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
 @pytest.mark.parametrize(("argv", "save"), [((), 2), ((), 3), (("--graph_update_every=0",), 2)])
 def test_a_resumed_run_is_the_uninterrupted_one(
     argv: tuple[str, ...],
@@ -298,18 +293,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     argv = (*quick, *argv, "--adversarial_weight=0.1", "--eval_step=1")
     whole = run_main(tiny_data, tmp_path, "MMSSL", *argv, name="whole")
     assert whole.code == 0, whole.err
-    original, count = pipeline.write_checkpoint, 0
-
-    def write(*arguments: Any) -> None:
-        nonlocal count
-        count += 1
-        original(*arguments)
-        if count == save:
-            raise Killed
-
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_checkpoint", write)
-        patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
+        kill_at(save, False, patch)
         with pytest.raises(Killed):
             run_main(tiny_data, tmp_path, "MMSSL", *argv, name="killed")
     folder = tmp_path / "runs" / "killed"

@@ -201,21 +201,6 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     assert "features" not in first, "features are no part of a checkpoint"
 
 
-@FORMS
-def test_loss_falls_in_training(form: str, tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("VBPR", f"--form={form}"))
-    batch = batch_of(model, [(u, 1 + u % 40, 41 + u % 40) for u in range(1, 100)])
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    losses = []
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = model.calculate_loss(batch)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]
-
-
 def test_negatives_must_be_drawn(tiny_config: MakeConfig) -> None:
     with pytest.raises(UserError, match=r"train_neg_sample_args.*needs negatives"):
         build(tiny_config("VBPR", "--train_neg_sample_args=None"))

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from conftest import Report
-from test_strangers import edit_json
+from report_support import Report
+from test_foreign_folders import edit_json
 
 DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
 

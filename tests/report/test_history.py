@@ -7,15 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SHORT_STAGES, run_main
+from support import SHORT_STAGES, Killed, kill_at, run_main
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.training import pipeline
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
 
 ARGV = (*SHORT_STAGES, "--seed=1", "--oracle=False", "--topk=[5,10]")
 
@@ -57,18 +51,8 @@ def test_every_stage_has_its_history(whole: Path) -> None:
 def test_a_resumed_run_has_the_same_history(
     save: int, whole: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, count = pipeline.write_checkpoint, 0
-
-    def write(*arguments: Any) -> None:
-        nonlocal count
-        count += 1
-        original(*arguments)
-        if count == save:
-            raise Killed
-
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_checkpoint", write)
-        patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
+        kill_at(save, False, patch)
         with pytest.raises(Killed):
             run_main(tiny_data, tmp_path, "PaInvRL", *ARGV, name="killed")
     folder = tmp_path / "runs" / "killed"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from conftest import RUNS, Report, Reported
+from report_support import RUNS, Report, Reported
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 

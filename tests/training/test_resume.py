@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import Finished, MakeConfig, run_main
+from support import Finished, Killed, MakeConfig, kill_at, run_main
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
@@ -55,10 +55,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "LDiffRec": (),
     "NCL": ("--num_clusters=5", "--m_step=2"),
 }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
 
 
 Outcome = tuple[dict[str, Any], dict[str, bytes]]
@@ -110,24 +106,6 @@ def killed_at(
             return place / "runs" / "killed"
     assert finished.code == 0
     return None
-
-
-def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
-    """From now on, the n-th save kills, before or after the file is in place."""
-    original, count = pipeline.write_checkpoint, 0
-
-    def write(*arguments: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == save and before:
-            raise Killed
-        original(*arguments)
-        if count == save:
-            raise Killed
-
-    patch.setattr(pipeline, "write_checkpoint", write)
-    # Saving every epoch, however small its share of the time.
-    patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run folders from strangers: escaped, damaged, incomplete or no run at all."""
+"""Run folders of others: escaped, damaged, incomplete or no run at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Report
+from report_support import Report
 from test_page import Reader
 
 from recbole_painvrl.report.tables import Number, Table, TableRow, write_table_files
