@@ -38,11 +38,13 @@ class Features:
 
     Attributes:
         matrix: ``[n_items, d]`` float32; every modality's rows have length 1, row 0 is padding.
+        has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
         slices: columns of each modality.
         counts: per modality, counts from the alignment (items without a row, unknown rows...).
     """
 
     matrix: Tensor
+    has_row: Tensor
     slices: dict[str, slice]
     counts: dict[str, dict[str, int]]
 
@@ -128,7 +130,7 @@ class ModalityDataset(CheckedDataset):
         known = available_modalities(self.folder)
         wanted = known if self.run_settings.modalities is None else self.run_settings.modalities
         tokens = {str(t): index for index, t in enumerate(self.field2id_token[self.iid_field])}
-        matrices, slices, counts, start = [], {}, {}, 0
+        matrices, has_row, slices, counts, start = [], [], {}, {}, 0
         for modality in wanted:
             if modality not in known:
                 raise UserError(
@@ -144,6 +146,7 @@ class ModalityDataset(CheckedDataset):
                 self.run_settings.unknown_items,
             )
             matrices.append(torch.from_numpy(aligned.matrix))
+            has_row.append(torch.from_numpy(aligned.has_row))
             slices[modality] = slice(start, start + aligned.matrix.shape[1])
             start = slices[modality].stop
             counts[modality] = {
@@ -153,8 +156,10 @@ class ModalityDataset(CheckedDataset):
                 "constant_columns": aligned.n_constant_columns,
             }
             self._report_gaps(modality, counts[modality])
-        matrix = torch.cat(matrices, dim=1) if matrices else torch.zeros(self.item_num, 0)
-        return Features(matrix, slices, counts)
+        if not matrices:
+            none = torch.zeros(self.item_num, 0)
+            return Features(none, none.bool(), slices, counts)
+        return Features(torch.cat(matrices, dim=1), torch.stack(has_row, dim=1), slices, counts)
 
     def _report_gaps(self, modality: str, counts: dict[str, int]) -> None:
         words = {

@@ -29,10 +29,12 @@ class AlignedModality:
     """One modality in the order of the recommender's item indices.
 
     ``matrix`` is float32 [n_items, d] with rows of length 1, or 0 where the item has no features;
-    row 0 is padding. The counts are statistics of the alignment.
+    row 0 is padding. ``has_row`` [n_items] says which items have a row in the file, whatever
+    stands in the place of the others. The counts are statistics of the alignment.
     """
 
     matrix: npt.NDArray[np.float32]
+    has_row: npt.NDArray[np.bool_]
     n_missing: int
     n_unknown: int
     n_constant_columns: int
@@ -90,7 +92,8 @@ def aligned_features(
         )
     if n_missing and missing == "mean":
         aligned[~has_row] = _normalise(total[None, :])
-    return AlignedModality(aligned, n_missing, n_unknown, n_constant)
+    has_row[0] = False
+    return AlignedModality(aligned, has_row, n_missing, n_unknown, n_constant)
 
 
 def _npy(folder: Path, modality: str) -> Path:

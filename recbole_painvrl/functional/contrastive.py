@@ -1,4 +1,4 @@
-"""Contrastive loss between two views of the same rows (InfoNCE, within the batch)."""
+"""Contrastive losses: InfoNCE between two views, without a table of all cosines; bootstrap."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from torch.autograd.function import once_differentiable
 _CPU_BLOCK, _GPU_BLOCK = 2**20, 2**24
 
 
-def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """``mean_b -log( e(a_b, z_b) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
+def info_nce(
+    first: Tensor,
+    second: Tensor,
+    temperature: float,
+    own_view: bool = True,
+    normalise: bool = True,
+    targets: Tensor | None = None,
+) -> Tensor:
+    """``mean_b -log( e(a_b, z_t(b)) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
 
     ``e(x, y) = exp(cos(x, y) / temperature)``; a is the first view, z the second. Rows of zeros
     have cosine 0 with everything, so that a first view of zeros gives the constant
@@ -23,47 +30,73 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Args:
         first: a, ``[B, k]``.
-        second: z, ``[B, k]``.
+        second: z, ``[C, k]``; C is B without ``targets``.
         temperature: divisor of the cosines.
+        own_view: whether the other rows of a are negatives, too (the second sum).
+        normalise: whether e takes cosines; False for inner products.
+        targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
     """
+    if normalise:
+        first, second = F.normalize(first), F.normalize(second)
     result: Tensor = _InfoNCE.apply(  # type: ignore[no-untyped-call]
-        F.normalize(first), F.normalize(second), temperature
+        first, second, temperature, own_view, targets
     )
     return result
 
 
+def bootstrap_loss(online: Tensor, target: Tensor) -> Tensor:
+    """``1 - mean_b cos(p_b, t_b)`` of rows ``[B, k]``; no gradient reaches the target (BM3)."""
+    return 1 - F.cosine_similarity(online, target.detach()).mean()
+
+
 class _InfoNCE(torch.autograd.Function):
-    """Of rows of length 1; with P the softmax of a row, d/d cosine = (P - [b, b]) / (B tau)."""
+    """With P the softmax of a row, d/d cosine = (P - [target]) / (B tau)."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, z: Tensor, temperature: float) -> Tensor:
-        both, size = torch.cat([a, z]), len(a)
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        z: Tensor,
+        temperature: float,
+        own_view: bool,
+        targets: Tensor | None,
+    ) -> Tensor:
+        both, size = torch.cat([a, z]) if own_view else z, len(a)
+        offset = size if own_view else 0
+        if targets is None:
+            targets = torch.arange(size, device=a.device)
+        columns = (targets + offset).unsqueeze(1)
         wants_gradient = any(ctx.needs_input_grad)
         by_a, by_both = torch.zeros_like(a), torch.zeros_like(both)
         total = a.new_zeros(())
         block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
         step = max(1, block // max(1, len(both)))
         for start in range(0, size, step):
-            own = a[start : start + step]
-            cosines = (own @ both.T).div_(temperature)
-            # A row is no negative of itself.
-            cosines.diagonal(start).fill_(-torch.inf)
-            total = total - cosines.diagonal(size + start).sum()
-            highest = cosines.amax(dim=1, keepdim=True)
-            shares = cosines.sub_(highest).exp_()
-            sums = shares.sum(dim=1, keepdim=True)
+            rows = a[start : start + step]
+            logits = (rows @ both.T).div_(temperature)
+            if own_view:
+                # A row is no negative of itself.
+                logits.diagonal(start).fill_(-torch.inf)
+            target = columns[start : start + step]
+            total = total - logits.gather(1, target).sum()
+            highest = logits.amax(dim=1, keepdim=True)
+            weights = logits.sub_(highest).exp_()
+            sums = weights.sum(dim=1, keepdim=True)
             total = total + (sums.log() + highest).sum()
             if wants_gradient:
-                shares.div_(sums).diagonal(size + start).sub_(1.0)
-                by_a[start : start + step] = shares @ both
-                by_both.addmm_(shares.T, own)
+                weights.div_(sums)
+                weights.scatter_add_(1, target, weights.new_full(target.shape, -1.0))
+                by_a[start : start + step] = weights @ both
+                by_both.addmm_(weights.T, rows)
         scale = 1.0 / (size * temperature)
-        by_first, by_second = by_both.split(size)
-        ctx.save_for_backward(scale * (by_a + by_first), scale * by_second)
+        if own_view:
+            by_first, by_both = by_both.split([size, len(z)])
+            by_a = by_a + by_first
+        ctx.save_for_backward(scale * by_a, scale * by_both)
         return total / size
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         by_first, by_second = ctx.saved_tensors
-        return gradient * by_first, gradient * by_second, None
+        return gradient * by_first, gradient * by_second, None, None, None

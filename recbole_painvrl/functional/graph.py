@@ -105,3 +105,34 @@ def _scales(
     row[totals == 0] = 0.0
     column[totals == 0] = 0.0
     return row, column
+
+
+def co_users(
+    interactions: sp.csr_matrix, n_neighbours: int, block_rows: int = 1024
+) -> tuple[Tensor, Tensor]:
+    """Users who share most items with every user, and how many they share (DualGNN, Section 3.4).
+
+    Args:
+        interactions: binary ``[n_users, n_items]`` training matrix; row 0 is padding.
+        n_neighbours: K, the largest number of neighbours.
+        block_rows: rows of ``R R^T`` computed at a time.
+
+    Returns:
+        ``(neighbours [n_users, K] int64, counts [n_users, K] float32)``, most items first, ties by
+        the smaller index; user 0 with count 0 where there is no further neighbour.
+    """
+    matrix = interactions.astype(np.float64).tocsr()
+    transposed = matrix.T.tocsr()
+    n_users = matrix.shape[0]
+    neighbours = np.zeros((n_users, n_neighbours), dtype=np.int64)
+    counts = np.zeros((n_users, n_neighbours), dtype=np.float32)
+    for start in range(0, n_users, block_rows):
+        block = (matrix[start : start + block_rows] @ transposed).tocsr()
+        for offset in range(block.shape[0]):
+            span = slice(block.indptr[offset], block.indptr[offset + 1])
+            other = block.indices[span] != start + offset
+            columns, values = block.indices[span][other], block.data[span][other]
+            order = np.lexsort((columns, -values))[:n_neighbours]
+            neighbours[start + offset, : len(order)] = columns[order]
+            counts[start + offset, : len(order)] = values[order]
+    return torch.from_numpy(neighbours), torch.from_numpy(counts)

@@ -1,11 +1,11 @@
-"""Attention of every node's modalities to one another, as released and as meant."""
+"""Fusion of the vectors that a node has in its modalities: self-attention and query attention."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 ModalityAttention = Literal["modalities", "identity"]
 
@@ -44,3 +44,41 @@ def fuse_modalities(
         blend = torch.einsum("np,pnd->nd", weights[:, head], views)
         fused = fused + blend @ blocks[head]
     return fused
+
+
+class QueryAttention(nn.Module):
+    """Score of a vector, ``w^T tanh(W x + b)``, shared by all modalities (MICRO, MGCN).
+
+    Args:
+        size: k, width of the vectors.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(size, size)
+        self.query = nn.Linear(size, 1, bias=False)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Scores of vectors, ``[..., k] -> [...]``."""
+        scores: Tensor = self.query(self.hidden(views).tanh()).squeeze(-1)
+        return scores
+
+
+def fuse(views: Tensor, scores: Tensor, present: Tensor | None = None) -> Tensor:
+    """``sum_m alpha_m e_m`` with ``alpha = softmax_m(score_m)`` over the modalities a node has.
+
+    Args:
+        views: e, ``[M, n, k]``.
+        scores: ``[M, n]``.
+        present: which modalities a node has, ``[M, n]`` bool; None for all.
+
+    Returns:
+        ``[n, k]``; zero for a node without any modality.
+    """
+    if present is not None:
+        scores = scores.masked_fill(~present, -torch.inf)
+    weights = scores.softmax(dim=0)
+    if present is not None:
+        # A node without any modality has no softmax.
+        weights = torch.where(present.any(dim=0), weights, 0.0)
+    return torch.einsum("mn,mnk->nk", weights, views)

@@ -1,8 +1,9 @@
-"""Most similar unseen items of users, without a users x items matrix."""
+"""Most similar items of users and of items, without a matrix of all pairs."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Scores computed at a time.
@@ -38,3 +39,52 @@ def nearest_items(
         scores[:, 0] = -torch.inf
         found.append(scores.topk(k, dim=1).indices)
     return torch.cat(found)
+
+
+def nearest_rows(
+    rows: Tensor, present: Tensor, k: int, include_self: bool = True, block: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of every row by cosine, exactly, in blocks of rows.
+
+    Args:
+        rows: X, ``[n, d]``; row 0 is padding and is nobody's neighbour.
+        present: which rows exist, ``[n]`` bool; the others have no neighbours and are none.
+        k: number of neighbours, the row itself included if ``include_self``.
+        include_self: whether a row, which has cosine 1 with itself, is its own neighbour.
+        block: largest number of cosines held at once (one row at least); None for the default.
+
+    Returns:
+        ``(indices [n, k] int64, cosines [n, k])``, nearest first, ties by the smaller index; index
+        -1 and cosine 0 where there is no further neighbour.
+    """
+    n = len(rows)
+    candidates = present.clone()
+    candidates[0] = False
+    pool = candidates.nonzero().squeeze(1)
+    unit = F.normalize(rows[pool])
+    indices = torch.full((n, k), -1, dtype=torch.long, device=rows.device)
+    cosines = rows.new_zeros(n, k)
+    n_found = min(k, len(pool) - (0 if include_self else 1))
+    if n_found < 1:
+        return indices, cosines
+    step = max(1, (block or _BLOCK) // len(pool))
+    for start in range(0, len(pool), step):
+        table = unit[start : start + step] @ unit.T
+        if not include_self:
+            table.diagonal(start).fill_(-torch.inf)
+        values, found = _largest(table, n_found)
+        here = pool[start : start + step]
+        indices[here, :n_found] = pool[found]
+        cosines[here, :n_found] = values
+    return indices, cosines
+
+
+def _largest(table: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Top k of every row, ties by the smaller column; ``topk`` leaves their order open."""
+    values, columns = table.topk(k, dim=1)
+    tied = ((table >= values[:, -1:]).sum(dim=1) > k).nonzero().squeeze(1)
+    if len(tied):
+        columns[tied] = table[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    columns = columns.sort(dim=1).values
+    values, order = table.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    return values, columns.gather(1, order)

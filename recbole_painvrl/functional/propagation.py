@@ -24,6 +24,9 @@ class Propagation(torch.nn.Module):
         symmetric: A is its own transpose, and one copy serves both ways.
     """
 
+    matrix: Tensor
+    transposed: Tensor
+
     def __init__(self, matrix: Any, symmetric: bool = False) -> None:
         super().__init__()
         forward = sp.csr_matrix(matrix, dtype=np.float32)
@@ -38,6 +41,14 @@ class Propagation(torch.nn.Module):
             self.matrix, self.transposed, table
         )
         return result
+
+    def transpose(self) -> Propagation:
+        """``x -> A^T x``, with the same two matrices."""
+        other = type(self).__new__(type(self))
+        torch.nn.Module.__init__(other)
+        other.register_buffer("matrix", self.transposed, persistent=False)
+        other.register_buffer("transposed", self.matrix, persistent=False)
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Propagation:
         """A copy of its own, for RecBole's count of operations; PyTorch copies no CSR tensor."""
@@ -58,6 +69,66 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.transposed @ gradient
+
+
+def layer_mean(
+    users: Tensor,
+    items: Tensor,
+    to_users: Propagation,
+    to_items: Propagation,
+    n_layers: int,
+    reduce: Literal["mean", "sum"] = "mean",
+    self_factors: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """LightGCN's layers 0 to ``n_layers``, averaged or added up (He et al., SIGIR '20, Eq. 8).
+
+    Layer l + 1 of users is ``A_ui`` times layer l of items and the reverse, plus the node's own
+    layer l times a factor if ``self_factors`` are given.
+
+    Args:
+        users: layer 0 of users, ``[n_users, k]``.
+        items: layer 0 of items, ``[n_items, k]``.
+        to_users: ``A_ui``, ``[n_users, n_items]``.
+        to_items: ``A_iu``, ``[n_items, n_users]``.
+        n_layers: number of propagations.
+        reduce: mean or sum of the layers.
+        self_factors: weights of the self loops of users ``[n_users]`` and items ``[n_items]``.
+
+    Returns:
+        Users ``[n_users, k]`` and items ``[n_items, k]``.
+    """
+    user_sum, item_sum = users, items
+    for _ in range(n_layers):
+        next_users, next_items = to_users(items), to_items(users)
+        if self_factors is not None:
+            next_users = next_users + self_factors[0].unsqueeze(1) * users
+            next_items = next_items + self_factors[1].unsqueeze(1) * items
+        users, items = next_users, next_items
+        user_sum, item_sum = user_sum + users, item_sum + items
+    if reduce == "sum":
+        return user_sum, item_sum
+    return user_sum / (n_layers + 1), item_sum / (n_layers + 1)
+
+
+def self_loop_matrices(matrix: Any) -> tuple[Any, Any, Tensor, Tensor]:
+    """``D^-1 (A + I)`` of the bipartite graph, NGCF's and LATTICE's row mean with self loops.
+
+    Args:
+        matrix: R, SciPy sparse, ``[n_users, n_items]``, entries 1.
+
+    Returns:
+        ``(users from items, items from users)`` in CSR and the weights of the self loops of users
+        ``[n_users]`` and of items ``[n_items]``, ``1 / (d + 1)``.
+    """
+    csr = sp.csr_matrix(matrix, dtype=np.float32)
+    by_user = 1 / (np.asarray(csr.sum(axis=1)).ravel() + 1)
+    by_item = 1 / (np.asarray(csr.sum(axis=0)).ravel() + 1)
+    return (
+        (sp.diags(by_user) @ csr).tocsr(),
+        (sp.diags(by_item) @ csr.T).tocsr(),
+        torch.from_numpy(by_user.astype(np.float32)),
+        torch.from_numpy(by_item.astype(np.float32)),
+    )
 
 
 def interaction_matrices(matrix: Any, norm: GraphNorm) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import scipy.sparse as sp
@@ -30,12 +31,15 @@ class TableRecommender(GeneralRecommender):
         seed: the run's seed, from which every generator is derived.
         features: all modalities side by side, ``[n_items, d]``; row 0 (padding) is zero.
         modality_slices: columns of each modality, empty without any.
+        has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
+        dataset_folder: folder of the dataset's files, None where it has none.
         noted: None, or where :meth:`note` puts the terms of the loss.
     """
 
     settings_class: type[Settings]
     settings: Settings
     features: Tensor
+    has_row: Tensor
     # Whether a stage learns a mask on the feature columns.
     learns_mask = False
 
@@ -47,6 +51,9 @@ class TableRecommender(GeneralRecommender):
         self.modality_slices: dict[str, slice] = {} if features is None else features.slices
         table = features.matrix if self.modality_slices else torch.zeros(self.n_items, 0)
         self.register_buffer("features", table.to(self.device), persistent=False)
+        has_row = features.has_row if self.modality_slices else torch.zeros(self.n_items, 0).bool()
+        self.register_buffer("has_row", has_row.to(self.device), persistent=False)
+        self.dataset_folder: Path | None = getattr(dataset, "folder", None)
         self._tables: tuple[Tensor, Tensor] | None = None
         self.noted: dict[str, Tensor] | None = None
 
@@ -59,6 +66,13 @@ class TableRecommender(GeneralRecommender):
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``."""
         raise NotImplementedError
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called before the first batch of every epoch, from 0, also after resuming.
+
+        What is drawn here depends on the seed and the epoch alone, so that a resumed run equals
+        an uninterrupted one.
+        """
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """Vectors, as of :meth:`tables`, of items unseen in training; None of a model without.

@@ -192,6 +192,7 @@ class RunTrainerMixin(_Trainer):
         self._next_epoch = epoch_idx
         self.pipeline.checkpoint()
         self.guard.begin_epoch(epoch_idx)
+        self._start_epoch(epoch_idx)
         watched = self.guard.watched(loss_func or self.model.calculate_loss)
         shown = self._shown(watched, epoch_idx, len(train_data))
         loss = super()._train_epoch(train_data, epoch_idx, shown, False)
@@ -203,6 +204,15 @@ class RunTrainerMixin(_Trainer):
             self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
         self._move_bar(epoch_idx + 1)
         return loss
+
+    def _start_epoch(self, epoch: int) -> None:
+        """Tell a model that wants to know, and set the learning rate of its schedule."""
+        model: Any = self.model
+        if hasattr(model, "start_epoch"):
+            model.start_epoch(epoch)
+        if hasattr(model, "learning_rate_factor"):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
 
     def _shown(
         self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int

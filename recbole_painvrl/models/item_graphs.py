@@ -1,0 +1,144 @@
+"""Nearest neighbours of items by features, found once and kept beside the dataset if large."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recbole_painvrl.atomic import write_with
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.functional.item_graph import (
+    EdgeForm,
+    ItemGraphNorm,
+    mix_graphs,
+    neighbour_graph,
+)
+from recbole_painvrl.functional.nearest import nearest_rows
+from recbole_painvrl.models.base import TableRecommender
+from recbole_painvrl.reading import read_arrays
+
+# Products of a search above which reading its result is faster than repeating it.
+_WORTH_KEEPING = 1e11
+
+
+def item_neighbours_by_features(
+    model: TableRecommender, modality: str, k: int, include_self: bool = True
+) -> tuple[Tensor, Tensor]:
+    """The k nearest items by cosine of the features of a modality.
+
+    A large search is saved in the dataset's ``graphs/`` under a hash of everything it depends on.
+
+    Returns:
+        ``(indices [n_items, k], cosines [n_items, k])`` of
+        :func:`recbole_painvrl.functional.nearest.nearest_rows`; an item without a row has no
+        neighbours and is nobody's.
+    """
+    columns = model.modality_slices[modality]
+    rows = model.features[:, columns]
+    present = model.has_row[:, list(model.modality_slices).index(modality)]
+    if model.dataset_folder is None or len(rows) ** 2 * rows.shape[1] < _WORTH_KEEPING:
+        return nearest_rows(rows, present, k, include_self)
+    digest = hashlib.sha256(f"{k} {include_self} {tuple(rows.shape)}".encode())
+    for tensor in (rows, present):
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    path = model.dataset_folder / "graphs" / f"neighbours-{digest.hexdigest()[:24]}.npz"
+    kept = _read(path, (len(rows), k))
+    if kept is None:
+        getLogger("recbole_painvrl").info("nearest items by %s (once, then cached)", modality)
+        kept = nearest_rows(rows, present, k, include_self)
+        _write(path, *kept)
+    indices, cosines = kept
+    return indices.to(rows.device), cosines.to(rows.device)
+
+
+def modality_graphs(
+    model: TableRecommender, k: int, form: EdgeForm, norm: ItemGraphNorm
+) -> list[sp.csr_matrix]:
+    """The graph of nearest neighbours of every modality, each item its own neighbour, too."""
+    return [
+        neighbour_graph(*item_neighbours_by_features(model, name, k), form, norm)
+        for name in model.modality_slices
+    ]
+
+
+def mixed_graph(
+    model: TableRecommender,
+    k: int,
+    form: EdgeForm,
+    norm: ItemGraphNorm,
+    weights: Mapping[str, float] | None,
+) -> sp.csr_matrix:
+    """``sum_m w_m S_m``, weights renormalised for items that lack a modality; CSR.
+
+    Args:
+        model: whose features.
+        k: neighbours of an item, itself included.
+        form: see :func:`recbole_painvrl.functional.item_graph.neighbour_graph`.
+        norm: as ``form``.
+        weights: weight of each modality, None for equal weights.
+
+    Raises:
+        UserError: ``modality_weights`` does not name the modalities in use.
+    """
+    names = list(model.modality_slices)
+    return mix_graphs(
+        modality_graphs(model, k, form, norm), modality_weights(names, weights), model.has_row
+    )
+
+
+def modality_weights(names: list[str], weights: Mapping[str, float] | None) -> list[float]:
+    """The setting ``modality_weights`` in the order of the modalities; equal weights for None.
+
+    Raises:
+        UserError: it does not name exactly the modalities in use, or all weights are 0.
+    """
+    if weights is None:
+        return [1.0 / len(names)] * len(names)
+    for name in weights:
+        if name not in names:
+            raise UserError(
+                f"`modality_weights`: no modality `{name}` in use, found {', '.join(names)}"
+                f"{did_you_mean(name, names)}"
+            )
+    missing = [name for name in names if name not in weights]
+    if missing or not any(weights.values()):
+        why = f"no weight for {', '.join(missing)}" if missing else "only weights of 0"
+        raise UserError(
+            f"`modality_weights`: found {why}, expected a weight >= 0 for each of "
+            f"{', '.join(names)}; ~ gives equal weights"
+        )
+    return [float(weights[name]) for name in names]
+
+
+def _read(path: Path, shape: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
+    try:
+        arrays = read_arrays(path, "the neighbours are found again")
+        indices, cosines = arrays["indices"].astype(np.int64), arrays["cosines"].astype(np.float32)
+        if indices.shape != shape or cosines.shape != shape or indices.max() >= shape[0]:
+            raise UserError(f"{path}: not {shape} neighbours; they are found again")
+    except FileNotFoundError:
+        return None
+    except (UserError, LookupError, ValueError) as error:
+        getLogger("recbole_painvrl").warning("%s", error)
+        return None
+    return torch.from_numpy(indices), torch.from_numpy(cosines)
+
+
+def _write(path: Path, indices: Tensor, cosines: Tensor) -> None:
+    arrays: dict[str, Any] = {
+        "indices": indices.cpu().int().numpy(),
+        "cosines": cosines.cpu().numpy(),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_with(path, lambda stream: np.savez_compressed(stream, **arrays))
+    except OSError as error:
+        getLogger("recbole_painvrl").warning("the neighbours could not be cached: %s", error)

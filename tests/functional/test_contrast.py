@@ -1,0 +1,87 @@
+"""InfoNCE in all its forms against the formula, the bootstrap loss and fusion of modalities."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
+from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
+
+
+def table(rows: int, seed: int) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, 4, generator=source, dtype=torch.float64).requires_grad_()
+
+
+def literal(
+    a: Tensor, z: Tensor, tau: float, own_view: bool, normalise: bool, targets: Tensor
+) -> Tensor:
+    if normalise:
+        a, z = F.normalize(a), F.normalize(z)
+    losses = []
+    for b in range(len(a)):
+        negatives = (a[b] @ z.T / tau).exp().sum()
+        if own_view:
+            negatives = negatives + sum((a[b] @ a[c] / tau).exp() for c in range(len(a)) if c != b)
+        losses.append(negatives.log() - a[b] @ z[targets[b]] / tau)
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("own_view", [True, False])
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("among", [False, True])
+def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> None:
+    a, z = table(5, 0), table(9 if among else 5, 1)
+    targets = torch.tensor([8, 2, 2, 0, 5]) if among else None
+    loss = info_nce(a, z, 0.7, own_view, normalise, targets)
+    by_hand = literal(
+        a, z, 0.7, own_view, normalise, torch.arange(5) if targets is None else targets
+    )
+    torch.testing.assert_close(loss, by_hand)
+    for one, other in zip(
+        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z]), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_info_nce_known_values() -> None:
+    one = table(1, 2)
+    assert float(info_nce(one, table(1, 3), 0.2, own_view=False).detach()) == pytest.approx(0.0)
+    eye = torch.eye(4, dtype=torch.float64)
+    # Orthogonal rows: log(1 + 3 e^{-1 / tau}).
+    expected = torch.log(1 + 3 * torch.exp(torch.tensor(-2.0, dtype=torch.float64)))
+    torch.testing.assert_close(info_nce(eye, eye, 0.5, own_view=False), expected)
+
+
+def test_bootstrap_loss() -> None:
+    online, target = table(6, 0), table(6, 1)
+    loss = bootstrap_loss(online, target)
+    torch.testing.assert_close(loss, 1 - (F.normalize(online) * F.normalize(target)).sum(1).mean())
+    by_online, by_target = torch.autograd.grad(loss, [online, target], allow_unused=True)
+    assert by_online.any()
+    assert by_target is None
+    assert float(bootstrap_loss(online, 10 * online).detach()) == pytest.approx(0.0)
+
+
+def test_fusion_weighs_the_modalities_that_a_node_has() -> None:
+    views, scores = torch.stack([table(3, 0), table(3, 1)]), torch.zeros(2, 3).double()
+    torch.testing.assert_close(fuse(views, scores), views.mean(dim=0))
+    present = torch.tensor([[True, True, False], [True, False, False]])
+    fused = fuse(views, scores, present)
+    torch.testing.assert_close(fused[0], views[:, 0].mean(dim=0))
+    torch.testing.assert_close(fused[1], views[0, 1])
+    assert not fused[2].any()
+    assert torch.isfinite(torch.autograd.grad(fused.sum(), [views])[0]).all()
+
+
+def test_query_attention_by_hand() -> None:
+    attention = QueryAttention(4).double()
+    views = torch.stack([table(3, 0), table(3, 1)])
+    scores = attention(views)
+    assert scores.shape == (2, 3)
+    x = views[1, 2]
+    hidden = torch.tanh(attention.hidden.weight @ x + attention.hidden.bias)
+    torch.testing.assert_close(scores[1, 2], attention.query.weight[0] @ hidden)

@@ -1,0 +1,97 @@
+"""Sparse matrices with differentiable values against dense tables, and drawn edges."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from recbole_painvrl.functional.edges import (
+    EdgePattern,
+    edge_products,
+    edge_softmax,
+    propagate_edges,
+    row_sums,
+    sample_edges,
+)
+
+SHAPE = (6, 5)
+
+
+@pytest.fixture
+def dense() -> Tensor:
+    """0/1 with an empty row and an empty column."""
+    mask = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0)) < 0.6
+    mask[2] = False
+    mask[:, 3] = False
+    return mask
+
+
+@pytest.fixture
+def pattern(dense: Tensor) -> EdgePattern:
+    rows, columns = dense.nonzero(as_tuple=True)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(1))
+    return EdgePattern(rows[order], columns[order], SHAPE)
+
+
+def table(*shape: int) -> Tensor:
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+    return values.double().requires_grad_()
+
+
+def test_products_softmax_and_propagation_equal_dense_tables(
+    pattern: EdgePattern, dense: Tensor
+) -> None:
+    left, right, tables = table(6, 3), table(5, 3), table(5, 4)
+    values = edge_softmax(pattern, edge_products(pattern, left, right))
+    result = propagate_edges(pattern, values, tables)
+    scores = (left @ right.T).masked_fill(~dense, -torch.inf)
+    weights = torch.where(dense, scores.softmax(dim=1), 0.0)  # the empty row has none
+    torch.testing.assert_close(result, weights @ tables)
+    one = torch.autograd.grad(result.square().sum(), [tables])[0]
+    other = torch.autograd.grad((weights.detach() @ tables).square().sum(), [tables])[0]
+    torch.testing.assert_close(one, other)
+    sums = row_sums(pattern, values)
+    torch.testing.assert_close(sums, dense.any(dim=1).double())
+
+
+def test_gradients_are_derivatives(pattern: EdgePattern) -> None:
+    def network(left: Tensor, right: Tensor, tables: Tensor) -> Tensor:
+        values = edge_softmax(pattern, edge_products(pattern, left, right))
+        return propagate_edges(pattern, values.relu(), tables)
+
+    assert torch.autograd.gradcheck(network, (table(6, 3), table(5, 3), table(5, 4)))
+
+
+def test_transpose(pattern: EdgePattern) -> None:
+    values, right = table(len(pattern.rows)), table(6, 2)
+    direct = pattern.multiply_transposed(values.detach(), right.detach())
+    transposed = pattern.transpose()
+    again = propagate_edges(transposed, values[pattern.by_column], right)
+    torch.testing.assert_close(again, direct)
+
+
+def test_an_entry_may_occur_more_than_once() -> None:
+    rows, columns = torch.tensor([0, 0, 1, 0]), torch.tensor([1, 1, 0, 2])
+    pattern = EdgePattern(rows, columns, (2, 3))
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    assert pattern.rows.tolist() == [0, 0, 0, 1]
+    result = propagate_edges(pattern, values, torch.eye(3))
+    assert result.tolist() == [[0.0, 3.0, 4.0], [8.0, 0.0, 0.0]]
+
+
+def test_drawn_edges_are_distinct_and_follow_their_weights() -> None:
+    source = torch.Generator().manual_seed(3)
+    weights = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+    first = torch.zeros(4)
+    for _ in range(2000):
+        drawn = sample_edges(weights, 2, source)
+        assert len(set(drawn.tolist())) == 2
+        first[drawn] += 1
+    # Inclusion probabilities of two draws without replacement, by hand.
+    p = weights / weights.sum()
+    expected = [
+        float(p[i] + sum(p[j] * p[i] / (1 - p[j]) for j in range(4) if j != i)) for i in range(4)
+    ]
+    assert (first / 2000).tolist() == pytest.approx(expected, abs=0.04)
+    assert sample_edges(weights, 4, source).tolist() == [0, 1, 2, 3]

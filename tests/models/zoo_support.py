@@ -1,0 +1,157 @@
+"""Builders and laws that the tests of the multimodal models share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+from support import MakeConfig
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.splits.base import TRAIN
+from recbole_painvrl.functional import contrastive, nearest
+from recbole_painvrl.run.build import build_model
+from recbole_painvrl.testing.laws import as_double
+
+# Repeated and single triples of the tiny dataset.
+TRIPLES = [(1, 1, 2), (1, 3, 2), (5, 7, 60), (9, 3, 1), (9, 3, 1), (80, 44, 45)]
+
+
+def build(config: SafeConfig) -> Any:
+    """The model of a configuration with its initial values."""
+    return build_model(config, ModalityDataset(config).build_parts()[TRAIN], fast=False)
+
+
+def shaken(config: SafeConfig, scale: float = 0.3) -> Any:
+    """In float64 with random values everywhere, also where training starts from zero."""
+    model = as_double(build(config))
+    source = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            values = torch.randn(parameter.shape, generator=source, dtype=torch.float64)
+            parameter.copy_(scale * values)
+    model.forget_tables()
+    return model
+
+
+def batch_of(model: Any, triples: Sequence[tuple[int, int, int]] = TRIPLES) -> Interaction:
+    """A batch of (user, positive, negative)."""
+    users, positives, negatives = (torch.tensor(part) for part in zip(*triples, strict=True))
+    return Interaction(
+        {model.USER_ID: users, model.ITEM_ID: positives, model.NEG_ITEM_ID: negatives}
+    )
+
+
+def adjacency(model: Any, matrix: Any = None) -> Tensor:
+    """``D^-1/2 A D^-1/2`` of the bipartite graph, dense float64, users first."""
+    r = torch.from_numpy((model.interactions if matrix is None else matrix).toarray()).double()
+    n_users, n_items = r.shape
+    a = torch.zeros(n_users + n_items, n_users + n_items, dtype=torch.float64)
+    a[:n_users, n_users:], a[n_users:, :n_users] = r, r.T
+    scale = torch.where(a.sum(1) > 0, a.sum(1) ** -0.5, 0.0)
+    return scale[:, None] * a * scale
+
+
+def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor) -> None:
+    """A loss and its gradients by all parameters equal those of an oracle."""
+    torch.testing.assert_close(loss, by_hand, rtol=1e-6, atol=1e-9)
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    one, other = (
+        torch.autograd.grad(value, [p for _, p in named], allow_unused=True, retain_graph=True)
+        for value in (loss, by_hand)
+    )
+    for (name, parameter), first, second in zip(named, one, other, strict=True):
+        zero = torch.zeros_like(parameter)
+        first, second = (zero if g is None else g for g in (first, second))
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-9, msg=name)
+
+
+def assert_modality_order_is_free(name: str, settings: Sequence[str], make: MakeConfig) -> None:
+    """Modalities in another order, their parameters exchanged with them: the same scores."""
+    first = shaken(make(name, *settings, "--modalities=[visual,acoustic]")).eval()
+    second = shaken(make(name, *settings, "--modalities=[acoustic,visual]")).eval()
+    columns = [*range(8, 24), *range(8)]
+    state = first.state_dict()
+    swapped = {}
+    for key, tensor in state.items():
+        # Lists with an entry per modality, tables with a column per modality or per feature.
+        to = re.sub(r"\.([01])\.", lambda match: f".{1 - int(match[1])}.", f".{key}.")[1:-1]
+        swapped[to] = tensor
+        if tensor.dim() and tensor.shape[-1] == 2:
+            swapped[to] = tensor.flip(-1)
+        elif tensor.dim() and tensor.shape[-1] == 24:
+            order = torch.empty(24, dtype=torch.long)
+            order[columns] = torch.arange(24)
+            swapped[to] = tensor[..., order]
+    second.load_state_dict(swapped)
+    users = torch.arange(1, 30)
+    with torch.no_grad():
+        scores = [
+            model.full_sort_predict(Interaction({model.USER_ID: users}))
+            for model in (first, second)
+        ]
+    torch.testing.assert_close(*scores)
+    assert scores[0].std() > 0
+
+
+class _Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self.size = max(self.size, tensor.numel())
+        return result
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Blocks of the searches and contrasts as small as the data of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "_BLOCK", 2**12)
+        patch.setattr(contrastive, "_CPU_BLOCK", 2**12)
+        yield
+
+
+def assert_nothing_is_square(
+    name: str, settings: Sequence[str], make: MakeConfig, folder: Path
+) -> None:
+    """With four times the users and items at fixed degree, no tensor is more than 5 times as large.
+
+    Covers construction, a step and the tables; what SciPy holds is not seen.
+    """
+    sizes = []
+    for n in (150, 600):
+        design = PlantedDesign(
+            n_users=n,
+            n_items=n,
+            min_interactions=8,
+            max_interactions=8,
+            modalities={"visual": 6, "acoustic": 5},
+        )
+        write_dataset(generate_planted(design, "tiny"), folder / str(n) / "tiny")
+        config = make(name, *settings, "--train_batch_size=64", data=folder / str(n))
+        triples = [(user, user, 1 + user % 9) for user in range(1, 65)]
+        with small_blocks(), _Largest() as largest:
+            model = build(config)
+            model.train()
+            model.start_epoch(0)
+            model.calculate_loss(batch_of(model, triples)).backward()
+            model.eval()
+            model.tables()
+        sizes.append(largest.size)
+    assert sizes[1] < 5 * max(sizes[0], 150 * 6), sizes
