@@ -44,6 +44,7 @@ class ModelSpec:
             generator of their own, in place of the run's.
         purposes: number of outer rounds to further purposes with a generator of their own.
         memory: sizes of the data and settings to bytes by part; None for a lower bound.
+        groups: names by which ``benchmark --models`` finds it among others, such as ``graph``.
         colour: index of its colour in figures; None for the next free one.
         paper: authors, venue and title.
         properties: folder with ``model/NAME.yaml`` and, where there are any, ``preset/NAME/`` and
@@ -58,6 +59,7 @@ class ModelSpec:
     own_generators: frozenset[str] = frozenset()
     purposes: Callable[[int], Sequence[str]] | None = None
     memory: Callable[[Any, Any], dict[str, int]] | None = None
+    groups: frozenset[str] = frozenset()
     colour: int | None = None
     paper: str = ""
     properties: Path | None = None

@@ -66,6 +66,11 @@ class RunSettings(Settings):
         default=None,
         description="Modalities to use; none for all, [] for an ID-only model.",
     )
+    feature_mask: str | None = Field(
+        default=None,
+        description="Run of PaInvRL or InvRL whose learnt mask multiplies the features of this "
+        "model, or an .npz file with a mask per modality.",
+    )
     preset: str | None = Field(
         default=None, description="Named set of values that override the model's defaults."
     )

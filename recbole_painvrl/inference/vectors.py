@@ -71,11 +71,14 @@ def content_vectors(model: Recommender, features: Tensor) -> Tensor | None:
 
     Args:
         model: the model.
-        features: ``[n, d]``, normalised as in training.
+        features: ``[n, d]``, normalised as in training, without ``feature_mask``.
     """
     if not isinstance(model, TableRecommender):
         return None
-    vectors = model.content_vectors(features.to(model.features.device))
+    features = features.to(model.features.device)
+    if model.feature_mask is not None:
+        features = features * model.feature_mask
+    vectors = model.content_vectors(features)
     return None if vectors is None else vectors.cpu()
 
 

@@ -159,5 +159,6 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhou and Shen, MM '23: a tale of two graphs, freezing and denoising graph structures",
 )

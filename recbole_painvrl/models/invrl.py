@@ -121,5 +121,6 @@ SPEC = ModelSpec(
     purposes=staged_purposes,
     memory=staged_memory,
     colour=1,
+    groups=frozenset({"paper", "graph"}),
     paper="Du et al., MM '22: invariant representation learning for multimedia recommendation",
 )

@@ -291,5 +291,6 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values"}),
     memory=memory,
     colour=5,
+    groups=frozenset({"paper", "graph"}),
     paper="Wei et al., MM '19: MMGCN, multi-modal graph convolution network",
 )

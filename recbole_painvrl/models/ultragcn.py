@@ -335,5 +335,6 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values", "negatives"}),
     memory=memory,
     colour=2,
+    groups=frozenset({"paper", "graph"}),
     paper="Mao et al., CIKM '21: UltraGCN",
 )

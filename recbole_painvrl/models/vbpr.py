@@ -214,5 +214,6 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values"}),
     memory=memory,
     colour=4,
+    groups=frozenset({"paper"}),
     paper="He and McAuley, AAAI '16: VBPR, visual Bayesian personalized ranking",
 )

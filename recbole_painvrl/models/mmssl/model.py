@@ -228,5 +228,6 @@ SPEC = ModelSpec(
     purposes=_purposes,
     memory=memory,
     colour=6,
+    groups=frozenset({"paper", "graph"}),
     paper="Wei et al., WWW '23: MMSSL, multi-modal self-supervised learning",
 )

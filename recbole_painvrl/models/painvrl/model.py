@@ -49,5 +49,6 @@ SPEC = ModelSpec(
     purposes=staged_purposes,
     memory=staged_memory,
     colour=0,
+    groups=frozenset({"paper", "graph"}),
     paper="Huang et al., MM '23: Pareto invariant representation learning",
 )
