@@ -47,6 +47,9 @@ class ModelSpec:
         groups: names by which ``benchmark --models`` finds it among others, such as ``graph``.
         colour: index of its colour in figures; None for the next free one.
         paper: authors, venue and title.
+        url: where the paper is.
+        idea: what is special about it, in a sentence.
+        ranks_cold_items: whether the features rank an item without training interactions.
         properties: folder with ``model/NAME.yaml`` and, where there are any, ``preset/NAME/`` and
             ``search/NAME.yaml``; None for the project's.
     """
@@ -62,6 +65,9 @@ class ModelSpec:
     groups: frozenset[str] = frozenset()
     colour: int | None = None
     paper: str = ""
+    url: str = ""
+    idea: str = ""
+    ranks_cold_items: bool = False
     properties: Path | None = None
 
 
