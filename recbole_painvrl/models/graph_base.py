@@ -78,7 +78,9 @@ class GraphRecommender(PairwiseRecommender):
         """Scaled features of one modality after the other, ``[n_items, d_m]``."""
         table = self.features if self.feature_table is None else self.feature_table
         for columns in self.modality_slices.values():
-            yield self.settings.feature_scale * table[:, columns]
+            part = table[:, columns]
+            # A factor of 1 would copy the features at every step.
+            yield part if self.settings.feature_scale == 1 else self.settings.feature_scale * part
 
     def projections(self, width: int, bias: bool = True) -> nn.ModuleList:
         """A linear layer from the columns of each modality to ``width``."""

@@ -47,6 +47,29 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> No
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("among", [False, True])
+def test_info_nce_of_repeated_rows(among: bool) -> None:
+    a, z = table(4, 0), table(9 if among else 4, 1)
+    targets = torch.tensor([8, 2, 2, 0]) if among else None
+    counts = torch.tensor([1, 3, 2, 1])
+    loss = info_nce(a, z, 0.7, own_view=False, targets=targets, counts=counts)
+    rows = torch.arange(4).repeat_interleave(counts)
+    by_hand = info_nce(
+        a[rows],
+        z if among else z[rows],
+        0.7,
+        own_view=False,
+        targets=None if targets is None else targets[rows],
+    )
+    torch.testing.assert_close(loss, by_hand)
+    for one, other in zip(
+        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z]), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="own_view"):
+        info_nce(a, z, 0.7, counts=counts)
+
+
 def test_info_nce_known_values() -> None:
     one = table(1, 2)
     assert float(info_nce(one, table(1, 3), 0.2, own_view=False).detach()) == pytest.approx(0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.run.build import build_model
+from recbole_painvrl.specs import spec_of
 from recbole_painvrl.testing.laws import as_double
 
 # Repeated and single triples of the tiny dataset.
@@ -63,8 +65,11 @@ def adjacency(model: Any, matrix: Any = None) -> Tensor:
     return scale[:, None] * a * scale
 
 
-def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor) -> None:
-    """A loss and its gradients by all parameters equal those of an oracle."""
+def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor, atol: float = 1e-9) -> None:
+    """A loss and its gradients by all parameters equal those of an oracle.
+
+    Item graphs are float32, of cosines in float32: with them ``atol`` is about 1e-7.
+    """
     torch.testing.assert_close(loss, by_hand, rtol=1e-6, atol=1e-9)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     one, other = (
@@ -74,7 +79,7 @@ def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor) -> None:
     for (name, parameter), first, second in zip(named, one, other, strict=True):
         zero = torch.zeros_like(parameter)
         first, second = (zero if g is None else g for g in (first, second))
-        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-9, msg=name)
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=atol, msg=name)
 
 
 def assert_modality_order_is_free(name: str, settings: Sequence[str], make: MakeConfig) -> None:
@@ -155,3 +160,51 @@ def assert_nothing_is_square(
             model.tables()
         sizes.append(largest.size)
     assert sizes[1] < 5 * max(sizes[0], 150 * 6), sizes
+
+
+def data_with_gaps(folder: Path) -> Path:
+    """A data path whose dataset ``tiny`` has items without one modality, and without any.
+
+    Items have other internal numbers than in the tiny dataset; TRIPLES are in range.
+    """
+    design = PlantedDesign(
+        n_users=120,
+        n_items=90,
+        min_interactions=15,
+        max_interactions=20,
+        modalities={"visual": 16, "acoustic": 8},
+    )
+    content = generate_planted(design, "tiny")
+    n_th = {"visual": 3, "acoustic": 4}
+    features = {}
+    for name, (matrix, tokens) in content.features.items():
+        rows = [i for i in range(len(tokens)) if i % n_th[name]]
+        features[name] = (matrix[rows], [tokens[i] for i in rows])
+    write_dataset(replace(content, features=features), folder / "tiny")
+    return folder
+
+
+def assert_settings_matter(
+    name: str, settings: Sequence[str], changes: dict[str, Any], make: MakeConfig, **folder: Any
+) -> None:
+    """Every setting of the schema changes loss, scores, what is trained or the learning rate."""
+    base = outcome(make(name, *settings, **folder))
+    schema = spec_of(name).schema
+    assert set(changes) == set(schema.model_fields)
+    for setting, value in changes.items():
+        changed = outcome(make(name, *settings, f"--{setting}={value}", **folder))
+        assert changed != base, setting
+    assert outcome(make(name, *settings, **folder)) == base
+
+
+def outcome(config: SafeConfig) -> tuple[float, ...]:
+    """Figures that tell one model from another: loss, scores, trained numbers, learning rate."""
+    model = build(config)
+    model.train()
+    model.start_epoch(0)
+    loss = float(model.calculate_loss(batch_of(model)).detach())
+    model.eval()
+    with torch.no_grad():
+        scores = model.full_sort_predict(Interaction({model.USER_ID: torch.arange(1, 20)}))
+    n_trained = sum(p.numel() for p in model.parameters())
+    return loss, float(scores.std()), n_trained, model.learning_rate_factor(50)
