@@ -115,7 +115,7 @@ def _add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, s
         raw.rename(table)  # type: ignore[misc]
     raw.features += given
     raw.inputs += [path for _, path in arguments.features]
-    if (ids.file or ids.first_row is not None) and all(table.own_ids for table in given):
+    if (ids.file or ids.first_row is not None) and all(table.has_ids for table in given):
         option = "rows-from" if ids.file is None else "feature-ids"
         raise UserError(
             f"--{option}: has no effect, since every file of --features holds its ids itself; "

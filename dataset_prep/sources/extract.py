@@ -26,7 +26,8 @@ from dataset_prep.options import (
 from dataset_prep.read.files import check_there
 from dataset_prep.read.ids import id_or_first, is_index
 from dataset_prep.read.matrices import FeatureTable
-from dataset_prep.read.titles import as_text, open_content
+from dataset_prep.read.tabular import ROWS_PER_FRAME
+from dataset_prep.read.titles import as_text, open_texts
 from dataset_prep.report import Report, parse_fixes
 from dataset_prep.sources.table import add_notes
 from dataset_prep.sources.table import read as read_table
@@ -166,7 +167,7 @@ def _from_texts(
     named = arguments.feature_id_column
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     expected = [*wanted, *([named] if named else [])]
-    table = open_content(path, report, arguments.encoding, expected)
+    table = open_texts(path, arguments.encoding, expected)
     # Beside feature files, the name may be meant for these alone.
     item = id_or_first(
         path, table.names, None if arguments.features and named not in table.names else named
@@ -178,7 +179,7 @@ def _from_texts(
     tokens: list[str] = []
     texts: list[str] = []
     lookup = None if rated is None else set(rated)
-    for frame in table.frames(list(dict.fromkeys([item, *wanted]))):
+    for frame in table.frames(list(dict.fromkeys([item, *wanted])), report, ROWS_PER_FRAME):
         cells = [frame[column].tolist() for column in wanted]
         joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
         for token, text in zip(as_tokens(frame[item]), joined, strict=True):

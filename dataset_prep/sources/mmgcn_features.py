@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from dataset_prep.read.feature_arrays import read_tensor
+from dataset_prep.read.features import read_tensor
 from dataset_prep.read.matrices import ArrayMatrix, FeatureTable, RowMatrix, open_matrix
 from dataset_prep.report import Report
 from dataset_prep.sources.common import check_rows
