@@ -63,19 +63,20 @@ def read_ids(
 
 
 def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
-    """The columns of JSON or Parquet; those of a JSON map are named by what they hold."""
-    table = open_table(
-        path, ids.encoding, "ids", lambda: sniff(path), ("item_id", "row"), _is_plain
-    )
+    """The columns of JSON or Parquet; a JSON map of ids and rows may have either as its keys."""
+    layout = lambda: sniff(path)  # noqa: E731
+    table = open_table(path, ids.encoding, "ids", layout, ("key", "value"), _is_plain)
     plain = [name for name in table.names if table.sample[name].dropna().map(_is_plain).all()]
-    columns = {name: as_tokens(table.read([name], report)[name].tolist()) for name in plain}
-    if list(columns) == ["item_id", "row"]:
-        orders = [row_order(tokens) for tokens in columns.values()]
-        if orders[0] is not None and orders[1] is None:
-            return {"item_id": columns["row"], "row": columns["item_id"]}
-        if None not in orders and orders[0] != orders[1] and "0" in columns["item_id"]:
-            raise UserError(f"{path}: both the ids and the rows may number the rows; {_HOW}")
-    return columns
+    frame = table.read(plain, report)
+    columns = {name: as_tokens(frame[name].tolist()) for name in plain}
+    if plain != ["key", "value"]:
+        return columns
+    rows = [name for name in plain if row_order(columns[name]) is not None]
+    # Rows count from 0; ids that count from 1 cannot be rows.
+    rows = [name for name in rows if "0" in columns[name]] if len(rows) > 1 else rows
+    if len(rows) != 1:
+        raise UserError(f"{path}: does not map ids to row indices in one way; {_HOW}")
+    return {"item_id": columns["key" if rows == ["value"] else "value"], "row": columns[rows[0]]}
 
 
 def _is_plain(value: object) -> bool:

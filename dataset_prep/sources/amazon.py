@@ -31,7 +31,7 @@ from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.common import add_text_encoder
+from dataset_prep.sources.common import TERMS, add_text_encoder
 from dataset_prep.sources.vectors import read_id_records
 from recbole_painvrl.errors import UserError
 
@@ -101,7 +101,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         features=features,
         item_table=item_table(titled, "item", "title") if titles else None,
         source="Amazon reviews, " + ", ".join(path.name for path in arguments.input),
-        licence="terms of the release; check them before sharing",
+        licence=TERMS,
         inputs=inputs + ([arguments.visual] if arguments.visual else []),
     )
 
