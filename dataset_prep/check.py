@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     for modality in available_modalities(checks.folder) if checks.rated else ():
         checks.guard(lambda name=modality: checks.modality(name))  # type: ignore[misc]
     checks.guard(checks.truth)
-    checks.guard(checks.manifest)
     count = checks.broken
     verdict = f"{count} {'thing is' if count == 1 else 'things are'} broken" if count else "sound"
     print(f"{checks.folder}: {verdict}")
@@ -59,7 +57,6 @@ class _Checks:
         self.rated: set[str] = set()
         self._users, self._items = Ids(), Ids()
         self._pairs: Pairs = np.empty(0, dtype=np.int64)
-        self._sizes: dict[str, int] = {}
 
     def guard(self, check: Callable[[], None]) -> None:
         """Run a check; a file that cannot be read is a finding."""
@@ -134,7 +131,6 @@ class _Checks:
         train: pd.DataFrame | None = None
         for part, path in split_files(self.folder).items() if self.rated else ():
             table = self._read(path)
-            self._sizes[part] = len(table)
             pairs = _keys(table)
             if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
                 self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
@@ -214,27 +210,6 @@ class _Checks:
         if any(mask.any() for mask in truth.columns.values()):
             rows = len(truth.environments)
             print(f"ok: truth: {len(truth.columns)} modalities, {rows:,} rows")
-
-    def manifest(self) -> None:
-        """What the manifest says about splits and modalities agrees with the files."""
-        place = self.folder / MANIFEST
-        if not self.rated or not place.is_file():
-            return
-        before, manifest = self.broken, read_manifest(self.folder)
-        if manifest.get("splits") not in (None, self._sizes):
-            self._bad(f"{place}: says splits {manifest['splits']}, the files have {self._sizes}")
-        told: Any = manifest.get("modalities")
-        told = told if isinstance(told, dict) else {}
-        there = set(available_modalities(self.folder)) if told else set()
-        for name in sorted(set(told) ^ there):
-            self._bad(f"{place}: modality {name} is in only one of manifest and features/")
-        for name in sorted(set(told) & there):
-            shape = list(load_modality(self.folder, name)[0].shape)
-            stated = [told[name].get("rows"), told[name].get("dims")]
-            if stated != shape:
-                self._bad(f"{place}: says {name} is {stated}, the file has {shape}")
-        if self.broken == before:
-            print("ok: manifest.json: agrees with splits and modalities")
 
 
 def inside(folder: Path, name: object) -> Path | None:

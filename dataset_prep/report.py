@@ -15,8 +15,6 @@ FIXES = {
     "drop-unrated": "drop feature rows of items that have no interaction",
     "keep-unrated": "keep them; runs then need `unknown_items: ignore`",
     "keep-constant": "keep constant feature columns",
-    "fill-mean": "replace NaN and Inf by the mean of their column",
-    "clip": "clip exploding columns at their 1st and 99th percentile",
     "standardise": "shift and scale every feature column to mean 0 and deviation 1",
     "shift-ids": "move feature ids by one where that makes them meet the interactions",
     "keep-ids": "take the feature ids as they are although a shift by one fits better",

@@ -147,9 +147,7 @@ class _Reader:
             for token, cell in zip(ids, frame[name].tolist(), strict=True)
         )
 
-    def _frames(
-        self, features: list[str], width: int
-    ) -> Iterator[tuple[pd.DataFrame, list[Any]]]:
+    def _frames(self, features: list[str], width: int) -> Iterator[tuple[pd.DataFrame, list[Any]]]:
         wanted = list(dict.fromkeys([*self._id, *features, *self.others]))
         rows = max(1, CELLS_PER_BLOCK // max(1, width))
         for frame in self._table.frames(wanted, self._file.report, rows):

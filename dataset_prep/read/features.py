@@ -132,7 +132,7 @@ def _read_hdf5(file: FeatureFile) -> Found:
         raise UserError(f"{path}: is HDF5, which needs h5py; type `pip install h5py`")
     copied = file.target.with_suffix(".npz")
     script = Path(__file__).with_name("hdf5_copy.py")
-    command = [sys.executable, "-P", str(script), str(path), str(copied), file.name]
+    command = [sys.executable, "-P", str(script), str(path), str(copied)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["its reader crashed"])[-1][:200]
@@ -206,7 +206,7 @@ def _read_encoder(matrix: Path) -> tuple[str, dict[str, Any]] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         encoder, notes, hashes = str(found["encoder"]), dict(found["notes"]), dict(found["sha256"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: not a record of an encoder; extract again or delete it") from error
+        raise UserError(f"{path}: no record of an encoder; extract again or delete it") from error
     for name, expected in hashes.items():
         # The record may come from anyone: only files beside it are read.
         beside = path.with_name(Path(str(name)).name)

@@ -91,7 +91,10 @@ def add_frames(
 
 
 def _numbers(
-    frame: pd.DataFrame, columns: Mapping[str, str], faults: CellFaults, starts_with_day: bool | None
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    faults: CellFaults,
+    starts_with_day: bool | None,
 ) -> tuple[Mask, dict[str, npt.NDArray[Any]]]:
     """Mask of rows whose rating and time can be read, and the two columns."""
     good: Mask = np.ones(len(frame), dtype=np.bool_)

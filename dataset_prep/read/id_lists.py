@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from dataset_prep.read.ids import (
     is_index,
     is_item_name,
     is_row_name,
+    listed_names,
     no_id_column,
     numbered_header,
 )
@@ -126,7 +126,11 @@ def ordered_ids(
     chosen = _id_column(path, list(tokens), orders, ids.column, named)
     if ids.column is None:
         _refuse_better_ids(path, chosen, tokens, ids)
-    order = _row_order(path, tokens, orders, chosen, ids)
+    order = _order(tokens, orders, chosen, ids)
+    if order is None:
+        raise UserError(
+            f"{path}: cannot tell the row of each item from {listed_names(list(tokens))}; {_HOW}"
+        )
     ordered = [""] * n_ids
     for token, row in zip(tokens[chosen], order, strict=True):
         ordered[row] = token
@@ -166,50 +170,31 @@ def _refuse_better_ids(
         )
 
 
-def _row_order(
-    path: Path,
-    tokens: Mapping[str, list[str]],
-    orders: Mapping[str, list[int]],
-    chosen: str,
-    ids: IdSource,
-) -> list[int]:
-    """Row of each id by the column of row indices, else the order of the file."""
+def _order(
+    tokens: Mapping[str, list[str]], orders: Mapping[str, list[int]], chosen: str, ids: IdSource
+) -> list[int] | None:
+    """Row of each id by a column of row indices, else the order of the file; None if unclear."""
     as_is = list(range(len(tokens[chosen])))
     others = [name for name in tokens if name != chosen]
-    # An index written by pandas numbers the lines; any other column takes precedence.
-    claims = {n: orders[n] for n in others if n in orders}
-    claims = {n: o for n, o in claims.items() if not (is_index(n) and o == as_is)} or claims
-    claims = {n: o for n, o in claims.items() if is_row_name(n)} or claims
-    if claims:
-        name, order = next(iter(claims.items()))
-        known = ids.rated.issuperset(tokens[chosen]) and not ids.rated.issuperset(tokens[name])
-        swapped = chosen in orders or (nearly_rows(tokens[chosen]) and not known)
-        swapped = swapped and ids.column is None and not order == orders.get(chosen) == as_is
-        fits = is_item_name(name) or (len(tokens) == 2 and "0" in tokens[name]) or order == as_is
-        agree = len({tuple(order) for order in claims.values()}) == 1
-        if agree and (is_row_name(name) or (fits and not swapped)):
-            return order
-        raise UserError(f"{path}: columns {', '.join(claims)} may number the rows; {_HOW}")
-    for name in others:
-        _refuse_broken(path, name, tokens[name])
-    if orders.get(chosen, as_is) != as_is:
-        raise UserError(f"{path}: column `{chosen}` may hold ids or number the rows; {_HOW}")
-    return as_is
+    # An index that pandas wrote numbers the lines, also after lines were filtered out.
+    named = [n for n in others if is_row_name(n) and not (is_index(n) and _ascends(tokens[n]))]
+    claims = named or [name for name in others if nearly_rows(tokens[name])]
+    found = [orders.get(name) for name in claims]
+    if not found:
+        return as_is if orders.get(chosen, as_is) == as_is else None
+    if any(order != found[0] for order in found):
+        return None
+    if not named and found[0] != as_is:
+        # Without a usual name, the column must be the only one that can hold row indices.
+        alone = len(tokens) == 2 and "0" in tokens[claims[0]]
+        if not alone or (ids.column is None and nearly_rows(tokens[chosen])):
+            return None
+    return found[0]
 
 
-def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
-    """Raise :class:`UserError` if a column seems to hold row indices, but not each one once."""
+def _ascends(tokens: Sequence[str]) -> bool:
     numbers = [int(token) for token in tokens if WHOLE.fullmatch(token)]
-    ascending = is_index(name) and numbers == sorted(set(numbers)) and len(numbers) == len(tokens)
-    if numbers and not ascending and (is_row_name(name) or nearly_rows(tokens)):
-        counts = Counter(tokens)
-        wrong = next(
-            t for t in tokens if counts[t] > 1 or not WHOLE.fullmatch(t) or int(t) >= len(tokens)
-        )
-        raise UserError(
-            f"{path}: column `{name}` must number the rows from 0 to {len(tokens) - 1}, each "
-            f"once, but holds {wrong!r}; {_HOW}"
-        )
+    return len(numbers) == len(tokens) and numbers == sorted(set(numbers))
 
 
 def _text_columns(

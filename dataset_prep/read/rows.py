@@ -83,30 +83,22 @@ def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
 class Rows:
     """Iterates over the rows of a text table in blocks; malformed lines are counted and skipped.
 
-    A quoted cell may contain line ends. Published tables are often written without quoting, so
-    that an opening quote mark may also be text: if the lines up to the closing mark look like rows,
-    they are read as rows. If this cannot be decided, the line is malformed.
+    A quoted cell may contain line ends. In a table written without quoting, an opening quote mark
+    is text, and the lines up to the next quote mark are rows. If each line of a quoted cell could
+    be a row, tab-separated tables are read as unquoted; in others, the line is malformed.
 
     Args:
         lines: of the table, with their line ends.
         separator: between the cells of a line.
         width: number of cells of a row.
-        kinds: per column ``number``, ``word`` (without blanks) or an empty string, see
-            :func:`column_kinds`.
         closed: indices of columns in which an opening quote mark must be closed.
     """
 
     def __init__(
-        self,
-        lines: Iterable[str],
-        separator: str,
-        width: int,
-        kinds: Sequence[str] = (),
-        closed: Collection[int] = (),
+        self, lines: Iterable[str], separator: str, width: int, closed: Collection[int] = ()
     ) -> None:
         self._lines = iter(lines)
-        self._separator, self._width = separator, width
-        self._kinds, self._closed = kinds, closed
+        self._separator, self._width, self._closed = separator, width, closed
         self.n_lines = self.malformed = self._last_malformed = 0
         # Line number, number of cells and beginning of the first malformed line.
         self._first = (0, 0, "")
@@ -199,17 +191,18 @@ class Rows:
         plain = self._plain(line)
         opened = _open_cells(line, self._separator) if quoted is None else None
         if opened is not None:
-            joined, used = self.joined(block, index)
+            joined, used = self._joined(block, index)
             if joined is not None:
                 rest = block[index + 1 : index + used]
-                are_rows = plain is not None and self._are_rows(rest, len(opened) - 1)
-                if not are_rows:
-                    return (joined if are_rows is False else None), used
+                if plain is None or not all(map(self._plain, rest)):
+                    return joined, used
+                if self._separator != "\t":
+                    return None, used
             if len(opened) - 1 in self._closed:
                 return None, 1
         return plain, 1
 
-    def joined(self, block: list[str], index: int) -> tuple[list[str] | None, int]:
+    def _joined(self, block: list[str], index: int) -> tuple[list[str] | None, int]:
         """Cells and number of the lines from an opening quote mark to the closing one."""
         pieces = [block[index].rstrip("\r\n")]
         if _open_cells(pieces[0], self._separator) is None:
@@ -232,43 +225,6 @@ class Rows:
             if _open_cells(record, self._separator) is None:
                 return None, 1
         return None, 1
-
-    def _are_rows(self, lines: list[str], marked: int) -> bool | None:
-        """Whether most lines of a quoted cell are rows by themselves; None if undecidable."""
-        rows = [self._plain(line) for line in lines]
-        known = [i for i, kind in enumerate(self._kinds) if kind and i != marked]
-        if not known:
-            # Tab-separated tables are mostly published without quoting.
-            unclear = True if self._separator == "\t" else None
-            return unclear if all(rows) else False
-        alike = [
-            row is not None and all(self._kinds[i] in _kinds_of(row[i]) for i in known)
-            for row in rows
-        ]
-        return 2 * sum(alike) > len(rows)
-
-
-def column_kinds(lines: Sequence[str], separator: str, width: int) -> tuple[str, ...]:
-    """What all one-line rows of a sample hold in each column: ``number``, ``word`` or nothing."""
-    table = Rows((), separator, width)
-    block = list(lines)
-    rows: list[list[str]] = []
-    index = 0
-    while index < len(block):
-        line = block[index].rstrip("\r\n")
-        joined, used = table.joined(block, index) if '"' in line else (None, 1)
-        index += used
-        cells = split_any(line, separator)
-        if joined is None and len(cells) == width:
-            rows.append(cells)
-    common = [set.intersection(*map(_kinds_of, column)) for column in zip(*rows, strict=True)]
-    return tuple(min(found, default="") for found in common)
-
-
-def _kinds_of(cell: str) -> set[str]:
-    if not cell.strip() or len(cell.split()) > 1 or cell[0] == " ":
-        return set()
-    return {"number", "word"} if is_number(cell) else {"word"}
 
 
 def _without_marks(cell: str) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.read.files import ENCODING_ADVICE, bar, open_lines, text_sample
-from dataset_prep.read.rows import Rows, column_kinds, find_separator, is_number, split_any
+from dataset_prep.read.rows import Rows, find_separator, is_number, split_any
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -58,7 +58,6 @@ class Layout:
         encoding: of the file.
         sample: the first rows.
         end: end of a line.
-        kinds: what each column holds, see :func:`~dataset_prep.read.rows.column_kinds`.
         advice: what to do about bytes of another encoding.
     """
 
@@ -69,7 +68,6 @@ class Layout:
     encoding: str
     sample: tuple[tuple[str, ...], ...]
     end: str
-    kinds: tuple[str, ...]
     advice: str
 
 
@@ -112,12 +110,11 @@ def sniff(
     has_header = bool(set(expected) & first) or _looks_like_header(rows, columns)
     names = _names(path, rows, columns, has_header)
     body = lines[1:] if has_header else lines
-    kinds = column_kinds(body, separator, len(names))
-    table = Rows(body, separator, len(names), kinds)
+    table = Rows(body, separator, len(names))
     fitting = tuple(tuple(row) for _, block in table for row in block)
     fitting = fitting or tuple(map(tuple, rows[has_header:]))
     end = sample.end
-    return Layout(path, separator, names, has_header, sample.encoding, fitting, end, kinds, advice)
+    return Layout(path, separator, names, has_header, sample.encoding, fitting, end, advice)
 
 
 def chunks(
@@ -140,7 +137,7 @@ def chunks(
         bar(path.stat().st_size, path.name) as progress,
     ):
         strict = [layout.names.index(column) for column in closed]
-        table = Rows(lines, layout.separator, len(layout.names), layout.kinds, strict)
+        table = Rows(lines, layout.separator, len(layout.names), strict)
         numbers: list[int] = []
         cells: list[list[str]] = [[] for _ in columns]
         skip, empty = int(layout.has_header), True

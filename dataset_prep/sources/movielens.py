@@ -19,8 +19,13 @@ from dataset_prep.read.matrices import FeatureTable, open_matrix, read_array
 from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.mmtf import add_mmtf_options, mmtf_features
-from dataset_prep.sources.movielens_links import ID_KINDS, read_links, with_movie_ids
+from dataset_prep.sources.movielens_features import (
+    ID_KINDS,
+    add_mmtf_options,
+    mmtf_features,
+    read_links,
+    with_movie_ids,
+)
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
@@ -39,11 +44,11 @@ _LICENCE = (
 )
 _RATINGS = ("ratings.csv", "ratings.dat", "u.data", "interactions.npz")
 _COLUMNS = ("user", "item", "rating", "timestamp")
-# Files of titles and what separates their cells; None finds it.
+# Files of titles and their separators; None to detect it.
 _MOVIES = {"movies.csv": None, "movies.dat": "::", "u.item": "|"}
-# What the modalities of the paper are called, by the start of a file's name.
+# Names of the modalities by the start of a file name.
 _MODALITIES = {"audio": "acoustic", "text": "textual", "visual": "visual", "image": "visual"}
-# MovieLens 10M has about 70,000 users; the paper's set was made from it.
+# The paper's dataset was made from MovieLens 10M, which has about 70,000 users.
 _PAPER_USERS = range(50_000, 100_000)
 
 
@@ -72,7 +77,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     rows = folder / "feature_rows.tsv"
     if ratings.suffix == ".npz" and not rows.is_file():
         raise UserError(
-            f"{ratings}: has no {rows.name} beside it, so nothing says that its items are films; "
+            f"{ratings}: has no {rows.name} beside it, so its items may not be films; "
             "read it with the source `diffmm` or `table`"
         )
     builder = InteractionBuilder()
@@ -108,7 +113,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 
 
 def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
-    """Every matrix of the folder that has a row per line of ``feature_rows.tsv``."""
+    """Every matrix of the folder, with a row per line of ``feature_rows.tsv``."""
     ids = folder / "feature_rows.tsv"
     tokens = read_ids(ids, report)
     absent = {
@@ -134,7 +139,7 @@ def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
 
 
 def _modality(stem: str, taken: set[str]) -> str:
-    """Name of a modality by its file; posters are pictures, but not of the trailer."""
+    """Name of a modality by its file; posters are a modality beside the frames of a trailer."""
     if "poster" in stem:
         return "poster"
     name = _MODALITIES.get(stem.split("_")[0], stem)
@@ -142,7 +147,7 @@ def _modality(stem: str, taken: set[str]) -> str:
 
 
 def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
-    """Titles of the films, where the folder has them."""
+    """Titles of the films, or None if the folder has none."""
     for file, separator in _MOVIES.items():
         path = folder / file
         if path.is_file():
@@ -164,7 +169,7 @@ def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
 
 
 def _encoding(path: Path, given: str) -> str:
-    """The given encoding; the older releases, which are no CSV, may also be Latin-1."""
+    """The given encoding; the files of older releases, which are not CSV, may be Latin-1."""
     if path.suffix != ".csv" and given == "utf-8-sig":
         try:
             path.read_bytes().decode("utf-8")

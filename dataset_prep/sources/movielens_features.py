@@ -1,16 +1,19 @@
-"""MMTF-14K trailer features in the folders and CSV files of their release."""
+"""Features for MovieLens: the MMTF-14K release, and ids of IMDb and TMDb by ``links.csv``."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from dataset_prep.interactions import as_tokens
 from dataset_prep.read.features import read_features
 from dataset_prep.read.ids import IdSource
 from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
+ID_KINDS = ("movielens", "imdb", "tmdb")
 _AGGREGATES = {"avg": "Avg", "avgvar": "AvgVar", "med": "Med", "medmad": "MedMad"}
 _BLOCKS = (
     "correlation",
@@ -50,19 +53,19 @@ def mmtf_features(
     if arguments.mmtf is None:
         return []
     found = []
-    for name, kind, place in (
+    for name, kind, relative in (
         ("visual", arguments.mmtf_visual, _visual_path(arguments.mmtf_visual)),
         ("acoustic", arguments.mmtf_audio, _audio_path(arguments.mmtf_audio)),
     ):
-        if place is None:
+        if relative is None:
             continue
-        path = arguments.mmtf / place
+        path = arguments.mmtf / relative
         if not path.is_file():
             raise UserError(
                 f"{path}: no such file; give the unpacked MMTF-14K folder, or another "
                 f"--mmtf-{'audio' if name == 'acoustic' else name}"
             )
-        # Every file of the release has a header whose first column is the film.
+        # In every file of the release, the first column holds the film.
         ids = IdSource(first_column=True, encoding="latin-1")
         table = read_features(name, path, report, spool, ids)
         table.encoder = f"MMTF-14K {kind}"
@@ -98,3 +101,41 @@ def _audio_path(kind: str) -> Path | None:
         f"--mmtf-audio {kind}: must be ivector-GMM-DIMENSIONS, blf-NAME with NAME of "
         f"{', '.join(_BLOCKS)}, or none"
     )
+
+
+def read_links(folder: Path, kind: str, report: Report, encoding: str) -> dict[str, str]:
+    """MovieLens id of each IMDb or TMDb number."""
+    path = folder / "links.csv"
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file, and --feature-ids-are {kind} needs it; releases from 20M on "
+            "have it"
+        )
+    layout = sniff(path, encoding=encoding)
+    wanted = ["movieId", f"{kind}Id"]
+    absent = next((name for name in wanted if name not in layout.names), None)
+    if absent is not None:
+        raise UserError(f"{path}: no column `{absent}`; it has {', '.join(layout.names)}")
+    links: dict[str, str] = {}
+    shared = 0
+    for frame in chunks(layout, wanted, report):
+        for movie, other in zip(*(as_tokens(frame[name]) for name in wanted), strict=True):
+            if movie and other:
+                shared += _number(other) in links
+                links.setdefault(_number(other), movie)
+    if shared:
+        report.note(f"{path.name}: {shared} films share a {kind} id with another; the first counts")
+    return links
+
+
+def with_movie_ids(table: FeatureTable, links: dict[str, str], kind: str) -> None:
+    """Replace the ids of the rows by MovieLens ids; unknown ids get their kind as a prefix."""
+    table.tokens = [
+        links.get(_number(token), f"{kind}:{token}") if token else "" for token in table.tokens
+    ]
+    table.notes = {**table.notes, "ids": f"from {kind} by links.csv"}
+
+
+def _number(token: str) -> str:
+    """``tt0114709``, ``0114709`` and ``114709`` are the same film."""
+    return token.removeprefix("tt").lstrip("0")
