@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dataset_prep.fix.features import check_result, mend_ids, mend_rows
+from dataset_prep.fix.features import check_result, repair_ids, repair_rows
 from dataset_prep.fix.selection import Selection
 from dataset_prep.read.features import ENCODER_ENDING, encoder_record
 from dataset_prep.read.matrices import FeatureTable
@@ -19,27 +19,27 @@ from recbole_painvrl.data.writing import new_folder, save_matrix
 _ENDINGS = (".npy", ".items.tsv", ENCODER_ENDING)
 
 
-def mended(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
-    """Rows with content and an id each; columns stay, since later items may need them."""
+def repaired(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
+    """Repaired rows; all columns are kept, since later items may need them."""
     selections = []
     for table in tables:
         selection = Selection.of(table)
-        mend_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
-        mend_rows(selection, report)
+        repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
+        repair_rows(selection, report)
         check_result(selection, report)
         selections.append(selection)
     return selections
 
 
 def holds_only_features(folder: Path) -> bool:
-    """Whether a folder was written by :func:`write_features`, so that it may be replaced."""
+    """Whether a folder was written by :func:`write_features` and may be replaced."""
     names = [path.name for path in folder.iterdir()]
     recorded = any(name.endswith(ENCODER_ENDING) for name in names)
     return recorded and all(name.endswith(_ENDINGS) for name in names)
 
 
 def write_features(selections: Sequence[Selection], folder: Path, report: Report) -> None:
-    """Write the folder in one step; an existing one gives way to the new one."""
+    """Write the folder atomically; an existing one is replaced."""
     with new_folder(folder, replace=True) as work:
         for selection in selections:
             name = selection.table.name

@@ -16,7 +16,7 @@ _FITS = 0.98
 _LARGEST_HALF = 65504.0
 
 
-def mend_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
+def repair_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
     """Missing, repeated, shifted and unrated ids; afterwards each token occurs once."""
     where = selection.table.where
     known = np.array([bool(token) for token in selection.tokens], dtype=np.bool_)
@@ -33,11 +33,11 @@ def mend_ids(selection: Selection, rated: Collection[str], report: Report) -> No
         what = f"{extra} rows repeat an id, first {shown!r}"
         report.found(where, what, extra, "drop-duplicates")
         selection.keep_rows(~again)
-    _mend_shift(selection, set(rated), report)
-    _mend_unrated(selection, rated, report)
+    _repair_shift(selection, set(rated), report)
+    _repair_unrated(selection, rated, report)
 
 
-def _mend_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
+def _repair_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
     """Ids for which a shift by one matches far more items of the interactions."""
     tokens = selection.tokens
     if not len(tokens) or not all(token.lstrip("-").isdigit() for token in tokens):
@@ -60,7 +60,7 @@ def _mend_shift(selection: Selection, rated: Collection[str], report: Report) ->
         selection.tokens = np.array([str(n + best) for n in numbers], dtype=object)
 
 
-def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) -> None:
+def _repair_unrated(selection: Selection, rated: Collection[str], report: Report) -> None:
     lookup = set(rated)
     rows = np.array([token in lookup for token in selection.tokens], dtype=np.bool_)
     where = selection.table.where
@@ -89,7 +89,7 @@ def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) 
         selection.keep_rows(rows)
 
 
-def mend_rows(selection: Selection, report: Report) -> None:
+def repair_rows(selection: Selection, report: Report) -> None:
     """Rows without content, and rows or columns with NaN or Inf."""
     where = selection.table.where
     absent = selection.table.absent
@@ -97,7 +97,7 @@ def mend_rows(selection: Selection, report: Report) -> None:
         report.note(f"{where}: {int(absent.sum())} of {len(absent)} rows have no content")
     scan = selection.scan()
     if scan.broken_rows.any():
-        _mend_broken(selection, scan, report)
+        _repair_broken(selection, scan, report)
         if not len(selection.rows) or not len(selection.columns):
             return
         scan = selection.scan()
@@ -112,7 +112,7 @@ def mend_rows(selection: Selection, report: Report) -> None:
         selection.keep_rows(~empty)
 
 
-def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
+def _repair_broken(selection: Selection, scan: Scan, report: Report) -> None:
     """NaN and Inf: drop columns in which most values are broken, and rows otherwise."""
     mostly = scan.broken_cells > _MOSTLY_BROKEN * len(scan.broken_rows)
     count = int(scan.broken_cells.sum())
@@ -134,7 +134,7 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
     selection.keep_rows(~broken)
 
 
-def mend_columns(selection: Selection, report: Report, again: bool = False) -> None:
+def repair_columns(selection: Selection, report: Report, again: bool = False) -> None:
     """Exploding and constant columns.
 
     Dropping a column may leave a row empty, so that columns are repaired before rows. ``again``

@@ -70,7 +70,7 @@ class Scan:
 
     @property
     def effective(self) -> float:
-        """Effective number of columns by their variances, from 1 (one dominates) to d (all equal)."""
+        """Effective number of columns by variance, from 1 (one dominates) to d (all equal)."""
         variance = np.square(self.deviation / max(float(self.deviation.max()), 1e-300))
         return float(variance.sum() ** 2 / max(float(np.square(variance).sum()), 1e-300))
 

@@ -103,7 +103,7 @@ def nearly_rows(tokens: Sequence[str]) -> bool:
 def ordered_ids(
     path: Path, columns: Columns, ids: IdSource, named: bool = True, n_rows: int | None = None
 ) -> list[str]:
-    """The ids in the order of the rows: by a column of row indices, or as they stand.
+    """The ids in the order of the rows: by a column of row indices, or in the given order.
 
     Args:
         path: file that holds them.

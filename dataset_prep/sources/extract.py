@@ -10,7 +10,7 @@ import numpy as np
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.feature_folder import holds_only_features, mended, write_features
+from dataset_prep.feature_folder import holds_only_features, repaired, write_features
 from dataset_prep.finish import refuse_twice, run_source
 from dataset_prep.fix.filters import Filters
 from dataset_prep.interactions import as_tokens
@@ -114,7 +114,7 @@ def _run_features(arguments: argparse.Namespace) -> int:
     report = Report(parse_fixes(arguments.fix))
     tables = _content_features(arguments, report, None)
     refuse_twice([table.name for table in tables])
-    selections = mended(tables, report)
+    selections = repaired(tables, report)
     for selection in selections:
         selection.out = np.dtype(arguments.dtype)
         rows, width = selection.shape

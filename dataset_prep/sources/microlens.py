@@ -3,8 +3,8 @@
 Confirmed from the release's readme and from projects that use it: ``*_pairs.csv`` has the columns
 user, item, timestamp; ``*_pairs.tsv`` has a user, a tab and its items in order, separated by
 spaces; ``*_titles.csv`` has an item and a title. Not confirmed: whether ``*_title_en.csv`` has a
-header (both are read), and the names and row order of released feature matrices, so each needs its
-ids: --feature-ids, or --rows-from N if row 0 is item N.
+header (both are read), and the names and row order of released feature matrices, which therefore
+need ids: --feature-ids, or --rows-from N if row 0 is item N.
 """
 
 from __future__ import annotations

@@ -29,30 +29,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
     """The lists of the folder."""
-    place: Path = arguments.input
-    if not place.exists():
-        raise UserError(f"{place}: no such folder or file; check the path")
+    root: Path = arguments.input
+    if not root.exists():
+        raise UserError(f"{root}: no such folder or file; check the path")
     files = {
         part: path
-        for path in sorted(place.glob("*.txt"))
+        for path in sorted(root.glob("*.txt"))
         if (part := part_name(path.stem)) is not None
     }
     lists: list[tuple[str | None, Path]] = [(part, files[part]) for part in PARTS if part in files]
-    if place.is_file():
-        lists = [(None, place)]
+    if root.is_file():
+        lists = [(None, root)]
     elif "train" not in files:
         found = ", ".join(path.name for path in files.values()) or "none of them"
-        raise UserError(f"{place}: needs train.txt, test.txt and valid.txt; found {found}")
+        raise UserError(f"{root}: needs train.txt, test.txt and valid.txt; found {found}")
     elif "test" not in files:
         lists = [(None, path) for _, path in lists]
-        report.note(f"{place.name}: has no test.txt, so that its lists become one table")
+        report.note(f"{root.name}: has no test.txt, so that its lists become one table")
     builder = InteractionBuilder()
     for part, path in lists:
         form = "numbers separated by spaces"
         read_lists(path, builder, report, arguments.encoding, _split, form, part)
     return RawDataset(
-        interactions=builder.finish(str(place), report),
-        source=f"UltraGCN lists, {place.resolve().name}",
+        interactions=builder.finish(str(root), report),
+        source=f"UltraGCN lists, {root.resolve().name}",
         inputs=[path for _, path in lists],
     )
 
