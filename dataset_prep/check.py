@@ -86,9 +86,8 @@ class _Checks:
         for name, expected in listed.items():
             path = inside(self.folder, name)
             if path is None:
-                self._bad(
-                    f"{manifest_path}: lists {str(name)[:80]!r}, which is outside the folder; {again}"
-                )
+                shown = str(name)[:80]
+                self._bad(f"{manifest_path}: lists {shown!r}, which is outside the folder; {again}")
             elif not path.is_file():
                 self._bad(f"{path}: missing, the manifest lists it; {again}")
             elif file_hash(path) != expected:

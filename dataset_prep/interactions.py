@@ -66,11 +66,11 @@ class TokenIndex:
         """Index of each value, -1 if the id is missing."""
         codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
         numbers = np.empty(len(uniques), dtype=np.int32)
-        for place, value in enumerate(uniques.tolist()):
+        for index, value in enumerate(uniques.tolist()):
             token = clean_token(value)
-            numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
+            numbers[index] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
             if not token and isinstance(value, str) and value.strip():
-                self.words[value.strip()] += int((codes == place).sum())
+                self.words[value.strip()] += int((codes == index).sum())
         return np.asarray(numbers[codes])
 
     def tokens(self, where: str) -> Tokens:
