@@ -221,15 +221,6 @@ def test_ids_that_no_file_needs_are_refused(tmp_path: Path) -> None:
     assert features(tmp_path / "out", "extra")["3"] == [9.5, 3.0]
 
 
-@pytest.mark.parametrize("source", ["mmgcn", "ultragcn"])
-def test_a_rating_where_there_is_none_is_refused(tmp_path: Path, source: str) -> None:
-    base = arguments(source, tmp_path)
-    assert "have no ratings" in prepare(*base, "--min-rating", 1).refusal
-    with pytest.raises(SystemExit) as stop:
-        prepare(*base, "--rating-column", "rating")
-    assert stop.value.code == 2
-
-
 @pytest.mark.parametrize("source", ["tiktok", "kwai"])
 def test_a_column_of_a_log_becomes_the_rating(tmp_path: Path, source: str) -> None:
     column = {"tiktok": "video_duration", "kwai": "playing_time"}[source]

@@ -200,7 +200,10 @@ def test_flags_and_times_of_a_log(tmp_path: Path) -> None:
     folder = kuaishou(tmp_path / "train")
     times = [2**60 + n for n in range(3)]
     for flags, word in ((("1", "yes", "1"), "'yes'"), (("2", "2", "2"), "no row could be read")):
-        rows = [f"{n}\t1001\t{f}\t0\t0\t{t}\t3\t9\n" for n, (f, t) in enumerate(zip(flags, times))]
+        rows = [
+            f"{n}\t1001\t{f}\t0\t0\t{t}\t3\t9\n"
+            for n, (f, t) in enumerate(zip(flags, times, strict=True))
+        ]
         write(folder / "train_interaction.txt", "".join(rows))
         refused(kwai(folder, "--fix", "drop-unrated"), word)
     text = "".join(f"{n}\t{PHOTOS[n]}\t1\t0\t0\t{t}\t3\t9\n" for n, t in enumerate(times))

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import Result, done, features, prepare, write
+from prep_support import Result, done, prepare, write
 from scipy.io import wavfile
 
 from dataset_prep import finish, options
 from dataset_prep.__main__ import main
-from dataset_prep.read.matrices import Spool
 
 EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
 VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"
@@ -94,57 +93,6 @@ def test_the_last_line_names_the_place_of_the_dataset(
     assert table(tmp_path).out.endswith(f"; try --data_path={tmp_path} --dataset=out\n")
 
 
-@pytest.mark.parametrize("kind", ["npy", "parquet", "constant", "broken"])
-def test_a_modality_without_columns_is_refused(tmp_path: Path, kind: str) -> None:
-    if kind == "npy":
-        path, word = tmp_path / "f.npy", "has shape (3, 0)"
-        np.save(path, np.zeros((3, 0)))
-        np.save(tmp_path / "f.ids.npy", np.array(["x", "y", "z"]))
-    elif kind == "parquet":
-        path, word = tmp_path / "f.parquet", "no row holds a vector"
-        empty: list[list[float]] = [[], [], []]
-        pd.DataFrame({"item": ["x", "y", "z"], "p": empty}).to_parquet(path)
-    elif kind == "constant":
-        path = write(tmp_path / "f.csv", "item,p,q\nx,1,2\ny,1,2\nz,1,2\n")
-        word = "all 2 columns are constant, so that every item looks the same"
-    else:
-        path = write(tmp_path / "f.csv", "item,p,q\nx,nan,nan\ny,nan,nan\nz,nan,1\n")
-        word = "no column is left of it"
-    assert table(tmp_path, "--features", f"v={path}").code == 2
-    assert word in table(tmp_path, "--features", f"v={path}", "--fix", "drop-columns").refusal
-    assert not (tmp_path / "out").exists()
-    if kind == "constant":
-        assert table(tmp_path, "--features", f"v={path}", "--fix", "keep-constant").code == 0
-
-
-def vectors(folder: Path, frame: pd.DataFrame, **further: Any) -> Result:
-    frame.to_parquet(folder / "f.parquet", **further)
-    return table(folder, "--features", f"v={folder / 'f.parquet'}", "--force")
-
-
-def test_vectors_of_another_width_are_a_fault_that_names_the_item(tmp_path: Path) -> None:
-    lists = [[1.0, 2.0], [2.0, 1.0], [4.0, 4.0, 4.0]]
-    frame = pd.DataFrame({"item_id": ["x", "y", "z"], "a": lists})
-    refusal = vectors(tmp_path, frame).refusal
-    assert "1 rows have no vector of 2 numbers, first 'z' with 3" in refusal
-    assert "--fix drop-rows" in refusal
-    assert (
-        table(tmp_path, "--features", f"v={tmp_path / 'f.parquet'}", "--fix", "drop-rows").code == 0
-    )
-    assert features(tmp_path / "out", "v") == {"x": [1.0, 2.0], "y": [2.0, 1.0]}
-    with Spool(tmp_path / "s", 2) as spool, pytest.raises(ValueError, match="are due"):
-        spool.add(np.zeros(2))
-
-
-def test_columns_that_drown_the_others_are_noted(tmp_path: Path) -> None:
-    columns = np.random.default_rng(0).standard_normal((3, 8)) * np.array([1000, *[1] * 7])
-    frame = pd.DataFrame(columns, columns=[f"c{n}" for n in range(8)])
-    frame.insert(0, "item_id", ["x", "y", "z"])
-    assert "about 1 of 8 columns hold nearly all variance" in vectors(tmp_path, frame).out
-    frame["c0"] /= 1000
-    assert "nearly all variance" not in vectors(tmp_path, frame).out
-
-
 MOVIES = {
     "ratings.csv": "userId,movieId,rating,timestamp\n1,10,4,1\n1,20,3,2\n2,10,5,3\n2,30,4,4\n",
     "movies.csv": "movieId,title,genres\n10,A,Drama\n20,B,Drama\n30,C,Drama\n",
@@ -178,17 +126,6 @@ def test_links_turn_other_ids_into_films(
     assert kind == "imdb" or "1 films share a tmdb id with another" in result.out
     (tmp_path / "ml" / "links.csv").unlink()
     assert "links.csv: no such file" in prepare(*arguments, "--force").refusal
-
-
-def test_links_follow_the_encoding(tmp_path: Path) -> None:
-    for name, content in MOVIES.items():
-        write(tmp_path / "ml" / name, content.encode("utf-16-le"))
-    path = write(tmp_path / "f.csv", "id,p,q\ntt0113497,1,2\n0114709,2,5\n".encode("utf-16-le"))
-    done(
-        *("movielens", "--input", tmp_path / "ml", "--features", f"v={path}"),
-        *("--feature-ids-are", "imdb", "--encoding", "utf-16-le", "--output", tmp_path / "out"),
-    )
-    assert features(tmp_path / "out", "v") == {"20": [1.0, 2.0], "10": [2.0, 5.0]}
 
 
 def run_alone(*arguments: Any) -> subprocess.Popen[str]:

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from prep_support import done, features, inter, pairs, prepare, write
 
 from dataset_prep.read.pickles import load_object_array
-from dataset_prep.sources.mmgcn import _read_pairs
-from dataset_prep.sources.mmgcn_features import word_bag
+from dataset_prep.sources.mmgcn import _read_pairs, word_bag
 from recbole_painvrl.errors import UserError
 
 RATINGS = [("1", "31", "2.5", "1260759144"), ("1", "1029", "3.0", "1260759179")]

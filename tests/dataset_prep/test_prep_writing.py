@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prep_support import done, features, pairs, prepare, write
+from prep_support import done, pairs, prepare, write
 
 from recbole_painvrl.data import folder as folder_module
 from recbole_painvrl.data.writing import save_matrix
@@ -46,13 +46,6 @@ def test_force_spares_what_is_no_dataset(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "letters.txt").read_text() == "precious"
 
 
-def test_force_replaces_the_folder_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    done(*table(tmp_path))
-    done(*table(tmp_path, "c,x\nc,y\n"), "--force")
-    assert pairs(tmp_path / "out") == [("c", "x"), ("c", "y")]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.csv", "f.csv", "out"]
-
-
 def in_child(work: Callable[[], object]) -> int:
     """Run in a forked process; its exit status."""
     child = os.fork()
@@ -78,12 +71,6 @@ def test_a_killed_run_leaves_the_old_folder(
         assert in_child(lambda: prepare(*arguments)) == 9
     after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert after == before
-
-
-def test_float16(tmp_path: Path) -> None:
-    done(*table(tmp_path), "--dtype", "float16")
-    assert np.load(tmp_path / "out" / "features" / "v.npy").dtype == np.float16
-    assert features(tmp_path / "out", "v") == {"x": [1.0], "y": [2.0]}
 
 
 def test_a_stream_must_keep_its_promise(tmp_path: Path) -> None:
