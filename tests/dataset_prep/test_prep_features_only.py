@@ -147,7 +147,7 @@ def test_wrong_weights_are_named(tmp_path: Path, pictures: Path) -> None:
     text = write(tmp_path / "text.pth", "no weights")
     for path, word in (
         (tmp_path / "none.pth", "no such file"),
-        (text, "no file of plain weights"),
+        (text, "not a file of plain weights"),
         (tmp_path / "other.pth", "not the weights of this network"),
     ):
         refusal = prepare(*options, path).refusal
