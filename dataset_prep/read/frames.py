@@ -79,15 +79,28 @@ def add_frames(
         if part is None and "part" in columns:
             split = _by_label(path, taken[columns["part"]], good)
         for label, rows in split.items() if good.any() else ():
-            users, items = (taken[columns[role]].to_numpy()[rows] for role in ("user", "item"))
-            extra = {role: values[rows] for role, values in numbers.items()}
-            try:
-                builder.add(users, items, extra.get("rating"), extra.get("time"), label)
-            except TypeError as error:
-                raise UserError(f"{path}: holds lists as ids; write one id per cell") from error
+            _add(path, taken, columns, numbers, rows, builder, label)
     faults.tell(report)
     if without_items:
         report.note(f"{path.name}: {without_items} users have an empty list of items")
+
+
+def _add(
+    path: Path,
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    numbers: Mapping[str, npt.NDArray[Any]],
+    rows: Mask,
+    builder: InteractionBuilder,
+    part: str | None,
+) -> None:
+    """Append some rows of a piece, all of one split."""
+    users, items = (frame[columns[role]].to_numpy()[rows] for role in ("user", "item"))
+    extra = {role: values[rows] for role, values in numbers.items()}
+    try:
+        builder.add(users, items, extra.get("rating"), extra.get("time"), part)
+    except TypeError as error:
+        raise UserError(f"{path}: holds lists as ids; write one id per cell") from error
 
 
 def _numbers(

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -97,40 +98,28 @@ def read_lists(
         part: split of all rows, or None.
         ordered: whether the position of an item in its list becomes its time.
     """
-    users: list[str] = []
-    items: list[str] = []
-    times: list[int] = []
-    malformed, first, without_items, ended = 0, 0, 0, True
-
-    def flush() -> None:
-        if users:
-            order = np.array(times) if ordered else None
-            builder.add(np.array(users), np.array(items), times=order, part=part)
-            for values in (users, items, times):
-                values.clear()
-
+    malformed: list[int] = []
+    without_items, ended = 0, True
     with (
         readable(path, "not readable as text"),
         open(path, encoding=encoding, newline="\n") as stream,
     ):
-        for number, line in enumerate(stream, start=1):
-            ended = line.endswith("\n")
-            if not line.strip():
-                continue
-            if (found := split(line)) is None:
-                malformed, first = malformed + 1, first or number
-                continue
-            user, chosen = found
-            without_items += not chosen
-            users += [user] * len(chosen)
-            items += chosen
-            times += range(len(chosen))
-            if number % _LINES_PER_BLOCK == 0:
-                flush()
-    flush()
+        numbered = enumerate(stream, start=1)
+        while block := list(islice(numbered, _LINES_PER_BLOCK)):
+            ended = block[-1][1].endswith("\n")
+            found = [(number, split(line)) for number, line in block if line.strip()]
+            malformed += [number for number, entry in found if entry is None]
+            lists = [entry for _, entry in found if entry is not None]
+            without_items += sum(not chosen for _, chosen in lists)
+            users = [user for user, chosen in lists for _ in chosen]
+            items = [item for _, chosen in lists for item in chosen]
+            times = [index for _, chosen in lists for index in range(len(chosen))]
+            if items:
+                order = np.array(times) if ordered else None
+                builder.add(np.array(users), np.array(items), times=order, part=part)
     if malformed:
-        what = f"{malformed} lines are not {form}, first line {first}"
-        report.found(path.name, what, malformed, "drop-rows")
+        what = f"{len(malformed)} lines are not {form}, first line {malformed[0]}"
+        report.found(path.name, what, len(malformed), "drop-rows")
     if without_items:
         report.note(f"{path.name}: {without_items} users without items")
     if not ended:
