@@ -47,7 +47,8 @@ class Table:
 
     def read(self, columns: Sequence[str], report: Report) -> pd.DataFrame:
         """Some columns of all rows."""
-        return pd.concat(self.frames(columns, report, ROWS_PER_FRAME))
+        frames = list(self.frames(columns, report, ROWS_PER_FRAME))
+        return pd.concat(frames) if frames else self.sample[list(columns)]
 
 
 def open_table(
