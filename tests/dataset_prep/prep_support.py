@@ -99,7 +99,7 @@ def passed(result: Result) -> Result:
 # Vectors that identify their item, whose index is k.
 N = 9
 MATRIX = np.array([[k + 0.5, k * k + 0.25, -k - 0.125] for k in range(N)])
-# Order of the lines of a file, so that a file read in its own order is noticed.
+# Order of the lines of a file; it differs from the order of the items.
 ORDER = [7, 3, 0, 5, 1, 2, 8, 6, 4]
 WORDS = [f"i{k}" for k in range(N)]
 # Ids that could be row indices.

@@ -128,7 +128,7 @@ def test_links_turn_other_ids_into_films(
 
 
 def run_alone(*arguments: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own; the package may not be installed."""
+    """The command in a subprocess; the package may not be installed."""
     known = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, "-m", "dataset_prep", *map(str, arguments)],
@@ -140,8 +140,8 @@ def run_alone(*arguments: Any) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("work", ["describe", "table"])
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, work: str) -> None:
-    """Nor does it end the work: what was asked for is written."""
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path, work: str) -> None:
+    """The command continues and writes its result."""
     passed(table(tmp_path, EVENTS))
     arguments: dict[str, tuple[Any, ...]] = {
         "describe": ("describe", tmp_path / "out"),
@@ -161,7 +161,7 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     events = write(tmp_path / "e.csv", EVENTS)
-    # A signal in the middle of an import may end as the import's own error.
+    # A signal during an import could be reported as an error of the import.
     encoding = tmp_path / "encoding"
     waiting = write(
         tmp_path / "slow_audio.py",
@@ -229,7 +229,7 @@ def test_a_killed_run_leaves_the_old_folder(
     assert after == before
 
 
-# In a process of its own: what other tests have left in memory does not count.
+# In a subprocess, so that memory used by other tests does not count.
 LIMITED = """
 import resource, sys
 from pathlib import Path
