@@ -106,7 +106,11 @@ class _Columns:
             cells = [cell for cell in table.sample[name].tolist() if not _is_missing(cell)]
             found = [_vector(cell) for cell in cells]
             lengths = [len(vector) for vector in found if vector is not None]
-            if 2 * sum(map(_is_number, cells)) > len(cells) or not cells:
+            # Text is a number in a text table only; JSON and Parquet have types.
+            typed = [
+                cell for cell in cells if table.layout is not None or not isinstance(cell, str)
+            ]
+            if 2 * sum(map(_is_number, typed)) > len(cells) or not cells:
                 # One cell that is not a number must not hide a column of numbers.
                 numbers.append(name)
             elif lengths and 2 * len(lengths) >= len(cells):

@@ -151,12 +151,14 @@ def _parquet_table(path: Path) -> Table:
 
 
 def _series(column: Any) -> pd.Series:
-    """A column of Parquet; integers with missing values become text, since floats lose digits."""
+    """A column of Parquet; integers with missing values stay integers, since floats lose digits."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_decimal(column.type) or (column.null_count and pa.types.is_integer(column.type)):
+    if column.null_count and pa.types.is_integer(column.type):
+        return pd.Series(column.to_pylist(), dtype=object)
+    if pa.types.is_decimal(column.type):
         column = column.cast(pa.string())
     if pa.types.is_struct(column.type) or pa.types.is_map(column.type):
         return pd.Series(list(map(_cell, column.to_pylist())), dtype=object)

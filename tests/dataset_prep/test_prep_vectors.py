@@ -176,6 +176,17 @@ def test_parquet(tmp_path: Path, form: str) -> None:
     check_vectors(tmp_path, ids, path)
 
 
+def test_columns_of_numbers_in_parquet(tmp_path: Path) -> None:
+    """Text is not a feature, and a missing integer is a missing value."""
+    frame = pd.DataFrame({"item_id": WORDS, "year": ["1999"] * N, "a": MATRIX[:, 0]})
+    frame["b"] = pd.array([*range(N - 1), None], dtype="Int64")
+    frame.to_parquet(tmp_path / "f.parquet")
+    refused(with_vectors(tmp_path, WORDS, tmp_path / "f.parquet"), "1 values are NaN or Inf")
+    passed(with_vectors(tmp_path, WORDS, tmp_path / "f.parquet", "--fix", "drop-rows"))
+    expected = {WORDS[k]: [MATRIX[k][0], float(k)] for k in range(N - 1)}
+    assert features(tmp_path / "out", "v") == expected
+
+
 def test_two_columns_of_parquet_that_may_hold_the_ids_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": range(N), "code": list(map(int, MIXED)), "v": MATRIX.tolist()})
     frame.to_parquet(tmp_path / "f.parquet")
