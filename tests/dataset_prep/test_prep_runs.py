@@ -1,4 +1,4 @@
-"""What a user gets wrong is one line, said before the long work, and leaves nothing behind."""
+"""Runs: mistakes are one line, writing is all or nothing, memory is bounded, signals clean up."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import Result, done, features, prepare, write
+from prep_support import done, pairs, passed, prepare, refused, table, write
 from scipy.io import wavfile
 
-from dataset_prep import finish, options
+from dataset_prep import options
 from dataset_prep.__main__ import main
-from dataset_prep.read.matrices import Spool
+from recbole_painvrl.data import folder as folder_module
 
-EVENTS = "user,item,rating\na,x,5\na,y,4\nb,x,3\nb,z,2\n"
-VECTORS = "item,p,q\nx,1,2\ny,2,1\nz,4,4\n"
-
-
-def table(folder: Path, *further: Any, output: Any = None) -> Result:
-    events = write(folder / "e.csv", EVENTS)
-    return prepare("table", "--input", events, "--output", output or folder / "out", *further)
+ROOT = Path(options.__file__).parents[1]
+EVENTS = "user,item\na,x\nb,y\n"
 
 
-@pytest.mark.parametrize("name", ["a/b", ""])
-def test_a_modality_must_name_a_file(tmp_path: Path, name: str, capsys: Any) -> None:
-    with pytest.raises(SystemExit) as stop:
-        table(tmp_path, "--features", f"{name}=f.csv")
-    assert stop.value.code == 2
+@pytest.fixture(autouse=True)
+def local_temporary_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that are killed leave their temporary files behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("spool")))
 
 
-def test_a_place_that_cannot_be_written_is_said_first(
+def test_a_folder_that_cannot_be_written_is_refused_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "file", "")
-    refusal = table(tmp_path, output=tmp_path / "file" / "out").refusal
-    assert "cannot be written; choose another place" in refusal
-    # Root may write everywhere, so that permission is played.
+    source = ("table", "--input", write(tmp_path / "e.csv", EVENTS), "--output")
+    refused(prepare(*source, tmp_path / "file" / "out"), "cannot be written")
+    # Root may write everywhere, so that the permission is simulated.
     monkeypatch.setattr(options.os, "access", lambda *_: False)
-    assert "cannot be written; choose another place" in table(tmp_path).refusal
-    assert "dry run" in table(tmp_path, "--dry-run").out
+    refused(prepare(*source, tmp_path / "out"), "cannot be written")
+    assert "dry run" in done(*source, tmp_path / "out", "--dry-run").out
 
 
 def wrong(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
@@ -91,58 +89,7 @@ def test_the_last_line_names_the_place_of_the_dataset(
     }
     for output, expected in outs.items():
         assert done(*small, "--output", output).out.endswith(f"; try {expected}\n")
-    assert table(tmp_path).out.endswith(f"; try --data_path={tmp_path} --dataset=out\n")
-
-
-@pytest.mark.parametrize("kind", ["npy", "parquet", "constant", "broken"])
-def test_a_modality_without_columns_is_refused(tmp_path: Path, kind: str) -> None:
-    if kind == "npy":
-        path, word = tmp_path / "f.npy", "has shape (3, 0)"
-        np.save(path, np.zeros((3, 0)))
-        np.save(tmp_path / "f.ids.npy", np.array(["x", "y", "z"]))
-    elif kind == "parquet":
-        path, word = tmp_path / "f.parquet", "no row holds a vector"
-        empty: list[list[float]] = [[], [], []]
-        pd.DataFrame({"item": ["x", "y", "z"], "p": empty}).to_parquet(path)
-    elif kind == "constant":
-        path = write(tmp_path / "f.csv", "item,p,q\nx,1,2\ny,1,2\nz,1,2\n")
-        word = "all 2 columns are constant, so that every item looks the same"
-    else:
-        path = write(tmp_path / "f.csv", "item,p,q\nx,nan,nan\ny,nan,nan\nz,nan,1\n")
-        word = "no column is left of it"
-    assert table(tmp_path, "--features", f"v={path}").code == 2
-    assert word in table(tmp_path, "--features", f"v={path}", "--fix", "drop-columns").refusal
-    assert not (tmp_path / "out").exists()
-    if kind == "constant":
-        assert table(tmp_path, "--features", f"v={path}", "--fix", "keep-constant").code == 0
-
-
-def vectors(folder: Path, frame: pd.DataFrame, **further: Any) -> Result:
-    frame.to_parquet(folder / "f.parquet", **further)
-    return table(folder, "--features", f"v={folder / 'f.parquet'}", "--force")
-
-
-def test_vectors_of_another_width_are_a_fault_that_names_the_item(tmp_path: Path) -> None:
-    lists = [[1.0, 2.0], [2.0, 1.0], [4.0, 4.0, 4.0]]
-    frame = pd.DataFrame({"item_id": ["x", "y", "z"], "a": lists})
-    refusal = vectors(tmp_path, frame).refusal
-    assert "1 rows have no vector of 2 numbers, first 'z' with 3" in refusal
-    assert "--fix drop-rows" in refusal
-    assert (
-        table(tmp_path, "--features", f"v={tmp_path / 'f.parquet'}", "--fix", "drop-rows").code == 0
-    )
-    assert features(tmp_path / "out", "v") == {"x": [1.0, 2.0], "y": [2.0, 1.0]}
-    with Spool(tmp_path / "s", 2) as spool, pytest.raises(ValueError, match="are due"):
-        spool.add(np.zeros(2))
-
-
-def test_columns_that_drown_the_others_are_noted(tmp_path: Path) -> None:
-    columns = np.random.default_rng(0).standard_normal((3, 8)) * np.array([1000, *[1] * 7])
-    frame = pd.DataFrame(columns, columns=[f"c{n}" for n in range(8)])
-    frame.insert(0, "item_id", ["x", "y", "z"])
-    assert "about 1 of 8 columns hold nearly all variance" in vectors(tmp_path, frame).out
-    frame["c0"] /= 1000
-    assert "nearly all variance" not in vectors(tmp_path, frame).out
+    assert table(tmp_path, EVENTS).out.endswith(f"; try --data_path={tmp_path} --dataset=out\n")
 
 
 MOVIES = {
@@ -180,36 +127,22 @@ def test_links_turn_other_ids_into_films(
     assert "links.csv: no such file" in prepare(*arguments, "--force").refusal
 
 
-def test_links_follow_the_encoding(tmp_path: Path) -> None:
-    for name, content in MOVIES.items():
-        write(tmp_path / "ml" / name, content.encode("utf-16-le"))
-    path = write(tmp_path / "f.csv", "id,p,q\ntt0113497,1,2\n0114709,2,5\n".encode("utf-16-le"))
-    done(
-        *("movielens", "--input", tmp_path / "ml", "--features", f"v={path}"),
-        *("--feature-ids-are", "imdb", "--encoding", "utf-16-le", "--output", tmp_path / "out"),
-    )
-    assert features(tmp_path / "out", "v") == {"20": [1.0, 2.0], "10": [2.0, 5.0]}
-
-
 def run_alone(*arguments: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dataset_prep", *map(str, arguments)]
-    # The package may not be installed: it stands one folder above.
-    root = str(Path(finish.__file__).parents[1])
-    known = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    """The command in a subprocess; the package may not be installed."""
+    known = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "dataset_prep", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(known)},
+        env={**os.environ, "PYTHONPATH": known},
     )
 
 
 @pytest.mark.parametrize("work", ["describe", "table"])
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, work: str) -> None:
-    """Nor does it end the work: what was asked for is written."""
-    write(tmp_path / "f.csv", VECTORS)
-    assert table(tmp_path, "--features", f"v={tmp_path / 'f.csv'}").code == 0
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path, work: str) -> None:
+    """The command continues and writes its result."""
+    passed(table(tmp_path, EVENTS))
     arguments: dict[str, tuple[Any, ...]] = {
         "describe": ("describe", tmp_path / "out"),
         "table": ("table", "--input", tmp_path / "e.csv", "--output", tmp_path / "new"),
@@ -228,7 +161,7 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     events = write(tmp_path / "e.csv", EVENTS)
-    # A signal in the middle of an import may end as the import's own error.
+    # A signal during an import could be reported as an error of the import.
     encoding = tmp_path / "encoding"
     waiting = write(
         tmp_path / "slow_audio.py",
@@ -253,3 +186,86 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert process.returncode == 143
     assert not list((tmp_path / "tmp").glob("dataset-prep-*"))
     assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_folder_needs_force_and_must_be_a_dataset(tmp_path: Path) -> None:
+    source = ("table", "--input", write(tmp_path / "e.csv", EVENTS), "--output", tmp_path / "out")
+    done(*source)
+    write(tmp_path / "e.csv", "user,item\nc,x\n")
+    refused(prepare(*source), "--force")
+    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "y")]
+    done(*source, "--force")
+    assert pairs(tmp_path / "out") == [("c", "x")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.csv", "out"]
+    (tmp_path / "out" / "manifest.json").unlink()
+    refused(prepare(*source, "--force"), "not a dataset folder")
+    assert pairs(tmp_path / "out") == [("c", "x")]
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run in a forked process; its exit status."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("where", ["save_matrix", "_write_table", "write_json"])
+def test_a_killed_run_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    vectors = write(tmp_path / "f.csv", "item,v\nx,1\ny,2\n")
+    passed(table(tmp_path, EVENTS, "--features", f"v={vectors}"))
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, where, lambda *_, **__: os._exit(9))
+        assert in_child(lambda: table(tmp_path, EVENTS, "--features", f"v={vectors}")) == 9
+    after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert after == before
+
+
+# In a subprocess, so that memory used by other tests does not count.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dataset_prep.__main__ import main
+
+folder = Path(sys.argv[1])
+# Everything is imported before memory is counted.
+assert main(["table", "--input", str(folder / "few.npy"), "--output", str(folder / "few")]) == 0
+used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 160 * 2**20, used + 160 * 2**20))
+try:
+    np.load(folder / "f.npy")
+except MemoryError:
+    sys.exit(main(sys.argv[2:]))
+sys.exit("the features fit into memory")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's limits")
+def test_features_larger_than_the_memory_allowed(tmp_path: Path) -> None:
+    """192 MB of features and 400,000 interactions with 160 MB to spare."""
+    n_items, width = 94_000, 512
+    matrix = np.lib.format.open_memmap(tmp_path / "f.npy", "w+", np.float32, (n_items, width))
+    rng = np.random.default_rng(0)
+    for start in range(0, n_items, 23_500):
+        matrix[start : start + 23_500] = rng.random((23_500, width), dtype=np.float32)
+    del matrix
+    np.save(tmp_path / "f.ids.npy", np.arange(n_items))
+    rows = np.stack([rng.integers(0, 9_000, 400_000), rng.permutation(400_000) % n_items], axis=1)
+    np.save(tmp_path / "e.npy", rows.astype(np.int32))
+    np.save(tmp_path / "few.npy", rows[:50].astype(np.int32))
+    words = ["table", "--input", tmp_path / "e.npy", "--features", f"v={tmp_path / 'f.npy'}"]
+    words += ["--fix", "standardise", "--dtype", "float16", "--output", tmp_path / "out"]
+    limited = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path, *words], cwd=ROOT, capture_output=True, text=True
+    )
+    assert limited.returncode == 0, limited.stderr
+    assert np.load(tmp_path / "out" / "features" / "v.npy", mmap_mode="r").shape == (n_items, width)
