@@ -1,4 +1,4 @@
-"""What distinguishes the environments of a run: popularity, degree, and the dataset's columns."""
+"""Facts about the interactions of environments: popularity, degree, columns of the dataset."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from recbole_painvrl.report.read import RunData
 
 ENVIRONMENT = "environment"
 _POPULAR, _PURE = 0.1, 0.9
-# A column with more different words than this is text, not a set of genres.
-_MOST_WORDS, _FEW_WORDS = 64, 2
+# A column with more different words is text, not a set of genres.
+_MIN_WORDS, _MAX_WORDS = 2, 64
 _TIME = "timestamp"
 
 
@@ -25,9 +25,9 @@ class SideInformation:
     """Columns of the dataset, aligned to the training interactions.
 
     Attributes:
-        numbers: column to one value per interaction, ``[n]``, NaN where unknown.
-        words: column to the text of every interaction's item, ``[n]``, empty where unknown.
-        missing: why something is absent, in sentences.
+        numbers: column -> a value per interaction, ``[n]``, NaN if unknown.
+        words: column -> text of every interaction's item, ``[n]``, empty if unknown.
+        missing: sentences that say what is missing and why.
     """
 
     numbers: dict[str, pd.Series] = field(default_factory=dict)
@@ -53,7 +53,7 @@ def interactions(run: RunData) -> pd.DataFrame:
 
 
 def one_environment_users(frame: pd.DataFrame) -> float:
-    """Fraction of the users who have nine tenths of their interactions in one environment."""
+    """Fraction of the users with at least 90 % of their interactions in one environment."""
     counts = frame.groupby(["user_id", ENVIRONMENT]).size().groupby("user_id")
     return float((counts.max() >= _PURE * counts.sum()).mean())
 
@@ -69,7 +69,7 @@ def word_fractions(labels: pd.Series, texts: pd.Series, most: int = 6) -> pd.Dat
     Returns:
         Fraction of the interactions by word and environment, largest difference first.
     """
-    # An item that repeats a word has it once.
+    # A word that an item repeats counts once.
     words = texts.map(lambda text: sorted(set(text.split()))).explode().dropna()
     counts = pd.crosstab(words, labels.loc[words.index].to_numpy())
     sizes = labels.value_counts().sort_index()
@@ -126,13 +126,13 @@ def _add_items(found: SideInformation, table: pd.DataFrame, items: pd.Series) ->
         of_interactions = items.map(values)
         if _as_numbers(values).notna().mean() > 0.5:
             found.numbers[str(name)] = _as_numbers(of_interactions)
-        elif _FEW_WORDS <= len({w for text in values for w in text.split()}) <= _MOST_WORDS:
+        elif _MIN_WORDS <= len({w for text in values for w in text.split()}) <= _MAX_WORDS:
             found.words[str(name)] = of_interactions.fillna("")
     if not found.words:
         found.missing.append("the item table has no column of genres (few different words)")
 
 
 def _as_numbers(values: pd.Series) -> pd.Series:
-    """Numbers, NaN where there is none or it is infinite."""
+    """Numbers; NaN for text and non-finite values."""
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     return numbers.where(np.isfinite(numbers))

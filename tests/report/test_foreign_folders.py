@@ -65,11 +65,10 @@ def test_names_in_a_figure_are_drawn_and_no_markup(tmp_path: Path) -> None:
     style = pytest.importorskip("recbole_painvrl.report.plots.style")
     label = f"{EVIL} --> $x"
     with style.house_style():
-        sketch = style.Sketch(style.looks_of([(label, label)]))
+        sketch = style.Figures(tmp_path / "figures", "b1", [(label, label)]).sketch()
         sketch.line(label, [0, 1], [0, 1])
         title = style.wrap(label)
-        panel = sketch.panel(f"../{label}", label, title, title, title)
-        (drawing,) = style.Panels(tmp_path / "figures").draw([panel])
+        drawing = sketch.finish(f"../{label}", label, title, title, title)
     reader = Reader(f"<svg>{drawing.body}</svg>")
     assert not {"script", "img"} & set(reader.tags)
     assert not reader.handlers and "alert(" not in drawing.body

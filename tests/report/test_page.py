@@ -131,12 +131,12 @@ def test_figures_have_words_and_both_formats(page: Reported) -> None:
 def test_it_says_what_is_planted_capped_or_approximated(page: Reported) -> None:
     text = html.unescape(re.sub(r"<[^>]+>", "", page.text))
     for sentence in (
-        "The shift of the OOD split is planted.",
+        "The distribution shift of the OOD split is planted.",
         "Planted: the invariant columns of acoustic, visual",
-        "Stage backbone ended at its cap of 2 epochs",
+        "Stage backbone reached its maximum of 2 epochs",
         "Negatives are shared within a batch (512 per batch, 64 in the mask stage)",
         "the dataset has no timestamps",
-        "One seed: nothing is known about its spread.",
+        "One seed: the standard deviation over seeds is not known.",
     ):
         assert sentence in text
 
