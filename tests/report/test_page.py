@@ -135,7 +135,6 @@ def test_it_says_what_is_planted_capped_or_approximated(page: Reported) -> None:
         "Planted: the invariant columns of acoustic, visual",
         "Stage backbone reached its maximum of 2 epochs",
         "Negatives are shared within a batch (512 per batch, 64 in the mask stage)",
-        "the dataset has no timestamps",
         "One seed: the standard deviation over seeds is not known.",
     ):
         assert sentence in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,13 @@ from matplotlib.ticker import (
 )
 from sklearn.metrics import adjusted_rand_score
 
-from recbole_painvrl.report.data_facts import (
-    ENVIRONMENT,
-    SideInformation,
-    interactions,
-    one_environment_users,
-    side_information,
-    word_fractions,
-)
-from recbole_painvrl.report.groups import Block, Group, unique
+from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.plots.style import INK, Figures, wrap
 from recbole_painvrl.report.read import RunData, Stage, is_number
 from recbole_painvrl.report.render import Drawing
 
+ENVIRONMENT = "environment"
+_POPULAR, _PURE = 0.1, 0.9
 _QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 # If the ends of the whiskers differ by this factor, the axis is logarithmic.
 _LOG_FROM = 10
@@ -44,33 +37,40 @@ def environments(block: Block, figures: Figures) -> dict[str, Any] | None:
     if not groups:
         return None
     frames = {group.label: interactions(group.first) for group in groups}
-    known = {group.label: side_information(group.first) for group in groups}
     drawn = [
         *([_moves(figures, groups)] if any(_moved(group.first) for group in groups) else []),
         _sizes(figures, frames),
         _boxes(figures, frames, "popularity", "popularity of the item"),
         _boxes(figures, frames, "degree", "interactions of the user"),
     ]
-    numbers = unique(name for found in known.values() for name in found.numbers)
-    words = []
-    for label, frame in frames.items():
-        for name, texts in known[label].words.items():
-            found = word_fractions(frame[ENVIRONMENT], texts)
-            rows = [[str(word), *(f"{value:.1%}" for value in found.loc[word])]
-                    for word in found.index]  # fmt: skip
-            words.append((label, name, list(found.columns), rows))
     return {
         "drawings": drawn,
         "found": [_found(group, run) for group in groups for run in group.runs],
-        "columns": numbers,
-        "differences": [
-            row
-            for label, frame in frames.items()
-            for row in _differences(label, frame, known[label], numbers)
-        ],
-        "words": words,
-        "missing": unique(f"{text}." for one in known.values() for text in one.missing),
+        "differences": [row for label, frame in frames.items() for row in _rows(label, frame)],
     }
+
+
+def interactions(run: RunData) -> pd.DataFrame:
+    """The training interactions of a run with environments, ``[n, 6]``.
+
+    Returns:
+        Columns ``environment``, ``user_id`` and ``item_id``; ``popularity``, the number of
+        interactions of the item; ``degree``, that of the user; ``popular``, whether the item is
+        among the most popular 10 %.
+    """
+    names = (ENVIRONMENT, "user_id", "item_id")
+    frame = pd.DataFrame({name: run.environments[name] for name in names})
+    frame["popularity"] = frame.groupby("item_id")["item_id"].transform("size")
+    frame["degree"] = frame.groupby("user_id")["user_id"].transform("size")
+    ranked = frame.groupby("item_id").size().sort_values(ascending=False, kind="stable").index
+    frame["popular"] = frame["item_id"].isin(ranked[: max(1, round(_POPULAR * len(ranked)))])
+    return frame
+
+
+def one_environment_users(frame: pd.DataFrame) -> float:
+    """Fraction of the users with at least 90 % of their interactions in one environment."""
+    counts = frame.groupby(["user_id", ENVIRONMENT]).size().groupby("user_id")
+    return float((counts.max() >= _PURE * counts.sum()).mean())
 
 
 def _found(group: Group, run: RunData) -> list[str]:
@@ -100,30 +100,18 @@ def _found(group: Group, run: RunData) -> list[str]:
     ]
 
 
-def _differences(
-    label: str, frame: pd.DataFrame, known: SideInformation, names: Sequence[str]
-) -> list[list[str]]:
-    """A row per environment: its size and the means of its interactions."""
-    rows, none = [], pd.Series(dtype=float)
-    for index, inside in frame.groupby(ENVIRONMENT):
-        rows.append([
+def _rows(label: str, frame: pd.DataFrame) -> list[list[str]]:
+    """A row per environment: its size and the means over its interactions."""
+    return [
+        [
             f"{label}, {index}",
             f"{len(inside):,} ({len(inside) / len(frame):.0%})",
             f"{inside['popularity'].mean():.1f}",
             f"{inside['degree'].mean():.1f}",
             f"{inside['popular'].mean():.1%}",
-            *(_mean(name, known.numbers.get(name, none).reindex(inside.index)) for name in names),
-        ])  # fmt: skip
-    return rows
-
-
-def _mean(name: str, values: pd.Series) -> str:
-    if values.isna().all():
-        return "–"
-    median = float(values.median())
-    if name == "timestamp" and 0 < median < 1e11:
-        return f"median {datetime.fromtimestamp(median, UTC):%Y-%m-%d}"
-    return f"mean {values.mean():.4g}"
+        ]
+        for index, inside in frame.groupby(ENVIRONMENT)
+    ]
 
 
 def _moved(run: RunData) -> list[np.ndarray]:
