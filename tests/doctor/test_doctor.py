@@ -140,7 +140,7 @@ def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
     texts = " | ".join(failures(check_datasets(root)))
     for part in (
         "empty: lacks empty.inter", "lacks item_id:token, user_id:token", "holds no interaction",
-        "visual.npy: lacks visual.items.tsv", "text.npy: is no .npy file",
+        "visual.npy: lacks visual.items.tsv", "text.npy: not a .npy file",
     ):  # fmt: skip
         assert part in texts
 
