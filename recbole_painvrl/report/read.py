@@ -148,8 +148,8 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T:
         return reader(path)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: damaged: `{place}`: {first['msg'].lower()}; {_ADVICE}") from error
+        name = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: damaged: `{name}`: {first['msg'].lower()}; {_ADVICE}") from error
     except UserError:
         raise
     # Any exception of the parsers means that the file is damaged.

@@ -150,18 +150,18 @@ def table_csv(table: Table, folder: Path) -> str:
     return _csv([
         {
             "row": row.label,
-            "part": part,
+            "part": split,
             "metric": metric,
             "mean": number.mean if number.values else None,
             "sd": number.sd,
             "seeds": len(number.values),
             "values": " ".join(map(repr, number.values)),
-            "place": number.place if part != VALID else "",
+            "place": number.place if split != VALID else "",
             "missing": "; ".join(row.missing),
             "run_folders": " ".join(_link(path, folder) for path in row.folders.values()),
         }
         for row in table.rows
-        for (part, metric), number in (row.numbers or {("", ""): empty}).items()
+        for (split, metric), number in (row.numbers or {("", ""): empty}).items()
     ])  # fmt: skip
 
 

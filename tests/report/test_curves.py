@@ -1,4 +1,4 @@
-"""Curves carry their spread, and the files are what they are called."""
+"""Curves with their deviation over seeds, in files of every format."""
 
 from __future__ import annotations
 

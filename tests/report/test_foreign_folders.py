@@ -1,4 +1,4 @@
-"""Run folders of others: escaped, damaged, incomplete or no run at all."""
+"""Untrusted run folders: texts are escaped, damaged files refused, incomplete runs listed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
     assert "&lt;script&gt;" in found.text
 
 
-def test_names_in_a_figure_are_drawn_and_no_markup(tmp_path: Path) -> None:
+def test_names_in_a_figure_are_not_markup(tmp_path: Path) -> None:
     style = pytest.importorskip("recbole_painvrl.report.plots.style")
     label = f"{EVIL} --> $x"
     with style.house_style():
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_named(
                               "item_id": np.asarray(["b"])}),
     ],
 )  # fmt: skip
-def test_arrays_that_cannot_be(
+def test_invalid_arrays_are_refused(
     name: str, arrays: dict[str, Any], copy: Path, tmp_path: Path, report: Report
 ) -> None:
     np.savez(copy / name, **arrays)
