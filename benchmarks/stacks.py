@@ -45,6 +45,8 @@ STACKS: dict[str, tuple[str, tuple[str, ...]]] = {
     # Both ends of docs/stacks.md, "Versions".
     "oldest": ("3.11", _OLDEST),
     "newest": ("3.14", ("numpy==2.5.5", "scipy==1.18.1", "torch==2.14.1")),
+    # The environment that runs the benchmark; nothing is installed.
+    "this": ("", ()),
 }
 PACKAGES = ("numpy", "pandas", "scipy", "torch", "scikit-learn", "pyarrow")
 OURS = ("PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL")
@@ -133,19 +135,24 @@ def results_here(models: str, epochs: int) -> dict[str, Any]:
 
 
 def pins(name: str) -> str:
-    """Contents of the requirements file of a stack."""
+    """Contents of the requirements file of a stack; of ``this`` what is installed."""
+    if name == "this":
+        return "\n".join(f"{one}=={importlib.metadata.version(one)}" for one in PACKAGES)
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     changed = {pin.partition("==")[0]: pin for pin in STACKS[name][1]}
     kept = [line for line in lines if line.partition("==")[0] not in changed]
     return "\n".join([*kept, *changed.values(), ""])
 
 
-def environment(name: str, folder: Path, python: str) -> Path:
+def environment(name: str, folder: Path, python: str, cpu_only: bool) -> Path:
     """Interpreter of the stack's virtual environment, which is created if it is missing.
 
     Raises:
-        SkippedError: there is no such interpreter, or its packages cannot be installed.
+        SkippedError: there is no such interpreter, its packages cannot be installed, or PyTorch
+            would bring GPU libraries where ``cpu_only`` excludes them.
     """
+    if name == "this":
+        return Path(sys.executable)
     home = folder / name
     inside, requirements = home / "bin" / "python", home / "requirements.txt"
     ready = home / "installed.txt"
@@ -153,21 +160,27 @@ def environment(name: str, folder: Path, python: str) -> Path:
         return inside
     _command(python, "-m", "venv", "--clear", str(home))
     requirements.write_text(pins(name), encoding="utf-8")
-    _command(str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements))
+    install = (str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements))
+    if cpu_only:
+        report = json.loads(_command(*install, "--dry-run", "--report", "-"))
+        if any(one["metadata"]["name"].startswith("nvidia-") for one in report["install"]):
+            raise SkippedError("there is no PyTorch without GPU libraries for it here")
+    _command(*install)
     _command(str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet")
     requirements.rename(ready)
     return inside
 
 
-def _command(*words: str) -> None:
-    """Run a command of the installation; its failure is a reason to skip the stack."""
+def _command(*words: str) -> str:
+    """Output of a command of the installation; its failure is a reason to skip the stack."""
     try:
-        subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
+        done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
     except FileNotFoundError:
         raise SkippedError(f"{words[0]} is not installed") from None
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip() or error.stdout.strip()).splitlines()[-1:]
         raise SkippedError(f"it cannot be installed ({' '.join(last)})") from None
+    return done.stdout
 
 
 def results(name: str, given: Any) -> dict[str, Any]:
@@ -188,7 +201,8 @@ def results(name: str, given: Any) -> dict[str, Any]:
     file = folder / f"{name}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}.json"
     if not (given.reuse and file.is_file()):
         paths = dict(one.split("=", 1) for one in given.python)
-        inside = environment(name, folder, paths.get(name, f"python{STACKS[name][0]}"))
+        python = paths.get(name, f"python{STACKS[name][0]}")
+        inside = environment(name, folder, python, given.cpu_only)
         words = ["--models", given.models, "--epochs", str(given.epochs), "--here", str(file)]
         work = folder / f"{name}-work"
         work.mkdir(exist_ok=True)
@@ -264,13 +278,14 @@ def ties(first: Neighbours, second: Neighbours) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the stacks; returns the exit code."""
     parser = command_line(__doc__)
-    usual = ",".join(name for name in STACKS if name not in ("oldest", "newest"))
+    usual = ",".join(name for name in STACKS if name not in ("oldest", "newest", "this"))
     parser.add_argument("--stacks", default=usual, help=f"of {', '.join(STACKS)}")
     groups = "names, and `recbole`, `fast` (of them), `ours`"
     parser.add_argument("--models", default="BPR,LightGCN,PaInvRL", help=groups)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--envs", type=Path, default=Path(".stacks"), help="their environments")
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
+    parser.add_argument("--cpu-only", action="store_true", help="skip a PyTorch with GPU libraries")
     parser.add_argument("--reuse", action="store_true", help="use results of earlier calls")
     parser.add_argument("--here", type=Path, help="train in this environment and write this file")
     given = parser.parse_args(argv)
