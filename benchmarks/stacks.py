@@ -205,7 +205,7 @@ def results(name: str, given: Any) -> dict[str, Any]:
         inside = environment(name, folder, python, given.cpu_only)
         words = ["--models", given.models, "--epochs", str(given.epochs), "--here", str(file)]
         work = folder / f"{name}-work"
-        work.mkdir(exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
         command = [str(inside), "-m", "benchmarks.stacks", *words]
         if subprocess.run(
             command, cwd=work, env={**os.environ, "PYTHONPATH": str(ROOT)}
