@@ -28,7 +28,6 @@ ALL = {
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 # Settings of each case; `model` chooses the kind of dataset, `dataset` which of the two.
 CASES: dict[str, dict[str, Any]] = {
-    "ml-100k, all columns": {"dataset": "ml-100k", "load_col": None},
     "ml-100k, cores and threshold": {
         "dataset": "ml-100k", "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
         "user_inter_num_interval": "[30,inf)", "item_inter_num_interval": "[20,inf)",
