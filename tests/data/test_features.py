@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_painvrl.data import features as features_module
-from recbole_painvrl.data.features import aligned_features, available_modalities
+from recbole_painvrl.data.features import aligned_features
 from recbole_painvrl.errors import UserError
 
 IDS = {"[PAD]": 0, "a": 1, "b": 2, "c": 3}
@@ -174,13 +174,6 @@ def test_truncated_at_any_place(tmp_path: Path, kept: int) -> None:
     assert "not a readable .npy file" in message
 
 
-def test_not_a_npy_file(tmp_path: Path) -> None:
-    write(tmp_path)
-    with npy(tmp_path).open("wb") as stream:
-        np.savez(stream, MATRIX)
-    assert "not a readable .npy file" in fault(tmp_path)
-
-
 def test_missing_matrix_suggests_a_name(tmp_path: Path) -> None:
     write(tmp_path)
     message = fault(tmp_path, "visuals")
@@ -213,12 +206,6 @@ def test_wrong_tables(tmp_path: Path, table: str, found: str) -> None:
     write(tmp_path)
     tsv(tmp_path).write_text(table, encoding="utf-8")
     assert found in fault(tmp_path)
-
-
-def test_available_modalities_are_sorted(tmp_path: Path) -> None:
-    write(write(tmp_path), name="acoustic")
-    assert available_modalities(tmp_path) == ["acoustic", "visual"]
-    assert available_modalities(tmp_path / "nowhere") == []
 
 
 def test_blocks_of_rows_are_one_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,12 +73,6 @@ def test_layout_and_headers(tmp_path: Path) -> None:
     assert items["movie_title:token_seq"].tolist() == ["A b", 'Say "c"', "Ü"]
 
 
-def test_timestamps_with_fractions_are_kept(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"user_id": ["u"], "item_id": ["x"], "timestamp": [1.25]})
-    write_dataset(content(interactions=frame, splits={}), tmp_path / "toy")
-    assert (tmp_path / "toy" / "toy.inter").read_text().splitlines()[1] == "u\tx\t1.25"
-
-
 def test_manifest_tells_what_is_there(tmp_path: Path) -> None:
     write_dataset(content(), tmp_path / "toy")
     manifest = read_manifest(tmp_path / "toy")

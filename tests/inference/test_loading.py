@@ -143,27 +143,6 @@ def test_damaged_files(name: str, text: str, copy: Path) -> None:
         load_run(copy)
 
 
-def test_damaged_weights(copy: Path) -> None:
-    path = copy / "checkpoint" / "best.safetensors"
-    content = path.read_bytes()
-    for damaged in (b"", content[:100], content[:-100]):
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
-            load_run(copy)
-    path.unlink()
-    with pytest.raises(UserError, match=r"best\.safetensors"):
-        load_run(copy)
-
-
-def test_weights_that_do_not_fit_the_configuration(copy: Path) -> None:
-    path = copy / "config.yaml"
-    settings = yaml.safe_load(path.read_text())
-    settings["embedding_size"]["value"] += 1
-    path.write_text(yaml.safe_dump(settings))
-    with pytest.raises(UserError, match="does not fit the model"):
-        load_run(copy)
-
-
 def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
     other = finished("UltraGCN", "--seed=7")
     shutil.copy(other / "checkpoint" / "best.safetensors", copy / "checkpoint")

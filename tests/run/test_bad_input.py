@@ -71,8 +71,8 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
     "no training": (only_header("tiny.train.inter"), (), ("train.inter", "the file has no rows")),
     "no OOD test": (only_header("tiny.ood.inter"), (), ("ood.inter", "the file has no rows")),
     "cold pairs only": (
-        lambda f: rewrite(f / "tiny.test.inter", lambda lines: [lines[0], "u0\tnever seen"]), ("--modalities=[]",),
-        ("split `test`", "is empty", "without a training"),
+        lambda f: rewrite(f / "tiny.test.inter", lambda lines: [lines[0], "u0\tnever seen"]),
+        ("--modalities=[]",), ("split `test`", "is empty", "without a training"),
     ),
     "no rows": (only_header("tiny.inter"), RANDOM, ("tiny",)),
     "no header": (lambda f: rewrite(f / "tiny.inter", lambda lines: lines[1:]), RANDOM, ("tiny",)),
