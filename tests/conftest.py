@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """RecBole reads sys.argv, draws from the global generators and writes where it stands."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.chdir(tmp_path)
+    # Only a power cut would tell the difference, and disks are slow.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     torch.set_num_threads(1)
     # Importing RecBole's SINE turns it on for the whole process: backward takes ten times as long.
     torch.autograd.set_detect_anomaly(False)
