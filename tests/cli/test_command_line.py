@@ -14,7 +14,6 @@ import pytest
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import COMMANDS, base
-from recbole_painvrl.config import RunSettings
 from recbole_painvrl.config.properties import preset_names
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.specs import specs
@@ -125,15 +124,6 @@ def test_every_setting_and_preset_is_listed(capsys: pytest.CaptureFixture[str]) 
     # The help page of a run with this model has the same list.
     assert main(["run", "--model=MMGCN", "--help"]) == 0
     assert listed in capsys.readouterr().out
-
-
-def test_settings_of_every_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["settings"]) == 0
-    page = capsys.readouterr().out
-    assert all(f"--{name}=" in page for name in RunSettings.model_fields)
-    assert "--ood_fraction=0.2  (" in page
-    assert main(["settings", "BPR"]) == 0
-    assert "RecBole's documentation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -30,20 +30,6 @@ def test_the_state_of_recboles_dataset(name: str, synthetic: Path) -> None:
     assert state_hash(CASES[name], synthetic) == GOLDEN[name]
 
 
-def test_ids_that_are_missing_are_padding(synthetic: Path) -> None:
-    """Under copy-on-write RecBole's own filling leaves the smallest integer, without an error."""
-    from recbole.config import Config
-    from recbole.data import create_dataset
-
-    settings = {"data_path": str(synthetic), "use_gpu": False, **CASES["all columns"]}
-    dataset = create_dataset(Config(model="BPR", dataset="syn", config_dict=settings))
-    for table in (dataset.inter_feat, dataset.user_feat, dataset.item_feat):
-        numbers = table.select_dtypes("number")
-        assert not numbers.isna().to_numpy().any()
-        assert (numbers.to_numpy() >= 0).all()
-    assert (dataset.user_feat["job"] == 0).sum() > 0
-
-
 def test_lengths_by_row_and_only_inside(synthetic: Path) -> None:
     """The method of pandas that RecBole relies on is pandas' own again afterwards."""
     before = pd.Series.agg

@@ -134,11 +134,6 @@ def test_exploding_columns_are_named(tmp_path: Path) -> None:
     assert "drop these columns" in message
 
 
-def test_value_at_the_limit_and_constant_columns_pass(tmp_path: Path) -> None:
-    matrix = np.array([[1e6, 7], [0, 7], [1, 7]], dtype=np.float32)
-    assert aligned_features(write(tmp_path, matrix), "visual", IDS, 4).n_constant_columns == 1
-
-
 @pytest.mark.parametrize(
     ("matrix", "found"),
     [
@@ -179,12 +174,6 @@ def test_missing_matrix_suggests_a_name(tmp_path: Path) -> None:
     message = fault(tmp_path, "visuals")
     assert "no such file, the dataset has features for visual" in message
     assert "did you mean `visual`?" in message
-
-
-def test_missing_table(tmp_path: Path) -> None:
-    write(tmp_path)
-    tsv(tmp_path).unlink()
-    assert "no such file, so the item of each row is unknown" in fault(tmp_path)
 
 
 @pytest.mark.parametrize(

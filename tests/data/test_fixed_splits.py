@@ -89,10 +89,6 @@ def test_what_a_protocol_would_ignore(argv: tuple[str, ...], message: str, build
         build(*argv)
 
 
-def test_the_way_of_ranking_is_for_every_protocol(build: Any) -> None:
-    assert build("--protocol=files", "--eval_args={mode: uni10}").protocol == "files"
-
-
 @pytest.mark.parametrize(
     ("split", "names"),
     [

@@ -11,7 +11,6 @@ from support import random_graph
 from torch import Tensor
 
 import recbole_painvrl.environments.content as content_module
-from recbole_painvrl.environments.batches import shuffled_batches
 from recbole_painvrl.environments.content import (
     ContentEnvironmentModel,
     EnvironmentLearner,
@@ -75,18 +74,6 @@ def test_planted_environments_are_found(
     assert all(sum(sizes) == len(truth) for sizes in found.sizes)
     assert found.sizes[-1] == torch.bincount(found.labels, minlength=2).tolist()
     assert len(found.moves) == sum(start == found.kept for start, _ in rounds)
-
-
-def test_same_generator_same_environments(
-    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-) -> None:
-    settings = LoopSettings(2, 3, 0.0, 1)
-    first, again, other = (
-        identify(content_model(easy), len(easy[2]), settings, source(seed)) for seed in (3, 3, 4)
-    )
-    assert torch.equal(first.labels, again.labels)
-    assert first.likelihoods == again.likelihoods
-    assert not torch.equal(first.labels, other.labels)
 
 
 def test_one_environment(easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> None:
@@ -200,12 +187,6 @@ def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
     assert len(found.moves) < 9, "the search stops when nothing moves"
     assert model.seen[1].tolist() == first
     assert found.sizes[:2] == [[3, 7], [4, 6]]
-
-
-def test_batches_cover_everything_once() -> None:
-    batches = list(shuffled_batches(10, 4, source()))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(torch.cat(batches).tolist()) == list(range(10))
 
 
 @pytest.mark.parametrize("with_content", [True, False])

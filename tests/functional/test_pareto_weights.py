@@ -203,13 +203,3 @@ def test_mask_step_by_hand() -> None:
     ]
     assert stepped.tolist() == pytest.approx(expected)
     assert mask.tolist() == pytest.approx([0.5, 0.9, 0.1])
-
-
-def test_literal_decay_without_a_direction() -> None:
-    """lambda = 1 towards 0: the mask is 0.5 (1 - s)^t whatever the data say."""
-    mask, step = torch.full((4,), 0.5, dtype=torch.float64), 1e-3
-    for _ in range(69):
-        mask = mask_step(mask, torch.zeros(4, dtype=torch.float64), step, 1.0, 0.0)
-    assert mask.tolist() == pytest.approx([0.5 * (1 - step) ** 69] * 4, rel=1e-12)
-    centred = mask_step(torch.full((4,), 0.5), torch.zeros(4), step, 1.0, 0.5)
-    assert centred.tolist() == [0.5] * 4

@@ -15,7 +15,6 @@ from torch import Tensor
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.vbpr import VBPR
 
 SMALL = ("--embedding_size=5", "--content_embedding_size=3", "--feature_scale=1.5")
@@ -186,11 +185,6 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     bound = math.sqrt(6 / (rows + width))
     assert 0.95 * bound < first["user_embedding.weight"].abs().max() <= bound
     assert "features" not in first, "features are no part of a checkpoint"
-
-
-def test_negatives_must_be_drawn(tiny_config: MakeConfig) -> None:
-    with pytest.raises(UserError, match=r"train_neg_sample_args.*needs negatives"):
-        build(tiny_config("VBPR", "--train_neg_sample_args=None"))
 
 
 @pytest.mark.parametrize(
