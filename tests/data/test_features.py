@@ -138,11 +138,8 @@ def test_exploding_columns_are_named(tmp_path: Path) -> None:
     ("matrix", "found"),
     [
         (np.array([[1, None], [2, 3], [4, 5]], dtype=object), "Python objects"),
-        (np.ones(3, dtype=np.float32), "has shape (3,)"),
-        (np.ones((3, 2, 2), dtype=np.float32), "has shape (3, 2, 2)"),
         (np.ones((3, 0), dtype=np.float32), "has shape (3, 0)"),
         (np.ones((3, 2), dtype=np.int64), "int64 values"),
-        (np.ones((3, 2), dtype=np.complex64), "complex64 values"),
         (np.array([["a", "b"]] * 3), "values; save the rows as float32"),
     ],
 )
@@ -184,10 +181,7 @@ def test_missing_matrix_suggests_a_name(tmp_path: Path) -> None:
         ("row\titem_id\n0\tc\n1\ta\n", "lists 2 rows, visual.npy has 3"),
         ("row\titem_id\n0\tc\n1\ta\n3\tb\n", "line 4 is ['3', 'b'], not row<TAB>item_id with"),
         ("row\titem_id\n0\tc\n0\ta\n2\tb\n", "line 3 is ['0', 'a'], not"),
-        ("row\titem_id\n0\tc\n-1\ta\n2\tb\n", "line 3 is ['-1', 'a'], not"),
-        ("row\titem_id\n0\tc\n²\ta\n2\tb\n", "line 3 is ['²', 'a'], not"),
         ("row\titem_id\n0\tc\n1\n2\tb\n", "line 3 is ['1'], not row<TAB>item_id"),
-        ("row\titem_id\n0\tc\n1\t\n2\tb\n", "line 3 is ['1', ''], not"),
         ("row\titem_id\n0\tc\n1\tb\n2\tb\n", "item 'b' is in rows 1 and 2"),
     ],
 )

@@ -276,21 +276,6 @@ def test_embedded_truth_is_planted_in_two_modalities_only(embedded: DatasetConte
     assert abs(invariant - 0.5) < 0.06
 
 
-def test_embedded_text_is_real_and_does_not_follow_the_seed(embedded: DatasetContent) -> None:
-    other = generate_embedded(seed=1)
-    text, tokens = embedded.features["textual"]
-    text_1, tokens_1 = other.features["textual"]
-    row, row_1 = tokens.index("50"), tokens_1.index("50")
-    np.testing.assert_array_equal(text[row], text_1[row_1])
-    assert not embedded.interactions.equals(other.interactions)
-    norms = np.linalg.norm(text, axis=1)
-    assert (norms > 0).all()
-    # Star Wars is nearer to The Empire Strikes Back than to Titanic.
-    direction = text / norms[:, None]
-    near, far = (direction[tokens.index(t)] @ direction[row] for t in ("172", "313"))
-    assert near > far + 0.2
-
-
 def test_embedded_features_are_the_same_everywhere(embedded: DatasetContent) -> None:
     """Hashes made with NumPy 1.26 and SciPy 1.12, whose singular vectors have other signs."""
     found = {

@@ -64,7 +64,6 @@ CONSTANTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "DECAY": (2.0, ("mask_decay",)),
 }
 SETTINGS = [f"--{name}={value}" for value, names in CONSTANTS.values() for name in names]
-MASK = torch.tensor([0.0, 0.2, 0.5, 0.9]).repeat(6)
 
 
 @pytest.fixture(autouse=True)

@@ -25,8 +25,6 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.training.checkpoint import read_checkpoint
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def copy(finished: MakeRun, tmp_path: Path) -> Path:

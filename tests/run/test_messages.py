@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from support import run_command, run_main
 
-from recbole_painvrl.cli.run import main
-from recbole_painvrl.locks import LOCK, run_lock
+from recbole_painvrl.locks import LOCK
 from recbole_painvrl.training.base import RunTrainer
 
 
@@ -46,22 +45,6 @@ def test_sigterm_is_like_ctrl_c(
     assert run.code == 1
     assert f"--resume={run.folder}" in run.err
     assert not (run.folder / LOCK).exists()
-
-
-def test_two_processes_never_write_one_run(
-    tiny_data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(RunTrainer, "_save_checkpoint", stop)
-        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
-    resume = [f"--resume={run.folder}", "--show_progress=False"]
-    with run_lock(run.folder):
-        assert main(resume) == 2
-        assert f"process {os.getpid()} on " in capsys.readouterr().err
-    assert main(resume) == 0
 
 
 def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:

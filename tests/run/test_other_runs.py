@@ -105,18 +105,6 @@ def test_presets_run(model: str, preset: str, tiny_data: Path, tmp_path: Path) -
     assert len(run.result["stages"][1]["sizes"]) == 3
 
 
-def test_one_environment_run(tiny_data: Path, tmp_path: Path) -> None:
-    argv = (*SHORT_STAGES, "--n_environments=1", "--oracle=False")
-    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
-    assert run.code == 0, run.err
-    stages = {stage["name"]: stage for stage in run.result["stages"]}
-    assert stages["mask 1"]["l_irm"] == 0.0
-    assert stages["mask 1"]["w_erm"] == 1.0
-    mask = run.weights()["mask"]
-    assert mask.isfinite().all()
-    assert mask.std() > 0
-
-
 def test_repeated_rows_are_in_one_part(tiny_data: Path, tmp_path: Path) -> None:
     lines = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
     folder = tmp_path / "own" / "twice"
@@ -125,15 +113,6 @@ def test_repeated_rows_are_in_one_part(tiny_data: Path, tmp_path: Path) -> None:
     config = config_from_arguments(["--model=BPR", *quick(tmp_path / "own", tmp_path, "twice")])
     parts = ModalityDataset(config).build_parts()
     assert sum(len(part) for part in parts.values()) == len(lines) - 1
-
-
-def test_content_and_id_vectors_of_different_width(tiny_data: Path, tmp_path: Path) -> None:
-    sizes = ("--content_embedding_size=12", "--backbone_epochs=1", "--mask_epochs=1")
-    for name in ("content", "full"):
-        model = f"--environment_model={name}"
-        rounds = ("--environment_rounds=1", "--environment_epochs=1")
-        run = run_main(tiny_data, tmp_path, "PaInvRL", *sizes, model, *rounds, name=name)
-        assert run.code == 0, run.err
 
 
 def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) -> None:
