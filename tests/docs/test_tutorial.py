@@ -23,6 +23,7 @@ from support import run_command
 from docs.make_notebook import NOTEBOOK, SETUP, SOURCE, blocks, cells, execute
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.doctor import system
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.report.plots.style import Panels
 from recbole_painvrl.report.render import Drawing
@@ -83,20 +84,21 @@ Ran = tuple[Path, list[str]]
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A folder in which all cells of the notebook but the setup ran, and what each printed.
 
-    Every command is a fork of this process, also those that a benchmark starts. What has tests of
-    its own takes no time here: figures of the report are empty, and ``doctor`` is left out.
+    Every command is a fork of this process, also those that a benchmark and ``doctor`` start. The
+    figures of the report, which have tests of their own, are empty.
     """
     folder, printed = tmp_path_factory.mktemp("checkout"), []
 
     def run(command: str) -> None:
-        if "doctor" in command:
-            print(command)
-            return
         done = forked([sys.executable, *shlex.split(command)[1:]], folder)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         print(done.stdout + done.stderr)
 
+    def probe(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return forked(lambda: exec(command[2], {}) or 0, folder)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "subprocess", SimpleNamespace(run=probe, TimeoutExpired=OSError))
         popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
         patch.setattr(launch, "subprocess", popen)
         patch.setattr(Panels, "_draw", lambda _, panel: Drawing(panel.alt, "0 0 1 1", ""))
