@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -36,6 +37,9 @@ def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     # Only a power cut would tell the difference, and disks are slow.
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    # RecBole's HyperTuning leaves the root logger at its own level.
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
     torch.set_num_threads(1)
     # Importing RecBole's SINE turns it on for the whole process: backward takes ten times as long.
     torch.autograd.set_detect_anomaly(False)
