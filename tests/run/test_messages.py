@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from support import run_command, run_main
 
-from recbole_painvrl.cli.run import main
-from recbole_painvrl.locks import LOCK, run_lock
+from recbole_painvrl.locks import LOCK
 from recbole_painvrl.training.base import RunTrainer
 
 
@@ -32,16 +31,6 @@ def test_ctrl_c_names_the_run_to_resume(
     assert f"run folder: {run.folder}" in run.err
 
 
-def test_the_opening_counts_what_is_left_out(tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "BPR", "--protocol=popularity", name="x")
-    assert run.code == 0, run.err
-    dropped = {k: v for k, v in run.result["split"]["cold_dropped"].items() if v}
-    line = "left out, since their user or item is not in training: "
-    line += ", ".join(f"{part} {count}" for part, count in dropped.items())
-    assert (line in run.err) == bool(dropped)
-    assert "modalities: not used by BPR" in run.err
-
-
 def test_sigterm_is_like_ctrl_c(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,36 +45,6 @@ def test_sigterm_is_like_ctrl_c(
     assert run.code == 1
     assert f"--resume={run.folder}" in run.err
     assert not (run.folder / LOCK).exists()
-
-
-def test_two_processes_never_write_one_run(
-    tiny_data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(RunTrainer, "_save_checkpoint", stop)
-        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
-    resume = [f"--resume={run.folder}", "--show_progress=False"]
-    with run_lock(run.folder):
-        assert main(resume) == 2
-        assert f"process {os.getpid()} on " in capsys.readouterr().err
-    assert main(resume) == 0
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (["--model=UltraGCN", "--mask_epochs=1"], "it is a setting of InvRL, PaInvRL, not of"),
-        (["--model=BPR", "--mask_epoch=1"], "unknown setting `mask_epoch`"),
-    ],
-)
-def test_settings_of_other_models(
-    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*argv, "--dataset=planted"]) == 2
-    assert words in capsys.readouterr().err
 
 
 def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:
