@@ -234,3 +234,26 @@ def test_a_labelled_run_opens_with_the_graph_it_was_trained_on(tmp_path: Path) -
     auc = roc_auc_score(table["label"].numpy(), scores.numpy())
     assert auc == pytest.approx(done.result["metrics"]["test"]["auc"], abs=1e-6)
     assert (run.parts["train"].inter_feat["label"] == 0).sum() > 0
+
+
+def test_damaged_weights_and_weights_that_do_not_fit(copy: Path) -> None:
+    path = copy / "checkpoint" / "best.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
+        load_run(copy)
+    path.write_bytes(content)
+    settings = yaml.safe_load((copy / "config.yaml").read_text())
+    settings["embedding_size"]["value"] += 1
+    (copy / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_run(copy)
+
+
+def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    result["versions"]["torch"] = "1.0"
+    (copy / "result.json").write_text(json.dumps(result))
+    load_run(copy)
+    (line,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert "was made with torch 1.0 (now " in line

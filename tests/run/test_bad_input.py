@@ -219,3 +219,11 @@ def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> No
     assert run.code == 2
     assert "the package `faiss` is needed" in run.err
     assert run.err.splitlines()[-1].endswith("type `pip install faiss-cpu`")
+
+
+@pytest.mark.parametrize("protocol", ["files", "random"])
+def test_known_environments_without_truth(protocol: str, own: Path, tmp_path: Path) -> None:
+    if protocol == "files":
+        shutil.rmtree(own / "tiny" / "truth")
+    argv = (*SHORT_STAGES, "--known_environments=True", f"--protocol={protocol}")
+    assert_refused(run_main(own, tmp_path, "PaInvRL", *argv, name="x"), "planted environment")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from support import run_command, run_main
 
-from recbole_painvrl.locks import LOCK
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.locks import LOCK, run_lock
 from recbole_painvrl.training.base import RunTrainer
 
 
@@ -58,3 +59,19 @@ def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:
     for run in (as_path, own_folder):
         assert run.code == 2
         assert f"type `--data_path={tiny_data} --dataset=tiny`" in run.err
+
+
+def test_two_processes_never_write_one_run(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunTrainer, "_save_checkpoint", stop)
+        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
+    resume = [f"--resume={run.folder}", "--show_progress=False"]
+    with run_lock(run.folder):
+        assert main(resume) == 2
+        assert f"process {os.getpid()} on " in capsys.readouterr().err
+    assert main(resume) == 0
