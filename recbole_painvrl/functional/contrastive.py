@@ -20,6 +20,7 @@ def info_nce(
     own_view: bool = True,
     normalise: bool = True,
     targets: Tensor | None = None,
+    excluded: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """``mean_b -log( e(a_b, z_t(b)) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
 
@@ -35,11 +36,13 @@ def info_nce(
         own_view: whether the other rows of a are negatives, too (the second sum).
         normalise: whether e takes cosines; False for inner products.
         targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
+        excluded: pairs of the first sum that are no negatives: rows of a, ascending ``[p]``, and
+            rows of z ``[p]``; no target among them.
     """
     if normalise:
         first, second = F.normalize(first), F.normalize(second)
     result: Tensor = _InfoNCE.apply(  # type: ignore[no-untyped-call]
-        first, second, temperature, own_view, targets
+        first, second, temperature, own_view, targets, excluded
     )
     return result
 
@@ -60,6 +63,7 @@ class _InfoNCE(torch.autograd.Function):
         temperature: float,
         own_view: bool,
         targets: Tensor | None,
+        excluded: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         both, size = torch.cat([a, z]) if own_view else z, len(a)
         offset = size if own_view else 0
@@ -71,12 +75,19 @@ class _InfoNCE(torch.autograd.Function):
         total = a.new_zeros(())
         block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
         step = max(1, block // max(1, len(both)))
-        for start in range(0, size, step):
+        starts = range(0, size, step)
+        if excluded is not None:
+            edges = torch.tensor([*starts, size], device=a.device)
+            bounds = torch.searchsorted(excluded[0].contiguous(), edges).tolist()
+        for number, start in enumerate(starts):
             rows = a[start : start + step]
             logits = (rows @ both.T).div_(temperature)
             if own_view:
                 # A row is no negative of itself.
                 logits.diagonal(start).fill_(-torch.inf)
+            if excluded is not None:
+                pairs = slice(bounds[number], bounds[number + 1])
+                logits[excluded[0][pairs] - start, excluded[1][pairs] + offset] = -torch.inf
             target = columns[start : start + step]
             total = total - logits.gather(1, target).sum()
             highest = logits.amax(dim=1, keepdim=True)
@@ -97,6 +108,6 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_first, by_second = ctx.saved_tensors
-        return gradient * by_first, gradient * by_second, None, None, None
+        return gradient * by_first, gradient * by_second, None, None, None, None
