@@ -21,6 +21,7 @@ def info_nce(
     normalise: bool = True,
     targets: Tensor | None = None,
     counts: Tensor | None = None,
+    excluded: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """``mean_b -log( e(a_b, z_t(b)) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
 
@@ -38,6 +39,8 @@ def info_nce(
         targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
         counts: how often every row occurs, ``[B]``, for the loss of the repeated rows without
             repeating them; with ``targets`` only rows of a are repeated. None for once each.
+        excluded: pairs of the first sum that are no negatives: rows of a, ascending ``[p]``, and
+            rows of z ``[p]``; no target among them.
 
     Raises:
         ValueError: ``counts`` together with ``own_view``.
@@ -47,7 +50,7 @@ def info_nce(
     if normalise:
         first, second = F.normalize(first), F.normalize(second)
     result: Tensor = _InfoNCE.apply(  # type: ignore[no-untyped-call]
-        first, second, temperature, own_view, targets, counts
+        first, second, temperature, own_view, targets, counts, excluded
     )
     return result
 
@@ -69,6 +72,7 @@ class _InfoNCE(torch.autograd.Function):
         own_view: bool,
         targets: Tensor | None,
         counts: Tensor | None,
+        excluded: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         both, size = torch.cat([a, z]) if own_view else z, len(a)
         total_count = size if counts is None else int(counts.sum())
@@ -83,12 +87,19 @@ class _InfoNCE(torch.autograd.Function):
         total = a.new_zeros(())
         block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
         step = max(1, block // max(1, len(both)))
-        for start in range(0, size, step):
+        starts = range(0, size, step)
+        if excluded is not None:
+            edges = torch.tensor([*starts, size], device=a.device)
+            bounds = torch.searchsorted(excluded[0].contiguous(), edges).tolist()
+        for number, start in enumerate(starts):
             rows = a[start : start + step]
             logits = (rows @ both.T).div_(temperature)
             if own_view:
                 # A row is no negative of itself.
                 logits.diagonal(start).fill_(-torch.inf)
+            if excluded is not None:
+                pairs = slice(bounds[number], bounds[number + 1])
+                logits[excluded[0][pairs] - start, excluded[1][pairs] + offset] = -torch.inf
             target, times = columns[start : start + step], n[start : start + step]
             total = total - (times * logits.gather(1, target)).sum()
             if repeated:
@@ -111,6 +122,6 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_first, by_second = ctx.saved_tensors
-        return gradient * by_first, gradient * by_second, None, None, None, None
+        return gradient * by_first, gradient * by_second, None, None, None, None, None

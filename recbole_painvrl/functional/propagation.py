@@ -116,6 +116,55 @@ def layer_mean(
     return user_sum / (n_layers + 1), item_sum / (n_layers + 1)
 
 
+def layer_sum_of_one_side(
+    own: Tensor, other: Tensor, to_own: Propagation, to_other: Propagation, n_layers: int
+) -> Tensor:
+    """One side of :func:`layer_mean` with ``reduce="sum"``, in ``n_layers`` products.
+
+    Horner's rule: ``own + A (other + A' (own + ...))``.
+
+    Args:
+        own: layer 0 of the side that is asked for, ``[n, k]``.
+        other: layer 0 of the other side, ``[m, k]``.
+        to_own: from the other side to this one, ``[n, m]``.
+        to_other: the reverse, ``[m, n]``.
+        n_layers: number of propagations.
+    """
+    if n_layers == 0:
+        return own
+    inner = layer_sum_of_one_side(other, own, to_other, to_own, n_layers - 1)
+    total: Tensor = own + to_own(inner)
+    return total
+
+
+def spread(
+    table: Tensor, to_other: Propagation, to_own: Propagation, n_layers: int
+) -> tuple[Tensor, Tensor]:
+    """:func:`layer_mean` of a table on one side and zeros on the other, in ``n_layers`` products.
+
+    The propagation is linear: ``layer_mean`` of two tables is the sum of what each spreads.
+
+    Args:
+        table: layer 0 of its own side, ``[n, k]``.
+        to_other: from its side to the other, ``[m, n]``.
+        to_own: the reverse, ``[n, m]``.
+        n_layers: number of propagations.
+
+    Returns:
+        Its own side ``[n, k]`` (the even layers) and the other ``[m, k]`` (the odd ones).
+    """
+    own, layer = table, table
+    other = table.new_zeros(to_other.matrix.shape[0], table.shape[1])
+    for step in range(n_layers):
+        if step % 2 == 0:
+            layer = to_other(layer)
+            other = other + layer
+        else:
+            layer = to_own(layer)
+            own = own + layer
+    return own / (n_layers + 1), other / (n_layers + 1)
+
+
 def self_loop_matrices(matrix: Any) -> tuple[Any, Any, Tensor, Tensor]:
     """``D^-1 (A + I)`` of the bipartite graph, NGCF's and LATTICE's row mean with self loops.
 

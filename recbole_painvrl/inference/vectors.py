@@ -39,6 +39,8 @@ def score_tables(model: Recommender) -> tuple[Tensor, Tensor]:
 def find_tables(model: Recommender) -> tuple[Tensor, Tensor] | None:
     """The same, ``[n_users, D]`` and ``[n_items, D]``; None of a model that scores otherwise."""
     if isinstance(model, TableRecommender):
+        if not model.scores_are_products:
+            return None
         users, items = model.tables()
         return users.cpu(), items.cpu()
     sample = torch.arange(1, min(model.n_users, _CHECKED_USERS + 1), device=model.device)

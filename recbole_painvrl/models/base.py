@@ -35,6 +35,8 @@ class TableRecommender(GeneralRecommender):
         modality_slices: columns of each modality, empty without any.
         has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
         dataset_folder: folder of the dataset's files, None where it has none.
+        scores_are_products: whether the score of a pair is the product of its rows of
+            :meth:`tables`; a model that scores otherwise overrides both ways of scoring.
         noted: None, or where :meth:`note` puts the terms of the loss.
     """
 
@@ -60,6 +62,7 @@ class TableRecommender(GeneralRecommender):
         has_row = features.has_row if self.modality_slices else torch.zeros(self.n_items, 0).bool()
         self.register_buffer("has_row", has_row.to(self.device), persistent=False)
         self.dataset_folder: Path | None = getattr(dataset, "folder", None)
+        self.scores_are_products = True
         self._tables: tuple[Tensor, Tensor] | None = None
         self.noted: dict[str, Tensor] | None = None
 

@@ -14,6 +14,8 @@ from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
     interaction_matrices,
+    layer_mean,
+    layer_sum_of_one_side,
 )
 
 
@@ -69,3 +71,19 @@ def test_a_copy_is_independent_and_equal() -> None:
     table = torch.randn(5, 2)
     torch.testing.assert_close(other(table.double()).float(), product(table))
     assert product.matrix.dtype == torch.float32
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
+def test_sum_of_one_side(n_layers: int) -> None:
+    to_users, to_items = map(Propagation, interaction_matrices(interactions(), "symmetric"))
+    users, items = torch.randn(7, 3), torch.randn(5, 3)
+    both = layer_mean(users, items, to_users, to_items, n_layers, "sum")
+    for found, expected in zip(
+        (
+            layer_sum_of_one_side(users, items, to_users, to_items, n_layers),
+            layer_sum_of_one_side(items, users, to_items, to_users, n_layers),
+        ),
+        both,
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
