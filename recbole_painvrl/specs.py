@@ -28,7 +28,7 @@ _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("freedom", "mgcn", "dualgnn", "dragon", "slmrec", "elimrec"),
+        *("freedom", "lattice", "micro", "mgcn", "dualgnn", "dragon", "slmrec", "elimrec"),
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import MakeConfig
+from support import Killed, MakeConfig, kill_at, quick, run_command
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import write_dataset
@@ -65,10 +68,13 @@ def adjacency(model: Any, matrix: Any = None) -> Tensor:
     return scale[:, None] * a * scale
 
 
-def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor, atol: float = 1e-9) -> None:
+def assert_same_gradients(
+    model: Any, loss: Tensor, by_hand: Tensor, atol: float = 1e-9, of_largest: float = 0.0
+) -> None:
     """A loss and its gradients by all parameters equal those of an oracle.
 
-    Item graphs are float32, of cosines in float32: with them ``atol`` is about 1e-7.
+    Item graphs are float32, of cosines in float32: with them ``atol`` is about 1e-7, or
+    ``of_largest`` a tolerance in units of a gradient's largest entry.
     """
     torch.testing.assert_close(loss, by_hand, rtol=1e-6, atol=1e-9)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -79,7 +85,8 @@ def assert_same_gradients(model: Any, loss: Tensor, by_hand: Tensor, atol: float
     for (name, parameter), first, second in zip(named, one, other, strict=True):
         zero = torch.zeros_like(parameter)
         first, second = (zero if g is None else g for g in (first, second))
-        torch.testing.assert_close(first, second, rtol=1e-5, atol=atol, msg=name)
+        allowed = max(atol, of_largest * float(second.abs().max()))
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=allowed, msg=name)
 
 
 def assert_modality_order_is_free(name: str, settings: Sequence[str], make: MakeConfig) -> None:
@@ -235,3 +242,41 @@ def as_stored(propagation: Any, exact: Tensor) -> Tensor:
     stored: Tensor = propagation.matrix.to_dense()
     torch.testing.assert_close(stored, exact, rtol=1e-6, atol=1e-12)
     return stored
+
+
+def dense_neighbours(rows: Tensor, present: Tensor, k: int) -> Tensor:
+    """Cosines above 0 of every row with its k nearest of the rows present, dense ``[n, n]``."""
+    unit = F.normalize(rows)
+    cosines = unit @ unit.T
+    kept = torch.zeros_like(cosines)
+    candidates = [j for j in range(1, len(rows)) if present[j]]
+    for i in candidates:
+        by_cosine = dict(enumerate(cosines[i].tolist()))
+        kept[i, sorted(candidates, key=lambda j: -by_cosine[j])[:k]] = 1
+    return kept * cosines.clamp(min=0)
+
+
+def laplacian(graph: Tensor) -> Tensor:
+    """``D^-1/2 S D^-1/2`` with the row sums D, dense; rows with sum 0 stay zero."""
+    sums = graph.sum(dim=1)
+    scale = torch.where(sums > 0, sums.clamp(min=1e-12) ** -0.5, 0.0)
+    return scale[:, None] * graph * scale
+
+
+def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place: Path) -> None:
+    """A run killed at a save and resumed has the metrics, history and weights of a whole one."""
+    words = [f"--model={model}", *quick(data, place), *argv]
+    words = list({word.partition("=")[0]: word for word in words}.values())
+    whole = run_command(*words, name="whole")
+    assert whole.code == 0, whole.err
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(save, False, patch)
+        with pytest.raises(Killed):
+            run_command(*words, name="killed")
+    killed = place / "runs" / "killed"
+    assert main([f"--resume={killed}", "--show_progress=False"]) == 0
+    results = [json.loads((run / "result.json").read_text()) for run in (whole.folder, killed)]
+    first, second = ((r["metrics"], r["stages"][0]["history"]) for r in results)
+    assert first == second
+    best = [(run / "checkpoint/best.safetensors").read_bytes() for run in (whole.folder, killed)]
+    assert best[0] == best[1]

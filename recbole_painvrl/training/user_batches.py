@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import scipy.sparse as sp
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
+from recbole_painvrl.seeds import derive_seed
+from recbole_painvrl.training.base import RunTrainer
 
 
 class UserBatches:
@@ -73,3 +78,32 @@ class UserBatches:
         rows = torch.repeat_interleave(degrees)
         offsets = torch.arange(len(rows), device=rows.device) - (degrees.cumsum(0) - degrees)[rows]
         return rows, self._items[self._starts[users][rows] + offsets]
+
+
+class SampledUsersTrainer(RunTrainer):
+    """Trains on :class:`UserBatches` where ``sampling`` is ``users``, else on RecBole's loader.
+
+    The draws of an epoch depend on the seed and the epoch alone.
+
+    Args:
+        config: RecBole configuration.
+        model: with ``seed``, ``interactions`` and the setting ``sampling``.
+    """
+
+    def __init__(self, config: ConfigLike, model: Any) -> None:
+        super().__init__(config, model)
+        self._users: UserBatches | None = None
+        if model.settings.sampling == "users":
+            fields = model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID
+            source = torch.Generator(model.device)
+            size = config["train_batch_size"]
+            self._users = UserBatches(model.interactions, size, source, fields)
+
+    def _train_epoch(
+        self, train_data: Loader, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
+    ) -> Any:
+        batches: Any = train_data
+        if self._users is not None:
+            batches, model = self._users, self.model
+            batches.generator.manual_seed(derive_seed(model.seed, f"users of epoch {epoch_idx}"))
+        return super()._train_epoch(batches, epoch_idx, loss_func, show_progress)

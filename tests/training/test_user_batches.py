@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from recbole_painvrl.models.mmssl.adversary import drawn_columns
-from recbole_painvrl.models.mmssl.batches import UserBatches
+from recbole_painvrl.training.user_batches import UserBatches
 
 
 def batches(matrix: Any, size: int, seed: int = 0) -> UserBatches:
