@@ -107,8 +107,8 @@ def layer_mean(
     for _ in range(n_layers):
         next_users, next_items = to_users(items), to_items(users)
         if self_factors is not None:
-            next_users = next_users + self_factors[0].unsqueeze(1) * users
-            next_items = next_items + self_factors[1].unsqueeze(1) * items
+            next_users = torch.addcmul(next_users, self_factors[0].unsqueeze(1), users)
+            next_items = torch.addcmul(next_items, self_factors[1].unsqueeze(1), items)
         users, items = next_users, next_items
         user_sum, item_sum = user_sum + users, item_sum + items
     if reduce == "sum":

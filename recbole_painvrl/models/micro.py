@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import getLogger
 from typing import Annotated, Any, Literal
 
 import torch
@@ -22,6 +23,9 @@ from recbole_painvrl.models.learnt_graph import (
 from recbole_painvrl.models.memory import FLOAT, Sizes
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
+
+# Multiplications of a contrast above which a step takes some ten seconds on a core.
+_MANY_PRODUCTS = 2e11
 
 
 class MICROSettings(LearntGraphSettings):
@@ -74,7 +78,17 @@ class MICRO(LearntGraphRecommender):
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        self.attention = QueryAttention(self.settings.embedding_size)
+        size, n_modalities = self.settings.embedding_size, len(self.modality_slices)
+        self.attention = QueryAttention(size)
+        # Three products of all items with twice as many vectors.
+        products = 6.0 * n_modalities * self.n_items**2 * size
+        if self.settings.contrast_items == "all" and products > _MANY_PRODUCTS:
+            getLogger("recbole_painvrl").warning(
+                "`contrast_items: all` takes %.1g multiplications in every step, as it compares "
+                "all %d items; `batch` or a number takes fewer",
+                products,
+                self.n_items,
+            )
         self.start_epoch(0)
         self.reset()
 

@@ -96,6 +96,8 @@ def test_loss_and_scores_by_hand(
         layers.append(operator @ layers[-1])
     nodes = torch.stack(layers).mean(dim=0)
     views, fused = literal_views(model)
+    found = model.fuse(model.views(), torch.arange(1, model.n_items))
+    torch.testing.assert_close(found, fused[1:], rtol=1e-5, atol=1e-6)
     users, items = nodes[:n], nodes[n:] + s.content_scale * F.normalize(fused)
     loss = torch.zeros((), dtype=torch.float64)
     for u, i, j in TRIPLES:
@@ -106,6 +108,7 @@ def test_loss_and_scores_by_hand(
     for m, view in enumerate(views):
         own = compared[model.has_row[compared, m]]
         loss = loss + 0.5 * literal_nce(view[own], fused[own], s.temperature)
+    model.train()
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss, of_largest=1e-5)
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-6)
