@@ -28,7 +28,8 @@ _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("freedom", "lattice", "micro", "mgcn", "dualgnn", "dragon", "slmrec", "elimrec"),
+        *("freedom", "lattice", "micro", "mgcn", "dualgnn", "dragon", "lgmrec"),
+        *("slmrec", "elimrec"),
     )
 )
 
