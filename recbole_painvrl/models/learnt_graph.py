@@ -241,8 +241,10 @@ def learnt_graph_memory(sizes: Sizes, settings: ConfigLike, n_graphs: int) -> di
         n_graphs: constant graphs.
     """
     parts = graph_memory(sizes, settings)
-    edges = len(sizes.columns) * sizes.items * int(settings["knn_k"])
+    n_modalities, table = len(sizes.columns), FLOAT * sizes.items * int(settings["embedding_size"])
+    edges = n_modalities * sizes.items * int(settings["knn_k"])
     # A pattern has three indices and some four numbers per edge; the raw ones stay.
     parts["graphs"] += ENTRY * (sizes.interactions + 2 * edges) + 2 * (24 + 4 * FLOAT) * edges
-    parts["forward pass"] += FLOAT * 3 * n_graphs * sizes.items * int(settings["embedding_size"])
+    # Projected features, with gradients, where the graphs are rebuilt.
+    parts["forward pass"] += (8 * n_modalities + 3 * n_graphs) * table
     return parts
