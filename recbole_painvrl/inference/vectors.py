@@ -39,7 +39,10 @@ def score_tables(model: Recommender) -> tuple[Tensor, Tensor]:
 def find_tables(model: Recommender) -> tuple[Tensor, Tensor] | None:
     """The same, ``[n_users, D]`` and ``[n_items, D]``; None of a model that scores otherwise."""
     if isinstance(model, TableRecommender):
-        users, items = model.tables()
+        try:
+            users, items = model.tables()
+        except NotImplementedError:
+            return None
         return users.cpu(), items.cpu()
     sample = torch.arange(1, min(model.n_users, _CHECKED_USERS + 1), device=model.device)
     try:
