@@ -28,8 +28,9 @@ _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("freedom", "lattice", "micro", "mgcn", "dualgnn", "dragon", "lgmrec"),
-        *("slmrec", "elimrec"),
+        *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
+        *("freedom", "bm3", "lattice", "micro", "mgcn", "dualgnn", "dragon"),
+        *("lgmrec", "slmrec", "elimrec", "rp3beta", "content_ease"),
     )
 )
 

@@ -22,11 +22,11 @@ Works for runs of any model, without training; needs the run folder and its data
 
 new users and items
   --new-users   Models with embeddings: the user's embedding minimises the training loss with all
-                items frozen. ItemKNN (by items), EASE, SLIMElastic, Pop: the scores of a known
-                user with these items. Other models are refused.
+                items frozen. ItemKNN (by items), EASE, SLIMElastic, Pop, RP3beta, ContentEASE:
+                the scores of a known user with these items. Other models are refused.
   --new-items   The folder contains features/<modality>.npy and <modality>.items.tsv like a
-                dataset. UltraGCN, InvRL, PaInvRL and VBPR with modalities; other models are
-                refused.
+                dataset. UltraGCN, InvRL, PaInvRL and VBPR with modalities, ContentEASE (not its
+                form joint), BM3 with score_content; other models are refused.
 
 excluded items
   --exclude     all: every interaction of the dataset; train: training and validation, as in the

@@ -55,9 +55,20 @@ def info_nce(
     return result
 
 
-def bootstrap_loss(online: Tensor, target: Tensor) -> Tensor:
-    """``1 - mean_b cos(p_b, t_b)`` of rows ``[B, k]``; no gradient reaches the target (BM3)."""
-    return 1 - F.cosine_similarity(online, target.detach()).mean()
+def bootstrap_loss(online: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
+    """``mean_b 1 - cos(p_b, t_b)``; no gradient reaches the target (BM3).
+
+    Args:
+        online: p, ``[B, k]``.
+        target: t, ``[B, k]``.
+        present: rows that the mean is taken over, ``[B]`` bool; None for all, and 0 without any.
+    """
+    target = target.detach()
+    lengths = torch.linalg.vector_norm(online, dim=1) * torch.linalg.vector_norm(target, dim=1)
+    distances: Tensor = 1 - (online * target).sum(dim=1) / lengths.clamp(min=1e-12)
+    if present is None:
+        return distances.mean()
+    return (distances * present).sum() / present.sum().clamp(min=1)
 
 
 class _InfoNCE(torch.autograd.Function):

@@ -37,17 +37,27 @@ def neighbour_graph(
         Cosines below 0 count as 0: the public codes take powers of a row sum that may be negative,
         which gives NaN. Rows and columns with sum 0 stay zero.
     """
-    n, k = indices.shape
-    columns = indices.cpu().numpy().ravel()
-    rows = np.repeat(np.arange(n), k)
-    values = np.ones(n * k) if form == "binary" else cosines.detach().cpu().double().numpy().ravel()
-    kept = (columns >= 0) & (values > 0)
-    graph = sp.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(n, n))
+    graph = neighbour_matrix(indices, cosines if form == "cosine" else cosines.new_ones(()))
     by_row = np.asarray(graph.sum(axis=1)).ravel()
     by_column = by_row if norm == "out" else np.asarray(graph.sum(axis=0)).ravel()
     if norm == "random_walk":
         return (_scale(by_row, -1.0) @ graph).tocsr()
     return (_scale(by_row, -0.5) @ graph @ _scale(by_column, -0.5)).tocsr()
+
+
+def neighbour_matrix(indices: Tensor, values: Tensor) -> sp.csr_matrix:
+    """A list of neighbours as SciPy CSR ``[n, n]``; values of 0 and below are left out.
+
+    Args:
+        indices: neighbours of every row, ``[n, k]``, -1 for none.
+        values: of every neighbour, ``[n, k]``, or one for all.
+    """
+    n, k = indices.shape
+    columns = indices.cpu().numpy().ravel()
+    rows = np.repeat(np.arange(n), k)
+    entries = values.detach().cpu().double().expand(n, k).numpy().ravel()
+    kept = (columns >= 0) & (entries > 0)
+    return sp.csr_matrix((entries[kept], (rows[kept], columns[kept])), shape=(n, n))
 
 
 def mix_graphs(

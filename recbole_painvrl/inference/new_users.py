@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -137,24 +137,27 @@ class FoldedVectors:
 
 
 class ItemWeights:
-    """New users of a model whose scores are a sum over the user's items (ItemKNN, EASE, SLIM).
+    """New users of a model whose scores are a function of the user's items (ItemKNN, EASE, SLIM).
 
     Args:
-        matrix: weight of every item for every item, ``[n_items, n_items]``, dense or sparse.
+        score: from a matrix with a row per user, entries 1, ``[B, n_items]``, to scores of the same
+            shape.
+        n_items: number of items, padding included.
     """
 
-    def __init__(self, matrix: Matrix) -> None:
-        self.matrix = matrix
+    def __init__(self, score: Callable[[sp.csr_matrix], Any], n_items: int) -> None:
+        self.score, self.n_items = score, n_items
 
     def scores(self, histories: Sequence[Tensor]) -> Tensor:
         """Scores ``[len(histories), n_items]``, those of a known user with the same items."""
-        sizes = [len(items) for items in histories]
-        shape = (len(histories), self.matrix.shape[0])
         columns = torch.cat(list(histories)).numpy()
-        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        indptr = np.concatenate([[0], np.cumsum([len(items) for items in histories])])
         ones = np.ones(len(columns), dtype=np.float32)
-        product = sp.csr_matrix((ones, columns, indptr), shape=shape) @ self.matrix
-        dense = product.toarray() if sp.issparse(product) else np.asarray(product)
+        shape = (len(histories), self.n_items)
+        scores = self.score(sp.csr_matrix((ones, columns, indptr), shape=shape))
+        if isinstance(scores, Tensor):
+            return scores.float().cpu()
+        dense = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
         return torch.from_numpy(dense).float()
 
 
@@ -169,7 +172,7 @@ class SameForAll:
         return self.row.expand(len(histories), -1).clone()
 
 
-def item_weights(model: Recommender) -> Matrix | None:
+def item_weights(model: Recommender) -> ItemWeights | None:
     """The item-item matrix whose sum over a user's items is the model's score, or None.
 
     Found by the names that RecBole's models give it, and compared with their scores.
@@ -180,8 +183,9 @@ def item_weights(model: Recommender) -> Matrix | None:
         return None
     if matrix.shape != (model.n_items, model.n_items):
         return None
+    weights = ItemWeights(lambda rows: rows @ matrix, model.n_items)
     sample = torch.arange(1, min(model.n_users, _SAMPLE_USERS + 1), device=model.device)
     scores = model.full_sort_predict({model.USER_ID: sample}).view(len(sample), -1).cpu()
     rows = histories.tocsr()[sample.cpu().numpy()]
-    sums = ItemWeights(matrix).scores([torch.from_numpy(row.indices).long() for row in rows])
-    return matrix if torch.allclose(sums, scores.float(), atol=1e-4) else None
+    sums = weights.scores([torch.from_numpy(row.indices).long() for row in rows])
+    return weights if torch.allclose(sums, scores.float(), atol=1e-4) else None

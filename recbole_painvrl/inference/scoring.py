@@ -24,6 +24,7 @@ from recbole_painvrl.inference.new_users import (
     item_weights,
 )
 from recbole_painvrl.inference.vectors import content_vectors, find_tables, score_tables
+from recbole_painvrl.models.closed_form import ClosedFormRecommender
 
 Unseen = Literal["content", "leave-out", "as-trained"]
 
@@ -113,6 +114,13 @@ class Scorer:
         name = self.run.config["model"]
         if name == "Pop":
             return SameForAll(self._model_scores(torch.tensor([1]))[0])
+        if isinstance(self.model, ClosedFormRecommender):
+            if len(self.tokens) > self.n_items:
+                raise UserError(
+                    f"`--new-users`: {name} scores a new user by items of training, not by those "
+                    "of `--new-items`; give one of the two options"
+                )
+            return ItemWeights(self.model.history_scores, self.n_items)
         if find_tables(self.model) is None:
             weights = item_weights(self.model)
             if weights is None:
@@ -121,7 +129,7 @@ class Scorer:
                     "training; train again with these users, or use a run of a model with vectors "
                     "of users and items (such as BPR or LightGCN), ItemKNN by items, EASE or Pop"
                 )
-            return ItemWeights(weights)
+            return weights
         users, items = self._tables
         if len(self._extra):
             n = len(self.by_content)

@@ -20,7 +20,8 @@ class TableRecommender(GeneralRecommender):
     """A recommender that scores a pair by the product of a user's and an item's vector.
 
     A subclass sets ``settings_class`` and gives :meth:`tables`. In evaluation mode the tables
-    are computed once and kept until the model is trained or loaded again.
+    are computed once and kept until the model is trained or loaded again. One whose scores are no
+    such products has no tables, and its own :meth:`predict` and :meth:`full_sort_predict`.
 
     Args:
         config: RecBole configuration.
@@ -73,7 +74,11 @@ class TableRecommender(GeneralRecommender):
         return value
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``."""
+        """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``.
+
+        Raises:
+            NotImplementedError: the scores are no products of two vectors.
+        """
         raise NotImplementedError
 
     def start_epoch(self, epoch: int) -> None:
@@ -155,21 +160,29 @@ def require_modalities(model: TableRecommender, config: ConfigLike, why: str) ->
 class PairwiseRecommender(TableRecommender):
     """A table recommender whose batches bring a negative with every positive.
 
-    RecBole's loader draws the negatives, by ``train_neg_sample_args``.
+    RecBole's loader draws the negatives, by ``train_neg_sample_args``. A subclass whose
+    ``input_type`` is POINTWISE learns from positives alone.
 
     Args:
         config: RecBole configuration.
         dataset: the training dataset.
 
     Raises:
-        UserError: the loader is told to draw no negatives.
+        UserError: the loader is told to draw no negatives, or to draw some that are not wanted.
     """
 
     input_type = InputType.PAIRWISE
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        if config["train_neg_sample_args"]["distribution"] == "none":
+        drawn = config["train_neg_sample_args"]["distribution"] != "none"
+        if drawn and self.input_type == InputType.POINTWISE:
+            # RecBole adds them to a batch as further rows.
+            raise UserError(
+                f"`train_neg_sample_args`: {config['model']} learns from positives alone and needs "
+                "no negatives; leave the setting out"
+            )
+        if not drawn and self.input_type == InputType.PAIRWISE:
             raise UserError(
                 f"`train_neg_sample_args`: {config['model']} learns from pairs and needs "
                 "negatives; leave the setting out, or set `distribution: uniform, sample_num: 1`"

@@ -74,9 +74,15 @@ class GraphRecommender(PairwiseRecommender):
             nn.Parameter(self.features.clone()) if self.settings.train_features else None
         )
 
-    def modality_features(self) -> Iterator[Tensor]:
-        """Scaled features of one modality after the other, ``[n_items, d_m]``."""
+    def modality_features(self, items: Tensor | None = None) -> Iterator[Tensor]:
+        """Scaled features of one modality after the other, ``[n_items, d_m]``.
+
+        Args:
+            items: items of which the rows are wanted, ``[n]``; None for all.
+        """
         table = self.features if self.feature_table is None else self.feature_table
+        if items is not None:
+            table = table[items]
         for columns in self.modality_slices.values():
             part = table[:, columns]
             # A factor of 1 would copy the features at every step.

@@ -34,25 +34,32 @@ def item_neighbours_by_features(
 ) -> tuple[Tensor, Tensor]:
     """The k nearest items by cosine of the features of a modality.
 
-    A large search is saved in the dataset's ``graphs/`` under a hash of everything it depends on.
-
     Returns:
         ``(indices [n_items, k], cosines [n_items, k])`` of
         :func:`recbole_painvrl.functional.nearest.nearest_rows`; an item without a row has no
         neighbours and is nobody's.
     """
-    columns = model.modality_slices[modality]
-    rows = model.features[:, columns]
+    rows = model.features[:, model.modality_slices[modality]]
     present = model.has_row[:, list(model.modality_slices).index(modality)]
-    if model.dataset_folder is None or len(rows) ** 2 * rows.shape[1] < _WORTH_KEEPING:
+    return kept_neighbours(model.dataset_folder, rows, present, k, include_self)
+
+
+def kept_neighbours(
+    folder: Path | None, rows: Tensor, present: Tensor, k: int, include_self: bool
+) -> tuple[Tensor, Tensor]:
+    """:func:`recbole_painvrl.functional.nearest.nearest_rows`; a large search is done once.
+
+    It is saved in the ``graphs/`` of the dataset's folder under a hash of everything it depends on.
+    """
+    if folder is None or len(rows) ** 2 * rows.shape[1] < _WORTH_KEEPING:
         return nearest_rows(rows, present, k, include_self)
     digest = hashlib.sha256(f"{k} {include_self} {tuple(rows.shape)}".encode())
     for tensor in (rows, present):
         digest.update(tensor.cpu().contiguous().numpy().data)
-    path = model.dataset_folder / "graphs" / f"neighbours-{digest.hexdigest()[:24]}.npz"
+    path = folder / "graphs" / f"neighbours-{digest.hexdigest()[:24]}.npz"
     kept = _read(path, (len(rows), k))
     if kept is None:
-        getLogger("recbole_painvrl").info("nearest items by %s (once, then cached)", modality)
+        getLogger("recbole_painvrl").info("nearest items by features (once, then cached)")
         kept = nearest_rows(rows, present, k, include_self)
         _write(path, *kept)
     indices, cosines = kept
@@ -98,7 +105,8 @@ def modality_weights(names: list[str], weights: Mapping[str, float] | None) -> l
     """The setting ``modality_weights`` in the order of the modalities; equal weights for None.
 
     Raises:
-        UserError: it does not name exactly the modalities in use, or all weights are 0.
+        UserError: it does not name exactly the modalities in use, all weights are 0, or one is
+            negative.
     """
     if weights is None:
         return [1.0 / len(names)] * len(names)
@@ -109,8 +117,9 @@ def modality_weights(names: list[str], weights: Mapping[str, float] | None) -> l
                 f"{did_you_mean(name, names)}"
             )
     missing = [name for name in names if name not in weights]
-    if missing or not any(weights.values()):
-        why = f"no weight for {', '.join(missing)}" if missing else "only weights of 0"
+    if missing or not any(weights.values()) or min(weights.values()) < 0:
+        why = "a negative weight" if any(weights.values()) else "only weights of 0"
+        why = f"no weight for {', '.join(missing)}" if missing else why
         raise UserError(
             f"`modality_weights`: found {why}, expected a weight >= 0 for each of "
             f"{', '.join(names)}; ~ gives equal weights"

@@ -68,6 +68,16 @@ def test_the_score_is_the_trained_one_without_its_id_term(
     assert torch.allclose(found[:, :-3], Scorer(run).known(users))
 
 
+def test_content_ease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path: Path) -> None:
+    run, items, users = load_run(finished("ContentEASE")), [3, 8, 40], torch.arange(1, 30)
+    new = read_new_items(write_items(tmp_path / "new", twins(run, items)), run)
+    scorer = Scorer(run, "as-trained", new)
+    found = scorer.known(users)
+    assert torch.allclose(found[:, -3:], found[:, items], atol=1e-5)
+    with pytest.raises(UserError, match="by items of training"):
+        scorer.new([torch.tensor([3])])
+
+
 def test_new_items_can_be_recommended_and_known_ones_stay(
     finished: MakeRun, tmp_path: Path
 ) -> None:

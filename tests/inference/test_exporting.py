@@ -31,7 +31,9 @@ def table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", dtype=str)
 
 
-@pytest.mark.parametrize("model", ["PaInvRL", "VBPR", "MMGCN", "BPR", "LightGCN"])
+@pytest.mark.parametrize(
+    "model", ["PaInvRL", "VBPR", "MMGCN", "BM3", "ContentEASE", "BPR", "LightGCN"]
+)
 def test_products_of_embeddings_are_the_scores(
     model: str, finished: MakeRun, tmp_path: Path
 ) -> None:
@@ -86,9 +88,10 @@ def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
     for what in ("mask", "representations"):
         with pytest.raises(UserError, match="UltraGCN learns no mask"):
             KINDS[what](load_run(finished("UltraGCN")))
-    for model in ("ItemKNN", "Pop", "NeuMF"):
+    joint = ("ContentEASE", "--form=joint")
+    for model, *argv in (("ItemKNN",), ("Pop",), ("NeuMF",), ("RP3beta",), joint):
         with pytest.raises(UserError, match=f"{model}: its scores are not products"):
-            KINDS["embeddings"](load_run(finished(model)))
+            KINDS["embeddings"](load_run(finished(model, *argv)))
     run = load_run(finished("BPR"))
     with pytest.raises(UserError, match=r"found v.pt, expected a name on .safetensors, .npy"):
         write_export(tmp_path / "v.pt", KINDS["embeddings"](run), run)

@@ -41,9 +41,18 @@ def test_the_same_history_gives_nearly_the_same_list(model: str, finished: MakeR
     assert same > other + 0.2
 
 
-@pytest.mark.parametrize("model", ["ItemKNN", "EASE", "Pop"])
-def test_models_without_user_vectors_score_them_alike(model: str, finished: MakeRun) -> None:
-    run = load_run(finished(model))
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("ItemKNN",), ("EASE",), ("Pop",), ("RP3beta", "--content_weight=0.1")),
+        *(("ContentEASE",), ("ContentEASE", "--form=joint")),
+    ],
+    ids=" ".join,
+)
+def test_models_without_user_vectors_score_them_alike(
+    words: tuple[str, ...], finished: MakeRun
+) -> None:
+    run = load_run(finished(*words))
     scorer, users = Scorer(run), everybody(run)[::7]
     numbers = run.dataset.field2token_id["user_id"]
     known = scorer.known(torch.tensor([numbers[user] for user in users]))

@@ -1,0 +1,172 @@
+"""RP3beta: laws, walk and neighbours on dense matrices, what each form needs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from recbole.data.interaction import Interaction
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import build
+
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.splits.base import TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.models import closed_form, rp3beta
+from recbole_painvrl.models.base import binary_interactions
+from recbole_painvrl.run.build import build_model
+from recbole_painvrl.testing import ModelLaws, Subject
+
+WALK = ("--alpha=0.7", "--beta=0.3", "--popularity_prior=0.02", "--content_weight=0.4", "--knn_k=5")
+KNN = ("--form=knn", "--knn_k=5")
+
+
+class TestWalk(ModelLaws):
+    subject = Subject("RP3beta", WALK, learns=False, fit=("--content_weight=0.0",))
+
+
+class TestNeighbours(ModelLaws):
+    subject = Subject("RP3beta", KNN, learns=False)
+
+
+def all_scores(model: Any) -> Tensor:
+    users = Interaction({model.USER_ID: torch.arange(1, model.n_users)})
+    return model.full_sort_predict(users).view(-1, model.n_items).double()
+
+
+def cosines(model: Any, shrink: float = 0.0) -> Tensor:
+    """C of the docstring with 5 neighbours, item by item."""
+    parts = model.modality_slices.values()
+    table = torch.cat([model.features[:, c].double() / len(parts) ** 0.5 for c in parts], dim=1)
+    unit = F.normalize(table)
+    found = torch.zeros(model.n_items, model.n_items, dtype=torch.float64)
+    for i in range(1, model.n_items):
+        others = [j for j in range(1, model.n_items) if j != i]
+        for j in sorted(others, key=lambda j: -float(unit[i] @ unit[j]))[:5]:
+            lengths = table[i].norm() * table[j].norm()
+            found[i, j] = (table[i] @ table[j] / (lengths + shrink).clamp(min=1e-12)).clamp(min=0)
+    return found
+
+
+def test_walk_by_hand(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("RP3beta", *WALK))
+    r = torch.from_numpy(model.interaction_matrix.toarray()).double()
+    degrees = r.sum(dim=0)
+    to_users = (r.T / degrees.clamp(min=1).unsqueeze(1)) ** 0.7
+    to_items = (r / r.sum(dim=1, keepdim=True).clamp(min=1)) ** 0.7
+    content = cosines(model)
+    content = 0.4 * content / content.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    scores = (r @ to_users @ to_items + r @ content) / degrees.clamp(min=1) ** 0.3
+    expected = scores + 0.02 * degrees / degrees.max()
+    torch.testing.assert_close(all_scores(model), expected[1:], rtol=1e-4, atol=1e-6)
+
+
+def test_probabilities_of_the_walk_add_up(tiny_config: MakeConfig) -> None:
+    argv = ("--alpha=1.0", "--beta=0.0", "--popularity_prior=0.0", "--content_weight=0.0")
+    model = build(tiny_config("RP3beta", *argv, "--modalities=[]"))
+    n_items = torch.from_numpy(model.interaction_matrix.getnnz(axis=1)[1:]).double()
+    torch.testing.assert_close(all_scores(model).sum(dim=1), n_items, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("shrink", [0.0, 0.8])
+def test_neighbours_by_hand(shrink: float, tiny_config: MakeConfig) -> None:
+    config = tiny_config("RP3beta", *KNN, f"--shrink={shrink}")
+    train = ModalityDataset(config).build_parts()[TRAIN]
+    # Items that lack a modality are shorter, and item 9 has none.
+    for item, name in ((3, "visual"), (4, "acoustic"), (9, "visual"), (9, "acoustic")):
+        train.features.matrix[item, train.features.slices[name]] = 0
+        train.features.has_row[item, list(train.features.slices).index(name)] = False
+    model: Any = build_model(config, train, fast=False)
+    r = torch.from_numpy(model.interaction_matrix.toarray()).double()
+    expected = (r @ cosines(model, shrink))[1:]
+    torch.testing.assert_close(all_scores(model), expected, rtol=1e-4, atol=1e-6)
+    assert not all_scores(model)[:, 9].any()
+
+
+def test_pairs_in_blocks(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(tiny_config("RP3beta", *WALK))
+    whole = all_scores(model)
+    monkeypatch.setattr(rp3beta, "_BLOCK", 300)
+    monkeypatch.setattr(closed_form, "_BLOCK", 300)
+    torch.testing.assert_close(all_scores(model), whole, rtol=0, atol=0)
+    users, items = torch.randint(1, 100, (500,)), torch.randint(1, 80, (500,))
+    found = model.predict(Interaction({model.USER_ID: users, model.ITEM_ID: items})).double()
+    torch.testing.assert_close(found, whole[users - 1, items], rtol=0, atol=0)
+
+
+def test_equal_items_have_equal_scores(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_twins(dataset: Any) -> Any:
+        matrix = binary_interactions(dataset).tolil()
+        matrix[:, 7] = matrix[:, 3]
+        return matrix.tocsr()
+
+    monkeypatch.setattr(closed_form, "binary_interactions", with_twins)
+    scores = all_scores(build(tiny_config("RP3beta", "--beta=0.3", "--popularity_prior=0.02")))
+    assert torch.equal(scores[:, 3], scores[:, 7])
+    assert scores[:, 3].std() > 0
+
+
+def test_features_are_needed_for_neighbours_alone(tiny_config: MakeConfig) -> None:
+    without = "--modalities=[]"
+    build(tiny_config("RP3beta", without))
+    for argv in (("--form=knn",), ("--content_weight=0.1",)):
+        with pytest.raises(UserError, match="needs at least one modality"):
+            build(tiny_config("RP3beta", without, *argv))
+
+
+@pytest.mark.parametrize(
+    ("form", "setting"),
+    [
+        *((WALK, f"{name}={value}") for name, value in (
+            ("alpha", 1.0), ("beta", 0.6), ("popularity_prior", 0.0), ("content_weight", 0.1),
+            ("knn_k", 7), ("modality_weights", "{visual: 1.0, acoustic: 0.1}"), ("form", "knn"),
+        )),
+        (KNN, "knn_k=7"), (KNN, "shrink=0.5"), (KNN, "modality_weights={visual: 1, acoustic: 0}"),
+    ],
+)  # fmt: skip
+def test_every_setting_has_an_effect(
+    form: tuple[str, ...], setting: str, tiny_config: MakeConfig
+) -> None:
+    one, other = (
+        all_scores(build(tiny_config("RP3beta", *form, *more))) for more in ((), (f"--{setting}",))
+    )
+    assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("form", [WALK, KNN])
+def test_modality_order(form: tuple[str, ...], tiny_config: MakeConfig) -> None:
+    orders = ("[visual,acoustic]", "[acoustic,visual]")
+    one, other = (
+        all_scores(build(tiny_config("RP3beta", *form, f"--modalities={o}"))) for o in orders
+    )
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_is_square(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What NumPy and SciPy hold grows as the catalogue does."""
+    monkeypatch.setattr(rp3beta, "_BLOCK", 2**12)
+    peaks = []
+    for n in (300, 1200):
+        design = PlantedDesign(
+            n_users=n, n_items=n, min_interactions=8, max_interactions=8, modalities={"visual": 6}
+        )
+        write_dataset(generate_planted(design, "tiny"), tmp_path / str(n) / "tiny")
+        config = tiny_config("RP3beta", *WALK, data=tmp_path / str(n))
+        train = ModalityDataset(config).build_parts()[TRAIN]
+        tracemalloc.start()
+        model: Any = build_model(config, train, fast=False)
+        model.full_sort_predict(Interaction({model.USER_ID: torch.arange(1, 9)}))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 5 * peaks[0], peaks
