@@ -26,7 +26,17 @@ _DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
 # Modules with a SPEC, in the order of tables.
 _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
-    for name in ("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl", "freedom")
+    for name in (
+        "painvrl",
+        "invrl",
+        "ultragcn",
+        "vbpr",
+        "mmgcn",
+        "mmssl",
+        "freedom",
+        "grcn",
+        "mgat",
+    )
 )
 
 
