@@ -28,9 +28,8 @@ _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("freedom", "bm3", "lattice", "micro", "mgcn", "dualgnn", "dragon"),
-        *("lgmrec", "slmrec", "elimrec", "rp3beta", "content_ease"),
+        *("freedom", "bm3", "lattice", "micro", "mgcn", "grcn", "dualgnn", "dragon"),
+        *("lgmrec", "slmrec", "elimrec", "mgat", "rp3beta", "content_ease"),
     )
 )
 

@@ -98,7 +98,8 @@ def assert_modality_order_is_free(name: str, settings: Sequence[str], make: Make
     swapped = {}
     for key, tensor in state.items():
         # Lists with an entry per modality, tables with a column per modality or per feature.
-        to = re.sub(r"\.([01])\.", lambda match: f".{1 - int(match[1])}.", f".{key}.")[1:-1]
+        to = re.sub(r"\.([01])\.", lambda match: f".{1 - int(match[1])}.", f".{key}.", count=1)
+        to = to[1:-1]
         swapped[to] = tensor
         if tensor.dim() and tensor.shape[-1] == 2:
             swapped[to] = tensor.flip(-1)
@@ -280,3 +281,20 @@ def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place
     assert first == second
     best = [(run / "checkpoint/best.safetensors").read_bytes() for run in (whole.folder, killed)]
     assert best[0] == best[1]
+
+
+def edges_of(model: Any) -> Tensor:
+    """Whether two nodes are connected, users first, ``[N, N]`` bool."""
+    n = model.n_users
+    edges = torch.zeros(n + model.n_items, n + model.n_items, dtype=torch.bool)
+    edges[:n, n:] = torch.from_numpy(model.interactions.toarray()) > 0
+    return edges | edges.T
+
+
+def lose_modalities(model: Any) -> None:
+    """Three items of a model of edges lose modality 1, the most popular one modality 0 as well."""
+    popular = torch.from_numpy(model.interactions.getnnz(axis=0)).topk(3).indices
+    model.has_row[popular, 1] = False
+    model.has_row[popular[0], 0] = False
+    model.lacking_by_user = ~model.has_row[model.by_user.columns]
+    model.lacking_by_item = ~model.has_row[model.by_item.rows]
