@@ -29,7 +29,7 @@ _PROJECT = tuple(
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
         *("freedom", "bm3", "lattice", "micro", "mgcn", "grcn", "dualgnn", "dragon"),
-        *("lgmrec", "slmrec", "elimrec", "mgat", "rp3beta", "content_ease"),
+        *("lgmrec", "slmrec", "elimrec", "mgat", "rp3beta", "contentease"),
     )
 )
 

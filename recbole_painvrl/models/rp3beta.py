@@ -15,7 +15,7 @@ from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.functional.item_graph import neighbour_graph, neighbour_matrix
 from recbole_painvrl.functional.propagation import interaction_matrices
 from recbole_painvrl.models.base import require_modalities
-from recbole_painvrl.models.closed_form import TRAINER, ClosedFormRecommender
+from recbole_painvrl.models.closed_form import ClosedFormRecommender, ClosedFormTrainer
 from recbole_painvrl.models.item_graphs import kept_neighbours
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes
 from recbole_painvrl.specs import ModelSpec
@@ -148,7 +148,7 @@ SPEC = ModelSpec(
     "RP3beta",
     RP3beta,
     RP3betaSettings,
-    trainer=TRAINER,
+    trainer=ClosedFormTrainer,
     memory=memory,
     paper="Paudel et al., TiiS '17: updatable, accurate, diverse, and scalable recommendations",
 )

@@ -16,7 +16,7 @@ from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.models.graph_base import GraphSettings
 from recbole_painvrl.models.late_fusion import LateFusionRecommender, Views, late_fusion_memory
 from recbole_painvrl.models.memory import FLOAT, Sizes
-from recbole_painvrl.seeds import generator
+from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.specs import ModelSpec
 
 
@@ -106,8 +106,13 @@ class SLMRec(LateFusionRecommender):
         size, n_modalities = self.settings.embedding_size, len(self.modality_slices)
         needs_heads = self.settings.ssl_task == "FAC" and self.settings.ssl_weight > 0
         self.alignment = FactorAlignment(size, n_modalities) if needs_heads else None
-        self.noise_source = generator(self.seed, "self-supervision", self.device)
+        self.noise_source = torch.Generator(self.device)
+        self.start_epoch(0)
         self.reset()
+
+    def start_epoch(self, epoch: int) -> None:
+        """Dropout and masks of an epoch have numbers of their own."""
+        self.noise_source.manual_seed(derive_seed(self.seed, f"self-supervision of epoch {epoch}"))
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Fused vectors of all users and items, ``[n, k]``; of length 1 with ``score: cosine``."""
@@ -224,7 +229,6 @@ SPEC = ModelSpec(
     SLMRecSettings,
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
-    purposes=lambda _: ["self-supervision"],
     memory=memory,
     paper="Tao et al., TMM '22: self-supervised learning for multimedia recommendation",
 )

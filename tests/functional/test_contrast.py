@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_painvrl.functional import contrastive
 from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
 from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
 
@@ -68,6 +69,29 @@ def test_info_nce_of_repeated_rows(among: bool) -> None:
         torch.testing.assert_close(one, other)
     with pytest.raises(ValueError, match="own_view"):
         info_nce(a, z, 0.7, counts=counts)
+
+
+@pytest.mark.parametrize("own_view", [True, False])
+def test_pairs_that_are_no_negatives(own_view: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are left out of the sum, whatever the blocks of rows."""
+    a, z = table(5, 0), table(5, 1)
+    rows, columns = torch.tensor([0, 0, 2, 3, 4]), torch.tensor([1, 4, 0, 4, 3])
+    b, c = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
+    allowed = torch.ones(5, 5, dtype=torch.bool)
+    allowed[rows, columns] = False
+    terms = (F.normalize(a) @ F.normalize(z).T / 0.7).exp()
+    total = (terms * allowed).sum(dim=1)
+    if own_view:
+        total = total + ((F.normalize(a) @ F.normalize(a).T / 0.7).exp() * (b != c)).sum(dim=1)
+    by_hand = (total.log() - terms.diagonal().log()).mean()
+    for block in (1, 20, 1000):
+        monkeypatch.setattr(contrastive, "_CPU_BLOCK", block)
+        loss = info_nce(a, z, 0.7, own_view, excluded=(rows, columns))
+        torch.testing.assert_close(loss, by_hand)
+        found, expected = (
+            torch.autograd.grad(x, [a, z], retain_graph=True) for x in (loss, by_hand)
+        )
+        torch.testing.assert_close(found, expected)
 
 
 def test_info_nce_known_values() -> None:

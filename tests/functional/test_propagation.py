@@ -16,6 +16,7 @@ from recbole_painvrl.functional.propagation import (
     interaction_matrices,
     layer_mean,
     layer_sum_of_one_side,
+    spread,
 )
 
 
@@ -74,7 +75,7 @@ def test_a_copy_is_independent_and_equal() -> None:
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
-def test_sum_of_one_side(n_layers: int) -> None:
+def test_one_side_at_a_time(n_layers: int) -> None:
     to_users, to_items = map(Propagation, interaction_matrices(interactions(), "symmetric"))
     users, items = torch.randn(7, 3), torch.randn(5, 3)
     both = layer_mean(users, items, to_users, to_items, n_layers, "sum")
@@ -87,3 +88,9 @@ def test_sum_of_one_side(n_layers: int) -> None:
         strict=True,
     ):
         torch.testing.assert_close(found, expected)
+    (own, at_items), (item_ids, at_users) = (
+        spread(users, to_items, to_users, n_layers),
+        spread(items, to_users, to_items, n_layers),
+    )
+    for found, expected in zip((own + at_users, at_items + item_ids), both, strict=True):
+        torch.testing.assert_close(found, expected / (n_layers + 1))

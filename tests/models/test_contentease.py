@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo_support import assert_nothing_is_square, build
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.models import content_ease
+from recbole_painvrl.models import contentease
 from recbole_painvrl.testing import ModelLaws, Subject
 
 FORMS = {
@@ -102,7 +102,7 @@ def test_products_of_tables(tiny_config: MakeConfig) -> None:
 
 
 def test_too_many_items(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_ease, "_MAX_JOINT_ITEMS", 80)
+    monkeypatch.setattr(contentease, "_MAX_JOINT_ITEMS", 80)
     with pytest.raises(UserError, match=r"joint holds all pairs of 90 items, .* at most 80 items"):
         build(tiny_config("ContentEASE", *FORMS["joint"]))
     build(tiny_config("ContentEASE", *FORMS["bilinear"]))

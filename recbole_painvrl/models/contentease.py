@@ -21,7 +21,7 @@ from recbole_painvrl.functional.closed_form import (
     whitened_map,
 )
 from recbole_painvrl.models.base import require_modalities
-from recbole_painvrl.models.closed_form import TRAINER, ClosedFormRecommender
+from recbole_painvrl.models.closed_form import ClosedFormRecommender, ClosedFormTrainer
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, short_size
 from recbole_painvrl.specs import ModelSpec
 
@@ -174,7 +174,7 @@ SPEC = ModelSpec(
     "ContentEASE",
     ContentEASE,
     ContentEASESettings,
-    trainer=TRAINER,
+    trainer=ClosedFormTrainer,
     needs_modalities=True,
     memory=memory,
     paper="Jeunen et al., RecSys '20: closed-form models for collaborative filtering",
