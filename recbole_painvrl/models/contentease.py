@@ -177,5 +177,10 @@ SPEC = ModelSpec(
     trainer=ClosedFormTrainer,
     needs_modalities=True,
     memory=memory,
+    groups=frozenset({"training-free"}),
     paper="Jeunen et al., RecSys '20: closed-form models for collaborative filtering",
+    url="https://doi.org/10.1145/3383313.3418480",
+    idea="Linear item-item models in closed form: of the features, or of the features "
+    "and the interactions.",
+    ranks_cold_items=True,
 )

@@ -102,5 +102,9 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhou et al., ECAI '23: enhancing dyadic relations with homogeneous graphs",
+    url="https://arxiv.org/abs/2301.12097",
+    idea="DualGNN with the modalities side by side and FREEDOM's frozen item graph.",
+    ranks_cold_items=True,
 )

@@ -193,5 +193,9 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Wang et al., TMM '21: DualGNN, dual graph neural network for multimedia recommendation",
+    url="https://doi.org/10.1109/TMM.2021.3138298",
+    idea="A network per modality with weights per user, then smoothing over users who share items.",
+    ranks_cold_items=True,
 )

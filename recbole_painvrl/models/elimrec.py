@@ -167,5 +167,9 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Liu et al., MM '22: EliMRec, eliminating single-modal bias",
+    url="https://doi.org/10.1145/3503161.3548404",
+    idea="Subtracts from the fused score what single modalities would say of an average item.",
+    ranks_cold_items=True,
 )

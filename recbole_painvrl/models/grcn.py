@@ -228,5 +228,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Wei et al., MM '20: graph-refined convolutional network for multimedia recommendation",
+    url="https://arxiv.org/abs/2111.02036",
+    idea="Affinities of users to the features of their items weigh the interactions over "
+    "which the ID embeddings are propagated.",
+    ranks_cold_items=True,
 )

@@ -126,5 +126,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhang et al., MM '21: mining latent structures for multimedia recommendation",
+    url="https://arxiv.org/abs/2104.09036",
+    idea="An item graph per modality, learnt from projected features and mixed with that "
+    "of the raw ones, smooths the ID embeddings.",
+    ranks_cold_items=True,
 )

@@ -227,5 +227,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Guo et al., AAAI '24: local and global graph learning for multimodal recommendation",
+    url="https://arxiv.org/abs/2312.16400",
+    idea="Interactions and modalities propagated apart, plus learnt hyperedges to which "
+    "users and items belong in part.",
+    ranks_cold_items=True,
 )

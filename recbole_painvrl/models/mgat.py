@@ -208,5 +208,9 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Tao et al., IPM '20: MGAT, multimodal graph attention network for recommendation",
+    url="https://www.sciencedirect.com/science/article/pii/S0306457320300182",
+    idea="MMGCN with gated attention over the neighbours.",
+    ranks_cold_items=True,
 )

@@ -189,5 +189,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Yu et al., MM '23: multi-view graph convolutional network for multimedia recommendation",
+    url="https://arxiv.org/abs/2308.03588",
+    idea="Features gate the ID embeddings; each gated view is smoothed over its item "
+    "graph, and attention separates what modalities share.",
+    ranks_cold_items=True,
 )

@@ -163,5 +163,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhang et al., TKDE '22: latent structure mining with contrastive modality fusion",
+    url="https://arxiv.org/abs/2111.00678",
+    idea="LATTICE's graphs one by one, fused by attention, with a contrast between every "
+    "modality and the fusion.",
+    ranks_cold_items=True,
 )

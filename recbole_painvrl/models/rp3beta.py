@@ -150,5 +150,9 @@ SPEC = ModelSpec(
     RP3betaSettings,
     trainer=ClosedFormTrainer,
     memory=memory,
+    groups=frozenset({"training-free"}),
     paper="Paudel et al., TiiS '17: updatable, accurate, diverse, and scalable recommendations",
+    url="https://doi.org/10.1145/2955101",
+    idea="Random walks from a user's items over other users, damped by popularity; "
+    "optionally with neighbours by features.",
 )

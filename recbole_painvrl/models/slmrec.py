@@ -230,5 +230,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Tao et al., TMM '22: self-supervised learning for multimedia recommendation",
+    url="https://doi.org/10.1109/TMM.2022.3187556",
+    idea="LightGCNs of IDs and modalities, trained by contrasts within the batch and a "
+    "self-supervised task.",
+    ranks_cold_items=True,
 )
