@@ -1,6 +1,6 @@
-"""What several benchmarks share: run folders, measured processes and Markdown tables.
+"""What the benchmarks share: run folders, measured processes, timings and Markdown tables.
 
-It does not import NumPy or PyTorch, whose threads would start before ``reliability.runs.warm_up``.
+Importing it does not import NumPy or PyTorch, whose settings ``reliability.runs.warm_up`` changes.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,25 @@ Result = dict[str, Any]
 
 
 class NotRunError(Exception):
-    """There is no result, and nothing may be run."""
+    """A run has no result, and nothing may be run."""
 
 
 def command_line(doc: str | None) -> argparse.ArgumentParser:
-    """A parser that shows the docstring of the benchmark as it is."""
+    """A parser that prints the docstring of the benchmark unchanged."""
     formatter = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(description=doc, formatter_class=formatter)
 
 
 def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) -> Result:
-    """Result of a command of run_recbole.py; runs or resumes it if the folder holds no result.
+    """Result of a run; runs or resumes it if the folder holds no result.
 
     Args:
         folder: the run folder.
         settings: arguments of run_recbole.py, without output folder and run name.
-        may_run: whether to run what is missing.
+        may_run: whether a missing run is run.
 
     Raises:
-        NotRunError: there is no result yet and ``may_run`` is false.
+        NotRunError: there is no result and ``may_run`` is false.
         SystemExit: the run failed, or the folder holds a run with other settings.
     """
     result = folder / "result.json"
@@ -63,20 +65,16 @@ def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) ->
 
 
 def check_settings(folder: Path, settings: Sequence[str]) -> None:
-    """Refuse a folder whose run was made with other settings than these.
-
-    Raises:
-        SystemExit: naming the first setting that differs.
-    """
+    """Raise SystemExit if the run in a folder has other settings; it names the first of them."""
     from recbole_painvrl.config import parse_overrides
 
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    for name, wanted in parse_overrides(settings).items():
+    for name, expected in parse_overrides(settings).items():
         found = stored[name]["value"]
-        if name != "data_path" and found != wanted:
+        if name != "data_path" and found != expected:
             raise SystemExit(
-                f"{folder}: was run with {name}={found}, expected {wanted}; delete the folder or "
-                "choose another --output"
+                f"{folder}: was run with {name}={found}, expected {expected}; delete the folder "
+                "or choose another --output"
             )
 
 
@@ -91,12 +89,12 @@ class Process:
 
 
 def run_process(command: Sequence[str], quiet: bool = False, cwd: Path | None = None) -> Process:
-    """Run a command and measure it; its messages go to stderr as they come.
+    """Run a command and measure it.
 
     Args:
         command: program and arguments.
-        quiet: whether its stdout is dropped.
-        cwd: where it starts; by default here.
+        quiet: whether its stdout is discarded.
+        cwd: its working directory; by default that of this process.
     """
     print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
     start = time.perf_counter()
@@ -104,11 +102,47 @@ def run_process(command: Sequence[str], quiet: bool = False, cwd: Path | None = 
     stdout = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=stdout)
     _, status, usage = os.wait4(process.pid, 0)
-    # Else Popen would wait for it once more.
+    # Otherwise Popen would wait for the process again.
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
     peak = usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     return Process(process.returncode, seconds, usage.ru_utime + usage.ru_stime, peak)
+
+
+def alternately(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of every step, measured in turns so that other load affects all alike.
+
+    Args:
+        steps: name -> function to time; each is called once before as a warm-up.
+        repeats: number of measurements of each.
+    """
+    for step in steps.values():
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine_facts() -> list[str]:
+    """Lines about processor, threads, versions and load."""
+    import torch
+
+    processor = platform.processor() or "unknown"
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+        processor = names[0] if names else processor
+    load = os.getloadavg()[0]
+    return [
+        f"processor: {processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        f"system: {platform.system()} {platform.release()}, Python {platform.python_version()}, "
+        f"PyTorch {torch.__version__}",
+        f"load at the start: {load:.1f}{' (busy)' if load > 1.5 else ''}",
+    ]
 
 
 def slug(name: str) -> str:
@@ -117,17 +151,24 @@ def slug(name: str) -> str:
 
 
 def spread(values: Sequence[Any]) -> str:
-    """Mean and standard deviation over the seeds; of one seed the value alone, of none nothing."""
+    """Mean and standard deviation over the seeds; of a single seed its value."""
     if len(values) < 2:
         return f"{values[0]:.4f}" if values else ""
     return f"{statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
-def row(*cells: object) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(map(str, cells))} |"
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Lines of a Markdown table, each as soon as its row is there."""
+    for cells in chain([columns, ["---"] * len(columns)], rows):
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
-def head(*columns: str) -> str:
-    """The first two lines of a Markdown table."""
-    return f"{row(*columns)}\n{'|---' * len(columns)}|"
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    return "\n".join(table_lines(columns, rows))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table, each row as soon as it is there."""
+    for line in table_lines(columns, rows):
+        print(line, flush=True)

@@ -1,14 +1,13 @@
-"""Draws how time and memory grow with interactions, items, columns and environments.
+"""Plots how time and memory grow with interactions, items, columns and environments.
 
     python -m benchmarks.growth --output runs/growth            up to the sizes of Movielens
     python -m benchmarks.growth --quick --output runs/growth    small sizes, a minute
 
-One size at a time is doubled up to the paper's, the others stay at theirs; for environments the
-largest number is the paper's 10. What is measured, each in a process of its own: an epoch of the
-final model, an epoch of the environment models, an epoch of the mask stage (all from some of their
-steps), the evaluation of 2,000 users, and the peak memory of them all. Writes growth.csv and
-growth.png; the printed table has the exponent of each curve between its two largest sizes, where
-1 is linear and 0 is "does not grow".
+One size at a time is doubled up to the paper's, while the others are fixed at the paper's; the
+number of environments ends at 10. Each combination is measured in its own process: an epoch of the
+final model, of the environment models and of the mask stage (extrapolated from a few steps), the
+evaluation of 2,000 users, and the peak memory. Writes growth.csv and growth.png and prints the
+exponent of each curve between its two largest sizes (1 is linear, 0 is constant).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model
 
-from benchmarks.common import command_line, head, row
+from benchmarks.common import alternately, command_line, table
 from benchmarks.steps import (
     SHAPES,
     RandomData,
@@ -38,7 +37,6 @@ from benchmarks.steps import (
     recommender_steps,
     settings,
 )
-from benchmarks.timing import alternately
 from recbole_painvrl.evaluation.collector import top_hits
 
 SIZES = ("interactions", "items", "columns", "environments")
@@ -60,14 +58,13 @@ def main(argv: list[str] | None = None) -> None:
     shape = SHAPES[arguments.shape].quick() if arguments.quick else SHAPES[arguments.shape]
     arguments.output.mkdir(parents=True, exist_ok=True)
     found = []
-    # A process of its own for every shape, whose peak memory is then this shape's.
+    # A new process for every measurement, whose peak memory is then its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name in SIZES:
-            for doubling in range(arguments.doublings + 1):
-                fraction = 0.5 ** (arguments.doublings - doubling)
-                sized = resized(shape, name, fraction)
-                values = pool.apply(measure, (sized, arguments.repeats))
-                found.append({"size": name, "share": fraction, **values})
+            for halvings in reversed(range(arguments.doublings + 1)):
+                fraction = 0.5**halvings
+                values = pool.apply(measure, (resized(shape, name, fraction), arguments.repeats))
+                found.append({"size": name, "fraction": fraction, **values})
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     frame = pd.DataFrame(found)
     frame.to_csv(arguments.output / "growth.csv", index=False)
@@ -77,17 +74,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def resized(shape: Shape, name: str, fraction: float) -> Shape:
     """The shape with one of its sizes reduced to a fraction."""
-
-    def part(value: int, least: int = 1) -> int:
-        return max(least, round(fraction * value))
-
-    if name == "interactions":
-        return replace(shape, n_interactions=part(shape.n_interactions, 2))
-    if name == "items":
-        return replace(shape, n_items=part(shape.n_items, 20))
     if name == "columns":
-        return replace(shape, columns=tuple(part(width) for width in shape.columns))
-    return replace(shape, n_environments=part(shape.n_environments))
+        return replace(shape, columns=tuple(max(1, round(fraction * n)) for n in shape.columns))
+    # The smallest interactions and items that still make a dataset.
+    least = {"interactions": 2, "items": 20, "environments": 1}[name]
+    size = max(least, round(fraction * getattr(shape, f"n_{name}")))
+    return replace(shape, **{f"n_{name}": size})
 
 
 def measure(shape: Shape, repeats: int) -> dict[str, float]:
@@ -105,7 +97,7 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
     }
     seconds = alternately(steps, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # One joint step takes a batch from every environment; an epoch is over with the largest.
+    # A joint step takes a batch from every environment; an epoch ends with the largest of them.
     joint_rows = shape.batch * shape.n_environments
     return {
         "final epoch": seconds["final"] * n / batch,
@@ -117,7 +109,7 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
 
 
 def _evaluation(data: RandomData) -> Callable[[], object]:
-    """Scores, the best ten and their hits, in blocks of the default number of scores."""
+    """Scores, top ten items and hits, in blocks of the default number of scores."""
     config = settings("PaInvRL")
     model: Any = get_model("PaInvRL")(config, data)
     model.eval()
@@ -136,19 +128,18 @@ def _evaluation(data: RandomData) -> Callable[[], object]:
 
 
 def exponents(frame: pd.DataFrame) -> str:
-    """Markdown: the exponent of every curve between its two largest sizes.
+    """Markdown table of the exponent of every curve between its two largest sizes.
 
     Args:
-        frame: columns ``size``, ``share`` and those in ``MEASURED``.
+        frame: columns ``size``, ``fraction`` and those in ``MEASURED``.
     """
-    lines = [head("doubled", *MEASURED)]
+    rows = []
     for name, curve in frame.groupby("size", sort=False):
-        last, largest = curve.sort_values("share").tail(2).to_dict("records")
-        steps = math.log(largest["share"] / last["share"])
-        lines.append(
-            row(name, *(f"{math.log(largest[key] / last[key]) / steps:.2f}" for key in MEASURED))
-        )
-    return "\n".join(lines)
+        last, largest = curve.sort_values("fraction").tail(2).to_dict("records")
+        steps = math.log(largest["fraction"] / last["fraction"])
+        ratios = (math.log(largest[key] / last[key]) / steps for key in MEASURED)
+        rows.append((name, *(f"{ratio:.2f}" for ratio in ratios)))
+    return table(("doubled", *MEASURED), rows)
 
 
 def draw(frame: pd.DataFrame, path: Path) -> None:
@@ -159,8 +150,8 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
     axes = figure.subplots(1, len(MEASURED))
     for panel, key in zip(axes, MEASURED, strict=True):
         for name, curve in frame.groupby("size", sort=False):
-            panel.plot(curve["share"], curve[key], marker="o", label=str(name))
-        smallest, top = frame["share"].min(), frame[key].max()
+            panel.plot(curve["fraction"], curve[key], marker="o", label=str(name))
+        smallest, top = frame["fraction"].min(), frame[key].max()
         panel.plot([smallest, 1], [top * smallest, top], "k:", linewidth=1, label="linear")
         panel.set_xscale("log", base=2)
         panel.set_yscale("log", base=2)

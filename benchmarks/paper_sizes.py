@@ -1,23 +1,25 @@
-"""Runs at the paper's sizes: all of PaInvRL to its end, or one epoch of every model for its memory.
+"""Runs at the paper's sizes: a complete PaInvRL run, or one epoch of every model for its memory.
 
     python -m benchmarks.paper_sizes whole --pairs movielens_mmgcn_pairs.npz
     python -m benchmarks.paper_sizes memory --sizes tiktok
 
 ``movielens``: the interactions of ``--pairs`` with planted features, 55,485 x 5,986 and 2,048 +
 128 + 100 columns. ``tiktok``: planted interactions and features, 36,656 x 76,085 and 3 x 128
-columns. ``whole`` runs the command of a user, with ``--preset=large``. ``memory`` runs one epoch
-per stage with large batches, which need more memory than small ones. What is complete is not run
-again, what was interrupted is resumed.
+columns. ``whole`` trains every stage until it stops, with ``--preset=large``. ``memory`` runs one
+epoch per stage with large batches, which need more memory than small ones. Complete runs are not
+run again, interrupted ones are resumed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import Result, command_line, finished_run, head, row
+from benchmarks.common import Result, command_line, finished_run, print_table
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.planted.embedded import item_factors
 from recbole_painvrl.data.planted.synthetic import (
@@ -28,7 +30,7 @@ from recbole_painvrl.data.planted.synthetic import (
 )
 
 _PAIRS = (
-    ".npz with arrays [n, 2] of user and item numbers, such as the MovieLens interactions of "
+    ".npz with arrays [n, 2] of user and item ids, such as the MovieLens interactions of "
     "MMGCN's or CLCRec's repository; for the size movielens only"
 )
 _WIDTHS = {"visual": 2048, "acoustic": 128, "textual": 100}
@@ -57,7 +59,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "BPR": ("--train_batch_size=8192",),
     "Pop": (),
 }
-# Size -> most hours and GB of a whole run, and models whose memory is promised to stay below.
+# Size -> target hours and GB of a whole run, and models whose memory must stay below the latter.
 SIZES = {
     "movielens": (3.0, 6.0, tuple(MODELS)),
     "tiktok": (4.0, 8.0, ("UltraGCN", "InvRL", "PaInvRL", "MMSSL")),
@@ -74,44 +76,47 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    if given.what == "memory":
-        print(head("size", "model", "peak memory, GB", "limit, GB", "seconds"))
     for size in given.sizes:
-        data = given.output / "data"
-        write_data(size, given.pairs, data)
-        where = (f"--dataset={size}", f"--data_path={data}", f"--n_threads={given.threads}")
-        if given.what == "whole":
-            print(table(size, finished_run(given.output / f"{size}-whole", (*_WHOLE, *where))))
-            continue
+        write_data(size, given.pairs, given.output / "data")
+    data = (f"--data_path={given.output / 'data'}", f"--n_threads={given.threads}")
+    if given.what == "memory":
+        columns = ("size", "model", "peak memory, GB", "limit, GB", "seconds")
+        print_table(columns, memory_rows(given, data))
+        return
+    for size in given.sizes:
+        run = finished_run(given.output / f"{size}-whole", (*_WHOLE, f"--dataset={size}", *data))
+        columns = (size, "epochs or rounds", "best epoch", "minutes", "peak memory, GB")
+        print_table(columns, whole_rows(size, run))
+
+
+def memory_rows(given: Any, data: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Peak memory and seconds of every size and model."""
+    for size in given.sizes:
         _, limit, models = SIZES[size]
         for model in (model for model in models if model in given.models):
-            settings = (f"--model={model}", *where, "--epochs=1", *MODELS[model])
-            result = finished_run(given.output / f"{size}-{model.lower()}", settings)
+            settings = (f"--model={model}", f"--dataset={size}", *data, "--epochs=1")
+            folder = given.output / f"{size}-{model.lower()}"
+            result = finished_run(folder, (*settings, *MODELS[model]))
             peak = f"{result['peak_memory_mb'] / 1024:.2f}"
-            print(row(size, model, peak, f"{limit:g}", f"{result['seconds']:.0f}"), flush=True)
+            yield size, model, peak, f"{limit:g}", f"{result['seconds']:.0f}"
 
 
-def table(size: str, result: Result) -> str:
-    """Epochs, seconds and peak memory of every stage, and the whole run against its target."""
-    lines = [head(size, "epochs or rounds", "best epoch", "minutes", "peak memory, GB")]
-    for stage in result["stages"]:
-        cells = [
+def whole_rows(size: str, result: Result) -> Iterator[tuple[object, ...]]:
+    """Epochs, minutes and peak memory of every stage, and of the run beside its target."""
+    hours, memory, _ = SIZES[size]
+    whole = {"name": f"whole run (target: {hours * 60:g} minutes, {memory:g} GB)", "epochs": ""}
+    for stage in (*result["stages"], {**result, **whole}):
+        yield (
             stage["name"],
             stage.get("epochs", stage.get("rounds")),
             stage.get("best_epoch", ""),
-        ]
-        lines.append(row(*cells, *_minutes_and_gb(stage)))
-    hours, memory, _ = SIZES[size]
-    name = f"whole run (target: {hours * 60:g} minutes, {memory:g} GB)"
-    return "\n".join([*lines, row(name, "", "", *_minutes_and_gb(result)), ""])
-
-
-def _minutes_and_gb(result: Result) -> tuple[str, str]:
-    return f"{result['seconds'] / 60:.1f}", f"{result['peak_memory_mb'] / 1024:.2f}"
+            f"{stage['seconds'] / 60:.1f}",
+            f"{stage['peak_memory_mb'] / 1024:.2f}",
+        )
 
 
 def write_data(size: str, pairs: Path | None, data: Path) -> None:
-    """Write ``data/movielens`` or ``data/tiktok``, unless it is there.
+    """Write ``data/movielens`` or ``data/tiktok`` if it is missing.
 
     Raises:
         SystemExit: ``movielens`` without ``pairs``.
@@ -122,7 +127,7 @@ def write_data(size: str, pairs: Path | None, data: Path) -> None:
         if pairs is None:
             raise SystemExit(
                 "error: the size movielens needs its interactions; give --pairs (see --help), or "
-                "--sizes tiktok, which needs nothing"
+                "--sizes tiktok, which needs no file"
             )
         content = movielens(pairs)
     else:
@@ -141,12 +146,12 @@ def movielens(pairs: Path) -> DatasetContent:
     """Real interactions of the paper's size with planted features of its widths.
 
     Half of the columns are mixtures of the leading item factors of all interactions, the others of
-    random styles. The factors know the test set: the data are for time and memory.
+    random styles. The factors contain the test set: the data are for time and memory only.
     """
     with np.load(pairs, allow_pickle=False) as arrays:
         table = np.unique(np.concatenate([arrays[name] for name in arrays.files]), axis=0)
-    users, (items, numbers) = table[:, 0], np.unique(table[:, 1], return_inverse=True)
-    factors = item_factors(users, numbers)
+    users, (items, indices) = table[:, 0], np.unique(table[:, 1], return_inverse=True)
+    factors = item_factors(users, indices)
     styles = numpy_generator(0, "movielens styles").standard_normal(factors.shape)
     features = {}
     for name, width in _WIDTHS.items():

@@ -1,24 +1,31 @@
-"""Quality over seeds: of the fast paths beside the exact ones, and of the methods by default.
+"""Metrics over seeds: the fast variants beside the exact ones, and the methods with defaults.
 
     python -m benchmarks.quality paths --data dataset --models BPR --datasets tiktok
     python -m benchmarks.quality methods --datasets planted --seeds 5
 
-``paths`` needs ``ml-trailers`` (films of MovieLens-1M) and ``tiktok`` below ``--data``, made by
-dataset_prep (docs/reproduction.md says how). ``methods`` prints the tables of docs/defaults.md, on
-data drawn anew for every seed. Every run is a command of its own; what is complete is not run
-again.
+``paths`` needs ``ml-trailers`` (films of MovieLens-1M) and ``tiktok`` in ``--data``, made by
+dataset_prep (see docs/reproduction.md). ``methods`` prints the tables of docs/defaults.md; every
+seed has its own generated data. Complete runs are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Result, command_line, finished_run, head, row, slug, spread
+from benchmarks.common import (
+    Result,
+    command_line,
+    finished_run,
+    print_table,
+    slug,
+    spread,
+)
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.planted.embedded import generate_embedded
@@ -30,7 +37,7 @@ _DATA = {
     TRAILERS: "--dataset=ml-trailers --modalities=[visual,acoustic,textual]",
     TIKTOK: "--dataset=tiktok",
 }
-# Fraction of the plain variant's best validation score that counts as reached.
+# Fraction of the best validation score of the first variant that the last column waits for.
 _NEARLY = 0.99
 
 _PER_POSITIVE = "--negative_sampling=per_positive --n_negatives=50"
@@ -41,8 +48,8 @@ _LIGHTGCN = (
 )
 _ULTRAGCN = "--model=UltraGCN --stopping_step=5"
 _PAINVRL = "--model=PaInvRL --oracle=False"
-# Model -> variant -> settings; the first variant is the plain one.
-WAYS = {
+# Model -> variant -> settings; the first variant is the exact one.
+VARIANTS = {
     "UltraGCN": {
         "50 draws per positive": f"{_ULTRAGCN} {_PER_POSITIVE}",
         "shared negatives (default)": _ULTRAGCN,
@@ -60,7 +67,7 @@ WAYS = {
         "fast loader (default)": _LIGHTGCN,
     },
 }
-# Backbone, environments and final training are the same in all methods; only the mask differs.
+# Backbone, environments and final training are the same in all methods; the mask differs.
 METHODS = {
     "UltraGCN, ID-only": "--model=UltraGCN --modalities=[]",
     "UltraGCN with features": "--model=UltraGCN",
@@ -82,42 +89,47 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--output", type=Path, default=Path("runs/quality"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--models", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--models", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--datasets", nargs="+", choices=list(_DATA))
     given = parser.parse_args()
     if given.what == "paths":
-        paths(given, given.datasets or [EMBEDDED, TRAILERS, TIKTOK])
-    else:
-        for dataset in given.datasets or [PLANTED]:
-            print(methods(given, dataset), flush=True)
+        scores = ("valid NDCG@10", "test NDCG@10", "OOD NDCG@10")
+        columns = ("model", "data", "variant", *scores, "mask AUC", "seconds", "to 99 %")
+        print_table(columns, variants(given, given.datasets or [EMBEDDED, TRAILERS, TIKTOK]))
+        return
+    for dataset in given.datasets or [PLANTED]:
+        found = {name: _method_runs(given, dataset, name) for name in given.methods}
+        scores = ("valid NDCG@10", "IID NDCG@10", "OOD NDCG@10")
+        print_table(("method", *scores, "seconds"), method_rows(found))
+        print()
+        truth = ("mask AUC (shuffled)", "mean mask, invariant", "spurious", "ARI (shuffled)")
+        print_table(("method", *truth, "supervised ARI"), truth_rows(found))
 
 
-def paths(given: argparse.Namespace, datasets: list[str]) -> None:
-    """Print a row for each model, dataset and variant, as soon as its runs are complete."""
-    columns = ("valid NDCG@10", "test NDCG@10", "OOD NDCG@10", "mask AUC", "seconds", "to 99 %")
-    print(head("model", "data", "way", *columns))
+def variants(given: argparse.Namespace, datasets: list[str]) -> Iterator[tuple[str, ...]]:
+    """A row for each model, dataset and variant."""
     for model, dataset in product(given.models, datasets):
-        plain: list[Result] = []
-        for way, settings in WAYS[model].items():
+        exact: list[Result] = []
+        data = _generated(dataset, 0, given.output) if dataset == EMBEDDED else given.data
+        for variant, settings in VARIANTS[model].items():
             runs = []
             for seed in range(given.seeds):
-                data = _drawn(dataset, 0, given.output) if dataset == EMBEDDED else given.data
-                words = (*_unless_given(_DATA[dataset].split(), settings.split()),)
-                folder = given.output / slug(f"{model} {dataset} {way} {seed}")
-                run = finished_run(folder, (*words, f"--data_path={data}", f"--seed={seed}"))
+                words = _unless_given(_DATA[dataset].split(), settings.split())
+                folder = given.output / slug(f"{model} {dataset} {variant} {seed}")
+                run = finished_run(folder, [*words, f"--data_path={data}", f"--seed={seed}"])
                 if dataset == TRAILERS and "embedded" in run["edition"]:
                     raise SystemExit(
-                        f"error: {given.data / dataset} is the embedded variant; give --data "
-                        "with the real one (docs/reproduction.md)"
+                        f"error: {given.data / dataset} has planted features; give --data with "
+                        "the real ones (docs/reproduction.md)"
                     )
                 runs.append(run)
-            plain = plain or runs
-            print(path_row((model, dataset, way), runs, plain), flush=True)
+            exact = exact or runs
+            yield (model, dataset, variant, *variant_cells(runs, exact))
 
 
-def _drawn(dataset: str, seed: int, output: Path) -> Path:
-    """Folder of dataset folders with generated data of a seed, written if it is absent."""
+def _generated(dataset: str, seed: int, output: Path) -> Path:
+    """Folder with the generated data of a seed, written if it is missing."""
     name = "planted" if dataset == PLANTED else "ml-trailers"
     folder = output / f"data-{seed}"
     if not (folder / name).is_dir():
@@ -128,39 +140,41 @@ def _drawn(dataset: str, seed: int, output: Path) -> Path:
 
 
 def _unless_given(data: list[str], settings: list[str]) -> list[str]:
-    """All settings; those of a way replace the data's."""
+    """All settings; those of a variant replace those of the data."""
     given = {word.partition("=")[0] for word in settings}
     return [*(word for word in data if word.partition("=")[0] not in given), *settings]
 
 
-def path_row(names: tuple[str, ...], runs: list[Result], plain: list[Result]) -> str:
-    """Scores of every split over the seeds, seconds of a run and to nearly the plain best."""
-    masks = [run["planted"]["mask"]["overall"]["auc"] for run in runs
-             if "mask" in run.get("planted", {})]  # fmt: skip
-    goals = [_NEARLY * max(valid_scores(run)) for run in plain]
-    arrivals = [seconds_to(goal, run) for goal, run in zip(goals, runs, strict=True)]
-    arrived = [seconds for seconds in arrivals if seconds is not None]
-    missing = f" ({len(arrived)} of {len(runs)})" if len(arrived) < len(runs) else ""
-    arrival = f"{np.mean(arrived):.0f}{missing}" if arrived else "not reached"
-    return row(*names, *_scores(runs), spread(masks), _seconds(runs), arrival)
+def variant_cells(runs: list[Result], exact: list[Result]) -> tuple[str, ...]:
+    """Metrics over the seeds, seconds, and seconds to 99 % of the exact variant's best score."""
+    masks = [truth["mask"]["overall"]["auc"] for truth in _planted_masks(runs)]
+    goals = [_NEARLY * max(valid_scores(run)) for run in exact]
+    times = [seconds_to(goal, run) for goal, run in zip(goals, runs, strict=True)]
+    reached = [seconds for seconds in times if seconds is not None]
+    missing = f" ({len(reached)} of {len(runs)})" if len(reached) < len(runs) else ""
+    last = f"{np.mean(reached):.0f}{missing}" if reached else "not reached"
+    return (*_scores([run["metrics"] for run in runs]), spread(masks), _seconds(runs), last)
 
 
-def _scores(runs: list[Result]) -> list[str]:
-    """NDCG@10 in distribution and out of it."""
-    splits = (("valid",), ("test", "iid"), ("ood",))
+def _scores(metrics: list[dict[str, Any]]) -> list[str]:
+    """NDCG@10 over the seeds on the validation, the test and the OOD split."""
     return [
-        spread([run["metrics"][name]["ndcg@10"] for run in runs for name in names
-                if name in run["metrics"]])
-        for names in splits
-    ]  # fmt: skip
+        spread([one[name]["ndcg@10"] for one in metrics for name in names if name in one])
+        for names in (("valid",), ("test", "iid"), ("ood",))
+    ]
 
 
 def _seconds(runs: list[Result]) -> str:
     return f"{np.mean([run['seconds'] for run in runs]):.0f}"
 
 
+def _planted_masks(runs: list[Result]) -> list[dict[str, Any]]:
+    """Scores against the planted truth of the runs with a mask."""
+    return [run["planted"] for run in runs if "mask" in run.get("planted", {})]
+
+
 def valid_scores(run: Result) -> list[float]:
-    """Validation scores of the last stage, epoch by epoch."""
+    """Validation score of every epoch of the last stage."""
     name = run["valid_metric"].lower()
     return [entry["valid"][name] for entry in run["stages"][-1]["history"]]
 
@@ -168,7 +182,7 @@ def valid_scores(run: Result) -> list[float]:
 def seconds_to(goal: float, run: Result) -> float | None:
     """Seconds until the last stage reached a validation score, or None.
 
-    Stages before it count whole; within it every epoch counts alike.
+    Earlier stages count in full; within the last one every epoch takes the same time.
     """
     *before, last = run["stages"]
     scores = valid_scores(run)
@@ -179,46 +193,47 @@ def seconds_to(goal: float, run: Result) -> float | None:
     return total + float(last["seconds"]) * epoch / len(scores)
 
 
-def methods(given: argparse.Namespace, dataset: str) -> str:
-    """Both tables of a dataset: scores, and what is known of masks and environments."""
-    runs: dict[str, list[Result]] = {name: [] for name in given.methods}
-    for seed, name in product(range(given.seeds), given.methods):
-        where = (_DATA[dataset], f"--data_path={_drawn(dataset, seed, given.output)}")
-        settings = (*METHODS[name].split(), *where, f"--seed={seed}")
+def _method_runs(given: argparse.Namespace, dataset: str, name: str) -> list[Result]:
+    """Results of a method, one per seed."""
+    found = []
+    for seed in range(given.seeds):
+        data = _generated(dataset, seed, given.output)
+        words = (_DATA[dataset], f"--data_path={data}", f"--seed={seed}")
         folder = given.output / slug(f"{dataset} {seed} {name}")
-        runs[name].append(finished_run(folder, settings))
-    lines = [head("method", "valid NDCG@10", "IID NDCG@10", "OOD NDCG@10", "seconds")]
-    lines += [row(name, *_scores(found), _seconds(found)) for name, found in runs.items()]
-    oracle = [{"metrics": run["planted"]["oracle"]} for run in runs.get("PaInvRL", [])]
+        found.append(finished_run(folder, (*METHODS[name].split(), *words)))
+    return found
+
+
+def method_rows(found: dict[str, list[Result]]) -> Iterator[Sequence[str]]:
+    """Metrics and seconds of every method, and of the planted mask itself."""
+    for name, runs in found.items():
+        yield name, *_scores([run["metrics"] for run in runs]), _seconds(runs)
+    oracle = [run["planted"]["oracle"] for run in found.get("PaInvRL", [])]
     if oracle:
-        lines.append(row("oracle mask", *_scores(oracle), ""))
-    columns = ("mask AUC (shuffled)", "mean mask, invariant", "spurious")
-    lines += ["", head("method", *columns, "ARI (shuffled)", "supervised ARI")]
-    for name, found in runs.items():
-        planted = [run["planted"] for run in found if "mask" in run.get("planted", {})]
-        if planted:
-            lines.append(row(name, *_truth(planted)))
-    return "\n".join(lines)
+        yield "oracle mask", *_scores(oracle), ""
 
 
-def _truth(planted: list[dict[str, Any]]) -> list[str]:
-    """Masks and environments against the planted ones."""
+def truth_rows(found: dict[str, list[Result]]) -> Iterator[Sequence[str]]:
+    """Masks and environments of every method against the planted ones."""
 
-    def control(values: list[Any], shuffled: list[Any]) -> str:
+    def pair(values: list[Any], shuffled: list[Any]) -> str:
         return f"{spread(values)} ({np.mean(shuffled):.2f})"
 
-    masks = [truth["mask"]["overall"] for truth in planted]
-    cells = [control([mask["auc"] for mask in masks], [mask["auc_shuffled"] for mask in masks])]
-    cells += [
-        spread([mask[f"mean_{kind}"] for mask in masks]) for kind in ("invariant", "spurious")
-    ]
-    if "environment_ari" not in planted[0]:
-        return [*cells, "-", "-"]
-    ari, shuffled, supervised = (
-        [truth[f"environment_ari{suffix}"] for truth in planted]
-        for suffix in ("", "_shuffled", "_supervised")
-    )
-    return [*cells, control(ari, shuffled), spread(supervised)]
+    for name, runs in found.items():
+        planted = _planted_masks(runs)
+        if not planted:
+            continue
+        masks = [truth["mask"]["overall"] for truth in planted]
+        columns = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
+        auc, *means = ([mask[column] for mask in masks] for column in columns)
+        cells = [pair(auc, means[0]), *map(spread, means[1:])]
+        if "environment_ari" in planted[0]:
+            ari, shuffled, supervised = (
+                [truth[f"environment_ari{suffix}"] for truth in planted]
+                for suffix in ("", "_shuffled", "_supervised")
+            )
+            cells += [pair(ari, shuffled), spread(supervised)]
+        yield name, *cells, *["-"] * (5 - len(cells))
 
 
 if __name__ == "__main__":

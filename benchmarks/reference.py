@@ -1,10 +1,10 @@
-"""The published structure of the method, plainly written: what the product is timed against.
+"""The published structure of the method, written plainly, with which the package is compared.
 
 Every step projects the whole catalogue, every environment projects it again, the gradients of the
-environments come from a double backward (``create_graph``), every positive has its own negatives,
-attention reads concatenated vectors, losses are binary cross-entropy with weights, and the L2
-terms are part of the loss. ``tests/benchmarks/test_reference.py`` compares its losses and gradients
-with the product's.
+environments come from a double backward (``create_graph``), negatives are drawn for every
+positive, attention reads concatenated vectors, losses are weighted binary cross-entropy, and the
+L2 terms are part of the loss. ``tests/benchmarks/test_reference.py`` compares its losses and
+gradients with the package's.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def neighbour_loss(scores: Tensor, similarity: Tensor, weights: UltraGCNWeights)
 
 
 class Recommender(nn.Module):
-    """UltraGCN with features and its optimizers, as published codes write it.
+    """UltraGCN with features and its optimizers, as in the published code.
 
     Args:
-        n_users: with padding.
-        n_items: with padding.
+        n_users: including padding.
+        n_items: including padding.
         modalities: feature matrices, ``[n_items, d_m]`` each.
-        mask: ``[d]``, multiplied with the features in every step.
+        mask: ``[d]``, multiplied by the features in every step.
         graph: tables of Eq. 6 and 8.
-        weights: scalars of the loss.
+        weights: weights of the loss terms.
         l2: weights of the squared norms of the tables and of the projection.
-        adagrad_tables: Adagrad for the tables, as in the environment models of InvRL's code.
-        embedding_size: width of ids and of content.
+        adagrad_tables: use Adagrad for the tables, as InvRL's code in its environment models.
+        embedding_size: width of the ID and of the content embeddings.
         init_std: standard deviation of the initial values.
     """
 
@@ -78,7 +78,7 @@ class Recommender(nn.Module):
         self.graph, self.weights, self.l2 = graph, weights, l2
         self.users = nn.Embedding(n_users, 2 * embedding_size)
         self.items = nn.Embedding(n_items, embedding_size)
-        self.projection = nn.Linear(sum(part.shape[1] for part in modalities), embedding_size)
+        self.projection = nn.Linear(sum(matrix.shape[1] for matrix in modalities), embedding_size)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=init_std)
         nn.init.zeros_(self.projection.bias)
@@ -89,7 +89,7 @@ class Recommender(nn.Module):
         ]
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Eq. 3 on one batch, ``negatives [B, N]``, summed over the batch, with the L2 terms."""
+        """Eq. 3 and the L2 terms, summed over a batch with ``negatives [B, N]``."""
         # [t, W (mask (.) f) + b] of the whole catalogue.
         features = torch.cat(self.modalities, dim=1) * self.mask
         table = torch.cat([self.items.weight, self.projection(features)], dim=1)
@@ -106,7 +106,7 @@ class Recommender(nn.Module):
         return loss + self.l2[0] * tables + self.l2[1] * projection
 
     def step(self, users: Tensor, positives: Tensor, negatives: Tensor) -> float:
-        """One step on a batch; returns its loss."""
+        """Train on one batch and return its loss."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss = self.loss(users, positives, negatives)
@@ -134,7 +134,7 @@ def joint_gradients(
         attention: the MLPs of Eq. 14, or None for the plain gate of InvRL.
         batches: one per environment, negatives ``[B, N]``.
         tables: the frozen backbone.
-        weights: scalars of the loss.
+        weights: weights of the loss terms.
     """
     gate = torch.clamp(mask + noise, 0.0, 1.0)
     losses, gradients = [], []
@@ -165,17 +165,17 @@ def _environment_loss(
     """Eq. 3 on the batch of one environment, with projections of the whole catalogue."""
     features, graph = tables.features, tables.graph
     if attention is None:
-        parts = [(features * gate) @ projection.T]
+        branches = [(features * gate) @ projection.T]
     else:
         inner = mask.clamp(0.0, 1.0)
         invariant, variant = features * inner, features * (1 - inner)
-        parts = [(invariant * gate) @ projection.T, (variant * gate) @ projection.T]
+        branches = [(one * gate) @ projection.T for one in (invariant, variant)]
 
     def scores(items: Tensor) -> Tensor:
         users = batch.users
         by_id = (tables.user_id[users][:, None, :] * tables.item_id[items]).sum(dim=-1)
         content = tables.user_content[users][:, None, :]
-        terms = [(content * part[items]).sum(dim=-1) for part in parts]
+        terms = [(content * branch[items]).sum(dim=-1) for branch in branches]
         if attention is None:
             return by_id + terms[0]
         alphas = _attention(attention, users, items, tables)

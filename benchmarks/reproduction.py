@@ -3,9 +3,9 @@
     python -m benchmarks.reproduction --data dataset --output runs/reproduction --seeds 3
     python -m benchmarks.reproduction --data dataset --only "UltraGCN electronics"
 
-``--data`` holds the dataset folders made by dataset_prep (docs/reproduction.md says how). Every
-run is a command of its own in a folder of its own; what is complete is not run again, what was
-interrupted goes on. ``--report`` runs nothing and lists what is not complete.
+``--data`` holds the dataset folders made by dataset_prep (see docs/reproduction.md). Complete runs
+are not run again, interrupted ones are resumed. ``--report`` runs nothing and lists what is
+missing.
 """
 
 from __future__ import annotations
@@ -14,36 +14,70 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict
 
-from benchmarks.common import (
-    NotRunError,
-    Result,
-    command_line,
-    finished_run,
-    head,
-    row,
-    spread,
-)
-from benchmarks.published import EXPERIMENTS, Experiment
+from benchmarks.common import NotRunError, Result, command_line, finished_run, spread, table
 
 _TEST = "test"
 Take = Callable[[Path, tuple[str, ...]], Result]
 
 
+class Experiment(BaseModel):
+    """One published result and the runs that are compared with it.
+
+    Attributes:
+        name: of the row, and of its run folders.
+        dataset: folder in ``--data``.
+        settings: arguments of the run, without data and seed.
+        metrics: of the table.
+        published: metric -> lowest and highest published figure; empty if nobody published.
+        source: who published it.
+        tolerance: distance from the published range that still counts as equal.
+        grid: settings tried with seed 0; the best by validation are run with the other seeds.
+        refit: after validation has chosen the epoch, train again on all training data.
+        at_epoch: published best epoch, reported beside the chosen one.
+        compare: names of ID-only experiments that this one must not be worse than.
+        all_pairs: the published metrics count test pairs whose user or item is not in training as
+            misses; here these are dropped, and the metrics are scaled accordingly. Exact if every
+            user has one test pair.
+        seeds: used instead of ``--seeds`` if the published run has certain ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    dataset: str
+    settings: str
+    metrics: tuple[str, ...]
+    published: dict[str, tuple[float, float]] = {}
+    source: str = ""
+    tolerance: float = 0.0
+    grid: dict[str, tuple[int | float, ...]] = {}
+    refit: bool = False
+    at_epoch: int | None = None
+    compare: tuple[str, ...] = ()
+    all_pairs: bool = False
+    seeds: tuple[int, ...] | None = None
+
+
+_FILE = Path(__file__).with_name("published.yaml")
+EXPERIMENTS = tuple(Experiment(**one) for one in yaml.safe_load(_FILE.read_text(encoding="utf-8")))
+
+
 @dataclass
 class Outcome:
-    """What an experiment's runs gave.
+    """Results of an experiment's runs.
 
     Attributes:
         runs: final results, one per seed.
-        choices: results of the runs that chose the epoch, one per seed; without refit the same.
+        choices: results of the runs that chose the epoch, one per seed; the same without refit.
         epochs: chosen epochs, one per seed.
-        chosen: settings that the grid chose.
+        chosen: the best settings of the grid.
         tried: settings of the grid with their validation score.
         at_epoch: results at the published epoch.
     """
@@ -64,7 +98,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/reproduction"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--report", action="store_true", help="run nothing; tables of what is complete"
+        "--report", action="store_true", help="run nothing, print tables of the complete runs"
     )
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     arguments = parser.parse_args()
@@ -79,11 +113,16 @@ def main() -> None:
             missing.append(experiment.name)
         else:
             outcomes[experiment.name] = outcome
-    print(table(outcomes))
-    print(f"\n{choices(outcomes)}")
-    print(f"\n{sources([one for one in EXPERIMENTS if one.name in arguments.only])}")
+    figures = ("published", "here, mean ± sd", "epochs", "verdict", "seconds")
+    print(table(("experiment", "metric", *figures), figure_rows(outcomes)))
+    print()
+    print(table(("experiment", "tried (validation score)", "chosen"), grid_rows(outcomes)))
+    print()
+    chosen = [one for one in EXPERIMENTS if one.name in arguments.only]
+    columns = ("experiment", "published by", "`python run_recbole.py`")
+    print(table(columns, map(source_row, chosen)))
     if missing:
-        print(f"\nNot (completely) run: {', '.join(missing)}.")
+        print(f"\nNot or not completely run: {', '.join(missing)}.")
 
 
 def run(
@@ -105,25 +144,25 @@ def run(
         outcome.chosen = max(outcome.tried, key=lambda one: one[1])[0]
     base = (*base, *outcome.chosen)
     for seed in experiment.seeds or range(seeds):
-        own = (*base, f"--seed={seed}")
+        words = (*base, f"--seed={seed}")
         folder = output / f"{prefix}-choose-{seed}"
         if seed == 0 and outcome.chosen:
             folder = folders[outcome.chosen]
-        result = take(folder, own)
+        result = take(folder, words)
         outcome.epochs.append(_best_epoch(result))
         outcome.choices.append(result)
         if experiment.refit:
-            settings = full_training(own, epochs_of_as_many_steps(result))
+            settings = full_training(words, epochs_of_as_many_steps(result))
             result = take(output / f"{prefix}-refit-{seed}", settings)
         outcome.runs.append(result)
         if experiment.at_epoch is not None:
-            settings = full_training(own, experiment.at_epoch)
+            settings = full_training(words, experiment.at_epoch)
             outcome.at_epoch.append(take(output / f"{prefix}-published-epoch-{seed}", settings))
     return outcome
 
 
 def grid(experiment: Experiment) -> Iterator[tuple[str, ...]]:
-    """Every combination of the experiment's grid as settings; nothing without a grid."""
+    """Settings of every combination of the grid; nothing without a grid."""
     if experiment.grid:
         for values in itertools.product(*experiment.grid.values()):
             pairs = zip(experiment.grid, values, strict=True)
@@ -131,34 +170,32 @@ def grid(experiment: Experiment) -> Iterator[tuple[str, ...]]:
 
 
 def full_training(settings: tuple[str, ...], epochs: int) -> tuple[str, ...]:
-    """The same run on all training data, for a number of epochs known beforehand."""
+    """Settings of the same run on all training data, for a given number of epochs."""
     kept = tuple(word for word in settings if not word.startswith("--epochs="))
     return (*kept, "--validation_share=0", f"--epochs={epochs}")
 
 
 def epochs_of_as_many_steps(result: Result) -> int:
-    """Epochs on all training data that take as many steps as the chosen epochs took on a part."""
+    """Epochs on all training data with as many steps as the chosen epochs without validation."""
     sizes: dict[str, int] = result["split"]["sizes"]
     size = int(result["train_batch_size"])
-    part, whole = (math.ceil(n / size) for n in (sizes["train"], sizes["train"] + sizes["valid"]))
-    return max(1, round(_best_epoch(result) * part / whole))
+    train, full = (math.ceil(n / size) for n in (sizes["train"], sizes["train"] + sizes["valid"]))
+    return max(1, round(_best_epoch(result) * train / full))
 
 
 def _best_epoch(result: Result) -> int:
-    """Epoch that validation chose, of the last stage."""
+    """Best epoch of the last stage by validation."""
     return int(result["stages"][-1]["best_epoch"])
 
 
 def score(result: Result) -> float:
-    """Best validation score of a run, in the metric that chose its epoch."""
+    """Best validation score of the last stage."""
     stage = result["stages"][-1]
     return float(stage["best_valid"][result["valid_metric"].lower()])
 
 
-def table(outcomes: dict[str, Outcome]) -> str:
-    """One line per experiment and metric."""
-    columns = ("published", "here, mean ± sd", "epochs", "verdict", "seconds")
-    lines = [head("experiment", "metric", *columns)]
+def figure_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, ...]]:
+    """A row per experiment and metric."""
     for experiment, metric in ((e, m) for e in EXPERIMENTS for m in e.metrics):
         outcome = outcomes.get(experiment.name)
         if outcome is None:
@@ -168,12 +205,10 @@ def table(outcomes: dict[str, Outcome]) -> str:
         here, words = _judged(experiment, metric, outcome.runs, outcomes)
         epochs = ", ".join(map(str, outcome.epochs))
         seconds = f"{np.mean([run['seconds'] for run in outcome.runs]):.0f}"
-        lines.append(row(experiment.name, metric, published, here, epochs, words, seconds))
+        yield experiment.name, metric, published, here, epochs, words, seconds
         if outcome.at_epoch:
             here, words = _judged(experiment, metric, outcome.at_epoch, outcomes)
-            name = f"... at epoch {experiment.at_epoch}"
-            lines.append(row(name, metric, published, here, "", words, ""))
-    return "\n".join(lines)
+            yield f"... at epoch {experiment.at_epoch}", metric, published, here, "", words, ""
 
 
 def _judged(
@@ -185,7 +220,7 @@ def _judged(
 
 
 def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str, Outcome]) -> str:
-    """Where the mean stands against the published range and the ID-only forms."""
+    """The mean compared with the published range and with the ID-only experiments."""
     words = []
     if metric in experiment.published:
         low, high = experiment.published[metric]
@@ -202,7 +237,7 @@ def verdict(experiment: Experiment, metric: str, mean: float, outcomes: dict[str
 
 
 def gain(experiment: Experiment, metric: str, mean: float, name: str, other: Outcome) -> str:
-    """How far the mean is above another experiment's, of as much data and the same seeds."""
+    """Distance from another experiment's mean on as much training data with the same seeds."""
     runs = other.runs if experiment.refit else other.choices
     same = [run for run in runs if run["seed"] in (experiment.seeds or (run["seed"],))]
     difference = mean - float(np.mean([figure(experiment, run, metric) for run in same]))
@@ -211,32 +246,27 @@ def gain(experiment: Experiment, metric: str, mean: float, name: str, other: Out
 
 
 def figure(experiment: Experiment, run: Result, metric: str) -> float:
-    """A test metric as the published ones count."""
+    """A test metric, scaled as the published ones."""
     value = float(run["metrics"][_TEST][metric])
     if not experiment.all_pairs:
         return value
-    kept, dropped = (int(run["split"][part][_TEST]) for part in ("sizes", "cold_dropped"))
+    kept, dropped = (int(run["split"][key][_TEST]) for key in ("sizes", "cold_dropped"))
     return value * kept / (kept + dropped)
 
 
-def sources(experiments: Iterable[Experiment]) -> str:
-    """Who published what a row stands beside, and the command of its runs."""
-    lines = [head("experiment", "published by", "`python run_recbole.py`")]
-    for one in experiments:
-        refit = "; then all training pairs" if one.refit else ""
-        command = f"`{one.settings} --dataset={one.dataset}`{refit}"
-        lines.append(row(one.name, one.source or "-", command))
-    return "\n".join(lines)
+def source_row(experiment: Experiment) -> tuple[str, str, str]:
+    """Who published the figures, and the command of the runs."""
+    refit = "; then all training pairs" if experiment.refit else ""
+    command = f"`{experiment.settings} --dataset={experiment.dataset}`{refit}"
+    return experiment.name, experiment.source or "-", command
 
 
-def choices(outcomes: dict[str, Outcome]) -> str:
+def grid_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, str]]:
     """What the grids tried, by validation score."""
-    lines = [head("experiment", "tried (validation score)", "chosen")]
     for name, outcome in outcomes.items():
         if outcome.tried:
             tried = ", ".join(f"`{' '.join(s)}` {value:.4f}" for s, value in outcome.tried)
-            lines.append(row(name, tried, f"`{' '.join(outcome.chosen)}`"))
-    return "\n".join(lines)
+            yield name, tried, f"`{' '.join(outcome.chosen)}`"
 
 
 if __name__ == "__main__":

@@ -1,200 +1,222 @@
-"""The same figures on every stack: Python 3.11 to 3.14, NumPy 1 and 2, pandas 2 and 3.
+"""The same metrics on every stack: Python 3.11 to 3.14, NumPy 1 and 2, pandas 2 and 3.
 
     python -m benchmarks.stacks                          all but `oldest` and `newest`
     python -m benchmarks.stacks --stacks old,3.11 --models ItemKNN
-    python -m benchmarks.stacks --reuse                  the table of what earlier calls left
+    python -m benchmarks.stacks --reuse                  tables of the results of earlier calls
+    python -m benchmarks.stacks --here FILE              results of this environment as JSON
 
-Makes one virtual environment per interpreter that it finds, trains the same models in each and
-prints how far their test metrics are from those of the first stack. The exit code is 1 if a stack
-fails or differs.
+Creates a virtual environment for every interpreter that it finds, trains the same models in each
+by RecBole's own ``run_recbole`` and prints how far their test metrics are from those of the first
+stack. RecBole's models run on ml-100k, ours on ml-trailers, which has features. The exit code is
+1 if a stack fails or differs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import inspect
 import json
 import math
 import os
-import shutil
+import platform
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, command_line, head, row
-from benchmarks.stack_figures import PACKAGES, arguments
+from benchmarks.common import ROOT, command_line, table
 from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 
 TOLERANCE = 1e-6
-# Their neighbours of equal similarity are picked by NumPy's partition, which differs.
+# NumPy's partition decides which of their equally similar neighbours are kept.
 TIES = {"AsymKNN": 1e-2, "ItemKNN": 1e-2}
-# Name -> Python, and what is pinned otherwise than in requirements.txt.
-STACKS: dict[str, tuple[str, dict[str, str]]] = {
+_OLD = ("numpy==1.26.4", "pandas==2.3.3", "scipy==1.12.0", "pyarrow==17.0.0", "colorlog==4.7.2",
+        "colorama==0.4.4")  # fmt: skip
+_OLDEST = ("numpy==1.24.4", "pandas==2.0.3", "scipy==1.10.1", "torch==2.4.1", "pyarrow==14.0.2",
+           "scikit-learn==1.5.2")  # fmt: skip
+# Name -> Python, and the pins that differ from requirements.txt.
+STACKS: dict[str, tuple[str, tuple[str, ...]]] = {
     # What RecBole 1.2.1 was written for, without ray.
-    "old": (
-        "3.11",
-        {
-            "numpy": "1.26.4",
-            "pandas": "2.3.3",
-            "scipy": "1.12.0",
-            "pyarrow": "17.0.0",
-            "colorlog": "4.7.2",
-            "colorama": "0.4.4",
-        },
-    ),
-    **{version: (version, {}) for version in ("3.11", "3.12", "3.13", "3.14")},
+    "old": ("3.11", _OLD),
+    **{version: (version, ()) for version in ("3.11", "3.12", "3.13", "3.14")},
     # Both ends of docs/stacks.md, "Versions".
-    "oldest": (
-        "3.11",
-        {
-            "numpy": "1.24.4",
-            "pandas": "2.0.3",
-            "scipy": "1.10.1",
-            "torch": "2.4.1",
-            "pyarrow": "14.0.2",
-            "scikit-learn": "1.5.2",
-        },
-    ),
-    "newest": ("3.14", {"numpy": "2.5.5", "scipy": "1.18.1", "torch": "2.14.1"}),
+    "oldest": ("3.11", _OLDEST),
+    "newest": ("3.14", ("numpy==2.5.5", "scipy==1.18.1", "torch==2.14.1")),
+    # The environment that runs the benchmark; nothing is installed.
+    "this": ("", ()),
 }
+PACKAGES = ("numpy", "pandas", "scipy", "torch", "scikit-learn", "pyarrow")
+OURS = ("PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL")
+# Models of RecBole that train on all users of ml-100k in seconds.
+FAST = (
+    "BPR", "DMF", "EASE", "ENMF", "GCMC", "ItemKNN", "LightGCN", "MultiVAE", "NeuMF", "NGCF", "Pop",
+    "SimpleX", "SpectralCF",
+)  # fmt: skip
+_STAGES = {
+    "backbone_epochs": 2,
+    "environment_rounds": 2,
+    "environment_restarts": 1,
+    "mask_epochs": 2,
+}
+# Items and similarities of the neighbours of every item.
+Neighbours = list[tuple[list[int], list[float]]]
 
 
 class SkippedError(Exception):
-    """A stack that this machine cannot have, and why."""
+    """A stack that cannot be installed on this machine, and why."""
 
 
-@dataclass
-class Figures:
-    """What one stack gave.
+def arguments(model: str, epochs: int) -> dict[str, Any]:
+    """Arguments of RecBole's ``run_recbole`` and ``Config`` for a model."""
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "metric_decimal_place": 10,
+        "show_progress": False,
+        "use_gpu": False,
+    }
+    if model in ("PaInvRL", "InvRL"):
+        settings.update(_STAGES)
+    if model in OURS:
+        settings["train_batch_size"] = 4096
+    elif model not in FAST:
+        settings["user_inter_num_interval"] = "[200,inf)"
+    dataset = "ml-trailers" if model in OURS else "ml-100k"
+    return {"model": model, "dataset": dataset, "config_dict": settings}
 
-    Attributes:
-        versions: package -> version.
-        models: model -> metric -> value, or ``{"error": message}``.
-        seconds: training and evaluation of all models.
-        neighbours: model with neighbours -> neighbours and similarities of every item.
-        made_with: what the figures depend on, compared before they are used again.
-    """
 
-    versions: dict[str, str]
-    models: dict[str, dict[str, Any]]
-    seconds: float
-    neighbours: dict[str, list[tuple[list[int], list[float]]]] = field(default_factory=dict)
-    made_with: dict[str, Any] = field(default_factory=dict)
+def metrics_of(model: str, epochs: int) -> dict[str, Any]:
+    """All test metrics with ten decimals, or the message of the error."""
+    from recbole.quick_start import run_recbole
+
+    try:
+        result = run_recbole(**arguments(model, epochs))
+    except Exception as error:  # noqa: BLE001  # whatever a model of RecBole raises is a result
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return {name: float(value) for name, value in result["test_result"].items()}
+
+
+def neighbours(model: str) -> Neighbours:
+    """Neighbours and similarities of every item, of a model that keeps the most similar items."""
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, init_seed
+
+    config = Config(**arguments(model, 1))
+    init_seed(config["seed"], config["reproducibility"])
+    train, _, _ = data_preparation(config, create_dataset(config))
+    columns = get_model(model)(config, train.dataset).w.tocsc()
+    spans = zip(columns.indptr, columns.indptr[1:], strict=False)
+    return [(columns.indices[a:b].tolist(), columns.data[a:b].tolist()) for a, b in spans]
+
+
+def results_here(models: str, epochs: int) -> dict[str, Any]:
+    """Versions, metrics, seconds and neighbours of the models in this environment."""
+    from recbole.model import general_recommender
+
+    # RecBole's Config reads the command line.
+    del sys.argv[1:]
+    general = [name for name, one in vars(general_recommender).items() if inspect.isclass(one)]
+    groups = {"recbole": general, "fast": list(FAST), "ours": list(OURS)}
+    names = [name for word in models.split(",") for name in groups.get(word, [word])]
+    start = time.perf_counter()
+    found = {name: metrics_of(name, epochs) for name in names}
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "models": found,
+        "seconds": time.perf_counter() - start,
+        "neighbours": {name: neighbours(name) for name in TIES if name in names},
+    }
 
 
 def pins(name: str) -> str:
-    """The requirements of a stack; of ``this`` what is installed."""
+    """Contents of the requirements file of a stack; of ``this`` what is installed."""
     if name == "this":
-        return "\n".join(f"{package}=={version(package)}" for package in PACKAGES)
+        return "\n".join(f"{one}=={importlib.metadata.version(one)}" for one in PACKAGES)
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    own = STACKS[name][1]
-    kept = [line for line in lines if line.partition("==")[0] not in own]
-    return "\n".join([*kept, *(f"{package}=={number}" for package, number in own.items()), ""])
+    changed = {pin.partition("==")[0]: pin for pin in STACKS[name][1]}
+    kept = [line for line in lines if line.partition("==")[0] not in changed]
+    return "\n".join([*kept, *changed.values(), ""])
 
 
-def environment(name: str, folder: Path, python: str | None, cpu_only: bool) -> Path:
-    """Interpreter of the stack's virtual environment, which is made if it is absent.
-
-    ``this`` is the environment that runs the benchmark.
+def environment(name: str, folder: Path, python: str, cpu_only: bool) -> Path:
+    """Interpreter of the stack's virtual environment, which is created if it is missing.
 
     Raises:
         SkippedError: there is no such interpreter, its packages cannot be installed, or PyTorch
-            would bring GPU libraries.
+            would bring GPU libraries where ``cpu_only`` excludes them.
     """
     if name == "this":
         return Path(sys.executable)
-    wanted = STACKS[name][0]
-    interpreter = python or shutil.which(f"python{wanted}")
-    answer = interpreter and _version(interpreter)
-    if answer != wanted:
-        raise SkippedError(
-            f"{python} is Python {answer or 'of no kind'}, expected {wanted}"
-            if python
-            else f"python{wanted} is not installed"
-        )
-    home, pinned = folder / name, pins(name)
-    inside, ready = home / "bin" / "python", home / "ready.txt"
-    if ready.is_file() and ready.read_text(encoding="utf-8") == pinned:
+    home = folder / name
+    inside, requirements = home / "bin" / "python", home / "requirements.txt"
+    ready = home / "installed.txt"
+    if ready.is_file() and ready.read_text(encoding="utf-8") == pins(name):
         return inside
-    _run([str(interpreter), "-m", "venv", "--clear", str(home)])
-    requirements = home / "requirements.txt"
-    requirements.write_text(pinned, encoding="utf-8")
-    install = [str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
+    _command(python, "-m", "venv", "--clear", str(home))
+    requirements.write_text(pins(name), encoding="utf-8")
+    install = (str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements))
     if cpu_only:
-        report = json.loads(_run([*install, "--dry-run", "--report", "-"]))
+        report = json.loads(_command(*install, "--dry-run", "--report", "-"))
         if any(one["metadata"]["name"].startswith("nvidia-") for one in report["install"]):
-            raise SkippedError("no PyTorch without GPU libraries is at hand for it")
-    _run(install)
-    _run([str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet"])
-    ready.write_text(pinned, encoding="utf-8")
+            raise SkippedError("there is no PyTorch without GPU libraries for it here")
+    _command(*install)
+    _command(str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet")
+    requirements.rename(ready)
     return inside
 
 
-def _version(interpreter: str) -> str:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+def _command(*words: str) -> str:
+    """Output of a command of the installation; its failure is a reason to skip the stack."""
     try:
-        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True)
-    except OSError:
-        return ""
-    return done.stdout.strip()
-
-
-def _run(command: Sequence[str]) -> str:
-    """Output of a command of the installation, whose failure is a reason to skip the stack."""
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise SkippedError(f"it cannot be installed ({' '.join(last)})")
+        done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
+    except FileNotFoundError:
+        raise SkippedError(f"{words[0]} is not installed") from None
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip() or error.stdout.strip()).splitlines()[-1:]
+        raise SkippedError(f"it cannot be installed ({' '.join(last)})") from None
     return done.stdout
 
 
-def train(interpreter: Path, models: str, made_with: dict[str, Any], work: Path) -> None:
-    """Train the models on one stack, from an empty directory; leaves ``figures.json`` there.
+def results(name: str, given: Any) -> dict[str, Any]:
+    """Results of a stack.
+
+    Args:
+        name: key of ``STACKS``.
+        given: the command line.
 
     Raises:
-        SystemExit: the stack failed as a whole, with the end of its log on stderr.
+        SkippedError: the stack cannot be installed.
+        SystemExit: its process failed.
     """
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    output, log = work / "figures.json", work / "output.txt"
-    epochs = str(made_with["epochs"])
-    words = ["--models", models, "--epochs", epochs, "--output", str(output)]
-    with open(log, "w", encoding="utf-8") as stream:
-        done = subprocess.run(
-            [str(interpreter), "-m", "benchmarks.stack_figures", *words],
-            cwd=work,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode:
-        last = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-20:])
-        raise SystemExit(f"{last}error: {interpreter}: the stack failed, all of it is in {log}")
-    figures = json.loads(output.read_text(encoding="utf-8"))
-    output.write_text(json.dumps({**figures, "made_with": made_with}), encoding="utf-8")
-
-
-def read_figures(work: Path, made_with: dict[str, Any]) -> Figures:
-    """What a stack left in its folder.
-
-    Raises:
-        SystemExit: it was made with other epochs, settings or pins.
-    """
-    figures = Figures(**json.loads((work / "figures.json").read_text(encoding="utf-8")))
-    for name, wanted in made_with.items():
-        found = figures.made_with.get(name)
-        if found != wanted:
-            raise SystemExit(
-                f"error: {work / 'figures.json'}: made with {name}={found!r}, expected {wanted!r}; "
-                "delete it, or run without --reuse"
-            )
-    return figures
+    folder = given.envs.resolve()
+    # A model of each kind: results of other settings, epochs or pins are in another file.
+    settings = [arguments(one, given.epochs) for one in ("PaInvRL", "UltraGCN", "BPR", "AsymKNN")]
+    made_with = json.dumps([settings, pins(name)])
+    file = folder / f"{name}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}.json"
+    if not (given.reuse and file.is_file()):
+        paths = dict(one.split("=", 1) for one in given.python)
+        python = paths.get(name, f"python{STACKS[name][0]}")
+        inside = environment(name, folder, python, given.cpu_only)
+        words = ["--models", given.models, "--epochs", str(given.epochs), "--here", str(file)]
+        work = folder / f"{name}-work"
+        work.mkdir(parents=True, exist_ok=True)
+        command = [str(inside), "-m", "benchmarks.stacks", *words]
+        if subprocess.run(
+            command, cwd=work, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        ).returncode:
+            raise SystemExit(f"error: {name}: the stack failed, its message is above")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
-    """Largest difference of a metric; infinite where only one of two has it or ran."""
+    """Largest difference of a metric; infinite if only one of the two has it or ran."""
     if "error" in first or "error" in second:
         return 0.0 if first == second else math.inf
     if set(first) != set(second):
@@ -203,30 +225,31 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     return math.inf if any(map(math.isnan, distances)) else max(distances)
 
 
-def tables(found: dict[str, Figures | str]) -> str:
-    """Markdown: the stacks, then every model's NDCG@10 and its distance from the first stack."""
-    ran = {name: one for name, one in found.items() if isinstance(one, Figures)}
+def tables(found: dict[str, dict[str, Any] | str]) -> Iterator[str]:
+    """The stacks, every model's NDCG@10 and its difference from the first stack, as Markdown."""
     packages = ("python", *PACKAGES)
-    lines = [head("stack", *packages, "seconds")]
-    for name, one in found.items():
-        if isinstance(one, Figures):
-            words = [one.versions[package] for package in packages]
-            lines.append(row(name, *words, f"{one.seconds:.0f}"))
-        else:
-            lines.append(row(name, f"skipped: {one}", *[""] * len(packages)))
+    ran = {name: one for name, one in found.items() if isinstance(one, dict)}
+    rows = [
+        (name, *(one["versions"][package] for package in packages), f"{one['seconds']:.0f}")
+        if isinstance(one, dict)
+        else (name, f"skipped: {one}", *[""] * len(packages))
+        for name, one in found.items()
+    ]
+    yield table(("stack", *packages, "seconds"), rows)
     if not ran:
-        return "\n".join(lines)
-    first, *others = ran
-    lines += ["", head("model", f"NDCG@10 on {first}", *others)]
-    for model, metrics in ran[first].models.items():
-        words = [_words(metrics, ran[name].models.get(model)) for name in others]
+        return
+    (base, first), *others = ran.items()
+    rows = []
+    for model, metrics in first["models"].items():
         value = f"{metrics['ndcg@10']:.6f}" if "error" not in metrics else metrics["error"]
-        lines.append(row(model, value, *words))
-    for model, name in ((m, n) for m in ran[first].neighbours for n in others):
-        if model in ran[name].neighbours:
-            told = ties(ran[first].neighbours[model], ran[name].neighbours[model])
-            lines += ["", f"{model} on {name}: {told}"]
-    return "\n".join(lines)
+        rows.append(
+            (model, value, *(_words(metrics, one["models"].get(model)) for _, one in others))
+        )
+    yield table(("model", f"NDCG@10 on {base}", *(name for name, _ in others)), rows)
+    for model, near in first["neighbours"].items():
+        for name, one in others:
+            if model in one["neighbours"]:
+                yield f"{model} on {name}: {ties(near, one['neighbours'][model])}"
 
 
 def _words(first: dict[str, Any], second: dict[str, Any] | None) -> str:
@@ -236,13 +259,11 @@ def _words(first: dict[str, Any], second: dict[str, Any] | None) -> str:
     return "equal" if distance == 0 else f"{distance:.0e}"
 
 
-def ties(
-    first: list[tuple[list[int], list[float]]], second: list[tuple[list[int], list[float]]]
-) -> str:
-    """How many items have other neighbours, and how many of these by ties alone.
+def ties(first: Neighbours, second: Neighbours) -> str:
+    """Number of items with other neighbours, and of those that differ only by ties.
 
-    By ties alone: the similarities are the same numbers, and the neighbours that only one of both
-    has are those of the smallest.
+    Only by ties: the similarities are equal, and the neighbours that only one of the two has are
+    at the smallest similarity.
     """
     differing = tied = 0
     for (items, values), (others, other_values) in zip(first, second, strict=True):
@@ -255,55 +276,41 @@ def ties(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try the stacks; returns the exit code."""
+    """Compare the stacks; returns the exit code."""
     parser = command_line(__doc__)
-    usual = ",".join(name for name in STACKS if name not in ("oldest", "newest"))
-    parser.add_argument("--stacks", default=usual, help=f"of {', '.join(STACKS)} and `this`")
+    usual = ",".join(name for name in STACKS if name not in ("oldest", "newest", "this"))
+    parser.add_argument("--stacks", default=usual, help=f"of {', '.join(STACKS)}")
     groups = "names, and `recbole`, `fast` (of them), `ours`"
     parser.add_argument("--models", default="BPR,LightGCN,PaInvRL", help=groups)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--envs", type=Path, default=Path(".stacks"), help="their environments")
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
-    parser.add_argument("--cpu-only", action="store_true", help="skip PyTorch with GPU libraries")
-    parser.add_argument("--reuse", action="store_true", help="take figures that are there")
-    options = parser.parse_args(argv)
-    names = options.stacks.split(",")
-    unknown = set(names) - {*STACKS, "this"}
-    if unknown:
-        parser.error(f"--stacks: found {', '.join(unknown)}, expected {', '.join(STACKS)} or this")
-    paths = dict(one.split("=", 1) for one in options.python)
-    found: dict[str, Figures | str] = {}
+    parser.add_argument("--cpu-only", action="store_true", help="skip a PyTorch with GPU libraries")
+    parser.add_argument("--reuse", action="store_true", help="use results of earlier calls")
+    parser.add_argument("--here", type=Path, help="train in this environment and write this file")
+    given = parser.parse_args(argv)
+    if given.here:
+        given.here.write_text(json.dumps(results_here(given.models, given.epochs)))
+        return 0
+    names = given.stacks.split(",")
+    if unknown := set(names) - set(STACKS):
+        parser.error(f"--stacks: found {', '.join(unknown)}, expected {', '.join(STACKS)}")
+    found: dict[str, dict[str, Any] | str] = {}
     for name in names:
         print(f"+ {name}", file=sys.stderr, flush=True)
-        work = options.envs.resolve() / f"{name}-work"
-        made_with = {
-            "epochs": options.epochs,
-            # A model of each kind.
-            "settings": [arguments(one, 1) for one in ("PaInvRL", "UltraGCN", "BPR", "AsymKNN")],
-            "pins": pins(name),
-        }
-        if not (options.reuse and (work / "figures.json").is_file()):
-            try:
-                inside = environment(name, work.parent, paths.get(name), options.cpu_only)
-            except SkippedError as reason:
-                found[name] = str(reason)
-                continue
-            train(inside, options.models, made_with, work)
-        found[name] = read_figures(work, made_with)
-    print(tables(found))
-    ran = {name: one for name, one in found.items() if isinstance(one, Figures)}
-    print(f"compared: {', '.join(ran)}")
-    if not ran:
-        return 1
-    first, *others = ran.values()
-    return int(
-        any(
-            not difference(metrics, other.models[model]) <= TIES.get(model, TOLERANCE)
-            for other in others
-            for model, metrics in first.models.items()
-            if model in other.models
-        )
+        try:
+            found[name] = results(name, given)
+        except SkippedError as reason:
+            found[name] = str(reason)
+    print("\n\n".join(tables(found)))
+    ran = [one["models"] for one in found.values() if isinstance(one, dict)]
+    differing = (
+        not difference(metrics, other[model]) <= TIES.get(model, TOLERANCE)
+        for other in ran[1:]
+        for model, metrics in ran[0].items()
+        if model in other
     )
+    return int(not ran or any(differing))
 
 
 if __name__ == "__main__":

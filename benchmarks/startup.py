@@ -1,7 +1,9 @@
 """How long a command takes before it works: help pages, and a run until its first training step.
 
-``python -m benchmarks.startup``: processor time of the help pages, seconds from the command to the
-first step of PaInvRL's backbone on ml-trailers, on one core. The dataset is made before.
+    python -m benchmarks.startup
+
+Measures, on one core, the processor time of the help pages and the seconds from the command to the
+first step of PaInvRL's backbone on ml-trailers; the dataset is generated before.
 """
 
 from __future__ import annotations
@@ -13,29 +15,29 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import ROOT, Process, command_line, head, row, run_process
+from benchmarks.common import ROOT, Process, command_line, run_process, table
 
 SCRIPT = str(ROOT / "run_recbole.py")
 PAGES = {
     "run_recbole.py --help": [SCRIPT, "--help"],
     "-m recbole_painvrl --help": ["-m", "recbole_painvrl", "--help"],
 }
-# Leaves at the first step of an optimizer. The command line is that of run_recbole.py.
+# Ends the process at the first step of an optimizer.
 FIRST_STEP = f"""
 import os, runpy, sys
 import torch
-made = torch.optim.Optimizer.__init__
-def make(self, *arguments, **named):
-    made(self, *arguments, **named)
+original = torch.optim.Optimizer.__init__
+def init(self, *arguments, **named):
+    original(self, *arguments, **named)
     self.register_step_post_hook(lambda *_: os._exit(0))
-torch.optim.Optimizer.__init__ = make
+torch.optim.Optimizer.__init__ = init
 sys.orig_argv = [sys.executable, {SCRIPT!r}]
 runpy.run_path({SCRIPT!r}, run_name="__main__")
 """
 
 
 def main() -> None:
-    """Print the median and the range of every time."""
+    """Print median, lowest and highest of every time."""
     parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
@@ -57,15 +59,16 @@ def main() -> None:
             return call("first_step.py", *run).seconds
 
         first_step()
-        rows = {
+        times = {
             f"{page}, processor": [call(*words).processor_seconds for _ in range(repeats)]
             for page, words in PAGES.items()
         }
-        rows["PaInvRL on ml-trailers, to the first step"] = [first_step() for _ in range(repeats)]
-    print(head("seconds", "median", "lowest", "highest"))
-    for what, values in rows.items():
-        found = (statistics.median(values), min(values), max(values))
-        print(row(what, *(f"{value:.2f}" for value in found)))
+        times["PaInvRL on ml-trailers, to the first step"] = [first_step() for _ in range(repeats)]
+    rows = (
+        (what, *(f"{one:.2f}" for one in (statistics.median(values), min(values), max(values))))
+        for what, values in times.items()
+    )
+    print(table(("seconds", "median", "lowest", "highest"), rows))
 
 
 if __name__ == "__main__":

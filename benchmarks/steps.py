@@ -1,4 +1,4 @@
-"""Random data of named sizes, and steps of the three learning stages on them, to be timed."""
+"""Random data of given sizes, and single steps of the three learning stages to be timed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Shape:
         columns: width of every modality.
         n_interactions: of the training split.
         n_environments: |E|.
-        batch: positives per step and environment of the published codes.
-        n_negatives: draws per positive of the published codes.
+        batch: positives per step and environment in the published code.
+        n_negatives: draws per positive in the published code.
     """
 
     n_users: int
@@ -53,7 +53,7 @@ class Shape:
     n_negatives: int = 50
 
     def quick(self) -> Shape:
-        """A hundredth of these sizes, to try out the script."""
+        """A hundredth of these sizes, to try the script."""
         columns = tuple(max(2, width // 50) for width in self.columns)
         n_users, n_items = (max(60, n // 100) for n in (self.n_users, self.n_items))
         return Shape(n_users, n_items, columns, max(600, self.n_interactions // 500), 3, 32, 10)
@@ -66,14 +66,13 @@ SHAPES = {
 
 
 class RandomData:
-    """What a model asks of a training dataset, with random content.
+    """The interface of a training dataset with random interactions and features.
 
-    Item popularity falls as one over the square root of the rank, so that the graph has popular
-    items, as real ones have.
+    Item popularity falls as one over the square root of the rank, so that some items are popular.
 
     Args:
         shape: sizes.
-        seed: of everything random.
+        seed: of all random numbers.
     """
 
     def __init__(self, shape: Shape, seed: int = 0) -> None:
@@ -114,7 +113,7 @@ class RandomData:
         )
 
     def tables(self, n_neighbours: int) -> FrozenTables:
-        """A random backbone."""
+        """Random tables of a backbone."""
         fields = ("user_id", "user_id", "item_id")
         users, content, items = (0.1 * torch.randn(self.num(field), _SIZE) for field in fields)
         return FrozenTables(users, content, items, self.features.matrix, self.graph(n_neighbours))
@@ -125,7 +124,7 @@ class RandomData:
         return self.users[rows], self.items[rows]
 
     def published_batch(self) -> EnvironmentBatch:
-        """A batch of the published codes, every positive with negatives of its own."""
+        """A batch as in the published code: negatives drawn for every positive."""
         size = (self.shape.batch, self.shape.n_negatives)
         return EnvironmentBatch(
             *self.batch(self.shape.batch), torch.randint(1, self.num("item_id"), size)
@@ -139,10 +138,10 @@ def settings(model: str, *arguments: str) -> Any:
 
 
 def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
-    """One joint step: the published structure, and ours with the same draws or shared negatives.
+    """One joint step: the published structure, ours with the same draws and with shared negatives.
 
-    With attention (PaInvRL) the losses include L_I, without (InvRL) they do not. In all of them, W
-    and the attention are trained on the weighted losses, which needs both gradients.
+    With attention (PaInvRL) the losses include L_I, without it (InvRL) they do not. W and the
+    attention are trained on the weighted losses, which needs both gradients.
     """
     shape = data.shape
     weights = UltraGCNWeights.from_paper(1e-4, 1e-2 if with_attention else 0.0)
@@ -158,8 +157,8 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
     )
 
     def learner(mode: NegativeSampling, n_negatives: int) -> MaskLearner:
-        own, source = (torch.Generator().manual_seed(seed) for seed in (1, 0))
-        negatives = NegativeSampler(data.num("item_id"), n_negatives, mode, own)
+        draws, source = (torch.Generator().manual_seed(seed) for seed in (1, 0))
+        negatives = NegativeSampler(data.num("item_id"), n_negatives, mode, draws)
         mask = torch.full((sum(shape.columns),), 0.5)
         return MaskLearner(users, items, labels, tables, weights, mask, chosen, negatives, source)
 
@@ -180,11 +179,11 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
 
 
 def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tuple[Step, int]]:
-    """Steps of the final model: name -> (step, positives in it).
+    """Steps of the final model: name -> (step, number of positives).
 
     Args:
         data: random data.
-        sizes: additional batch sizes of ours with shared negatives, by name.
+        sizes: batch sizes of ours with shared negatives, by name.
     """
     batch = data.shape.batch
     exact = ("--negative_sampling=per_positive", f"--n_negatives={data.shape.n_negatives}")
@@ -232,7 +231,7 @@ def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
 
 
 def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[Step, int]]:
-    """Training of all environment models on some interactions: name -> (step, interactions)."""
+    """Training of all environment models on a few batches: name -> (step, interactions)."""
     defaults = settings("PaInvRL")
     size = min(int(defaults["environment_batch_size"]), len(data.users))
     fit = FitSettings(1, 1e-3, size, int(defaults["environment_negatives"]), "mixed")

@@ -38,10 +38,10 @@ COMMANDS = {module.COMMAND.name: module.COMMAND for module in _MODULES}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong options end the program with exit code 2 and one line instead of the usage."""
+    """A parser whose errors are one line instead of the usage; exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and how to see all options, and exit."""
+        """Print the message and the command that shows all options, and exit."""
         self.exit(2, f"error: {' '.join(message.split())}; see `{self.prog} --help`\n")
 
 
@@ -52,7 +52,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
         epilog="python -m dataset_prep NAME --help shows a full example of each",
     )
     parsers = parser.add_subparsers(title="sources and commands", metavar="SOURCE", required=True)
-    # One parser takes a millisecond or more: the others are made where all are shown.
+    # Making all parsers takes long; they are needed only to list the commands.
     for name in given[:1] if given[:1] and given[0] in COMMANDS else COMMANDS:
         COMMANDS[name].add_parser(parsers)
     for name in given[:1]:
@@ -70,7 +70,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one source; exit code 0 when done, 2 (and one line) when the input is wrong, 1 else."""
+    """Run a command; exit code 0 if done, 2 (and one line) if the input is wrong, 1 otherwise."""
     try:
         arguments = _parse(list(sys.argv[1:] if argv is None else argv))
         code: int = arguments.run(arguments)
@@ -89,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-class _Patient(io.TextIOBase):
-    """Standard output whose reader may leave (`| head`): the work goes on, unseen."""
+class _Pipe(io.TextIOBase):
+    """A stream whose pipe may be closed (`| head`): the command continues without output."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -99,14 +99,14 @@ class _Patient(io.TextIOBase):
         try:
             return self._stream.write(text)
         except BrokenPipeError:
-            self._leave()
+            self._close()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except BrokenPipeError:
-            self._leave()
+            self._close()
 
     def isatty(self) -> bool:
         return self._stream.isatty()
@@ -114,12 +114,12 @@ class _Patient(io.TextIOBase):
     def fileno(self) -> int:
         return self._stream.fileno()
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
-    # As after Ctrl-C, temporary files are removed.
+    sys.stdout, sys.stderr = _Pipe(sys.stdout), _Pipe(sys.stderr)
+    # Exit as after Ctrl-C, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

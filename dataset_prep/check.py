@@ -1,4 +1,4 @@
-"""``check``: everything about a dataset folder that can be verified, one line per finding."""
+"""Command ``check``: verifies a dataset folder, one line per finding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from recbole_painvrl.data.features import LIMIT, available_modalities, load_moda
 from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
 from recbole_painvrl.errors import UserError
 
-# What runs keep there under `split_protocol: iid_ood`, by a digest of their settings.
+# Splits that runs with protocol `iid_ood` store, named by a hash of their settings.
 _SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
 
 Pairs = npt.NDArray[np.int64]
@@ -32,14 +31,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings; exit code 2 when something is broken."""
+    """Print the findings; exit code 2 if something is broken."""
     checks = _Checks(dataset_folder(arguments.folder))
     for check in (checks.files, checks.interactions, checks.splits, checks.titles):
         checks.guard(check)
     for modality in available_modalities(checks.folder) if checks.rated else ():
         checks.guard(lambda name=modality: checks.modality(name))  # type: ignore[misc]
     checks.guard(checks.truth)
-    checks.guard(checks.manifest)
     count = checks.broken
     verdict = f"{count} {'thing is' if count == 1 else 'things are'} broken" if count else "sound"
     print(f"{checks.folder}: {verdict}")
@@ -47,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Checks:
-    """Checks of one folder; broken things, warnings and things in order are printed as they come.
+    """Checks of one folder, which print their findings.
 
-    After the first two checks ``rated`` holds the ids of the items, or nothing where the main table
-    cannot be read; the further checks then find nothing.
+    After the first two checks, ``rated`` holds the ids of the items. It is empty if the main table
+    cannot be read; the following checks are then skipped.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +57,6 @@ class _Checks:
         self.rated: set[str] = set()
         self._users, self._items = Ids(), Ids()
         self._pairs: Pairs = np.empty(0, dtype=np.int64)
-        self._sizes: dict[str, int] = {}
 
     def guard(self, check: Callable[[], None]) -> None:
         """Run a check; a file that cannot be read is a finding."""
@@ -75,23 +72,22 @@ class _Checks:
         print(f"broken: {text}")
 
     def files(self) -> None:
-        """Manifest, checksums, and files that neither it nor a run wrote."""
-        place = self.folder / MANIFEST
+        """Manifest, checksums, and files that are not in the manifest."""
+        manifest_path = self.folder / MANIFEST
         manifest = read_manifest(self.folder)
         if not manifest:
-            print(f"warning: {place}: missing, so the files cannot be verified")
+            print(f"warning: {manifest_path}: missing, so the files cannot be verified")
             return
         listed = manifest.get("sha256")
         if not isinstance(listed, dict):
-            self._bad(f"{place}: has no checksums; prepare the dataset again")
+            self._bad(f"{manifest_path}: has no checksums; prepare the dataset again")
             return
         before, again = self.broken, "prepare the dataset again"
         for name, expected in listed.items():
             path = inside(self.folder, name)
             if path is None:
-                self._bad(
-                    f"{place}: lists {str(name)[:80]!r}, which is outside the folder; {again}"
-                )
+                shown = str(name)[:80]
+                self._bad(f"{manifest_path}: lists {shown!r}, which is outside the folder; {again}")
             elif not path.is_file():
                 self._bad(f"{path}: missing, the manifest lists it; {again}")
             elif file_hash(path) != expected:
@@ -118,23 +114,24 @@ class _Checks:
         self.rated = set(self._items.numbers)
 
     def _read(self, path: Path) -> pd.DataFrame:
-        """Numbers of the users and items of a table, whose floats must be finite."""
+        """Indices of the users and items of a table, whose floats must be finite."""
         table = read_table(path)
         if table.empty:
             raise UserError(f"{path}: has no row; prepare it again")
         for name in table.columns[table.dtypes == np.float64]:
             if count := int((~np.isfinite(table[name])).sum()):
-                self._bad(f"{path}: {count} rows have no number in {name}:float; prepare it again")
+                self._bad(
+                    f"{path}: {count} rows have no finite number in {name}:float; prepare it again"
+                )
         users, items = self._users.encode(table["user_id"]), self._items.encode(table["item_id"])
         return pd.DataFrame({"user": users, "item": items})
 
     def splits(self) -> None:
-        """Fixed splits: disjoint, together the main table, trained users and items."""
+        """Fixed splits: disjoint, parts of the main table, users and items with training rows."""
         seen = self._pairs[:0]
         train: pd.DataFrame | None = None
         for part, path in split_files(self.folder).items() if self.rated else ():
             table = self._read(path)
-            self._sizes[part] = len(table)
             pairs = _keys(table)
             if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
                 self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
@@ -156,7 +153,7 @@ class _Checks:
             print(f"warning: {self.folder}: {lost} interactions are in no split")
 
     def titles(self) -> None:
-        """The .item file: every id once, and whose they are."""
+        """The .item file: every id once, and ids of items with interactions."""
         path = self.folder / f"{self.folder.name}.item"
         if not self.rated or not path.is_file():
             return
@@ -192,15 +189,15 @@ class _Checks:
         if len(tokens) > 1 and scan.constant.any():
             print(f"warning: {path}: {int(scan.constant.sum())} columns are constant")
         if scan.zero_rows.any():
-            print(f"warning: {path}: {int(scan.zero_rows.sum())} rows are zero throughout")
+            print(f"warning: {path}: {int(scan.zero_rows.sum())} rows are all zero")
         if self.broken == before:
             covered = len(rated & set(tokens))
             shape = "{:,} x {:,}".format(*selection.shape)
-            share = covered / max(len(rated), 1)
-            print(f"ok: {name}: {shape}, {covered:,} of {len(rated):,} items ({share:.1%})")
+            fraction = covered / max(len(rated), 1)
+            print(f"ok: {name}: {shape}, {covered:,} of {len(rated):,} items ({fraction:.1%})")
 
     def truth(self) -> None:
-        """Planted truth fits the features."""
+        """Planted truth and features have the same columns."""
         truth = read_truth(self.folder) if self.rated else None
         if truth is None:
             return
@@ -215,32 +212,11 @@ class _Checks:
             rows = len(truth.environments)
             print(f"ok: truth: {len(truth.columns)} modalities, {rows:,} rows")
 
-    def manifest(self) -> None:
-        """What the manifest says about splits and modalities agrees with the files."""
-        place = self.folder / MANIFEST
-        if not self.rated or not place.is_file():
-            return
-        before, manifest = self.broken, read_manifest(self.folder)
-        if manifest.get("splits") not in (None, self._sizes):
-            self._bad(f"{place}: says splits {manifest['splits']}, the files have {self._sizes}")
-        told: Any = manifest.get("modalities")
-        told = told if isinstance(told, dict) else {}
-        there = set(available_modalities(self.folder)) if told else set()
-        for name in sorted(set(told) ^ there):
-            self._bad(f"{place}: modality {name} is in only one of manifest and features/")
-        for name in sorted(set(told) & there):
-            shape = list(load_modality(self.folder, name)[0].shape)
-            stated = [told[name].get("rows"), told[name].get("dims")]
-            if stated != shape:
-                self._bad(f"{place}: says {name} is {stated}, the file has {shape}")
-        if self.broken == before:
-            print("ok: manifest.json: agrees with splits and modalities")
-
 
 def inside(folder: Path, name: object) -> Path | None:
-    """The path of a file that a manifest names, or None where it would leave the folder.
+    """The path of a file named by a manifest, or None if it is outside the folder.
 
-    Symbolic links are followed: a link that leads out is outside.
+    Symbolic links are followed.
     """
     if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
         return None
@@ -254,7 +230,7 @@ def inside(folder: Path, name: object) -> Path | None:
 
 
 def _keys(table: pd.DataFrame) -> Pairs:
-    """One number per distinct (user, item) pair, ascending."""
+    """One number per distinct (user, item) pair, in ascending order."""
     return np.unique((table["user"].to_numpy() << 32) + table["item"].to_numpy())
 
 

@@ -1,4 +1,4 @@
-"""``describe``: statistics of a dataset folder, and neighbours that a person can judge."""
+"""Command ``describe``: statistics of a dataset folder and nearest neighbours of items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Degrees = npt.NDArray[np.int64]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The folder, and what to show of it."""
+    """The folder, and what to show."""
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="dataset folder")
     add("--items", type=int, default=3, metavar="N", help="items to show neighbours of")
@@ -85,9 +85,9 @@ def _print_modality(
     )
     path = folder / "features" / f"{modality}.npy"
     selection = Selection.of(FeatureTable(modality, str(path), tokens, open_matrix(path)))
-    place = {token: row for row, token in enumerate(tokens)}
-    shown = [token for token in chosen if token in place]
-    for token, near in zip(shown, _neighbours(selection, [place[t] for t in shown]), strict=True):
+    row_of = {token: row for row, token in enumerate(tokens)}
+    shown = [token for token in chosen if token in row_of]
+    for token, near in zip(shown, _neighbours(selection, [row_of[t] for t in shown]), strict=True):
         listed = ", ".join(f"{titles.get(tokens[r], tokens[r])} ({s:.2f})" for r, s in near)
         print(f"  {titles.get(token, token)}: {listed}")
 
@@ -95,8 +95,7 @@ def _print_modality(
 def _neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, float]]]:
     """Rows with the largest cosine to each of ``rows``, in one pass.
 
-    Columns count by their deviation from the mean, in units of their own spread where a few columns
-    with large numbers would decide alone.
+    Columns are centred, and scaled to deviation 1 if a few columns with large numbers dominate.
     """
     if not rows:
         return []
@@ -126,7 +125,7 @@ COMMAND = Command(
     "describe",
     "statistics, degrees, coverage and nearest neighbours of a dataset folder",
     "Print what a dataset folder holds, and the items that each modality finds\n"
-    "similar (cosine): neighbours without any sense mean that features and ids are not\n"
+    "similar (cosine): neighbours that make no sense mean that features and ids are not\n"
     "aligned.",
     """example:
   python -m dataset_prep describe dataset/ml-trailers --items 5 --plot degrees.png""",

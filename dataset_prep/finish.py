@@ -1,4 +1,4 @@
-"""From what a source reads to the dataset folder: given files, repairs, filters, writing."""
+"""Steps after a source was read: further files, repairs, filters, writing the folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataset_prep.fix.features import check_result, mend_columns, mend_ids, mend_rows, standardise
+from dataset_prep.fix.features import (
+    check_result,
+    repair_columns,
+    repair_ids,
+    repair_rows,
+    standardise,
+)
 from dataset_prep.fix.filters import Filters, clean, select
 from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import PARTS, Interactions
@@ -50,16 +56,16 @@ def source(
 
 
 def run_source(arguments: argparse.Namespace, read: Reader) -> int:
-    """Read, mend, filter, report and write; exit code 0, or 2 where a dry run found faults."""
+    """Read, repair, filter, report and write; exit code 0, or 2 if a dry run found faults."""
     folder = output_folder(arguments)
     _check_given(arguments)
     report = Report(parse_fixes(arguments.fix))
     filters = filters_of(arguments)
-    # TMPDIR chooses the disk.
+    # The environment variable TMPDIR chooses the disk.
     with tempfile.TemporaryDirectory(prefix="dataset-prep-") as spool:
         raw = read(arguments, report, Path(spool))
         _add_given(raw, arguments, report, Path(spool))
-        selections = mend_and_filter(raw, filters, report, arguments.dtype)
+        selections = repair_and_filter(raw, filters, report, arguments.dtype)
         _print_summary(raw, selections, report)
         if arguments.dry_run:
             print("dry run: nothing was written")
@@ -72,7 +78,7 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
 
 
 def _check_given(arguments: argparse.Namespace) -> None:
-    """Refuse options that contradict each other or lack their file, before anything is read."""
+    """Refuse contradictory options and missing files before anything is read."""
     refuse_twice([name for name, _ in arguments.features])
     if arguments.feature_ids is not None and arguments.rows_from is not None:
         raise UserError(
@@ -115,15 +121,15 @@ def _add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, s
         raw.rename(table)  # type: ignore[misc]
     raw.features += given
     raw.inputs += [path for _, path in arguments.features]
-    if (ids.file or ids.first_row is not None) and all(table.own_ids for table in given):
+    if (ids.file or ids.first_row is not None) and all(table.has_ids for table in given):
         option = "rows-from" if ids.file is None else "feature-ids"
         raise UserError(
-            f"--{option}: has no effect, since every file of --features holds its ids itself; "
+            f"--{option}: has no effect, since every file of --features holds its ids; "
             "leave the option out"
         )
     if arguments.items is not None:
         if raw.item_table is not None:
-            report.note(f"{arguments.items.name}: its titles stand for those of the source")
+            report.note(f"{arguments.items.name}: its titles replace those of the source")
         raw.item_table = read_item_table(arguments.items, report, arguments.encoding)
         raw.inputs.append(arguments.items)
     if ids.file is not None:
@@ -131,65 +137,65 @@ def _add_given(raw: RawDataset, arguments: argparse.Namespace, report: Report, s
 
 
 def refuse_twice(names: list[str]) -> None:
-    """Raise :class:`UserError` where two modalities share a name: one would hide the other."""
+    """Raise :class:`UserError` if two modalities have the same name."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"modality {twice}: is given twice; give each file a name of its own")
+        raise UserError(f"modality {twice}: is given twice; give each file another name")
 
 
-def mend_and_filter(
+def repair_and_filter(
     raw: RawDataset, filters: Filters, report: Report, dtype: str
 ) -> list[Selection]:
-    """Filter the interactions of ``raw``, and give the feature rows that belong to them."""
-    # The unfiltered table is the largest thing in memory, so that nothing else refers to it.
+    """Filter the interactions of ``raw`` and return the repaired features of their items."""
+    # No other reference to the unfiltered table, so that its memory is freed.
     raw.interactions = clean(raw.interactions, filters, report)
     rated = dict.fromkeys(raw.interactions.rated().tolist())
     selections = []
     for table in raw.features:
         selection = Selection.of(table)
         selection.out = np.dtype(dtype)
-        mend_ids(selection, rated, report)
-        mend_columns(selection, report)
+        repair_ids(selection, rated, report)
+        repair_columns(selection, report)
         if len(selection.rows) and len(selection.columns):
-            mend_rows(selection, report)
+            repair_rows(selection, report)
         selections.append(selection)
     modalities = {s.table.name: s.tokens.tolist() for s in selections}
     raw.interactions = select(raw.interactions, filters, modalities, report)
     left = set(raw.interactions.rated().tolist())
     for selection in selections:
         _follow_filters(selection, rated, left, report)
-        mend_columns(selection, report, again=True)
+        repair_columns(selection, report, again=True)
         standardise(selection, report)
         check_result(selection, report)
     for fix in sorted(report.fixes - {str(repair["fix"]) for repair in report.repairs}):
-        report.note(f"--fix {fix}: nothing to mend")
+        report.note(f"--fix {fix}: nothing to repair")
     return selections
 
 
 def _follow_filters(
     selection: Selection, rated: Collection[str], left: set[str], report: Report
 ) -> None:
-    """Rows of items that the filters removed go with them; ``rated`` are those before."""
+    """Drop rows of items removed by filters; ``rated`` are the items before filtering."""
     if "keep-unrated" in report.fixes:
         return
     stay = np.array([token in left for token in selection.tokens], dtype=np.bool_)
-    # Rows whose item had no interaction before either are a fault of their own.
+    # Rows of items without interaction before filtering are reported as another fault.
     removed = sum(token in rated for token in selection.tokens[~stay])
     if removed:
         name = selection.table.name
-        report.note(f"{name}: {removed} rows of items that the filters removed are left out")
+        report.note(f"{name}: {removed} rows of items removed by filters are left out")
     selection.keep_rows(stay)
 
 
 def _print_summary(raw: RawDataset, selections: list[Selection], report: Report) -> None:
-    """Counts after every step beside the paper's, modalities, repairs, notes, faults."""
+    """Print counts after every step and in the paper, modalities, repairs, notes and faults."""
     print(f"{'step':>28} {'interactions':>14} {'users':>10} {'items':>10}")
     counts: Collection[int] = ()
     for step, *counts in report.steps:
         print("{:>28} {:>14,} {:>10,} {:>10,}".format(step, *counts))
     if raw.paper is not None:
         print("{:>28} {:>14,} {:>10,} {:>10,}".format("paper, Table 1", *raw.paper))
-        difference = [mine - theirs for mine, theirs in zip(counts, raw.paper, strict=True)]
+        difference = [count - published for count, published in zip(counts, raw.paper, strict=True)]
         print("{:>28} {:>+14,} {:>+10,} {:>+10,}".format("difference", *difference))
     for name in raw.interactions.part_names:
         print(f"{'split ' + name:>28} {int(raw.interactions.part(name).sum()):>14,}")
@@ -241,7 +247,7 @@ def _content(
 
 
 def _rated_items(table: pd.DataFrame | None, interactions: Interactions) -> pd.DataFrame | None:
-    """Titles of the items with interactions, the first of each."""
+    """Titles of the items with interactions; the first title of an item is used."""
     if table is None:
         return None
     rated = interactions.rated().tolist()

@@ -1,4 +1,4 @@
-"""A written dataset folder read back without RecBole, by the reader that runs use."""
+"""Reads dataset folders without RecBole, with the reader that runs use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDER = ("train", "valid", "test", "iid", "ood_valid", "ood")
 
 
 def dataset_folder(given: Path) -> Path:
-    """The folder under its own name, which ``.`` and ``..`` hide."""
+    """The folder with its real name, also for ``.`` and ``..``."""
     if not given.is_dir() and given.name == "ml-100k":
         raise UserError(
             f"{given}: no such folder; ml-100k comes inside RecBole and needs none, so give "
@@ -36,13 +36,13 @@ def read_table(path: Path, required: tuple[str, ...] = ("user_id", "item_id")) -
 
 
 class Ids:
-    """Numbers the ids that the tables of one folder share, in order of appearance."""
+    """Maps the ids of the tables of one folder to indices, in order of appearance."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
 
     def encode(self, values: pd.Series) -> npt.NDArray[np.int64]:
-        """Number of each id; -1 where it is missing."""
+        """Index of each id; -1 if it is missing."""
         known = values.where(~values.isin(MISSING_TOKENS)).to_numpy(dtype=object)
         codes, uniques = pd.factorize(known)
         numbers = [self.numbers.setdefault(str(u), len(self.numbers)) for u in uniques]
@@ -61,7 +61,7 @@ def split_files(folder: Path) -> dict[str, Path]:
 
 
 def read_titles(folder: Path) -> dict[str, str]:
-    """Title of each item, where the .item file has one."""
+    """Title of each item; empty if there is no .item file with titles."""
     path = folder / f"{folder.name}.item"
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""Interactions as small numbers, one row each, and the builder that reads them in pieces."""
+"""Interactions with integer user and item indices, and the builder that collects them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FLOATING_ID = re.compile(r"-?\d+\.0+")
 
 
 def clean_token(value: object) -> str:
-    """Text of an id without surrounding space; empty where the id is missing."""
+    """Text of an id without surrounding blanks; empty if the id is missing."""
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return ""
@@ -38,7 +38,7 @@ def clean_token(value: object) -> str:
 
 
 def as_tokens(values: Sequence[Any] | Values) -> list[str]:
-    """Text of many ids; ``12.0`` becomes ``12`` where every id looks like that."""
+    """Text of many ids; ``12.0`` becomes ``12`` if every id has this form."""
     codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
     cleaned = _without_point([clean_token(value) for value in uniques])
     return [cleaned[code] for code in codes]
@@ -52,10 +52,10 @@ def _without_point(tokens: list[str]) -> list[str]:
 
 
 class TokenIndex:
-    """Numbers the tokens that it meets, in order of appearance.
+    """Maps tokens to indices in order of appearance.
 
     Attributes:
-        words: rows whose id is a word that reads as missing (``NA``, ``None``), by this word.
+        words: number of rows by word for a missing id (``NA``, ``None``).
     """
 
     def __init__(self) -> None:
@@ -63,18 +63,18 @@ class TokenIndex:
         self.words: Counter[str] = Counter()
 
     def encode(self, values: Values) -> npt.NDArray[np.int32]:
-        """Number of each value, -1 where the id is missing; the work is per distinct value."""
+        """Index of each value, -1 if the id is missing."""
         codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
         numbers = np.empty(len(uniques), dtype=np.int32)
-        for place, value in enumerate(uniques.tolist()):
+        for index, value in enumerate(uniques.tolist()):
             token = clean_token(value)
-            numbers[place] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
+            numbers[index] = self._numbers.setdefault(token, len(self._numbers)) if token else -1
             if not token and isinstance(value, str) and value.strip():
-                self.words[value.strip()] += int((codes == place).sum())
+                self.words[value.strip()] += int((codes == index).sum())
         return np.asarray(numbers[codes])
 
     def tokens(self, where: str) -> Tokens:
-        """Token of each number."""
+        """Token of each index."""
         listed = list(self._numbers)
         cleaned = _without_point(listed)
         if len(set(cleaned)) < len(listed):
@@ -87,15 +87,14 @@ class Interactions:
     """A table of interactions.
 
     Attributes:
-        rows: ``user`` and ``item`` (numbers, -1 where the id is missing) and, where they are known,
-            ``rating``, ``time`` (int64, or float64 where there are fractions) and ``part`` (index
-            into ``part_names``).
-        user_tokens: id of each user number.
-        item_tokens: id of each item number.
+        rows: ``user`` and ``item`` (indices, -1 if the id is missing) and, if known, ``rating``,
+            ``time`` (int64, or float64 with fractions) and ``part`` (index into ``part_names``).
+        user_tokens: id of each user index.
+        item_tokens: id of each item index.
         part_names: names of the fixed splits.
-        rating_name: what the source calls the ratings.
-        words: rows whose id is a word that reads as missing, by this word.
-        where: what was read, for messages.
+        rating_name: name of the column of ratings.
+        words: number of rows by word for a missing id.
+        where: name of the input, for messages.
     """
 
     rows: pd.DataFrame
@@ -115,7 +114,7 @@ class Interactions:
         return values
 
     def keep(self, mask: Mask) -> Interactions:
-        """The rows where ``mask`` holds."""
+        """The rows selected by ``mask``."""
         return self if mask.all() else replace(self, rows=self.rows[mask])
 
     def _seen(self, name: str, tokens: Tokens) -> Tokens:
@@ -140,7 +139,7 @@ class Interactions:
         return np.asarray(self.column("part") == self.part_names.index(name), dtype=np.bool_)
 
     def frame(self) -> pd.DataFrame:
-        """user_id, item_id (categories) and what else is known, for the dataset folder."""
+        """Columns user_id and item_id (categories), and rating and timestamp if known."""
         columns: dict[str, Any] = {}
         for role, tokens in (("user", self.user_tokens), ("item", self.item_tokens)):
             ids = pd.Categorical.from_codes(self.column(role), pd.Index(tokens.tolist()))
@@ -152,10 +151,10 @@ class Interactions:
 
 
 class InteractionBuilder:
-    """Collects pieces of a table; ids become numbers at once, so that text never piles up.
+    """Collects pieces of a table; ids are stored as indices to save memory.
 
     Attributes:
-        rating_name: what the source calls the ratings.
+        rating_name: name of the column of ratings.
     """
 
     def __init__(self) -> None:
@@ -188,7 +187,7 @@ class InteractionBuilder:
                 self._columns.setdefault(name, []).append(np.asarray(values))
 
     def finish(self, where: str, report: Report) -> Interactions:
-        """The whole table; ``where`` and what ``report`` says of lost rows are for messages."""
+        """The whole table; ``where`` and the faults in ``report`` are for messages."""
         columns = {
             name: _times(pieces, where) if name == "time" else np.concatenate(pieces)
             for name, pieces in self._columns.items()
@@ -218,7 +217,7 @@ class InteractionBuilder:
 
 
 def _times(pieces: list[npt.NDArray[Any]], where: str) -> npt.NDArray[Any]:
-    """Numbers; of dates the seconds, or nanoseconds where seconds would not tell them apart."""
+    """Numbers; dates become seconds, or nanoseconds if seconds as floats lose digits."""
     dates = [piece.dtype.kind == "M" for piece in pieces]
     if any(dates) and not all(dates):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What sources declare and give, and the options that they share."""
+"""What a source declares and returns, and the options that all sources share."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ PAPER = {
 
 @dataclass
 class RawDataset:
-    """What a source read.
+    """The result of reading a source.
 
     Attributes:
-        interactions: numbers and tokens.
+        interactions: of users with items.
         features: one table per modality.
         item_table: ``item_id:token`` and more typed columns, or None.
-        source: what the data are.
-        licence: what may be done with them.
-        edition: of the manifest.
-        paper: interactions, users, items in the paper, where it has this dataset.
+        source: description of the data.
+        licence: of the data.
+        edition: variant of the dataset, for the manifest.
+        paper: interactions, users, items in the paper if it has this dataset.
         inputs: files that were read, for the manifest.
-        rename: gives the rows of a file of ``--features`` the ids of the interactions, or None.
+        rename: replaces the ids of a file of ``--features`` by those of the interactions, or None.
     """
 
     interactions: Interactions
@@ -63,7 +63,7 @@ Reader = Callable[[argparse.Namespace, Report, Path], RawDataset]
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its help, its options, and ``run(arguments)``, which gives the exit code."""
+    """A subcommand: its help, its options, and ``run(arguments)``, which returns the exit code."""
 
     name: str
     summary: str
@@ -89,7 +89,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """The options of every source but ``planted``."""
     repairs = "\n".join(f"  {fix:<16} {text}" for fix, text in FIXES.items())
     parser.epilog = f"{parser.epilog}\n\nrepairs (--fix):\n{repairs}"
-    add_output_options(parser, "dataset folder to write; its last part names the dataset")
+    add_output_options(parser, "dataset folder to write; its last component names the dataset")
     add = parser.add_argument
     add(
         "--fix",
@@ -106,7 +106,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--encoding", type=_encoding, default="utf-8-sig", help="of text (default %(default)s)")
     add("--items", type=Path, metavar="FILE", help="table with an id column and titles")
-    _add_features(parser.add_argument_group("features, beside those of the source itself"))
+    _add_features(parser.add_argument_group("features in addition to those of the source"))
     _add_filters(
         parser.add_argument_group("filters, applied in this order after missing ids are dropped")
     )
@@ -115,7 +115,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 def add_output_options(
     parser: argparse.ArgumentParser, text: str, dry: str = "only report; write nothing"
 ) -> None:
-    """Where to write, and whether."""
+    """The output folder, ``--dry-run`` and ``--force``."""
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=text)
     parser.add_argument("--dry-run", action="store_true", help=dry)
     parser.add_argument("--force", action="store_true", help="replace an existing dataset folder")
@@ -156,7 +156,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 
 
 def add_column_options(parser: argparse.ArgumentParser) -> None:
-    """Options for sources whose interactions are tables with named columns."""
+    """Options of sources whose interactions are tables with named columns."""
     group = parser.add_argument_group("columns")
     text = "names of all columns of files without a header"
     group.add_argument("--columns", metavar="NAME,...", help=text)
@@ -164,7 +164,7 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
         "--separator",
         type=_separator,
         metavar="TEXT",
-        help="between the cells of a line (default: found), as in ';', '\\t', tab, blank or ::",
+        help="between the cells of a line (default: detected), as in ';', '\\t', tab, blank or ::",
     )
     for role in ROLES:
         none = "" if role in ("user", "item") else " ('' for none)"
@@ -172,7 +172,7 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
 
 
 def columns_of(arguments: argparse.Namespace) -> TableColumns:
-    """The columns that were named."""
+    """The columns named by options."""
     given = {role: getattr(arguments, f"{role}_column") for role in ROLES}
     roles = {role: name for role, name in given.items() if name is not None}
     names = tuple(arguments.columns.split(",")) if arguments.columns else None
@@ -180,7 +180,7 @@ def columns_of(arguments: argparse.Namespace) -> TableColumns:
 
 
 def refuse_columns(arguments: argparse.Namespace, path: Path) -> None:
-    """Raise :class:`UserError` where an option names columns of a file that has none."""
+    """Raise :class:`UserError` if an option names columns of a file without columns."""
     names = ["columns", "separator", *(f"{role}_column" for role in ROLES)]
     given = [f"--{n.replace('_', '-')}" for n in names if getattr(arguments, n) is not None]
     if given:
@@ -188,7 +188,7 @@ def refuse_columns(arguments: argparse.Namespace, path: Path) -> None:
 
 
 def filters_of(arguments: argparse.Namespace) -> Filters:
-    """The filters that were chosen."""
+    """The filters chosen by options."""
     user_core, item_core = (
         arguments.k_core if core is None else core
         for core in (arguments.user_core, arguments.item_core)
@@ -203,9 +203,9 @@ def output_folder(
     arguments: argparse.Namespace,
     ours: Callable[[Path], bool] = lambda folder: (folder / MANIFEST).is_file(),
 ) -> Path:
-    """The folder to write, asked before hours of work rather than after.
+    """The folder to write, checked before the data are read.
 
-    Only folders that ``ours`` tells to be written by this source may be replaced.
+    Only a folder for which ``ours`` holds may be replaced.
     """
     output: Path = arguments.output
     folder = Path(os.path.abspath(output))
@@ -223,24 +223,24 @@ def output_folder(
             f"{output}: is not a dataset folder of this kind and is not replaced; choose another "
             "--output or delete it"
         )
-    place = next(parent for parent in folder.parents if parent.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"--output {output}: {place} cannot be written; choose another place")
+    parent = next(parent for parent in folder.parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--output {output}: {parent} cannot be written; choose another folder")
     return folder
 
 
 def use_of(output: Path) -> str:
-    """The options of a run with this folder; RecBole looks in ``dataset/`` where it is not told."""
+    """The options of a run with this folder; the default of ``--data_path`` is ``dataset/``."""
     folder = Path(os.path.abspath(output))
     dataset = shlex.quote(f"--dataset={folder.name}")
     if folder.parent == Path(os.path.abspath("dataset")):
         return dataset
-    place = output.parent if output.name == folder.name else folder.parent
-    return f"{shlex.quote(f'--data_path={place}')} {dataset}"
+    parent = output.parent if output.name == folder.name else folder.parent
+    return f"{shlex.quote(f'--data_path={parent}')} {dataset}"
 
 
 def name_and_path(text: str) -> tuple[str, Path]:
-    """``NAME=PATH`` of a feature option; the name becomes a file name."""
+    """``NAME=PATH`` of an option; the name becomes a file name."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH, as in visual=features.npy")
@@ -253,7 +253,9 @@ def _separator(text: str) -> str:
     """A separator as typed in a shell, where a tab is hard to type."""
     separator = {"\\t": "\t", "tab": "\t", "blank": " ", "space": " "}.get(text, text)
     if len(separator) != 1 and separator != "::":
-        raise argparse.ArgumentTypeError(f"{text!r} is no separator; give one character, tab or ::")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a separator; give one character, tab or ::"
+        )
     if separator in '"\r\n':
         raise argparse.ArgumentTypeError(f"{text!r} cannot separate cells")
     return separator
@@ -264,6 +266,6 @@ def _encoding(text: str) -> str:
         codecs.lookup(text)
     except LookupError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no encoding; try utf-8-sig, latin-1 or cp1252"
+            f"{text!r} is not an encoding; try utf-8-sig, latin-1 or cp1252"
         ) from error
     return text

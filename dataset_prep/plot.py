@@ -1,4 +1,4 @@
-"""Degree plots of users and items: how long the tails are, and whom the interactions belong to."""
+"""Plots of the numbers of interactions of users and items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recbole_painvrl.errors import UserError
 Degrees = npt.NDArray[np.int64]
 
 _FEW = 30
-# A narrower range is easier to read on linear axes.
+# A wider range is plotted on logarithmic axes.
 _WIDE = 20
 _STYLES: dict[str, dict[str, Any]] = {
     "users": {"color": "#0072b2"},
@@ -22,20 +22,20 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 
 def check_plot(path: Path) -> None:
-    """Raise :class:`UserError` where the plot could not be written, before the work is done."""
+    """Raise :class:`UserError` if the plot cannot be written."""
     try:
         from recbole_painvrl.report.plots.curves import blank
     except ImportError as error:
         raise UserError("--plot: needs matplotlib; type `pip install matplotlib`") from error
     kinds = blank(1, 1).canvas.get_supported_filetypes()
     if path.suffix.lower().lstrip(".") not in kinds:
-        raise UserError(f"--plot {path}: no picture format; end it in .png, .pdf or .svg")
+        raise UserError(f"--plot {path}: not a picture format; use .png, .pdf or .svg")
     if not path.absolute().parent.is_dir():
         raise UserError(f"--plot {path}: no such folder; make {path.parent} first")
 
 
 def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
-    """Two panels: share with at least so many interactions, and share held by the most active."""
+    """Plot the distribution of the degrees, and how concentrated the interactions are."""
     from matplotlib.ticker import PercentFormatter
 
     from recbole_painvrl.report.plots.curves import blank
@@ -45,18 +45,17 @@ def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
     for label, degrees in (("users", users), ("items", items)):
         known = degrees[degrees > 0]
         shown = f"{len(known):,} {label}, median {np.median(known):,.0f}"
-        places, shares = at_least(known)
-        mark = "o" if len(places) <= _FEW else ""
-        left.plot(places, shares, label=shown, marker=mark, markersize=4, **_STYLES[label])
-        part, held = concentration(known)
-        right.plot(part, held, label=label, **_STYLES[label])
+        values, fractions = at_least(known)
+        mark = "o" if len(values) <= _FEW else ""
+        left.plot(values, fractions, label=shown, marker=mark, markersize=4, **_STYLES[label])
+        right.plot(*concentration(known), label=label, **_STYLES[label])
     _scale(left)
-    left.set(xlabel="interactions", ylabel="share with at least as many")
-    right.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="all alike")
+    left.set(xlabel="interactions", ylabel="fraction with at least as many")
+    right.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="equal")
     right.xaxis.set_major_formatter(PercentFormatter(1.0))
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     right.set(xlim=(0, 1), ylim=(0, 1.01))
-    right.set(xlabel="most active users, most popular items", ylabel="share of the interactions")
+    right.set(xlabel="most active users, most popular items", ylabel="fraction of the interactions")
     for axes, corner in ((left, "lower left"), (right, "lower right")):
         axes.grid(alpha=0.3)
         axes.legend(loc=corner, frameon=False)
@@ -69,20 +68,20 @@ def plot_degrees(path: Path, name: str, users: Degrees, items: Degrees) -> None:
 
 
 def at_least(degrees: Degrees) -> tuple[Degrees, npt.NDArray[np.float64]]:
-    """Each degree that occurs, and the share of users or items with at least that many."""
-    places, first = np.unique(np.sort(degrees), return_index=True)
-    return places, 1 - first / len(degrees)
+    """Each degree that occurs, and the fraction of users or items with at least that degree."""
+    values, first = np.unique(np.sort(degrees), return_index=True)
+    return values, 1 - first / len(degrees)
 
 
 def concentration(degrees: Degrees) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Share of users or items, most active first, and the share of interactions they hold."""
+    """Fraction of users or items, most active first, and their fraction of the interactions."""
     held = np.cumsum(np.sort(degrees)[::-1]) / degrees.sum()
-    part = np.arange(1, len(degrees) + 1) / len(degrees)
-    return np.concatenate([[0.0], part]), np.concatenate([[0.0], held])
+    fraction = np.arange(1, len(degrees) + 1) / len(degrees)
+    return np.concatenate([[0.0], fraction]), np.concatenate([[0.0], held])
 
 
 def _scale(axes: Any) -> None:
-    """Logarithmic axes where the range is wide."""
+    """Use logarithmic axes for wide ranges."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     whole = FuncFormatter(lambda x, _: f"{x:,.0f}")

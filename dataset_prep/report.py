@@ -1,4 +1,4 @@
-"""Faults, the repairs that were asked for, and the counts after every step."""
+"""Faults, requested repairs, notes and the counts after every step."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from recbole_painvrl.errors import UserError, did_you_mean
 FIXES = {
     "drop-rows": "drop malformed interaction lines, and feature rows with NaN or Inf, without "
     "content, or without an id",
-    "drop-columns": "drop feature columns that are constant, explode, or hold NaN or Inf",
+    "drop-columns": "drop feature columns that are constant, exceed the limit, or hold NaN or Inf",
     "drop-duplicates": "keep the first feature row of an id; keep a pair in its first split only",
     "drop-unrated": "drop feature rows of items that have no interaction",
     "keep-unrated": "keep them; runs then need `unknown_items: ignore`",
     "keep-constant": "keep constant feature columns",
-    "fill-mean": "replace NaN and Inf by the mean of their column",
-    "clip": "clip exploding columns at their 1st and 99th percentile",
     "standardise": "shift and scale every feature column to mean 0 and deviation 1",
-    "shift-ids": "move feature ids by one where that makes them meet the interactions",
-    "keep-ids": "take the feature ids as they are although a shift by one fits better",
+    "shift-ids": "shift feature ids by one if that matches the interactions",
+    "keep-ids": "keep the feature ids although a shift by one matches more interactions",
     "keep-nonpositive": "count rows with a rating of 0 or less as interactions",
 }
 CORRECT = "correct it"
@@ -27,13 +25,13 @@ CORRECT = "correct it"
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong in the input that no chosen repair mends.
+    """A fault of the input without a requested repair.
 
     Attributes:
         where: file or table.
         what: was found.
-        fixes: repairs that would mend it, best first.
-        advice: what to do where there is none, or where a person must decide.
+        fixes: possible repairs, best first.
+        advice: what to do if there is no repair or the user must decide.
     """
 
     where: str
@@ -42,21 +40,21 @@ class Fault:
     advice: str = CORRECT
 
     def line(self) -> str:
-        """One line: where, what, and what mends it."""
-        mend = " or ".join(f"`--fix {fix}`" for fix in self.fixes)
-        by_fix = mend and self.advice == CORRECT
-        return f"{self.where}: {self.what}; " + (f"mend it by {mend}" if by_fix else self.advice)
+        """One line: where, what, and how to repair it."""
+        repair = " or ".join(f"`--fix {fix}`" for fix in self.fixes)
+        by_fix = repair and self.advice == CORRECT
+        return f"{self.where}: {self.what}; " + (f"use {repair}" if by_fix else self.advice)
 
 
 @dataclass
 class Report:
-    """What was found, mended, noted and counted on the way from the input to the folder.
+    """Faults, repairs, notes and counts of one run.
 
     Attributes:
-        fixes: repairs that the user asked for.
-        faults: found and not mended; a run with any of them writes nothing.
-        repairs: mended, with ``where``, ``fix``, ``what`` and ``count``.
-        notes: worth knowing, no fault.
+        fixes: requested repairs.
+        faults: without a repair; a run with any fault writes nothing.
+        repairs: made, with ``where``, ``fix``, ``what`` and ``count``.
+        notes: for the user; not faults.
         steps: (step, interactions, users, items).
     """
 
@@ -69,7 +67,7 @@ class Report:
     def found(
         self, where: str, what: str, count: int, *fixes: str, advice: str = CORRECT
     ) -> str | None:
-        """Record a fault or, where one of ``fixes`` was asked for, its repair; return that fix."""
+        """Record a fault or, if one of ``fixes`` was requested, its repair; return that fix."""
         for fix in fixes:
             if fix in self.fixes:
                 self.repairs.append({"where": where, "fix": fix, "what": what, "count": count})
@@ -78,37 +76,37 @@ class Report:
         return None
 
     def note(self, text: str) -> None:
-        """Remember something worth knowing."""
+        """Add a note once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def print(self) -> None:
         """Repairs, notes and faults, one line each."""
         for repair in self.repairs:
-            print(f"mended by {repair['fix']}: {repair['where']}: {repair['what']}")
+            print(f"repaired by {repair['fix']}: {repair['where']}: {repair['what']}")
         for text in self.notes:
             print(f"note: {text}")
         for fault in self.faults:
             print(f"fault: {fault.line()}")
 
     def refuse_if_broken(self, name: str) -> None:
-        """Raise :class:`UserError` when a fault is left, with the repairs that would mend it."""
+        """Raise :class:`UserError` if there is a fault, with the repairs that would remove it."""
         if not self.faults:
             return
-        # What no repair mends comes first, then what a person must decide.
+        # Faults without a repair come first, then those that need a decision.
         first = min(self.faults, key=lambda fault: (bool(fault.fixes), fault.advice == CORRECT))
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
         where = f"{name}: {first.where}" if first.fixes else first.where
-        # The best fix of every fault that has one and needs no decision.
+        # The best repair of every fault that has one and needs no decision.
         plain = [fault for fault in self.faults if fault.fixes and fault.advice == CORRECT]
         missing = dict.fromkeys(fault.fixes[0] for fault in plain)
-        mend = f"`--fix {','.join([*sorted(self.fixes), *missing])}` would mend "
+        repair = f"`--fix {','.join([*sorted(self.fixes), *missing])}` would repair "
         if not first.fixes or not missing:
             advice = first.advice
         elif first.advice == CORRECT:
-            advice = f"{mend}it"
+            advice = f"{repair}it"
         else:
-            advice = f"{first.advice}; {mend}the rest"
+            advice = f"{first.advice}; {repair}the rest"
         raise UserError(f"{where}: {first.what}{more}; nothing was written, {advice}")
 
 

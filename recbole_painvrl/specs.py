@@ -28,7 +28,8 @@ _PROJECT = tuple(
     f"recbole_painvrl.models.{name}"
     for name in (
         *("painvrl", "invrl", "ultragcn", "vbpr", "mmgcn", "mmssl"),
-        *("freedom", "bm3", "rp3beta", "content_ease"),
+        *("freedom", "bm3", "lattice", "micro", "mgcn", "grcn", "dualgnn", "dragon"),
+        *("lgmrec", "slmrec", "elimrec", "mgat", "rp3beta", "contentease"),
     )
 )
 
@@ -47,8 +48,12 @@ class ModelSpec:
             generator of their own, in place of the run's.
         purposes: number of outer rounds to further purposes with a generator of their own.
         memory: sizes of the data and settings to bytes by part; None for a lower bound.
+        groups: names by which ``benchmark --models`` finds it among others, such as ``graph``.
         colour: index of its colour in figures; None for the next free one.
         paper: authors, venue and title.
+        url: where the paper is.
+        idea: what is special about it, in a sentence.
+        ranks_cold_items: whether the features rank an item without training interactions.
         properties: folder with ``model/NAME.yaml`` and, where there are any, ``preset/NAME/`` and
             ``search/NAME.yaml``; None for the project's.
     """
@@ -61,8 +66,12 @@ class ModelSpec:
     own_generators: frozenset[str] = frozenset()
     purposes: Callable[[int], Sequence[str]] | None = None
     memory: Callable[[Any, Any], dict[str, int]] | None = None
+    groups: frozenset[str] = frozenset()
     colour: int | None = None
     paper: str = ""
+    url: str = ""
+    idea: str = ""
+    ranks_cold_items: bool = False
     properties: Path | None = None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import sys
 from pathlib import Path
@@ -33,7 +35,14 @@ def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """RecBole reads sys.argv, draws from the global generators and writes where it stands."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.chdir(tmp_path)
+    # Only a power cut would tell the difference, and disks are slow.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    # RecBole's HyperTuning leaves the root logger at its own level.
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
     torch.set_num_threads(1)
+    # Importing RecBole's SINE turns it on for the whole process: backward takes ten times as long.
+    torch.autograd.set_detect_anomaly(False)
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

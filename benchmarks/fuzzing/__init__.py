@@ -1,1 +1,1 @@
-"""Damaged and hostile files for every reader: loaded correctly, or refused by name."""
+"""Damaged and hostile files for every reader, which must load them correctly or refuse them."""

@@ -1,4 +1,4 @@
-"""Hypothesis strategies of damaged files: cut, changed, spliced, and content made to do harm."""
+"""Hypothesis strategies of damaged files: a slice replaced by another piece, or hostile content."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
 
-_NUMBER = re.compile(rb"\d+")
 _NUMBERS = (
     *(b"0", b"-1", b"1", b"-0.5", b"nan", b"inf", b"-inf", b"1e309", b"1e-320", b"", b" "),
     *(str(n).encode() for n in (2**15, 2**16, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**63, 2**64)),
@@ -20,83 +19,64 @@ _TOKENS = (
     *(b"!!python/object/apply:os.system ['touch HARM']", b"<<: ", b"\xf0\x9f\x98\x80", b"- " * 40),
     b"__import__('os').system('touch HARM')",
 )
-# Where the header of a binary file ends at the latest; a zip has its list at the other end.
+# Upper bound of the length of a binary file's header; a zip has its directory at the end.
 _HEADER = 256
 
 
 @st.composite
 def damaged(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """A file's content, damaged once to three times.
+    """A file's content, damaged once to three times, or hostile content in its place.
 
     Args:
         draw: given by Hypothesis.
-        content: the whole file.
-        others: contents of other valid files, for splices.
+        content: the valid content.
+        others: contents of other valid files, from which pieces are taken.
     """
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from(_HOSTILE))
     for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):
-        content = draw(st.sampled_from(_KINDS))(draw, content, others)
+        content = draw(st.sampled_from((_replaced, _replaced, _number, _changed)))(
+            draw, content, others
+        )
     return content
 
 
-def _place(draw: DrawFn, content: bytes) -> int:
-    return draw(st.integers(0, len(content)))
-
-
-def _cut(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    return content[: _place(draw, content)]
-
-
-def _change(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Other bytes anywhere, or where headers are: at the beginning or at the end."""
-    changed = bytearray(content)
-    start = draw(st.sampled_from((0, 0, len(content) - _HEADER)))
-    span = draw(st.sampled_from((_HEADER, len(content))))
-    for _ in range(draw(st.sampled_from((1, 1, 2, 8)))):
-        place = max(0, start) + draw(st.integers(0, span))
-        if place < len(changed):
-            changed[place] = draw(st.integers(0, 255))
-    return bytes(changed)
+def _replaced(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
+    """Replace a slice by nothing, a token, other bytes, its repetition or a piece of a file."""
+    start = draw(st.integers(0, len(content)))
+    end = start + draw(st.sampled_from((0, 0, 1, 8, 100, 300, len(content))))
+    inside = content[start:end]
+    other = draw(st.sampled_from(others))
+    pieces: SearchStrategy[bytes] = st.one_of(
+        st.just(b""),
+        st.sampled_from(_TOKENS),
+        st.binary(min_size=1, max_size=40),
+        st.sampled_from((2 * inside, 50 * inside[:300])),
+        st.integers(0, len(other)).map(lambda first: other[first:]),
+        st.sampled_from(other.split(b"\n")).map(lambda line: line + b"\n"),
+    )
+    return content[:start] + draw(pieces) + content[end:]
 
 
 def _number(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Replace one written number."""
-    found = list(_NUMBER.finditer(content))
+    """Replace a number that is written in digits."""
+    found = list(re.finditer(rb"\d+", content))
     if not found:
-        return _insert(draw, content, others)
-    place = draw(st.sampled_from(found))
-    return content[: place.start()] + draw(st.sampled_from(_NUMBERS)) + content[place.end() :]
+        return _replaced(draw, content, others)
+    match = draw(st.sampled_from(found))
+    return content[: match.start()] + draw(st.sampled_from(_NUMBERS)) + content[match.end() :]
 
 
-def _insert(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    place = _place(draw, content)
-    piece = draw(st.sampled_from(_TOKENS) | st.binary(min_size=1, max_size=40))
-    return content[:place] + piece + content[place:]
-
-
-def _repeat(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Leave out a piece, or write it several times."""
-    start = _place(draw, content)
-    end = start + draw(st.sampled_from((1, 8, 100, 300)))
-    return content[:start] + content[start:end] * draw(st.sampled_from((0, 2, 50))) + content[end:]
-
-
-def _splice(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """The beginning of this file and the end of another."""
-    other = draw(st.sampled_from(others))
-    return content[: _place(draw, content)] + other[_place(draw, other) :]
-
-
-def _lines(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Put a line in the place of another, or exchange both."""
-    lines = content.split(b"\n")
-    one, two = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
-    lines[one], lines[two] = lines[two], draw(st.sampled_from((lines[one], lines[two])))
-    return b"\n".join(lines)
-
-
-def _hostile(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Content that aims at a reader: deep nesting, references that multiply, false lengths."""
-    return draw(st.sampled_from(_HOSTILE))
+def _changed(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
+    """Replace single bytes anywhere, or at the beginning or end, where headers are."""
+    changed = bytearray(content)
+    start = draw(st.sampled_from((0, 0, max(0, len(content) - _HEADER))))
+    length = draw(st.sampled_from((_HEADER, len(content))))
+    for _ in range(draw(st.sampled_from((1, 1, 2, 8)))):
+        index = start + draw(st.integers(0, length))
+        if index < len(changed):
+            changed[index] = draw(st.integers(0, 255))
+    return bytes(changed)
 
 
 def _npy(shape: str, descr: str = "'<f4'") -> bytes:
@@ -104,6 +84,7 @@ def _npy(shape: str, descr: str = "'<f4'") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 64
 
 
+# Deep nesting, references that multiply, false lengths, code.
 _HOSTILE = (
     b"",
     b"\0" * 1000,
@@ -132,4 +113,3 @@ _HOSTILE = (
     b"user_id:token\titem_id:token\trating:float\n" + b"\t\t\n" * 3,
     b'"' * 3001,
 )
-_KINDS = (_cut, _change, _change, _number, _number, _insert, _repeat, _splice, _lines, _hostile)

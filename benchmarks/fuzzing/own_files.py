@@ -32,7 +32,7 @@ _ITEMS = 20
 
 
 def own_readers(root: Path) -> list[Reader]:
-    """Make valid samples below ``root``; returns their readers."""
+    """Write valid samples below ``root``; returns their readers."""
     data = root / "data"
     design = PlantedDesign(
         n_users=24,
@@ -54,7 +54,7 @@ def own_readers(root: Path) -> list[Reader]:
 
 
 def _dataset_readers(folder: Path) -> list[Reader]:
-    tokens = {f"i{number}": number + 1 for number in range(_ITEMS)}
+    tokens = {f"i{index}": index + 1 for index in range(_ITEMS)}
 
     def features() -> Any:
         return aligned_features(folder, "visual", tokens, _ITEMS + 1).matrix
@@ -79,7 +79,7 @@ def _dataset_readers(folder: Path) -> list[Reader]:
 
 
 def _recbole_readers(data: Path) -> list[Reader]:
-    """The way of a run, through RecBole's own reader."""
+    """The dataset of a run, read by RecBole's own code."""
     folder = data / NAME
 
     def read(protocol: str) -> Any:
@@ -87,15 +87,16 @@ def _recbole_readers(data: Path) -> list[Reader]:
         config = SafeConfig("BPR", NAME, overrides={**values, "unknown_items": "ignore"})
         return ModalityDataset(config).build_parts()
 
-    def check(parts: Any) -> None:
-        for part in parts.values():
-            for name in (part.uid_field, part.iid_field):
-                numbers = part.inter_feat[name]
-                assert len(numbers), "empty split"
-                assert 0 <= int(numbers.min()) <= int(numbers.max()) < part.num(name)
+    def check(splits: Any) -> None:
+        for split in splits.values():
+            for name in (split.uid_field, split.iid_field):
+                ids = split.inter_feat[name]
+                assert len(ids), "empty split"
+                assert 0 <= int(ids.min()) <= int(ids.max()) < split.num(name)
 
     files = {
-        "files": [folder / f"{NAME}.{part}.inter" for part in SPLITS] + [folder / "manifest.json"],
+        "files": [folder / f"{NAME}.{split}.inter" for split in SPLITS]
+        + [folder / "manifest.json"],
         "random": [folder / f"{NAME}.inter"],
     }
     return [
@@ -138,7 +139,7 @@ def _checkpoint_reader(path: Path) -> Reader:
 
     def check(found: Any) -> None:
         read, read_state = found
-        assert read_state == state, "another state, and no word about it"
+        assert read_state == state, "another state was loaded"
         assert set(read) == set(tensors)
         assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
@@ -161,8 +162,7 @@ def _run_readers(folder: Path) -> list[Reader]:
         write_arrays(folder / name, written)
     users = {"test_set": "iid", "user_id": arrays["environments.npz"]["user_id"]}
     write_per_user(folder, pd.DataFrame({**users, "ndcg@10": rng.random(30)}))
-    config = {"model": {"value": "PaInvRL", "from": "x"}, "seed": {"value": 1, "from": "x"}}
-    write_config(folder, config)
+    write_config(folder, {"model": {"value": "PaInvRL", "from": "x"}})
     result = {
         **{"model": "PaInvRL", "dataset": NAME, "protocol": "files", "seed": 1},
         "metrics": {"valid": {"ndcg@10": 0.5}, "iid": {"ndcg@10": 0.25}},
@@ -173,10 +173,9 @@ def _run_readers(folder: Path) -> list[Reader]:
     write_result(folder, result)
 
     def same(name: str, found: Any) -> None:
-        # A zip keeps a checksum of every array, but not of its name.
-        written = arrays[name]
-        for key in found.keys() & written.keys():
-            np.testing.assert_array_equal(found[key], written[key])
+        # A zip has a checksum of every array, but not of its name.
+        for key in found.keys() & arrays[name].keys():
+            np.testing.assert_array_equal(found[key], arrays[name][key])
 
     def check(run: Any) -> None:
         same("mask.npz", run.mask)
@@ -184,14 +183,12 @@ def _run_readers(folder: Path) -> list[Reader]:
 
     files = [*arrays, "per_user.parquet", "config.yaml", "result.json"]
     paths = [folder / name for name in files]
-    return [
-        Reader("run folder", paths, partial(read_run, folder), check, 0.5),
-        *(
-            Reader(name, [path], partial(read_arrays, path, "again"), partial(same, name), 2)
-            for name, path in zip(arrays, paths, strict=False)
-        ),
-        Reader("result.json", [folder / "result.json"], partial(_read_result, folder)),
-    ]
+    readers = [Reader("run folder", paths, partial(read_run, folder), check, 0.5, bounded=False)]
+    for name in arrays:
+        read = partial(read_arrays, folder / name, "run again")
+        readers.append(Reader(name, [folder / name], read, partial(same, name), 2, bounded=False))
+    result_file = folder / "result.json"
+    return [*readers, Reader("result.json", [result_file], partial(_read_result, folder))]
 
 
 def _split_reader(path: Path) -> Reader:
@@ -203,8 +200,8 @@ def _split_reader(path: Path) -> Reader:
     write_arrays(path, {"diagnostics": np.frombuffer(text, dtype=np.uint8), **rows})
     assert read_split(path, n_rows) is not None
 
-    def check(split: Any) -> None:
-        if split is not None:
-            assert all(np.array_equal(split.rows[part], rows[part]) for part in SPLITS)
+    def check(found: Any) -> None:
+        if found is not None:
+            assert all(np.array_equal(found.rows[split], rows[split]) for split in SPLITS)
 
-    return Reader("split cache", [path], partial(read_split, path, n_rows), check)
+    return Reader("split cache", [path], partial(read_split, path, n_rows), check, bounded=False)

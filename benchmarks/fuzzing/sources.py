@@ -28,7 +28,7 @@ _TIME = 1_260_000_000
 
 
 def source_readers(root: Path) -> list[Reader]:
-    """Make a sample of every source below ``root``; returns their readers."""
+    """Write a sample of every source below ``root``; returns their readers."""
     makers = (
         *(_table_csv, _table_npz, _table_parquet, _table_vectors, _movielens, _mmgcn, _tiktok),
         *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn, _check),
@@ -59,7 +59,7 @@ def _reader(root: Path, make: Callable[[Path], list[str]]) -> Reader:
 
 
 def _write(path: Path, header: str, *cells: str, separator: str = ",", rows: Any = _PAIRS) -> None:
-    """A text table; every cell is a format of the user ``u``, the item ``i`` and a time ``t``."""
+    """A text table of cells formatted with user ``u``, item ``i``, time ``t``, rating ``r``."""
     line = separator.join(cells)
     lines = [line.format(u=u, i=i, t=_TIME + 7 * u + i, r=1 + (u + i) % 5) for u, i in rows]
     path.write_text(header + "\n".join(lines) + "\n")
@@ -179,7 +179,7 @@ def _kwai(folder: Path) -> list[str]:
 def _mmrec(folder: Path) -> list[str]:
     path = folder / f"{folder.name}.inter"
     _write(path, "userID\titemID\tx_label\n", "{u}", "{i}", "0", separator="\t")
-    # Labels are the numbers of the splits.
+    # 0, 1 and 2 mean training, validation and test.
     lines = path.read_text().splitlines()
     labelled = [f"{line[:-1]}{number % 3}" for number, line in enumerate(lines[1:])]
     path.write_text("\n".join([lines[0], *labelled, ""]))

@@ -1,10 +1,10 @@
-"""Runs every model twice with one thread and once with two, and compares.
+"""Runs every case twice with one thread and once with two, and compares the results.
 
     python -m benchmarks.reliability.determinism
 
-Prints, as Markdown, whether two runs with the same seed have the same figures and the same
-SHA-256 of their weights, and by how much two threads move a metric or a weight. The exit code is
-1 if equal runs differ.
+Prints, as Markdown, whether two runs with the same seed have the same results and weights
+(SHA-256), and the largest difference of a metric and of a weight between one and two threads. The
+exit code is 1 if runs with the same seed and threads differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import command_line, head, row
+from benchmarks.common import command_line, table
 from benchmarks.reliability.runs import (
     CASES,
     arguments,
@@ -38,7 +38,7 @@ def metric_distance(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
 
 
 def weight_distance(one: Path, two: Path) -> float:
-    """Largest difference between the weights of two runs, by the largest of its tensor."""
+    """Largest difference between the weights of two runs, relative to the largest of a tensor."""
     first, second = (
         read_saved(folder / "checkpoint" / "best.safetensors")[0] for folder in (one, two)
     )
@@ -52,34 +52,43 @@ def weight_distance(one: Path, two: Path) -> float:
     )
 
 
+def compare(case: str, folder: Path) -> tuple[str, ...]:
+    """Run a case three times; its row of the table.
+
+    Args:
+        case: key of ``CASES``.
+        folder: holds ``data``; run folders go below it.
+    """
+    found = {}
+    for name, threads in (("one", 1), ("again", 1), ("two", 2)):
+        target = folder / case / name
+        argv = arguments(case, folder / "data", target, f"--n_threads={threads}")
+        if run(argv, folder / "log"):
+            raise RuntimeError(f"{case}: {(folder / 'log').read_text()}")
+        found[name] = outcome(target)
+    one, again, two = found.values()
+    differing = differences(one, again)
+    return (
+        case,
+        f"{one['hashes']['weights'][:12]}…",
+        f"differs: {', '.join(differing)}" if differing else "identical",
+        f"{metric_distance(one['metrics'], two['metrics']):.1g}",
+        f"{weight_distance(folder / case / 'one', folder / case / 'two'):.1g}",
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 if equal runs were equal."""
+    """Run the cases and print the table; returns the exit code."""
     parser = command_line(__doc__)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     given = parser.parse_args(argv)
     warm_up()
-    failed = False
-    print(head("model", "weights (SHA-256)", "again", "2 threads: metric", "2 threads: weight"))
     with tempfile.TemporaryDirectory(prefix="determinism-") as name:
-        folder = Path(name)
-        make_data(folder / "data")
-        for case in given.cases:
-            found = {}
-            for run_name, threads in (("one", 1), ("again", 1), ("two", 2)):
-                more = f"--n_threads={threads}"
-                words = arguments(case, folder / "data", folder / case, run_name, more)
-                if run(words, folder / "log"):
-                    raise RuntimeError(f"{case}: {(folder / 'log').read_text()}")
-                found[run_name] = outcome(folder / case / run_name)
-            one, again, two = found.values()
-            differing = differences(one, again)
-            failed = failed or bool(differing)
-            same = f"differs: {', '.join(differing)}" if differing else "identical"
-            metric = metric_distance(one["metrics"], two["metrics"])
-            weight = weight_distance(folder / case / "one", folder / case / "two")
-            digest = f"{one['hashes']['weights'][:12]}…"
-            print(row(case, digest, same, f"{metric:.1g}", f"{weight:.1g}"), flush=True)
-    return int(failed)
+        make_data(Path(name) / "data")
+        rows = [compare(case, Path(name)) for case in given.cases]
+    head = ("model", "weights (SHA-256)", "again", "2 threads: metric", "2 threads: weight")
+    print(table(head, rows))
+    return int(any(row[2] != "identical" for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,56 +1,56 @@
-"""Kills runs at random moments, resumes them and compares with runs that nobody touched.
+"""Kills runs at random moments, resumes them and compares them with uninterrupted runs.
 
     python -m benchmarks.reliability.kills --runs 100
 
-Half of the runs are stopped at a moment uniform over the run's time, by SIGKILL or (two in five)
-by SIGTERM, half are killed inside a save: with half of the file written, before its fsync, before
-it is put in place, or just after. One in five is stopped once more while it resumes. Unreadable
-files and differing results are counted; the exit code is 1 if there is one.
+Half of the runs are stopped at a random moment, by SIGKILL or (two in five) by SIGTERM, half are
+killed inside a save: with half of the file written, before its fsync, before its rename, or just
+after it. One in five is stopped once more while it resumes. The exit code is 1 if a file is
+unreadable or a result differs.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import select
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import command_line, head, row
+from benchmarks.common import command_line, table
 from benchmarks.reliability.runs import (
     CASES,
     POINTS,
+    SaveHook,
     arguments,
     differences,
-    fork,
-    limit_saving,
     make_data,
     outcome,
     run,
+    save_often,
     stage_reached,
+    start,
     unreadable,
-    wait,
     warm_up,
-    watch_saves,
 )
 
-_PATIENCE = 300.0
+_TIMEOUT = 300.0
+# Fractions of the trials: killed twice; stopped by SIGTERM; killed inside a save.
 _TWICE, _TERM, _IN_SAVE = 0.2, 0.4, 0.5
-_OFTEN, _USUAL, _RARELY = 1e9, 0.05, 1e-9
+# Fraction of the time that saving may take: every epoch, the default, once per stage.
+_OFTEN, _DEFAULT, _RARELY = 1e9, 0.05, 1e-9
 
 
 @dataclass
-class Whole:
-    """A run that nobody touched: its outcome, stages, saves, and seconds after its first file."""
+class Expected:
+    """Outcome, stages, number of saves and duration of an uninterrupted run."""
 
     outcome: dict[str, Any]
     stages: list[str]
@@ -60,7 +60,7 @@ class Whole:
 
 @dataclass
 class Trial:
-    """One kill: where it fell, and what was wrong afterwards."""
+    """One killed run: where it was stopped, and what was wrong afterwards."""
 
     case: str
     kind: str
@@ -71,182 +71,174 @@ class Trial:
 
 
 class Bench:
-    """Runs of every case in one folder, each trial with its own copy of the data.
+    """Runs of every case below one folder, each trial with its own copy of the data.
 
     Args:
         folder: where everything is written.
-        rng: source of the moments.
+        rng: draws the moments.
     """
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng = folder, rng
         make_data(folder / "data")
-        self.whole: dict[str, Whole] = {}
+        self._expected: dict[str, Expected] = {}
 
-    def uninterrupted(self, case: str) -> Whole:
-        """The run of a case that nobody touches, made once."""
-        if case not in self.whole:
-            place, argv = self._place(case, "whole")
-            reading, writing = os.pipe()
-
-            def hooks() -> None:
-                limit_saving(_OFTEN)
-                watch_saves(writing)
-
-            child = fork(argv, place / "log", hooks)
-            os.close(writing)
-            _await(place, child)
-            start, saves = time.monotonic(), 0
-            while content := os.read(reading, 1024):
-                saves += len(content)
-            os.close(reading)
-            code, seconds = wait(child), time.monotonic() - start
-            if code:
-                raise RuntimeError(f"{case}: {(place / 'log').read_text()}")
-            folder = place / "runs" / "run"
+    def expected(self, case: str) -> Expected:
+        """The uninterrupted run of a case, which is run once."""
+        if case not in self._expected:
+            folder, argv = self._new_run(case, "uninterrupted")
+            hook = SaveHook()
+            process = start(argv, _log(folder), save_often, hook)
+            _wait_for_config(folder, process)
+            begin = time.monotonic()
+            process.join()
+            seconds = time.monotonic() - begin
+            if process.exitcode:
+                raise RuntimeError(f"{case}: {_log(folder).read_text()}")
             result = json.loads((folder / "result.json").read_text())
             names = [stage["name"] for stage in result["stages"]]
-            self.whole[case] = Whole(outcome(folder), names, saves, seconds)
-        return self.whole[case]
+            found = Expected(outcome(folder), names, hook.saves.value, seconds)
+            self._expected[case] = found
+        return self._expected[case]
 
-    def trial(self, case: str, number: int) -> Trial:
+    def trial(self, case: str, index: int) -> Trial:
         """Kill a run of a case, resume it and compare."""
-        whole, kind = self.uninterrupted(case), None
+        expected, kind = self.expected(case), None
         while kind is None:
-            place, argv = self._place(case, f"trial {number}")
+            folder, argv = self._new_run(case, f"trial-{index}")
             in_save = self.rng.random() < _IN_SAVE
             kill = self._kill_in_save if in_save else self._kill_at_random
-            kind = kill(argv, place, whole)
-        folder = place / "runs" / "run"
-        trial = Trial(case, kind, stage_reached(folder, whole.stages), 1, unreadable(folder))
+            kind = kill(argv, folder, expected)
+        trial = Trial(case, kind, stage_reached(folder, expected.stages), 1, unreadable(folder))
         if (folder / "config.yaml").is_file() and self.rng.random() < _TWICE:
-            again = self._kill_at_random(_resume(folder), place, whole)
+            again = self._kill_at_random(_resume(folder), folder, expected)
             trial.kills += again is not None
             trial.unreadable += unreadable(folder)
-        self._finish(trial, argv, place)
+        trial.differing = self._finish(folder, argv, expected)
         if not trial.differing and not trial.unreadable:
-            shutil.rmtree(place)
+            shutil.rmtree(folder.parents[1])
         return trial
 
-    def _finish(self, trial: Trial, argv: Sequence[str], place: Path) -> None:
-        """Resume, or start again where nothing had been written, and compare."""
-        folder, log = place / "runs" / "run", place / "log"
+    def _finish(self, folder: Path, argv: Sequence[str], expected: Expected) -> list[str]:
+        """Resume, or run anew if nothing had been written; returns what differs."""
+        wrong, code = [], None
         complete = (folder / "result.json").is_file()
         if not (folder / "config.yaml").is_file():
-            if run(_resume(folder), log) != 2:
-                trial.differing.append("resuming nothing was not refused")
+            if run(_resume(folder), _log(folder)) != 2:
+                wrong.append("resuming an empty run folder was not refused")
             shutil.rmtree(folder, ignore_errors=True)
-            code = run(argv, log)
-        else:
-            code = 0 if complete else run(_resume(folder), log)
+            code = run(argv, _log(folder))
+        elif not complete:
+            code = run(_resume(folder), _log(folder))
         if code:
-            trial.differing.append(f"exit code {code}, see {log}")
-            return
-        trial.differing += differences(self.whole[trial.case].outcome, outcome(folder))
-        # Killed between its result and its end, a run leaves its lock; nothing is left to do.
+            return [*wrong, f"exit code {code}, see {_log(folder)}"]
+        # A run killed between its result and its end leaves its lock.
         hidden = {path.name for path in folder.rglob(".*")} - ({".lock"} if complete else set())
-        trial.differing += [f"left behind: {name}" for name in sorted(hidden)]
+        wrong += differences(expected.outcome, outcome(folder))
+        return [*wrong, *(f"left behind: {name}" for name in sorted(hidden))]
 
-    def _kill_in_save(self, argv: Sequence[str], place: Path, whole: Whole) -> str | None:
-        """Kind of the kill; None where the save never came."""
-        save, point = self.rng.randint(1, whole.saves), self.rng.choice(POINTS)
-        reading, writing = os.pipe()
+    def _kill_in_save(self, argv: Sequence[str], folder: Path, expected: Expected) -> str | None:
+        """Kind of the kill; None if the run ended before that save."""
+        hook = SaveHook(self.rng.randint(1, expected.saves), self.rng.choice(POINTS))
+        process = start(argv, _log(folder), save_often, hook)
+        limit = time.monotonic() + _TIMEOUT
+        while process.is_alive() and not hook.stopped.wait(0.01) and time.monotonic() < limit:
+            pass
+        process.kill()
+        process.join()
+        return f"in a save, {hook.point}" if hook.stopped.is_set() else None
 
-        def hooks() -> None:
-            limit_saving(_OFTEN)
-            watch_saves(writing, save, point)
-
-        child = fork(argv, place / "log", hooks)
-        os.close(writing)
-        ready = select.select([reading], [], [], _PATIENCE)[0]
-        stopped = bool(ready) and os.read(reading, 1) != b""
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)
-        wait(child)
-        return f"in a save, {point}" if stopped else None
-
-    def _kill_at_random(self, argv: Sequence[str], place: Path, whole: Whole) -> str | None:
-        """Kind of the kill; None where the run was over before its moment came."""
-        chosen = signal.SIGTERM if self.rng.random() < _TERM else signal.SIGKILL
-        # What SIGTERM finds unsaved it must save; after SIGKILL only what was saved is there.
-        rarely = chosen == signal.SIGTERM and self.rng.random() < 0.5
-        fraction = _RARELY if rarely else self.rng.choice((_OFTEN, _USUAL))
-        child = fork(argv, place / "log", lambda: limit_saving(fraction))
-        _await(place, child)
-        time.sleep(self.rng.uniform(0, whole.seconds))
-        if os.waitpid(child, os.WNOHANG)[0]:
+    def _kill_at_random(self, argv: Sequence[str], folder: Path, expected: Expected) -> str | None:
+        """Kind of the kill; None if the run ended before."""
+        term = self.rng.random() < _TERM
+        # At SIGTERM a run saves what is unsaved; after SIGKILL only what was saved is there.
+        rarely = term and self.rng.random() < 0.5
+        fraction = _RARELY if rarely else self.rng.choice((_OFTEN, _DEFAULT))
+        process = start(argv, _log(folder), partial(save_often, fraction))
+        _wait_for_config(folder, process)
+        process.join(self.rng.uniform(0, expected.seconds))
+        ended = not process.is_alive()
+        if term:
+            process.terminate()
+        else:
+            process.kill()
+        process.join()
+        if ended or (folder / "result.json").is_file():
             return None
-        os.kill(child, chosen)
-        wait(child)
-        complete = (place / "runs" / "run" / "result.json").is_file()
-        return None if complete else f"random moment, {chosen.name}"
+        return f"random moment, {'SIGTERM' if term else 'SIGKILL'}"
 
-    def _place(self, case: str, name: str) -> tuple[Path, list[str]]:
-        """A new folder with data of its own, and the command line of a run in it."""
-        place = self.folder / case.replace(", ", "-") / name.replace(" ", "-")
+    def _new_run(self, case: str, name: str) -> tuple[Path, list[str]]:
+        """A run folder beside a copy of the data, and the command line of its run."""
+        place = self.folder / case.replace(", ", "-") / name
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(self.folder / "data", place / "data")
-        return place, arguments(case, place / "data", place / "runs", "run")
+        folder = place / "runs" / "run"
+        return folder, arguments(case, place / "data", folder)
 
 
-def _await(place: Path, child: int) -> None:
-    """Until the run has its configuration on disk."""
-    limit = time.monotonic() + _PATIENCE
-    while not (place / "runs" / "run" / "config.yaml").is_file() and time.monotonic() < limit:
-        time.sleep(0.002)
+def _log(folder: Path) -> Path:
+    return folder.parents[1] / "log"
+
+
+def _wait_for_config(folder: Path, process: ForkProcess) -> None:
+    """Wait until the run has written its configuration."""
+    limit = time.monotonic() + _TIMEOUT
+    while not (folder / "config.yaml").is_file() and time.monotonic() < limit:
+        process.join(0.002)
 
 
 def _resume(folder: Path) -> list[str]:
     return [f"--resume={folder}", "--show_progress=False"]
 
 
-def table(trials: Sequence[Trial]) -> str:
+def tables(trials: Sequence[Trial]) -> str:
     """Counts by model, by kind of kill and by stage, as Markdown."""
-    lines = []
     keys: dict[str, Callable[[Trial], str]] = {
         "model": lambda trial: trial.case,
         "kill": lambda trial: trial.kind,
         "stopped in": lambda trial: trial.stage,
     }
+    found = []
     for title, key in keys.items():
-        lines.append(head(title, "runs", "unreadable files", "differing results"))
-        for name, count in sorted(Counter(map(key, trials)).items()):
-            lines.append(row(name, count, *_wrong([one for one in trials if key(one) == name])))
-        lines.append("")
+        rows = [
+            (name, count, *_wrong([one for one in trials if key(one) == name]))
+            for name, count in sorted(Counter(map(key, trials)).items())
+        ]
+        found.append(table((title, "runs", "unreadable files", "differing results"), rows))
     bad, other = _wrong(trials)
     kills = sum(trial.kills for trial in trials)
-    lines.append(
+    found.append(
         f"{len(trials)} runs, {kills} kills: {bad} unreadable files, {other} differing results"
     )
-    return "\n".join(lines)
+    return "\n\n".join(found)
 
 
 def _wrong(trials: Sequence[Trial]) -> tuple[int, int]:
-    """Unreadable files and differing results."""
+    """Number of unreadable files, and of runs with a differing result."""
     unread = sum(len(trial.unreadable) for trial in trials)
     return unread, sum(bool(trial.differing) for trial in trials)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 if nothing was unreadable and nothing differed."""
+    """Kill the runs and print the tables; returns the exit code."""
     parser = command_line(__doc__)
-    parser.add_argument("--runs", type=int, default=100, help="runs to kill")
+    parser.add_argument("--runs", type=int, default=100, help="number of runs to kill")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     given = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     warm_up()
     bench, trials = Bench(folder, random.Random(given.seed)), []
-    for number in range(given.runs):
-        trial = bench.trial(given.cases[number % len(given.cases)], number)
+    for index in range(given.runs):
+        trial = bench.trial(given.cases[index % len(given.cases)], index)
         trials.append(trial)
-        print(f"{number + 1}/{given.runs} {trial.case}: {trial.kind}; {trial.stage}", flush=True)
+        print(f"{index + 1}/{given.runs} {trial.case}: {trial.kind}; {trial.stage}", flush=True)
         for line in (*trial.unreadable, *trial.differing):
             print(f"    WRONG: {line}", flush=True)
-    print(f"\n{table(trials)}")
+    print(f"\n{tables(trials)}")
     failed = any(_wrong(trials))
     if failed:
-        print(f"the runs that went wrong are in {folder}")
+        print(f"the folders of the failed runs are in {folder}")
     else:
         shutil.rmtree(folder)
     return int(failed)

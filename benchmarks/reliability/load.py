@@ -1,31 +1,32 @@
-"""Prepares large random data, runs a model on them and measures whether 16 GB are enough.
+"""Trains on large random data and measures whether 16 GB are enough.
 
     python -m benchmarks.reliability.load --output /big/disk/load
     python -m benchmarks.reliability.load --output /tmp/load --users 2000 --items 2000 --per-user 50
 
-10 million interactions (100,000 users x 100), 100,000 items, 512 columns: written, checked
-(`python -m dataset_prep check`), one epoch of every stage of the model, evaluation of 10,000 users.
-Each step is a process of its own; its peak memory and seconds are printed. The exit code is 1 when
-a step fails or needs more than --limit GB. Data that are there are not written again.
+10 million interactions (100,000 users x 100), 100,000 items and 512 columns are written, checked
+(`python -m dataset_prep check`) and used for one epoch of every stage and the evaluation of 10,000
+users. Each step is its own process, whose peak memory and seconds are printed. The exit code is 1
+if a step fails or needs more than --limit GB. Existing data are not written again.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import command_line, head, row, run_process
+from benchmarks.common import command_line, print_table, run_process
 from benchmarks.steps import RandomData, Shape
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 
 _LARGE = ("--train_batch_size=65536",)
-_POOL = (*_LARGE, "--n_negatives=128")
+_SHARED = (*_LARGE, "--n_negatives=128")
 _STAGES = (
-    *_POOL,
+    *_SHARED,
     "--backbone_epochs=1",
     "--environment_rounds=2",
     "--environment_restarts=1",
@@ -37,14 +38,14 @@ _STAGES = (
 MODELS: dict[str, tuple[str, ...]] = {
     "PaInvRL": _STAGES,
     "InvRL": _STAGES,
-    "UltraGCN": _POOL,
+    "UltraGCN": _SHARED,
     "VBPR": _LARGE,
     "BPR": _LARGE,
 }
 
 
 def main() -> int:
-    """All steps, a row for each."""
+    """Run all steps and print a row for each; returns the exit code."""
     parser = command_line(__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--users", type=int, default=100_000)
@@ -59,52 +60,57 @@ def main() -> int:
     data = given.output / "data" / "load"
     if given.write:
         n_interactions = given.users * given.per_user
-        write(
-            Shape(given.users, given.items, (given.columns,), n_interactions),
-            given.test_users,
-            data,
-        )
+        shape = Shape(given.users, given.items, (given.columns,), n_interactions)
+        write(shape, given.test_users, data)
         return 0
-    python = sys.executable
-    commands = (
-        {} if data.is_dir() else {"write": [python, "-m", __spec__.name, *sys.argv[1:], "--write"]}
-    )
-    commands["check"] = [python, "-m", "dataset_prep", "check", str(data)]
+    commands: dict[str, list[str]] = {}
+    if not data.is_dir():
+        commands["write"] = ["-m", __spec__.name, *sys.argv[1:], "--write"]
+    commands["check"] = ["-m", "dataset_prep", "check", str(data)]
     for model in given.models:
-        where = (
-            "--dataset=load",
-            f"--data_path={data.parent}",
-            f"--output_dir={given.output}/runs",
-        )
-        once = ("--epochs=1", "--use_gpu=False", f"--run_name={model}-{time.time_ns()}")
-        words = (f"--model={model}", *where, *once, "--show_progress=False", *MODELS[model])
-        commands[model] = [python, "run_recbole.py", *words]
-    print(head("step", "peak memory, GB", "seconds"))
-    for name, command in commands.items():
-        found = run_process(command, quiet=True)
-        print(row(name, f"{found.peak_gb:.2f}", f"{found.seconds:.0f}"), flush=True)
-        if found.code or found.peak_gb > given.limit:
-            print(f"{name}: failed (exit code {found.code})", file=sys.stderr)
-            return 1
-    return 0
+        commands[model] = [
+            *("run_recbole.py", f"--model={model}", "--dataset=load", f"--data_path={data.parent}"),
+            *(f"--output_dir={given.output}/runs", f"--run_name={model}-{time.time_ns()}"),
+            *("--epochs=1", "--use_gpu=False", "--show_progress=False", *MODELS[model]),
+        ]
+    failed = False
+
+    def rows() -> Iterator[tuple[str, str, str]]:
+        nonlocal failed
+        for name, command in commands.items():
+            found = run_process([sys.executable, *command], quiet=True)
+            yield name, f"{found.peak_gb:.2f}", f"{found.seconds:.0f}"
+            if found.code or found.peak_gb > given.limit:
+                print(f"{name}: failed (exit code {found.code})", file=sys.stderr)
+                failed = True
+                return
+
+    print_table(("step", "peak memory, GB", "seconds"), rows())
+    return int(failed)
 
 
 def write(shape: Shape, test_users: int, folder: Path) -> None:
-    """Random interactions and features of a shape; some users have validation and test rows."""
+    """Write random data, in which the first users have validation and test interactions.
+
+    Args:
+        shape: sizes.
+        test_users: number of users in the validation and test splits.
+        folder: the dataset folder.
+    """
     data = RandomData(shape)
     users, items = data.users.numpy(), data.items.numpy()
-    # An item that nobody chose would be unknown to a recommender.
+    # Items without an interaction would be unknown to a recommender.
     seen, items = np.unique(items, return_inverse=True)
-    names = [f"i{number}" for number in seen]
+    names = [f"i{index}" for index in seen]
     frame = pd.DataFrame(
         {
             "user_id": _categories(users - 1, [f"u{n}" for n in range(shape.n_users)]),
             "item_id": _categories(items, names),
         }
     )
-    part = np.random.default_rng(0).integers(0, 10, len(frame))
-    held = np.where(users <= test_users, part, 9)
-    splits = {"valid": frame[held == 0], "test": frame[held == 1], "train": frame[held > 1]}
+    digit = np.random.default_rng(0).integers(0, 10, len(frame))
+    split = np.where(users <= test_users, digit, 9)
+    splits = {"valid": frame[split == 0], "test": frame[split == 1], "train": frame[split > 1]}
     matrix = data.features.matrix[seen].numpy()
     content = DatasetContent(
         folder.name,
@@ -120,7 +126,7 @@ def write(shape: Shape, test_users: int, folder: Path) -> None:
 
 
 def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical[str]:
-    """Ids as categories of strings, which large data can afford."""
+    """Ids as categorical strings, which need little memory."""
     return pd.Categorical.from_codes(codes.astype(np.int32), pd.Index(names))
 
 

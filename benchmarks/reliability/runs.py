@@ -1,20 +1,22 @@
-"""Small runs in forked children, and what of a run must not depend on how it came about."""
+"""Small runs in forked processes, and the results that must not depend on interruptions."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import stat
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-# A run of a second or two: every stage, two outer rounds, several epochs of each.
+_FORK = multiprocessing.get_context("fork")
+# A run of one or two seconds: every stage, two outer rounds, several epochs of each.
 _STAGES = (
     "--backbone_epochs=3",
     "--environment_rounds=3",
@@ -35,15 +37,13 @@ CASES: Mapping[str, tuple[str, ...]] = {
             *("BPR", "MultiVAE", "RecVAE", "DiffRec", "LightGCN"),
         )
     },
-    # The split is made, and cached, inside the run.
+    # The split is computed, and cached, inside the run.
     "UltraGCN, iid_ood": ("--model=UltraGCN", "--protocol=iid_ood", "--split_epochs=2"),
 }
 DATASET = "small"
-# Where a run can be stopped inside a save.
+# Where a process can be stopped inside a save.
 POINTS = ("half written", "not synced", "not in place", "just in place")
-# The allocator of Arrow, which prepares itself for forks.
-_FORK_SAFE = frozenset({"jemalloc_bg_thd"})
-_NEEDED = (
+_IMPORTS = (
     "recbole_painvrl.cli.run",
     "recbole_painvrl.run.runner",
     "recbole_painvrl.run.resume",
@@ -58,31 +58,25 @@ _NEEDED = (
 
 
 def warm_up() -> None:
-    """Import all that a run needs, so that forked children start at once; one thread each.
+    """Import everything that a run needs, so that forked processes start at once.
 
-    A fork copies the calling thread alone. That is sound as long as there is no other, so this
-    process must import and never compute with PyTorch.
+    A fork copies only the calling thread, so this process must import and never compute with
+    PyTorch, which would start others.
     """
-    # Before numpy and PyTorch are imported, which read them once.
+    # NumPy and PyTorch read these when they are imported.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     import torch
 
-    import recbole_painvrl  # noqa: F401  (makes the models known)
-
     torch.set_num_threads(1)
-    for name in _NEEDED:
+    for name in _IMPORTS:
         importlib.import_module(name)
-    # The first optimizer makes PyTorch import hundreds of modules more.
+    # The first optimizer makes PyTorch import hundreds of modules.
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
-    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    others = [name for name in names[1:] if name not in _FORK_SAFE]
-    if others:
-        raise RuntimeError(f"imports have started threads {others}: a fork would not be sound")
 
 
 def make_data(root: Path) -> None:
-    """A planted dataset with an OOD test, ``root/small``."""
+    """Write a planted dataset with an OOD test, ``root/small``."""
     from recbole_painvrl.data.folder import write_dataset
     from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
@@ -96,111 +90,105 @@ def make_data(root: Path) -> None:
     write_dataset(generate_planted(design, DATASET), root / DATASET)
 
 
-def arguments(case: str, data: Path, output: Path, name: str, *more: str) -> list[str]:
-    """Command line of a run of a case, into ``output/name``."""
+def arguments(case: str, data: Path, folder: Path, *extra: str) -> list[str]:
+    """Command line of the run of a case into a run folder."""
     return [
         f"--dataset={DATASET}",
         f"--data_path={data}",
-        f"--output_dir={output}",
-        f"--run_name={name}",
+        f"--output_dir={folder.parent}",
+        f"--run_name={folder.name}",
         "--epochs=4",
         "--show_progress=False",
         "--use_gpu=False",
         *CASES[case],
-        *more,
+        *extra,
     ]
 
 
-def fork(argv: Sequence[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
-    """Start the command line's ``main`` in a forked child; returns its process number.
+def start(argv: Sequence[str], log: Path, *hooks: Callable[[], None]) -> ForkProcess:
+    """Start the command line in a forked process, which writes its output to ``log``.
 
     Args:
-        argv: the arguments.
-        log: file for what it prints.
-        before: called in the child first, to put hooks in place.
+        argv: arguments of run_recbole.py.
+        log: a file, which is appended to.
+        hooks: called in the process before the run.
     """
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        handle = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        sys.argv = ["run_recbole.py", *argv]
-        before()
-        from recbole_painvrl.cli.run import main
-
-        code = main(argv)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:  # noqa: BLE001  (a child must never go on as its parent)
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(code)
+    process = _FORK.Process(target=_main, args=(argv, log, hooks))
+    process.start()
+    return process
 
 
-def wait(child: int) -> int:
-    """Exit code of a child; negative for the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def _main(argv: Sequence[str], log: Path, hooks: Sequence[Callable[[], None]]) -> None:
+    handle = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.argv = ["run_recbole.py", *argv]
+    for hook in hooks:
+        hook()
+    from recbole_painvrl.cli.run import main
+
+    sys.exit(main(argv))
 
 
-def run(argv: Sequence[str], log: Path) -> int:
-    """Exit code of a run in a forked child."""
-    return wait(fork(argv, log))
+def run(argv: Sequence[str], log: Path) -> int | None:
+    """Exit code of the command line in a forked process."""
+    process = start(argv, log)
+    process.join()
+    return process.exitcode
 
 
-def limit_saving(fraction: float) -> None:
-    """Change the fraction of the time that saving may take: large saves at every epoch."""
+def save_often(fraction: float = 1e9) -> None:
+    """Set the fraction of the time that saving may take; if it is large, every epoch is saved."""
     from recbole_painvrl.training import pipeline
 
     pipeline._SAVING_FRACTION = fraction
 
 
-def watch_saves(pipe: int, number: int = 0, point: str = "") -> None:
-    """Write a byte into ``pipe`` at every save; or block forever in the n-th save, then write.
+class SaveHook:
+    """Counts the saves of a process, or stops it inside one of them, where it can be killed.
 
     Args:
-        pipe: where bytes are written.
-        number: of the save to stop in, from 1; 0 counts all of them.
+        index: of the save to stop in, from 1; 0 for none.
         point: one of ``POINTS``.
+
+    Attributes:
+        saves: how many saves began.
+        stopped: set when the process has stopped.
     """
-    fsync, replace, saves = os.fsync, os.replace, 0
 
-    def reached(*points: str) -> bool:
-        return saves == number and point in points
+    def __init__(self, index: int = 0, point: str = "") -> None:
+        self.index, self.point = index, point
+        self.saves, self.stopped = _FORK.Value("i", 0), _FORK.Event()
 
-    def stop() -> None:
-        os.write(pipe, b"x")
-        while True:
-            time.sleep(60)
+    def __call__(self) -> None:
+        """Replace ``os.fsync`` and ``os.replace`` in this process."""
+        fsync, replace = os.fsync, os.replace
 
-    def synced(handle: int) -> None:
-        nonlocal saves
-        # Every save syncs its file, then puts it in place, then syncs its folder.
-        if not stat.S_ISDIR(os.fstat(handle).st_mode):
-            saves += 1
-            if number == 0:
-                os.write(pipe, b"x")
-            if reached("half written"):
-                os.ftruncate(handle, os.fstat(handle).st_size // 2)
-            if reached("half written", "not synced"):
-                stop()
-        fsync(handle)
+        def synced(handle: int) -> None:
+            # A save syncs its file, renames it, then syncs its folder.
+            if not stat.S_ISDIR(os.fstat(handle).st_mode):
+                self.saves.value += 1
+                if self.point == "half written" and self.saves.value == self.index:
+                    os.ftruncate(handle, os.fstat(handle).st_size // 2)
+                self._stop_at("half written", "not synced")
+            fsync(handle)
 
-    def replaced(source: Path, target: Path) -> None:
-        if reached("not in place"):
-            stop()
-        replace(source, target)
-        if reached("just in place"):
-            stop()
+        def replaced(source: Path, target: Path) -> None:
+            self._stop_at("not in place")
+            replace(source, target)
+            self._stop_at("just in place")
 
-    vars(os).update(fsync=synced, replace=replaced)
+        vars(os).update(fsync=synced, replace=replaced)
+
+    def _stop_at(self, *points: str) -> None:
+        if self.saves.value == self.index and self.point in points:
+            self.stopped.set()
+            while True:
+                time.sleep(60)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What must not depend on interruptions: figures, weights, mask, environments, per user."""
+    """Everything in a run folder that must not depend on interruptions."""
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     found = {name: result.get(name) for name in ("metrics", "split", "planted", "hashes", "seeds")}
     found["stages"] = [
@@ -213,23 +201,15 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Names of what differs between two outcomes."""
+    """Names of the entries in which two outcomes differ."""
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
-
-
-def _arrays(path: Path) -> None:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as archive:
-        for name in archive.files:
-            archive[name]
 
 
 def read_saved(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors and state of a checkpoint.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: it is incomplete or damaged.
     """
     import torch
 
@@ -239,15 +219,17 @@ def read_saved(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def unreadable(folder: Path) -> list[str]:
-    """Files of a run folder that are there under their name and not whole."""
+    """Files of a run folder that cannot be read, with the reason."""
     import pandas as pd
     import yaml
+
+    from recbole_painvrl.reading import read_arrays
 
     readers: dict[str, Callable[[Path], Any]] = {
         ".safetensors": read_saved,
         ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
         ".yaml": lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))["model"],
-        ".npz": _arrays,
+        ".npz": lambda path: read_arrays(path, "run again"),
         ".parquet": pd.read_parquet,
     }
     bad = []
@@ -255,7 +237,7 @@ def unreadable(folder: Path) -> list[str]:
         if path.suffix in readers and not path.name.startswith("."):
             try:
                 readers[path.suffix](path)
-            except Exception as error:  # noqa: BLE001  (whatever it is, the file is not whole)
+            except Exception as error:  # noqa: BLE001  (any exception means a damaged file)
                 bad.append(f"{path.name}: {error}")
     return bad
 

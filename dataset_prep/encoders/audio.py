@@ -1,4 +1,4 @@
-"""WAV files as feature rows: log-mel statistics, or an encoder that the user names."""
+"""Features of WAV files: log-mel statistics, or an encoder named by the user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WINDOW, _HOP, _SIZE = 400, 160, 512
 _BANDS, _LOW, _HIGH = 64, 125.0, 7_500.0
 _FLOOR = 1e-2
 _FRAMES_PER_BLOCK = 4096
-# What SciPy raises on damaged headers.
+# Exceptions that SciPy raises for damaged headers.
 _BROKEN = (
     *(OSError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError),
     *(NameError, struct.error),
@@ -46,23 +46,23 @@ def encode_sounds(
 
     ``logmel`` gives mean and deviation over time of 64 log-mel bands and of their changes (256
     columns). ``module:function`` is imported and called as ``function(samples [t], rate)`` for a
-    vector [d] or frames [f, d], which are averaged: the place for VGGish and its like.
+    vector [d] or frames [f, d], which are averaged, for encoders such as VGGish.
     """
     function = log_mel_statistics if encoder == "logmel" else load_function(encoder)
     rows: list[npt.NDArray[np.float32]] = []
     absent = np.zeros(len(paths), dtype=np.bool_)
     broken: list[str] = []
     with bar(len(paths), "sounds", "file") as progress:
-        for place, path in enumerate(paths):
+        for index, path in enumerate(paths):
             progress.update(1)
             samples = read_sound(path, seconds)
             if samples is None:
                 broken.append(path.name)
-            absent[place] = samples is None or not samples.any()
-            if not absent[place]:
+            absent[index] = samples is None or not samples.any()
+            if not absent[index]:
                 rows.append(_vector(function, encoder, samples, path, rows))
     if broken:
-        what = f"{len(broken)} files are no WAV files, first {broken[0]}"
+        what = f"{len(broken)} files are not WAV files, first {broken[0]}"
         report.found(where, what, len(broken), "drop-rows")
     if not rows:
         raise UserError(f"{where}: no file has sound; check the format")
@@ -95,14 +95,14 @@ def _vector(
 
 
 def read_sound(path: Path, seconds: float) -> Samples | None:
-    """Samples [t] from -1 to 1 at 16 kHz, the mean of the channels; None where it is no WAV."""
-    # SciPy's signal package takes a second to import, which every other source would pay.
+    """Samples [t] from -1 to 1 at 16 kHz, the mean of the channels; None if it is not WAV."""
+    # Imported here, since importing SciPy's signal package takes a second.
     from scipy.io import wavfile
     from scipy.signal import resample_poly
 
     try:
         with warnings.catch_warnings():
-            # Unknown chunks (titles, pictures) only raise warnings.
+            # Unknown chunks (titles, pictures) raise warnings only.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, data = wavfile.read(path)
     except _BROKEN:
@@ -134,16 +134,16 @@ def log_mel_statistics(samples: Samples, rate: int) -> npt.NDArray[np.float32]:
     )
     loudness = np.log(bands + _FLOOR)
     change = np.diff(loudness, axis=0)
-    parts = [loudness.mean(0), loudness.std(0), change.mean(0), change.std(0)]
-    return np.asarray(np.concatenate(parts), dtype=np.float32)
+    statistics = [loudness.mean(0), loudness.std(0), change.mean(0), change.std(0)]
+    return np.asarray(np.concatenate(statistics), dtype=np.float32)
 
 
 def mel_bank(rate: int) -> npt.NDArray[np.float64]:
     """Triangular filters [64, 257], equally spaced on the mel scale from 125 to 7,500 Hz."""
     edges = np.linspace(_mel(_LOW), _mel(_HIGH), _BANDS + 2)
-    places = _mel(np.linspace(0, rate / 2, _SIZE // 2 + 1))
+    bins = _mel(np.linspace(0, rate / 2, _SIZE // 2 + 1))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (places - low) / (middle - low), (high - places) / (high - middle)
+    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
     return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
 
 
@@ -152,7 +152,7 @@ def _mel(hertz: Any) -> Any:
 
 
 def load_function(text: str) -> AudioEncoder:
-    """The function that ``module:function`` names; nothing else is ever imported by name."""
+    """The function named by ``module:function``; nothing else is imported by name."""
     module, colon, name = text.partition(":")
     if not (module and colon and name):
         raise UserError(f"--audio-encoder {text}: give logmel or module:function")
@@ -161,6 +161,6 @@ def load_function(text: str) -> AudioEncoder:
     except Exception as error:
         raise UserError(f"--audio-encoder {text}: cannot be imported ({reason(error)})") from error
     if not callable(function):
-        raise UserError(f"--audio-encoder {text}: is no function")
+        raise UserError(f"--audio-encoder {text}: is not a function")
     encoder: AudioEncoder = function
     return encoder

@@ -1,4 +1,4 @@
-"""What every encoder takes and gives back."""
+"""Shared by the encoders: their result, notes for the manifest, and files by item."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from recbole_painvrl.errors import UserError
 
 @dataclass
 class Encoded:
-    """Feature rows ``[n, d]``, one per input, and how they were made.
+    """Feature rows of an encoder.
 
-    ``absent`` are the inputs without content, ``[n]``; ``notes`` are for the manifest.
+    Attributes:
+        matrix: one row per input, ``[n, d]``.
+        absent: mask of inputs without content, ``[n]``.
+        encoder: its name.
+        notes: for the manifest.
     """
 
     matrix: npt.NDArray[np.float32]
@@ -29,17 +33,17 @@ class Encoded:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def table(self, name: str, where: str, tokens: Sequence[str]) -> FeatureTable:
-        """The rows as a modality of the items ``tokens``; inputs without content get no row."""
+        """The rows as a modality of the items ``tokens``, without inputs that have no content."""
         kept = np.flatnonzero(~self.absent)
         if not len(kept):
             raise UserError(f"{where}: no item has content for {self.encoder}; check the file")
-        ids = [tokens[place] for place in kept.tolist()]
+        ids = [tokens[index] for index in kept.tolist()]
         matrix = ArrayMatrix(self.matrix[kept])
         return FeatureTable(name, where, ids, matrix, encoder=self.encoder, notes=self.notes)
 
 
 def encoder_notes(layer: str, width: int, normalisation: str, **more: object) -> dict[str, Any]:
-    """What the manifest says about an encoder; ``date`` is today's."""
+    """Notes on an encoder for the manifest, with the current date."""
     return {
         "layer": layer,
         "size": width,
@@ -50,7 +54,7 @@ def encoder_notes(layer: str, width: int, normalisation: str, **more: object) ->
 
 
 def missing_package(what: str, error: ImportError, *packages: str) -> UserError:
-    """The error for optional packages that are not all installed, with one command for them."""
+    """The error for optional packages that are not installed, with the command to install them."""
     wanted = " ".join(packages)
     return UserError(f"{what}: needs {', '.join(packages)} ({error}); type `pip install {wanted}`")
 
@@ -58,9 +62,9 @@ def missing_package(what: str, error: ImportError, *packages: str) -> UserError:
 def files_of_items(
     folder: Path, endings: Sequence[str], tokens: Sequence[str] | None, report: Report, advice: str
 ) -> dict[str, Path]:
-    """File of each item in ``tokens``, or of every file's own name where that is None.
+    """File of each item in ``tokens``, or all files by their name if that is None.
 
-    The folder is listed rather than asked for names, so that no id can point outside it.
+    Only files listed in the folder are used, so that an id cannot refer to a file outside it.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of files named by item id")
@@ -75,7 +79,7 @@ def files_of_items(
     if several:
         report.note(
             f"{folder.name}: {several} more files of the same item; the first of "
-            f"{', '.join(endings)} counts"
+            f"{', '.join(endings)} is used"
         )
     if not found:
         example = tokens[0] if tokens else "ID"

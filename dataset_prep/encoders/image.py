@@ -1,4 +1,4 @@
-"""Pictures as feature rows; weights come from an installed package or a file, never a download."""
+"""Features of pictures; weights come from an installed package or a file, never a download."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_images(folder: Path, tokens: Sequence[str] | None, report: Report) -> d
 def encode_images(
     paths: Sequence[Path], encoder: str, report: Report, where: str, weights: Path | None = None
 ) -> Encoded:
-    """Rows [n, d] of pictures: resized to 256, centre 224, pooled before the classes."""
+    """Rows [n, d] of pictures, resized to 256, cropped to 224, pooled before the classifier."""
     import torch
 
     made = _resnet50(weights) if encoder == "resnet50" else _efficientnet_lite0()
@@ -44,12 +44,12 @@ def encode_images(
     with bar(len(paths), "pictures", "file") as progress, torch.inference_mode():
         for start in range(0, len(paths), _BATCH):
             batch: dict[int, npt.NDArray[np.float32]] = {}
-            for place in range(start, min(start + _BATCH, len(paths))):
-                pixels = _pixels(paths[place])
+            for index in range(start, min(start + _BATCH, len(paths))):
+                pixels = _pixels(paths[index])
                 if pixels is None:
-                    broken.append(place)
+                    broken.append(index)
                 else:
-                    batch[place] = (pixels - np.float32(mean)) / np.float32(deviation)
+                    batch[index] = (pixels - np.float32(mean)) / np.float32(deviation)
             if batch:
                 stacked = np.stack(list(batch.values())).transpose(0, 3, 1, 2)
                 inputs = torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
@@ -72,14 +72,14 @@ def encode_images(
 
 
 def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
-    """Pixels [224, 224, 3] from 0 to 1, or None where the file is no picture."""
+    """Pixels [224, 224, 3] from 0 to 1, or None if the file cannot be read as a picture."""
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
     except Exception:  # noqa: BLE001
-        # Damaged pictures raise nearly anything (OSError, SyntaxError, struct.error, EOFError...).
+        # Damaged pictures raise nearly any exception (OSError, SyntaxError, struct.error, ...).
         return None
     scale = _SHORT / min(picture.size)
     wide, high = (max(_SIDE, round(side * scale)) for side in picture.size)
@@ -123,7 +123,7 @@ def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str, Path]:
     except ImportError as error:
         raise missing_package("--image-encoder resnet50", error, "torchvision", "pillow") from error
     except Exception as error:
-        # A torchvision of another PyTorch fails on import in its own ways.
+        # A torchvision for another PyTorch raises various exceptions on import.
         raise UserError(
             "--image-encoder resnet50: the installed torchvision does not fit PyTorch "
             f"{torch.__version__} ({reason(error)}); install the build that belongs to it"
@@ -133,7 +133,7 @@ def _resnet50(weights: Path | None) -> tuple[Any, int, Any, str, Path]:
         weights = next(iter(sorted(stored.glob("resnet50-*.pth"))), None)
     if weights is None:
         raise UserError(
-            "--image-encoder resnet50: no weights at hand and none are fetched; give "
+            "--image-encoder resnet50: no weights found, and none are downloaded; give "
             "--image-weights FILE.pth or take efficientnet-lite0, whose weights come with a package"
         )
     network = torchvision.models.resnet50(weights=None)
@@ -151,9 +151,9 @@ def _load(network: Any, weights: Path) -> None:
     try:
         stored = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
-        # PyTorch's own message recommends to read the file without protection.
+        # PyTorch's message recommends loading without protection.
         raise UserError(
-            f"{weights}: cut, or no file of plain weights; save the network's state_dict with "
+            f"{weights}: cut, or not a file of plain weights; save the network's state_dict with "
             "torch.save"
         ) from error
     try:

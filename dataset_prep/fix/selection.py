@@ -1,4 +1,4 @@
-"""The rows and columns of a feature table that stay, with the changes made to their values."""
+"""The rows and columns of a feature table that are kept, and the changes to their values."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass
 class Scan:
-    """What one pass over a selection found, per column ``[d]`` or per row ``[n]``.
+    """Statistics of a selection, per column ``[d]`` or per row ``[n]``.
 
     ``total`` and ``squares`` are sums of the finite values and of their squares about ``shift``;
-    broken is what holds NaN or Inf.
+    broken means NaN or Inf.
     """
 
     low: Block
@@ -37,7 +37,7 @@ class Scan:
 
     @classmethod
     def empty(cls, n_rows: int, width: int) -> Scan:
-        """Nothing yet."""
+        """Statistics of no row."""
         low, high, cells = (
             np.full(width, np.inf),
             np.full(width, -np.inf),
@@ -48,7 +48,7 @@ class Scan:
 
     @property
     def n_finite(self) -> Block:
-        """Finite values of each column."""
+        """Number of finite values of each column."""
         return np.asarray(len(self.broken_rows) - self.broken_cells, dtype=np.float64)
 
     @property
@@ -70,13 +70,13 @@ class Scan:
 
     @property
     def effective(self) -> float:
-        """How many columns of equal variance would spread it as unevenly: 1 to d."""
+        """Effective number of columns by variance, from 1 (one dominates) to d (all equal)."""
         variance = np.square(self.deviation / max(float(self.deviation.max()), 1e-300))
         return float(variance.sum() ** 2 / max(float(np.square(variance).sum()), 1e-300))
 
     @property
     def uneven(self) -> bool:
-        """Whether a few columns with large numbers decide every cosine."""
+        """Whether a few columns with large numbers dominate every cosine."""
         width = len(self.shift)
         return width > 2 and self.effective < max(2.0, _FEW_COLUMNS * width)
 
@@ -87,31 +87,27 @@ class Scan:
 
 @dataclass
 class Selection:
-    """Rows and columns of a table; values are filled, clipped, shifted and scaled, in this order.
+    """Rows and columns of a table, whose values may be standardised.
 
     Attributes:
-        table: where the numbers come from.
-        rows: its rows that stay, ascending, ``[n]``.
+        table: source of the values.
+        rows: its rows that are kept, ascending, ``[n]``.
         tokens: item id of each, ``[n]``.
-        columns: its columns that stay, ascending, ``[d]``.
-        fill: replaces NaN and Inf, per column ``[d]``, or None.
-        bounds: lowest and highest value of each column ``[2, d]``, or None.
-        standard: mean and deviation to take out, ``[2, d]``, or None.
-        out: type of the written numbers.
+        columns: its columns that are kept, ascending, ``[d]``.
+        standard: mean and deviation of each column to standardise it, ``[2, d]``, or None.
+        out: type of the written values.
     """
 
     table: FeatureTable
     rows: Rows
     tokens: npt.NDArray[np.object_]
     columns: npt.NDArray[np.int64]
-    fill: Block | None = None
-    bounds: Block | None = None
     standard: Block | None = None
     out: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     @classmethod
     def of(cls, table: FeatureTable) -> Selection:
-        """Everything."""
+        """All rows and columns of a table."""
         return cls(
             table,
             np.arange(table.matrix.shape[0]),
@@ -121,12 +117,12 @@ class Selection:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns that stay."""
+        """Rows and columns that are kept."""
         return len(self.rows), len(self.columns)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the written numbers."""
+        """Type of the written values."""
         return self.out
 
     def keep_rows(self, mask: npt.NDArray[np.bool_]) -> None:
@@ -136,13 +132,11 @@ class Selection:
     def keep_columns(self, mask: npt.NDArray[np.bool_]) -> None:
         """Drop the other columns."""
         self.columns = self.columns[mask]
-        for name in ("fill", "bounds", "standard"):
-            values = getattr(self, name)
-            if values is not None:
-                setattr(self, name, values[..., mask])
+        if self.standard is not None:
+            self.standard = self.standard[:, mask]
 
     def values(self) -> Iterator[Block]:
-        """The changed values, float64, a bounded piece at a time."""
+        """The values as float64, in blocks of bounded size."""
         every = len(self.columns) == self.table.matrix.shape[1]
         with bar(len(self.rows), self.table.where, "row") as progress:
             for block in row_blocks(self.table.matrix, self.rows):
@@ -151,16 +145,12 @@ class Selection:
 
     def _changed(self, block: Block, every: bool) -> Block:
         chosen = block if every else block[:, self.columns]
-        if self.fill is not None:
-            chosen = np.where(np.isfinite(chosen), chosen, self.fill)
-        if self.bounds is not None:
-            chosen = np.clip(chosen, self.bounds[0], self.bounds[1])
         if self.standard is not None:
             chosen = (chosen - self.standard[0]) / self.standard[1]
         return chosen
 
     def blocks(self) -> Iterator[npt.NDArray[np.floating[Any]]]:
-        """The changed values in the written type (``MatrixStream``)."""
+        """The values in the written type (``MatrixStream``)."""
         for block in self.values():
             yield block.astype(self.out)
 
@@ -172,11 +162,11 @@ class Selection:
         for block in self.values():
             rows = slice(start, start + len(block))
             start = rows.stop
-            _look(found, block, rows)
+            _update(found, block, rows)
         return found
 
 
-def _look(found: Scan, block: Block, rows: slice) -> None:
+def _update(found: Scan, block: Block, rows: slice) -> None:
     good = np.isfinite(block)
     whole = bool(good.all())
     found.zero_rows[rows] = ~block.any(axis=1)
@@ -189,7 +179,7 @@ def _look(found: Scan, block: Block, rows: slice) -> None:
         high = np.where(good, block, -np.inf).max(axis=0)
         safe = np.where(good, block, 0.0)
     if rows.start == 0:
-        # Sums about a value of the column: squares of large, nearly equal numbers would cancel.
+        # Sums about a value of the column, since squares of large, nearly equal numbers cancel.
         found.shift[:] = np.where(np.isfinite(low), low, 0.0)
     centred = safe - found.shift if whole else np.where(good, safe - found.shift, 0.0)
     found.low = np.minimum(found.low, low)

@@ -1,7 +1,8 @@
-"""Cells of ratings and times as numbers: words, decimal commas, dates, and what is missing."""
+"""Cells of ratings and times as numbers; missing and unreadable cells are counted."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,26 @@ from recbole_painvrl.errors import UserError
 
 Mask = npt.NDArray[np.bool_]
 _WORDS = {"true": 1.0, "t": 1.0, "yes": 1.0, "y": 1.0, "false": 0.0, "f": 0.0, "no": 0.0, "n": 0.0}
+# Larger integers are not exact in float64.
 _EXACT = 2.0**53
 _DECIMAL_COMMA = r"[+-]?\d+,\d+"
 _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+"
-_DAY_OR_MONTH = r"(\d{1,2})[-/](\d{1,2})[-/](\d{4})(.*)"
-_DAY_FIRST = r"(\d{1,2})\.(\d{1,2})\.(\d{4})(.*)"
-_YEAR_FIRST = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(.*)"
-_FORMATS = (
-    *("%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%a %b %d %H:%M:%S %z %Y", "%b %d, %Y"),
-    *("%B %d, %Y", "%d %b %Y", "%d %B %Y", "%a, %d %b %Y %H:%M:%S %z", "%m %d, %Y"),
-)
+_DAY_OR_MONTH = r"(\d{1,2})[-/](\d{1,2})[-/]\d{4}(?:\D.*)?"
+_DAY_FIRST = r"\d{1,2}\.\d{1,2}\.\d{4}(?:\D.*)?"
+_YEAR_FIRST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:\D.*)?"
+# `Sep 13, 2020`, `13 September 2020`, `Sun Sep 13 12:10:05 +0000 2020`, `09 13, 2020` (Amazon).
+_WITH_YEAR = r"(?:.*[A-Za-z]{3}.*|\d{1,2} \d{1,2}, )\b\d{4}\b.*"
 
 
 class CellFaults:
-    """Rows of a file whose rating or time is missing or cannot be read, counted over all pieces."""
+    """Counts the rows of a file whose rating or time is missing or cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._found: dict[tuple[str, str, bool], tuple[int, Any, str]] = {}
 
     def check(self, role: str, values: pd.Series, good: Mask, fine: Mask) -> Mask:
-        """The good rows whose cell is ``fine``; the others among them are counted.
+        """The good rows whose cell is ``fine``; the other good rows are counted.
 
         The index of ``values`` holds the line numbers.
         """
@@ -52,7 +52,7 @@ class CellFaults:
         return good & fine
 
     def tell(self, report: Report) -> None:
-        """Report each kind as a fault of its own, which ``drop-rows`` mends."""
+        """Report each kind as a fault of its own (``drop-rows``)."""
         for (role, name, is_gap), (count, line, cell) in self._found.items():
             has = f"no {role}" if is_gap else f"a {role} that cannot be read"
             shown = "" if is_gap else f" ({cell!r})"
@@ -61,17 +61,17 @@ class CellFaults:
 
 
 def is_missing(values: pd.Series) -> Mask:
-    """Cells that are empty, null, or a word for that."""
+    """Mask of cells that are empty, null, or a word for a missing value."""
     missing: Mask = values.isna().to_numpy(np.bool_)
     if values.dtype.kind == "O":
         words = [isinstance(v, str) and v.strip() in MISSING_TOKENS for v in values]
-        # Not in place: pandas may give an array that is read-only.
+        # Not in place: the array from pandas may be read-only.
         missing = missing | np.array(words, dtype=np.bool_)
     return missing
 
 
 def ratings_of(values: pd.Series) -> npt.NDArray[np.floating[Any]]:
-    """Numbers; 1 and 0 for true and false; NaN for what is missing or cannot be read."""
+    """Numbers; 1 and 0 for true and false; NaN for cells that are missing or cannot be read."""
     if values.dtype.kind != "O":
         return np.asarray(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
     numbers = _floats(values)
@@ -86,10 +86,12 @@ def ratings_of(values: pd.Series) -> npt.NDArray[np.floating[Any]]:
     return numbers
 
 
-def times_of(values: pd.Series, day_first: bool | None = None) -> tuple[npt.NDArray[Any], Mask]:
-    """Times as 64-bit numbers or ``datetime64[ns]``, and which cells have one.
+def times_of(
+    values: pd.Series, starts_with_day: bool | None = None
+) -> tuple[npt.NDArray[Any], Mask]:
+    """Times as 64-bit numbers or ``datetime64[ns]``, and a mask of the cells that hold one.
 
-    Whole numbers stay whole, so that none loses a digit.
+    Integers stay integers, so that no digit is lost.
     """
     if values.dtype.kind == "M":
         return _instants(values)
@@ -98,7 +100,7 @@ def times_of(values: pd.Series, day_first: bool | None = None) -> tuple[npt.NDAr
     numbers = _floats(values) if values.dtype.kind == "O" else values.to_numpy(np.float64)
     good: Mask = np.isfinite(numbers)
     if not good.all() and 2 * good.sum() < (~is_missing(values)).sum():
-        return _instants(parse_dates(values, day_first))
+        return _instants(parse_dates(values, starts_with_day))
     known = numbers[good]
     if not len(known) or (known % 1 != 0).any() or np.abs(known).max() >= 2.0**63:
         return numbers, good
@@ -111,7 +113,11 @@ def times_of(values: pd.Series, day_first: bool | None = None) -> tuple[npt.NDAr
 
 
 def day_first(path: Path, name: str, pieces: Iterable[pd.Series]) -> bool | None:
-    """Whether dates like 13/09/2020 begin with the day; None where there is none of them."""
+    """Whether dates like 13/09/2020 start with the day; None if there are no such dates.
+
+    Raises:
+        UserError: the dates contradict each other, or no date shows which number is the day.
+    """
     shown: dict[str, str] = {}
     for piece in pieces:
         text = pd.Series(piece.astype(str).unique()).str.strip()
@@ -124,49 +130,40 @@ def day_first(path: Path, name: str, pieces: Iterable[pd.Series]) -> bool | None
         ):
             if rows.any():
                 shown.setdefault(key, text[rows.index[rows]].iloc[0])
-    if "day" in shown and "month" in shown:
+    if {"day", "month"} <= set(shown) or set(shown) == {"either"}:
+        cells = " and ".join(repr(cell) for key, cell in shown.items() if key != "either")
         raise UserError(
-            f"{path}: column `{name}` holds both {shown['day']!r} and {shown['month']!r}; write "
-            "its dates as 2020-09-13"
-        )
-    if "either" in shown and len(shown) == 1:
-        raise UserError(
-            f"{path}: nothing tells day from month in {shown['either']!r} of column `{name}`; "
-            "write its dates as 2020-09-13"
+            f"{path}: day and month cannot be told apart in {cells or repr(shown['either'])} of "
+            f"column `{name}`; write dates as 2020-09-13"
         )
     return "day" in shown if shown else None
 
 
-def parse_dates(values: pd.Series, day_first: bool | None) -> pd.Series:
-    """Instants of dates as people write them; NaT for anything else."""
+def parse_dates(values: pd.Series, starts_with_day: bool | None) -> pd.Series:
+    """UTC instants of dates in common notations; NaT for anything else."""
     text = values.astype(str).str.strip()
-    dates = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
-    rest = dates.isna()
-    if not rest.any():
-        return dates
-    distinct = pd.Series(text[rest].unique())
-    order = ((2, 1, 0) if day_first else (2, 0, 1), (2, 1, 0), (0, 1, 2))
-    plain = distinct
-    for pattern, (year, month, day) in zip(
-        (_DAY_OR_MONTH, _DAY_FIRST, _YEAR_FIRST), order, strict=True
+    distinct = pd.Series(text.unique()).astype(object)
+    dates = pd.to_datetime(distinct, errors="coerce", utc=True, format="ISO8601")
+    for pattern, day in (
+        (_DAY_OR_MONTH, bool(starts_with_day)),
+        (_DAY_FIRST, True),
+        (_YEAR_FIRST, False),
+        (_WITH_YEAR, False),
     ):
-        found = distinct.str.extract(f"^{pattern}$").dropna()
-        date = found[year] + "-" + found[month].str.zfill(2) + "-" + found[day].str.zfill(2)
-        clock = found[3].str.strip("T ").str.replace(r"^(\d):", r"0\1:", regex=True)
-        clock = clock.str.replace(r"\s*(UTC|GMT)$", "Z", regex=True)
-        plain = (date + " " + clock).str.strip().reindex(plain.index).fillna(plain)
-    parsed = pd.to_datetime(plain, errors="coerce", utc=True, format="ISO8601")
-    for form in _FORMATS:
-        if parsed.notna().all():
-            break
-        parsed = parsed.fillna(pd.to_datetime(plain, errors="coerce", utc=True, format=form))
-    known = pd.Series(parsed.array, index=distinct)
-    dates[rest] = known.reindex(text[rest]).array
-    return dates
+        rows = dates.isna() & distinct.str.fullmatch(pattern)
+        if rows.any():
+            with warnings.catch_warnings():
+                # pandas warns about dates that fit the other order only.
+                warnings.simplefilter("ignore")
+                dates[rows] = pd.to_datetime(
+                    distinct[rows], errors="coerce", utc=True, format="mixed", dayfirst=day
+                )
+    known = pd.Series(dates.array, index=distinct)
+    return pd.Series(known.reindex(text).array, index=values.index)
 
 
 def _instants(values: pd.Series) -> tuple[npt.NDArray[Any], Mask]:
-    """UTC instants in nanoseconds; those beyond the years 1677 to 2262 count as unreadable."""
+    """UTC instants in nanoseconds; those beyond the years 1678 to 2261 count as unreadable."""
     if values.dt.tz is not None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     fine = values.dt.as_unit("us") if values.dt.unit != "ns" else values
@@ -177,7 +174,7 @@ def _instants(values: pd.Series) -> tuple[npt.NDArray[Any], Mask]:
 
 
 def _floats(values: pd.Series) -> npt.NDArray[np.float64]:
-    """``float`` of every cell, NaN where it has none; pandas' own parser rounds differently."""
+    """``float`` of every cell, NaN if it is not a number; pandas' parser rounds differently."""
     cells = values.tolist()
     try:
         if "_" not in "".join(cells):

@@ -1,4 +1,4 @@
-"""Files as bytes and text: their kind by content, plain or .gz, any encoding and end of line."""
+"""Opens files as bytes or text: kind by content, ``.gz``, encodings, line ends."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tqdm import tqdm
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import DAMAGED, reason
 
-# Python's parser, which reads headers, calls nesting without end a lack of memory.
+# Python's parser, which reads .npy headers, raises MemoryError for deep nesting.
 BROKEN = (MemoryError, *DAMAGED)
 ENCODING_ADVICE = "give `--encoding latin-1` or save it as UTF-8"
-# Rows of 4,096 numbers with all their digits are 80 KB; of short lines the first 64 KiB will do.
+# At most 1 MiB, since a row of 4,096 numbers has 80 KB; of short lines the first 64 KiB suffice.
 _SAMPLE, _ENOUGH, _LINES = 1 << 20, 1 << 16, 1000
-# Text becomes 3 to 30 times smaller; below 64 MB nothing is a bomb.
+# Text compresses 3 to 30 times; files that unpack to less than 64 MB are always read.
 _MOST_UNPACKED, _MOST_RATIO = 1 << 26, 200
-# A mark at the start of a file says more about it than an option.
+# A byte order mark takes precedence over the option.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -43,7 +43,7 @@ _MAGIC = {
 }
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 _PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-# `[PAD]` and the like are ids.
+# `[PAD]` is an id, not JSON.
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]\s*(?:[\"\[{\]}\d.-]|NaN|null|true|false)")
 
 
@@ -51,7 +51,7 @@ _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]\s*(?:[\"\[{\]}\d.-]|NaN|null|tru
 def readable(
     path: Path | str, what: str = "cut or not readable", then: str = "copy it again"
 ) -> Iterator[None]:
-    """Whatever a damaged file raises becomes a :class:`UserError` of one line."""
+    """Turn errors that damaged files raise into a one-line :class:`UserError`."""
     try:
         yield
     except UserError:
@@ -61,13 +61,13 @@ def readable(
 
 
 def check_there(path: Path, advice: str = "check the path") -> None:
-    """Raise :class:`UserError` where there is no such file."""
+    """Raise :class:`UserError` if there is no such file."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; {advice}")
 
 
 def bar(total: int | None, title: str, unit: str = "B") -> tqdm[Any]:
-    """A progress bar on standard error that appears after a second and only on a terminal."""
+    """A progress bar on standard error, shown after one second and only on a terminal."""
     return tqdm(
         total=total,
         desc=title,
@@ -80,14 +80,14 @@ def bar(total: int | None, title: str, unit: str = "B") -> tqdm[Any]:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """A file to read, unpacked where it ends in ``.gz``."""
+    """Open a file for reading, unpacked if its name ends in ``.gz``."""
     if path.suffix == ".gz":
         return cast(IO[bytes], io.BufferedReader(_Unpacked(path)))
     return open(path, "rb")
 
 
 class _Unpacked(io.RawIOBase):
-    """A .gz file unpacked as far as text can be packed: a bomb ends with an error."""
+    """A .gz file that raises an error if it unpacks to far more than text does."""
 
     def __init__(self, path: Path) -> None:
         self._stream = gzip.open(path, "rb")  # noqa: SIM115
@@ -112,7 +112,7 @@ class _Unpacked(io.RawIOBase):
 def file_kind(path: Path) -> str:
     """``npy``, ``npz``, ``parquet``, ``hdf5``, ``torch``, ``pickle``, ``gzip``, ``json``, ``text``.
 
-    The content decides, since endings are often wrong or missing.
+    The content decides, since file name extensions are often wrong or missing.
     """
     check_there(path)
     with readable(path), open_bytes(path) as stream:
@@ -134,14 +134,14 @@ def file_kind(path: Path) -> str:
     if ending in _PICKLES and b"\0" in start:
         return "pickle"
     if ending in (".npy", ".npz", ".parquet"):
-        # Damaged or something else: its reader says so.
+        # Damaged or of another kind: its reader raises the error.
         return ending[1:]
     return "json" if _JSON.match(start) else "text"
 
 
 @dataclass(frozen=True)
 class TextSample:
-    """The first lines of a text file, with their ``end``; one that the sample cuts is left out."""
+    """The first complete lines of a text file, its encoding and its line ``end``."""
 
     lines: list[str]
     encoding: str
@@ -159,9 +159,9 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(sample, final=whole)
     except UnicodeError as error:
-        place = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
+        what = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
         name = encoding.upper().removesuffix("-SIG")
-        raise UserError(f"{path}: {place} not {name}; {advice}") from error
+        raise UserError(f"{path}: {what} not {name}; {advice}") from error
     end = "\n" if "\n" in text or "\r" not in text else "\r"
     lines = [f"{line}{end}" for line in text.split(end)]
     last = lines.pop().removesuffix(end)
@@ -175,9 +175,9 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
 
 @contextmanager
 def open_lines(path: Path, encoding: str, end: str, advice: str) -> Iterator[Iterator[str]]:
-    """The lines of a text file; only ``end`` ends one.
+    """The lines of a text file, separated by ``end`` only.
 
-    Python's universal line ends would also break a cell at a lone carriage return.
+    Python's universal newlines would also split a cell at a single carriage return.
     """
     with readable(path, "not readable", "copy or export it again"), open_bytes(path) as raw:
         try:

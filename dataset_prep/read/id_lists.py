@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,23 +19,17 @@ from dataset_prep.read.ids import (
     is_item_name,
     is_row_name,
     listed_names,
-    nearly_rows,
     no_id_column,
     numbered_header,
-    refuse_better_ids,
-    row_order,
 )
-from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.json_data import json_columns
 from dataset_prep.read.matrices import Array, open_archive, read_array
 from dataset_prep.read.rows import is_number
-from dataset_prep.read.tables import ALIASES, chunks, simple, sniff
+from dataset_prep.read.tables import chunks, sniff
+from dataset_prep.read.tabular import open_table
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
-_HOW = (
-    "give the ids alone, one per line in the order of the rows, or a column `row` that holds 0 to "
-)
+_HOW = "give the ids alone, one per line in the order of the rows, or columns item_id and row"
 
 Columns = Mapping[str, Sequence[Any] | Array]
 
@@ -44,13 +37,13 @@ Columns = Mapping[str, Sequence[Any] | Array]
 def read_ids(
     path: Path, report: Report, ids: IdSource | None = None, n_rows: int | None = None
 ) -> list[str]:
-    """The item id of each row of a matrix: a list of ids, or a table of ids and row numbers.
+    """The item id of each row of a matrix: a list of ids, or a table of ids and row indices.
 
     Args:
         path: text, JSON, .npy, .npz or Parquet file.
-        report: told of malformed lines.
+        report: receives malformed lines.
         ids: name of the id column, encoding of a text file, and the items of the interactions.
-        n_rows: rows of the matrix, where they are known; they tell a header from an id.
+        n_rows: rows of the matrix, if known; they distinguish a header from an id.
     """
     ids = ids or IdSource()
     kind = file_kind(path)
@@ -60,37 +53,71 @@ def read_ids(
         if array.ndim != 1 or array.dtype.kind not in "iuSUf":
             raise UserError(f"{path}: has shape {array.shape}; give one id per row")
         return as_tokens(array)
-    if kind == "text":
+    if kind == "npz":
+        columns: Columns = {k: array for k, array in open_archive(path).items() if array.ndim == 1}
+    elif kind == "text":
         columns, named = _text_columns(path, report, ids, n_rows)
-    elif kind == "json":
-        columns = json_columns(path, ids.encoding)
-    elif kind == "npz":
-        columns = {key: array for key, array in open_archive(path).items() if array.ndim == 1}
-    elif kind == "parquet":
-        columns = open_parquet(path).read().to_pydict()
     else:
-        raise UserError(f"{path}: is no list of ids ({kind}); give a text, JSON or .npy file")
+        columns = _table_columns(path, report, ids)
     return ordered_ids(path, columns, ids, named, n_rows)
+
+
+def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
+    """The columns of JSON or Parquet; a JSON map of ids and rows may have either as its keys."""
+    layout = lambda: sniff(path)  # noqa: E731
+    table = open_table(path, ids.encoding, "ids", layout, ("key", "value"), _is_plain)
+    plain = [name for name in table.names if table.sample[name].dropna().map(_is_plain).all()]
+    frame = table.read(plain, report)
+    columns = {name: as_tokens(frame[name].tolist()) for name in plain}
+    if plain != ["key", "value"]:
+        return columns
+    rows = [name for name in plain if row_order(columns[name]) is not None]
+    # Rows count from 0; ids that count from 1 cannot be rows.
+    rows = [name for name in rows if "0" in columns[name]] if len(rows) > 1 else rows
+    if len(rows) != 1:
+        raise UserError(f"{path}: does not map ids to row indices in one way; {_HOW}")
+    return {"item_id": columns["key" if rows == ["value"] else "value"], "row": columns[rows[0]]}
+
+
+def _is_plain(value: object) -> bool:
+    return not isinstance(value, list | dict | bool) and value is not None
+
+
+def row_order(tokens: Sequence[str]) -> list[int] | None:
+    """Row of each entry if the entries are 0 to n - 1, or 1 to n, in any order."""
+    if not tokens or not all(map(WHOLE.fullmatch, tokens)):
+        return None
+    numbers = [int(token) for token in tokens]
+    low = min(numbers)
+    if low > 1 or sorted(numbers) != list(range(low, low + len(numbers))):
+        return None
+    return [number - low for number in numbers]
+
+
+def nearly_rows(tokens: Sequence[str]) -> bool:
+    """Whether most entries could be row indices, although some are missing or repeated."""
+    numbers = {int(token) for token in tokens if WHOLE.fullmatch(token)}
+    return 2 * sum(number <= len(tokens) for number in numbers) > len(tokens)
 
 
 def ordered_ids(
     path: Path, columns: Columns, ids: IdSource, named: bool = True, n_rows: int | None = None
 ) -> list[str]:
-    """The ids in the order of the rows: that of a column of row numbers, or as they stand.
+    """The ids in the order of the rows: by a column of row indices, or in the given order.
 
     Args:
         path: file that holds them.
-        columns: one or more columns, of which one holds the ids.
-        ids: the name of their column, where it was given, and the items of the interactions.
+        columns: one or more columns, one of which holds the ids.
+        ids: the name of the id column, if given, and the items of the interactions.
         named: whether the columns have names of their own.
-        n_rows: rows of the matrix, where they are known.
+        n_rows: rows of the matrix, if known.
     """
     if len({len(values) for values in columns.values()}) != 1 or not columns:
         raise UserError(f"{path}: holds no list of ids; give one id per row")
     tokens = {name: as_tokens(values) for name, values in columns.items()}
+    n_ids = len(next(iter(tokens.values())))
     if len(tokens) == 1 and (ids.column is None or ids.column in tokens):
         return next(iter(tokens.values()))
-    n_ids = len(next(iter(tokens.values())))
     if n_rows is not None and n_ids != n_rows:
         raise UserError(
             f"{path}: has {n_ids} ids for {n_rows} rows of the matrix; the two belong together"
@@ -98,18 +125,22 @@ def ordered_ids(
     orders = {name: order for name in tokens if (order := row_order(tokens[name])) is not None}
     chosen = _id_column(path, list(tokens), orders, ids.column, named)
     if ids.column is None:
-        refuse_better_ids(path, chosen, tokens, ids.rated)
-    order = _row_order(path, tokens, orders, chosen, ids)
-    placed = [""] * n_ids
-    for place, row in enumerate(order):
-        placed[row] = tokens[chosen][place]
-    return placed
+        _refuse_better_ids(path, chosen, tokens, ids)
+    order = _order(tokens, orders, chosen, ids)
+    if order is None:
+        raise UserError(
+            f"{path}: cannot tell the row of each item from {listed_names(list(tokens))}; {_HOW}"
+        )
+    ordered = [""] * n_ids
+    for token, row in zip(tokens[chosen], order, strict=True):
+        ordered[row] = token
+    return ordered
 
 
 def _id_column(
     path: Path, names: list[str], orders: Mapping[str, Any], wanted: str | None, named: bool
 ) -> str:
-    """The column of ids; one that may number the rows only where there is no other."""
+    """The column of ids; one that could hold row indices only if there is no other."""
     if wanted is not None:
         if wanted not in names:
             raise no_id_column(path, names, wanted)
@@ -125,60 +156,45 @@ def _id_column(
     return found
 
 
-def _row_order(
-    path: Path,
-    tokens: Mapping[str, list[str]],
-    orders: Mapping[str, list[int]],
-    chosen: str,
-    ids: IdSource,
-) -> list[int]:
-    """Row of each id by the column that numbers the rows, else the order of the file."""
-    n_ids = len(tokens[chosen])
-    as_is = list(range(n_ids))
-    how = f"{_HOW}{n_ids - 1}"
-    rest = [name for name in tokens if name != chosen]
-    # What pandas writes before a table numbers its lines; any other column says more.
-    claims = {name: orders[name] for name in rest if name in orders}
-    claims = {n: o for n, o in claims.items() if not (is_index(n) and o == as_is)} or claims
-    said = {name: order for name, order in claims.items() if is_row_name(name)} or claims
-    if len({tuple(order) for order in said.values()}) > 1:
-        shown = listed_names(list(said))
-        raise UserError(f"{path}: columns {shown} number the rows differently; {how}")
-    if said:
-        name, order = next(iter(said.items()))
-        sorted_both = order == as_is and orders.get(chosen) == as_is
-        known = ids.rated.issuperset(tokens[chosen]) and not ids.rated.issuperset(tokens[name])
-        like_rows = chosen in orders or (nearly_rows(tokens[chosen]) and not known)
-        like_rows = like_rows and not sorted_both and ids.column is None
-        named = is_item_name(name) or (len(tokens) == 2 and "0" in tokens[name])
-        if is_row_name(name) or (not like_rows and (named or order == as_is)):
-            return order
-        both = f"columns `{chosen}` and `{name}` both" if like_rows else f"column `{name}`"
-        raise UserError(f"{path}: {both} may number the rows; {how}")
-    for name in rest:
-        _refuse_broken(path, name, tokens[name])
-    if orders.get(chosen, as_is) != as_is:
-        raise UserError(f"{path}: column `{chosen}` may hold ids or number the rows; {how}")
-    return as_is
+def _refuse_better_ids(
+    path: Path, chosen: str, tokens: Mapping[str, Sequence[str]], ids: IdSource
+) -> None:
+    """Raise :class:`UserError` if another column holds many more items of the interactions."""
+    met = {name: len(ids.rated.intersection(values)) for name, values in tokens.items()}
+    best = max(met, key=lambda name: met[name])
+    # Small numbers of any kind match some items by chance.
+    if met[best] > met[chosen] * (1 if is_item_name(best) else 2):
+        raise UserError(
+            f"{path}: column `{best}` holds {met[best]} items of the interactions, `{chosen}` only "
+            f"{met[chosen]}; name the id column with `--feature-id-column`"
+        )
 
 
-def _refuse_broken(path: Path, name: str, tokens: list[str]) -> None:
-    """Raise :class:`UserError` where a column that seems to number the rows cannot."""
+def _order(
+    tokens: Mapping[str, list[str]], orders: Mapping[str, list[int]], chosen: str, ids: IdSource
+) -> list[int] | None:
+    """Row of each id by a column of row indices, else the order of the file; None if unclear."""
+    as_is = list(range(len(tokens[chosen])))
+    others = [name for name in tokens if name != chosen]
+    # An index that pandas wrote numbers the lines, also after lines were filtered out.
+    named = [n for n in others if is_row_name(n) and not (is_index(n) and _ascends(tokens[n]))]
+    claims = named or [name for name in others if nearly_rows(tokens[name])]
+    found = [orders.get(name) for name in claims]
+    if not found:
+        return as_is if orders.get(chosen, as_is) == as_is else None
+    if any(order != found[0] for order in found):
+        return None
+    if not named and found[0] != as_is:
+        # Without a usual name, the column must be the only one that can hold row indices.
+        alone = len(tokens) == 2 and "0" in tokens[claims[0]]
+        if not alone or (ids.column is None and nearly_rows(tokens[chosen])):
+            return None
+    return found[0]
+
+
+def _ascends(tokens: Sequence[str]) -> bool:
     numbers = [int(token) for token in tokens if WHOLE.fullmatch(token)]
-    size, distinct = len(tokens), len(set(numbers))
-    if not numbers or (is_index(name) and numbers == sorted(set(numbers)) and distinct == size):
-        return
-    # A column of another name, such as a year, is no matter unless it nearly numbers the rows.
-    if not (is_row_name(name) or simple(name) in ALIASES["item"] or nearly_rows(tokens)):
-        return
-    counts = Counter(tokens)
-    token = next((t for t in tokens if counts[t] > 1), None)
-    wrong = next((t for t in tokens if not WHOLE.fullmatch(t) or int(t) >= size), "")
-    what = f"it holds {wrong!r}" if token is None else f"{token!r} is there {counts[token]} times"
-    raise UserError(
-        f"{path}: column `{name}` must number the rows from 0 to {size - 1}, each once, but "
-        f"{what}; correct it, or give the ids alone, one per line in the order of the rows"
-    )
+    return len(numbers) == len(tokens) and numbers == sorted(set(numbers))
 
 
 def _text_columns(
@@ -193,11 +209,11 @@ def _text_columns(
     header = layout.has_header or numbered_header([first, *layout.sample])
     known = any(is_item_name(name) or is_row_name(name) for name in first) or column in first
     if n_rows is not None and header and not known and len(table) == n_rows:
-        # One id per row: the first line is one of them, whatever it looks like.
+        # As many lines as rows: the first line is an id, whatever it looks like.
         header = False
     if n_rows is not None and not header and len(table) == n_rows + 1:
-        # One line too many: a header, if it is neither an item nor a number.
+        # One more line than rows: a header, unless it is an item or a number.
         header = bool(ids.rated) and not any(c in ids.rated or is_number(c) for c in first)
     names = first if header else plain.names
-    cells = [table[place].tolist()[header:] for place in plain.names]
+    cells = [table[name].tolist()[header:] for name in plain.names]
     return dict(zip(names, cells, strict=True)), header

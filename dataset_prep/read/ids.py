@@ -1,4 +1,4 @@
-"""Where a feature file has its item ids, and which of its columns are labels, not features."""
+"""Names of id columns, and the options that say where the ids of feature rows are."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos rem
 remappedid mappedid newid featureid featureindex featureidx embeddingid embeddingindex embeddingidx
 """
 _ROW_NAMES = frozenset(_ROW_WORDS.split())
-# `key` and `i` may well be features (of music, or the ninth of columns a, b, c...).
+# `key` and `i` may be features (the musical key, or the ninth of the columns a, b, c, ...).
 _LABELS = frozenset(["id", "ids", "index", "idx", "row", "rowid", "remapid", "orgid"]) | (
     ALIASES["item"] - {"i"}
 )
-# A row of a headless table rarely counts so far: its values would be 0, 1, 2.
+# With fewer columns, the values of a row without a header could happen to be 0, 1, 2.
 _FEW_COLUMNS = 3
 _SHOWN = 8
 WHOLE = re.compile(r"[0-9]{1,18}")
@@ -33,16 +33,16 @@ WHOLE = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True, kw_only=True)
 class IdSource:
-    """Where the ids of a feature file are: in a column, a file, or the row number.
+    """Where the ids of feature rows are: in a column, in a file, or given by the row index.
 
     Attributes:
         column: name of the id column; None for the usual names.
-        file: file with one id per row of matrices without ids.
-        first_row: the first row's item, where row numbers are the ids; None where they are not.
+        file: file with one id per row, for matrices without ids.
+        first_row: item of the first row if items follow the row index, else None.
         first_column: whether the first column of a table with a header holds the ids.
         encoding: of text files.
-        advice: what to do where the ids meet no interaction.
-        rated: items of the interactions, where they are known.
+        advice: what to do if no id is among the interactions.
+        rated: items of the interactions, if known.
     """
 
     column: str | None = None
@@ -56,9 +56,14 @@ class IdSource:
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A feature file that is being read: its modality, its place, and where its rows are spooled.
+    """A feature file that is being read.
 
-    ``ids`` says where its ids are, and ``report`` is told of its faults.
+    Attributes:
+        name: of the modality.
+        path: the file.
+        target: temporary file for its rows.
+        ids: where its ids are.
+        report: receives its faults.
     """
 
     name: str
@@ -75,12 +80,12 @@ class FeatureFile:
             return spool.finish(self.report), spool.tokens
 
 
-# The matrix of a file and the id of each row; None where something else must name the rows.
+# The matrix of a file and the id of each row; None if the file does not hold the ids.
 Found = tuple[RowMatrix, list[Any] | None]
 
 
 def find_id(names: Sequence[str], wanted: str | None = None) -> str | None:
-    """The ``wanted`` column and no other; without one, the first usual name of an id."""
+    """The ``wanted`` column if it exists; without one, the column with a usual name of an id."""
     if wanted is not None:
         return wanted if wanted in names else None
     items = [name for name in names if simple(name) in ALIASES["item"]]
@@ -91,8 +96,8 @@ def find_id(names: Sequence[str], wanted: str | None = None) -> str | None:
 def id_or_first(
     path: Path, names: Sequence[str], wanted: str | None = None, advice: str | None = None
 ) -> str:
-    """The id column of a table of texts: as :func:`find_id` has it, else the first column."""
-    # In texts, `key` and `index` say less than the first place.
+    """The id column of a table of texts: as in :func:`find_id`, else the first column."""
+    # In a table of texts the first column is more likely than `key` or `index`.
     usual = [name for name in names if name == wanted or simple(name) not in ("key", "index")]
     found = find_id(usual, wanted)
     if found is None and wanted is None and not is_index(names[0]):
@@ -103,68 +108,42 @@ def id_or_first(
 
 
 def is_index(name: str) -> bool:
-    """Whether a column is called as pandas calls the row numbers that it writes."""
-    return not name.strip() or simple(name).startswith("unnamed")
+    """Whether a column has a name that pandas gives to an index."""
+    return not name.strip() or simple(name).startswith(("unnamed", "indexlevel"))
 
 
 def is_row_name(name: str) -> bool:
-    """Whether a column beside ids is called as one that numbers the rows of a matrix."""
+    """Whether a column has a usual name of row indices."""
     return is_index(name) or simple(name) in _ROW_NAMES
 
 
 def is_item_name(name: str) -> bool:
-    """Whether a column is called as one of item ids."""
+    """Whether a column has a usual name of item ids."""
     return simple(name) in ALIASES["item"] or simple(name) in _ID_NAMES
 
 
 def is_sure_id(name: str) -> bool:
-    """Whether the name of a column says more than ``id`` or ``index`` about what it holds."""
+    """Whether a name is more specific than ``id`` or ``index``."""
     return simple(name) in ALIASES["item"] - {"i"}
+
+
+def is_label(name: str) -> bool:
+    """Whether a column names or numbers the rows, so that it is not a feature."""
+    return is_index(name) or simple(name) in _LABELS
 
 
 def refuse_other_ids(
     path: Path, chosen: str, others: Mapping[str, list[Any]], rated: Collection[str]
 ) -> None:
-    """Raise :class:`UserError` where another column holds items of the interactions alone."""
+    """Raise :class:`UserError` if another column also holds distinct items of the interactions."""
     for name, values in others.items():
         tokens = set(as_tokens(values))
         if len(tokens) == len(values) and tokens.issubset(rated):
             raise UserError(
                 f"{path}: column `{name}` may hold the ids as well as `{chosen}`, since all its "
-                "values are items of the interactions; name the right one item_id in a header, or "
+                "values are items of the interactions; name the id column item_id in a header, or "
                 "by `--feature-id-column`"
             )
-
-
-def row_order(tokens: Sequence[str]) -> list[int] | None:
-    """Row of each entry where the entries are 0 to n - 1, or 1 to n, in any order."""
-    if not tokens or not all(map(WHOLE.fullmatch, tokens)):
-        return None
-    numbers = [int(token) for token in tokens]
-    low = min(numbers)
-    if low > 1 or sorted(numbers) != list(range(low, low + len(numbers))):
-        return None
-    return [number - low for number in numbers]
-
-
-def nearly_rows(tokens: Sequence[str]) -> bool:
-    """Whether most entries could be row numbers, although some are missing or there twice."""
-    numbers = {int(token) for token in tokens if WHOLE.fullmatch(token)}
-    return 2 * sum(number <= len(tokens) for number in numbers) > len(tokens)
-
-
-def refuse_better_ids(
-    path: Path, chosen: str, tokens: Mapping[str, Sequence[str]], rated: Collection[str]
-) -> None:
-    """Raise :class:`UserError` where another column meets far more items than the chosen one."""
-    met = {name: len(set(rated).intersection(values)) for name, values in tokens.items()}
-    best = max(met, key=lambda name: met[name])
-    # Small numbers of any kind meet some items by chance.
-    if met[best] > met[chosen] * (1 if is_item_name(best) else 2):
-        raise UserError(
-            f"{path}: column `{best}` holds {met[best]} items of the interactions, `{chosen}` only "
-            f"{met[chosen]}; say which holds the ids with `--feature-id-column`"
-        )
 
 
 def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) -> bool:
@@ -172,40 +151,35 @@ def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) ->
 
     Args:
         rows: the first rows of a table.
-        without_ids: whether a file of ids, whose number is compared, names the rows below.
+        without_ids: whether the rows hold no id.
     """
     first = [cell.strip() for cell in rows[0]]
-    places = [place for place, cell in enumerate(first) if cell.isdigit()]
+    indices = [index for index, cell in enumerate(first) if cell.isdigit()]
     labels = [cell for cell in first if not cell.isdigit()]
-    numbers = [int(first[place]) for place in places]
-    if not numbers or len(set(first)) < len(first) or any(map(_is_value, labels)):
+    numbers = [int(first[index]) for index in indices]
+    if not numbers or len(set(first)) < len(first) or any(map(_is_fraction, labels)):
         return False
     if any(is_label(label) and label for label in labels):
         return True
     counted = numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] < 2
     if "" in labels:
         return counted
-    # Without a known name, the rows below decide: they hold fractions, the first row does not.
-    places = places if labels or without_ids else places[1:]
-    below = [[row[place] for row in rows[1:] if place < len(row)] for place in places]
-    fractions = all(any(_is_value(cell) for cell in cells) for cells in below)
-    enough = without_ids or len(places) >= _FEW_COLUMNS
-    return counted and ((fractions and enough) or (bool(labels) and len(places) > _FEW_COLUMNS))
+    # Otherwise it is a header if the rows below hold fractions and the first row does not.
+    indices = indices if labels or without_ids else indices[1:]
+    below = [[row[index] for row in rows[1:] if index < len(row)] for index in indices]
+    fractions = all(any(_is_fraction(cell) for cell in cells) for cells in below)
+    enough = without_ids or len(indices) >= _FEW_COLUMNS
+    return counted and ((fractions and enough) or (bool(labels) and len(indices) > _FEW_COLUMNS))
 
 
-def _is_value(cell: str) -> bool:
-    """Whether a cell holds a number that is no whole one."""
+def _is_fraction(cell: str) -> bool:
+    """Whether a cell holds a number that is not an integer."""
     return bool(cell.strip()) and is_number(cell) and not cell.strip().lstrip("-").isdigit()
 
 
-def is_label(name: str) -> bool:
-    """Whether a column names or numbers the rows, so that it is no feature."""
-    return is_index(name) or simple(name) in _LABELS
-
-
-def listed_names(names: Sequence[str], most: int = _SHOWN) -> str:
+def listed_names(names: Sequence[str], limit: int = _SHOWN) -> str:
     """The first few names."""
-    return ", ".join(name or "(no name)" for name in names[:most])
+    return ", ".join(name or "(no name)" for name in names[:limit])
 
 
 def no_id_column(

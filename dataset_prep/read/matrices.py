@@ -1,8 +1,7 @@
-"""Matrices in files, read and collected in pieces, and arrays of .npy and .npz files."""
+"""Matrices that are read and collected in pieces, and arrays of .npy and .npz files."""
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.read.files import BROKEN
-from dataset_prep.read.npy import check_inflation, npy_array, npy_header, plain
+from dataset_prep.read.npy import check_inflation, npy_array, plain
 from dataset_prep.report import CORRECT, Report
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import read_arrays, reason
@@ -27,9 +26,9 @@ _VECTORS_PER_BLOCK = 1024
 
 @dataclass(frozen=True)
 class FileMatrix:
-    """Rows [n, d] of numbers ``offset`` bytes into a file, read with seek.
+    """Rows [n, d] of numbers that start ``offset`` bytes into a file.
 
-    Memory maps would count as memory.
+    Rows are read with seek, since pages of a memory map count as memory of the process.
     """
 
     path: Path
@@ -38,7 +37,7 @@ class FileMatrix:
     dtype: np.dtype[Any]
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows ``start`` to ``stop``, as stored."""
+        """Rows ``start`` to ``stop``."""
         width = self.shape[1]
         with open(self.path, "rb") as stream:
             stream.seek(self.offset + start * width * self.dtype.itemsize)
@@ -72,18 +71,18 @@ RowMatrix = FileMatrix | ArrayMatrix
 
 @dataclass
 class FeatureTable:
-    """Features of one modality as found.
+    """Features of one modality, before repairs.
 
     Attributes:
         name: of the modality.
         where: file, as shown to the user.
         tokens: item id of each row, empty where it is missing.
         matrix: ``[n, d]`` as stored.
-        absent: rows known to have no content (no text, no poster), ``[n]``, or None.
+        absent: mask of rows without content (no text, no poster), ``[n]``, or None.
         encoder: what made the features.
-        notes: more for the manifest (layer, size, normalisation...).
-        id_advice: what to do where the ids meet no interaction.
-        own_ids: whether the ids stand in the file itself.
+        notes: further entries for the manifest (layer, size, normalisation).
+        id_advice: what to do if no id is among the interactions.
+        has_ids: whether the file itself holds the ids.
     """
 
     name: str
@@ -94,11 +93,11 @@ class FeatureTable:
     encoder: str = "not recorded"
     notes: dict[str, Any] = field(default_factory=dict)
     id_advice: str = CORRECT
-    own_ids: bool = True
+    has_ids: bool = True
 
 
 def row_blocks(matrix: RowMatrix, rows: npt.NDArray[np.int64]) -> Iterator[Array]:
-    """The given rows, which must ascend, as float64, a bounded piece at a time."""
+    """The given rows, in ascending order, as float64 in blocks of bounded size."""
     size = max(1, CELLS_PER_BLOCK // matrix.shape[1])
     for start in range(0, matrix.shape[0], size):
         stop = min(start + size, matrix.shape[0])
@@ -116,8 +115,8 @@ def read_array(path: Path) -> Array:
         raise _refusal(path, error) from error
 
 
-def open_archive(path: Path) -> dict[str, Array]:
-    """All arrays of an .npz file."""
+def open_archive(path: Path, shown: Path | None = None) -> dict[str, Array]:
+    """All arrays of an .npz file; ``shown`` is the path for messages."""
     with open(path, "rb") as stream:
         if stream.read(6) == b"\x93NUMPY":
             raise UserError(f"{path}: is a .npy file called .npz; rename it")
@@ -129,40 +128,22 @@ def open_archive(path: Path) -> dict[str, Array]:
     except UserError:
         raise
     except BROKEN as error:
-        raise _refusal(path, error) from error
+        raise _refusal(shown or path, error) from error
 
 
-def archive_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and type of every array of an .npz file, without reading the arrays."""
-    shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_inflation(archive, path.stat().st_size)
-            for name in archive.namelist():
-                key = name.removesuffix(".npy")
-                if key in shapes:
-                    raise ValueError(f"it holds {key[:80]!r} twice")
-                with archive.open(name) as stream:
-                    shapes[key] = npy_header(stream)
-    except BROKEN as error:
-        raise _refusal(path, error) from error
-    return shapes
-
-
-def open_matrix(path: Path, shown: str | None = None) -> RowMatrix:
+def open_matrix(path: Path) -> RowMatrix:
     """Matrix [n, d] of a .npy file without reading it."""
-    where = shown or path
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except BROKEN as error:
-        raise _refusal(where, error) from error
+        raise _refusal(path, error) from error
     if not isinstance(mapped, np.memmap):
-        raise UserError(f"{where}: is not a .npy file; check its extension")
+        raise UserError(f"{path}: is not a .npy file; check its extension")
     if mapped.dtype.kind not in "fiub":
-        raise UserError(f"{where}: holds {mapped.dtype} values; save numbers as float32")
+        raise UserError(f"{path}: holds {mapped.dtype} values; save numbers as float32")
     if mapped.ndim != 2 or 0 in mapped.shape:
         raise UserError(
-            f"{where}: has shape {mapped.shape}; save one row per item and one column per feature"
+            f"{path}: has shape {mapped.shape}; save one row per item and one column per feature"
         )
     if not mapped.flags.c_contiguous:
         return ArrayMatrix(mapped)
@@ -170,19 +151,7 @@ def open_matrix(path: Path, shown: str | None = None) -> RowMatrix:
     return FileMatrix(path, int(mapped.offset), shape, mapped.dtype)
 
 
-def unpack_member(path: Path, member: str, target: Path) -> RowMatrix:
-    """Matrix of one array of an .npz file, unpacked to ``target`` so that it can be sought."""
-    shown = f"{path} ({member})"
-    try:
-        with zipfile.ZipFile(path) as archive, open(target, "wb") as stream:
-            check_inflation(archive, path.stat().st_size)
-            shutil.copyfileobj(archive.open(f"{member}.npy"), stream, 1 << 20)
-    except BROKEN as error:
-        raise _refusal(path, error) from error
-    return open_matrix(target, shown)
-
-
-def _refusal(path: Path | str, error: Exception) -> UserError:
+def _refusal(path: Path, error: Exception) -> UserError:
     signs = ("allow_pickle", "pickled", "Object arrays", "Python objects")
     if any(sign in str(error) for sign in signs):
         return UserError(
@@ -193,7 +162,7 @@ def _refusal(path: Path | str, error: Exception) -> UserError:
 
 
 class Spool:
-    """Collects rows [n, d] in a temporary file and gives them back as a matrix."""
+    """Writes rows [n, d] to a temporary file that is then read as a matrix."""
 
     def __init__(self, path: Path, width: int) -> None:
         self._path, self._width, self._rows = path, width, 0
@@ -206,16 +175,16 @@ class Spool:
         self._stream.close()
 
     def add(self, block: Array) -> None:
-        """Append rows; what does not fit float32 becomes infinite and is found later."""
+        """Append rows; values beyond float32 become infinite, which later checks report."""
         if block.ndim != 2 or block.shape[1] != self._width:
-            # It would shift all rows that follow.
-            raise ValueError(f"vectors of {block.shape[1:]} numbers where {self._width} are due")
+            # All following rows would be shifted.
+            raise ValueError(f"rows {block.shape[1:]} where {self._width} columns are expected")
         with np.errstate(over="ignore"):
             self._stream.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
         self._rows += len(block)
 
     def matrix(self, origin: Path) -> FileMatrix:
-        """What was collected."""
+        """The rows written so far; ``origin`` is the file for messages."""
         self._stream.close()
         if not self._rows:
             raise UserError(f"{origin}: holds no row; check that it was written completely")
@@ -223,9 +192,9 @@ class Spool:
 
 
 class VectorSpool:
-    """Collects one vector per row; the width is that of most of the first rows.
+    """Collects one vector per row; the width is the most frequent one among the first rows.
 
-    Rows with another number of values, or without a vector, are counted as ``odd``.
+    Rows with another number of values, or without a vector, are collected in ``odd``.
     """
 
     def __init__(self, path: Path, origin: Path) -> None:
@@ -244,7 +213,7 @@ class VectorSpool:
             self._spool.__exit__()
 
     def add(self, token: Any, vector: Sequence[Any] | Array | None) -> None:
-        """Append the vector of an id; None where there is none."""
+        """Append the vector of an id, or None if it has no vector."""
         try:
             row = np.asarray([] if vector is None else vector, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
@@ -255,12 +224,12 @@ class VectorSpool:
             self._flush()
 
     def finish(self, report: Report, odd: str = "", none: str = "") -> FileMatrix:
-        """The matrix; odd rows are a fault (``drop-rows``).
+        """The matrix; odd rows are reported as a fault (``drop-rows``).
 
         Args:
-            report: told of the odd rows.
-            odd: what the fault says, with ``{count}``, ``{width}`` and ``{first}``.
-            none: the error where no row has a vector.
+            report: receives the fault.
+            odd: its text, with ``{count}``, ``{width}`` and ``{first}``.
+            none: the error if no row has a vector.
         """
         self._flush()
         if self._spool is None:

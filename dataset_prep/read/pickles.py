@@ -1,7 +1,8 @@
-"""Pickled numbers of published datasets, rebuilt by stand-ins that import and run nothing.
+"""Restricted reader for the pickles of published datasets.
 
-Two kinds exist: SciPy matrices (DiffMM, MMSSL) and object arrays of lists (MMGCN). One list says
-what a pickle may name; every other name is refused.
+Two kinds exist: SciPy matrices (DiffMM, MMSSL) and object arrays of lists (MMGCN). The names that a
+pickle may contain are mapped to the classes below, which hold plain data; every other name is
+refused. Nothing that a pickle names is imported or run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import scipy.sparse as sp
 
 from dataset_prep.read.npy import npy_array
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import reason
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +26,7 @@ _LARGEST = 2**31 - 1
 
 
 class _Type:
-    """Stands in for ``numpy.dtype``: numbers, or Python objects that are themselves plain."""
+    """Replaces ``numpy.dtype``: a type of numbers, or of Python objects that are plain data."""
 
     def __init__(self, name: object, *_: object) -> None:
         try:
@@ -40,7 +42,7 @@ class _Type:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``: numbers from their bytes, or a list of plain objects."""
+    """Replaces ``numpy.ndarray``: numbers from their bytes, or a list of plain objects."""
 
     def __init__(self, content: Array | list[Any] | None = None) -> None:
         self.content = np.empty(0) if content is None else content
@@ -61,7 +63,7 @@ class _Array:
 
 
 class _Sparse:
-    """Stands in for a matrix of SciPy; keeps its attributes."""
+    """Replaces a SciPy matrix; keeps its attributes."""
 
     layout = ""
 
@@ -130,9 +132,9 @@ _KNOWN: dict[tuple[str, str], Any] = {
         for kind in (object, set, frozenset)
     },
     **{
-        (f"numpy.{core}.{module}", name): stand_in
+        (f"numpy.{core}.{module}", name): replacement
         for core in ("core", "_core")
-        for module, name, stand_in in (
+        for module, name, replacement in (
             ("multiarray", "_reconstruct", _reconstruct),
             ("multiarray", "scalar", _scalar),
             ("numeric", "_frombuffer", _from_buffer),
@@ -148,21 +150,17 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    """Gives the stand-in for each known name and refuses every other name.
+    """Returns the replacement of each known name and refuses every other name.
 
-    *Deviation* from ``pickle.Unpickler``: this is Python's own slower reader, because the one in C
-    frees memory twice on some damaged files (``BYTEARRAY8`` cut short, CPython 3.11).
+    *Deviation* from ``pickle.Unpickler``: this is the slower reader written in Python, since the C
+    reader frees memory twice on some damaged files (``BYTEARRAY8`` cut short, CPython 3.11).
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for a name; nothing is ever imported."""
+        """The replacement of a name; nothing is imported."""
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is not plain data")
         return _KNOWN[module, name]
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def read_pickled_matrix(path: Path) -> sp.coo_matrix:
@@ -171,15 +169,15 @@ def read_pickled_matrix(path: Path) -> sp.coo_matrix:
         with open(path, "rb") as stream:
             return _matrix(_PlainUnpickler(stream, encoding="latin1").load())
     except Exception as error:
-        # Damaged streams raise nearly anything, and none of it may reach the user as a traceback.
+        # Damaged streams raise nearly any exception.
         raise UserError(
-            f"{path}: refused, no part of it was run ({_one_line(error)}); it must be a whole "
+            f"{path}: refused, nothing in it was run ({reason(error)}); it must be a whole "
             "pickle of a SciPy coo, csr or csc matrix"
         ) from error
 
 
 def load_object_array(path: Path) -> Any:
-    """A .npy file: an array of numbers as it is, one of Python lists as a list."""
+    """A .npy file: numbers as an array, Python lists as a list."""
     try:
         with open(path, "rb") as stream:
             version = np.lib.format.read_magic(stream)
@@ -192,8 +190,7 @@ def load_object_array(path: Path) -> Any:
             return list(found) if isinstance(found, _Array) else found
     except Exception as error:
         raise UserError(
-            f"{path}: cannot be read as plain data ({_one_line(error)}); copy it again or convert "
-            "it"
+            f"{path}: cannot be read as plain data ({reason(error)}); copy it again or convert it"
         ) from error
 
 
@@ -207,7 +204,7 @@ def _matrix(found: object) -> sp.coo_matrix:
     values = _flat(found.state["data"])
     if found.layout == "coo":
         pair = found.state.get("coords") or (found.state["row"], found.state["col"])
-        rows, columns = (_indices(part) for part in pair)
+        rows, columns = (_indices(array) for array in pair)
     else:
         n_lines = n_rows if found.layout == "csr" else n_columns
         lines = _expand(_indices(found.state["indptr"]), n_lines, len(values))
@@ -216,23 +213,23 @@ def _matrix(found: object) -> sp.coo_matrix:
         values = values[: len(lines)]
     if not len(rows) == len(columns) == len(values):
         raise pickle.UnpicklingError("rows, columns and values differ in number")
-    for places, size in ((rows, n_rows), (columns, n_columns)):
-        inside = not len(places) or 0 <= places.min() <= places.max() < size
+    for indices, size in ((rows, n_rows), (columns, n_columns)):
+        inside = not len(indices) or 0 <= indices.min() <= indices.max() < size
         if not 0 < size <= _LARGEST or not inside:
             raise pickle.UnpicklingError(f"entries beyond the shape {n_rows} x {n_columns}")
     return sp.coo_matrix((_native(values), (rows, columns)), shape=(n_rows, n_columns))
 
 
 def _native(values: Array) -> Array:
-    """The same numbers in this machine's byte order; SciPy 1.17 makes no matrix of the other."""
+    """The values in native byte order; SciPy 1.17 accepts no other."""
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _expand(ends: Array, n_lines: int, n_values: int) -> Array:
-    """Line number of each entry of a compressed matrix.
+    """Row or column of each entry of a compressed matrix, from its checked index pointers.
 
-    *Deviation* from ``tocoo``: SciPy skips its checks where the last end is negative, and its
-    compiled code then writes outside its memory; so nothing unchecked is handed to it.
+    *Deviation* from ``tocoo``: SciPy skips its checks if the last pointer is negative, and its
+    compiled code then writes outside its memory.
     """
     sizes = np.diff(ends)
     whole = len(ends) == n_lines + 1 and ends[0] == 0 and ends[-1] <= n_values
@@ -241,15 +238,15 @@ def _expand(ends: Array, n_lines: int, n_values: int) -> Array:
     return np.repeat(np.arange(n_lines, dtype=np.int64), sizes)
 
 
-def _flat(part: object) -> Array:
-    content = part.content if isinstance(part, _Array) else None
+def _flat(found: object) -> Array:
+    content = found.content if isinstance(found, _Array) else None
     if not isinstance(content, np.ndarray) or content.ndim != 1:
         raise pickle.UnpicklingError("a matrix without its arrays")
     return content
 
 
-def _indices(part: object) -> Array:
-    array = _flat(part)
+def _indices(found: object) -> Array:
+    array = _flat(found)
     if array.dtype.kind not in "iu" or (array.dtype.kind == "u" and array.dtype.itemsize > 4):
         raise pickle.UnpicklingError(f"indices of type {array.dtype}")
     return array.astype(np.int64)

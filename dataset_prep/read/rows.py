@@ -1,29 +1,25 @@
-"""Lines of a text table as rows of cells: quote marks that enclose, and those that are text."""
+"""Splits the lines of a text table into cells and decides which quote marks enclose a cell."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 SEPARATORS = ("::", "\t", ",", ";", "|", " ")
-# Fewer lists than the garbage collector looks for: it would pass over all rows again and again.
+# Larger blocks make Python's garbage collector scan all rows read so far.
 _BLOCK = 512
-# A quoted cell of more lines than this is an opening mark that nothing closes.
-_MOST_LINES = 1000
+# An opening quote mark that is not closed within this many lines is not the start of a cell.
+_MAX_LINES = 1000
 _SHOWN = 80
-# So few rows say nothing about what a column holds.
-_ENOUGH_ROWS = 3
 
-# The module refuses cells of more than 128 KB, which long reviews are.
+# The default limit of 128 KB per cell is too small for long reviews.
 csv.field_size_limit(1 << 30)
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is a number; empty counts, since a value may be missing."""
+    """Whether the text is a number; an empty text counts as a missing number."""
     try:
         float(text or "0")
     except ValueError:
@@ -32,19 +28,14 @@ def is_number(text: str) -> bool:
 
 
 def split_plain(line: str, separator: str) -> list[str]:
-    """Cells of a line without its end, where no quote mark encloses anything."""
+    """Cells of a line, with quote marks as ordinary characters."""
     return line.split() if separator == " " else line.split(separator)
-
-
-def split_quoted(text: str, separator: str, escape: str | None = None) -> list[str] | None:
-    """Cells of a record whose quote marks all enclose whole cells; None where one does not."""
-    rows = _read_quoted([text], separator, escape)
-    return rows[0] if rows is not None and len(rows) == 1 else None
 
 
 def _read_quoted(
     lines: Sequence[str], separator: str, escape: str | None = None
 ) -> list[list[str]] | None:
+    """Rows of the lines as strict CSV, or None if they are not."""
     if len(separator) > 1:
         return None
     form = {"delimiter": separator, "escapechar": escape, "skipinitialspace": separator != "\t"}
@@ -54,28 +45,34 @@ def _read_quoted(
         return None
 
 
+def _split_quoted(text: str, separator: str, escape: str | None = None) -> list[str] | None:
+    """Cells of one record in which every quote mark encloses a cell, else None."""
+    rows = _read_quoted([text], separator, escape)
+    return rows[0] if rows is not None and len(rows) == 1 else None
+
+
 def _open_cells(text: str, separator: str) -> list[str] | None:
-    """Cells of a record whose last one is enclosed, but not closed; None where none is."""
-    if split_quoted(text, separator) is not None:
+    """Cells of a record whose last cell has an opening quote mark only, else None."""
+    if _split_quoted(text, separator) is not None:
         return None
-    return split_quoted(f'{text}"', separator)
+    return _split_quoted(f'{text}"', separator)
 
 
 def split_any(line: str, separator: str) -> list[str]:
-    """Cells of one line, with enclosing quote marks where they fit."""
-    quoted = split_quoted(line, separator) if '"' in line else None
+    """Cells of one line; quote marks enclose cells if the line is valid CSV."""
+    quoted = _split_quoted(line, separator) if '"' in line else None
     return quoted if quoted is not None else split_plain(line, separator)
 
 
 def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
-    """The separator that gives most lines the same number (> 1) of cells; a comma without any."""
+    """The separator that gives most lines the same number (> 1) of cells; a comma by default."""
     best, best_score = ",", (0.0, False, False)
     for candidate in SEPARATORS:
         rows = [split_any(line, candidate) for line in lines]
         width, count = Counter(map(len, rows)).most_common(1)[0]
         if len(rows[0]) < 2 or width < 2:
             continue
-        # `1;0.1,0.2` has a first cell that holds no other separator only where `;` separates.
+        # In `1;0.1,0.2` only the split at `;` gives a first cell without other separators.
         pure = not any(other in row[0] for row in rows for other in ",;|\t")
         score = (count / len(rows), width == n_columns, pure)
         if score > best_score:
@@ -83,52 +80,32 @@ def find_separator(lines: Sequence[str], n_columns: int | None = None) -> str:
     return best
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What tells the rows of a table from the lines of a text that happens to hold separators.
-
-    ``kinds`` is ``number``, ``word`` (without a blank) or nothing for each column, ``strong`` where
-    enough rows said so; with ``quoted``, marks enclose separators or other marks somewhere.
-    """
-
-    kinds: tuple[str, ...] = ()
-    strong: bool = False
-    quoted: bool = False
-
-
 class Rows:
-    """Rows of a text table, a block at a time; malformed lines are counted, not given.
+    """Iterates over the rows of a text table in blocks; malformed lines are counted and skipped.
 
-    A record may join several lines by a quoted cell. Where each of these lines is also a row by
-    itself, the marks are text, as in tables that were published without quoting; where nothing
-    tells a row from a line of the cell, the line is malformed.
+    A quoted cell may contain line ends. In a table written without quoting, an opening quote mark
+    is text, and the lines up to the next quote mark are rows. If each line of a quoted cell could
+    be a row, tab-separated tables are read as unquoted; in others, the line is malformed.
 
     Args:
-        lines: of the table, with their ends.
+        lines: of the table, with their line ends.
         separator: between the cells of a line.
-        width: how many cells a row has.
-        evidence: what :func:`find_evidence` found.
-        closed: places of columns in which a mark that nothing closes makes a line malformed.
+        width: number of cells of a row.
+        closed: indices of columns in which an opening quote mark must be closed.
     """
 
     def __init__(
-        self,
-        lines: Iterable[str],
-        separator: str,
-        width: int,
-        evidence: Evidence | None = None,
-        closed: Collection[int] = (),
+        self, lines: Iterable[str], separator: str, width: int, closed: Collection[int] = ()
     ) -> None:
         self._lines = iter(lines)
-        self._separator, self._width = separator, width
-        self._evidence, self._closed = evidence or Evidence(), closed
+        self._separator, self._width, self._closed = separator, width, closed
         self.n_lines = self.malformed = self._last_malformed = 0
-        # Line, number of cells and start of the first malformed line.
+        # Line number, number of cells and beginning of the first malformed line.
         self._first = (0, 0, "")
         self.ended = True
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
-        """Line numbers and rows of a few thousand lines at a time."""
+        """Line numbers and rows, a block at a time."""
         passed = 0
         while block := list(islice(self._lines, _BLOCK)):
             self.ended = block[-1].endswith(("\n", "\r"))
@@ -139,31 +116,30 @@ class Rows:
             self.n_lines = passed
 
     def _at_once(self, block: list[str]) -> list[list[str]] | None:
-        """Rows of a block in which every line is one, None where a line needs a closer look."""
+        """Rows of a block if every line is one row, else None."""
         text = "".join(block)
         if "\0" in text or self._width == 1:
             return None
         lines = [line.rstrip("\r\n") for line in block]
         if '"' not in text:
-            rows = [split_plain(line, self._separator) for line in lines]
-        elif (found := _read_quoted(lines, self._separator)) is not None:
-            rows = found
+            rows: list[list[str]] | None = [split_plain(line, self._separator) for line in lines]
         else:
-            return None
-        return rows if len(rows) == len(block) and set(map(len, rows)) == {self._width} else None
+            rows = _read_quoted(lines, self._separator)
+        whole = rows is not None and len(rows) == len(block)
+        return rows if whole and set(map(len, rows or ())) == {self._width} else None
 
     def _one_by_one(self, block: list[str], passed: int) -> tuple[list[int], list[list[str]]]:
-        """Rows of a block, to which an open cell may add lines."""
+        """Rows of a block line by line; a quoted cell may extend the block."""
         numbers: list[int] = []
         rows: list[list[str]] = []
-        place = 0
-        while place < len(block):
-            number, line = passed + place + 1, block[place].rstrip("\r\n")
+        index = 0
+        while index < len(block):
+            number, line = passed + index + 1, block[index].rstrip("\r\n")
             if '"' in line or "\0" in line:
-                cells, used = self._with_marks(block, place)
+                cells, used = self._record(block, index)
             else:
                 cells, used = self._fit(split_plain(line, self._separator)), 1
-            place += used
+            index += used
             if cells is not None and line.strip(" "):
                 numbers.append(number)
                 rows.append(cells)
@@ -172,15 +148,15 @@ class Rows:
         return numbers, rows
 
     def finding(self) -> str:
-        """What is wrong with the malformed lines."""
+        """Description of the malformed lines."""
         number, cells, start = self._first
         plural = "line is" if self.malformed == 1 else "lines are"
-        has = f"{cells} cells where {self._width} are due"
+        has = f"{cells} cells where {self._width} are expected"
         if cells == self._width:
             has = "a NUL character" if "\\x00" in start else "an open quote mark"
         cut = not self.ended and self._last_malformed == self.n_lines
         return f"{self.malformed} {plural} malformed, first line {number} with {has} ({start})" + (
-            ", and it is cut in its last line" if cut else ""
+            ", and the file is cut in its last line" if cut else ""
         )
 
     def _count(self, line: str, number: int) -> None:
@@ -192,7 +168,7 @@ class Rows:
         self._last_malformed = number
 
     def _fit(self, cells: list[str] | None) -> list[str] | None:
-        """The cells if they are as many as columns; empty ones at the end do not count."""
+        """The cells if there is one per column; further cells must be empty."""
         if cells is None or len(cells) < self._width:
             return None
         return None if any(map(str.strip, cells[self._width :])) else cells[: self._width]
@@ -201,107 +177,59 @@ class Rows:
         cells = self._fit(split_plain(line.rstrip("\r\n"), self._separator))
         return None if cells is None else [_without_marks(cell) for cell in cells]
 
-    def _with_marks(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
-        """Cells of the record that begins at a line with quote marks, and how many lines it has."""
-        line = block[place].rstrip("\r\n")
+    def _record(self, block: list[str], index: int) -> tuple[list[str] | None, int]:
+        """Cells of the record that starts at a line with quote marks, and its number of lines."""
+        line = block[index].rstrip("\r\n")
         if "\0" in line:
             return None, 1
-        quoted = split_quoted(line, self._separator)
+        quoted = _split_quoted(line, self._separator)
         if quoted is None and '\\"' in line:
-            quoted = split_quoted(line, self._separator, escape="\\")
+            quoted = _split_quoted(line, self._separator, escape="\\")
         cells = self._fit(quoted)
         if cells is not None:
             return cells, 1
         plain = self._plain(line)
         opened = _open_cells(line, self._separator) if quoted is None else None
         if opened is not None:
-            joined, used = self.joined(block, place)
-            rest = block[place + 1 : place + used]
+            joined, used = self._joined(block, index)
             if joined is not None:
-                are_rows = plain is not None and self._are_rows(rest, len(opened) - 1)
-                if not are_rows:
-                    return (joined if are_rows is False else None), used
+                rest = block[index + 1 : index + used]
+                if plain is None or not all(map(self._plain, rest)):
+                    return joined, used
+                if self._separator != "\t":
+                    return None, used
             if len(opened) - 1 in self._closed:
                 return None, 1
         return plain, 1
 
-    def joined(self, block: list[str], place: int) -> tuple[list[str] | None, int]:
-        """Cells and number of the lines from an open quote mark to the one that closes it."""
-        pieces = [block[place].rstrip("\r\n")]
+    def _joined(self, block: list[str], index: int) -> tuple[list[str] | None, int]:
+        """Cells and number of the lines from an opening quote mark to the closing one."""
+        pieces = [block[index].rstrip("\r\n")]
         if _open_cells(pieces[0], self._separator) is None:
             return None, 1
-        for used in range(2, _MOST_LINES):
-            if place + used > len(block):
+        for used in range(2, _MAX_LINES):
+            if index + used > len(block):
                 more = list(islice(self._lines, _BLOCK))
                 if not more:
                     return None, 1
                 block.extend(more)
                 self.ended = more[-1].endswith(("\n", "\r"))
-            line = block[place + used - 1].rstrip("\r\n")
+            line = block[index + used - 1].rstrip("\r\n")
             pieces.append(line)
             if '"' not in line:
                 continue
             record = "\n".join(pieces)
-            cells = split_quoted(record, self._separator)
+            cells = _split_quoted(record, self._separator)
             if cells is not None:
                 return self._fit(cells), used
             if _open_cells(record, self._separator) is None:
                 return None, 1
         return None, 1
 
-    def _are_rows(self, lines: list[str], marked: int) -> bool | None:
-        """Whether lines inside a quoted cell are rows by themselves; None where nothing tells."""
-        evidence = self._evidence
-        known = [place for place, kind in enumerate(evidence.kinds) if kind and place != marked]
-        rows = [self._plain(line) for line in lines]
-        alike = [
-            row is not None and all(evidence.kinds[p] in _kinds_of(row[p]) for p in known)
-            for row in rows
-        ]
-        if evidence.strong and known:
-            # A malformed line among rows does not make them the lines of a cell.
-            return 2 * sum(alike) > len(rows)
-        if not all(rows):
-            return False
-        if not evidence.kinds:
-            # Tab-separated tables are mostly published without quoting.
-            return True if self._separator == "\t" else None
-        if known and all(alike):
-            return True
-        if bool(known) == evidence.quoted:
-            return not known
-        return None
-
-
-def find_evidence(lines: Sequence[str], separator: str, width: int) -> Evidence:
-    """What the rows of one line show about a table."""
-    table = Rows((), separator, width)
-    block = list(lines)
-    rows: list[list[str]] = []
-    quoted = False
-    place = 0
-    while place < len(block):
-        line = block[place].rstrip("\r\n")
-        joined, used = table.joined(block, place) if '"' in line else (None, 1)
-        place += used
-        cells = split_any(line, separator)
-        if joined is None and len(cells) == width:
-            rows.append(cells)
-            quoted = quoted or cells != split_plain(line.replace('"', ""), separator)
-    common = [set.intersection(*map(_kinds_of, column)) for column in zip(*rows, strict=True)]
-    kinds = tuple(min(found, default="") for found in common)
-    return Evidence(kinds, len(rows) >= _ENOUGH_ROWS and any(kinds), quoted)
-
-
-def _kinds_of(cell: str) -> set[str]:
-    if not cell.strip() or len(cell.split()) > 1 or cell[0] == " ":
-        return set()
-    return {"number", "word"} if is_number(cell) else {"word"}
-
 
 def _without_marks(cell: str) -> str:
-    """The content of a cell that is enclosed in quote marks; any other mark is text."""
-    text: Any = cell.strip() if '"' in cell else cell
+    """The content of a cell that is enclosed in quote marks; other quote marks are text."""
+    text = cell.strip() if '"' in cell else cell
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
-        return str(text[1:-1])
+        return text[1:-1]
     return cell

@@ -1,4 +1,4 @@
-"""Delimited text as people have it: any separator, BOM, CRLF, quotes, with or without a header."""
+"""Text tables: separator, encoding, header and columns are found from the first lines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.read.files import ENCODING_ADVICE, bar, open_lines, text_sample
-from dataset_prep.read.rows import (
-    Evidence,
-    Rows,
-    find_evidence,
-    find_separator,
-    is_number,
-    split_any,
-)
+from dataset_prep.read.rows import Rows, find_separator, is_number, split_any
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -27,7 +20,7 @@ from recbole_painvrl.errors import UserError
 ROWS_PER_CHUNK = 500_000
 _HEAD = 50
 
-# In the order in which they are looked for: `timestamp` says more than `date`.
+# In order of preference: `timestamp` before `date`.
 _NAMES = {
     "user": "user userid uid userno useridx userindex reviewerid reviewer customerid customer "
     "memberid visitorid accountid playerid profileid listenerid buyerid "
@@ -55,10 +48,17 @@ _KNOWN = frozenset().union(*ALIASES.values())
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text file is laid out; ``names`` are its columns, made up as 0, 1, ... if need be.
+    """Layout of a text table.
 
-    ``sample`` holds the first rows of data. ``evidence`` tells rows from lines inside quoted
-    cells, and ``advice`` says what to do about bytes of another encoding.
+    Attributes:
+        path: the file.
+        separator: between the cells of a line.
+        names: of the columns; 0, 1, ... without a header.
+        has_header: whether the first line holds the names.
+        encoding: of the file.
+        sample: the first rows.
+        end: end of a line.
+        advice: what to do about bytes of another encoding.
     """
 
     path: Path
@@ -68,7 +68,6 @@ class Layout:
     encoding: str
     sample: tuple[tuple[str, ...], ...]
     end: str
-    evidence: Evidence
     advice: str
 
 
@@ -78,7 +77,7 @@ def simple(name: str) -> str:
 
 
 def find_role(names: Sequence[str], role: str) -> str | None:
-    """The column that plays a role (user, item, rating, time, part, title) by its name."""
+    """The column with a usual name of a role (user, item, rating, time, part, title)."""
     known = {simple(name): name for name in reversed(names)}
     return next((known[alias] for alias in _NAMES[role].split() if alias in known), None)
 
@@ -94,11 +93,11 @@ def sniff(
     """Layout of a text file from its first lines.
 
     Args:
-        path: text file, ``.gz`` allowed.
+        path: text file, also ``.gz``.
         columns: names for a file without a header.
-        encoding: of the file; a byte order mark at its start decides it.
-        expected: names that show the first line to be a header.
-        separator: between the cells of a line; found where it is not given.
+        encoding: of the file; a byte order mark takes precedence.
+        expected: names that identify the first line as a header.
+        separator: between the cells of a line; None to detect it.
         advice: what to do about bytes of another encoding.
     """
     sample = text_sample(path, encoding, advice)
@@ -111,86 +110,79 @@ def sniff(
     has_header = bool(set(expected) & first) or _looks_like_header(rows, columns)
     names = _names(path, rows, columns, has_header)
     body = lines[1:] if has_header else lines
-    evidence = find_evidence(body, separator, len(names))
-    table = Rows(body, separator, len(names), evidence)
+    table = Rows(body, separator, len(names))
     fitting = tuple(tuple(row) for _, block in table for row in block)
     fitting = fitting or tuple(map(tuple, rows[has_header:]))
     end = sample.end
-    return Layout(
-        path, separator, names, has_header, sample.encoding, fitting, end, evidence, advice
-    )
+    return Layout(path, separator, names, has_header, sample.encoding, fitting, end, advice)
 
 
 def chunks(
     layout: Layout,
     columns: Sequence[str],
     report: Report,
-    numeric: Sequence[str] = (),
     rows: int = ROWS_PER_CHUNK,
     closed: Sequence[str] = (),
 ) -> Iterator[pd.DataFrame]:
-    """The wanted columns, a bounded number of rows at a time, as text or (``numeric``) as numbers.
+    """Columns of a table as text, at most about ``rows`` rows at a time.
 
-    There is at least one frame, without rows if need be; its index holds the line numbers.
-    Malformed lines are reported after the last frame; those with a quote mark that nothing closes
-    in one of the ``closed`` columns are malformed.
+    At least one frame is yielded, possibly empty; its index holds the line numbers. Malformed lines
+    are reported after the last frame; a quote mark that is opened and not closed in one of the
+    ``closed`` columns makes a line malformed.
     """
     path = layout.path
-    places = [layout.names.index(column) for column in columns]
+    indices = [layout.names.index(column) for column in columns]
     with (
         open_lines(path, layout.encoding, layout.end, layout.advice) as lines,
         bar(path.stat().st_size, path.name) as progress,
     ):
         strict = [layout.names.index(column) for column in closed]
-        table = Rows(lines, layout.separator, len(layout.names), layout.evidence, strict)
+        table = Rows(lines, layout.separator, len(layout.names), strict)
         numbers: list[int] = []
         cells: list[list[str]] = [[] for _ in columns]
         skip, empty = int(layout.has_header), True
         for found, block in table:
             numbers += found[skip:]
-            for column, place in zip(cells, places, strict=True):
-                column += [row[place] for row in block[skip:]]
+            for column, index in zip(cells, indices, strict=True):
+                column += [row[index] for row in block[skip:]]
             skip = 0
             if len(numbers) >= rows:
                 progress.update(progress.total * len(numbers) // max(table.n_lines, 1))
-                yield _frame(path, columns, numeric, numbers, cells)
+                yield _frame(columns, numbers, cells)
                 numbers, cells, empty = [], [[] for _ in columns], False
         if numbers or empty:
-            yield _frame(path, columns, numeric, numbers, cells)
+            yield _frame(columns, numbers, cells)
     if table.malformed:
         report.found(path.name, table.finding(), table.malformed, "drop-rows")
     if not table.ended:
-        report.note(f"{path.name}: has no end of line at its end; make sure that it is not cut")
+        report.note(f"{path.name}: has no end of line at its end; make sure that it is complete")
 
 
-def _frame(
-    path: Path,
-    columns: Sequence[str],
-    numeric: Sequence[str],
-    numbers: list[int],
-    cells: list[list[str]],
-) -> pd.DataFrame:
-    """Columns of text and of numbers, with the line numbers as the index."""
-    found = [
-        _floats(path, name, numbers, column) if name in numeric else np.array(column, dtype=object)
-        for name, column in zip(columns, cells, strict=True)
-    ]
-    frame = pd.DataFrame(dict(enumerate(found)), index=pd.Index(numbers), copy=False)
+def _frame(columns: Sequence[str], numbers: list[int], cells: list[list[str]]) -> pd.DataFrame:
+    found = dict(enumerate(np.array(column, dtype=object) for column in cells))
+    frame = pd.DataFrame(found, index=pd.Index(numbers), copy=False)
     frame.columns = pd.Index(list(columns))
     return frame
 
 
-def _floats(path: Path, name: str, numbers: list[int], cells: list[str]) -> npt.NDArray[np.float64]:
-    """Numbers of the cells of a column; NaN where one is missing."""
+def as_floats(path: Path, cells: pd.Series) -> npt.NDArray[np.float64]:
+    """Numbers of a column, NaN where missing.
+
+    Raises:
+        UserError: a cell is not a number; the index of ``cells`` holds the line numbers.
+    """
+    if cells.dtype.kind in "iuf":
+        return cells.to_numpy(np.float64)
+    values = cells.tolist()
     try:
-        return np.array(list(map(float, cells)))
-    except ValueError:
-        known = ["nan" if cell.strip() in MISSING_TOKENS else cell for cell in cells]
-    for number, cell in zip(numbers, known, strict=True):
+        return np.array(list(map(float, values)))
+    except (TypeError, ValueError):
+        known = ["nan" if v is None or str(v).strip() in MISSING_TOKENS else str(v) for v in values]
+    for number, cell in zip(cells.index, known, strict=True):
         if not is_number(cell):
             raise UserError(
-                f"{path}: line {number} has {cell[:40]!r} where column `{name}` needs a number; "
-                "correct it"
+                f"{path}: line {number} has {cell[:40]!r} where column `{cells.name}` needs a "
+                "number; correct it"
             )
     return np.array(list(map(float, known)))
 
@@ -198,11 +190,11 @@ def _floats(path: Path, name: str, numbers: list[int], cells: list[str]) -> npt.
 def _names(
     path: Path, rows: Sequence[Sequence[str]], columns: Sequence[str] | None, has_header: bool
 ) -> tuple[str, ...]:
-    """Names of the columns, of which no two are the same."""
+    """Names of the columns; each must occur once."""
     if has_header:
         names = tuple(cell.strip() for cell in rows[0])
         width, below = len(names), rows[1:]
-        # A separator at the end of every line makes no column.
+        # A separator at the end of every line does not make a column.
         while width > 1 and not (names[width - 1] or any("".join(r[width - 1 :]) for r in below)):
             width -= 1
         names = names[:width]
@@ -213,14 +205,14 @@ def _names(
             raise UserError(
                 f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
             )
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:
         raise UserError(f"{path}: two columns are called {twice!r}; rename one")
     return names
 
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> bool:
-    """A header names a role or a given column, or is text above numbers."""
+    """Whether the first row holds usual or given column names, or is text above numbers."""
     first = [cell.strip() for cell in rows[0]]
     if columns:
         return {simple(c) for c in first} >= {simple(c) for c in columns}

@@ -2,100 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dataset_prep.interactions import as_tokens
-from dataset_prep.read.files import file_kind, readable
 from dataset_prep.read.ids import id_or_first
-from dataset_prep.read.interactions import open_parquet
-from dataset_prep.read.json_data import json_records
-from dataset_prep.read.tables import chunks, find_role, simple, sniff
+from dataset_prep.read.tables import Layout, find_role, simple, sniff
+from dataset_prep.read.tabular import Table, open_table
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
-_ROWS = 1 << 14
 # A longer cell is a title rather than the name of a column of titles.
 _LONGEST_NAME = 30
 
 
-@dataclass(frozen=True)
-class ContentTable:
-    """A table with its columns' ``names``; ``frames`` gives chosen columns, piece by piece."""
-
-    names: list[str]
-    frames: Callable[[list[str]], Iterator[pd.DataFrame]]
-
-
-def open_content(
+def open_texts(
     path: Path,
-    report: Report,
     encoding: str,
     expected: Sequence[str] = (),
     what: str = "texts",
     header: Callable[[list[str]], list[str]] = lambda first: [],
-) -> ContentTable:
-    """A table by its content.
+) -> Table:
+    """A table of texts.
 
     Args:
         path: the file.
-        report: told of malformed lines.
         encoding: of a text file.
-        expected: names that show the first line to be a header.
+        expected: names that identify the first line as a header.
         what: the table holds, for messages.
-        header: names in a first line without known ones that show it to be a header all the same.
+        header: gives the cells of a first line that identify it as a header if no usual name does.
     """
-    kind = file_kind(path)
-    if kind == "json":
-        records = list(json_records(path, report, encoding))
-        names = list(dict.fromkeys(name for record in records for name in record))
-        if not names:
-            raise UserError(f"{path}: holds no JSON object with columns; check that it is complete")
-        return ContentTable(
-            names, lambda wanted: iter([pd.DataFrame(records, columns=wanted, dtype=object)])
-        )
-    if kind == "parquet":
-        file = open_parquet(path)
-        return ContentTable(
-            file.schema_arrow.names, lambda wanted: _parquet_frames(path, file, wanted)
-        )
-    if kind != "text":
-        raise UserError(f"{path}: holds no table of {what}; give CSV, TSV, JSON or Parquet")
-    layout = sniff(path, None, encoding, expected)
-    if not layout.has_header:
-        first = [cell.strip() for cell in layout.sample[0]]
-        if not (said := header(first)):
-            shown = ", ".join(first)[:60]
-            raise UserError(
-                f"{path}: its first line ({shown}) is no header; name its columns, as in "
-                f"item_id,title{',plot' if what == 'texts' else ''}"
-            )
-        layout = sniff(path, None, encoding, said)
-    return ContentTable(list(layout.names), lambda wanted: chunks(layout, wanted, report))
 
+    def layout() -> Layout:
+        found = sniff(path, None, encoding, expected)
+        if found.has_header:
+            return found
+        first = [cell.strip() for cell in found.sample[0]]
+        if names := header(first):
+            return sniff(path, None, encoding, names)
+        raise UserError(
+            f"{path}: its first line ({', '.join(first)[:60]}) is not a header; name its columns, "
+            f"as in item_id,title{',plot' if what == 'texts' else ''}"
+        )
 
-def _parquet_frames(path: Path, file: Any, wanted: list[str]) -> Iterator[pd.DataFrame]:
-    with readable(path, "not readable", "write it again"):
-        for batch in file.iter_batches(_ROWS, columns=wanted):
-            yield pd.DataFrame(batch.to_pydict(), dtype=object)
+    return open_table(path, encoding, what, layout)
 
 
 def as_text(value: object) -> str:
     """Text of a cell: words of lists are joined, and a missing value is empty."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "__iter__"):
         return " ".join(filter(None, map(as_text, value)))
     return "" if value is None or value != value else str(value)
 
 
 def read_item_table(path: Path, report: Report, encoding: str) -> pd.DataFrame:
     """The .item table of RecBole from a table with an id and a title column."""
-    table = open_content(path, report, encoding, what="titles", header=_title_names)
+    table = open_texts(path, encoding, what="titles", header=_title_names)
     chosen = _choose(path, table.names, report)
-    return item_table(pd.concat(table.frames(list(chosen))), *chosen)
+    return item_table(table.read(chosen, report), *chosen)
 
 
 def item_table(table: pd.DataFrame, item: str, title: str) -> pd.DataFrame:
@@ -105,7 +73,7 @@ def item_table(table: pd.DataFrame, item: str, title: str) -> pd.DataFrame:
 
 
 def _title_names(first: list[str]) -> list[str]:
-    """A first line of text alone is a header if it says title."""
+    """Cells of a first line of text that contain the word title or name."""
     short = [name for name in first if len(name) <= _LONGEST_NAME]
     return [name for name in short if simple(name).endswith(("title", "name"))]
 

@@ -3,10 +3,10 @@
 Confirmed from public code and pages: reviews of 2014 are JSON lines with reviewerID, asin, overall,
 unixReviewTime; its metadata are Python literals (parsed as constants, never evaluated); its
 image_features_*.b repeats ten bytes of item id and 4,096 float32; items of 2023 are parent_asin.
-Taken from common knowledge of the releases and not confirmed: the same review fields in 2018;
+Not confirmed: the same review fields in 2018;
 user_id, rating and timestamp in milliseconds in 2023; and the order of ratings without a header,
-user first in 2014 and item first in 2018, which is therefore read off the data (item ids have ten
-letters) and refused where it cannot be told.
+user first in 2014 and item first in 2018. The order is therefore inferred from the data (item ids
+have ten characters) and refused if it is unclear.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.common import add_text_encoder
+from dataset_prep.sources.common import TERMS, add_text_encoder
 from dataset_prep.sources.vectors import read_id_records
 from recbole_painvrl.errors import UserError
 
@@ -45,7 +45,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _TEXTS = ("title", "brand", "store", "categories", "category", "features", "feature", "description")
 _ID_LENGTH = 10
 _ROWS_PER_BLOCK = 100_000
-# Later than any second and earlier than any millisecond of these releases.
+# Larger than any time in seconds and smaller than any in milliseconds of these releases.
 _MILLISECONDS = 1e11
 _DESCRIPTION = """Read reviews (JSON lines) or ratings (CSV), plain or .gz, of Amazon 2014, 2018 or
 2023; --metadata adds titles and, with --text-encoder, a modality textual; --visual
@@ -101,7 +101,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         features=features,
         item_table=item_table(titled, "item", "title") if titles else None,
         source="Amazon reviews, " + ", ".join(path.name for path in arguments.input),
-        licence="terms of the release; check them before sharing",
+        licence=TERMS,
         inputs=inputs + ([arguments.visual] if arguments.visual else []),
     )
 
@@ -112,7 +112,7 @@ def _is_table(path: Path) -> bool:
 
 
 def _columns(path: Path, given: TableColumns) -> TableColumns:
-    """The given columns; of ratings without a header: the item's ids all have ten letters."""
+    """The given columns; ratings without a header have item ids of ten characters."""
     check_there(path)
     if given.names is not None:
         return given
@@ -175,7 +175,7 @@ def _add(rows: list[tuple[Any, Any, float, float]], builder: InteractionBuilder)
 def _read_metadata(
     paths: Iterable[Path], rated: set[str], report: Report
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Title and text of each rated item that has metadata; the first line of an item counts."""
+    """Title and text of each rated item with metadata; the first line of an item is used."""
     titles: dict[str, str] = {}
     texts: dict[str, str] = {}
     for path in paths:
@@ -190,7 +190,7 @@ def _read_metadata(
                 f"{path}: describes no item with interactions; check that the files belong together"
             )
     if texts and len(texts) < len(rated):
-        report.note(f"metadata: {len(rated) - len(texts)} items with interactions have none")
+        report.note(f"metadata: {len(rated) - len(texts)} items with interactions have no entry")
     return titles, texts
 
 

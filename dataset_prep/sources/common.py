@@ -1,18 +1,21 @@
-"""What several sources need: files by pattern, matrices by item number, titles, texts."""
+"""Shared by several sources: files by pattern, numbered items, lists of items per user."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.encoders.text import TEXT_ENCODERS
-from dataset_prep.interactions import Interactions, Tokens, as_tokens
+from dataset_prep.interactions import InteractionBuilder, Interactions, Tokens, as_tokens
+from dataset_prep.options import RawDataset
+from dataset_prep.read.files import readable
 from dataset_prep.read.ids import WHOLE, is_index
 from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix, row_blocks
 from dataset_prep.read.tables import chunks, sniff
@@ -24,20 +27,33 @@ MODALITIES = {
     "acoustic": ("audio_feat", "a_feat", "acoustic_feat"),
     "textual": ("text_feat", "t_feat", "textual_feat"),
 }
-# How far a stored mean may lie from the mean of what is stored: rounding of the file's type.
+TERMS = "terms of the release; check them before sharing"
+# Relative tolerance for a mean that is stored in the type of the file, by its bytes per number.
 _CLOSE = {2: 5e-3, 4: 1e-4, 8: 1e-6}
+_LINES_PER_BLOCK = 10_000
 
 
 def add_text_encoder(parser: argparse.ArgumentParser, what: str) -> None:
     """Options for features of texts."""
     text = f"make features from the {what}"
     parser.add_argument("--text-encoder", choices=TEXT_ENCODERS, help=text)
-    text = "columns of tfidf features"
+    add_text_size(parser)
+
+
+def add_text_size(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The option for the width of text features."""
+    text = "columns of the TF-IDF features (default %(default)s)"
     parser.add_argument("--text-size", type=int, default=128, metavar="D", help=text)
 
 
+def add_original_ids(parser: argparse.ArgumentParser, files: str) -> None:
+    """The option that replaces numbers by the ids of the original data."""
+    text = f"take ids from {files} instead of numbers"
+    parser.add_argument("--original-ids", action="store_true", help=text)
+
+
 def find_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> Path | None:
-    """The one file of a folder that fits the first pattern with a match, or None."""
+    """The file of a folder that matches the first pattern with a match, or None."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
     for pattern in patterns:
@@ -51,7 +67,7 @@ def find_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> 
 
 
 def need_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> Path:
-    """As :func:`find_file`, but the file must be there."""
+    """As :func:`find_file`, but raises :class:`UserError` if there is no such file."""
     path = find_file(folder, patterns, what, option)
     if path is None:
         raise UserError(
@@ -60,15 +76,110 @@ def need_file(folder: Path, patterns: Sequence[str], what: str, option: str) -> 
     return path
 
 
+def read_lists(
+    path: Path,
+    builder: InteractionBuilder,
+    report: Report,
+    encoding: str,
+    split: Callable[[str], tuple[str, list[str]] | None],
+    form: str,
+    part: str | None = None,
+    ordered: bool = False,
+) -> None:
+    """Append lines that hold a user and the user's items.
+
+    Args:
+        path: the file.
+        builder: receives the rows.
+        report: receives malformed lines.
+        encoding: of the file.
+        split: gives user and items of a line, or None for a malformed line.
+        form: of a line, for messages.
+        part: split of all rows, or None.
+        ordered: whether the position of an item in its list becomes its time.
+    """
+    malformed: list[int] = []
+    without_items, ended = 0, True
+    with (
+        readable(path, "not readable as text"),
+        open(path, encoding=encoding, newline="\n") as stream,
+    ):
+        numbered = enumerate(stream, start=1)
+        while block := list(islice(numbered, _LINES_PER_BLOCK)):
+            ended = block[-1][1].endswith("\n")
+            found = [(number, split(line)) for number, line in block if line.strip()]
+            malformed += [number for number, entry in found if entry is None]
+            lists = [entry for _, entry in found if entry is not None]
+            without_items += sum(not chosen for _, chosen in lists)
+            users = [user for user, chosen in lists for _ in chosen]
+            items = [item for _, chosen in lists for item in chosen]
+            times = [index for _, chosen in lists for index in range(len(chosen))]
+            if items:
+                order = np.array(times) if ordered else None
+                builder.add(np.array(users), np.array(items), times=order, part=part)
+    if malformed:
+        what = f"{len(malformed)} lines are not {form}, first line {malformed[0]}"
+        report.found(path.name, what, len(malformed), "drop-rows")
+    if without_items:
+        report.note(f"{path.name}: {without_items} users without items")
+    if not ended:
+        report.note(f"{path.name}: has no end of line at its end; make sure that it is complete")
+
+
+def numbered_dataset(
+    report: Report,
+    interactions: Interactions,
+    inputs: Sequence[Path],
+    folders: Sequence[Path],
+    family: str,
+    n_items: int | None = None,
+    mappings: Sequence[Path] = (),
+    encoding: str = "utf-8-sig",
+) -> RawDataset:
+    """The dataset of a source whose feature row i belongs to item number i.
+
+    Args:
+        report: receives notes and faults.
+        interactions: of numbered items.
+        inputs: files that were read, the one with the interactions first.
+        folders: searched for feature files, in this order.
+        family: name of the source.
+        n_items: number of items if known, else the largest item number + 1.
+        mappings: files of user and item ids with their numbers, to replace the numbers by ids.
+        encoding: of the mappings.
+    """
+    found = item_count(interactions, inputs[0])
+    if n_items is not None and found > n_items:
+        raise UserError(
+            f"{inputs[0]}: item {found - 1} is beyond the stated {n_items} items; the file is "
+            "damaged, copy it again"
+        )
+    names = None
+    if mappings:
+        users, names = (read_mapping(path, report, encoding) for path in mappings)
+        interactions = replace(
+            interactions,
+            user_tokens=_renamed(interactions.user_tokens, users, "users"),
+            item_tokens=_renamed(interactions.item_tokens, names, "items"),
+        )
+    features, files = numbered_features(folders, n_items or found, report, names)
+    return RawDataset(
+        interactions=interactions,
+        features=features,
+        source=f"{family}, {folders[0].resolve().name}",
+        inputs=[*inputs, *mappings, *files],
+    )
+
+
 def numbered_features(
-    folders: Sequence[Path], n_items: int, report: Report, names: Mapping[str, str] | None = None
-) -> list[FeatureTable]:
-    """The ``image_feat.npy``, ``audio_feat.npy``, ``text_feat.npy`` of the first folder with them.
+    folders: Sequence[Path], n_items: int, report: Report, names: Mapping[str, str] | None
+) -> tuple[list[FeatureTable], list[Path]]:
+    """Features in the ``image_feat.npy``, ``audio_feat.npy``, ``text_feat.npy`` found first.
 
     A matrix must have a row for each of the ``n_items``; ``names`` gives the original id of each
-    item number, where the source has them.
+    item number, or is None.
     """
-    tables = []
+    tables, files = [], []
     for name, stems in MODALITIES.items():
         candidates = (folder / f"{stem}.npy" for folder in folders for stem in stems)
         path = next((path for path in candidates if path.is_file()), None)
@@ -80,13 +191,13 @@ def numbered_features(
         tokens = [str(row) for row in range(matrix.shape[0])]
         if names is not None:
             tokens = [names.get(token, "") for token in tokens]
-        absent = filled_rows(matrix)
-        tables.append(FeatureTable(name, path.name, tokens, matrix, absent=absent))
-    return tables
+        tables.append(FeatureTable(name, path.name, tokens, matrix, absent=filled_rows(matrix)))
+        files.append(path)
+    return tables, files
 
 
 def check_rows(path: Path, matrix: RowMatrix, n_items: int) -> None:
-    """Raise :class:`UserError` where a matrix has fewer rows than there are items."""
+    """Raise :class:`UserError` if a matrix has fewer rows than there are items."""
     if matrix.shape[0] < n_items:
         raise UserError(
             f"{path}: has {matrix.shape[0]} rows for {n_items} items; it is cut or of another "
@@ -95,26 +206,26 @@ def check_rows(path: Path, matrix: RowMatrix, n_items: int) -> None:
 
 
 def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
-    """Rows that only repeat the mean of all others, which is how these datasets fill gaps."""
+    """Mask of rows that repeat the mean of all others, as these datasets fill missing rows."""
     seen: dict[bytes, int] = {}
     first: list[int] = []
     groups = np.empty(matrix.shape[0], dtype=np.int64)
     total = np.zeros(matrix.shape[1])
     start = 0
     for block in row_blocks(matrix, np.arange(matrix.shape[0])):
-        for place, row in enumerate(block, start=start):
+        for index, row in enumerate(block, start=start):
             digest = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-            groups[place] = seen.setdefault(digest, len(seen))
-            if groups[place] == len(first):
-                first.append(place)
+            groups[index] = seen.setdefault(digest, len(seen))
+            if groups[index] == len(first):
+                first.append(index)
         start += len(block)
         total += block.sum(axis=0)
     sizes = np.bincount(groups)
     largest = int(sizes.argmax())
     if sizes[largest] < 2 or sizes[largest] == len(groups) or not np.isfinite(total).all():
         return None
-    place = first[largest]
-    row = np.asarray(matrix.read(place, place + 1)[0], dtype=np.float64)
+    index = first[largest]
+    row = np.asarray(matrix.read(index, index + 1)[0], dtype=np.float64)
     others = (total - sizes[largest] * row) / (len(groups) - sizes[largest])
     scale = max(float(np.abs(others).max()), 1e-12)
     if float(np.abs(row - others).max()) > _CLOSE.get(matrix.dtype.itemsize, 1e-6) * scale:
@@ -131,10 +242,8 @@ def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:
     names = [name for name in layout.names if not (layout.has_header and is_index(name))][:2]
     if len(names) < 2:
         raise UserError(f"{path}: has one column; it must map ids to numbers")
-    ids, numbers = zip(
-        *(frame[names].to_numpy().T for frame in chunks(layout, names, report)), strict=True
-    )
-    columns = [as_tokens(np.concatenate(pieces)) for pieces in (ids, numbers)]
+    pieces = [frame[names].to_numpy() for frame in chunks(layout, names, report)]
+    columns = [as_tokens(column) for column in np.concatenate(pieces).T]
     whole = [all(map(WHOLE.fullmatch, tokens)) for tokens in columns]
     if not any(whole):
         raise UserError(
@@ -149,7 +258,7 @@ def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:
 
 
 def item_count(interactions: Interactions, where: Path) -> int:
-    """Items numbered 0, 1, ... in the interactions: the largest number + 1."""
+    """Number of items of interactions that number their items from 0: the largest number + 1."""
     known = [token for token in interactions.rated().tolist() if token]
     wrong = next((token for token in known if not WHOLE.fullmatch(token)), None)
     if wrong is not None:
@@ -159,18 +268,8 @@ def item_count(interactions: Interactions, where: Path) -> int:
     return 1 + max(map(int, known))
 
 
-def with_original_ids(
-    interactions: Interactions, users: Mapping[str, str], items: Mapping[str, str]
-) -> Interactions:
-    """Original ids in place of numbers; ids that are not in the mapping stay."""
-    return replace(
-        interactions,
-        user_tokens=_renamed(interactions.user_tokens, users, "users"),
-        item_tokens=_renamed(interactions.item_tokens, items, "items"),
-    )
-
-
 def _renamed(tokens: Tokens, names: Mapping[str, str], what: str) -> Tokens:
+    """Original ids; numbers that are not in the mapping stay."""
     renamed = [names.get(token, token) for token in tokens]
     if len(set(renamed)) < len(renamed):
         raise UserError(f"{what}: two numbers have the same original id; leave --original-ids out")

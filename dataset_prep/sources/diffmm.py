@@ -1,9 +1,9 @@
 """Source ``diffmm``: users and items numbered from 0, one feature row per item number.
 
 Confirmed from DiffMM's own code: ``trnMat.pkl`` and ``tstMat.pkl`` (and ``valMat.pkl``) are
-pickled SciPy matrices [n_users, n_items], anything but 0 is an interaction, and row i of
-``image_feat.npy``, ``text_feat.npy``, ``audio_feat.npy`` belongs to item i. The pickles are read by
-stand-ins that run nothing.
+pickled SciPy matrices [n_users, n_items], every value but 0 is an interaction, and row i of
+``image_feat.npy``, ``text_feat.npy``, ``audio_feat.npy`` belongs to item i. The pickles are read
+by a restricted reader that runs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataset_prep.read.interactions import add_pairs, read_interactions
 from dataset_prep.read.matrices import open_archive
 from dataset_prep.read.pickles import read_pickled_matrix
 from dataset_prep.report import Report
-from dataset_prep.sources.common import find_file, item_count, numbered_features
+from dataset_prep.sources.common import find_file, numbered_dataset
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read the splits of DiffMM and MMSSL, pickled (trnMat.pkl, valMat.pkl, tstMat.pkl;
@@ -55,23 +55,11 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     else:
         inputs, width = _read_pickles(folder, builder)
     interactions = builder.finish(str(inputs[0]), report)
-    n_items = item_count(interactions, inputs[0])
-    if width is not None and n_items > width:
-        raise UserError(
-            f"{inputs[0]}: item {n_items - 1} is beyond the stated {width} items; the file is "
-            "damaged, copy it again"
-        )
-    features = numbered_features([folder], width or n_items, report)
-    return RawDataset(
-        interactions=interactions,
-        features=features,
-        source=f"DiffMM family, {folder.resolve().name}",
-        inputs=inputs + [folder / table.where for table in features],
-    )
+    return numbered_dataset(report, interactions, inputs, [folder], "DiffMM family", width)
 
 
 def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path], int]:
-    """Append the splits; give the files and the number of items."""
+    """Append the splits; returns their files and the number of items."""
     files = {part: find_file(folder, names, part, "--input") for part, names in _PICKLES.items()}
     if files["train"] is None or files["test"] is None:
         raise UserError(
@@ -82,7 +70,7 @@ def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path]
     matrices = {
         (part, path): read_pickled_matrix(path) for part, path in files.items() if path is not None
     }
-    # Values other than 1 are ratings, of which some may be dislikes.
+    # Values other than 1 are ratings, some of which may be dislikes.
     rated = any((matrix.data[matrix.data != 0] != 1).any() for matrix in matrices.values())
     for (part, path), matrix in matrices.items():
         there = matrix.data != 0

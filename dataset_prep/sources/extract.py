@@ -1,18 +1,25 @@
-"""Source ``extract``: features from texts, pictures and sound."""
+"""Source ``extract``: features from texts, pictures and sound.
+
+Without interactions it writes a folder of NAME.npy, NAME.items.tsv and NAME.encoder.json.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.feature_folder import holds_only_features, mended, write_features
 from dataset_prep.finish import refuse_twice, run_source
+from dataset_prep.fix.features import check_result, repair_ids, repair_rows
 from dataset_prep.fix.filters import Filters
+from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
 from dataset_prep.options import (
     Command,
@@ -23,13 +30,17 @@ from dataset_prep.options import (
     name_and_path,
     output_folder,
 )
+from dataset_prep.read.features import ENCODER_ENDING, encoder_record
 from dataset_prep.read.files import check_there
 from dataset_prep.read.ids import id_or_first, is_index
 from dataset_prep.read.matrices import FeatureTable
-from dataset_prep.read.titles import as_text, open_content
+from dataset_prep.read.tabular import ROWS_PER_FRAME
+from dataset_prep.read.titles import as_text, open_texts
 from dataset_prep.report import Report, parse_fixes
 from dataset_prep.sources.table import add_notes
 from dataset_prep.sources.table import read as read_table
+from recbole_painvrl.atomic import atomic_file, write_json, write_with
+from recbole_painvrl.data.writing import new_folder, save_matrix
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Make features from raw content: texts in a table, pictures and WAV files named by
@@ -53,6 +64,8 @@ _EXAMPLE = """example:
   python -m dataset_prep extract --images poster=posters/ --output features
   python -m dataset_prep movielens --input ml-10M100K --features poster=features/poster.npy \\
       --fix drop-unrated --output dataset/ml-posters"""
+
+_ENDINGS = (".npy", ".items.tsv", ENCODER_ENDING)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -109,11 +122,11 @@ def _run_features(arguments: argparse.Namespace) -> int:
     unfit += ["filters"] if filters_of(arguments) != Filters() else []
     if unfit:
         raise UserError(f"extract: {' and '.join(unfit)} need interactions; give --input FILE")
-    folder = output_folder(arguments, holds_only_features)
+    folder = output_folder(arguments, _holds_only_features)
     report = Report(parse_fixes(arguments.fix))
     tables = _content_features(arguments, report, None)
     refuse_twice([table.name for table in tables])
-    selections = mended(tables, report)
+    selections = _repaired(tables, report)
     for selection in selections:
         selection.out = np.dtype(arguments.dtype)
         rows, width = selection.shape
@@ -124,10 +137,46 @@ def _run_features(arguments: argparse.Namespace) -> int:
         print("dry run: nothing was written")
         return 2 if report.faults else 0
     report.refuse_if_broken(folder.name)
-    write_features(selections, folder, report)
+    _write_features(selections, folder, report)
     uses = " ".join(f"--features {t.name}={arguments.output / t.name}.npy" for t in tables)
     print(f"written to {arguments.output}; use it as {uses}")
     return 0
+
+
+def _repaired(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
+    """Repaired rows; all columns are kept, since later items may need them."""
+    selections = []
+    for table in tables:
+        selection = Selection.of(table)
+        repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
+        repair_rows(selection, report)
+        check_result(selection, report)
+        selections.append(selection)
+    return selections
+
+
+def _holds_only_features(folder: Path) -> bool:
+    """Whether a folder was written by :func:`_write_features` and may be replaced."""
+    names = [path.name for path in folder.iterdir()]
+    recorded = any(name.endswith(ENCODER_ENDING) for name in names)
+    return recorded and all(name.endswith(_ENDINGS) for name in names)
+
+
+def _write_features(selections: Sequence[Selection], folder: Path, report: Report) -> None:
+    """Write the folder atomically; an existing one is replaced."""
+    with new_folder(folder, replace=True) as work:
+        for selection in selections:
+            name = selection.table.name
+            matrix, ids = work / f"{name}.npy", work / f"{name}.items.tsv"
+            write_with(matrix, partial(save_matrix, matrix=selection))
+            rows = pd.DataFrame({"row": range(len(selection.rows)), "item_id": selection.tokens})
+            with atomic_file(ids) as stream:
+                rows.to_csv(stream, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
+            where = selection.table.where
+            repairs = [repair for repair in report.repairs if repair["where"] == where]
+            notes = {**selection.table.notes, "made_from": where, "repairs_before": repairs}
+            record = encoder_record(selection.table.encoder, notes, [matrix, ids])
+            write_json(work / f"{name}{ENCODER_ENDING}", record)
 
 
 def _content_features(
@@ -166,7 +215,7 @@ def _from_texts(
     named = arguments.feature_id_column
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     expected = [*wanted, *([named] if named else [])]
-    table = open_content(path, report, arguments.encoding, expected)
+    table = open_texts(path, arguments.encoding, expected)
     # Beside feature files, the name may be meant for these alone.
     item = id_or_first(
         path, table.names, None if arguments.features and named not in table.names else named
@@ -178,7 +227,7 @@ def _from_texts(
     tokens: list[str] = []
     texts: list[str] = []
     lookup = None if rated is None else set(rated)
-    for frame in table.frames(list(dict.fromkeys([item, *wanted]))):
+    for frame in table.frames(list(dict.fromkeys([item, *wanted])), report, ROWS_PER_FRAME):
         cells = [frame[column].tolist() for column in wanted]
         joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
         for token, text in zip(as_tokens(frame[item]), joined, strict=True):

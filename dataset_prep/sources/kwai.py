@@ -4,7 +4,7 @@ Confirmed from public solutions of the challenge: train_interaction.txt has no h
 columns of ``LOG``, tab-separated; visual features are one NumPy file per photo, named by
 its id without an extension, of shape [1, 2048], in a folder or zip; train_text.txt holds the photo
 id and its word numbers, comma-separated, 0 for none. Not confirmed: which rows and photos the
-paper kept (298,492 interactions); clicks are the default here.
+paper kept (298,492 interactions); the default is clicks.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SUMMARY = "Kuaishou short videos 2018, raw release"
 _DESCRIPTION = """Read the training log (train_interaction.txt) and the visual features of the
 Kuaishou user interest modelling challenge: a folder or zip with one NumPy file
 per photo (final_visual_train), or any feature file with ids (.npy, .npz, CSV,
-Parquet). The counts stand beside the paper's; how the paper filtered the release
-is not known."""
+Parquet). The counts are compared with the paper's; how the paper filtered the
+release is not known."""
 _EXAMPLE = """example:
   python -m dataset_prep kwai --input kuaishou2018/train --actions click --k-core 5 \\
       --all-modalities --output dataset/kwai
@@ -102,7 +102,7 @@ def _words(arguments: argparse.Namespace, rated: set[str], report: Report) -> Fe
         for token, words in zip(as_tokens(frame["photo_id"]), frame["words"], strict=True):
             if token in rated and words.strip() not in ("", "0"):
                 tokens.append(token)
-                # CountVectorizer drops words of one letter; word numbers may have one digit.
+                # CountVectorizer ignores words of one letter; word numbers may have one digit.
                 texts.append(" ".join(f"w{word.strip()}" for word in words.split(",")))
     if not tokens:
         raise UserError(f"{path}: no photo with interactions has words; check that files match")

@@ -2,10 +2,10 @@
 
 Confirmed from LATTICE's own code: ``5-core/train.json``, ``val.json`` and ``test.json`` map a user
 number to a list of item numbers, ``5-core/item_list.txt`` and ``user_list.txt`` hold original id
-and number, tab-separated; ``image_feat.npy`` and ``text_feat.npy`` stand one folder higher, one
+and number, tab-separated; ``image_feat.npy`` and ``text_feat.npy`` are one folder higher, one
 row per item number, and items without a picture hold the mean of the others. MMSSL has the same
-three JSON files beside the features (and a pickled ``train_mat``, which is not needed); that they
-stand beside rather than in ``5-core`` is not confirmed, so both places are searched.
+three JSON files beside the features (and a pickled ``train_mat``, which is not needed). That they
+are beside the features rather than in ``5-core`` is not confirmed, so both folders are searched.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from dataset_prep.options import RawDataset
 from dataset_prep.read.json_data import whole_value
 from dataset_prep.report import Report
 from dataset_prep.sources.common import (
+    add_original_ids,
     find_file,
-    item_count,
     need_file,
-    numbered_features,
-    read_mapping,
-    with_original_ids,
+    numbered_dataset,
 )
 from recbole_painvrl.errors import UserError
 
@@ -46,11 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the folder of one dataset"
     )
-    parser.add_argument(
-        "--original-ids",
-        action="store_true",
-        help="take ids from item_list.txt and user_list.txt instead of numbers",
-    )
+    add_original_ids(parser, "item_list.txt and user_list.txt")
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
@@ -71,28 +65,18 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
             continue
         _read_lists(path, builder, part, arguments.encoding)
         inputs.append(path)
-    interactions = builder.finish(str(core), report)
-    n_items = item_count(interactions, core)
-    items = None
-    if arguments.original_ids:
-        lists = [
-            need_file(core, (f"{kind}_list.txt",), "list of ids", "no --original-ids")
-            for kind in ("user", "item")
-        ]
-        users, items = (read_mapping(path, report, arguments.encoding) for path in lists)
-        interactions = with_original_ids(interactions, users, items)
-        inputs += lists
-    places = [folder, core, core.parent]
-    features = numbered_features(places, n_items, report, items)
-    return RawDataset(
-        interactions=interactions,
-        features=features,
-        source=f"LATTICE family, {folder.resolve().name}",
-        inputs=inputs
-        + [
-            next(place / table.where for place in places if (place / table.where).is_file())
-            for table in features
-        ],
+    mappings = [
+        need_file(core, (f"{kind}_list.txt",), "list of ids", "no --original-ids")
+        for kind in (("user", "item") if arguments.original_ids else ())
+    ]
+    return numbered_dataset(
+        report,
+        builder.finish(str(core), report),
+        inputs,
+        [folder, core, core.parent],
+        "LATTICE family",
+        mappings=mappings,
+        encoding=arguments.encoding,
     )
 
 

@@ -1,4 +1,4 @@
-"""Logs of what was shown to whom, without a header, of which some rows are interactions."""
+"""Impression logs without a header, some rows of which are interactions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FLAGS = ("0", "1", "-1")
 
 @dataclass(frozen=True)
 class Log:
-    """How the log of a release is laid out.
+    """Layout of the log of a release.
 
     Attributes:
         names: of all columns, in order.
-        roles: user, item and, where there is one, time -> column.
+        roles: user, item and, if there is one, time -> column.
         actions: columns of which one must be 1 for a row to count.
         patterns: usual names of the file.
     """
@@ -42,7 +42,7 @@ class Log:
 def add_log_options(
     parser: argparse.ArgumentParser, ratings: Sequence[str], actions: str, default: str
 ) -> None:
-    """Options that name the folder, its log, the rating, and the rows that count."""
+    """Options for the folder, its log, the rating, and the actions that count."""
     add = parser.add_argument
     add("--input", type=Path, required=True, metavar="FOLDER", help="the unpacked release")
     add("--log", type=Path, metavar="FILE", help="log, if its name is unusual")
@@ -55,7 +55,7 @@ def add_log_options(
 
 
 def read_log(arguments: argparse.Namespace, log: Log, report: Report) -> tuple[Interactions, Path]:
-    """Interactions of the log that was named or that the folder holds, and its file."""
+    """Interactions of the given log or of the log in the folder, and its file."""
     path = arguments.log or need_file(arguments.input, log.patterns, "log", "--log")
     actions = _chosen(arguments.actions, log.actions)
     layout = _layout(path, log.names, arguments.encoding)
@@ -65,10 +65,10 @@ def read_log(arguments: argparse.Namespace, log: Log, report: Report) -> tuple[I
     faults = CellFaults(path)
     counts = np.zeros(2, dtype=np.int64)
 
-    def frames(told: Report) -> Iterator[pd.DataFrame]:
-        # Where dates must be compared first, all rows are read twice, but counted once.
-        counted = told is report
-        for frame in chunks(layout, list(dict.fromkeys([*roles.values(), *actions])), told):
+    def frames(receiver: Report) -> Iterator[pd.DataFrame]:
+        # Ambiguous dates need a first pass over all rows, which must not count them.
+        counted = receiver is report
+        for frame in chunks(layout, list(dict.fromkeys([*roles.values(), *actions])), receiver):
             rows = _happened(frame, actions, faults if counted else CellFaults(path))
             counts[:] += (len(frame) * counted, int(rows.sum()) * counted)
             yield frame[rows]
@@ -92,7 +92,7 @@ def _chosen(text: str, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _happened(frame: pd.DataFrame, actions: Sequence[str], faults: CellFaults) -> Mask:
-    """Rows in which one of the actions happened and all flags are sound."""
+    """Mask of rows in which one of the actions happened and all flags are valid."""
     good: Mask = np.ones(len(frame), dtype=np.bool_)
     happened: Mask = np.full(len(frame), not actions)
     for name in actions:

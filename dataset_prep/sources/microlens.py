@@ -3,8 +3,8 @@
 Confirmed from the release's readme and from projects that use it: ``*_pairs.csv`` has the columns
 user, item, timestamp; ``*_pairs.tsv`` has a user, a tab and its items in order, separated by
 spaces; ``*_titles.csv`` has an item and a title. Not confirmed: whether ``*_title_en.csv`` has a
-header (both are read), and the names and row order of released feature matrices, so each needs its
-ids: --feature-ids, or --rows-from N if row 0 is item N.
+header (both are read), and the names and row order of released feature matrices, which therefore
+need ids: --feature-ids, or --rows-from N if row 0 is item N.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from dataset_prep.encoders.text import encode_texts
 from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.options import RawDataset, add_column_options, columns_of, refuse_columns
-from dataset_prep.read.files import readable
 from dataset_prep.read.interactions import read_interactions
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import chunks, find_role, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.common import add_text_encoder, find_file, need_file
+from dataset_prep.sources.common import (
+    TERMS,
+    add_text_encoder,
+    find_file,
+    need_file,
+    read_lists,
+)
 from recbole_painvrl.errors import UserError
 
-_LINES_PER_BLOCK = 10_000
 _DESCRIPTION = """Read the pairs (CSV, or TSV with a list of items per user) and titles of
 MicroLens, with any number of feature files. Titles can become the modality
 textual: --text-encoder tfidf or minilm."""
@@ -54,7 +57,9 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     builder = InteractionBuilder()
     if pairs.suffix == ".tsv":
         refuse_columns(arguments, pairs)
-        _read_lists(pairs, builder, report, arguments.encoding)
+        form = "a user, a tab and items"
+        read_lists(pairs, builder, report, arguments.encoding, _split, form, ordered=True)
+        report.note(f"{pairs.name}: has the order of items, not times; timestamps are 0, 1, ...")
     else:
         read_interactions(pairs, builder, report, columns_of(arguments))
     interactions = builder.finish(str(pairs), report)
@@ -76,36 +81,16 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         features=features,
         item_table=items,
         source=f"MicroLens, {folder.resolve().name}",
-        licence="terms of the release; check them before sharing",
+        licence=TERMS,
         inputs=inputs,
     )
 
 
-def _read_lists(path: Path, builder: InteractionBuilder, report: Report, encoding: str) -> None:
-    """``user<TAB>item item item``, in the order of time."""
-    users: list[str] = []
-    items: list[str] = []
-    times: list[int] = []
-    bad = first = 0
-    with readable(path), open(path, encoding=encoding, newline="\n") as stream:
-        for number, line in enumerate(stream, start=1):
-            user, tab, rest = line.rstrip("\r\n").partition("\t")
-            chosen = rest.split()
-            if not (user.strip() and tab and chosen):
-                bad, first = bad + bool(line.strip()), first or number
-                continue
-            users += [user] * len(chosen)
-            items += chosen
-            times += range(len(chosen))
-            if number % _LINES_PER_BLOCK == 0:
-                builder.add(np.array(users), np.array(items), times=np.array(times))
-                users, items, times = [], [], []
-    if users:
-        builder.add(np.array(users), np.array(items), times=np.array(times))
-    if bad:
-        what = f"{bad} lines are no user, tab, items, first line {first}"
-        report.found(path.name, what, bad, "drop-rows")
-    report.note(f"{path.name}: gives the order of items, not times; timestamps count 0, 1, ...")
+def _split(line: str) -> tuple[str, list[str]] | None:
+    """User and items of ``user<TAB>item item item``."""
+    user, _, rest = line.rstrip("\r\n").partition("\t")
+    items = rest.split()
+    return (user, items) if user.strip() and items else None
 
 
 def _read_titles(path: Path, encoding: str, report: Report) -> pd.DataFrame:

@@ -5,7 +5,7 @@ tab-separated with a header (userID, itemID, rating, timestamp, x_label; 0, 1, 2
 validation, test), ids are numbers from 0, row i of ``image_feat.npy`` and ``text_feat.npy``
 belongs to item i, ``i_id_mapping.csv`` and ``u_id_mapping.csv`` are tab-separated original ids and
 numbers. Not confirmed: what stands for items without a picture or text (MMRec says only that it is
-not zero); rows that repeat the mean of the others, as in LATTICE, are found.
+not zero); rows that repeat the mean of the others, as in LATTICE, are detected.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.options import RawDataset, add_column_options, columns_of
 from dataset_prep.read.interactions import read_interactions
 from dataset_prep.report import Report
-from dataset_prep.sources.common import (
-    item_count,
-    need_file,
-    numbered_features,
-    read_mapping,
-    with_original_ids,
-)
+from dataset_prep.sources.common import add_original_ids, need_file, numbered_dataset
 
 _DESCRIPTION = """Read a dataset folder of MMRec: <name>.inter with the splits in x_label,
 image_feat.npy and text_feat.npy (audio_feat.npy if there) with one row per item
@@ -40,11 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--input", type=Path, required=True, metavar="FOLDER", help="MMRec's data/NAME"
     )
     parser.add_argument("--inter", type=Path, metavar="FILE", help="if there are several .inter")
-    parser.add_argument(
-        "--original-ids",
-        action="store_true",
-        help="take ids from i_id_mapping.csv and u_id_mapping.csv instead of numbers",
-    )
+    add_original_ids(parser, "i_id_mapping.csv and u_id_mapping.csv")
     add_column_options(parser)
 
 
@@ -56,24 +46,18 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     )
     builder = InteractionBuilder()
     read_interactions(path, builder, report, columns_of(arguments))
-    interactions = builder.finish(str(path), report)
-    n_items = item_count(interactions, path)
-    inputs = [path]
-    items = None
-    if arguments.original_ids:
-        files = [
-            need_file(folder, (f"{kind}_id_mapping.csv",), "mapping", "no --original-ids")
-            for kind in "ui"
-        ]
-        users, items = (read_mapping(file, report, arguments.encoding) for file in files)
-        interactions = with_original_ids(interactions, users, items)
-        inputs += files
-    features = numbered_features([folder], n_items, report, items)
-    return RawDataset(
-        interactions=interactions,
-        features=features,
-        source=f"MMRec, {folder.resolve().name}",
-        inputs=inputs + [folder / table.where for table in features],
+    mappings = [
+        need_file(folder, (f"{kind}_id_mapping.csv",), "mapping", "no --original-ids")
+        for kind in ("ui" if arguments.original_ids else "")
+    ]
+    return numbered_dataset(
+        report,
+        builder.finish(str(path), report),
+        [path],
+        [folder],
+        "MMRec",
+        mappings=mappings,
+        encoding=arguments.encoding,
     )
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.finish import source
-from dataset_prep.interactions import InteractionBuilder
+from dataset_prep.interactions import InteractionBuilder, as_tokens
 from dataset_prep.options import PAPER, RawDataset, add_column_options, columns_of
+from dataset_prep.read.features import read_features
 from dataset_prep.read.id_lists import read_ids
+from dataset_prep.read.ids import IdSource
 from dataset_prep.read.interactions import read_interactions
 from dataset_prep.read.matrices import FeatureTable, open_matrix, read_array
 from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
-from dataset_prep.sources.mmtf import add_mmtf_options, mmtf_features
-from dataset_prep.sources.movielens_links import ID_KINDS, read_links, with_movie_ids
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read a GroupLens folder as unpacked (100K, 1M, 10M, 20M, 25M, 32M), or a folder
@@ -39,23 +39,33 @@ _LICENCE = (
 )
 _RATINGS = ("ratings.csv", "ratings.dat", "u.data", "interactions.npz")
 _COLUMNS = ("user", "item", "rating", "timestamp")
-# Files of titles and what separates their cells; None finds it.
+# Files of titles and their separators; None to detect it.
 _MOVIES = {"movies.csv": None, "movies.dat": "::", "u.item": "|"}
-# What the modalities of the paper are called, by the start of a file's name.
+# Names of the modalities by the start of a file name.
 _MODALITIES = {"audio": "acoustic", "text": "textual", "visual": "visual", "image": "visual"}
-# MovieLens 10M has about 70,000 users; the paper's set was made from it.
+# The paper's dataset was made from MovieLens 10M, which has about 70,000 users.
 _PAPER_USERS = range(50_000, 100_000)
+_ID_KINDS = ("movielens", "imdb", "tmdb")
+_AGGREGATES = {"avg": "Avg", "avgvar": "AvgVar", "med": "Med", "medmad": "MedMad"}
+_BLOCKS = (
+    "correlation",
+    "deltaspectral",
+    "logarithmicfluctuation",
+    "spectralcontrast",
+    "spectral",
+    "variancedeltaspectral",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this source alone."""
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
     add_column_options(parser)
-    add_mmtf_options(parser)
+    _add_mmtf_options(parser)
     parser.add_argument(
         "--feature-ids-are",
-        choices=ID_KINDS,
-        default=ID_KINDS[0],
+        choices=_ID_KINDS,
+        default=_ID_KINDS[0],
         help="ids of --features files; imdb and tmdb are looked up in links.csv (default "
         "%(default)s)",
     )
@@ -72,7 +82,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     rows = folder / "feature_rows.tsv"
     if ratings.suffix == ".npz" and not rows.is_file():
         raise UserError(
-            f"{ratings}: has no {rows.name} beside it, so nothing says that its items are films; "
+            f"{ratings}: has no {rows.name} beside it, so its items may not be films; "
             "read it with the source `diffmm` or `table`"
         )
     builder = InteractionBuilder()
@@ -86,14 +96,14 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     if rows.is_file():
         features = trailer_features(folder, report)
         inputs += [rows, *sorted(folder.glob("*.npy"))]
-    for table, path in mmtf_features(arguments, report, spool):
+    for table, path in _mmtf_features(arguments, report, spool):
         features.append(table)
         inputs.append(path)
     inputs += [folder / name for name in (*_MOVIES, "links.csv") if (folder / name).is_file()]
     rename, kind = None, arguments.feature_ids_are
-    if kind != ID_KINDS[0]:
-        links = read_links(folder, kind, report, arguments.encoding)
-        rename = partial(with_movie_ids, links=links, kind=kind)
+    if kind != _ID_KINDS[0]:
+        links = _read_links(folder, kind, report, arguments.encoding)
+        rename = partial(_with_movie_ids, links=links, kind=kind)
     return RawDataset(
         interactions=interactions,
         features=features,
@@ -108,7 +118,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 
 
 def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
-    """Every matrix of the folder that has a row per line of ``feature_rows.tsv``."""
+    """Every matrix of the folder, with a row per line of ``feature_rows.tsv``."""
     ids = folder / "feature_rows.tsv"
     tokens = read_ids(ids, report)
     absent = {
@@ -134,7 +144,7 @@ def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
 
 
 def _modality(stem: str, taken: set[str]) -> str:
-    """Name of a modality by its file; posters are pictures, but not of the trailer."""
+    """Name of a modality by its file; posters are a modality beside the frames of a trailer."""
     if "poster" in stem:
         return "poster"
     name = _MODALITIES.get(stem.split("_")[0], stem)
@@ -142,7 +152,7 @@ def _modality(stem: str, taken: set[str]) -> str:
 
 
 def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
-    """Titles of the films, where the folder has them."""
+    """Titles of the films, or None if the folder has none."""
     for file, separator in _MOVIES.items():
         path = folder / file
         if path.is_file():
@@ -164,13 +174,129 @@ def _titles(folder: Path, report: Report, given: str) -> pd.DataFrame | None:
 
 
 def _encoding(path: Path, given: str) -> str:
-    """The given encoding; the older releases, which are no CSV, may also be Latin-1."""
+    """The given encoding; the files of older releases, which are not CSV, may be Latin-1."""
     if path.suffix != ".csv" and given == "utf-8-sig":
         try:
             path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
             return "latin-1"
     return given
+
+
+def _add_mmtf_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the MMTF-14K release."""
+    group = parser.add_argument_group("MMTF-14K")
+    group.add_argument(
+        "--mmtf", type=Path, metavar="FOLDER", help="unpacked release (has Audio and Visual)"
+    )
+    group.add_argument(
+        "--mmtf-visual",
+        default="alexnet-avg",
+        metavar="KIND",
+        help="alexnet or avf, and avg, avgvar, med or medmad, as in avf-avg; or none "
+        "(default %(default)s)",
+    )
+    group.add_argument(
+        "--mmtf-audio",
+        default="ivector-512-100",
+        metavar="KIND",
+        help="ivector-GMM-DIMENSIONS, blf-NAME as in blf-spectral, or none (default %(default)s)",
+    )
+
+
+def _mmtf_features(
+    arguments: argparse.Namespace, report: Report, spool: Path
+) -> list[tuple[FeatureTable, Path]]:
+    """The chosen files of the release, each with its path."""
+    if arguments.mmtf is None:
+        return []
+    found = []
+    for name, kind, relative in (
+        ("visual", arguments.mmtf_visual, _visual_path(arguments.mmtf_visual)),
+        ("acoustic", arguments.mmtf_audio, _audio_path(arguments.mmtf_audio)),
+    ):
+        if relative is None:
+            continue
+        path = arguments.mmtf / relative
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such file; give the unpacked MMTF-14K folder, or another "
+                f"--mmtf-{'audio' if name == 'acoustic' else name}"
+            )
+        # In every file of the release, the first column holds the film.
+        ids = IdSource(first_column=True, encoding="latin-1")
+        table = read_features(name, path, report, spool, ids)
+        table.encoder = f"MMTF-14K {kind}"
+        found.append((table, path))
+    return found
+
+
+def _visual_path(kind: str) -> Path | None:
+    if kind == "none":
+        return None
+    family, _, aggregate = kind.partition("-")
+    if family not in ("alexnet", "avf") or aggregate not in _AGGREGATES:
+        raise UserError(
+            f"--mmtf-visual {kind}: must be alexnet- or avf- and {', '.join(_AGGREGATES)}, or none"
+        )
+    folder, upper = _AGGREGATES[aggregate], aggregate.upper()
+    if family == "alexnet":
+        return Path("Visual", "AlexNet features", folder, f"AlexNetFeatures - {upper} - fc7.csv")
+    return Path("Visual", "Aesthetic features", folder, f"AestheticFeatures - {upper} - All.csv")
+
+
+def _audio_path(kind: str) -> Path | None:
+    if kind == "none":
+        return None
+    parts = kind.split("-")
+    if parts[0] == "ivector" and len(parts) == 3 and all(part.isdigit() for part in parts[1:]):
+        file = f"IVec_splitItem_fold_1_gmm_{parts[1]}_tvDim_{parts[2]}.csv"
+        return Path("Audio", "ivector features", file)
+    if parts[0] == "blf" and len(parts) == 2 and parts[1] in _BLOCKS:
+        file = f"BLF_{parts[1].upper()}feat.csv"
+        return Path("Audio", "Block level features", "Component6", file)
+    raise UserError(
+        f"--mmtf-audio {kind}: must be ivector-GMM-DIMENSIONS, blf-NAME with NAME of "
+        f"{', '.join(_BLOCKS)}, or none"
+    )
+
+
+def _read_links(folder: Path, kind: str, report: Report, encoding: str) -> dict[str, str]:
+    """MovieLens id of each IMDb or TMDb number."""
+    path = folder / "links.csv"
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file, and --feature-ids-are {kind} needs it; releases from 20M on "
+            "have it"
+        )
+    layout = sniff(path, encoding=encoding)
+    wanted = ["movieId", f"{kind}Id"]
+    absent = next((name for name in wanted if name not in layout.names), None)
+    if absent is not None:
+        raise UserError(f"{path}: no column `{absent}`; it has {', '.join(layout.names)}")
+    links: dict[str, str] = {}
+    shared = 0
+    for frame in chunks(layout, wanted, report):
+        for movie, other in zip(*(as_tokens(frame[name]) for name in wanted), strict=True):
+            if movie and other:
+                shared += _number(other) in links
+                links.setdefault(_number(other), movie)
+    if shared:
+        report.note(f"{path.name}: {shared} films share a {kind} id with another; the first counts")
+    return links
+
+
+def _with_movie_ids(table: FeatureTable, links: dict[str, str], kind: str) -> None:
+    """Replace the ids of the rows by MovieLens ids; unknown ids get their kind as a prefix."""
+    table.tokens = [
+        links.get(_number(token), f"{kind}:{token}") if token else "" for token in table.tokens
+    ]
+    table.notes = {**table.notes, "ids": f"from {kind} by links.csv"}
+
+
+def _number(token: str) -> str:
+    """``tt0114709``, ``0114709`` and ``114709`` are the same film."""
+    return token.removeprefix("tt").lstrip("0")
 
 
 _SUMMARY = "GroupLens folders (100K to 32M) with MMTF-14K or other features"

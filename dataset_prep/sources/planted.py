@@ -1,4 +1,4 @@
-"""Source ``planted``: fully synthetic data whose right mask and environments are known."""
+"""Source ``planted``: fully synthetic data whose true mask and environments are known."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
 
 _DEFAULT = PlantedDesign()
-_DESCRIPTION = """Draw a synthetic dataset: users like an item's content everywhere, seek its style
-in the majority environment and shun it in the minority one. Half of the feature
-columns show the content (invariant), half the style (spurious); the folder
-records which."""
+_DESCRIPTION = """Draw a synthetic dataset: users like an item's content everywhere, prefer its
+style in the majority environment and avoid it in the minority one. Half of the
+feature columns show the content (invariant), half the style (spurious); the
+folder records which."""
 _EXAMPLE = """examples:
   python -m dataset_prep planted --output dataset/planted-small --users 500 --items 400
   python -m dataset_prep planted --output dataset/planted-av --modality audio=32 --modality video=64
@@ -27,10 +27,10 @@ _OPTIONS: tuple[tuple[str, str, type, str], ...] = (
     ("--items", "n_items", int, "number of items"),
     ("--min-interactions", "min_interactions", int, "fewest interactions of a user"),
     ("--max-interactions", "max_interactions", int, "most interactions of a user"),
-    ("--majority", "majority", float, "share drawn in the majority environment"),
-    ("--gamma", "gamma", float, "pull of style: +gamma in the majority, -gamma elsewhere"),
+    ("--majority", "majority", float, "fraction drawn in the majority environment"),
+    ("--gamma", "gamma", float, "weight of style: +gamma in the majority, -gamma elsewhere"),
     ("--factors", "n_factors", int, "number of content factors and of style factors"),
-    ("--personal", "spurious_personal", float, "personal part of the taste for styles"),
+    ("--personal", "spurious_personal", float, "personal component of the preference for styles"),
     ("--noise", "noise", float, "noise on the feature columns"),
     ("--ood", "n_ood", int, "extra minority draws per user for the OOD test"),
     ("--seed", "seed", int, "seed of everything that is drawn"),
@@ -38,8 +38,8 @@ _OPTIONS: tuple[tuple[str, str, type, str], ...] = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Where to write, and the numbers of the design."""
-    text = "new folder; its last part names the dataset"
+    """The output folder and the parameters of the design."""
+    text = "new folder; its last component names the dataset"
     add_output_options(parser, text, "print the counts, write nothing")
     for option, name, kind, text in _OPTIONS:
         default = getattr(_DEFAULT, name)
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = {field.name: getattr(arguments, field.name) for field in fields(PlantedDesign)}
     modalities = dict(arguments.modalities or _DEFAULT.modalities)
     if arguments.modalities and len(modalities) < len(arguments.modalities):
-        raise UserError(f"--modality: a name is given twice, {_show(modalities)} is left of them")
+        raise UserError(f"--modality: a name is given twice ({_show(modalities)} remain)")
     design = PlantedDesign(**(chosen | {"modalities": modalities}))
     folder = output_folder(arguments)
     content = generate_planted(design, name=folder.name)

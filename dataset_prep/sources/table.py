@@ -39,9 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_notes(parser: argparse.ArgumentParser) -> None:
-    """What the manifest says about a table of one's own."""
-    parser.add_argument("--source-note", default="own table", help="what the data are")
-    parser.add_argument("--licence", default="not recorded", help="what may be done with them")
+    """Options that describe the data in the manifest."""
+    parser.add_argument("--source-note", default="own table", help="description of the data")
+    parser.add_argument("--licence", default="not recorded", help="licence of the data")
 
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:

@@ -4,8 +4,8 @@ Confirmed from public solutions of the challenge: the log has no header and the 
 ``LOG``, tab-separated; finish and like are 0 or 1 (-1 in the test log); features are JSON
 lines with ``video_feature_dim_128``, ``audio_feature_128_dim`` (empty where there is none) and
 ``title_features``, a count per word number. Not confirmed: which rows and items the paper kept
-(726,065 interactions); finished videos are the default here. ``creat_time`` is when the video was
-made, not when it was watched, so that no timestamp is written.
+(726,065 interactions); the default is finished videos. ``creat_time`` is when the video was made,
+not when it was watched, so that no timestamp is written.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _SUMMARY = "ICME 2019 short videos, raw release"
 _DESCRIPTION = """Read the log (final_track2_train.txt), the visual and acoustic features
 (track2_video_features.txt, track2_audio_features.txt) and the title words
 (track2_title.txt) of the ICME 2019 short-video challenge, unpacked, plain or .gz.
-Title words become TF-IDF + SVD columns. The counts stand beside the paper's; how
-the paper filtered the release is not known."""
+Title words become TF-IDF + SVD columns. The counts are compared with the paper's;
+how the paper filtered the release is not known."""
 _EXAMPLE = """example:
   python -m dataset_prep tiktok --input icme2019/track2 --actions finish --k-core 5 \\
       --all-modalities --output dataset/tiktok"""
@@ -55,7 +55,7 @@ _EXAMPLE = """example:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this source alone."""
-    several = "finish, like, both (either of them)"
+    several = "finish, like, or finish,like (either of them)"
     add_log_options(parser, (*LOG.actions, "video_duration"), several, "finish")
     for name in ("video", "audio", "title"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} features")

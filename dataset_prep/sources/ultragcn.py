@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from dataset_prep.finish import source
 from dataset_prep.interactions import PARTS, InteractionBuilder
 from dataset_prep.options import RawDataset
-from dataset_prep.read.files import readable
 from dataset_prep.read.frames import part_name
 from dataset_prep.report import Report
+from dataset_prep.sources.common import read_lists
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Read train.txt, test.txt and valid.txt, or one file: each line is a user and the
@@ -20,7 +18,6 @@ user's items, separated by spaces. Without test.txt all lists become one table, 
 runs split themselves."""
 _EXAMPLE = """example:
   python -m dataset_prep ultragcn --input electronics --output dataset/electronics"""
-_LINES_PER_PIECE = 20_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,62 +29,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
     """The lists of the folder."""
-    place: Path = arguments.input
-    if not place.exists():
-        raise UserError(f"{place}: no such folder or file; check the path")
+    root: Path = arguments.input
+    if not root.exists():
+        raise UserError(f"{root}: no such folder or file; check the path")
     files = {
         part: path
-        for path in sorted(place.glob("*.txt"))
+        for path in sorted(root.glob("*.txt"))
         if (part := part_name(path.stem)) is not None
     }
     lists: list[tuple[str | None, Path]] = [(part, files[part]) for part in PARTS if part in files]
-    if place.is_file():
-        lists = [(None, place)]
+    if root.is_file():
+        lists = [(None, root)]
     elif "train" not in files:
         found = ", ".join(path.name for path in files.values()) or "none of them"
-        raise UserError(f"{place}: needs train.txt, test.txt and valid.txt; found {found}")
+        raise UserError(f"{root}: needs train.txt, test.txt and valid.txt; found {found}")
     elif "test" not in files:
         lists = [(None, path) for _, path in lists]
-        report.note(f"{place.name}: has no test.txt, so that its lists become one table")
+        report.note(f"{root.name}: has no test.txt, so that its lists become one table")
     builder = InteractionBuilder()
     for part, path in lists:
-        _read_lists(path, builder, report, part, arguments.encoding)
+        form = "numbers separated by spaces"
+        read_lists(path, builder, report, arguments.encoding, _split, form, part)
     return RawDataset(
-        interactions=builder.finish(str(place), report),
-        source=f"UltraGCN lists, {place.resolve().name}",
+        interactions=builder.finish(str(root), report),
+        source=f"UltraGCN lists, {root.resolve().name}",
         inputs=[path for _, path in lists],
     )
 
 
-def _read_lists(
-    path: Path, builder: InteractionBuilder, report: Report, part: str | None, encoding: str
-) -> None:
-    """Append the lists of a file; a user without items is noted."""
-    users: list[str] = []
-    items: list[str] = []
-    malformed, first, lonely, ends = 0, 0, 0, True
-    with readable(path, "not readable as text"), open(path, encoding=encoding) as stream:
-        for number, line in enumerate(stream, start=1):
-            ends = line.endswith("\n")
-            fields = line.split()
-            if not all(field.isdecimal() for field in fields):
-                malformed, first = malformed + 1, first or number
-                continue
-            lonely += len(fields) == 1
-            users += fields[:1] * (len(fields) - 1)
-            items += fields[1:]
-            if number % _LINES_PER_PIECE == 0 and items:
-                builder.add(np.array(users), np.array(items), part=part)
-                users, items = [], []
-    if items:
-        builder.add(np.array(users), np.array(items), part=part)
-    if malformed:
-        what = f"{malformed} lines are not numbers separated by spaces, first line {first}"
-        report.found(path.name, what, malformed, "drop-rows")
-    if lonely:
-        report.note(f"{path.name}: {lonely} users without items")
-    if not ends:
-        report.note(f"{path.name}: has no end of line at its end; make sure that it is not cut")
+def _split(line: str) -> tuple[str, list[str]] | None:
+    fields = line.split()
+    return (fields[0], fields[1:]) if all(field.isdecimal() for field in fields) else None
 
 
 _SUMMARY = "lists `user item item ...` (UltraGCN, LightGCN)"

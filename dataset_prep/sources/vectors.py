@@ -1,4 +1,4 @@
-"""Vectors of the rated items from records, JSON lines, and files of their own."""
+"""Vectors of items with interactions in binary records, JSON lines, or one file per item."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def read_id_records(
             rest = block[whole:]
             rows = np.frombuffer(block[:whole], record)
             names = [_record_id(path, done + n, raw) for n, raw in enumerate(rows["id"])]
-            kept = [place for place, token in enumerate(names) if token in rated]
+            kept = [index for index, token in enumerate(names) if token in rated]
             writer.add(rows["values"][kept])
-            tokens += [names[place] for place in kept]
+            tokens += [names[index] for index in kept]
             done += len(rows)
     if not tokens:
         raise UserError(
@@ -60,8 +60,8 @@ def _record_id(path: Path, number: int, raw: bytes) -> str:
     text = raw.decode("ascii", "replace").strip()
     if not (text.isascii() and text.isalnum()):
         raise UserError(
-            f"{path}: record {number} starts with {raw[:10]!r}, which is no item id; the number of "
-            "columns is another (--visual-size) or the file is damaged"
+            f"{path}: record {number} starts with {raw[:10]!r}, which is not an item id; the "
+            "number of columns differs (--visual-size) or the file is damaged"
         )
     return text
 
@@ -76,7 +76,7 @@ def read_json_vectors(
 ) -> FeatureTable:
     """Features from lines ``{"item_id": 7, "<key>": [numbers]}`` of items in ``rated``.
 
-    Empty vectors are how the release says that an item has no such content; they give no row.
+    An empty vector means that the item has no such content; it gets no row.
     """
     empty = unrated = 0
     with VectorSpool(spool / f"{name}.f32", path) as vectors:
@@ -126,7 +126,7 @@ def read_small_arrays(
             vectors.add(token, array.reshape(-1) if fits else None)
         matrix = vectors.finish(
             report,
-            "{count} files are cut, pickled or no vector of {width} numbers, first {first}",
+            "{count} files are cut, pickled or not a vector of {width} numbers, first {first}",
             f"has no readable file named by an item of the log, as {rated[0]} or {rated[0]}.npy; "
             "check that the two belong together",
         )
@@ -137,7 +137,7 @@ def read_small_arrays(
 
 def _folder_reader(folder: Path) -> Callable[[str], bytes | None]:
     def read(token: str) -> bytes | None:
-        # Ids come from a file: none may point outside the folder.
+        # Ids come from a file: they must not refer to files outside the folder.
         paths = [folder / token, folder / f"{token}.npy"] if token == Path(token).name else []
         return next((path.read_bytes() for path in paths if path.is_file()), None)
 
@@ -145,7 +145,7 @@ def _folder_reader(folder: Path) -> Callable[[str], bytes | None]:
 
 
 def _zip_reader(path: Path) -> Callable[[str], bytes | None]:
-    """Members of a zip by item id, in whatever folder they are."""
+    """Members of a zip by item id, in any folder."""
     with readable(path, "cut or no zip"):
         archive = zipfile.ZipFile(path)
         check_inflation(archive, path.stat().st_size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import click
+
 from recbole_painvrl.cli import base, grid, names
 
 PAGE = f"""
@@ -12,6 +14,7 @@ PAGE = f"""
   python -m recbole_painvrl benchmark --dataset planted --models PaInvRL,UltraGCN,BPR --seeds 3
   python -m recbole_painvrl benchmark --dataset mine --workers 4 --epochs=50 \\
       --set PaInvRL.mask_decay=0.1 --model-config MMGCN=mmgcn.yaml
+  python -m recbole_painvrl benchmark --dataset planted --models FREEDOM --feature-mask runs/M
 {grid.PAGE}
 The best baseline is selected on validation, never on a test set.
 
@@ -24,12 +27,23 @@ files: table.csv table.md table.tex table.html, significance.csv, cells.json (th
 @base.option(
     "--models",
     metavar="A,B,...",
-    shell_complete=names.listed(names.models),
-    help="default: the project's models, NGCF, LightGCN, BPR and Pop",
+    shell_complete=names.listed(names.models_and_groups),
+    help="models and groups of them: paper (the default: those of Table 2, BPR and Pop), "
+    "multimodal, graph, training-free, all",
 )
 @base.option("--method", help="the method that is compared with all others; default PaInvRL")
+@base.option(
+    "--feature_mask",
+    "--feature-mask",
+    type=click.Path(),
+    metavar="RUN",
+    help="run of PaInvRL or InvRL: every other model with features gets a second row, with its "
+    "features multiplied by the mask of that run",
+)
 @grid.grid_options
-def command(models: str | None, method: str | None, **options: Any) -> int:
+def command(
+    models: str | None, method: str | None, feature_mask: str | None, **options: Any
+) -> int:
     """Compare several models over several seeds, as in the paper's Table 2.
 
     Mean and standard deviation, best and second best, and paired tests over the users against the
@@ -38,7 +52,8 @@ def command(models: str | None, method: str | None, **options: Any) -> int:
     from recbole_painvrl.experiments.benchmark import benchmark
     from recbole_painvrl.experiments.options import GridOptions
 
-    return base.FAILED if benchmark(GridOptions(**options), models, method) else base.DONE
+    failed = benchmark(GridOptions(**options), models, method, feature_mask)
+    return base.FAILED if failed else base.DONE
 
 
 main = functools.partial(base.execute, command)

@@ -37,6 +37,11 @@ def models() -> list[str]:
     return sorted(found)
 
 
+def models_and_groups() -> list[str]:
+    """Models and the groups of them that ``--models`` knows."""
+    return [*models(), "all", "paper", "multimodal", "graph", "training-free"]
+
+
 def settings() -> list[str]:
     """Settings of RecBole and of the plugin, from their property files."""
     files = [*_own_properties().glob("*.yaml"), *(_own_properties() / "model").glob("*.yaml")]

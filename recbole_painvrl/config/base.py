@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, Self, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -32,13 +32,13 @@ class ConfigLike(Protocol):
 
 @dataclass(frozen=True)
 class Expects:
-    """Annotation of a type with the expected value in words, for error messages."""
+    """Annotation of a type that describes the expected value in error messages."""
 
     text: str
 
 
 class Settings(BaseModel):
-    """Immutable, validated settings; an integer is a valid number, a boolean is not."""
+    """Immutable, validated settings; an integer is accepted as a number, a boolean is not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -53,7 +53,7 @@ class Settings(BaseModel):
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], sources: Mapping[str, str]) -> Self:
-        """Create from values; ``sources`` names where each was set, for error messages.
+        """Validate values; ``sources`` names where each was set, for error messages.
 
         Raises :class:`UserError` with one line for the first value that is missing or wrong.
         """
@@ -89,72 +89,39 @@ def _explain(
     first = max((e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]), key=_depth)
     if not first["loc"]:
         return str(first.get("ctx", {}).get("error", first["msg"]))
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return f"unknown setting `{name}`{where(name, sources)}"
-    expected = expectation(schema.model_fields[name])
-    if first["type"] == "missing" and len(first["loc"]) == 1:
-        return f"`{name}`: not set, expected {expected}"
-    inner = _follow(schema.model_fields[name], values[name], first["loc"][1:])
-    if first["type"] in ("extra_forbidden", "missing"):
-        key = str(first["loc"][-1])
-        found = "found the key" if first["type"] == "extra_forbidden" else "lacks the key"
-        known = sorted(inner.keys)
-        close = did_you_mean(key, known) if first["type"] == "extra_forbidden" else ""
+    name, *location = (str(key) for key in first["loc"])
+    set_where, missing = where(name, sources), first["type"] == "missing"
+    unknown = first["type"] == "extra_forbidden"
+    if unknown and not location:
+        return f"unknown setting `{name}`{set_where}"
+    if missing and not location:
+        return f"`{name}`: not set, expected {expectation(schema.model_fields[name])}"
+    annotation, value, path = _annotated(schema.model_fields[name]), values[name], name
+    for key in location:
+        inner = _inner_type(annotation, key)
+        # Pydantic also puts the branches of a union into the location.
+        if inner is not None and isinstance(value, Mapping) and key in value:
+            annotation, value, path = inner, value[key], f"{path}: {key}"
+    if missing or unknown:
+        found = "found the key" if unknown else "lacks the key"
+        keys = sorted(k for one in _flat(annotation) for k in getattr(one, "model_fields", ()))
+        close = did_you_mean(location[-1], keys) if unknown else ""
         return (
-            f"`{inner.path(name)}`: {found} `{key}`{where(name, sources)}, expected "
-            f"only {', '.join(known)}{close}"
+            f"`{path}`: {found} `{location[-1]}`{set_where}, expected only {', '.join(keys)}{close}"
         )
-    path = inner.path(name)
-    wrong = f"`{path}`: found {short(inner.value)}{where(name, sources)}, expected {inner.expected}"
-    if first["type"] == "list_type" and isinstance(first["input"], str):
-        wrong += f"; write [{short(first['input'])[1:-1]}]" if len(first["input"]) < 40 else ""
-    if first["type"] == "literal_error" and isinstance(first["input"], str):
-        wrong += did_you_mean(first["input"], inner.choices)
+    wrong = f"`{path}`: found {short(value)}{set_where}, expected {_words(annotation)}"
+    given = first["input"]
+    if first["type"] == "list_type" and isinstance(given, str) and len(given) < 40:
+        wrong += f"; write [{short(given)[1:-1]}]"
+    if first["type"] == "literal_error" and isinstance(given, str):
+        wrong += did_you_mean(given, re.findall("'([^']+)'", first["ctx"]["expected"]))
     return wrong
 
 
 def _depth(error: Any) -> tuple[int, int]:
-    # A misspelt key also makes the right key missing; report the misspelt one.
+    # A misspelt key also makes the correct key missing; report the misspelt one.
     order = {"extra_forbidden": 2, "missing": 1}
     return order.get(error["type"], 0), len(error["loc"])
-
-
-@dataclass
-class _Inner:
-    """The location of an error inside the value of a setting.
-
-    Attributes:
-        value: the value found there.
-        expected: its type in words.
-        choices: its possible values, if it is text.
-        keys: its possible keys.
-        names: keys from the setting to the value.
-    """
-
-    value: Any
-    expected: str
-    choices: list[str]
-    keys: set[str]
-    names: list[str]
-
-    def path(self, name: str) -> str:
-        """``eval_args: split: RS``."""
-        return ": ".join([name, *self.names])
-
-
-def _follow(field: FieldInfo, value: Any, location: tuple[int | str, ...]) -> _Inner:
-    """Follow the location of an error into a setting's value."""
-    annotation = _annotated(field)
-    names = []
-    for key in location:
-        following = _inner_type(annotation, key)
-        # Pydantic also puts the branches of a union into the location.
-        if following is not None and isinstance(value, Mapping) and key in value:
-            annotation, value = following, value[key]
-            names.append(str(key))
-    keys = {name for inner in _flat(annotation) for name in getattr(inner, "model_fields", ())}
-    return _Inner(value, _words(annotation), _choices(annotation), keys, names)
 
 
 def _annotated(field: FieldInfo) -> Any:
@@ -183,13 +150,6 @@ def _inner_type(annotation: Any, key: int | str) -> Any:
     return None
 
 
-def _choices(annotation: Any) -> list[str]:
-    """All literal strings in a field's type."""
-    if isinstance(annotation, str):
-        return [annotation]
-    return [word for inner in get_args(annotation) for word in _choices(inner)]
-
-
 def _words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     said = next((item.text for item in metadata if isinstance(item, Expects)), None)
     if said is not None:
@@ -213,16 +173,13 @@ def _words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
 
 
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
-    found = []
-    for item in metadata:
-        if isinstance(item, FieldInfo):
-            found += _bounds(tuple(item.metadata))
-        elif isinstance(item, Ge):
-            found.append(f">= {item.ge}")
-        elif isinstance(item, Gt):
-            found.append(f"> {item.gt}")
-        elif isinstance(item, Le):
-            found.append(f"<= {item.le}")
-        elif isinstance(item, Lt):
-            found.append(f"< {item.lt}")
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    # Bounds of an Annotated type are inside a FieldInfo.
+    flat = [one for item in metadata for one in getattr(item, "metadata", [item])]
+    found = [
+        f"{sign} {getattr(item, name)}"
+        for item in flat
+        for name, sign in signs.items()
+        if hasattr(item, name)
+    ]
     return [" and ".join(found)] if found else []

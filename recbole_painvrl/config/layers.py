@@ -1,4 +1,4 @@
-"""The layers of a configuration; later layers override earlier ones."""
+"""The layers of a configuration, of which later ones override earlier ones."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
 
     Raises :class:`UserError` for a preset that does not exist.
     """
-    own, recbole = properties_root(), _recbole_properties()
+    plugin, recbole = properties_root(), _recbole_properties()
     chosen, sources = merge(external)
     preset = chosen.get("preset")
-    plugin = spec_of(model) is not None
-    root = properties_of(model) if plugin else recbole
-    if plugin and not _of(root, "model", model).is_file():
+    ours = spec_of(model) is not None
+    root = properties_of(model) if ours else recbole
+    if ours and not _of(root, "model", model).is_file():
         raise UserError(
             f"{_of(root, 'model', model)}: no such file; {model} needs one with the defaults "
             "of its settings, in the folder that its ModelSpec names as `properties`"
         )
     files = [
         ("RecBole overall", recbole / "overall.yaml"),
-        ("plugin overall", own / "overall.yaml"),
-        ("model" if plugin else "RecBole model", _of(root, "model", model)),
+        ("plugin overall", plugin / "overall.yaml"),
+        ("model" if ours else "RecBole model", _of(root, "model", model)),
     ]
     if preset is not None:
         files.append((f"preset {preset}", _preset_file(model, preset, sources["preset"])))
     files += [
         ("RecBole dataset", recbole / "dataset" / "sample.yaml"),
         ("RecBole dataset", _of(recbole, "dataset", dataset)),
-        ("dataset", _of(own, "dataset", dataset)),
+        ("dataset", _of(plugin, "dataset", dataset)),
     ]
     return [Layer(source, read_yaml(path)) for source, path in files if path.is_file()]
 

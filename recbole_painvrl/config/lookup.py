@@ -1,4 +1,4 @@
-"""From a model's name to its class, for the plugin's models and RecBole's general ones."""
+"""Names and classes of the plugin's models and of RecBole's general recommenders."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TREES = ("lightgbm", "xgboost")
 def model_names() -> list[str]:
     """The plugin's models and RecBole's general and traditional recommenders, sorted."""
     package = importlib.import_module(_GENERAL)
-    own = {
+    general = {
         name
         for name, value in vars(package).items()
         if inspect.isclass(value) and value.__module__.startswith(_GENERAL + ".")
     }
-    return sorted(own | set(specs()))
+    return sorted(general | set(specs()))
 
 
 def model_class(name: str) -> type:
@@ -59,10 +59,7 @@ def _unknown(name: str, names: list[str]) -> str:
             f"use one of {', '.join(names)}"
         )
     by_lower = {other.lower(): other for other in names}
-    if name.lower() in by_lower:
-        close = f"; did you mean `{by_lower[name.lower()]}`?"
-    else:
-        close = did_you_mean(name.lower(), by_lower)
-        for lower, other in by_lower.items():
-            close = close.replace(f"`{lower}`", f"`{other}`")
+    close = did_you_mean(name.lower(), by_lower)
+    for lower, other in by_lower.items():
+        close = close.replace(f"`{lower}`", f"`{other}`")
     return f"`model`: unknown model `{name}`{close or '; use one of ' + ', '.join(names)}"

@@ -1,7 +1,6 @@
-"""RecBole's settings that are mappings: the keys and values that it really reads.
+"""RecBole's settings that are mappings, with the keys and values that it reads.
 
-RecBole takes whatever a mapping holds and ignores what it does not know. It also reads intervals
-such as ``>=4`` as no filter at all.
+RecBole ignores unknown keys, and reads intervals such as ``>=4`` as no filter.
 """
 
 from __future__ import annotations
@@ -18,22 +17,15 @@ Name = Annotated[str, Field(min_length=1)]
 Names = list[Name]
 
 _ONE_INTERVAL = re.compile(r"[\[(]([^,;\[\]()]+),([^,;\[\]()]+)[\])]")
-_MODE = re.compile(r"full|labeled|(?:uni|pop)[1-9][0-9]*")
 
 
 def _check_interval(text: str) -> str:
     for one in text.split(";"):
         match = _ONE_INTERVAL.fullmatch(one.replace(" ", ""))
         low, high = (float(end) for end in match.groups()) if match else (1.0, 0.0)
-        # In this form NaN is refused, too.
+        # NaN is refused, too.
         if not low <= high:
             raise ValueError
-    return text
-
-
-def _check_mode(text: str) -> str:
-    if not _MODE.fullmatch(text):
-        raise ValueError
     return text
 
 
@@ -43,21 +35,17 @@ def _check_ratios(ratios: list[float]) -> list[float]:
     return ratios
 
 
-def _check_level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warning", "error", "critical"):
-        raise ValueError
-    return text
-
-
 LogLevel = Annotated[
-    str, AfterValidator(_check_level), Expects("one of debug, info, warning, error, critical")
+    str,
+    Field(pattern="(?i)^(debug|info|warning|error|critical)$"),
+    Expects("one of debug, info, warning, error, critical"),
 ]
 Interval = Annotated[
     str, AfterValidator(_check_interval), Expects("an interval in quotes such as '[3,inf)'")
 ]
 Mode = Annotated[
     str,
-    AfterValidator(_check_mode),
+    Field(pattern=r"^(full|labeled|(uni|pop)[1-9][0-9]*)$"),
     Expects("one of full, labeled, uniN, popN (N candidates per positive, such as uni100)"),
 ]
 Ratios = Annotated[
@@ -149,67 +137,40 @@ class Discretization(Settings):
 
 
 class DatasetSettings(Settings):
-    """RecBole's settings of the dataset that general recommenders read."""
+    """RecBole's settings of the dataset; its documentation describes them."""
 
-    field_separator: Name = Field(default="\t", description="Separator of columns.")
-    seq_separator: Name = Field(default=" ", description="Separator inside a sequence.")
-    encoding: Name = Field(default="utf-8", description="Encoding of the atomic files.")
-    USER_ID_FIELD: Name = Field(default="user_id", description="Column of users.")
-    ITEM_ID_FIELD: Name = Field(default="item_id", description="Column of items.")
-    RATING_FIELD: Name = Field(default="rating", description="Column of ratings.")
-    TIME_FIELD: Name = Field(default="timestamp", description="Column of times.")
-    LABEL_FIELD: Name = Field(default="label", description="Column of labels.")
-    NEG_PREFIX: Name = Field(default="neg_", description="Prefix of the columns of negatives.")
-    seq_len: dict[Name, Positive] | None = Field(default=None, description="Longest sequences.")
-    threshold: dict[Name, float] | None = Field(
-        default=None, description="Lowest value of a column that counts as label 1."
-    )
-    numerical_features: Names = Field(default=[], description="Float columns to embed.")
-    load_col: dict[Name, Names | Literal["*"]] | None = Field(
-        default=None, description="Columns to load, by kind of file; none for all."
-    )
-    unload_col: dict[Name, Names] | None = Field(default=None, description="Columns not to load.")
-    unused_col: dict[Name, Names] | None = Field(
-        default=None, description="Columns to load but not to hand to the model."
-    )
-    additional_feat_suffix: Names | Name | None = Field(
-        default=None, description="Further atomic files to load."
-    )
-    rm_dup_inter: Literal["first", "last"] | None = Field(
-        default=None, description="Which of repeated pairs to keep, in order of time."
-    )
-    val_interval: dict[Name, Interval | list[str | int | float]] | None = Field(
-        default=None, description="Values to keep: an interval (float), a list (token)."
-    )
-    filter_inter_by_user_or_item: bool = Field(
-        default=True, description="Whether to drop rows whose user or item has no row of its own."
-    )
-    user_inter_num_interval: Interval | None = Field(
-        default=None, description="Interactions that a user must have."
-    )
-    item_inter_num_interval: Interval | None = Field(
-        default=None, description="Interactions that an item must have."
-    )
-    alias_of_user_id: Names | None = Field(default=None, description="Columns of user ids.")
-    alias_of_item_id: Names | None = Field(default=None, description="Columns of item ids.")
-    preload_weight: dict[Name, Name] | None = Field(
-        default=None, description="Column of vectors by column of ids."
-    )
-    normalize_field: Names | None = Field(default=None, description="Columns to normalize.")
-    normalize_all: bool | None = Field(default=None, description="Whether to normalize floats.")
-    discretization: dict[Name, Discretization] | None = Field(
-        default=None, description="Float columns to discretize."
-    )
-    benchmark_filename: Names | None = Field(
-        default=None, description="Files of a fixed split: training, validation, test."
-    )
-    tail_ratio: float | None = Field(
-        default=None, gt=0, description="TailPercentage: fraction of the items, or a count above 1."
-    )
+    field_separator: Name = "\t"
+    seq_separator: Name = " "
+    encoding: Name = "utf-8"
+    USER_ID_FIELD: Name = "user_id"
+    ITEM_ID_FIELD: Name = "item_id"
+    RATING_FIELD: Name = "rating"
+    TIME_FIELD: Name = "timestamp"
+    LABEL_FIELD: Name = "label"
+    NEG_PREFIX: Name = "neg_"
+    seq_len: dict[Name, Positive] | None = None
+    threshold: dict[Name, float] | None = None
+    numerical_features: Names = Field(default=[])
+    load_col: dict[Name, Names | Literal["*"]] | None = None
+    unload_col: dict[Name, Names] | None = None
+    unused_col: dict[Name, Names] | None = None
+    additional_feat_suffix: Names | Name | None = None
+    rm_dup_inter: Literal["first", "last"] | None = None
+    val_interval: dict[Name, Interval | list[str | int | float]] | None = None
+    filter_inter_by_user_or_item: bool = True
+    user_inter_num_interval: Interval | None = None
+    item_inter_num_interval: Interval | None = None
+    alias_of_user_id: Names | None = None
+    alias_of_item_id: Names | None = None
+    preload_weight: dict[Name, Name] | None = None
+    normalize_field: Names | None = None
+    normalize_all: bool | None = None
+    discretization: dict[Name, Discretization] | None = None
+    benchmark_filename: Names | None = None
+    tail_ratio: float | None = Field(default=None, gt=0)
 
 
-# RecBole's settings of sequential and knowledge-based models and of several processes, which no
-# run here reads.
+# RecBole's settings of sequential and knowledge-based models, which are not read here.
 WITHOUT_EFFECT = frozenset(
     {
         *("ITEM_LIST_LENGTH_FIELD", "LIST_SUFFIX", "MAX_ITEM_LIST_LENGTH", "POSITION_FIELD"),

@@ -1,4 +1,4 @@
-"""Where the property files are, in a checkout and in an installed package."""
+"""Folders of the property files, in a checkout and in an installed package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def properties_root() -> Path:
     Raises :class:`FileNotFoundError` if the installation is incomplete.
     """
     package = Path(__file__).resolve().parent.parent
-    # An installed package carries them inside; a checkout has them beside the package.
+    # They are inside an installed package, and beside the package in a checkout.
     for root in (package / "properties", package.parent / "properties"):
         if (root / "overall.yaml").is_file():
             return root

@@ -1,7 +1,7 @@
-"""Bounds and words of the settings of RecBole's general recommenders.
+"""Bounds and choices of the settings of RecBole's general recommenders.
 
-RecBole declares a default only. A word that it does not know chooses silently the branch that its
-code happens to end in, and a number that cannot be, such as 2.5 layers, is cut or fails late.
+RecBole declares defaults only: an unknown choice silently selects the last branch of its code, and
+an impossible number, such as 2.5 layers, is truncated or fails late.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CountOrNone = Annotated[int, Field(ge=0)]
 _Weight = Annotated[float, Field(ge=0)]
 _Positive = Annotated[float, Field(gt=0)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
-# Dropping everything leaves nothing to learn from.
+# Dropping everything would leave nothing to train on.
 _Dropped = Annotated[float, Field(ge=0, lt=1)]
 _Counts = list[_Count]
 _Weights = list[_Weight]
@@ -93,10 +93,7 @@ _OF_MODEL: dict[tuple[str, str], Any] = {
 
 
 def check_together(model: str, values: Mapping[str, Any]) -> None:
-    """Refuse settings of a model of RecBole that do not go together.
-
-    Raises :class:`UserError` with one line for the first pair.
-    """
+    """Raise :class:`UserError` for settings of a model of RecBole that exclude each other."""
     get = values.get
     wrong = {
         "`mf_train`, `mlp_train`: found False for both, expected one of them": (
@@ -137,7 +134,7 @@ def recbole_model_schema(model: str, defaults: Mapping[str, Any]) -> type[Settin
     for name, default in defaults.items():
         rule = _OF_MODEL.get((model, name), _RULES.get(name))
         if rule is None:
-            # A number may be given as an integer, a default may be an integer by chance.
+            # A default may be an integer although any number is accepted.
             number = isinstance(default, int | float) and not isinstance(default, bool)
             kinds = {bool: bool, list: list[Any], str: str}
             rule = float if number else kinds.get(type(default), Any)

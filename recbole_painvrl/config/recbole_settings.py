@@ -1,9 +1,9 @@
-"""The settings of RecBole itself that users change, with types and bounds."""
+"""RecBole's own settings with types and bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -16,7 +16,11 @@ from recbole_painvrl.config.mappings import (
     Negatives,
     Positive,
 )
-from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.errors import did_you_mean
+
+T = TypeVar("T", bound=Settings)
+# Setting, the value found, and what is expected.
+Wrong = tuple[str, Any, str]
 
 
 class RecBoleSettings(Settings):
@@ -68,59 +72,62 @@ def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]
 
     Raises :class:`UserError` with one line for the first that is wrong.
     """
-    present = {name: values[name] for name in RecBoleSettings.model_fields if name in values}
-    settings = RecBoleSettings.checked(present, sources)
-    present = {name: values[name] for name in DatasetSettings.model_fields if name in values}
-    _check_columns(DatasetSettings.checked(present, sources), sources)
+
+    def checked(schema: type[T]) -> T:
+        present = {name: values[name] for name in schema.model_fields if name in values}
+        return schema.checked(present, sources)
+
+    settings, columns = checked(RecBoleSettings), checked(DatasetSettings)
+    wrong = [*_wrong_columns(columns), *_wrong_metrics(settings, sources)]
     if values.get("nproc", 1) != 1:
-        raise wrong_value(
-            "nproc", values["nproc"], sources, "1: training on several processes is not supported"
-        )
-    _check_metrics(settings, sources)
+        expected = "1: training on several processes is not supported"
+        wrong.insert(0, ("nproc", values["nproc"], expected))
+    if wrong:
+        name, found, expected = wrong[0]
+        raise wrong_value(name, found, sources, expected)
 
 
-def _check_columns(settings: DatasetSettings, sources: Mapping[str, str]) -> None:
+def _wrong_columns(settings: DatasetSettings) -> Iterator[Wrong]:
     ids = [settings.USER_ID_FIELD, settings.ITEM_ID_FIELD]
-    further = settings.additional_feat_suffix or []
-    files = ["inter", "item", "user", *([further] if isinstance(further, str) else further)]
+    extra = settings.additional_feat_suffix or []
+    files = ["inter", "item", "user", *([extra] if isinstance(extra, str) else extra)]
     for setting in ("load_col", "unload_col", "unused_col"):
         for file in getattr(settings, setting) or {}:
             if file not in files:
                 expected = f"only {', '.join(files)}{did_you_mean(file, files)}"
-                raise wrong_value(f"{setting}: {file}", file, sources, expected)
+                yield f"{setting}: {file}", file, expected
     columns = (settings.load_col or {"inter": "*"}).get("inter", [])
     if ids[0] == ids[1]:
-        raise wrong_value("ITEM_ID_FIELD", ids[1], sources, "another column than USER_ID_FIELD")
+        yield "ITEM_ID_FIELD", ids[1], "another column than USER_ID_FIELD"
     missing = [name for name in ids if columns != "*" and name not in columns]
     if missing:
         expected = f"also `{missing[0]}`, without which there are no interactions"
-        raise wrong_value("load_col", settings.load_col, sources, expected)
+        yield "load_col", settings.load_col, expected
     if settings.threshold is not None and len(settings.threshold) != 1:
-        raise wrong_value("threshold", settings.threshold, sources, "one column and its threshold")
+        yield "threshold", settings.threshold, "one column and its threshold"
 
 
-def _check_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> None:
+def _wrong_metrics(settings: RecBoleSettings, sources: Mapping[str, str]) -> Iterator[Wrong]:
     from recbole.evaluator import metric_types, metrics_dict
     from recbole.utils import EvaluatorType
 
     names = {name: metric.__name__ for name, metric in metrics_dict.items()}
     metrics = [settings.metrics] if isinstance(settings.metrics, str) else settings.metrics
+    unknown = [metric for metric in metrics if metric.lower() not in names]
     if not metrics:
-        raise wrong_value("metrics", metrics, sources, "at least one metric")
-    for metric in metrics:
-        if metric.lower() not in names:
-            raise _unknown_metric("metrics", metric, names, sources)
-    if len({metric.lower() for metric in metrics}) < len(metrics):
-        raise wrong_value("metrics", metrics, sources, "each metric once")
-    if len({metric_types[metric.lower()] for metric in metrics}) > 1:
-        raise wrong_value("metrics", metrics, sources, "ranking metrics only or value metrics only")
-    kinds = {metric_types[metric.lower()] for metric in metrics}
-    if kinds == {EvaluatorType.VALUE} and "full" in _modes(settings):
-        raise wrong_value(
-            "metrics", metrics, sources,
-            "ranking metrics, or also `--eval_args={mode: labeled}` (labels) or `{mode: uni100}`",
-        )  # fmt: skip
-    _check_valid_metric(settings, metrics, names, sources)
+        yield "metrics", metrics, "at least one metric"
+    elif unknown:
+        yield "metrics", unknown[0], _known_metrics(unknown[0], names)
+    else:
+        kinds = {metric_types[metric.lower()] for metric in metrics}
+        if len({metric.lower() for metric in metrics}) < len(metrics):
+            yield "metrics", metrics, "each metric once"
+        if len(kinds) > 1:
+            yield "metrics", metrics, "ranking metrics only or value metrics only"
+        if kinds == {EvaluatorType.VALUE} and "full" in _modes(settings):
+            expected = "ranking metrics, or also `--eval_args={mode: labeled}` (labels) or "
+            yield "metrics", metrics, expected + "`{mode: uni100}`"
+        yield from _wrong_valid_metric(settings, metrics, names, sources)
 
 
 def _modes(settings: RecBoleSettings) -> set[str]:
@@ -131,48 +138,46 @@ def _modes(settings: RecBoleSettings) -> set[str]:
     return {mode.valid or mode.test or "full", mode.test or mode.valid or "full"}
 
 
-def _check_valid_metric(
+def _wrong_valid_metric(
     settings: RecBoleSettings,
     metrics: list[str],
     names: Mapping[str, str],
     sources: Mapping[str, str],
-) -> None:
-    """RecBole fails with a KeyError after the first epoch if it is not among what it computes."""
+) -> Iterator[Wrong]:
+    """RecBole fails with a KeyError after the first epoch if the metric is not computed."""
     from recbole.evaluator import metric_types
     from recbole.evaluator.register import smaller_metrics
     from recbole.utils import EvaluatorType
 
     chosen = settings.valid_metric
     name, _, cut_off = chosen.partition("@")
-    if name.lower() not in names:
-        raise _unknown_metric("valid_metric", chosen, names, sources)
+    lower = name.lower()
     topk = [settings.topk] if isinstance(settings.topk, int) else settings.topk
-    if not topk:
-        raise wrong_value("topk", topk, sources, "at least one cut-off")
-    if name.lower() not in {metric.lower() for metric in metrics}:
-        expected = f"one of `metrics`, such as `--valid_metric={metrics[0]}@{topk[0]}`"
-        raise wrong_value("valid_metric", chosen, sources, expected)
-    if name.lower() == "gauc" or metric_types[name.lower()] == EvaluatorType.VALUE:
+    if lower not in names:
+        yield "valid_metric", chosen, _known_metrics(chosen, names)
+    elif not topk:
+        yield "topk", topk, "at least one cut-off"
+    elif lower not in {metric.lower() for metric in metrics}:
+        example = f"`--valid_metric={metrics[0]}@{topk[0]}`"
+        yield "valid_metric", chosen, f"one of `metrics`, such as {example}"
+    elif lower == "gauc" or metric_types[lower] == EvaluatorType.VALUE:
         if cut_off:
-            raise wrong_value("valid_metric", chosen, sources, f"`{name}`, which has no cut-off")
+            yield "valid_metric", chosen, f"`{name}`, which has no cut-off"
     elif cut_off not in {str(k) for k in topk}:
         expected = f"a cut-off in `topk`, such as `--valid_metric={name}@{topk[0]}`"
-        raise wrong_value("valid_metric", chosen, sources, expected)
-    bigger = name.lower() not in smaller_metrics
-    chosen_by = sources.get("valid_metric_bigger", "RecBole overall")
-    if settings.valid_metric_bigger != bigger and chosen_by != "RecBole overall":
+        yield "valid_metric", chosen, expected
+    bigger = lower not in smaller_metrics
+    source = sources.get("valid_metric_bigger", "RecBole overall")
+    if settings.valid_metric_bigger != bigger and source != "RecBole overall":
         expected = f"{bigger}: the direction follows from `valid_metric: {chosen}`"
-        raise wrong_value("valid_metric_bigger", settings.valid_metric_bigger, sources, expected)
+        yield "valid_metric_bigger", settings.valid_metric_bigger, expected
 
 
-def _unknown_metric(
-    setting: str, value: str, names: Mapping[str, str], sources: Mapping[str, str]
-) -> UserError:
+def _known_metrics(value: str, names: Mapping[str, str]) -> str:
+    """The metrics that exist, and the one closest to a value."""
     close = did_you_mean(value.partition("@")[0].lower(), names)
-    if setting == "metrics" and "," in value:
-        close = f"; write [{value}]"
     for lower, name in names.items():
         close = close.replace(f"`{lower}`", f"`{name}`")
-    return wrong_value(
-        setting, value, sources, f"a metric out of {', '.join(sorted(names.values()))}{close}"
-    )
+    if "," in value:
+        close = f"; write [{value}]"
+    return f"a metric out of {', '.join(sorted(names.values()))}{close}"

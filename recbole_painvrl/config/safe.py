@@ -33,12 +33,12 @@ _IDS = ("USER_ID_FIELD", "ITEM_ID_FIELD")
 class SafeConfig(Config):
     """Configuration of a run of any general recommender, the plugin's or RecBole's.
 
-    From weak to strong: RecBole overall, plugin overall, model, preset, RecBole dataset, dataset,
-    configuration files in the order given, overrides.
+    In increasing order of precedence: RecBole overall, plugin overall, model, preset, RecBole
+    dataset, dataset, configuration files in the order given, overrides.
 
     Args:
-        model: name; None if a file or the overrides have it.
-        dataset: name; None if a file or the overrides have it.
+        model: name, unless a file or the overrides contain it.
+        dataset: name, unless a file or the overrides contain it.
         config_files: YAML files.
         overrides: typed values, see :func:`parse_overrides`.
         overrides_from: name of the overrides in messages and ``sources``.
@@ -77,7 +77,7 @@ class SafeConfig(Config):
         for layer in self._external:
             for name in ("field_separator", "seq_separator"):
                 if isinstance(layer.values.get(name), str):
-                    # Shells and single-quoted YAML pass a tab as these two characters.
+                    # In shells and single-quoted YAML a tab is written as these two characters.
                     layer.values[name] = layer.values[name].replace("\\t", "\t")
         super().__init__()
         for name in self.final_config_dict:
@@ -166,11 +166,11 @@ class SafeConfig(Config):
 
     def _set_default_parameters(self) -> None:
         # RecBole reads its bundled data for this name, even if the user has such a folder.
-        own = Path(self.final_config_dict["data_path"]) / "ml-100k"
+        folder = Path(self.final_config_dict["data_path"]) / "ml-100k"
         with _recbole_errors():
             super()._set_default_parameters()
-        if self.dataset == "ml-100k" and own.is_dir():
-            self.final_config_dict["data_path"] = str(own)
+        if self.dataset == "ml-100k" and folder.is_dir():
+            self.final_config_dict["data_path"] = str(folder)
 
     def _set_train_neg_sample_args(self) -> None:
         with _recbole_errors():

@@ -1,4 +1,4 @@
-"""The plugin's settings of every run, whatever the model; of one model: ``models/``."""
+"""The plugin's settings of every run; those of single models are in ``models/``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recbole_painvrl.config.base import Settings
 
 
 class RunSettings(Settings):
-    """Settings of every run, whatever the model; the defaults are those of overall.yaml."""
+    """Settings of every run; the defaults are those of overall.yaml."""
 
     output_dir: str = Field(default="runs", description="Folder that receives the run folders.")
     run_name: str | None = Field(
@@ -65,6 +65,11 @@ class RunSettings(Settings):
     modalities: list[str] | None = Field(
         default=None,
         description="Modalities to use; none for all, [] for an ID-only model.",
+    )
+    feature_mask: str | None = Field(
+        default=None,
+        description="Run of PaInvRL or InvRL whose learnt mask multiplies the features of this "
+        "model, or an .npz file with a mask per modality.",
     )
     preset: str | None = Field(
         default=None, description="Named set of values that override the model's defaults."

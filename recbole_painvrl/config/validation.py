@@ -55,8 +55,7 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
                     f"of RecBole and has no effect on {model}; remove it"
                 )
             if name not in known:
-                schemas = {one.name: one.schema for one in specs().values()}
-                owners = sorted(n for n, schema in schemas.items() if name in schema.model_fields)
+                owners = sorted(o.name for o in specs().values() if name in o.schema.model_fields)
                 if owners:
                     close = f"; it is a setting of {', '.join(owners)}, not of {model}"
                 else:

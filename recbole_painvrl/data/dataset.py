@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.checked import CheckedDataset
+from recbole_painvrl.data.feature_mask import read_feature_mask
 from recbole_painvrl.data.features import aligned_features, available_modalities
 from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
@@ -41,12 +42,15 @@ class Features:
         has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
         slices: columns of each modality.
         counts: per modality, counts from the alignment (items without a row, unknown rows...).
+        mask: factor of every column (``feature_mask``), ``[d]``; None without one. ``matrix`` is
+            without it.
     """
 
     matrix: Tensor
     has_row: Tensor
     slices: dict[str, slice]
     counts: dict[str, dict[str, int]]
+    mask: Tensor | None = None
 
 
 class ModalityDataset(CheckedDataset):
@@ -159,7 +163,11 @@ class ModalityDataset(CheckedDataset):
         if not matrices:
             none = torch.zeros(self.item_num, 0)
             return Features(none, none.bool(), slices, counts)
-        return Features(torch.cat(matrices, dim=1), torch.stack(has_row, dim=1), slices, counts)
+        given = self.config["feature_mask_file"] or self.run_settings.feature_mask
+        mask = None if given is None else read_feature_mask(Path(given), slices)
+        return Features(
+            torch.cat(matrices, dim=1), torch.stack(has_row, dim=1), slices, counts, mask
+        )
 
     def _report_gaps(self, modality: str, counts: dict[str, int]) -> None:
         words = {

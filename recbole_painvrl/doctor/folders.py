@@ -1,4 +1,4 @@
-"""Datasets and runs that are found where the command was started."""
+"""Checks of the datasets and runs below the working directory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from recbole_painvrl.doctor.system import Finding
 
 _NPY = b"\x93NUMPY"
 _SHOWN = 5
-# A run folder lies in runs/, or in the folder of a search or a grid in there.
+# A run folder is in runs/, or in the folder of a search or a grid in it.
 _DEPTHS = ("*", "*/*", "*/*/*")
 
 
 def check_datasets(data_path: Path) -> list[Finding]:
-    """Every dataset folder, by its headers alone; `dataset_prep check` reads everything."""
+    """Check the headers of every dataset folder; `dataset_prep check` reads all of its content."""
     found = [Finding("ok", f"need no download: {', '.join(BUILT_IN)}")]
     if not data_path.is_dir():
-        text = f"{data_path}: no such folder, so you have no datasets"
+        text = f"{data_path}: no such folder, so there are no datasets"
         return [*found, Finding("note", text, "type: python -m dataset_prep --help")]
     for folder in sorted(path for path in data_path.iterdir() if path.is_dir()):
         if folder.name.startswith("."):
@@ -47,7 +47,7 @@ def check_runs(output: Path) -> list[Finding]:
 
 
 def _problems(folder: Path) -> Iterator[str]:
-    """Faults of a dataset folder that would make a run fail."""
+    """Faults of a dataset folder with which a run would fail."""
     inter = folder / f"{folder.name}.inter"
     if not inter.is_file():
         yield f"{folder}: lacks {inter.name}"
@@ -63,16 +63,16 @@ def _problems(folder: Path) -> Iterator[str]:
     for matrix in sorted((folder / "features").glob("*.npy")):
         with open(matrix, "rb") as stream:
             if stream.read(len(_NPY)) != _NPY:
-                yield f"{matrix}: is no .npy file"
+                yield f"{matrix}: not a .npy file"
         items = matrix.with_name(f"{matrix.stem}.items.tsv")
         if not items.is_file():
-            yield f"{matrix}: lacks {items.name}, which says whose rows they are"
+            yield f"{matrix}: lacks {items.name}, which lists the items of its rows"
     manifest = folder / "manifest.json"
     if manifest.is_file():
         try:
             json.loads(manifest.read_text(encoding="utf-8"))
         except ValueError:
-            yield f"{manifest}: is no JSON"
+            yield f"{manifest}: not valid JSON"
 
 
 def _open_run(folder: Path) -> Finding:
@@ -81,7 +81,7 @@ def _open_run(folder: Path) -> Finding:
 
     process = holder(folder / LOCK)
     if process:
-        return Finding("ok", f"{folder}: process {process} is writing it")
+        return Finding("ok", f"{folder}: process {process} is running it")
     advice = f"resume with: python run_recbole.py --resume={folder}"
     if (folder.parent / "study.journal").is_file():
         advice = "the same `tune` command resumes it, if it was still active"

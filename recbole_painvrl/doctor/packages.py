@@ -1,4 +1,4 @@
-"""Python, required packages and extras, by the requirements of the package."""
+"""Checks of Python, required packages and extras against the requirements of the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recbole_painvrl.doctor.system import Finding
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-# Extra -> what it is for; `dev` is for those who change the code.
+# Extra -> its purpose; `dev` is for developers.
 _PURPOSES = {
     "plot": "figures of `report`, `ablate` and `tune`",
     "tune": "`tune`",
@@ -27,9 +27,9 @@ _PURPOSES = {
 
 
 def requirements() -> dict[str, list[Requirement]]:
-    """What is required under ``""``, what each extra needs, and ``python`` under its name.
+    """Requirements under ``""``, under the name of each extra, and under ``python``.
 
-    By setup.py in a checkout, which is read and not run, else by the installed package.
+    They are read from setup.py in a checkout, which is not run, else from the metadata.
     """
     from packaging.requirements import Requirement
 
@@ -56,17 +56,19 @@ def requirements() -> dict[str, list[Requirement]]:
 
 
 def check_python() -> list[Finding]:
-    """The interpreter."""
+    """Check the version of Python."""
     (needed,) = requirements()["python"]
     found = platform.python_version()
     if needed.specifier.contains(found, prereleases=True):
         return [Finding("ok", f"Python {found}")]
     text = f"Python {found}: {needed.specifier} is needed"
-    return [Finding("FAIL", text, "make the environment with such a Python: python3 -m venv .venv")]
+    return [
+        Finding("FAIL", text, "create the environment with such a Python: python3 -m venv .venv")
+    ]
 
 
 def check_required() -> list[Finding]:
-    """Every package without which nothing runs; RecBole is required by no metadata."""
+    """Check the required packages, and RecBole, which the metadata do not require."""
     version = installed("recbole")
     recbole = Finding("ok", f"recbole {version}")
     if version != "1.2.1":
@@ -77,7 +79,7 @@ def check_required() -> list[Finding]:
 
 
 def check_extras() -> list[Finding]:
-    """Every extra: present, or what to type for it."""
+    """Check the extras; a missing one is a note with the command that installs it."""
     found = []
     for extra, members in requirements().items():
         if extra not in _PURPOSES:

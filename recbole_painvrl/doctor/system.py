@@ -1,4 +1,4 @@
-"""Findings about the machine, and whether PyTorch, RecBole and the plugin can be imported."""
+"""Checks of the machine, and of the imports of PyTorch, RecBole and the plugin."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Finding:
     """The result of a check.
 
     Attributes:
-        level: ``ok``, ``note`` (works, but good to know) or ``FAIL``.
+        level: ``ok``, ``note`` (a run works, but see the advice) or ``FAIL``.
         text: what was found.
-        advice: what to type or do; empty where nothing is to be done.
+        advice: what to do; may be empty.
     """
 
     level: Literal["ok", "note", "FAIL"]
@@ -89,14 +89,14 @@ def check_imports(probe: str = _PROBE) -> list[Finding]:
             reason = lines[-1] if lines else f"exit code {done.returncode}"
             if done.returncode < 0:
                 reason = f"the process was ended by signal {-done.returncode}"
-            advice = f"mend what is marked FAIL above; if nothing is, install {name} again"
+            advice = f"fix what is marked FAIL above; if nothing is, install {name} again"
             return [*found, Finding("FAIL", f"{name} cannot be imported: {reason}", advice)]
         found.append(Finding("ok", f"{name} {said[step]}"))
     return [*found, _gpu(said["gpus"])]
 
 
 def check_cores() -> list[Finding]:
-    """Cores that this process may use, and what limits the threads."""
+    """Check the CPU cores and the limit of threads."""
     usable = getattr(os, "sched_getaffinity", None)
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
@@ -108,7 +108,7 @@ def check_cores() -> list[Finding]:
 
 
 def check_memory() -> list[Finding]:
-    """Free memory."""
+    """Check the free memory."""
     free = free_memory()
     text = f"{free / _GIB:.1f} GiB of memory free"
     if free < _LEAST_MEMORY * _GIB:
@@ -117,7 +117,7 @@ def check_memory() -> list[Finding]:
 
 
 def free_memory() -> int:
-    """Bytes that can still be taken: of the machine, or of the container if that is less."""
+    """Free bytes of the machine, or of the container if that has less."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -128,7 +128,7 @@ def free_memory() -> int:
 
 
 def check_disk(output: Path) -> list[Finding]:
-    """Free space and permission where runs are written, and in the temporary folder."""
+    """Check free space and permissions of the output folder and of the temporary folder."""
     folders = {"run folders": output, "temporary files": Path(tempfile.gettempdir())}
     return [_folder(what, folder) for what, folder in folders.items()]
 

@@ -10,6 +10,15 @@ from recbole_painvrl.config.loading import config_file_names
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Plan, words_of
+from recbole_painvrl.specs import specs
+
+# RecBole's models in groups with ours.
+_RECBOLE = {
+    "paper": ("NGCF", "LightGCN", "BPR", "Pop"),
+    "graph": ("NGCF", "LightGCN"),
+    "training-free": ("EASE", "ItemKNN", "Pop"),
+}
+GROUPS = ("all", "paper", "multimodal", "graph", "training-free")
 
 
 @dataclass(frozen=True)
@@ -78,15 +87,39 @@ def seeds_of(text: str) -> list[int]:
     )
 
 
+def group_members(group: str) -> list[str]:
+    """Models of one of ``GROUPS``, in the order of tables.
+
+    ``paper`` are the models of Table 2 with BPR and Pop, ``multimodal`` those that need features,
+    ``graph`` those that propagate over a graph, ``training-free`` those without gradient descent.
+    """
+    known = specs()
+    if group == "multimodal":
+        return [name for name, spec in known.items() if spec.needs_modalities]
+    if group == "all":
+        return list(dict.fromkeys([*known, *(n for names in _RECBOLE.values() for n in names)]))
+    own = [name for name, spec in known.items() if group in spec.groups]
+    return [*own, *_RECBOLE[group]]
+
+
 def models_of(text: str) -> dict[str, str]:
     """Existing models, in order: name of each -> as it was given.
+
+    A name in ``GROUPS`` stands for its members, which may be named beside it.
 
     The name of ``package.module:Class`` is that of the class, as in every table and report.
 
     Raises:
         UserError: for an unknown or repeated one.
     """
-    typed = [name.strip() for name in text.split(",") if name.strip()]
+    typed: list[str] = []
+    for word in text.split(","):
+        name = word.strip()
+        if name in GROUPS:
+            named = {one.strip() for one in text.split(",")} | set(typed)
+            typed += [member for member in group_members(name) if member not in named]
+        elif name:
+            typed.append(name)
     models = {model_class(name).__name__: name for name in typed}
     if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")

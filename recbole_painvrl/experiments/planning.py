@@ -13,6 +13,7 @@ from typing import Any
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments, parse_overrides
 from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
@@ -105,7 +106,11 @@ class Plan:
         """One cell."""
         arguments = self.arguments(model, {**settings, "seed": str(seed)})
         config = self.config(arguments)
-        key = CellKey(self.data_hash(config), _config_hash(config), self._code_of(model))
+        data = self.data_hash(config)
+        if config["feature_mask"] is not None:
+            mask = file_hash(mask_file(Path(config["feature_mask"])))
+            data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
+        key = CellKey(data, _config_hash(config), self._code_of(model))
         folder = cell_folder(self.output / "cells", model, self.dataset, seed, key)
         return Cell(model, seed, arguments, key, folder)
 

@@ -20,6 +20,8 @@ def info_nce(
     own_view: bool = True,
     normalise: bool = True,
     targets: Tensor | None = None,
+    counts: Tensor | None = None,
+    excluded: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """``mean_b -log( e(a_b, z_t(b)) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
 
@@ -35,11 +37,20 @@ def info_nce(
         own_view: whether the other rows of a are negatives, too (the second sum).
         normalise: whether e takes cosines; False for inner products.
         targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
+        counts: how often every row occurs, ``[B]``, for the loss of the repeated rows without
+            repeating them; with ``targets`` only rows of a are repeated. None for once each.
+        excluded: pairs of the first sum that are no negatives: rows of a, ascending ``[p]``, and
+            rows of z ``[p]``; no target among them.
+
+    Raises:
+        ValueError: ``counts`` together with ``own_view``.
     """
+    if own_view and counts is not None:
+        raise ValueError("info_nce: counts are for own_view=False")
     if normalise:
         first, second = F.normalize(first), F.normalize(second)
     result: Tensor = _InfoNCE.apply(  # type: ignore[no-untyped-call]
-        first, second, temperature, own_view, targets
+        first, second, temperature, own_view, targets, counts, excluded
     )
     return result
 
@@ -61,7 +72,7 @@ def bootstrap_loss(online: Tensor, target: Tensor, present: Tensor | None = None
 
 
 class _InfoNCE(torch.autograd.Function):
-    """With P the softmax of a row, d/d cosine = (P - [target]) / (B tau)."""
+    """With P the softmax of a row and n its count, d/d cosine = n (P - [target]) / (sum n tau)."""
 
     @staticmethod
     def forward(
@@ -71,8 +82,13 @@ class _InfoNCE(torch.autograd.Function):
         temperature: float,
         own_view: bool,
         targets: Tensor | None,
+        counts: Tensor | None,
+        excluded: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         both, size = torch.cat([a, z]) if own_view else z, len(a)
+        total_count = size if counts is None else int(counts.sum())
+        n = (a.new_ones(size) if counts is None else counts.to(a.dtype)).unsqueeze(1)
+        repeated = counts is not None and targets is None
         offset = size if own_view else 0
         if targets is None:
             targets = torch.arange(size, device=a.device)
@@ -82,32 +98,41 @@ class _InfoNCE(torch.autograd.Function):
         total = a.new_zeros(())
         block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
         step = max(1, block // max(1, len(both)))
-        for start in range(0, size, step):
+        starts = range(0, size, step)
+        if excluded is not None:
+            edges = torch.tensor([*starts, size], device=a.device)
+            bounds = torch.searchsorted(excluded[0].contiguous(), edges).tolist()
+        for number, start in enumerate(starts):
             rows = a[start : start + step]
             logits = (rows @ both.T).div_(temperature)
             if own_view:
                 # A row is no negative of itself.
                 logits.diagonal(start).fill_(-torch.inf)
-            target = columns[start : start + step]
-            total = total - logits.gather(1, target).sum()
+            if excluded is not None:
+                pairs = slice(bounds[number], bounds[number + 1])
+                logits[excluded[0][pairs] - start, excluded[1][pairs] + offset] = -torch.inf
+            target, times = columns[start : start + step], n[start : start + step]
+            total = total - (times * logits.gather(1, target)).sum()
+            if repeated:
+                logits.add_(n.log().T)
             highest = logits.amax(dim=1, keepdim=True)
             weights = logits.sub_(highest).exp_()
             sums = weights.sum(dim=1, keepdim=True)
-            total = total + (sums.log() + highest).sum()
+            total = total + (times * (sums.log() + highest)).sum()
             if wants_gradient:
-                weights.div_(sums)
-                weights.scatter_add_(1, target, weights.new_full(target.shape, -1.0))
+                weights.div_(sums / times)
+                weights.scatter_add_(1, target, -times)
                 by_a[start : start + step] = weights @ both
                 by_both.addmm_(weights.T, rows)
-        scale = 1.0 / (size * temperature)
+        scale = 1.0 / (total_count * temperature)
         if own_view:
             by_first, by_both = by_both.split([size, len(z)])
             by_a = by_a + by_first
         ctx.save_for_backward(scale * by_a, scale * by_both)
-        return total / size
+        return total / total_count
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_first, by_second = ctx.saved_tensors
-        return gradient * by_first, gradient * by_second, None, None, None
+        return gradient * by_first, gradient * by_second, None, None, None, None, None

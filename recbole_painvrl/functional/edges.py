@@ -13,9 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Numbers gathered at a time.
-_BLOCK = 2**22
-
 
 class EdgePattern(nn.Module):
     """Positions of the entries of a sparse matrix ``[n, m]``, with its transpose.
@@ -26,8 +23,11 @@ class EdgePattern(nn.Module):
         shape: ``(n, m)``.
 
     Attributes:
-        rows: rows in ascending order, ``[E]``; values of edges are in this order.
-        columns: their columns, ascending within a row.
+        rows: rows in ascending order, ``[E]`` int32; values of edges are in this order.
+        columns: their columns, ascending within a row, ``[E]`` int32.
+        row_starts: where the entries of a row begin, ``[n + 1]`` int32.
+        by_column: order of the transpose, ``[E]``: ``values[by_column]`` are the values there.
+        by_row: its inverse, from the transpose's order to this one, ``[E]``.
     """
 
     rows: Tensor
@@ -35,6 +35,9 @@ class EdgePattern(nn.Module):
     row_starts: Tensor
     column_starts: Tensor
     by_column: Tensor
+    by_row: Tensor
+    rows_by_column: Tensor
+    columns_by_column: Tensor
 
     def __init__(self, rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> None:
         super().__init__()
@@ -42,18 +45,38 @@ class EdgePattern(nn.Module):
         order = torch.argsort(rows * shape[1] + columns, stable=True)
         rows, columns = rows[order], columns[order]
         by_column = torch.argsort(columns, stable=True)
-        for name, tensor in {
-            "rows": rows,
-            "columns": columns,
-            "row_starts": _starts(rows, shape[0]),
-            "column_starts": _starts(columns, shape[1]),
-            "by_column": by_column,
-        }.items():
+        self._keep(
+            # 32 bits are what the sparse products work with.
+            rows=rows.int(),
+            columns=columns.int(),
+            row_starts=_starts(rows, shape[0]),
+            column_starts=_starts(columns, shape[1]),
+            by_column=by_column,
+            by_row=torch.argsort(by_column),
+            rows_by_column=rows[by_column].int(),
+            columns_by_column=columns[by_column].int(),
+        )
+
+    def _keep(self, **buffers: Tensor) -> None:
+        for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
 
     def transpose(self) -> EdgePattern:
         """The pattern of the transposed matrix; ``by_column`` brings values into its order."""
-        return EdgePattern(self.columns, self.rows, (self.shape[1], self.shape[0]))
+        other = EdgePattern.__new__(EdgePattern)
+        nn.Module.__init__(other)
+        other.shape = (self.shape[1], self.shape[0])
+        other._keep(
+            rows=self.columns_by_column,
+            columns=self.rows_by_column,
+            row_starts=self.column_starts,
+            column_starts=self.row_starts,
+            by_column=self.by_row,
+            by_row=self.by_column,
+            rows_by_column=self.columns,
+            columns_by_column=self.rows,
+        )
+        return other
 
     def multiply(self, values: Tensor, table: Tensor) -> Tensor:
         """The matrix with these values times a table, ``[E], [m, k] -> [n, k]``; no gradient."""
@@ -61,9 +84,17 @@ class EdgePattern(nn.Module):
 
     def multiply_transposed(self, values: Tensor, table: Tensor) -> Tensor:
         """The transposed matrix times a table, ``[E], [n, k] -> [m, k]``; no gradient."""
-        rows = self.rows[self.by_column]
+        values = values.index_select(0, self.by_column)
         shape = (self.shape[1], self.shape[0])
-        return _csr(self.column_starts, rows, values[self.by_column], shape) @ table
+        return _csr(self.column_starts, self.rows_by_column, values, shape) @ table
+
+    def dots(self, left: Tensor, right: Tensor) -> Tensor:
+        """``<x_r, y_c>`` of every edge, ``[n, k], [m, k] -> [E]``; no gradient."""
+        zeros = left.new_zeros(len(self.columns))
+        entries = _csr(self.row_starts, self.columns, zeros, self.shape)
+        left, right = left.contiguous(), right.contiguous()
+        products: Tensor = torch.sparse.sampled_addmm(entries, left, right.T, beta=0.0)
+        return products.values()
 
 
 def edge_products(pattern: EdgePattern, left: Tensor, right: Tensor) -> Tensor:
@@ -73,16 +104,17 @@ def edge_products(pattern: EdgePattern, left: Tensor, right: Tensor) -> Tensor:
 
 
 def edge_softmax(pattern: EdgePattern, scores: Tensor) -> Tensor:
-    """Softmax of the scores ``[E]`` over the edges of a row, ``[E]``."""
-    highest = scores.new_full((pattern.shape[0],), -torch.inf)
-    highest.scatter_reduce_(0, pattern.rows, scores.detach(), "amax")
-    weights = (scores - highest[pattern.rows]).exp()
-    return weights / row_sums(pattern, weights)[pattern.rows]
+    """Softmax of the scores ``[E]`` over the edges of a row, ``[E]``.
+
+    An edge with score ``-inf`` takes no part and has weight 0, also where a row has no others.
+    """
+    result: Tensor = _EdgeSoftmax.apply(pattern, scores)  # type: ignore[no-untyped-call]
+    return result
 
 
 def row_sums(pattern: EdgePattern, values: Tensor) -> Tensor:
     """Sum of the values ``[E]`` of every row, ``[n]``."""
-    return values.new_zeros(pattern.shape[0]).index_add(0, pattern.rows, values)
+    return propagate_edges(pattern, values, values.new_ones(pattern.shape[1], 1)).squeeze(1)
 
 
 def propagate_edges(pattern: EdgePattern, values: Tensor, table: Tensor) -> Tensor:
@@ -117,7 +149,7 @@ class _EdgeProducts(torch.autograd.Function):
     def forward(ctx: Any, pattern: EdgePattern, left: Tensor, right: Tensor) -> Tensor:
         ctx.pattern = pattern
         ctx.save_for_backward(left, right)
-        return _dots(pattern, left, right)
+        return pattern.dots(left, right)
 
     @staticmethod
     @once_differentiable
@@ -129,6 +161,28 @@ class _EdgeProducts(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             by_right = ctx.pattern.multiply_transposed(gradient, left)
         return None, by_left, by_right
+
+
+class _EdgeSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pattern: EdgePattern, scores: Tensor) -> Tensor:
+        rows, limits = pattern.rows, torch.finfo(scores.dtype)
+        # The limits stand in for rows without edges and rows of -inf.
+        highest = _reduced(pattern, scores, "max").clamp_(min=limits.min)
+        weights = scores.sub(highest.index_select(0, rows)).exp_()
+        sums = _reduced(pattern, weights, "sum").clamp_(min=limits.tiny)
+        weights.div_(sums.index_select(0, rows))
+        ctx.pattern = pattern
+        ctx.save_for_backward(weights)
+        return weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        (weights,) = ctx.saved_tensors
+        by_scores = weights * gradient
+        sums = _reduced(ctx.pattern, by_scores, "sum")
+        return None, by_scores.sub_(weights * sums.index_select(0, ctx.pattern.rows))
 
 
 class _Propagate(torch.autograd.Function):
@@ -144,25 +198,20 @@ class _Propagate(torch.autograd.Function):
         values, table = ctx.saved_tensors
         by_values = by_table = None
         if ctx.needs_input_grad[1]:
-            by_values = _dots(ctx.pattern, gradient, table)
+            by_values = ctx.pattern.dots(gradient, table)
         if ctx.needs_input_grad[2]:
             by_table = ctx.pattern.multiply_transposed(values, gradient)
         return None, by_values, by_table
 
 
-def _dots(pattern: EdgePattern, left: Tensor, right: Tensor) -> Tensor:
-    result = left.new_empty(len(pattern.rows))
-    step = max(1, _BLOCK // left.shape[1])
-    for start in range(0, len(result), step):
-        block = slice(start, start + step)
-        products = left[pattern.rows[block]].mul_(right[pattern.columns[block]])
-        result[block] = products.sum(dim=1)
-    return result
+def _reduced(pattern: EdgePattern, values: Tensor, reduce: str) -> Tensor:
+    """Maximum or sum of the values of every row, ``[n]``; -inf and 0 for a row without edges."""
+    return torch.segment_reduce(values, reduce, offsets=pattern.row_starts, unsafe=True)
 
 
 def _starts(ascending: Tensor, size: int) -> Tensor:
     counts = torch.bincount(ascending, minlength=size)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
 
 def _csr(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:

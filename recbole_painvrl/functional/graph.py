@@ -1,4 +1,4 @@
-"""Weights of the user-item graph (Eq. 6) and of the item-item graph (Eq. 8)."""
+"""Weights of the user-item graph (Eq. 6), the item-item graph (Eq. 8) and the user-user graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 ItemGraphForm = Literal["paper", "code"]
+UserWeights = Literal["softmax", "mean", "cosine"]
 
 
 def degree_factors(user_degree: Tensor, item_degree: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,32 +109,79 @@ def _scales(
     return row, column
 
 
-def co_users(
-    interactions: sp.csr_matrix, n_neighbours: int, block_rows: int = 1024
-) -> tuple[Tensor, Tensor]:
+def co_users(interactions: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, Tensor]:
     """Users who share most items with every user, and how many they share (DualGNN, Section 3.4).
+
+    Takes ``sum_i d_i^2`` additions and, beside the result, memory for a few numbers per user.
 
     Args:
         interactions: binary ``[n_users, n_items]`` training matrix; row 0 is padding.
         n_neighbours: K, the largest number of neighbours.
-        block_rows: rows of ``R R^T`` computed at a time.
 
     Returns:
         ``(neighbours [n_users, K] int64, counts [n_users, K] float32)``, most items first, ties by
         the smaller index; user 0 with count 0 where there is no further neighbour.
     """
-    matrix = interactions.astype(np.float64).tocsr()
-    transposed = matrix.T.tocsr()
+    matrix = interactions.tocsr()
+    by_item = matrix.T.tocsr()
+    users_of = np.split(by_item.indices.astype(np.int64), by_item.indptr[1:-1])
     n_users = matrix.shape[0]
+    everybody = np.arange(n_users)
     neighbours = np.zeros((n_users, n_neighbours), dtype=np.int64)
     counts = np.zeros((n_users, n_neighbours), dtype=np.float32)
-    for start in range(0, n_users, block_rows):
-        block = (matrix[start : start + block_rows] @ transposed).tocsr()
-        for offset in range(block.shape[0]):
-            span = slice(block.indptr[offset], block.indptr[offset + 1])
-            other = block.indices[span] != start + offset
-            columns, values = block.indices[span][other], block.data[span][other]
-            order = np.lexsort((columns, -values))[:n_neighbours]
-            neighbours[start + offset, : len(order)] = columns[order]
-            counts[start + offset, : len(order)] = values[order]
+    for user in np.flatnonzero(matrix.getnnz(axis=1)):
+        items = matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]]
+        met = np.concatenate([users_of[item] for item in items])
+        # Sorting a few users is faster than counting all.
+        if len(met) < n_users // 16:
+            others, common = np.unique(met, return_counts=True)
+        else:
+            others, common = everybody, np.bincount(met, minlength=n_users)
+        common[np.searchsorted(others, user)] = 0
+        chosen = _most(common, n_neighbours)
+        neighbours[user, : len(chosen)] = others[chosen]
+        counts[user, : len(chosen)] = common[chosen]
     return torch.from_numpy(neighbours), torch.from_numpy(counts)
+
+
+def _most(counts: IntArray, k: int) -> IntArray:
+    """Indices of the k largest counts above 0, largest first, ties by the smaller index."""
+    # How many are at least 0, 1, 2, ...; the last that k or more reach is the k-th largest.
+    reached = np.bincount(counts)[::-1].cumsum()[::-1]
+    least = max(1, int(np.count_nonzero(reached >= k)) - 1)
+    above, ties = np.flatnonzero(counts > least), np.flatnonzero(counts == least)
+    above = above[np.argsort(-counts[above], kind="stable")]
+    return np.concatenate([above, ties])[:k]
+
+
+def user_graph(
+    neighbours: Tensor, counts: Tensor, degrees: Tensor, weights: UserWeights
+) -> sp.csr_matrix:
+    """Graph of users and their co-users whose rows add up to 1, SciPy CSR ``[n_users, n_users]``.
+
+    With c_uv items in common and d_u the items of u, the weights of a row are proportional to
+    ``exp(c_uv)`` (``softmax``), 1 (``mean``) or ``c_uv / sqrt(d_u d_v)`` (``cosine``). A user
+    without co-users has a row of zeros.
+
+    Args:
+        neighbours: co-users of every user, ``[n_users, K]`` (:func:`co_users`).
+        counts: items in common, ``[n_users, K]``, 0 where there is no co-user.
+        degrees: items of every user, ``[n_users]``.
+        weights: see above.
+    """
+    columns, common = neighbours.numpy(), counts.double().numpy()
+    present = common > 0
+    if weights == "softmax":
+        values = np.exp(common - common.max(axis=1, keepdims=True, initial=0.0))
+    elif weights == "cosine":
+        by_user = np.sqrt(degrees.double().numpy())
+        scale = by_user[:, None] * by_user[columns]
+        values = np.divide(common, scale, out=np.zeros_like(common), where=present)
+    else:
+        values = np.ones_like(common)
+    values *= present
+    total = values.sum(axis=1, keepdims=True)
+    np.divide(values, total, out=values, where=total > 0)
+    n_users = len(columns)
+    rows = np.nonzero(present)[0]
+    return sp.csr_matrix((values[present], (rows, columns[present])), shape=(n_users, n_users))

@@ -81,4 +81,4 @@ def fuse(views: Tensor, scores: Tensor, present: Tensor | None = None) -> Tensor
     if present is not None:
         # A node without any modality has no softmax.
         weights = torch.where(present.any(dim=0), weights, 0.0)
-    return torch.einsum("mn,mnk->nk", weights, views)
+    return (weights.unsqueeze(2) * views).sum(dim=0)

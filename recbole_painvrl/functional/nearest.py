@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Scores computed at a time.
-_BLOCK = 2**24
+# Scores computed at a time; on a CPU the rows of a search by cosine stay near the cache.
+_BLOCK, _CPU_BLOCK = 2**24, 2**22
 
 
 def nearest_items(
@@ -67,7 +67,9 @@ def nearest_rows(
     n_found = min(k, len(pool) - (0 if include_self else 1))
     if n_found < 1:
         return indices, cosines
-    step = max(1, (block or _BLOCK) // len(pool))
+    if block is None:
+        block = min(_BLOCK, _CPU_BLOCK) if rows.device.type == "cpu" else _BLOCK
+    step = max(1, block // len(pool))
     for start in range(0, len(pool), step):
         table = unit[start : start + step] @ unit.T
         if not include_self:
@@ -81,8 +83,10 @@ def nearest_rows(
 
 def _largest(table: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Top k of every row, ties by the smaller column; ``topk`` leaves their order open."""
-    values, columns = table.topk(k, dim=1)
-    tied = ((table >= values[:, -1:]).sum(dim=1) > k).nonzero().squeeze(1)
+    values, columns = table.topk(min(k + 1, table.shape[1]), dim=1)
+    # One more than wanted shows whether the last place is shared.
+    tied = (values[:, k - 1 : k] == values[:, k:]).nonzero()[:, 0]
+    columns = columns[:, :k]
     if len(tied):
         columns[tied] = table[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
     columns = columns.sort(dim=1).values

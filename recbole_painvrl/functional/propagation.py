@@ -64,11 +64,17 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, table: Tensor) -> Tensor:
         ctx.transposed = transposed
-        return matrix @ table
+        return _times(matrix, table)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ gradient
+        return None, None, _times(ctx.transposed, gradient)
+
+
+def _times(matrix: Tensor, table: Tensor) -> Tensor:
+    # `matrix @ table` adds to a table of zeros and copies it, which takes twice as long.
+    result = table.new_empty(matrix.shape[0], table.shape[1])
+    return result.addmm_(matrix, table, beta=0)
 
 
 def layer_mean(
@@ -101,13 +107,62 @@ def layer_mean(
     for _ in range(n_layers):
         next_users, next_items = to_users(items), to_items(users)
         if self_factors is not None:
-            next_users = next_users + self_factors[0].unsqueeze(1) * users
-            next_items = next_items + self_factors[1].unsqueeze(1) * items
+            next_users = torch.addcmul(next_users, self_factors[0].unsqueeze(1), users)
+            next_items = torch.addcmul(next_items, self_factors[1].unsqueeze(1), items)
         users, items = next_users, next_items
         user_sum, item_sum = user_sum + users, item_sum + items
     if reduce == "sum":
         return user_sum, item_sum
     return user_sum / (n_layers + 1), item_sum / (n_layers + 1)
+
+
+def layer_sum_of_one_side(
+    own: Tensor, other: Tensor, to_own: Propagation, to_other: Propagation, n_layers: int
+) -> Tensor:
+    """One side of :func:`layer_mean` with ``reduce="sum"``, in ``n_layers`` products.
+
+    Horner's rule: ``own + A (other + A' (own + ...))``.
+
+    Args:
+        own: layer 0 of the side that is asked for, ``[n, k]``.
+        other: layer 0 of the other side, ``[m, k]``.
+        to_own: from the other side to this one, ``[n, m]``.
+        to_other: the reverse, ``[m, n]``.
+        n_layers: number of propagations.
+    """
+    if n_layers == 0:
+        return own
+    inner = layer_sum_of_one_side(other, own, to_other, to_own, n_layers - 1)
+    total: Tensor = own + to_own(inner)
+    return total
+
+
+def spread(
+    table: Tensor, to_other: Propagation, to_own: Propagation, n_layers: int
+) -> tuple[Tensor, Tensor]:
+    """:func:`layer_mean` of a table on one side and zeros on the other, in ``n_layers`` products.
+
+    The propagation is linear: ``layer_mean`` of two tables is the sum of what each spreads.
+
+    Args:
+        table: layer 0 of its own side, ``[n, k]``.
+        to_other: from its side to the other, ``[m, n]``.
+        to_own: the reverse, ``[n, m]``.
+        n_layers: number of propagations.
+
+    Returns:
+        Its own side ``[n, k]`` (the even layers) and the other ``[m, k]`` (the odd ones).
+    """
+    own, layer = table, table
+    other = table.new_zeros(to_other.matrix.shape[0], table.shape[1])
+    for step in range(n_layers):
+        if step % 2 == 0:
+            layer = to_other(layer)
+            other = other + layer
+        else:
+            layer = to_own(layer)
+            own = own + layer
+    return own / (n_layers + 1), other / (n_layers + 1)
 
 
 def self_loop_matrices(matrix: Any) -> tuple[Any, Any, Tensor, Tensor]:

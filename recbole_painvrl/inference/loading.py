@@ -27,6 +27,7 @@ from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run.build import build_model
+from recbole_painvrl.run.feature_mask import use_kept_mask
 from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
@@ -131,6 +132,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
     values["data_path"] = str(_data_path(folder, values, result, data_path))
     with _callers_state():
         config = SafeConfig(overrides=values, overrides_from=str(folder / "config.yaml"))
+        use_kept_mask(config, folder)
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)

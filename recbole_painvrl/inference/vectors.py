@@ -39,10 +39,9 @@ def score_tables(model: Recommender) -> tuple[Tensor, Tensor]:
 def find_tables(model: Recommender) -> tuple[Tensor, Tensor] | None:
     """The same, ``[n_users, D]`` and ``[n_items, D]``; None of a model that scores otherwise."""
     if isinstance(model, TableRecommender):
-        try:
-            users, items = model.tables()
-        except NotImplementedError:
+        if not model.scores_are_products:
             return None
+        users, items = model.tables()
         return users.cpu(), items.cpu()
     sample = torch.arange(1, min(model.n_users, _CHECKED_USERS + 1), device=model.device)
     try:
@@ -74,11 +73,14 @@ def content_vectors(model: Recommender, features: Tensor) -> Tensor | None:
 
     Args:
         model: the model.
-        features: ``[n, d]``, normalised as in training.
+        features: ``[n, d]``, normalised as in training, without ``feature_mask``.
     """
     if not isinstance(model, TableRecommender):
         return None
-    vectors = model.content_vectors(features.to(model.features.device))
+    features = features.to(model.features.device)
+    if model.feature_mask is not None:
+        features = features * model.feature_mask
+    vectors = model.content_vectors(features)
     return None if vectors is None else vectors.cpu()
 
 

@@ -30,10 +30,14 @@ class TableRecommender(GeneralRecommender):
     Attributes:
         settings: the model's checked settings.
         seed: the run's seed, from which every generator is derived.
-        features: all modalities side by side, ``[n_items, d]``; row 0 (padding) is zero.
+        features: all modalities side by side, ``[n_items, d]``, times ``feature_mask`` if there is
+            one; row 0 (padding) is zero.
+        feature_mask: the mask on the features, ``[d]``; None without one.
         modality_slices: columns of each modality, empty without any.
         has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
         dataset_folder: folder of the dataset's files, None where it has none.
+        scores_are_products: whether the score of a pair is the product of its rows of
+            :meth:`tables`; a model that scores otherwise overrides both ways of scoring.
         noted: None, or where :meth:`note` puts the terms of the loss.
     """
 
@@ -53,10 +57,15 @@ class TableRecommender(GeneralRecommender):
         features: Any = getattr(dataset, "features", None)
         self.modality_slices: dict[str, slice] = {} if features is None else features.slices
         table = features.matrix if self.modality_slices else torch.zeros(self.n_items, 0)
+        mask: Tensor | None = getattr(features, "mask", None)
+        if mask is not None:
+            table = table * mask
+        self.feature_mask = None if mask is None else mask.to(self.device)
         self.register_buffer("features", table.to(self.device), persistent=False)
         has_row = features.has_row if self.modality_slices else torch.zeros(self.n_items, 0).bool()
         self.register_buffer("has_row", has_row.to(self.device), persistent=False)
         self.dataset_folder: Path | None = getattr(dataset, "folder", None)
+        self.scores_are_products = True
         self._tables: tuple[Tensor, Tensor] | None = None
         self.noted: dict[str, Tensor] | None = None
 

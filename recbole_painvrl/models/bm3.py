@@ -169,5 +169,9 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhou et al., WWW '23: bootstrap latent representations for multi-modal recommendation",
+    url="https://arxiv.org/abs/2207.05969",
+    idea="No negatives: a predictor recovers the other side of an interaction and the "
+    "item's modalities from targets with dropout.",
 )

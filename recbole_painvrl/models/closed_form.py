@@ -9,17 +9,21 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from recbole.data.dataset import Dataset
+from recbole.trainer import TraditionalTrainer
 from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.item_graphs import modality_weights
+from recbole_painvrl.training.base import RunTrainerMixin
 
-# RecBole's trainer of one epoch.
-TRAINER = "recbole.trainer:TraditionalTrainer"
 # Scores computed at a time.
 _BLOCK = 2**24
+
+
+class ClosedFormTrainer(RunTrainerMixin, TraditionalTrainer):
+    """RecBole's trainer of one epoch, with what every run has."""
 
 
 class ClosedFormRecommender(TableRecommender):

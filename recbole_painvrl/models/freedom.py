@@ -159,5 +159,10 @@ SPEC = ModelSpec(
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
     memory=memory,
+    groups=frozenset({"graph"}),
     paper="Zhou and Shen, MM '23: a tale of two graphs, freezing and denoising graph structures",
+    url="https://arxiv.org/abs/2211.06924",
+    idea="A frozen item graph of nearest neighbours by features, and an interaction "
+    "graph pruned anew every epoch.",
+    ranks_cold_items=True,
 )

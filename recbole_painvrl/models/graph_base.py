@@ -84,7 +84,9 @@ class GraphRecommender(PairwiseRecommender):
         if items is not None:
             table = table[items]
         for columns in self.modality_slices.values():
-            yield self.settings.feature_scale * table[:, columns]
+            part = table[:, columns]
+            # A factor of 1 would copy the features at every step.
+            yield part if self.settings.feature_scale == 1 else self.settings.feature_scale * part
 
     def projections(self, width: int, bias: bool = True) -> nn.ModuleList:
         """A linear layer from the columns of each modality to ``width``."""

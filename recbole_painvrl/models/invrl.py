@@ -121,5 +121,10 @@ SPEC = ModelSpec(
     purposes=staged_purposes,
     memory=staged_memory,
     colour=1,
+    groups=frozenset({"paper", "graph"}),
     paper="Du et al., MM '22: invariant representation learning for multimedia recommendation",
+    url="https://doi.org/10.1145/3503161.3548405",
+    idea="UltraGCN on features times a mask, learnt so that the loss is invariant over "
+    "inferred environments.",
+    ranks_cold_items=True,
 )

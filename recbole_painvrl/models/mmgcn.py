@@ -291,5 +291,9 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values"}),
     memory=memory,
     colour=5,
+    groups=frozenset({"paper", "graph"}),
     paper="Wei et al., MM '19: MMGCN, multi-modal graph convolution network",
+    url="https://doi.org/10.1145/3343031.3351034",
+    idea="A graph network per modality over the interactions, whose outputs are averaged.",
+    ranks_cold_items=True,
 )

@@ -15,7 +15,7 @@ from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.functional.item_graph import neighbour_graph, neighbour_matrix
 from recbole_painvrl.functional.propagation import interaction_matrices
 from recbole_painvrl.models.base import require_modalities
-from recbole_painvrl.models.closed_form import TRAINER, ClosedFormRecommender
+from recbole_painvrl.models.closed_form import ClosedFormRecommender, ClosedFormTrainer
 from recbole_painvrl.models.item_graphs import kept_neighbours
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes
 from recbole_painvrl.specs import ModelSpec
@@ -90,6 +90,7 @@ class RP3beta(ClosedFormRecommender):
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
+        self.scores_are_products = False
         s, matrix = self.settings, self.interaction_matrix
         degrees = torch.from_numpy(matrix.getnnz(axis=0)).float().to(self.device)
         self.register_buffer("divisor", degrees.clamp(min=1) ** s.beta)
@@ -147,7 +148,11 @@ SPEC = ModelSpec(
     "RP3beta",
     RP3beta,
     RP3betaSettings,
-    trainer=TRAINER,
+    trainer=ClosedFormTrainer,
     memory=memory,
+    groups=frozenset({"training-free"}),
     paper="Paudel et al., TiiS '17: updatable, accurate, diverse, and scalable recommendations",
+    url="https://doi.org/10.1145/2955101",
+    idea="Random walks from a user's items over other users, damped by popularity; "
+    "optionally with neighbours by features.",
 )

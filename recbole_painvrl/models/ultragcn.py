@@ -335,5 +335,10 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values", "negatives"}),
     memory=memory,
     colour=2,
+    groups=frozenset({"paper", "graph"}),
     paper="Mao et al., CIKM '21: UltraGCN",
+    url="https://arxiv.org/abs/2110.15114",
+    idea="The limit of infinitely many propagation layers as constraints in the loss; "
+    "here with a projection of the features.",
+    ranks_cold_items=True,
 )

@@ -214,5 +214,9 @@ SPEC = ModelSpec(
     own_generators=frozenset({"initial values"}),
     memory=memory,
     colour=4,
+    groups=frozenset({"paper"}),
     paper="He and McAuley, AAAI '16: VBPR, visual Bayesian personalized ranking",
+    url="https://arxiv.org/abs/1510.01784",
+    idea="Matrix factorization by BPR with a second factor projected from the features.",
+    ranks_cold_items=True,
 )

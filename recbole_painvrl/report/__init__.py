@@ -1,1 +1,1 @@
-"""What a run tells: stages, tables, figures."""
+"""Reports of runs: tables, figures and the HTML page."""

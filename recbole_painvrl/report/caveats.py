@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_painvrl.report.read import RunData, Stage, is_number
 
-# Equal to the thresholds of the stages' warnings.
+# The thresholds of the warnings that the stages log.
 _UNMOVED = 0.9
 _DEAD_MASK = 0.05
 
@@ -26,26 +26,26 @@ def _planted(run: RunData) -> Iterator[str]:
     scored = result.planted.get("mask_auc")
     if isinstance(scored, dict):
         columns = ", ".join(name for name in scored if name != "overall")
-        yield f"Planted: the invariant columns of {columns}; real data have no such truth."
+        yield f"Planted: the invariant columns of {columns}; in real data they are not known."
     if "oracle" in result.planted:
-        yield "The oracle uses the planted mask."
+        yield "The oracle uses the planted mask instead of a learned one."
     shift = result.split.get("shift")
     if shift == "not detected":
         yield (
-            "Shift: not detected. The OOD split is not out of distribution by the criterion "
-            "of this protocol."
+            "No distribution shift was detected: by the criterion of this protocol, the OOD split "
+            "has the distribution of training."
         )
     elif shift == "planted":
-        yield "The shift of the OOD split is planted."
+        yield "The distribution shift of the OOD split is planted."
     elif shift is not None:
-        yield f"Shift of the OOD split: {shift}."
+        yield f"Distribution shift of the OOD split: {shift}."
 
 
 def _split(run: RunData) -> Iterator[str]:
     cold = run.done.split.get("cold_dropped")
-    left = {part: n for part, n in cold.items() if n} if isinstance(cold, dict) else {}
-    if left:
-        counts = ", ".join(f"{part} {n}" for part, n in left.items())
+    dropped = {split: n for split, n in cold.items() if n} if isinstance(cold, dict) else {}
+    if dropped:
+        counts = ", ".join(f"{split} {n}" for split, n in dropped.items())
         yield f"Dropped, since their user or item is not in training: {counts} interactions."
     for modality, found in run.done.modalities.items():
         if found.get("items_without_row"):
@@ -74,20 +74,20 @@ def _selection(run: RunData) -> Iterator[str]:
 
 def _epochs(run: RunData) -> Iterator[str]:
     for stage in run.done.stages:
-        cap = run.value("backbone_epochs" if stage.name == "backbone" else "epochs")
-        if stage.best_epoch is None or stage.epochs is None or not isinstance(cap, int):
+        limit = run.value("backbone_epochs" if stage.name == "backbone" else "epochs")
+        if stage.best_epoch is None or stage.epochs is None or not isinstance(limit, int):
             continue
-        if stage.epochs >= cap > 1:
+        if stage.epochs >= limit > 1:
             yield (
-                f"Stage {stage.name} ended at its cap of {cap} epochs, without early stop; its "
-                f"best epoch was {stage.best_epoch}."
+                f"Stage {stage.name} reached its maximum of {limit} epochs without early stopping; "
+                f"its best epoch was {stage.best_epoch}."
             )
     if run.value("negative_sampling") == "shared":
-        pools = [f"{run.value('n_negatives')} per batch"]
+        counts = [f"{run.value('n_negatives')} per batch"]
         if run.value("mask_negatives") is not None:
-            pools.append(f"{run.value('mask_negatives')} in the mask stage")
+            counts.append(f"{run.value('mask_negatives')} in the mask stage")
         yield (
-            f"Negatives are shared within a batch ({', '.join(pools)}), instead of "
+            f"Negatives are shared within a batch ({', '.join(counts)}), instead of "
             "drawn for each positive."
         )
 
@@ -102,24 +102,30 @@ def _environments(run: RunData) -> Iterator[str]:
 
 def _environment_stage(run: RunData, stage: Stage) -> Iterator[str]:
     rounds, moved = stage.numbers("rounds"), stage.numbers("moved")
-    cap, tolerance = run.value("environment_rounds"), run.value("environment_tolerance")
-    still = moved and moved[0] > (tolerance if is_number(tolerance) else 0)
-    if rounds and rounds[0] == cap and still:
+    limit, tolerance = run.value("environment_rounds"), run.value("environment_tolerance")
+    unstable = moved and moved[0] > (tolerance if is_number(tolerance) else 0)
+    if rounds and rounds[0] == limit and unstable:
         yield (
-            f"Stage {stage.name} ended at its cap of {cap} rounds while {moved[0]:.1%} of the "
-            "interactions still moved."
+            f"Stage {stage.name} reached its maximum of {limit} rounds while {moved[0]:.1%} of the "
+            "interactions still changed their environment."
         )
     agreement = stage.numbers("start_agreement")
     if agreement and agreement[0] > _UNMOVED:
-        yield f"Stage {stage.name} identified nothing: {agreement[0]:.0%} kept their environment."
+        yield (
+            f"Stage {stage.name} identified nothing: {agreement[0]:.0%} of the interactions are "
+            "still in their random initial environment."
+        )
     stability = stage.numbers("stability")
     if stability and min(stability) < _UNMOVED:
         yield (
-            f"Stage {stage.name}: initializations disagree (agreement with the kept one down to "
-            f"{min(stability):.2f}), so another seed may give other environments."
+            f"Stage {stage.name}: other initializations gave other environments (agreement with "
+            f"the selected one down to {min(stability):.2f}), so another seed may, too."
         )
     if run.value("environment_model") == "content":
-        yield "Environments are identified with frozen users and without ids, unlike the paper."
+        yield (
+            "Environments are identified with frozen user embeddings and without ID embeddings, "
+            "unlike in the paper."
+        )
 
 
 def _mask(run: RunData) -> Iterator[str]:
@@ -137,8 +143,8 @@ def _mask(run: RunData) -> Iterator[str]:
     normalization = run.value("gradient_normalization")
     if normalization not in (None, "none"):
         yield (
-            f"Gradients of both losses are normalised (`{normalization}`) before the Pareto "
-            "weights, which the paper does not do."
+            f"Gradients of both losses are normalized (`{normalization}`) before the Pareto "
+            "weights are computed, unlike in the paper."
         )
 
 
@@ -147,6 +153,6 @@ def _model(run: RunData) -> Iterator[str]:
     if isinstance(columns, int):
         yield f"The discriminator uses at most {columns} items, drawn once."
     if run.value("ndcg_hits") is True:
-        yield "`ndcg_hits` is normalised by the number of hits and is larger than NDCG."
+        yield "`ndcg_hits` is normalized by the number of hits and is larger than NDCG."
     if run.value("preset"):
         yield f"Settings of preset `{run.value('preset')}`."

@@ -1,4 +1,4 @@
-"""Finds and reads the runs in named folders, such as ``runs/*``."""
+"""Finds and reads the runs in given folders, such as ``runs/*``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.report.read import RunData, read_file, read_run
 from recbole_painvrl.run.folder import CONFIG, RESULT, config_hash, experiment_runs, is_run
 
-# File of `benchmark` and `ablate` about their runs.
+# Written by `benchmark` and `ablate`.
 GRID = "cells.json"
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A named path that is not on the page.
+    """A given path that is not on the page.
 
     Attributes:
         path: file or folder.
-        reason: why, in words.
-        damaged: whether it is a run with a file that cannot be read.
+        reason: why it is left out.
+        damaged: whether it is a run with an unreadable file.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class LeftOut:
 
 @dataclass
 class Collected:
-    """Runs and skipped paths of the named folders.
+    """Runs and other paths among the given ones.
 
     Attributes:
         runs: complete or not, each once.
-        left: what was named beside them.
-        of_methods: folders of the runs of the methods of interest, as grids have recorded them.
+        left: paths that are not on the page.
+        of_methods: run folders of the methods that grids have recorded.
     """
 
     runs: list[RunData] = field(default_factory=list)
@@ -54,7 +54,7 @@ class _GridRun(BaseModel):
 
 
 class _Grid(BaseModel):
-    """The part of ``cells.json`` that a report reads; ``methods`` is a row by table."""
+    """The values of ``cells.json`` that a report reads; ``methods`` is a row by table."""
 
     cells: list[_GridRun] = []
     methods: dict[str, str] = {}
@@ -64,11 +64,10 @@ def collect(paths: Sequence[Path]) -> Collected:
     """Read all runs, complete or not, each once.
 
     Args:
-        paths: run folders, folders of ``benchmark``, ``ablate`` and ``tune``, and whatever
-            stands beside them.
+        paths: run folders, folders of ``benchmark``, ``ablate`` and ``tune``, and any other.
 
     Raises:
-        UserError: a name does not exist, or there is no readable run.
+        UserError: a path does not exist, or there is no readable run.
     """
     folders: dict[Path, Path] = {}
     found = Collected()
@@ -90,7 +89,7 @@ def collect(paths: Sequence[Path]) -> Collected:
         try:
             run = read_run(folder)
         except UserError as error:
-            # Another program's folder may contain files of the same names.
+            # Other programs may write files of the same names.
             ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
             found.left.append(LeftOut(folder, str(error), damaged=ours))
             continue
@@ -116,23 +115,23 @@ def _of_methods(folder: Path) -> set[Path]:
 
 
 def _identity(run: RunData) -> tuple[str, ...]:
-    """Key of a run's result; a repeated run does not count as another seed."""
+    """Equal for a run and its copy, which must not count as another seed."""
     weights = "" if run.result is None else run.result.hashes.get("weights", "")
     return (weights, config_hash(run.config)) if weights else (str(run.folder.resolve()),)
 
 
 def _why_no_run(path: Path) -> str:
     if not path.is_dir():
-        return "a file, no run folder" if path.exists() else "a link to nothing"
+        return "a file, not a run folder" if path.exists() else "a broken link"
     inside = sorted(folder for folder in path.glob("*") if is_run(folder))
     if inside:
         return (
-            f"holds {len(inside)} run folders and is none itself; name the runs, such as "
+            f"holds {len(inside)} run folders but is not one itself; name the runs, such as "
             f"{inside[0]}"
         )
     if (path / "cells").is_dir():
-        return "none of its cells has begun"
-    return f"not a run folder, there is neither {CONFIG} nor {RESULT}"
+        return "none of its runs has begun"
+    return f"not a run folder: it has neither {CONFIG} nor {RESULT}"
 
 
 def _nothing_left(left: Sequence[LeftOut]) -> str:

@@ -1,4 +1,4 @@
-"""Runs that differ only in their seed form a column; runs on the same data form a block."""
+"""Groups runs: equal but for the seed, they form a column; on the same test sets, a block."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from recbole_painvrl.evaluation.comparison import Method
 from recbole_painvrl.report.read import Result, RunData
+from recbole_painvrl.report.tables import Number
 from recbole_painvrl.run.folder import config_hash
 
 # The default method, unless the user or a grid names another.
 METHOD = "PaInvRL"
-_MOST_SETTINGS = 2
-# What the run derives from its seed or its data, and so is no setting of the user's.
+_MAX_SETTINGS = 2
+# Derived from the seed or the machine, so not compared.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
-
-
-# Runs that differ in one of these have other test sets, or metrics over other candidates.
+# Runs that differ in one of these have other test sets, or rank other candidates.
 _EVALUATION = (
     "eval_args", "threshold", "split_seed", "ood_fraction", "validation_share", "val_interval",
     "user_inter_num_interval", "item_inter_num_interval", "filter_inter_by_user_or_item",
@@ -35,9 +31,8 @@ class Group:
     """Runs of one model with one set of settings, by seed.
 
     Attributes:
-        label: name of the column: the model, and the settings in which it differs from others
-            of that model.
-        runs: complete runs, by seed.
+        label: name of the column: the model, and settings that differ from its other columns.
+        runs: complete runs, in order of their seeds.
     """
 
     label: str
@@ -45,7 +40,7 @@ class Group:
 
     @property
     def first(self) -> RunData:
-        """The run with the smallest seed, which stands for the group in figures of one run."""
+        """The run with the smallest seed, which is drawn in figures of single runs."""
         return self.runs[0]
 
     @property
@@ -55,31 +50,26 @@ class Group:
 
     @property
     def valid_metric(self) -> str:
-        """The metric that chose the epoch, as the results write it."""
+        """The metric that chose the epoch, in lower case as in the results."""
         return self.first.done.valid_metric.lower()
 
-    def values(self, part: str, metric: str) -> npt.NDArray[np.float64]:
-        """The metric of every run that has it, ``[n_runs]``."""
-        found = [run.done.metrics.get(part, {}).get(metric) for run in self.runs]
-        return np.asarray([value for value in found if value is not None], dtype=np.float64)
-
-    def mean(self, part: str, metric: str) -> float | None:
-        """Mean over the runs; None where no run has the metric."""
-        values = self.values(part, metric)
-        return float(values.mean()) if len(values) else None
-
-    def spread(self, part: str, metric: str) -> float | None:
-        """Standard deviation over the runs; None of fewer than two."""
-        values = self.values(part, metric)
-        return float(values.std(ddof=1)) if len(values) > 1 else None
+    def number(self, split: str, metric: str) -> Number | None:
+        """The metric of every run that has it; None if no run has it."""
+        found = [run.done.metrics.get(split, {}).get(metric) for run in self.runs]
+        values = [value for value in found if value is not None]
+        return Number(values) if values else None
 
     def method(self) -> Method:
-        """The group as the comparison takes it."""
+        """The group for :func:`compare`."""
         runs = {run.done.seed: run for run in self.runs}
         columns = {
-            (part, name) for run in self.runs for part, v in run.done.metrics.items() for name in v
+            (split, name)
+            for run in self.runs
+            for split, v in run.done.metrics.items()
+            for name in v
         }
-        values = {column: self.values(*column).tolist() for column in columns}
+        numbers = {column: self.number(*column) for column in columns}
+        values = {column: one.values for column, one in numbers.items() if one is not None}
         return Method(self.label, values, list(runs), lambda seed: runs[seed].per_user)
 
 
@@ -99,7 +89,7 @@ class Block:
 
     @property
     def result(self) -> Result:
-        """A result, for what all runs have in common: dataset, protocol, edition, sizes."""
+        """The result of one run, for what all have in common: dataset, protocol, variant, sizes."""
         return self.groups[0].first.done
 
     @property
@@ -108,28 +98,27 @@ class Block:
         return [run for group in self.groups for run in group.runs]
 
     @property
-    def parts(self) -> list[str]:
-        """Evaluated parts, in the order of the results."""
-        return unique(part for run in self.runs for part in run.done.metrics)
+    def splits(self) -> list[str]:
+        """Evaluated splits, in the order of the results."""
+        return unique(split for run in self.runs for split in run.done.metrics)
 
     @property
     def metrics(self) -> list[str]:
         """All metrics, in the order of the results."""
         return unique(
-            name for run in self.runs for part in run.done.metrics.values() for name in part
+            name for run in self.runs for metrics in run.done.metrics.values() for name in metrics
         )
 
     def anchor(self, group: Group) -> str:
-        """Where the runs of a group are listed on the page."""
+        """Id of the list of a group's runs on the page."""
         return f"{self.key}-runs-{self.groups.index(group) + 1}"
 
     def method(self, name: str | None, of_grids: Set[Path]) -> Group | None:
         """The group that is compared with the others.
 
         Args:
-            name: its label or its model (perhaps as ``package.module:Class``), where the user
-                named one.
-            of_grids: folders of the runs of the methods of grids, which come next.
+            name: label or model given by the user, the latter also as ``package.module:Class``.
+            of_grids: run folders of the methods of grids, which are used without a name.
         """
         if name is not None:
             names = {name, name.rpartition(":")[2]}
@@ -140,13 +129,9 @@ class Block:
 
 
 def blocks(runs: Sequence[RunData]) -> list[Block]:
-    """Sort complete runs into blocks and groups; incomplete ones are left out.
-
-    Args:
-        runs: in the order in which the user named them, which is kept.
-    """
+    """Sort complete runs into blocks and groups, in the given order."""
     complete = [run for run in runs if run.result is not None]
-    # A run whose configuration is lost is taken for one like the others on its data.
+    # A run without a configuration is assumed to be evaluated like the others on its data.
     usual = {_data(run): _evaluation(run) for run in reversed(complete) if run.config}
     by_test: dict[Any, list[RunData]] = defaultdict(list)
     for run in complete:
@@ -154,10 +139,10 @@ def blocks(runs: Sequence[RunData]) -> list[Block]:
         by_test[_data(run), evaluation].append(run)
     found = []
     for index, members in enumerate(by_test.values(), 1):
-        own = _evaluation(members[0])
+        mine = _evaluation(members[0])
         alike = [_evaluation(other[0]) for other in by_test.values()
                  if _data(other[0])[:2] == _data(members[0])[:2]]  # fmt: skip
-        words = [f"{name}={value}" for name, value in own
+        words = [f"{name}={value}" for name, value in mine
                  if not all((name, value) in other for other in alike)]  # fmt: skip
         title = members[0].done.dataset + (f" ({_few(words)})" if words else "")
         found.append(Block(f"b{index}", title, _groups(members)))
@@ -170,7 +155,7 @@ def _data(run: RunData) -> tuple[str, ...]:
 
 
 def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
-    """What decides the test sets and how they are ranked, beside data and protocol."""
+    """Settings that decide the test sets and the ranked candidates, beside data and protocol."""
     return tuple(pair for name in _EVALUATION for pair in _flat(name, run.value(name)))
 
 
@@ -184,7 +169,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _few(words: Sequence[str]) -> str:
-    return ", ".join(words[:_MOST_SETTINGS]) + (" …" if len(words) > _MOST_SETTINGS else "")
+    return ", ".join(words[:_MAX_SETTINGS]) + (" …" if len(words) > _MAX_SETTINGS else "")
 
 
 def unique(values: Iterable[str]) -> list[str]:
@@ -193,7 +178,7 @@ def unique(values: Iterable[str]) -> list[str]:
 
 
 def cutoffs(metrics: Iterable[str]) -> dict[str, list[int]]:
-    """``{"recall": [10, 20], ...}`` of ``recall@10``...; metrics without a cut-off are left out."""
+    """``{"recall": [10, 20], ...}`` of ``recall@10``...; without metrics that have no cut-off."""
     found: dict[str, list[int]] = defaultdict(list)
     for metric in metrics:
         name, _, k = metric.partition("@")
@@ -203,7 +188,7 @@ def cutoffs(metrics: Iterable[str]) -> dict[str, list[int]]:
 
 
 def short(value: Any, width: int = 24) -> str:
-    """A setting's value in few characters."""
+    """A setting's value, shortened to a width."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -226,13 +211,13 @@ def _groups(runs: Sequence[RunData]) -> list[Group]:
 
 
 def _tell_apart(groups: Sequence[Group]) -> None:
-    """Name the settings that differ, those that the user gave first."""
+    """Add the settings that differ to the labels, the user's first."""
     absent = {"value": None, "from": "absent"}
     differing: list[str] = []
     for name in unique(name for group in groups for name in group.first.config):
-        # The folder of the run and the like are no settings that results depend on.
-        alone = {config_hash({name: group.first.config.get(name, absent)}) for group in groups}
-        if name not in _NO_SETTING and len(alone) > 1:
+        # Equal hashes: a setting such as the output folder, on which results do not depend.
+        hashes = {config_hash({name: group.first.config.get(name, absent)}) for group in groups}
+        if name not in _NO_SETTING and len(hashes) > 1:
             differing.append(name)
     given = {
         name

@@ -1,4 +1,4 @@
-"""The whole page about one or several runs, and the figures beside it."""
+"""The page about one or several runs, and its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.report.collect import Collected, LeftOut, collect
 from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
-from recbole_painvrl.report.plots.style import Panels, house_style, looks_of
+from recbole_painvrl.report.plots.style import Figures, house_style
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import render
 from recbole_painvrl.report.sections.environments import environments
@@ -28,8 +28,8 @@ class Written(NamedTuple):
 
     Attributes:
         figures: folder of the figures.
-        unfinished: runs without a result, which the page names as such.
-        left: what was named and is no readable run.
+        unfinished: runs without a result, which the page lists as incomplete.
+        left: given paths that are not readable runs.
     """
 
     figures: Path
@@ -41,10 +41,10 @@ def write_report(folders: Sequence[Path], output: Path, method: str | None = Non
     """Write the page and its figures.
 
     Args:
-        folders: run folders, folders of ``benchmark``, ``ablate`` or ``tune``, and whatever stands
-            beside them; one named twice counts once.
+        folders: run folders, folders of ``benchmark``, ``ablate`` or ``tune``; other paths are
+            listed as left out, repeated ones count once.
         output: the page, ``NAME.html``; figures go to ``NAME_figures/``.
-        method: column or model that is judged against the others; None for the method that a grid
+        method: column or model that is compared with the others; None for the method that a grid
             has recorded, or else PaInvRL.
 
     Raises:
@@ -57,28 +57,28 @@ def write_report(folders: Sequence[Path], output: Path, method: str | None = Non
     found = collect(folders)
     figures = output.with_name(f"{output.stem}_figures")
     with house_style():
-        page = _page(found, output, Panels(figures), method)
+        page = _page(found, output, figures, method)
     write_bytes(output, page.encode())
     return Written(figures, [run for run in found.runs if run.result is None], found.left)
 
 
-def _page(found: Collected, output: Path, panels: Panels, method: str | None) -> str:
-    """The page as text; figures are written on the way."""
-    together = blocks(found.runs)
-    judged = [block.method(method, found.of_methods) for block in together]
-    if method is not None and not any(judged):
-        labels = unique(group.label for block in together for group in block.groups)
+def _page(found: Collected, output: Path, folder: Path, method: str | None) -> str:
+    """The page as text; the figures are written to the folder."""
+    all_blocks = blocks(found.runs)
+    methods = [block.method(method, found.of_methods) for block in all_blocks]
+    if method is not None and not any(methods):
+        labels = unique(group.label for block in all_blocks for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
     return render(
         "page.html",
         blocks=[
-            _block(block, output, panels, group)
-            for block, group in zip(together, judged, strict=True)
+            _block(block, output, folder, group)
+            for block, group in zip(all_blocks, methods, strict=True)
         ],
         method=method or METHOD,
-        models=unique(group.model for block in together for group in block.groups),
-        datasets=unique(block.result.dataset for block in together),
+        models=unique(group.model for block in all_blocks for group in block.groups),
+        datasets=unique(block.result.dataset for block in all_blocks),
         runs=len(found.runs),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -87,19 +87,19 @@ def _page(found: Collected, output: Path, panels: Panels, method: str | None) ->
     )
 
 
-def _block(block: Block, output: Path, panels: Panels, method: Group | None) -> dict[str, Any]:
-    """What the page says of a block; a section that its runs have nothing for is None."""
-    looks = looks_of([(group.label, group.model) for group in block.groups])
+def _block(block: Block, output: Path, folder: Path, method: Group | None) -> dict[str, Any]:
+    """The sections of a block; None for those that its runs have no data for."""
+    figures = Figures(folder, block.key, [(group.label, group.model) for group in block.groups])
     sizes = block.result.split.get("sizes")
     return {
         "data": block,
         "sizes": sizes if isinstance(sizes, dict) else {},
-        "metrics": headline(block, looks, panels, output, method),
-        "mask": masks(block, looks, panels),
-        "environments": environments(block, looks, panels),
-        "pareto": pareto(block, looks, panels),
-        "training": training(block, looks, panels),
-        "cost": cost(block, looks, panels),
+        "metrics": headline(block, figures, output, method),
+        "mask": masks(block, figures),
+        "environments": environments(block, figures),
+        "pareto": pareto(block, figures),
+        "training": training(block, figures),
+        "cost": cost(block, figures),
         "limits": limits(block),
         "runs": provenance(block, output),
     }

@@ -1,8 +1,8 @@
-"""Reads run folders, which may be untrusted: nothing is unpickled, and shapes are checked."""
+"""Reads run folders, which may be untrusted: nothing is unpickled, types are checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +20,13 @@ from recbole_painvrl.run.folder import CONFIG, RESULT, Array, is_run
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
 _HUGE = 1e300
-# A log's last line is near its end.
+# Bytes of a log in which its last line is looked for.
 _LOG_TAIL = 1 << 16
 _ADVICE = "restore the file or run again"
 
 
 class Stage(BaseModel):
-    """One entry of ``stages``; what else it holds differs by stage and is read with care."""
+    """One entry of ``stages``; its other values differ by stage, see :meth:`numbers`."""
 
     model_config = ConfigDict(extra="allow")
     name: str
@@ -37,14 +37,14 @@ class Stage(BaseModel):
     history: list[dict[str, Any]] = []
 
     def numbers(self, name: str) -> list[float]:
-        """Another value of the entry as a list of numbers; empty where it is none."""
+        """Another value of the entry as a list of numbers; empty if it is not numeric."""
         value: Any = (self.model_extra or {}).get(name)
         values = value if isinstance(value, list) else [value]
         return [float(v) for v in values if is_number(v)]
 
 
 class Result(BaseModel):
-    """The part of ``result.json`` that a report reads."""
+    """The values of ``result.json`` that a report reads."""
 
     model_config = ConfigDict(extra="allow")
     model: str
@@ -73,13 +73,13 @@ class RunData:
 
     Attributes:
         folder: the run folder, as the user named it.
-        config: ``config.yaml``: setting to ``{"value", "from"}``.
-        result: ``result.json``; None while the run is not complete.
-        mask: arrays of ``mask.npz``; empty without one.
-        environments: arrays of ``environments.npz``; empty without one.
-        per_user: ``per_user.parquet``; None without one.
-        last_line: last line of ``train.log``, which says how far an incomplete run came.
-        trial: validation metrics of a trial of ``tune``, which reads no test and has no result.
+        config: ``config.yaml``: setting -> ``{"value", "from"}``.
+        result: ``result.json``; None if the run is not complete.
+        mask: arrays of ``mask.npz``; empty if it is missing.
+        environments: arrays of ``environments.npz``; empty if it is missing.
+        per_user: ``per_user.parquet``; None if it is missing.
+        last_line: last line of ``train.log``.
+        trial: validation metrics of a trial of ``tune``, which has no result.
     """
 
     folder: Path
@@ -103,7 +103,7 @@ class RunData:
 
     @property
     def modalities(self) -> list[str]:
-        """Modalities that the mask has values for."""
+        """Modalities of the mask."""
         return [name for name in self.mask if "/" not in name]
 
     def rounds(self) -> int:
@@ -139,20 +139,20 @@ def read_run(folder: Path) -> RunData:
 
 
 def read_file(path: Path, reader: Callable[[Path], T]) -> T:
-    """What a reader makes of a file.
+    """Result of a reader.
 
     Raises:
-        UserError: whatever is wrong with the file, which the message names.
+        UserError: the file is damaged; the message names it.
     """
     try:
         return reader(path)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: damaged: `{place}`: {first['msg'].lower()}; {_ADVICE}") from error
+        name = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: damaged: `{name}`: {first['msg'].lower()}; {_ADVICE}") from error
     except UserError:
         raise
-    # Any exception of the five parsers means that the file is damaged.
+    # Any exception of the parsers means that the file is damaged.
     except Exception as error:
         raise UserError(f"{path}: damaged ({reason(error)}); {_ADVICE}") from error
 
@@ -169,11 +169,10 @@ def _read_result(path: Path) -> Result | None:
 
 def _read_config(path: Path) -> dict[str, dict[str, Any]]:
     content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
-    if not isinstance(content, Mapping) or not all(
-        isinstance(entry, Mapping) and {"value", "from"} <= set(entry) for entry in content.values()
-    ):
+    config = TypeAdapter(dict[str, dict[str, Any]]).validate_python(content)
+    if not all({"value", "from"} <= set(entry) for entry in config.values()):
         raise ValueError("expected settings with `value` and `from`")
-    return {str(name): dict(entry) for name, entry in content.items()}
+    return config
 
 
 def _read_trial(path: Path) -> Metrics:
@@ -183,7 +182,7 @@ def _read_trial(path: Path) -> Metrics:
 
 def _read_per_user(path: Path) -> pd.DataFrame | None:
     frame = pd.read_parquet(path)
-    # Metrics such as AUC are of all interactions together and have no value per user.
+    # Metrics over all interactions, such as AUC, have no value per user.
     if frame.empty and set(frame.columns) <= {"test_set", "user_id"}:
         return None
     for name in ("test_set", "user_id"):
@@ -191,7 +190,7 @@ def _read_per_user(path: Path) -> pd.DataFrame | None:
             raise ValueError(f"there is no column `{name}`")
     for name in frame.columns.difference(["test_set", "user_id"]):
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise ValueError(f"`{name}` is no column of numbers")
+            raise ValueError(f"`{name}` is not numeric")
     return frame
 
 
@@ -200,7 +199,7 @@ def _read_mask(path: Path) -> dict[str, Array]:
     for name, array in arrays.items():
         numbers = array.ndim == 1 and array.size > 0 and array.dtype.kind in "biuf"
         if not numbers or not np.isfinite(array).all():
-            raise ValueError(f"`{name}` is no row of finite numbers")
+            raise ValueError(f"`{name}` is not a vector of finite numbers")
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""Templates write every page and table; what enters them is plain data."""
+"""The jinja2 templates of pages and tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recbole_painvrl.evaluation.comparison import part_name
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("recbole_painvrl.report"),
-    # Names of models, data sets, metrics and folders come from files of other people.
+    # Names of models, datasets, metrics and folders may come from untrusted files.
     autoescape=jinja2.select_autoescape(["html"]),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -41,14 +41,14 @@ _TEMPLATES.filters |= {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that is more than text.
+    """A cell of a table with a link, a tooltip or a mark.
 
     Attributes:
-        text: what it says.
-        href: where it leads.
-        title: what a pointer over it shows.
-        mark: ``best``, ``second`` or nothing.
-        small: what follows in small letters.
+        text: its text.
+        href: address of its link.
+        title: its tooltip.
+        mark: ``best``, ``second`` or empty.
+        small: text that follows in small letters.
     """
 
     text: str
@@ -63,9 +63,9 @@ class Drawing:
     """A figure as the body of an SVG element.
 
     Attributes:
-        alt: what it shows, in words.
+        alt: description for readers who cannot see it.
         view_box: its size.
-        body: markup that matplotlib has written.
+        body: markup written by matplotlib.
     """
 
     alt: str
@@ -74,7 +74,7 @@ class Drawing:
 
 
 def render(template: str, **context: object) -> str:
-    """A template of the package with these values, which are escaped in HTML."""
+    """A template of this package, filled with values that are escaped in HTML."""
     return _TEMPLATES.get_template(template).render(**context)
 
 

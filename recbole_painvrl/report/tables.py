@@ -22,11 +22,11 @@ BEST, SECOND = "best", "second"
 
 @dataclass
 class Number:
-    """One number of a table: a metric of a row on one part, over seeds.
+    """A metric of a row on one split, over seeds.
 
     Attributes:
-        values: per seed that is done.
-        place: ``best``, ``second`` or nothing.
+        values: one per complete seed.
+        place: ``best``, ``second`` or empty.
     """
 
     values: list[float]
@@ -45,13 +45,13 @@ class Number:
 
 @dataclass
 class TableRow:
-    """A row with what came of its runs.
+    """A row and its runs.
 
     Attributes:
         label: its name.
-        folders: run folder per seed that is done.
-        missing: line per run that is not done.
-        numbers: by part and metric.
+        folders: run folder of every complete seed.
+        missing: a line for every run that is not complete.
+        numbers: by split and metric.
     """
 
     label: str
@@ -61,39 +61,39 @@ class TableRow:
 
     @property
     def shown(self) -> str:
-        """Its name, with how many seeds its numbers are over where some are missing."""
+        """Its name, with the number of complete seeds if some are missing."""
         done, planned = len(self.folders), len(self.folders) + len(self.missing)
         return f"{self.label} ({done} of {planned} seeds)" if 0 < done < planned else self.label
 
     @property
     def why(self) -> str:
-        """What happened to the missing seeds, in short and without saying the same for each."""
+        """Why seeds are missing, each reason once and shortened."""
         reasons = dict.fromkeys(line.split(" ", 2)[2] for line in self.missing)
         return "; ".join(textwrap.shorten(one, 90, placeholder=" ...") for one in reasons) or "-"
 
     def has(self, column: Column) -> bool:
-        """Whether there is a number, and not NaN, in a column."""
+        """Whether the mean in a column is a finite number."""
         return column in self.numbers and math.isfinite(self.numbers[column].mean)
 
     @property
     def complete(self) -> bool:
-        """Whether every seed is done."""
+        """Whether every seed is complete."""
         return not self.missing
 
 
 @dataclass
 class Table:
-    """Everything that the files of a table say.
+    """The contents of the files of a table.
 
     Attributes:
         title: heading.
-        method: label of the row of interest.
-        reference: best baseline by validation; None without one.
+        method: label of the row that is compared with the others.
+        reference: label of the best baseline by validation, or None.
         columns: test set and metric.
-        rows: in the order of the user.
-        comparisons: of the method with every other row.
-        notes: what the reader has to know.
-        sentences: how the method stands in every column.
+        rows: in the order given by the user.
+        comparisons: of the method with the other rows.
+        notes: sentences about data, seeds and tests.
+        sentences: how the method compares in every column.
     """
 
     title: str
@@ -108,11 +108,11 @@ class Table:
     @property
     def parts(self) -> list[tuple[str, int]]:
         """Test sets with the number of their columns."""
-        return [(part, len(list(own))) for part, own in groupby(part for part, _ in self.columns)]
+        return [(split, len(list(same))) for split, same in groupby(s for s, _ in self.columns)]
 
     @property
     def missing(self) -> list[str]:
-        """A line per run that is not done."""
+        """A line for every run that is not complete."""
         return [f"{row.label}: {line}." for row in self.rows for line in row.missing]
 
     @property
@@ -126,7 +126,7 @@ def write_table_files(table: Table, folder: Path) -> dict[str, str]:
 
     Args:
         table: the table.
-        folder: where the files will be; links to run folders start there.
+        folder: of the files, from which links are relative.
     """
     return {
         "table.csv": table_csv(table, folder),
@@ -136,7 +136,7 @@ def write_table_files(table: Table, folder: Path) -> dict[str, str]:
 
 
 def table_markdown(table: Table, folder: Path) -> str:
-    """The table, how the method stands, and the notes."""
+    """The table as Markdown, with sentences about the method and notes."""
     return _rendered(table, folder, "md")
 
 
@@ -145,23 +145,23 @@ def _rendered(table: Table, folder: Path, kind: str) -> str:
 
 
 def table_csv(table: Table, folder: Path) -> str:
-    """One line per row, part (validation included) and metric."""
+    """One line per row, split (validation included) and metric."""
     empty = Number([])
     return _csv([
         {
             "row": row.label,
-            "part": part,
+            "part": split,
             "metric": metric,
             "mean": number.mean if number.values else None,
             "sd": number.sd,
             "seeds": len(number.values),
             "values": " ".join(map(repr, number.values)),
-            "place": number.place if part != VALID else "",
+            "place": number.place if split != VALID else "",
             "missing": "; ".join(row.missing),
             "run_folders": " ".join(_link(path, folder) for path in row.folders.values()),
         }
         for row in table.rows
-        for (part, metric), number in (row.numbers or {("", ""): empty}).items()
+        for (split, metric), number in (row.numbers or {("", ""): empty}).items()
     ])  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def significance_csv(table: Table) -> str:
 
 
 def _csv(lines: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
-    """Lines as CSV; what is missing, NaN or infinite is empty."""
+    """Lines as CSV; missing and non-finite values are empty."""
     frame = pd.DataFrame(lines, columns=list(names) or None).replace(
         [math.inf, -math.inf], math.nan
     )

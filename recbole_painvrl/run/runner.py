@@ -16,7 +16,8 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Lo
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.feature_mask import COPY
+from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
@@ -29,6 +30,11 @@ from recbole_painvrl.run.checks import (
     check_settings,
 )
 from recbole_painvrl.run.command import command_again
+from recbole_painvrl.run.feature_mask import (
+    check_feature_mask,
+    keep_feature_mask,
+    use_kept_mask,
+)
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -98,6 +104,9 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
+        check_feature_mask(config)
+        if resume is not None:
+            use_kept_mask(config, resume)
         self.config = config
         self.dataset, parts = build_data(config)
         check_environments(config, parts[TRAIN])
@@ -126,6 +135,7 @@ class Run:
         self.data_hash = dataset_hash(self.dataset.folder)
         if resume is None:
             write_config(self.folder, config.effective())
+            keep_feature_mask(self.dataset, self.folder)
         self.trainer = build_trainer(config, self.model)
         now = origin(config, self.data_hash, self.config_hash)
         # Before an interrupted run is taken up, which moves it back.
@@ -237,6 +247,8 @@ class Run:
             "command": command_again(self.folder, self._threads_of_the_machine()),
             "run_folder": str(self.folder),
         }
+        if self.dataset.features.mask is not None:
+            result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
         if report.planted:
             result["planted"] = report.planted
         return result

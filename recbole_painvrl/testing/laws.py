@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -56,8 +56,7 @@ class Built:
     @property
     def trainer(self) -> Any:
         """A fresh trainer of the run's kind, without TensorBoard, whose thread outlives a test."""
-        config = self.config
-        trainer = build_trainer(config, self.model)
+        trainer = build_trainer(self.config, self.model)
         trainer.tensorboard.close()
         trainer.tensorboard = MagicMock()
         return trainer
@@ -67,10 +66,17 @@ class Built:
         return training_loader(self.config, self.parts[TRAIN])
 
 
+# Splits by what decides them: reading them takes longer than most laws.
+_SPLITS: dict[tuple[str, ...], dict[str, Any]] = {}
+
+
 def built_model(subject: Subject, make: MakeConfig, data: Path | None = None, *argv: str) -> Built:
-    """The subject's model on a dataset, with its initial values."""
+    """The subject's model on a dataset, with its initial values; laws share the dataset."""
     config = make(subject.model, *subject.settings, *argv, data=data)
-    _, parts = build_data(config)
+    key = (config["data_path"], subject.model, *subject.settings, *argv)
+    if key not in _SPLITS:
+        _SPLITS[key] = build_data(config)[1]
+    parts = {name: _copied(split) for name, split in _SPLITS[key].items()}
     model = build_model(config, parts[TRAIN], fast=False)
     built = Built(config, parts, model)
     if not subject.learns:
@@ -78,6 +84,13 @@ def built_model(subject: Subject, make: MakeConfig, data: Path | None = None, *a
         for batch in built.loader():
             model.calculate_loss(batch)
     return built
+
+
+def _copied(split: Any) -> Any:
+    """A split whose rows a loader may shuffle, with features that a law may change."""
+    own = split.copy(Interaction(dict(split.inter_feat.interaction)))
+    own.features = replace(split.features, matrix=split.features.matrix.clone())
+    return own
 
 
 def scores(model: Any) -> Tensor:

@@ -34,15 +34,11 @@ def test_a_real_cell_its_table_and_the_second_time(
     ("typed", "said"),
     [
         ("benchmark --dataset=nowhere", "no folder"),
-        ("benchmark --models=BPR", "--dataset"),
         ("benchmark --dataset=tiny --models=BPX", "unknown model"),
-        ("benchmark --dataset=tiny --models=BPR --workers=0", "--workers"),
         ("benchmark --dataset=tiny --models=BPR --epoch=3", "did you mean"),
         ("benchmark --dataset=tiny --models=BPR --method=Pop", "--method"),
-        ("ablate --dataset=nowhere", "no folder"),
         ("ablate --dataset=tiny --what=loses", "--what"),
         ("ablate --dataset=tiny --mask_decay=much", "mask_decay"),
-        ("ablate --dataset=tiny --metrics=[NDCG]", "Recall"),
     ],
 )
 def test_wrong_input_is_one_line(

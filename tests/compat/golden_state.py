@@ -28,8 +28,6 @@ ALL = {
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 # Settings of each case; `model` chooses the kind of dataset, `dataset` which of the two.
 CASES: dict[str, dict[str, Any]] = {
-    "ml-100k": {"dataset": "ml-100k"},
-    "ml-100k, all columns": {"dataset": "ml-100k", "load_col": None},
     "ml-100k, cores and threshold": {
         "dataset": "ml-100k", "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
         "user_inter_num_interval": "[30,inf)", "item_inter_num_interval": "[20,inf)",
@@ -192,17 +190,23 @@ def _state(dataset: Any) -> dict[str, Any]:
 
 def _table(table: Any) -> dict[str, Any]:
     columns = table.columns if isinstance(table, pd.DataFrame) else table.interaction
-    return {str(name): [_plain(cell) for cell in _cells(table[name])] for name in columns}
+    return {str(name): _plain(_cells(table[name])) for name in columns}
 
 
 def _cells(column: Any) -> Any:
-    return column if isinstance(column, torch.Tensor) else column.tolist()
+    """Entries of a column; a number of a tensor is a list of one, as the stored hashes have it."""
+    return _wrapped(column.tolist()) if isinstance(column, torch.Tensor) else column.tolist()
+
+
+def _wrapped(value: Any) -> list[Any]:
+    return list(map(_wrapped, value)) if isinstance(value, list) else [value]
 
 
 def _plain(cell: Any) -> Any:
     """A cell as JSON; every number with all of its digits."""
-    if isinstance(cell, torch.Tensor | np.ndarray | list | tuple):
-        return [_plain(inner) for inner in (cell if np.ndim(cell) else [cell.item()])]
+    # A tuple, since a union of types takes five times as long, a million times over.
+    if isinstance(cell, (np.ndarray, list, tuple)):
+        return list(map(_plain, cell))
     return cell if isinstance(cell, str) else repr(float(cell))
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +24,10 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_every_case_has_a_hash() -> None:
-    assert set(GOLDEN) == set(CASES)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_the_state_of_recboles_dataset(name: str, synthetic: Path) -> None:
     """Blank cells, filters, normalisation, sequences and splits, to the last bit."""
     assert state_hash(CASES[name], synthetic) == GOLDEN[name]
-
-
-def test_ids_that_are_missing_are_padding(synthetic: Path) -> None:
-    """Under copy-on-write RecBole's own filling leaves the smallest integer, without an error."""
-    from recbole.config import Config
-    from recbole.data import create_dataset
-
-    settings = {"data_path": str(synthetic), "use_gpu": False, **CASES["all columns"]}
-    dataset = create_dataset(Config(model="BPR", dataset="syn", config_dict=settings))
-    for table in (dataset.inter_feat, dataset.user_feat, dataset.item_feat):
-        numbers = table.select_dtypes("number")
-        assert not numbers.isna().to_numpy().any()
-        assert (numbers.to_numpy() >= 0).all()
-    assert (dataset.user_feat["job"] == 0).sum() > 0
 
 
 def test_lengths_by_row_and_only_inside(synthetic: Path) -> None:
@@ -70,35 +49,6 @@ def test_tensors_do_not_share_memory_with_tables(synthetic: Path) -> None:
     kept = table["user_id"].tolist()
     interaction["user_id"] += 1
     assert table["user_id"].tolist() == kept
-
-
-def fresh(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Some code in a process of its own, in which nothing was imported before."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=environment
-    )
-
-
-def test_names_of_numpy_that_recbole_reads(tmp_path: Path) -> None:
-    """From the import on, as in workers that never make a configuration."""
-    done = fresh(
-        "import numpy as np, recbole_painvrl\n"
-        "print(np.dtype(np.float), np.dtype(np.unicode).kind, np.bool is np.bool_)",
-        tmp_path,
-    )
-    assert done.stdout.split() == ["float64", "U", "True"], done.stderr
-
-
-def test_users_see_no_warnings_about_recboles_code(synthetic: Path, tmp_path: Path) -> None:
-    settings = {**CASES["all columns"], "data_path": str(synthetic), "epochs": 1, "use_gpu": False}
-    done = fresh(
-        "import recbole_painvrl\nfrom recbole.quick_start import run_recbole\n"
-        f"run_recbole(model='LightGCN', dataset='syn', config_dict={settings!r})",
-        tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
 
 
 def test_adjacency_matrices_can_be_filled() -> None:

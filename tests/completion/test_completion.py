@@ -52,27 +52,19 @@ CALL = "/some/venv/bin/python -m recbole_painvrl "
         (CALL + "tu", ["tune"]),
         (CALL + "tune --tri", ["--trials"]),
         (CALL + "tune --model=PaI", ["PaInvRL"]),
-        (CALL + "settings PaI", ["PaInvRL"]),
         (RUN + "--model=Light", ["LightGCN"]),
-        (RUN + "--model Light", ["LightGCN"]),
         (RUN + "--dataset=mi", ["mine"]),
-        (RUN + "--data_path=other --dataset=mi", ["mined"]),
-        (RUN + "--dataset=pl", ["planted"]),
         (RUN + "--mask_step", ["--mask_step_size"]),
         (RUN + "--model=MMGCN --preset=", ["kwai", "mmrec", "movielens", "tiktok"]),
         ("recbole-painvrl tune --model MMGCN --preset ti", ["tiktok"]),
         (RUN + "--protocol=iid", ["iid_ood"]),
-        ("recbole-painvrl completion ", list(SHELLS)),
         ("recbole-painvrl benchmark --models PaInvRL,Light", ["PaInvRL,LightGCN"]),
-        ("recbole-painvrl benchmark --dataset pl", ["planted"]),
         ("recbole-painvrl recommend RUN --exclude t", ["train"]),
-        ("recbole-painvrl export RUN --what=m", ["mask"]),
         ("recbole-painvrl ablate --what losses,c", ["losses,choices"]),
     ],
 )
 def test_what_is_offered(ask: Any, line: str, offered: list[str], tmp_path: Path) -> None:
     (tmp_path / "dataset" / "mine").mkdir(parents=True)
-    (tmp_path / "other" / "mined").mkdir(parents=True)
     assert ask(line) == offered
 
 

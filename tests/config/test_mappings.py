@@ -1,4 +1,4 @@
-"""Mappings, words and numbers of RecBole's settings: none is ignored silently."""
+"""Mappings, choices and numbers of RecBole's settings: none is ignored silently."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_recbole_would_ignore_or_misread(argument: str, place: str, close: 
         ("ConvNCF", "--train_method=after_pretrain"),
     ],
 )
-def test_words_and_numbers_of_recboles_models(model: str, argument: str) -> None:
+def test_choices_and_bounds_of_recboles_models(model: str, argument: str) -> None:
     name = argument[2:].partition("=")[0]
     assert message(argument, model=model).startswith(f"`{name}`: found ")
 
@@ -143,8 +143,8 @@ def test_recboles_own_defaults_are_accepted(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model != "RaCT"])
-def test_every_word_of_recboles_models_is_known(model: str) -> None:
-    """A setting whose default is a word has its accepted words declared."""
+def test_every_choice_of_recboles_models_is_checked(model: str) -> None:
+    """A setting whose default is text has its choices declared."""
     for name, default in defaults_of(model).items():
         if isinstance(default, str) and not name.endswith("_path"):
             values = {**defaults_of(model), name: "no such word"}
@@ -152,7 +152,7 @@ def test_every_word_of_recboles_models_is_known(model: str) -> None:
                 recbole_model_schema(model, values).checked(values, {})
 
 
-def test_a_word_that_yaml_takes_for_a_number() -> None:
+def test_text_that_yaml_reads_as_a_number() -> None:
     config = config_from_arguments(["--model=DMF", "--dataset=planted", "--inter_matrix_type=01"])
     assert config["inter_matrix_type"] == "01"
 
@@ -164,7 +164,7 @@ INTERVALS = st.tuples(st.sampled_from("[(x"), ENDS, st.sampled_from(",;"), ENDS,
 
 @given(INTERVALS)
 def test_an_accepted_interval_is_what_recbole_reads(text: str) -> None:
-    """RecBole leaves out what it cannot read, and then filters nothing."""
+    """RecBole ignores an interval that it cannot read, and filters nothing."""
     try:
         DatasetSettings.checked({"user_inter_num_interval": text}, {})
     except UserError:

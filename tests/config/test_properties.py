@@ -1,4 +1,4 @@
-"""The property files hold what the schemas ask for, all of it and nothing else."""
+"""The property files have all settings of the schemas and no others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_model_file_and_schema_agree(model: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "preset"), PRESETS)
-def test_presets_say_everything_themselves(model: str, preset: str) -> None:
+def test_presets_contain_every_setting(model: str, preset: str) -> None:
     # Otherwise a better default would change what "the paper's values" means.
     names = set(read_yaml(properties_root() / "preset" / model / f"{preset}.yaml"))
     fields = set(SCHEMAS[model].model_fields)
@@ -135,7 +135,7 @@ def test_an_installed_package_finds_its_own_files(
     monkeypatch.setattr(properties, "__file__", str(package / "config" / "properties.py"))
     with pytest.raises(FileNotFoundError, match="install recbole-painvrl again"):
         properties_root()
-    # A stranger's folder of that name beside the package is not ours.
+    # A folder of that name beside the package may belong to another package.
     (tmp_path / "site-packages" / "properties").mkdir()
     with pytest.raises(FileNotFoundError):
         properties_root()

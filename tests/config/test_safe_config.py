@@ -1,4 +1,4 @@
-"""The configuration of a run: precedence, sources, and one line for every mistake."""
+"""The configuration of a run: precedence, sources, and one line per mistake."""
 
 from __future__ import annotations
 

@@ -110,35 +110,6 @@ def test_time_protocol_needs_times(tiny_config: MakeConfig) -> None:
         ModalityDataset(tiny_config("UltraGCN", "--protocol=time"))
 
 
-def test_renaming_and_reordering_rows_changes_nothing_but_names(
-    tiny_config: MakeConfig, own: Path
-) -> None:
-    """Tokens decide, not their order: the same graph and features under another id map."""
-    from recbole_painvrl.models.ultragcn import UltraGCN
-
-    config = tiny_config("UltraGCN", data=own)
-    models, datasets = [], []
-    for change in (False, True):
-        if change:
-            path = own / "tiny" / "tiny.train.inter"
-            lines = path.read_text().splitlines()
-            path.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
-        train = ModalityDataset(config).build_parts()[TRAIN]
-        models.append(UltraGCN(config, train))
-        datasets.append(train)
-    first, second = datasets
-    tokens = first.field2id_token[first.iid_field]
-    there = second.field2token_id[second.iid_field]
-    numbers = [0, *(there[token] for token in tokens[1:])]
-    assert numbers != list(range(len(numbers))), "the id map did change"
-    old, new = models
-    assert old.features.equal(new.features[numbers])
-    assert old.graph.item_factor.equal(new.graph.item_factor[numbers])
-    np.testing.assert_allclose(
-        old.graph.neighbour_weight.numpy(), new.graph.neighbour_weight[numbers].numpy(), rtol=1e-6
-    )
-
-
 def test_rows_without_user_or_item_go_and_no_others(tiny_config: MakeConfig, own: Path) -> None:
     path = own / "tiny" / "tiny.inter"
     lines = path.read_text().splitlines()

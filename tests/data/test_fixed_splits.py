@@ -74,10 +74,8 @@ def test_a_leak_between_the_files(build: Any) -> None:
     ("argv", "message"),
     [
         ((THREE, "--user_inter_num_interval=[500,inf)"), "`user_inter_num_interval`"),
-        ((THREE, "--rm_dup_inter=first"), "`rm_dup_inter`"),
         ((THREE, "--protocol=popularity"), "`benchmark_filename`.*protocol `popularity`"),
         (("--benchmark_filename=[train]",), "`benchmark_filename`.*expected the files"),
-        (("--benchmark_filename=[train, test, test]",), "`benchmark_filename`"),
         (("--benchmark_filename=[train, nothing]",), "tiny.nothing.inter: no such file"),
         (("--protocol=popularity", "--eval_args={split: {LS: test_only}}"), "`eval_args: split`"),
         (("--protocol=files", "--eval_args={order: TO}"), "`eval_args: order`"),
@@ -89,15 +87,10 @@ def test_what_a_protocol_would_ignore(argv: tuple[str, ...], message: str, build
         build(*argv)
 
 
-def test_the_way_of_ranking_is_for_every_protocol(build: Any) -> None:
-    assert build("--protocol=files", "--eval_args={mode: uni10}").protocol == "files"
-
-
 @pytest.mark.parametrize(
     ("split", "names"),
     [
         ("{RS: [0.8, 0.2]}", {TRAIN, TEST}),
-        ("{RS: [0.8, 0, 0.2]}", {TRAIN, TEST}),
         ("{RS: [8, 1, 1]}", {TRAIN, VALID, TEST}),
         ("{LS: test_only}", {TRAIN, TEST}),
     ],

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from dataset_prep.__main__ import main
 from recbole_painvrl.data.features import aligned_features
 from recbole_painvrl.data.folder import DatasetContent, dataset_hash, read_truth, write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
@@ -275,49 +274,6 @@ def test_embedded_truth_is_planted_in_two_modalities_only(embedded: DatasetConte
     spurious, invariant = environment_auc(embedded, False), environment_auc(embedded, True)
     assert spurious > 0.7
     assert abs(invariant - 0.5) < 0.06
-
-
-def test_embedded_text_is_real_and_does_not_follow_the_seed(embedded: DatasetContent) -> None:
-    other = generate_embedded(seed=1)
-    text, tokens = embedded.features["textual"]
-    text_1, tokens_1 = other.features["textual"]
-    row, row_1 = tokens.index("50"), tokens_1.index("50")
-    np.testing.assert_array_equal(text[row], text_1[row_1])
-    assert not embedded.interactions.equals(other.interactions)
-    norms = np.linalg.norm(text, axis=1)
-    assert (norms > 0).all()
-    # Star Wars is nearer to The Empire Strikes Back than to Titanic.
-    direction = text / norms[:, None]
-    near, far = (direction[tokens.index(t)] @ direction[row] for t in ("172", "313"))
-    assert near > far + 0.2
-
-
-SIZES = ["--users", "20", "--items", "60", "--seed", "5"]
-
-
-def test_command_writes_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "tiny"
-    assert main(["planted", "--output", str(folder), *SIZES, "--modality", "text=4"]) == 0
-    assert "--dataset=tiny" in capsys.readouterr().out
-    assert (folder / "tiny.train.inter").is_file()
-    assert [p.name for p in (folder / "features").glob("*.npy")] == ["text.npy"]
-
-
-@pytest.mark.parametrize(
-    ("options", "found"),
-    [
-        (["--items", "10"], "10 items cannot give"),
-        (["--modality", "a=4", "--modality", "a=6"], "given twice"),
-        (["--modality", "../a=4"], "cannot become a file name"),
-    ],
-)
-def test_command_says_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], found: str
-) -> None:
-    assert main(["planted", "--output", str(tmp_path / "tiny"), *SIZES, *options]) == 2
-    line = capsys.readouterr().err
-    assert found in line and line.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_embedded_features_are_the_same_everywhere(embedded: DatasetContent) -> None:

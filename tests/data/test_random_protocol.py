@@ -172,22 +172,6 @@ def test_one_id_in_files_with_and_without_quoting(build: Any, timed: Path) -> No
     assert set(dataset.field2token_id["item_id"]) == {"[PAD]", '"Heroes"', '5"', "x"}
 
 
-def test_settings_of_other_protocols_are_said(build: Any, caplog: Any) -> None:
-    with caplog.at_level("WARNING", logger="recbole_painvrl"):
-        build("--ood_fraction=0.5", "--split_seed=3")
-    assert "`ood_fraction` has no effect with protocol `random`" in caplog.text
-    assert "`split_seed` has no effect with protocol `random`" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "argument", ["--unused_col={inter: [raing]}", "--seq_len={foo: 3}",
-                 "--unused_col={inter: [user_id]}"],
-)  # fmt: skip
-def test_columns_that_are_not_loaded_or_needed(argument: str, build: Any) -> None:
-    with pytest.raises(UserError, match=argument[2:].partition("=")[0]):
-        build(argument)
-
-
 def test_columns_beside_the_default(build: Any, timed: Path) -> None:
     """The default of `load_col` follows the names of the ids, and gives way to `unload_col`."""
     dataset = build("--unload_col={inter: [rating]}")
@@ -238,14 +222,6 @@ def test_columns_that_settings_name(argument: str, message: str, build: Any) -> 
     else:
         # A rating is position % 5 + 1: of ten rows of a user six are at least 3.
         assert build(*argv).inter_num == 6 * N_USERS
-
-
-def test_ids_of_another_type(build: Any, timed: Path) -> None:
-    path = timed / "t" / "t.inter"
-    path.write_text(path.read_text().replace("user_id:token", "user_id:float").replace("u", ""))
-    path.write_text(path.read_text().replace("ser_id", "user_id"))
-    with pytest.raises(UserError, match="expected `user_id:token`"):
-        build()
 
 
 def test_ids_in_a_filter_are_text(build: Any, timed: Path) -> None:

@@ -193,26 +193,6 @@ def test_iid_ood_is_made_once(pairs: Pairs, tmp_path: Path, count_makes: list[in
     assert cached.exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "no diagnostics"])
-def test_damaged_cache_is_made_again(
-    damage: str, pairs: Pairs, tmp_path: Path, count_makes: list[int]
-) -> None:
-    first = make("iid_ood", pairs, 0, tmp_path)
-    (path,) = (tmp_path / "splits").iterdir()
-    whole = path.read_bytes()
-    if damage == "no diagnostics":
-        with open(path, "wb") as stream:
-            np.savez(stream, train=np.arange(3))
-    else:
-        path.write_bytes(whole[: len(whole) // 2])
-    second = make("iid_ood", pairs, 0, tmp_path)
-    assert len(count_makes) == 2
-    for part, rows in first.rows.items():
-        np.testing.assert_array_equal(rows, second.rows[part])
-    make("iid_ood", pairs, 0, tmp_path)
-    assert len(count_makes) == 2, "the remade cache is whole"
-
-
 def test_distinct_rows_keeps_the_first() -> None:
     users, items = np.array([2, 1, 2, 1, 2]), np.array([3, 4, 3, 5, 4])
     assert distinct_rows(users, items).tolist() == [0, 1, 3, 4]

@@ -107,15 +107,7 @@ def test_lists_of_texts_are_joined_and_missing_ones_are_empty(tmp_path: Path) ->
     assert set(features(folder / "out", "plot")) == {*ITEMS} - {ITEMS[1]}
     np.save(folder / "t.npy", np.eye(3))
     refusal = convert(folder, "--force", "--text", f"plot={folder / 't.npy'}").refusal
-    assert "holds no table of texts" in refusal
-
-
-def test_like_texts_lie_close() -> None:
-    rows = encode_texts([*STORIES, ""], "tfidf", 3)
-    unit = rows.matrix / np.maximum(np.linalg.norm(rows.matrix, axis=1, keepdims=True), 1e-9)
-    assert unit[3] @ unit[4] > unit[3] @ unit[1]
-    assert rows.absent.tolist() == [False] * 6 + [True]
-    assert rows.matrix.shape == (7, 3)
+    assert "without a table of texts" in refusal
 
 
 def test_log_mel_finds_the_pitch() -> None:
@@ -150,7 +142,7 @@ def test_a_file_that_is_no_sound_is_counted(tmp_path: Path, damage: str) -> None
     whole = path.read_bytes()
     path.write_bytes({"cut": whole[:20], "noise": b"RIFF" + b"x" * 99, "empty": b""}[damage])
     options = ("--audio", f"trailer={folder / 'wav'}")
-    assert "1 files are no WAV files, first i2.wav" in convert(folder, *options).refusal
+    assert "1 files are not WAV files, first i2.wav" in convert(folder, *options).refusal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = convert(folder, *options, "--fix", "drop-rows,drop-columns")

@@ -124,7 +124,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_resnet50_runs_with_weights_at_hand(tmp_path: Path, pictures: Path) -> None:
+def test_resnet50_runs_with_given_weights(tmp_path: Path, pictures: Path) -> None:
     options = ("extract", "--images", f"poster={pictures}", "--image-encoder", "resnet50")
     options += ("--image-weights", tmp_path / "w.pth", "--output", tmp_path / "f")
     result = done(*options, "--fix", "drop-rows")
@@ -147,7 +147,7 @@ def test_wrong_weights_are_named(tmp_path: Path, pictures: Path) -> None:
     text = write(tmp_path / "text.pth", "no weights")
     for path, word in (
         (tmp_path / "none.pth", "no such file"),
-        (text, "no file of plain weights"),
+        (text, "not a file of plain weights"),
         (tmp_path / "other.pth", "not the weights of this network"),
     ):
         refusal = prepare(*options, path).refusal

@@ -1,4 +1,4 @@
-"""Filters: exact, counted, in the documented order."""
+"""Filters and splits: exact, counted, in the documented order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import done, features, pairs, prepare, write
+from prep_support import done, features, pairs, passed, prepare, refused, table, write
 
 from dataset_prep.fix.filters import k_core
 from dataset_prep.interactions import InteractionBuilder, Interactions
@@ -18,7 +18,7 @@ from dataset_prep.report import Report
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
 
 
-def table(edges: list[tuple[int, int]]) -> Interactions:
+def built(edges: list[tuple[int, int]]) -> Interactions:
     builder = InteractionBuilder()
     array = np.array(edges)
     builder.add(array[:, 0], array[:, 1])
@@ -43,22 +43,22 @@ def test_k_core_is_the_largest_one(
     edges: list[tuple[int, int]], user_core: int, item_core: int
 ) -> None:
     edges = list(dict.fromkeys(edges))
-    found = np.flatnonzero(k_core(table(edges), user_core, item_core)).tolist()
+    found = np.flatnonzero(k_core(built(edges), user_core, item_core)).tolist()
     assert found == naive_core(edges, user_core, item_core)
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads((folder / "manifest.json").read_text())
+    return content
 
 
 def test_counts_after_every_step(tmp_path: Path) -> None:
     rows = "user,item,rating\na,x,5\na,x,4\na,y,2\nb,x,4\nb,,5\nb,z,5\nc,z,5\nc,x,3\n"
-    path = write(tmp_path / "e.csv", rows)
-    matrix = "item,a\nx,1\ny,2\n"
-    option = f"v={write(tmp_path / 'f.csv', matrix)}"
-    result = done(
-        "table", "--input", path, "--features", option, "--output", tmp_path / "out",
-        "--min-rating", "3", "--all-modalities", "--k-core", "2", "--user-core", "1",
-        "--fix", "drop-unrated,keep-constant",
-    )  # fmt: skip
-    steps = json.loads((tmp_path / "out" / "manifest.json").read_text())["provenance"]["steps"]
-    assert [(s["step"], s["interactions"], s["users"], s["items"]) for s in steps] == [
+    option = ("--features", f"v={write(tmp_path / 'f.csv', 'item,a' + chr(10) + 'x,1' + chr(10))}")
+    option += ("--min-rating", "3", "--all-modalities", "--k-core", "2", "--user-core", "1")
+    passed(table(tmp_path, rows, *option, "--fix", "keep-constant"))
+    steps = manifest(tmp_path / "out")["provenance"]["steps"]  # type: ignore[index]
+    assert [tuple(step.values()) for step in steps] == [
         ("read", 8, 3, 3),
         ("without missing ids", 7, 3, 3),
         ("rating >= 3", 6, 3, 2),
@@ -66,77 +66,56 @@ def test_counts_after_every_step(tmp_path: Path) -> None:
         ("items with all modalities", 3, 3, 1),
         ("1/2-core", 3, 3, 1),
     ]
-    assert all(step["step"] in result.out for step in steps)
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("c", "x")]
     assert list(features(tmp_path / "out", "v")) == ["x"]
 
 
-def test_ids_stay_right_when_the_first_ones_go(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", "user,item\nlone,rare\na,x\nb,x\na,y\nb,y\n")
-    done("table", "--input", path, "--k-core", "2", "--output", tmp_path / "out")
+def test_ids_are_right_after_the_first_ones_are_removed(tmp_path: Path) -> None:
+    passed(table(tmp_path, "user,item\nlone,rare\na,x\nb,x\na,y\nb,y\n", "--k-core", "2"))
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]
 
 
-def test_an_empty_result_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", "user,item\na,x\nb,y\n")
-    arguments = ("table", "--input", path, "--output", tmp_path / "out")
-    assert "left after `3/3-core`" in prepare(*arguments, "--k-core", "3").refusal
-    assert "--min-rating" in prepare(*arguments, "--min-rating", "3").refusal
-    assert "--k-core" in prepare(*arguments, "--k-core", "0").refusal
-
-
-def splits(tmp_path: Path, train: str, test: str, *options: str) -> tuple[Path, list[str]]:
-    files = {
-        name: write(tmp_path / f"{name}.csv", f"user,item\n{rows}")
-        for name, rows in (("train", train), ("test", test))
-    }
-    given = [f"{name}={path}" for name, path in files.items()]
-    out = tmp_path / "out"
-    return out, ["table", "--splits", *given, "--output", str(out), *options]
-
-
-def test_fixed_splits_become_files(tmp_path: Path) -> None:
-    folder, arguments = splits(tmp_path, "a,x\na,y\nb,x\n", "b,y\n")
-    done(*arguments)
-    assert pairs(folder, "train") == [("a", "x"), ("a", "y"), ("b", "x")]
-    assert pairs(folder, "test") == [("b", "y")]
-    assert pairs(folder) == pairs(folder, "train") + pairs(folder, "test")
-    assert json.loads((folder / "manifest.json").read_text())["default_protocol"] == "files"
-
-
-def test_resplit_forgets_them(tmp_path: Path) -> None:
-    folder, arguments = splits(tmp_path, "a,x\na,y\nb,x\n", "b,y\n", "--resplit")
-    done(*arguments)
-    assert [path.name for path in folder.glob("*.inter")] == ["out.inter"]
-    assert json.loads((folder / "manifest.json").read_text())["default_protocol"] == "random"
-
-
-def test_a_pair_in_two_splits_leaks_and_stays_in_the_first(tmp_path: Path) -> None:
-    folder, arguments = splits(tmp_path, "a,x\na,x\nb,x\n", "b,y\na,x\n")
-    refusal = prepare(*arguments).refusal
-    assert "1 pairs of one split are also in another" in refusal
-    done(*arguments, "--fix", "drop-duplicates")
-    assert pairs(folder, "train") == [("a", "x"), ("b", "x")]
-    assert pairs(folder, "test") == [("b", "y")]
-
-
-def test_train_alone_is_no_split(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", "user,item\na,x\n")
-    arguments = ("table", "--splits", f"train={path}", "--output", tmp_path / "out")
-    assert "give train and test" in prepare(*arguments).refusal
-
-
-def test_all_modalities_keeps_items_that_every_one_has(tmp_path: Path) -> None:
+def test_all_modalities_keeps_items_that_every_modality_has(tmp_path: Path) -> None:
     """x has both, y the first alone, z the second alone, w none."""
-    path = write(tmp_path / "e.csv", "user,item\na,x\na,y\nb,x\nb,z\nc,w\nc,x\n")
-    first, second = (
-        f"{name}={write(tmp_path / f'{name}.csv', rows)}"
-        for name, rows in (("v", "item,a,b\nx,1,2\ny,2,1\n"), ("t", "item,a,b\nx,3,1\nz,1,3\n"))
-    )
-    done(
-        "table", "--input", path, "--features", first, "--features", second,
-        "--output", tmp_path / "out", "--all-modalities", "--fix", "keep-constant",
-    )  # fmt: skip
+    options = ["--all-modalities", "--fix", "keep-constant"]
+    for name, rows in (("v", "item,a,b\nx,1,2\ny,2,1\n"), ("t", "item,a,b\nx,3,1\nz,1,3\n")):
+        options += ["--features", f"{name}={write(tmp_path / f'{name}.csv', rows)}"]
+    passed(table(tmp_path, "user,item\na,x\na,y\nb,x\nb,z\nc,w\nc,x\n", *options))
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("c", "x")]
     for name in ("v", "t"):
         assert list(features(tmp_path / "out", name)) == ["x"]
+
+
+def test_filters_that_cannot_be_applied_are_refused(tmp_path: Path) -> None:
+    for options, word in (
+        (("--k-core", "3"), "left after `3/3-core`"),
+        (("--min-rating", "3"), "--min-rating"),
+        (("--k-core", "0"), "--k-core"),
+    ):
+        refused(table(tmp_path, "user,item\na,x\nb,y\n", *options), word)
+
+
+def test_fixed_splits(tmp_path: Path) -> None:
+    def run(train: str, test: str, *options: str) -> tuple[str | Path, ...]:
+        files = [
+            f"{name}={write(tmp_path / f'{name}.csv', 'user,item' + chr(10) + rows)}"
+            for name, rows in (("train", train), ("test", test))
+            if rows
+        ]
+        return ("table", "--splits", *files, "--output", folder, "--force", *options)
+
+    folder = tmp_path / "out"
+    done(*run("a,x\na,y\nb,x\n", "b,y\n"))
+    assert pairs(folder, "train") == [("a", "x"), ("a", "y"), ("b", "x")]
+    assert pairs(folder, "test") == [("b", "y")]
+    assert pairs(folder) == pairs(folder, "train") + pairs(folder, "test")
+    assert manifest(folder)["default_protocol"] == "files"
+    done(*run("a,x\na,y\nb,x\n", "b,y\n", "--resplit"))
+    assert [path.name for path in folder.glob("*.inter")] == ["out.inter"]
+    assert manifest(folder)["default_protocol"] == "random"
+    leaking = run("a,x\na,x\nb,x\n", "b,y\na,x\n")
+    refused(prepare(*leaking), "1 pairs of one split are also in another")
+    done(*leaking, "--fix", "drop-duplicates")
+    assert pairs(folder, "train") == [("a", "x"), ("b", "x")]
+    assert pairs(folder, "test") == [("b", "y")]
+    refused(prepare(*run("a,x\n", "")), "give train and test")

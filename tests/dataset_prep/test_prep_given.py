@@ -12,17 +12,11 @@ import numpy as np
 import pytest
 from prep_support import done, features, inter, prepare, write
 
-from dataset_prep.__main__ import COMMANDS, main
+from dataset_prep.__main__ import COMMANDS
 
 USERS, ITEMS = 5, 6
 NAMES = [name for name in COMMANDS if name not in ("check", "describe")]
 TAKING = [name for name in NAMES if name != "planted"]
-SHARED_OPTIONS = (
-    *("--features NAME=FILE", "--feature-ids FILE", "--feature-id-column NAME", "--rows-from N"),
-    *("--items FILE", "--encoding", "--min-rating X", "--k-core K", "--all-modalities"),
-)
-# Options for sources whose interactions have named columns.
-WITH_COLUMNS = ("movielens", "table", "mmrec", "amazon", "microlens", "extract")
 
 
 def grid(separator: str, header: str, line: str) -> str:
@@ -143,16 +137,6 @@ def test_every_source_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("source", TAKING)
-def test_the_help_lists_them(source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([source, "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    assert [option for option in SHARED_OPTIONS if option not in text] == []
-    assert ("--rating-column" in text) == (source in (*WITH_COLUMNS, "tiktok", "kwai"))
-    assert ("--user-column" in text) == (source in WITH_COLUMNS)
-
-
-@pytest.mark.parametrize("source", TAKING)
 def test_features_and_titles_of_other_files(tmp_path: Path, source: str) -> None:
     """Ids in another order than the rows and the interactions, titles in another encoding."""
     base = arguments(source, tmp_path)
@@ -177,57 +161,6 @@ def test_features_and_titles_of_other_files(tmp_path: Path, source: str) -> None
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     inputs = {entry["name"] for entry in manifest["provenance"]["inputs"]}
     assert {"m.npy", "ids.csv", "c.csv", "t.csv"} <= inputs, result.out
-
-
-@pytest.mark.parametrize("source", ["mmgcn", "lattice", "tiktok"])
-def test_a_modality_of_the_source_cannot_be_given_again(tmp_path: Path, source: str) -> None:
-    base = arguments(source, tmp_path)
-    np.save(tmp_path / "m.npy", matrix(7))
-    given = ("--features", f"visual={tmp_path / 'm.npy'}", "--rows-from", 0)
-    refusal = prepare(*base, *given).refusal
-    assert "--features visual=" in refusal and "provides a modality visual itself" in refusal
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("source", ["table", "kwai"])
-def test_what_contradicts_is_refused_before_anything_is_read(tmp_path: Path, source: str) -> None:
-    base = arguments(source, tmp_path)
-    np.save(tmp_path / "m.npy", matrix(7))
-    one = ("--features", f"extra={tmp_path / 'm.npy'}")
-    ids = ("--feature-ids", write(tmp_path / "ids.txt", "0\n1\n2\n3\n4\n5\n"))
-    for options, named in (
-        ((*one, *one, *ids), "extra: is given twice"),
-        ((*one, *ids, "--rows-from", 0), "--feature-ids, --rows-from"),
-        (ids, "--feature-ids"),
-        (("--rows-from", 0), "--rows-from"),
-        ((*one, "--feature-ids", tmp_path / "no.txt"), "no.txt: no such file"),
-        (("--features", f"extra={tmp_path / 'no.npy'}"), "no.npy: no such file"),
-        (("--items", tmp_path / "no.csv"), "no.csv: no such file"),
-    ):
-        assert named in prepare(*base, *options).refusal
-
-
-def test_ids_that_no_file_needs_are_refused(tmp_path: Path) -> None:
-    base = arguments("table", tmp_path)
-    rows = "".join(f"{i},{i * i}.5,{i}\n" for i in range(ITEMS))
-    table = write(tmp_path / "f.csv", "item_id,a,b\n" + rows)
-    ids = write(tmp_path / "ids.txt", "0\n1\n2\n3\n4\n5\n")
-    one = ("--features", f"extra={table}")
-    assert "--feature-ids: has no effect" in prepare(*base, *one, "--feature-ids", ids).refusal
-    assert "--rows-from: has no effect" in prepare(*base, *one, "--rows-from", 0).refusal
-    # Beside a matrix without ids it has one.
-    np.save(tmp_path / "m.npy", matrix(7))
-    done(*base, *one, "--features", f"m={tmp_path / 'm.npy'}", "--feature-ids", ids)
-    assert features(tmp_path / "out", "extra")["3"] == [9.5, 3.0]
-
-
-@pytest.mark.parametrize("source", ["mmgcn", "ultragcn"])
-def test_a_rating_where_there_is_none_is_refused(tmp_path: Path, source: str) -> None:
-    base = arguments(source, tmp_path)
-    assert "have no ratings" in prepare(*base, "--min-rating", 1).refusal
-    with pytest.raises(SystemExit) as stop:
-        prepare(*base, "--rating-column", "rating")
-    assert stop.value.code == 2
 
 
 @pytest.mark.parametrize("source", ["tiktok", "kwai"])
@@ -260,3 +193,29 @@ def test_columns_of_other_names(tmp_path: Path, source: str) -> None:
     assert found == {
         (f"u{u}", str(i), str(i + u)) for u in range(USERS) for i in range(ITEMS) if i + u >= 2
     }
+
+
+def test_contradictory_options_are_refused(tmp_path: Path) -> None:
+    base = arguments("lattice", tmp_path)
+    np.save(tmp_path / "m.npy", matrix(7))
+    rows = "".join(f"{i},{i * i}.5,{i}\n" for i in range(ITEMS))
+    with_ids = ("--features", f"t={write(tmp_path / 'f.csv', 'item_id,a,b' + chr(10) + rows)}")
+    one = ("--features", f"extra={tmp_path / 'm.npy'}")
+    ids = ("--feature-ids", write(tmp_path / "ids.txt", "0\n1\n2\n3\n4\n5\n"))
+    for options, named in (
+        ((*one, *one, *ids), "extra: is given twice"),
+        ((*one, *ids, "--rows-from", 0), "--feature-ids, --rows-from"),
+        (ids, "--feature-ids"),
+        (("--rows-from", 0), "--rows-from"),
+        ((*one, "--feature-ids", tmp_path / "no.txt"), "no.txt: no such file"),
+        (("--features", f"extra={tmp_path / 'no.npy'}"), "no.npy: no such file"),
+        (("--items", tmp_path / "no.csv"), "no.csv: no such file"),
+        (("--features", f"visual={tmp_path / 'm.npy'}", *ids), "provides a modality visual"),
+        ((*with_ids, *ids), "--feature-ids: has no effect"),
+        ((*with_ids, "--rows-from", 0), "--rows-from: has no effect"),
+        (("--min-rating", 1), "have no ratings"),
+    ):
+        assert named in prepare(*base, *options).refusal
+    assert not (tmp_path / "out").exists()
+    done(*base, *with_ids, *one, *ids)
+    assert features(tmp_path / "out", "t")["3"] == [9.5, 3.0]

@@ -1,4 +1,4 @@
-"""Any table survives; any single corruption is mended with a count or refused by name."""
+"""Any table is read as written; a corrupt one is repaired with a count or refused by name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_matrix(path: Path, tokens: list[str], matrix: Any, kind: str) -> Path:
 
 @given(rows=PAIRS, kind=FORMATS, feature_kind=FEATURE_FORMATS, data=st.data())
 @QUIET
-def test_any_table_survives_with_ids_aligned(
+def test_any_table_is_read_with_ids_aligned(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str]],
     kind: str,
@@ -91,7 +91,7 @@ def prepared(folder: Path, content: bytes, *options: str) -> Result:
 @given(cut=st.integers(0, len(base_text()) - 1))
 @settings(max_examples=30, deadline=None)
 def test_truncated_text(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
-    """Mended, refused, noted, or cut exactly between two lines, which nobody can see."""
+    """Refused or noted, unless it is cut exactly between two lines."""
     folder = tmp_path_factory.mktemp("cut")
     content = base_text()[:cut]
     result = prepared(folder, content.encode())
@@ -138,7 +138,7 @@ def _replace(lines: list[str], number: int, column: int, value: str) -> list[str
 @given(number=st.integers(1, len(BASE)))
 @settings(max_examples=3, deadline=None)
 def test_corrupt_text(tmp_path_factory: pytest.TempPathFactory, name: str, number: int) -> None:
-    """Refused by name, or prepared without a pair that was not there; with drop-rows, too."""
+    """Refused by name, or prepared without a new pair; also with drop-rows."""
     lines = CORRUPTIONS[name](base_text().splitlines(), number)
     content = "".join(f"{line}\n" for line in lines).encode()
     for options in ((), ("--fix", "drop-rows")):

@@ -1,4 +1,4 @@
-"""The real data sets, where they are at hand: published counts and popularity's figures."""
+"""The real datasets, if they are available: published counts and metrics of popularity."""
 
 from __future__ import annotations
 

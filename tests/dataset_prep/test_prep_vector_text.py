@@ -1,4 +1,4 @@
-"""Feature tables in text as people publish them: each item gets its own vector, or none."""
+"""Feature tables in text as they are published: each item gets its vector, or the run stops."""
 
 from __future__ import annotations
 
@@ -7,63 +7,81 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prep_support import features, write
-from vector_support import KINDS, MATRIX, MIXED, ORDER, WORDS, N, check, lines, numbers, table
+from prep_support import (
+    KINDS,
+    MATRIX,
+    MIXED,
+    ORDER,
+    WORDS,
+    N,
+    check_vectors,
+    features,
+    lines,
+    numbers,
+    passed,
+    refused,
+    with_vectors,
+    write,
+)
 
-from dataset_prep.read.feature_text import parse_vector
 from dataset_prep.read.ids import numbered_header
+from dataset_prep.read.vectors_in_text import parse_vector
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("header", "start"),
+    ("header", "line"),
     [
-        ("item_id,0,1,2", "{i}"),
-        ("asin,1,2,3", "{i}"),
-        ("film,0,1,2", "{i}"),
-        (",item_id,0,1,2", "{k},{i}"),
-        ("Unnamed: 0,item_id,0,1,2", "{k},{i}"),
-        ("index,item_id,a,b,c", "{k},{i}"),
-        ("row,movieId,a,b,c", "{k},{i}"),
-        ("item_id,title,0,1,2", "{i},A title"),
-        (None, "{i}"),
+        ("item_id,0,1,2", "{i},{v}"),
+        ("film,0,1,2", "{i},{v}"),
+        (",item_id,0,1,2", "{k},{i},{v}"),
+        ("Unnamed: 0,item_id,0,1,2", "{k},{i},{v}"),
+        ("row,movieId,a,b,c", "{k},{i},{v}"),
+        ("item_id,title,0,1,2", "{i},A title,{v}"),
+        (None, "{i},{v}"),
+        ("item_id,vector", '{i},"{v}"'),
+        ("film,emb", '{i},"[{v}]"'),
+        (None, '{i},"({v})"'),
+        (",title,item_id,year,emb", '{k},"T, {k}",{i},1999,"{v}"'),
+        ("item_id\tvector", "{i}\t{v}"),
+        ("item_id,vector", '{i},"array([{v}], dtype=float32)"'),
     ],
 )
-def test_headers_of_numbers_are_headers(
-    tmp_path: Path, kind: str, header: str | None, start: str
+def test_headers_and_vectors_are_found(
+    tmp_path: Path, kind: str, header: str | None, line: str
 ) -> None:
     ids = KINDS[kind]
-    content = lines(ids, header, lambda k, i: f"{start.format(i=i, k=k)},{numbers(k)}")
-    check(tmp_path, ids, write(tmp_path / "f.csv", content))
+    check_vectors(tmp_path, ids, write(tmp_path / "f.csv", lines(ids, header, line)))
 
 
 def test_an_index_of_words_holds_the_ids_and_one_of_numbers_does_not(tmp_path: Path) -> None:
     for header in (",0,1,2", ",a,b,c"):
-        content = lines(WORDS, header, lambda k, i: f"{i},{numbers(k)}")
-        check(tmp_path, WORDS, write(tmp_path / "f.csv", content))
-        content = lines(MIXED, header, lambda k, i: f"{i},{numbers(k)}")
-        path = write(tmp_path / "g.csv", content)
-        assert "--feature-id-column ''" in table(tmp_path, MIXED, path).refusal
-        check(tmp_path, MIXED, path, "--feature-id-column", "")
+        check_vectors(tmp_path, WORDS, write(tmp_path / "f.csv", lines(WORDS, header, "{i},{v}")))
+        path = write(tmp_path / "g.csv", lines(MIXED, header, "{i},{v}"))
+        refused(with_vectors(tmp_path, MIXED, path), "--feature-id-column ''")
+        check_vectors(tmp_path, MIXED, path, "--feature-id-column", "")
 
 
-@pytest.mark.parametrize("header", ["id,code,a,b,c", "id,code,v", None])
-def test_two_columns_that_may_hold_the_ids_are_refused(tmp_path: Path, header: str | None) -> None:
-    """A row number in the first column, ids in the second, both of them small numbers."""
-    mark = '"' if header == "id,code,v" else ""
-    content = lines(MIXED, header, lambda k, i: f"{k},{i},{mark}{numbers(k)}{mark}")
-    refusal = table(tmp_path, MIXED, write(tmp_path / "f.csv", content)).refusal
-    assert ("`code`" if header else "`1`") in refusal
-    assert "--feature-id-column" in refusal
-    name = "code" if header else "1"
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("id,code,a,b,c", "{k},{i},{v}"),
+        ("id,code,v", '{k},{i},"{v}"'),
+        (None, "{k},{i},{v}"),
+    ],
+)
+def test_two_columns_that_may_hold_the_ids_are_refused(
+    tmp_path: Path, header: str | None, line: str
+) -> None:
+    path = write(tmp_path / "f.csv", lines(MIXED, header, line))
+    refused(with_vectors(tmp_path, MIXED, path), "`code`" if header else "`1`")
     if header:
-        check(tmp_path, MIXED, tmp_path / "f.csv", "--feature-id-column", name)
+        check_vectors(tmp_path, MIXED, path, "--feature-id-column", "code")
 
 
 @pytest.mark.parametrize(
     ("rows", "without_ids", "header"),
     [
-        (["item_id,0,1", "a,1,0"], False, True),
         (["item_id,7,3", "a,1,0"], False, True),
         ([",0,1,2", "1,.5,.2,.3"], False, True),
         (["film,0,1,2", "a,.5,.2,.3"], False, True),
@@ -79,43 +97,8 @@ def test_two_columns_that_may_hold_the_ids_are_refused(tmp_path: Path, header: s
         ([",0.5,1", "a,.5,.2"], False, False),
     ],
 )
-def test_what_counts_as_a_header_of_numbers(
-    rows: list[str], without_ids: bool, header: bool
-) -> None:
-    cells = [row.split(",") for row in rows]
-    assert numbered_header(cells, without_ids) is header
-
-
-CELLS = {
-    "commas": lambda k: numbers(k),
-    "list": lambda k: f"[{numbers(k, ', ')}]",
-    "spaces": lambda k: numbers(k, " "),
-    "semicolons": lambda k: numbers(k, ";"),
-    "tuple": lambda k: f"({numbers(k, ', ')})",
-    "numpy": lambda k: f"[{numbers(k, '  ')}]",
-    "numpy lines": lambda k: f"[{MATRIX[k][0]} {MATRIX[k][1]}\n {MATRIX[k][2]}]",
-    "repr": lambda k: f"array([{numbers(k, ', ')}], dtype=float32)",
-}
-
-
-@pytest.mark.parametrize(
-    ("cell", "form"),
-    [
-        *((cell, "csv") for cell in CELLS),
-        *(("commas", form) for form in ("other names", "headless", "further columns", "tsv")),
-    ],
-)
-def test_vectors_in_one_cell(tmp_path: Path, cell: str, form: str) -> None:
-    vector = CELLS[cell]
-    if form == "tsv":
-        content = lines(MIXED, "item_id\tvector", lambda k, i: f"{i}\t{vector(k)}")
-    elif form == "further columns":
-        header = ",title,item_id,year,emb"
-        content = lines(MIXED, header, lambda k, i: f'{k},"T, {k}",{i},1999,"{vector(k)}"')
-    else:
-        header = {"csv": "item_id,vector", "other names": "film,emb", "headless": None}[form]
-        content = lines(MIXED, header, lambda k, i: f'{i},"{vector(k)}"')
-    check(tmp_path, MIXED, write(tmp_path / "f.csv", content))
+def test_headers_of_numbers(rows: list[str], without_ids: bool, header: bool) -> None:
+    assert numbered_header([row.split(",") for row in rows], without_ids) is header
 
 
 @pytest.mark.parametrize(
@@ -124,6 +107,8 @@ def test_vectors_in_one_cell(tmp_path: Path, cell: str, form: str) -> None:
         ("0.5,1", [0.5, 1.0]),
         ("[0.5]", [0.5]),
         ("[[1 2]]", [1.0, 2.0]),
+        ("[1  2\n 3]", [1.0, 2.0, 3.0]),
+        ("1;2", [1.0, 2.0]),
         ("1e-3 -2", [0.001, -2.0]),
         ("tensor([1, 2])", [1.0, 2.0]),
         ("0.5", None),
@@ -132,7 +117,6 @@ def test_vectors_in_one_cell(tmp_path: Path, cell: str, form: str) -> None:
         ("0,5 0,7", None),
         ("0,5;0,7", None),
         ("[1 2 ... 3]", None),
-        ("A title", None),
         ("1, two", None),
         ("12 Angry Men", None),
     ],
@@ -142,89 +126,83 @@ def test_parse_vector(text: str, vector: list[float] | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    ("header", "line", "named"),
     [
-        ("item_id,v\n" + "".join(f"i{k},[{k}, 2, 3]\n" for k in range(N)), "quote marks"),
-        ("item_id,v\n" + "".join(f"i{k},[{k} 2 ... 3]\n" for k in range(N)), "cut by `...`"),
-        ("item_id;a;b\n" + "".join(f"i{k};{k},5;2,5\n" for k in range(N)), "decimal comma"),
-        ("item_id\ta\tb\n" + "".join(f"i{k}\t{k} 5\t2 5\n" for k in range(N)), "2 vectors (a, b)"),
-        ("item_id,title\n" + "".join(f"i{k},Film {k}\n" for k in range(N)), "`title` holds 'Film"),
+        ("item_id,v", "{i},[{k}, 2, 3]", "quote marks"),
+        ("item_id,v", "{i},[{k} 2 ... 3]", "complete vectors"),
+        ("item_id;v", "{i};{k},5", "decimal comma"),
+        ("item_id\ta\tb", "{i}\t{k} 5\t2 5", "2 vectors (a, b)"),
+        ("item_id,title", "{i},Film {k}", "`title` holds 'Film"),
     ],
 )
-def test_text_without_vectors_names_the_cause(tmp_path: Path, content: str, named: str) -> None:
-    refusal = table(tmp_path, WORDS, write(tmp_path / "f.csv", content)).refusal
-    assert named in refusal
-    assert "separator;" not in refusal and "check the separator" not in refusal
+def test_text_without_vectors_is_refused(
+    tmp_path: Path, header: str, line: str, named: str
+) -> None:
+    path = write(tmp_path / "f.csv", lines(WORDS, header, line))
+    refused(with_vectors(tmp_path, WORDS, path), named)
 
 
-def test_a_first_item_above_numbers_is_no_header(tmp_path: Path) -> None:
+def test_a_first_item_above_numbers_is_not_a_header(tmp_path: Path) -> None:
     ids = ["abc", *(str(10 + k) for k in range(N - 1))]
     rows = [f"{token},[{numbers(k, ' ')}]" for k, token in enumerate(ids)]
-    check(tmp_path, ids, write(tmp_path / "f.csv", "\n".join([*rows, ""])))
+    check_vectors(tmp_path, ids, write(tmp_path / "f.csv", "\n".join([*rows, ""])))
 
 
-def test_tags_beside_numbers_are_no_vector(tmp_path: Path) -> None:
-    def line(k: int, token: str) -> str:
-        return f'{token},{numbers(k)},"{",".join("123456"[: 1 + k % 4])}"'
-
-    content = lines(WORDS, "item_id,a,b,c,tags", line)
-    check(tmp_path, WORDS, write(tmp_path / "f.csv", content))
+def test_tags_beside_numbers_are_not_a_vector(tmp_path: Path) -> None:
+    rows = [f'{WORDS[k]},{numbers(k)},"{",".join("123456"[: 1 + k % 4])}"' for k in ORDER]
+    content = "\n".join(["item_id,a,b,c,tags", *rows, ""])
+    check_vectors(tmp_path, WORDS, write(tmp_path / "f.csv", content))
 
 
 def test_word2vec(tmp_path: Path) -> None:
     ids = [f"i {k}" for k in range(N)]
     rows = [f"{ids[k]} {numbers(k, ' ')} \n" for k in ORDER]
     content = f"{N} 3\n{''.join(rows)}"
-    check(tmp_path, ids, write(tmp_path / "f.vec", content))
-    check(tmp_path, ids, write(tmp_path / "f.txt.gz", gzip.compress(content.encode(), mtime=0)))
+    check_vectors(tmp_path, ids, write(tmp_path / "f.vec", content))
+    packed = gzip.compress(content.encode(), mtime=0)
+    check_vectors(tmp_path, ids, write(tmp_path / "f.txt.gz", packed))
     path = write(tmp_path / "g.vec", f"{N} 3\n{''.join(rows[:-2])}")
-    assert "says 9 rows, but 7 are there" in table(tmp_path, ids, path).refusal
+    refused(with_vectors(tmp_path, ids, path), "states 9 rows, but it has 7", "--fix drop-rows")
     glove = "".join(f"{WORDS[k]} {numbers(k, ' ')}\n" for k in ORDER)
-    check(tmp_path, WORDS, write(tmp_path / "glove.txt", glove))
+    check_vectors(tmp_path, WORDS, write(tmp_path / "glove.txt", glove))
     binary = write(tmp_path / "f.bin", b"9 3\ni0 \x00\x00\x01\x02")
-    assert "word2vec's binary format" in table(tmp_path, WORDS, binary).refusal
+    refused(with_vectors(tmp_path, WORDS, binary), "word2vec's binary format")
 
 
 def test_a_matrix_in_text_takes_ids_from_a_file(tmp_path: Path) -> None:
     ids = write(tmp_path / "ids.txt", "\n".join(MIXED) + "\n")
     rows = [numbers(k) for k in range(N)]
-    for start in ([], ["0,1,2"]):
-        path = write(tmp_path / "f.csv", "\n".join([*start, *rows, ""]))
-        check(tmp_path, MIXED, path, "--feature-ids", ids)
     counted = [f"{k},{row}" for k, row in enumerate(rows)]
-    path = write(tmp_path / "g.csv", "\n".join([",0,1,2", *counted, ""]))
-    check(tmp_path, MIXED, path, "--feature-ids", ids)
+    for content in (rows, ["0,1,2", *rows], [",0,1,2", *counted]):
+        path = write(tmp_path / "f.csv", "\n".join([*content, ""]))
+        check_vectors(tmp_path, MIXED, path, "--feature-ids", ids)
 
 
 @pytest.mark.parametrize("form", ["columns", "cells"])
 def test_rows_of_4096_numbers(tmp_path: Path, form: str) -> None:
     """A row of 80 KB: the layout must be found in more than the first 64 KiB."""
     wide = np.random.default_rng(0).normal(size=(3, 4096))
-    rows = [",".join(map(repr, row)) for row in wide.tolist()]
-    if form == "cells":
-        text = "".join(f'{token},"{row}"\n' for token, row in zip(WORDS, rows, strict=False))
-        content = f"item_id,v\n{text}"
-    else:
-        text = "".join(f"{token},{row}\n" for token, row in zip(WORDS, rows, strict=False))
-        content = f"item_id,{','.join(map(str, range(4096)))}\n{text}"
-    result = table(tmp_path, WORDS[:3], write(tmp_path / "f.csv", content))
-    assert result.code == 0, result.err
+    mark = '"' if form == "cells" else ""
+    header = "item_id,v" if mark else f"item_id,{','.join(map(str, range(4096)))}"
+    rows = [f"{WORDS[k]},{mark}{','.join(map(repr, wide[k].tolist()))}{mark}" for k in range(3)]
+    path = write(tmp_path / "f.csv", "\n".join([header, *rows, ""]))
+    passed(with_vectors(tmp_path, WORDS[:3], path))
     assert features(tmp_path / "out", "v")["i2"] == pytest.approx(wide[2].tolist(), rel=1e-6)
 
 
-@pytest.mark.parametrize("cell", ["1.5x", "1,5", "abc"])
-def test_a_cell_that_is_no_number_does_not_hide_its_column(tmp_path: Path, cell: str) -> None:
-    content = lines(WORDS, "item_id\ta\tb\tc", lambda k, i: f"{i}\t{numbers(k, chr(9))}")
-    content = content.replace(str(MATRIX[5][1]), cell)
-    refusal = table(tmp_path, WORDS, write(tmp_path / "f.tsv", content)).refusal
-    assert f"line 5 has '{cell}' where column `b` needs a number" in refusal
-
-
-def test_missing_cells_are_values_that_are_missing(tmp_path: Path) -> None:
-    content = lines(WORDS, "item_id\ta\tb\tc", lambda k, i: f"{i}\t{numbers(k, chr(9))}")
-    for gap in ("NA", "null", ""):
-        path = write(tmp_path / "f.tsv", content.replace(str(MATRIX[5][1]), gap))
-        assert (
-            "NaN or Inf, in 1 rows, first 'i5', and columns 1"
-            in table(tmp_path, WORDS, path).refusal
-        )
+@pytest.mark.parametrize(
+    ("cell", "named"),
+    [
+        *(
+            (cell, f"line 5 has '{cell}' where column `b` needs a number")
+            for cell in ("1,5", "abc")
+        ),
+        *((gap, "NaN or Inf, in 1 rows, first 'i5', and columns 1") for gap in ("NA", "")),
+    ],
+)
+def test_a_cell_that_is_not_a_number_does_not_hide_its_column(
+    tmp_path: Path, cell: str, named: str
+) -> None:
+    content = lines(WORDS, "item_id\ta\tb\tc", "{i},{v}").replace(",", "\t")
+    path = write(tmp_path / "f.tsv", content.replace(str(MATRIX[5][1]), cell))
+    refused(with_vectors(tmp_path, WORDS, path), named)

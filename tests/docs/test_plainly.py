@@ -21,7 +21,6 @@ from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.functional.pareto import min_norm_weight
 from recbole_painvrl.functional.ranking import mean_ndcg
 from recbole_painvrl.models.painvrl import PaInvRL
 from recbole_painvrl.models.painvrl.environment_stage import identify_environments
@@ -65,7 +64,6 @@ CONSTANTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "DECAY": (2.0, ("mask_decay",)),
 }
 SETTINGS = [f"--{name}={value}" for value, names in CONSTANTS.values() for name in names]
-MASK = torch.tensor([0.0, 0.2, 0.5, 0.9]).repeat(6)
 
 
 @pytest.fixture(autouse=True)
@@ -192,22 +190,6 @@ def test_all_of_algorithm_1(library: Any, train: Any, config: SafeConfig) -> Non
     users, items = library.tables()
     everything = torch.arange(len(items)).expand(len(users), -1)
     close(ours.score(torch.arange(len(users)), everything), users @ items.T, rtol=1e-4)
-
-
-def test_graph_weights(library: Any, train: Any) -> None:
-    data, graph = data_of(library, train), library.graph
-    close(data.v[1:], graph.user_factor[1:, None] * graph.item_factor)
-    close(data.similarity, graph.neighbour_weight)
-    known = graph.neighbour_weight > 0
-    assert torch.equal(data.neighbours[known], graph.neighbours[known])
-
-
-@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
-def test_pareto_weight(scale: float) -> None:
-    a, b = torch.randn(2, 5, dtype=torch.float64)
-    b = scale * b
-    expected = min_norm_weight(float(a @ a), float(b @ b), float(a @ b))
-    assert plainly.pareto_weight(a, b) == pytest.approx(expected)
 
 
 def test_ndcg() -> None:

@@ -1,4 +1,4 @@
-"""doctor on sound and on broken installations, datasets, folders and runs."""
+"""`doctor` on intact and broken installations, datasets, folders and runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_requirements_of_setup_and_of_metadata(monkeypatch: pytest.MonkeyPatch) 
     assert [str(one) for one in found["python"]] == ["python<3.15,>=3.11"]
     assert {"torch", "numpy", "pandas"} <= {one.name for one in found[""]}
     assert "optuna" in {one.name for one in found["tune"]}
-    # The metadata of a wheel say the same.
+    # The metadata of a wheel have the same requirements.
     message = Message()
     message["Requires-Python"] = "<3.15,>=3.11"
     message["Provides-Extra"] = "tune"
@@ -73,13 +73,13 @@ def test_wrong_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         "type: pip install --no-deps recbole==1.2.1",
         "type: pip install 'numpy<3,>=1.24'",
     } <= advice
-    # An extra that is absent is no failure.
+    # A missing extra is not a failure.
     notes = [one for one in check_extras() if one.level == "note"]
     assert "type: pip install 'matplotlib>=3.7'" in {one.advice for one in notes}
 
 
-def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
-    """A fake numpy 1.21: `run` says so in one line, `doctor` looks at everything else, too."""
+def test_it_runs_where_the_package_does_not(tmp_path: Path) -> None:
+    """With numpy 1.21, `run` fails in one line, while `doctor` checks everything else, too."""
     fake = tmp_path / "numpy-1.21.0.dist-info"
     fake.mkdir()
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.21.0\n")
@@ -105,7 +105,7 @@ def test_it_runs_where_the_package_itself_refuses_to(tmp_path: Path) -> None:
     assert call("tune", "--help").returncode == 0
 
 
-def test_a_library_that_crashes_takes_only_the_probe_with_it() -> None:
+def test_a_library_that_crashes_ends_only_the_probe() -> None:
     (found,) = check_imports("import os; os.kill(os.getpid(), 11)")
     assert found.text == "PyTorch cannot be imported: the process was ended by signal 11"
     said = 'print(\'{"PyTorch": "2 imports", "gpus": []}\', flush=True)\n'
@@ -114,7 +114,7 @@ def test_a_library_that_crashes_takes_only_the_probe_with_it() -> None:
     assert second.text.startswith("RecBole cannot be imported: ModuleNotFoundError")
 
 
-def test_a_check_that_breaks_is_a_finding() -> None:
+def test_a_check_that_raises_is_a_finding() -> None:
     def broken() -> list[Finding]:
         raise RuntimeError("planted")
 
@@ -140,7 +140,7 @@ def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
     texts = " | ".join(failures(check_datasets(root)))
     for part in (
         "empty: lacks empty.inter", "lacks item_id:token, user_id:token", "holds no interaction",
-        "visual.npy: lacks visual.items.tsv", "text.npy: is no .npy file",
+        "visual.npy: lacks visual.items.tsv", "text.npy: not a .npy file",
     ):  # fmt: skip
         assert part in texts
 

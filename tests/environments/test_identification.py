@@ -11,7 +11,6 @@ from support import random_graph
 from torch import Tensor
 
 import recbole_painvrl.environments.content as content_module
-from recbole_painvrl.environments.batches import shuffled_batches
 from recbole_painvrl.environments.content import (
     ContentEnvironmentModel,
     EnvironmentLearner,
@@ -75,18 +74,6 @@ def test_planted_environments_are_found(
     assert all(sum(sizes) == len(truth) for sizes in found.sizes)
     assert found.sizes[-1] == torch.bincount(found.labels, minlength=2).tolist()
     assert len(found.moves) == sum(start == found.kept for start, _ in rounds)
-
-
-def test_same_generator_same_environments(
-    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-) -> None:
-    settings = LoopSettings(2, 3, 0.0, 1)
-    first, again, other = (
-        identify(content_model(easy), len(easy[2]), settings, source(seed)) for seed in (3, 3, 4)
-    )
-    assert torch.equal(first.labels, again.labels)
-    assert first.likelihoods == again.likelihoods
-    assert not torch.equal(first.labels, other.labels)
 
 
 def test_one_environment(easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> None:
@@ -202,23 +189,6 @@ def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
     assert found.sizes[:2] == [[3, 7], [4, 6]]
 
 
-def test_the_likeliest_start_is_kept() -> None:
-    a, b = [0, 1] * 5, [0] * 5 + [1] * 5
-    model = Scripted([one_hot(a, 2), one_hot(b, 2), one_hot(a, 2)], [-3.0, -1.0, -2.0])
-    found = identify(model, 10, LoopSettings(2, 1, 0.0, 3), source())
-    assert found.labels.tolist() == b
-    assert found.likelihoods == [-3.0, -1.0, -2.0]
-    assert found.kept == 1
-    # The other two starts put the pairs together otherwise: 6 of 10 agree under renaming.
-    assert found.stability == pytest.approx([6 / 10, 6 / 10])
-
-
-def test_batches_cover_everything_once() -> None:
-    batches = list(shuffled_batches(10, 4, source()))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(torch.cat(batches).tolist()) == list(range(10))
-
-
 @pytest.mark.parametrize("with_content", [True, False])
 def test_full_model_scores_every_pair_with_every_model(
     easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], with_content: bool
@@ -261,13 +231,6 @@ def test_nothing_is_seeded_while_refining() -> None:
     model = Scripted([one_hot([0] * 12, 3)], [0.0])
     settings = LoopSettings(3, 4, -1.0, 1, refine_share=0.5)
     assert identify(model, 12, settings, source()).reseeded == [[], [1, 2], [], []]
-
-
-def test_a_model_that_cannot_refine_stops_when_nothing_moves() -> None:
-    model = Scripted([one_hot([0, 1] * 6, 2)], [0.0])
-    model.refines = False
-    settings = LoopSettings(2, 20, 0.0, 1, refine_share=0.5)
-    assert len(identify(model, 12, settings, source()).moves) <= 3
 
 
 @pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users, smaller_is_better
+from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users
 from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_cells
@@ -30,12 +30,6 @@ def test_best_and_second(values: dict[str, float], smaller: bool) -> None:
     for label, value in values.items():
         better = {v for v in values.values() if (v < value if smaller else v > value)}
         assert found[label] == {0: "best", 1: "second"}.get(len(better), "")
-
-
-def test_errors_are_better_where_they_are_smaller() -> None:
-    assert not smaller_is_better("ndcg@10")
-    assert not smaller_is_better("ndcg_hits@10")
-    assert smaller_is_better("rmse")
 
 
 def rows_of(cells: list[Cell]) -> list[Row]:

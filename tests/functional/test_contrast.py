@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_painvrl.functional import contrastive
 from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
 from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
 
@@ -45,6 +46,52 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> No
         torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z]), strict=True
     ):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("among", [False, True])
+def test_info_nce_of_repeated_rows(among: bool) -> None:
+    a, z = table(4, 0), table(9 if among else 4, 1)
+    targets = torch.tensor([8, 2, 2, 0]) if among else None
+    counts = torch.tensor([1, 3, 2, 1])
+    loss = info_nce(a, z, 0.7, own_view=False, targets=targets, counts=counts)
+    rows = torch.arange(4).repeat_interleave(counts)
+    by_hand = info_nce(
+        a[rows],
+        z if among else z[rows],
+        0.7,
+        own_view=False,
+        targets=None if targets is None else targets[rows],
+    )
+    torch.testing.assert_close(loss, by_hand)
+    for one, other in zip(
+        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z]), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="own_view"):
+        info_nce(a, z, 0.7, counts=counts)
+
+
+@pytest.mark.parametrize("own_view", [True, False])
+def test_pairs_that_are_no_negatives(own_view: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are left out of the sum, whatever the blocks of rows."""
+    a, z = table(5, 0), table(5, 1)
+    rows, columns = torch.tensor([0, 0, 2, 3, 4]), torch.tensor([1, 4, 0, 4, 3])
+    b, c = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
+    allowed = torch.ones(5, 5, dtype=torch.bool)
+    allowed[rows, columns] = False
+    terms = (F.normalize(a) @ F.normalize(z).T / 0.7).exp()
+    total = (terms * allowed).sum(dim=1)
+    if own_view:
+        total = total + ((F.normalize(a) @ F.normalize(a).T / 0.7).exp() * (b != c)).sum(dim=1)
+    by_hand = (total.log() - terms.diagonal().log()).mean()
+    for block in (1, 20, 1000):
+        monkeypatch.setattr(contrastive, "_CPU_BLOCK", block)
+        loss = info_nce(a, z, 0.7, own_view, excluded=(rows, columns))
+        torch.testing.assert_close(loss, by_hand)
+        found, expected = (
+            torch.autograd.grad(x, [a, z], retain_graph=True) for x in (loss, by_hand)
+        )
+        torch.testing.assert_close(found, expected)
 
 
 def test_info_nce_known_values() -> None:

@@ -133,25 +133,3 @@ def test_neighbours_against_dense_matrices(form: ItemGraphForm, seed: int) -> No
             assert item not in neighbours[item][weights[item] > 0]
     again = item_neighbours(matrix, n_neighbours, form)
     assert torch.equal(neighbours, again[0])
-
-
-def test_no_neighbours_asked_for() -> None:
-    neighbours, weights = item_neighbours(HAND, 0)
-    assert neighbours.shape == weights.shape == (5, 0)
-
-
-@pytest.mark.parametrize("form", ["paper", "code"])
-def test_renaming_items_renames_the_graph(form: ItemGraphForm) -> None:
-    rng = np.random.default_rng(3)
-    dense = (rng.random((40, 12)) < 0.3).astype(np.float64)
-    dense[:, 0] = 0
-    order = np.concatenate([[0], 1 + rng.permutation(11)])  # new number -> old number
-    old = item_neighbours(sp.csr_matrix(dense), 11, form)
-    new = item_neighbours(sp.csr_matrix(dense[:, order]), 11, form)
-    for number in range(12):
-        place = order[number]
-        before = dict(zip(old[0][place].tolist(), old[1][place].tolist(), strict=True))
-        names = order[new[0][number].numpy()].tolist()
-        after = dict(zip(names, new[1][number].tolist(), strict=True))
-        before.pop(0, None), after.pop(0, None)
-        assert after == pytest.approx(before)

@@ -16,13 +16,12 @@ from recbole_painvrl.functional.invariance import (
     EnvironmentBatch,
     FrozenTables,
     Representation,
-    VarianceForm,
     irm_loss,
     joint_losses,
 )
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 
-N_USERS, N_ITEMS, K, D, BATCH, N_ENVIRONMENTS = 9, 14, 3, 5, 4, 3
+N_USERS, N_ITEMS, K, D, BATCH, N_ENVIRONMENTS = 9, 14, 3, 5, 3, 3
 WEIGHTS = UltraGCNWeights(1.0, 0.3, 1.0, 0.2, 1.5, 0.4)
 
 
@@ -81,7 +80,7 @@ def make(
         EnvironmentBatch(
             torch.randint(1, N_USERS, (BATCH,), generator=source),
             torch.randint(1, N_ITEMS, (BATCH,), generator=source),
-            torch.randint(1, N_ITEMS, (6,) if shared else (BATCH, 3), generator=source),
+            torch.randint(1, N_ITEMS, (4,) if shared else (BATCH, 2), generator=source),
         )
         for _ in range(n_environments)
     ]
@@ -92,70 +91,46 @@ def make(
     return Case(tables, draw(K, D).requires_grad_(), mask, noise, mlp, batches, outer_gate)
 
 
-@pytest.fixture(params=[0.0, 2.0], ids=["whole tables", "own rows"])
-def paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to take the features of a step's items."""
-    monkeypatch.setattr(invariance, "_ALMOST_ALL", request.param)
-
-
-CASES = pytest.mark.parametrize(
-    ("attention", "shared", "n_neighbours", "outer_gate"),
-    [
-        (attention, shared, n_neighbours, outer_gate)
-        for attention in (True, False)
-        for shared in (True, False)
-        for n_neighbours in (2, 0)
-        for outer_gate in (True, False)
-    ],
-)
-
-
-@pytest.mark.usefixtures("paths")
-@CASES
-def test_losses_are_the_literal_ones(
-    attention: bool, shared: bool, n_neighbours: int, outer_gate: bool
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("n_neighbours", [2, 0])
+# Without attention there is no outer gate.
+@pytest.mark.parametrize(("attention", "outer_gate"), [(True, True), (True, False), (False, True)])
+def test_closed_form_is_the_literal_one(
+    attention: bool,
+    outer_gate: bool,
+    n_neighbours: int,
+    shared: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """L_ERM, the environments' gradients by double backward, L_IRM, and what is learnt of both."""
     case = make(attention, shared, n_neighbours, outer_gate)
-    losses, _ = case.closed_form()
-    expected = case.literal()
-    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
-    by_erm = torch.autograd.grad(losses.mean(), case.learnt(), allow_unused=True)
-    literal = torch.autograd.grad(expected.mean(), case.learnt(), allow_unused=True)
-    for found, wanted in zip(by_erm, literal, strict=True):
-        assert found is not None
-        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-11)
-
-
-@pytest.mark.usefixtures("paths")
-@CASES
-@pytest.mark.parametrize("form", ["mean", "sum"])
-def test_closed_form_is_double_backward(
-    attention: bool, shared: bool, n_neighbours: int, outer_gate: bool, form: VarianceForm
-) -> None:
-    case = make(attention, shared, n_neighbours, outer_gate)
-    _, gradients = case.closed_form()
+    learnt, literal = case.learnt(), case.literal()
+    erm = torch.autograd.grad(literal.mean(), learnt, retain_graph=True, allow_unused=True)
     by_autograd = torch.stack(
-        [
-            torch.autograd.grad(loss, case.projection, create_graph=True)[0]
-            for loss in case.literal()
-        ]
+        [torch.autograd.grad(loss, case.projection, create_graph=True)[0] for loss in literal]
     )
-    torch.testing.assert_close(gradients, by_autograd, rtol=1e-10, atol=1e-11)
-
-    variance = by_autograd.var(dim=0, unbiased=False) * (1 if form == "mean" else N_ENVIRONMENTS)
-    literal = (variance * case.gate).square().sum()
-    closed = irm_loss(gradients, case.gate, form)
-    torch.testing.assert_close(closed, literal, rtol=1e-10, atol=0.0)
-    # dL_IRM/dm, dL_IRM/dW and the attention's gradients.
-    found = torch.autograd.grad(closed, case.learnt(), allow_unused=True)
-    wanted = torch.autograd.grad(literal, case.learnt(), allow_unused=True)
-    for ours, theirs in zip(found, wanted, strict=True):
-        if theirs is None:
-            assert ours is None or not ours.any()
-            continue
-        assert ours is not None
-        scale = theirs.abs().max().item()
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12 * scale)
+    penalty = (by_autograd.var(dim=0, unbiased=False) * case.gate).square().sum()
+    irm = torch.autograd.grad(penalty, learnt, allow_unused=True)
+    # Both ways to take the features of a step's items: whole tables, own rows.
+    for limit in (0.0, 2.0):
+        monkeypatch.setattr(invariance, "_ALMOST_ALL", limit)
+        losses, gradients = case.closed_form()
+        torch.testing.assert_close(losses, literal, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(gradients, by_autograd, rtol=1e-10, atol=1e-11)
+        found = torch.autograd.grad(losses.mean(), learnt, retain_graph=True)
+        for ours, theirs in zip(found, erm, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+        # The sum over environments is the mean times their number, squared in the loss.
+        for form, factor in (("mean", 1), ("sum", N_ENVIRONMENTS**2)):
+            closed = irm_loss(gradients, case.gate, form)  # type: ignore[arg-type]
+            torch.testing.assert_close(closed, factor * penalty, rtol=1e-10, atol=0.0)
+            found = torch.autograd.grad(closed, learnt, retain_graph=True, allow_unused=True)
+            for ours, theirs in zip(found, irm, strict=True):
+                if theirs is None:
+                    assert ours is None or not ours.any()
+                    continue
+                scale = factor * theirs.abs().max().item()
+                torch.testing.assert_close(ours, factor * theirs, rtol=1e-9, atol=1e-12 * scale)
 
 
 def test_irm_loss_by_hand() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.functional.graph import co_users
+from recbole_painvrl.functional.graph import co_users, user_graph
 from recbole_painvrl.functional.item_graph import mix_graphs, neighbour_graph
 from recbole_painvrl.functional.nearest import nearest_rows
 
@@ -100,20 +100,35 @@ def test_mixing_renormalises_over_what_a_row_has() -> None:
     assert mixed[:, 0].tolist() == [0.25 * 1 + 0.75 * 10, 1.0, 0.0]
 
 
-@pytest.mark.parametrize("block_rows", [1, 7, 100])
-def test_co_users_against_the_dense_product(block_rows: int) -> None:
+@pytest.mark.parametrize(("shape", "density"), [((25, 18), 0.2), ((160, 90), 0.02)])
+def test_co_users_against_the_dense_product(shape: tuple[int, int], density: float) -> None:
     rng = np.random.default_rng(4)
-    dense = (rng.random((25, 18)) < 0.2).astype(float)
-    dense[0] = 0
-    dense[11] = 0
-    neighbours, counts = co_users(sp.csr_matrix(dense), 5, block_rows)
+    dense = (rng.random(shape) < density).astype(float)
+    dense[[0, 11]] = 0
+    neighbours, counts = co_users(sp.csr_matrix(dense), 5)
     common = dense @ dense.T
     np.fill_diagonal(common, 0)
-    for user in range(25):
-        others = sorted(
-            (o for o in range(25) if common[user, o]), key=lambda o: (-common[user, o], o)
-        )
+    for user in range(shape[0]):
+        others = sorted(common[user].nonzero()[0], key=lambda o: (-common[user, o], o))
         expected = [(o, common[user, o]) for o in others[:5]]
         expected += [(0, 0.0)] * (5 - len(expected))
         pairs = zip(neighbours[user].tolist(), counts[user].tolist(), strict=True)
         assert list(pairs) == expected
+
+
+def test_user_graph_by_hand() -> None:
+    """Users 1 and 2 share two items, 1 and 3 one; user 4 shares none."""
+    dense = np.zeros((5, 6))
+    dense[1, [1, 2, 3, 4]] = dense[2, [1, 2]] = dense[3, 4] = dense[4, 5] = 1
+    matrix = sp.csr_matrix(dense)
+    neighbours, counts = co_users(matrix, 3)
+    # The cosines are 2 / sqrt(4 * 2) and 1 / sqrt(4 * 1).
+    cosine = 0.5**0.5 / (0.5**0.5 + 0.5)
+    first = {"softmax": np.e / (np.e + 1), "mean": 0.5, "cosine": cosine}
+    degrees = torch.from_numpy(dense.sum(axis=1))
+    for weights, expected in first.items():
+        graph = user_graph(neighbours, counts, degrees, weights)  # type: ignore[arg-type]
+        table = graph.toarray()
+        np.testing.assert_allclose(table[1], [0, 0, expected, 1 - expected, 0])
+        np.testing.assert_allclose(table[2:, 1], [1, 1, 0])
+        assert graph.nnz == 4

@@ -40,32 +40,32 @@ def random_pair(seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(a), torch.from_numpy(b)
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_never_worse_than_a_fine_grid(seed: int) -> None:
-    a, b = random_pair(seed)
-    weight = weight_of(a, b)
-    assert 0 <= weight <= 1
-    grid = torch.linspace(0, 1, 20_001, dtype=torch.float64)[:, None]
-    best = (grid * a + (1 - grid) * b).norm(dim=1).min()
-    assert (weight * a + (1 - weight) * b).norm() <= best * (1 + 1e-12)
+def test_never_worse_than_a_fine_grid() -> None:
+    for seed in range(100):
+        a, b = random_pair(seed)
+        weight = weight_of(a, b)
+        assert 0 <= weight <= 1
+        grid = torch.linspace(0, 1, 20_001, dtype=torch.float64)[:, None]
+        best = (grid * a + (1 - grid) * b).norm(dim=1).min()
+        assert (weight * a + (1 - weight) * b).norm() <= best * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_common_descent(seed: int) -> None:
+def test_common_descent() -> None:
     """a.d and b.d are at least |d|^2, with equality for both where the weight is interior."""
-    a, b = random_pair(seed)
-    weights = plain(a, b)
-    d = mask_direction(a, b, weights)
-    squared = d @ d
-    slack = 1e-9 * max(a @ a, b @ b)
-    assert a @ d >= squared - slack
-    assert b @ d >= squared - slack
-    # |d|^2 is computed from three dot products that cancel: half of the digits are left.
-    rounding = 1e-7 * max(weights.norm_erm, weights.norm_irm)
-    assert weights.stationarity == pytest.approx(d.norm().item(), rel=1e-5, abs=rounding)
-    if 0 < weights.w_erm < 1:
-        assert a @ d == pytest.approx(squared.item(), abs=slack.item())
-        assert b @ d == pytest.approx(squared.item(), abs=slack.item())
+    for seed in range(200):
+        a, b = random_pair(seed)
+        weights = plain(a, b)
+        d = mask_direction(a, b, weights)
+        squared = d @ d
+        slack = 1e-9 * max(a @ a, b @ b)
+        assert a @ d >= squared - slack
+        assert b @ d >= squared - slack
+        # |d|^2 is computed from three dot products that cancel: half of the digits are left.
+        rounding = 1e-7 * max(weights.norm_erm, weights.norm_irm)
+        assert weights.stationarity == pytest.approx(d.norm().item(), rel=1e-5, abs=rounding)
+        if 0 < weights.w_erm < 1:
+            assert a @ d == pytest.approx(squared.item(), abs=slack.item())
+            assert b @ d == pytest.approx(squared.item(), abs=slack.item())
 
 
 A = torch.tensor([3.0, 4.0])
@@ -124,13 +124,13 @@ def test_never_nan_and_never_outside(
     assert -1 - 1e-9 <= weights.cosine <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_agrees_with_torchjd(seed: int) -> None:
+def test_agrees_with_torchjd() -> None:
     aggregation = pytest.importorskip("torchjd.aggregation")
-    a, b = random_pair(seed)
-    matrix = torch.stack([a, b])
-    theirs = aggregation.MGDAWeighting(epsilon=1e-9, max_iters=1000)(matrix @ matrix.T)
-    assert theirs[0].item() == pytest.approx(weight_of(a, b), abs=1e-6)
+    for seed in range(10):
+        a, b = random_pair(seed)
+        matrix = torch.stack([a, b])
+        theirs = aggregation.MGDAWeighting(epsilon=1e-9, max_iters=1000)(matrix @ matrix.T)
+        assert theirs[0].item() == pytest.approx(weight_of(a, b), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_normalisations(normalization: GradientNormalization, by_erm: float, by_
     torch.testing.assert_close(mask_direction(a, b, weights), expected)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_unit_gradients_give_the_bisector(seed: int) -> None:
-    a, b = random_pair(seed)
-    weights = plain(a, b, "l2")
-    assert weights.w_erm == pytest.approx(0.5, abs=1e-6)
-    bisector = (a / a.norm() + b / b.norm()) / 2
-    torch.testing.assert_close(mask_direction(a, b, weights), bisector, rtol=1e-6, atol=1e-9)
+def test_unit_gradients_give_the_bisector() -> None:
+    for seed in range(20):
+        a, b = random_pair(seed)
+        weights = plain(a, b, "l2")
+        assert weights.w_erm == pytest.approx(0.5, abs=1e-6)
+        bisector = (a / a.norm() + b / b.norm()) / 2
+        torch.testing.assert_close(mask_direction(a, b, weights), bisector, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("normalization", ["l2", "loss"])
@@ -203,13 +203,3 @@ def test_mask_step_by_hand() -> None:
     ]
     assert stepped.tolist() == pytest.approx(expected)
     assert mask.tolist() == pytest.approx([0.5, 0.9, 0.1])
-
-
-def test_literal_decay_without_a_direction() -> None:
-    """lambda = 1 towards 0: the mask is 0.5 (1 - s)^t whatever the data say."""
-    mask, step = torch.full((4,), 0.5, dtype=torch.float64), 1e-3
-    for _ in range(69):
-        mask = mask_step(mask, torch.zeros(4, dtype=torch.float64), step, 1.0, 0.0)
-    assert mask.tolist() == pytest.approx([0.5 * (1 - step) ** 69] * 4, rel=1e-12)
-    centred = mask_step(torch.full((4,), 0.5), torch.zeros(4), step, 1.0, 0.5)
-    assert centred.tolist() == [0.5] * 4

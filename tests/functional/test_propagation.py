@@ -14,6 +14,9 @@ from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
     interaction_matrices,
+    layer_mean,
+    layer_sum_of_one_side,
+    spread,
 )
 
 
@@ -69,3 +72,25 @@ def test_a_copy_is_independent_and_equal() -> None:
     table = torch.randn(5, 2)
     torch.testing.assert_close(other(table.double()).float(), product(table))
     assert product.matrix.dtype == torch.float32
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
+def test_one_side_at_a_time(n_layers: int) -> None:
+    to_users, to_items = map(Propagation, interaction_matrices(interactions(), "symmetric"))
+    users, items = torch.randn(7, 3), torch.randn(5, 3)
+    both = layer_mean(users, items, to_users, to_items, n_layers, "sum")
+    for found, expected in zip(
+        (
+            layer_sum_of_one_side(users, items, to_users, to_items, n_layers),
+            layer_sum_of_one_side(items, users, to_items, to_users, n_layers),
+        ),
+        both,
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+    (own, at_items), (item_ids, at_users) = (
+        spread(users, to_items, to_users, n_layers),
+        spread(items, to_users, to_items, n_layers),
+    )
+    for found, expected in zip((own + at_users, at_items + item_ids), both, strict=True):
+        torch.testing.assert_close(found, expected / (n_layers + 1))

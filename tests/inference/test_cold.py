@@ -68,7 +68,7 @@ def test_the_score_is_the_trained_one_without_its_id_term(
     assert torch.allclose(found[:, :-3], Scorer(run).known(users))
 
 
-def test_content_ease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path: Path) -> None:
+def test_contentease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path: Path) -> None:
     run, items, users = load_run(finished("ContentEASE")), [3, 8, 40], torch.arange(1, 30)
     new = read_new_items(write_items(tmp_path / "new", twins(run, items)), run)
     scorer = Scorer(run, "as-trained", new)

@@ -14,12 +14,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow.parquet import ParquetFile
 from serving_support import MakeRun, everybody, lists, pairs
 
-from recbole_painvrl.inference import files, scoring
+from recbole_painvrl.inference import scoring
 from recbole_painvrl.inference.loading import load_run
-from recbole_painvrl.inference.recommending import Recommender, block_size, top_k
+from recbole_painvrl.inference.recommending import Recommender, top_k
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
@@ -185,19 +184,6 @@ def test_memory_does_not_grow_with_the_users(finished: MakeRun) -> None:
     assert peak < 2**24
 
 
-def test_small_blocks_share_a_row_group(
-    finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files, "_GROUP_ROWS", 100)
-    out = tmp_path / "x.parquet"
-    recommend(Request(str(finished("BPR")), str(out), users="all", k=3, block=2))
-    file = ParquetFile(out)
-    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    # Seventeen blocks of two users and three rows are the first with a hundred.
-    assert sizes == [102, 102, 102, 54]
-    assert file.read()["rank"].to_pylist() == [1, 2, 3] * 120
-
-
 def test_users_short_of_candidates_are_counted(finished: MakeRun, tmp_path: Path) -> None:
     folder = finished("BPR")
     run = load_run(folder)
@@ -224,8 +210,3 @@ def test_top_k_is_sorting_with_ties_by_column(rows: int, n: int, k: int, seed: i
         expected = sorted(range(n), key=lambda column: (-scores[row, column], column))[:k]
         assert places == expected
         assert found == scores[row, expected].tolist()
-
-
-def test_blocks_shrink_as_the_catalogue_grows() -> None:
-    assert block_size(1000) * 1000 <= 2**22 < (block_size(1000) + 1) * 1000
-    assert block_size(10**8) == 1

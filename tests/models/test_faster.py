@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
-from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.general_recommender.ngcf import NGCF
 from recbole.utils import init_seed
@@ -61,10 +60,6 @@ def test_node_dropout_keeps_recboles_matrix(tiny_config: MakeConfig) -> None:
     assert isinstance(model.norm_adj_matrix, torch.Tensor)
     model.train()
     assert model.forward()[0].isfinite().all()
-
-
-def test_others_stay_as_they_are() -> None:
-    assert faster(BPR) is BPR
 
 
 def test_a_symmetric_matrix_knows_one_function_only() -> None:

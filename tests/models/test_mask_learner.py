@@ -115,15 +115,6 @@ def test_every_choice_runs_and_keeps_the_mask_inside(
     assert set(steps.values()) == {math.ceil(largest / SETTINGS.mask_batch_size)}
 
 
-def test_same_generators_same_mask() -> None:
-    first, again, other = (learner(seed=seed) for seed in (0, 0, 1))
-    for stage in (first, again, other):
-        stage.run_epoch()
-    assert torch.equal(first.mask, again.mask)
-    assert torch.equal(first.projection, again.projection)
-    assert not torch.equal(first.mask, other.mask)
-
-
 def test_literal_decay_trap() -> None:
     """Where the data say nothing about the mask, lambda = 1 leaves 0.5 (1 - s)^t everywhere."""
     settings = replace(SETTINGS, mask_decay=1.0, mask_center=0.0, mask_step_size=1e-3)
@@ -133,21 +124,6 @@ def test_literal_decay_trap() -> None:
     n_steps = len(stage.trajectory.steps["l_erm"])
     assert n_steps > 30
     assert stage.mask.tolist() == pytest.approx([0.5 * 0.999**n_steps] * D, rel=1e-5)
-
-
-def test_a_step_is_the_mask_step_on_the_weighted_direction(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With one loss alone and no noise, a step is Eq. 19 with that loss's gradient."""
-    settings = replace(
-        SETTINGS, loss_weighting="erm", gradient_normalization="none", mask_noise=0.0,
-        mask_step_size=1e-4, mask_batch_size=N,
-    )  # fmt: skip
-    stage = learner(settings)
-    before = stage.mask.detach().clone()
-    figures = stage.run_epoch()
-    moved = (before - stage.mask.detach()) / 1e-4
-    assert moved.norm().item() == pytest.approx(figures["norm_erm"], rel=1e-3)
 
 
 def test_fixed_weight_is_the_plain_sum() -> None:

@@ -40,13 +40,14 @@ def test_several_negatives_per_positive(model: str, tiny_data: Path, tmp_path: P
     assert run.result["metrics"] != plain.result["metrics"]
 
 
-@MODELS
-@pytest.mark.parametrize("distribution", ["dynamic", "popularity"])
-def test_other_negatives(model: str, distribution: str, tiny_data: Path, tmp_path: Path) -> None:
-    values = {
-        "dynamic": "{distribution: uniform, sample_num: 1, dynamic: True, candidate_num: 2}",
-        "popularity": "{distribution: popularity, sample_num: 1, alpha: 0.5}",
-    }
-    argv = f"--train_neg_sample_args={values[distribution]}"
-    run = run_main(tiny_data, tmp_path, model, argv, name="x")
+@pytest.mark.parametrize(
+    "negatives",
+    [
+        "{distribution: uniform, sample_num: 1, dynamic: True, candidate_num: 2}",
+        "{distribution: popularity, sample_num: 1, alpha: 0.5}",
+    ],
+)
+def test_other_negatives(negatives: str, tiny_data: Path, tmp_path: Path) -> None:
+    argv = f"--train_neg_sample_args={negatives}"
+    run = run_main(tiny_data, tmp_path, "VBPR", argv, name="x")
     assert run.code == 0, run.err

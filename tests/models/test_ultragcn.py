@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from recbole.utils import get_model
 from support import MakeConfig
 from torch import Tensor
 
@@ -16,8 +16,6 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.functional import ultragcn
-from recbole_painvrl.models.painvrl import PaInvRL
 from recbole_painvrl.models.ultragcn import UltraGCN
 
 SMALL = ("--embedding_size=6", "--content_embedding_size=4", "--init_std=0.3")
@@ -30,51 +28,33 @@ MODELS = pytest.mark.parametrize(
 
 def build(config: SafeConfig) -> Any:
     train = ModalityDataset(config).build_parts()[TRAIN]
-    return {"UltraGCN": UltraGCN, "PaInvRL": PaInvRL}[config["model"]](config, train)
+    return get_model(config["model"])(config, train)
 
 
-def every_pair(model: Any) -> Interaction:
-    users = torch.arange(model.n_users).repeat_interleave(model.n_items)
-    items = torch.arange(model.n_items).repeat(model.n_users)
-    return Interaction({model.USER_ID: users, model.ITEM_ID: items})
-
-
-def all_users(model: Any) -> Interaction:
-    return Interaction({model.USER_ID: torch.arange(model.n_users)})
-
-
-def matrix_of(model: Any) -> Tensor:
-    model.eval()
-    with torch.no_grad():
-        return model.full_sort_predict(all_users(model)).view(model.n_users, model.n_items)
-
-
-@MODELS
-def test_predict_is_full_sort_predict(
-    name: str, extra: tuple[str, ...], tiny_config: MakeConfig
-) -> None:
-    model = build(tiny_config(name, *SMALL, *extra))
-    scores = matrix_of(model)
-    with torch.no_grad():
-        pairs = model.predict(every_pair(model)).view_as(scores)
-        torch.testing.assert_close(pairs, scores)
-        model.train()
-        in_training = model.predict(every_pair(model)).view_as(scores)
-    torch.testing.assert_close(in_training, scores)
-
-
-def test_score_by_hand(tiny_config: MakeConfig) -> None:
+@pytest.mark.parametrize("name", ["PaInvRL", "InvRL"])
+def test_score_by_hand(name: str, tiny_config: MakeConfig) -> None:
     """Eq. 15: <p^t_u, t_i> + <p^f_u, W (m (.) f_i) + b>."""
-    model = build(tiny_config("PaInvRL", *SMALL))
+    model = build(tiny_config(name, *SMALL))
     mask = torch.rand(model.features.shape[1])
     model.set_mask(mask)
     torch.nn.init.normal_(model.projection.bias)
-    scores = matrix_of(model)
+    model.eval()
+    users = Interaction({model.USER_ID: torch.arange(model.n_users)})
+    scores = model.full_sort_predict(users).view(model.n_users, model.n_items)
     for u, i in ((1, 1), (5, 40), (0, 3), (model.n_users - 1, model.n_items - 1)):
         content = model.projection.weight @ (mask * model.features[i]) + model.projection.bias
         by_hand = model.user_id_embedding.weight[u] @ model.item_id_embedding.weight[i]
         by_hand = by_hand + model.user_content_embedding.weight[u] @ content
         assert scores[u, i].item() == pytest.approx(by_hand.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["PaInvRL", "InvRL", "MMGCN", "MMSSL"])
+def test_a_modality_is_needed(model: str, tiny_config: MakeConfig) -> None:
+    with pytest.raises(UserError, match="at least one"):
+        tiny_config(model, "--modalities=[]")
+    train = ModalityDataset(tiny_config("UltraGCN", "--modalities=[]")).build_parts()[TRAIN]
+    with pytest.raises(UserError, match=f"{model} needs at least one modality"):
+        get_model(model)(tiny_config(model), train)
 
 
 @MODELS
@@ -176,23 +156,6 @@ def test_l2_per_interaction_does_not_know_the_batch_size(tiny_config: MakeConfig
         assert content == pytest.approx(2 * 0.7 * 100)
 
 
-@MODELS
-def test_saved_and_loaded_scores_are_identical(
-    name: str, extra: tuple[str, ...], tiny_config: MakeConfig
-) -> None:
-    config = tiny_config(name, *SMALL, *extra)
-    model, other = build(config), build(config)
-    if model.has_content:
-        model.set_mask(torch.rand(model.features.shape[1]))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter))
-    before = matrix_of(other)
-    other.load_state_dict({key: value.clone() for key, value in model.state_dict().items()})
-    assert torch.equal(matrix_of(other), matrix_of(model))
-    assert not torch.equal(matrix_of(other), before), "no table of the old weights is kept"
-
-
 def test_same_seed_same_initial_values(tiny_config: MakeConfig) -> None:
     first, again, other = (
         build(tiny_config("UltraGCN", f"--seed={seed}")).state_dict() for seed in (1, 1, 2)
@@ -203,19 +166,6 @@ def test_same_seed_same_initial_values(tiny_config: MakeConfig) -> None:
     assert not first["projection.bias"].any()
     spread = first["user_id_embedding.weight"].std().item()
     assert spread == pytest.approx(0.01, rel=0.1)
-
-
-def test_zero_features_are_ids_up_to_a_constant_per_user(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("UltraGCN", *SMALL))
-    model.features.zero_()
-    torch.nn.init.normal_(model.projection.bias)
-    model.forget_tables()
-    by_id = model.user_id_embedding.weight @ model.item_id_embedding.weight.T
-    gap = matrix_of(model) - by_id.detach()
-    constant = model.user_content_embedding.weight @ model.projection.bias
-    torch.testing.assert_close(gap, constant.detach()[:, None].expand_as(gap), rtol=0, atol=1e-5)
-    model.set_mask(torch.zeros(model.features.shape[1]))
-    torch.testing.assert_close(matrix_of(model) - by_id.detach(), gap, rtol=0, atol=1e-5)
 
 
 def test_padding_has_no_features_no_degree_and_is_no_neighbour(tiny_config: MakeConfig) -> None:
@@ -241,21 +191,6 @@ def test_graph_counts_training_pairs_once(tiny_config: MakeConfig) -> None:
     np.testing.assert_allclose(model.graph.user_factor[1:].numpy(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("sampling", ["shared", "per_positive"])
-def test_training_reads_the_padding_row_nowhere(sampling: str, tiny_config: MakeConfig) -> None:
-    model = build(
-        tiny_config("UltraGCN", *SMALL, f"--negative_sampling={sampling}", "--n_negatives=50")
-    )
-    users = torch.arange(1, model.n_users)
-    items = 1 + users % (model.n_items - 1)
-    loss = model.calculate_loss(Interaction({model.USER_ID: users, model.ITEM_ID: items}))
-    loss.backward()
-    assert not model.user_id_embedding.weight.grad[0].any()
-    assert not model.user_content_embedding.weight.grad[0].any()
-    assert not model.item_id_embedding.weight.grad[0].any()
-    assert model.item_id_embedding.weight.grad[1:].any()
-
-
 def test_exclude_positives_reads_the_training_matrix(tiny_config: MakeConfig) -> None:
     model = build(
         tiny_config(
@@ -269,55 +204,6 @@ def test_exclude_positives_reads_the_training_matrix(tiny_config: MakeConfig) ->
     asked = torch.arange(1, model.n_users)
     for user, row in zip(asked.tolist(), model.negatives.draw(asked).tolist(), strict=True):
         assert not positives & {(user, item) for item in row}
-
-
-def test_loss_falls_in_training(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("PaInvRL", *SMALL))
-    train = ModalityDataset(tiny_config("PaInvRL")).build_parts()[TRAIN]
-    batch = train.inter_feat
-    optimizer = torch.optim.Adam(model.parameter_groups(), lr=0.01)
-    losses = []
-    for _ in range(40):
-        optimizer.zero_grad()
-        loss = model.calculate_loss(batch)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_renaming_ids_renames_the_scores(tiny_config: MakeConfig) -> None:
-    """Users and items in another order give the same graph and loss, in that order."""
-    first = build(tiny_config("UltraGCN", *SMALL, "--n_negatives=5")).double()
-    generator = torch.Generator().manual_seed(1)
-    order = 1 + torch.randperm(first.n_items - 1, generator=generator)
-    renamed = torch.cat([torch.zeros(1, dtype=torch.long), order])  # old number -> new number
-    back = torch.argsort(renamed)
-    users = torch.arange(1, 20)
-    positives, negatives = users.clone(), torch.randint(1, first.n_items, (19, 5))
-    table = first.item_vectors()
-    graph = first.graph
-    other = ultragcn.GraphWeights(
-        graph.user_factor,
-        graph.item_factor[back],
-        renamed[graph.neighbours][back],
-        graph.neighbour_weight[back],
-    )
-    loss = ultragcn.batch_loss(
-        first.user_vectors(users), table, users, positives, negatives, graph, first.weights
-    )
-    same = ultragcn.batch_loss(
-        first.user_vectors(users), table[back], users, renamed[positives], renamed[negatives],
-        other, first.weights,
-    )  # fmt: skip
-    torch.testing.assert_close(loss, same)
-
-
-def test_painvrl_needs_a_modality(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    config = tiny_config("PaInvRL")
-    train = ModalityDataset(tiny_config("UltraGCN", "--modalities=[]")).build_parts()[TRAIN]
-    with pytest.raises(UserError, match="needs at least one modality"):
-        PaInvRL(config, train)
 
 
 def test_a_model_is_the_published_ultragcn_without_modalities(tiny_config: MakeConfig) -> None:

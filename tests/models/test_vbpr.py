@@ -15,7 +15,6 @@ from torch import Tensor
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.vbpr import VBPR
 
 SMALL = ("--embedding_size=5", "--content_embedding_size=3", "--feature_scale=1.5")
@@ -175,19 +174,6 @@ def test_ids_alone_are_bpr_matrix_factorisation(tiny_config: MakeConfig) -> None
     assert original.item_bias.shape == (model.n_items,)
 
 
-@FORMS
-def test_zero_features_rank_by_ids_alone(form: str, tiny_config: MakeConfig) -> None:
-    model = shaken(tiny_config("VBPR", *SMALL, f"--form={form}")).eval()
-    model.features.zero_()
-    users, items = model.tables()
-    k = model.settings.embedding_size
-    by_id = model.user_embedding.weight[:, :k] @ model.item_embedding.weight.T
-    if form == "original":
-        by_id = by_id + model.item_bias
-    gap = users @ items.T - by_id
-    torch.testing.assert_close(gap, gap[:, :1].expand_as(gap), msg="a constant per user at most")
-
-
 def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     first, again, other = (
         build(tiny_config("VBPR", f"--seed={n}")).state_dict() for n in (1, 1, 2)
@@ -201,19 +187,12 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     assert "features" not in first, "features are no part of a checkpoint"
 
 
-def test_negatives_must_be_drawn(tiny_config: MakeConfig) -> None:
-    with pytest.raises(UserError, match=r"train_neg_sample_args.*needs negatives"):
-        build(tiny_config("VBPR", "--train_neg_sample_args=None"))
-
-
 @pytest.mark.parametrize(
     "argv",
     [
         (),
         ("--modalities=[]",),
-        ("--modalities=[acoustic]", "--form=mmrec"),
         ("--preset=mmrec",),
-        ("--preset=original",),
     ],
 )
 def test_command_line(argv: tuple[str, ...], tiny_data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Data at the edge of what a recommender is defined on: a defined result, or one line that says no.
+"""Edge cases of the data: a valid result, or a refusal in one line.
 
-docs/reliability.md, "Numbers", has the table of these cases.
+The table of these cases is in docs/reliability.md, "Non-finite values and edge cases".
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def test_one_user(model: str, tmp_path: Path) -> None:
         well_formed(run(data, tmp_path, model, *HALVES))
 
 
-def test_one_user_with_fixed_parts(tmp_path: Path) -> None:
-    """No test item can be known from training: the only user has it in the test."""
+def test_one_user_with_fixed_splits(tmp_path: Path) -> None:
+    """No test item is in training: the only user has it in the test."""
     pairs = [("u0", item) for item in ITEMS]
     data = write(tmp_path, pairs[:6], pairs[6:], ITEMS)
     assert "split `test` of protocol `files` is empty" in line(run(data, tmp_path, "UltraGCN"))
 
 
-# Refused before there is a model, so that two stand for all.
+# Refused before the model is built, so that two models are enough.
 @pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
 def test_one_item(model: str, tmp_path: Path) -> None:
     data = write(tmp_path, [(f"u{n}", "i0") for n in range(5)], [("u5", "i0")], ["i0"])
@@ -90,7 +90,7 @@ def test_one_item(model: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_users_and_items_of_degree_0(model: str, tmp_path: Path) -> None:
-    """They have no training row: left out of the test and counted, never ranked into NaN."""
+    """Without a training row they are dropped from the test and counted."""
     cold = [("u9", "i1"), ("u1", "i9")]
     data = write(tmp_path, TRAIN, [*TEST, *cold], [*ITEMS, "i9"])
     finished = run(data, tmp_path, model)
@@ -108,7 +108,7 @@ def test_a_cut_off_beyond_the_catalogue(model: str, tmp_path: Path) -> None:
 
 
 def test_a_cut_off_of_the_whole_catalogue(tmp_path: Path) -> None:
-    """Every positive is found by then, whatever the model."""
+    """Every positive is among the first 8."""
     data = write(tmp_path, TRAIN, TEST, ITEMS)
     metrics = well_formed(run(data, tmp_path, "BPR", "--topk=[8]", "--valid_metric=NDCG@8"))
     assert metrics["recall@8"] == 1.0
@@ -116,7 +116,7 @@ def test_a_cut_off_of_the_whole_catalogue(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["PaInvRL", "InvRL", "UltraGCN"])
 def test_scores_that_are_all_equal(model: str, tmp_path: Path) -> None:
-    """Weights so small that every score is 0: ties fall the same way every time."""
+    """Weights so small that every score is 0; the ranking of ties is deterministic."""
     data = write(tmp_path, TRAIN, TEST, ITEMS)
     argv = ("--init_std=1e-30", "--learning_rate=1e-30")
     metrics = [well_formed(run(data, tmp_path / f"{n}", model, *argv)) for n in range(2)]
@@ -146,7 +146,7 @@ def test_duplicate_interactions_of_a_random_split(model: str, tmp_path: Path) ->
 def test_more_environments_than_there_are(
     model: str, environment_model: str, tmp_path: Path
 ) -> None:
-    """Some may stay empty, are seeded again and counted; the mask stage takes the others."""
+    """Empty ones are reinitialized and counted; the mask stage uses the others."""
     data = write(tmp_path, TRAIN, TEST, ITEMS)
     argv = ("--n_environments=12", f"--environment_model={environment_model}")
     finished = run(data, tmp_path, model, *argv)
@@ -159,7 +159,7 @@ def test_more_environments_than_there_are(
 
 
 def test_one_environment(tmp_path: Path) -> None:
-    """Eq. 17 divides 0 by something: L_IRM has no gradient, the weight of L_ERM is 1."""
+    """L_IRM has no gradient, for which Eq. 17 would give 0; the weight of L_ERM is 1."""
     data = write(tmp_path, TRAIN, TEST, ITEMS)
     finished = run(data, tmp_path, "PaInvRL", "--n_environments=1")
     well_formed(finished)

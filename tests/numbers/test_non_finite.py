@@ -1,4 +1,4 @@
-"""A number that is none stops the run, and the message says where it came from."""
+"""Non-finite values stop the run, and the message says where they came from."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SLICES = {"acoustic": slice(0, 3), "visual": slice(3, 8)}
 SMALL = ("--train_batch_size=512",)
 
 
-def stopped(run: Finished, *parts: str) -> str:
-    """The last line of a run that met a bad number; its last good checkpoint is there."""
+def stopped(run: Finished, *words: str) -> str:
+    """The last line of a run that was stopped by a non-finite value; its checkpoint is kept."""
     assert run.code == 1, (run.code, run.err)
     line = run.err.splitlines()[-1]
-    for part in parts:
-        assert part in line, line
+    for word in words:
+        assert word in line, line
     assert "Traceback" not in run.err
     assert (run.folder / "checkpoint" / "last.safetensors").is_file()
     assert not (run.folder / "result.json").exists()
@@ -38,7 +38,7 @@ def stopped(run: Finished, *parts: str) -> str:
 def spoil(
     monkeypatch: pytest.MonkeyPatch, where: type, name: str, change: Callable[..., Any], after: int
 ) -> None:
-    """Let a method do ``change`` to its owner before its call number ``after``."""
+    """Apply ``change`` to the owner of a method before its n-th call."""
     original, calls = getattr(where, name), [0]
 
     def spoilt(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -51,7 +51,7 @@ def spoil(
 
 
 def bad_feature(model: Any) -> None:
-    """A value that is none in column 5 of ``visual``, behind the back of the reader."""
+    """Write NaN into column 5 of ``visual``, after the features were checked."""
     model.features[:, model.modality_slices["visual"].start + 5] = torch.nan
     model.forget_tables()
 
@@ -95,28 +95,28 @@ def _steps_per_epoch(tiny_data: Path, tmp_path: Path) -> int:
 def test_the_term_of_the_loss_is_named(
     term: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Infinite weights make one of the three terms infinite, and the others not."""
+    """An infinite weight makes one of the three terms infinite."""
 
     def change(model: Any) -> None:
         plain = model.weights
-        parts = {
+        changed = {
             "L_C": {"w1": torch.inf},
             "L_U": {"w2": torch.inf},
             "L_I": {"item_item": torch.inf},
         }
-        model.weights = UltraGCNWeights(**{**vars(plain), **parts[term]})
+        model.weights = UltraGCNWeights(**{**vars(plain), **changed[term]})
 
     spoil(monkeypatch, UltraGCN, "calculate_loss", change, 2)
     run = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, "--n_neighbours=3", name="x")
     stopped(run, f"loss is inf (in {term});", "epoch 1, batch 2:")
 
 
-# The tiny data have 24 columns; as wide are the rows of a table, whose gradient is sparse.
+# The tiny data have 24 columns: with embeddings of that size, tables have rows as wide.
 @pytest.mark.parametrize("embedding_size", [8, 24])
 def test_a_gradient_is_stopped_before_the_step(
     embedding_size: int, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loss is finite, its gradient by one column of W is not; the weights stay good."""
+    """The loss is finite, its gradient by one column of W is not; the weights stay finite."""
     models: list[Any] = []
 
     def change(model: Any) -> None:
@@ -129,16 +129,16 @@ def test_a_gradient_is_stopped_before_the_step(
         model.projection.weight.register_hook(spoilt)
 
     spoil(monkeypatch, UltraGCN, "calculate_loss", change, 3)
-    own = f"--embedding_size={embedding_size}"
-    run = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, own, name="x")
+    size = f"--embedding_size={embedding_size}"
+    run = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, size, name="x")
     stopped(run, "batch 3:", "the gradient of `projection.weight`", "visual column 2")
     assert all(bool(torch.isfinite(p).all()) for p in models[0].parameters())
 
 
-def test_the_weights_are_looked_at_after_every_epoch(
+def test_the_weights_are_checked_after_every_epoch(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last step of an epoch makes a weight infinite: no loss would show it."""
+    """The last step of an epoch makes a weight infinite, which no loss of that epoch shows."""
     steps = _steps_per_epoch(tiny_data, tmp_path)
     original, calls = torch.optim.Adam.step, [0]
 
@@ -218,7 +218,7 @@ def test_the_adversary_is_guarded(
 def test_guards_do_not_change_the_numbers(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same draws, same steps: the guard looks and never touches."""
+    """Runs with and without guards have the same weights."""
     with_guard = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, name="guarded")
     from recbole_painvrl.training.guard import Guard
 
@@ -240,7 +240,7 @@ def test_the_first_bad_column() -> None:
     assert "exploding feature column: acoustic column 2 (1e+09 in d)" in blame(
         {"d": growing}, SLICES
     )
-    # A bad number anywhere is more than a large one.
+    # A non-finite value takes precedence over a large one.
     assert "visual column 1" in blame({"d": growing, "b": bad}, SLICES)
     assert column_name(SLICES, 3) == "visual column 0"
 

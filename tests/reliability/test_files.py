@@ -1,4 +1,4 @@
-"""Full disks, limits, quotas and read-only folders: one line, the last good state, no litter."""
+"""Full disks, limits and read-only folders: one line, the last good state, no temporary files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 from support import SHORT_STAGES, Finished, run_main
 
-from recbole_painvrl import atomic
 from recbole_painvrl.atomic import atomic_file, remove_temporary, write_bytes
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import WriteError
-from recbole_painvrl.training.base import RunTrainerMixin
 
 REASONS = {
     errno.ENOSPC: "free some space",
@@ -59,7 +57,7 @@ def test_a_refused_write_names_the_file_and_keeps_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_another_error_inside_is_not_called_a_full_disk(tmp_path: Path) -> None:
+def test_another_error_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     def read_input() -> None:
         with atomic_file(tmp_path / "x"):
             raise FileNotFoundError(errno.ENOENT, "No such file", "input.csv")
@@ -69,7 +67,7 @@ def test_another_error_inside_is_not_called_a_full_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").mkdir()
     left = tmp_path / "checkpoint" / ".best.safetensors.77.aa.tmp"
     left.write_bytes(b"half")
@@ -88,7 +86,7 @@ def whole(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished
 
 
 @pytest.mark.parametrize("save", [1, 3, 6])
-def test_a_run_on_a_full_disk_goes_on_later(
+def test_a_run_on_a_full_disk_can_be_resumed(
     save: int, whole: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file and its folder are synced: two calls for every save, the configuration's first.
@@ -106,7 +104,7 @@ def test_a_run_on_a_full_disk_goes_on_later(
 
 
 def test_a_limit_on_file_sizes(tiny_data: Path, tmp_path: Path) -> None:
-    """A real refusal of the system."""
+    """A write that the operating system refuses."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
     try:
@@ -133,7 +131,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_disk_that_is_really_full(tiny_data: Path, small_disk: Path) -> None:
+def test_a_full_disk(tiny_data: Path, small_disk: Path) -> None:
     run = run_main(tiny_data, small_disk, "UltraGCN", name="x")
     assert run.code == 1
     assert "Traceback" not in run.err
@@ -142,25 +140,3 @@ def test_a_disk_that_is_really_full(tiny_data: Path, small_disk: Path) -> None:
     with pytest.raises(WriteError, match=r"toy: cannot be written \(No space left on device\)"):
         write_dataset(generate_planted(PlantedDesign(n_users=200), "toy"), small_disk / "toy")
     assert not list(small_disk.glob("*toy*"))
-
-
-def test_a_folder_that_cannot_be_written(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = RunTrainerMixin._save_checkpoint
-
-    def save(*arguments: Any, **keywords: Any) -> None:
-        with monkeypatch.context() as patch:
-            # Root may write everywhere, so that the permission is played.
-            patch.setattr(atomic, "open", refuse, raising=False)
-            original(*arguments, **keywords)
-
-    def refuse(path: Path, mode: str) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-    monkeypatch.setattr(RunTrainerMixin, "_save_checkpoint", save)
-    run = run_main(tiny_data, tmp_path, "BPR", name="x")
-    assert run.code == 1
-    line = run.err.splitlines()[-1]
-    assert "best.safetensors: cannot be written (Permission denied)" in line
-    assert "make its folder writable" in line

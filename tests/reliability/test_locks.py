@@ -1,4 +1,4 @@
-"""Two writers, dead writers, and file systems without locks."""
+"""Two processes that write, killed ones, and file systems without locks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = PlantedDesign(
 )
 
 
-def test_the_holder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+def test_the_holder_is_named_and_the_file_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with file_lock(path):
         assert holder(path) == f"{os.getpid()} on {socket.gethostname()}"
@@ -61,8 +61,8 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_lock_that_is_released_meanwhile_is_taken_by_one(tmp_path: Path) -> None:
-    """A waiting process has opened the file that its holder then removes."""
+def test_a_released_lock_is_taken_by_one(tmp_path: Path) -> None:
+    """Waiting threads have opened the file that its holder removes."""
     path, waited = tmp_path / "lock", []
 
     def wait() -> None:
@@ -96,7 +96,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     process.start()
     process.join(60)
     assert (tmp_path / LOCK).is_file()
-    assert holder(tmp_path / LOCK) == "", "a process that is gone holds nothing"
+    assert holder(tmp_path / LOCK) == "", "a killed process holds no lock"
     with run_lock(tmp_path):
         assert holder(tmp_path / LOCK) == f"{os.getpid()} on {socket.gethostname()}"
 

@@ -1,4 +1,4 @@
-"""Equal runs, two threads, seeds of their own, and resuming after something has changed."""
+"""Two threads, recorded seeds, and resuming after data, settings or versions have changed."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_every_seed_in_use_is_recorded(
     assert recorded["run"] == 7
     training = {number: purpose for number, purpose in used.items() if "planted" not in purpose}
     assert not {n: p for n, p in training.items() if n not in recorded.values()}
-    own = [number for number in recorded.values() if number > 7]
-    assert len(own) == len(set(own)), "no two purposes share a seed"
-    assert set(own) == set(training), "and every purpose draws from its own"
+    derived = [number for number in recorded.values() if number > 7]
+    assert len(derived) == len(set(derived)), "every purpose has another seed"
+    assert set(derived) == set(training), "and draws from it"
     assert run.result["hashes"]["weights"] == weights_hash(
         run.folder / "checkpoint" / "best.safetensors"
     )
@@ -104,7 +104,7 @@ def complete(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stopped(complete: Path, tmp_path: Path) -> Iterator[Stopped]:
-    """A run stopped after its last stage, and the folder of its data; as before afterwards."""
+    """A run stopped after its last stage, and the folder of its data; both are restored."""
     shutil.copytree(complete, tmp_path / "before")
     (complete / "runs" / "x" / "result.json").unlink()
     yield complete / "runs" / "x", complete / "data" / "tiny"
@@ -133,13 +133,11 @@ def test_other_settings_are_refused(stopped: Stopped, capsys: pytest.CaptureFixt
     path = folder / "config.yaml"
     path.write_text(path.read_text().replace("epochs:\n  from: ", "epochs:\n  from: edited, ", 1))
     code, _ = resumed(folder, capsys)
-    assert code == 0, "where a value came from is no setting"
+    assert code == 0, "the source of a value is not a setting"
     (folder / "result.json").unlink()
     text = path.read_text()
-    changed = text.replace("learning_rate:\n", "learning_rate:\n", 1)
-    lines = changed.splitlines()
-    place = lines.index("learning_rate:") + 2
-    lines[place] = "  value: 0.5"
+    lines = text.splitlines()
+    lines[lines.index("learning_rate:") + 2] = "  value: 0.5"
     path.write_text("\n".join(lines) + "\n")
     code, message = resumed(folder, capsys)
     assert code == 2
@@ -171,7 +169,7 @@ def test_other_versions(
     assert words in message and "0.0.1 now" in message
 
 
-def test_a_run_without_a_checkpoint_begins_again(
+def test_a_run_without_a_checkpoint_starts_over(
     stopped: Stopped, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = stopped

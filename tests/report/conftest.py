@@ -22,8 +22,8 @@ def report() -> Report:
         from recbole_painvrl.report.render import Drawing
 
         out, err = io.StringIO(), io.StringIO()
-        panels = "recbole_painvrl.report.plots.style.Panels._draw"
-        empty = patch(panels, lambda _, panel: Drawing(panel.alt, "0 0 1 1", ""))
+        write = "recbole_painvrl.report.plots.style.Figures.write"
+        empty = patch(write, lambda *words: Drawing(words[-1], "0 0 1 1", ""))
         with redirect_stdout(out), redirect_stderr(err), nullcontext() if drawn else empty:
             code = main([*map(str, words), "--output", str(page)])
         return Reported(code, out.getvalue(), err.getvalue(), page)

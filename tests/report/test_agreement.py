@@ -25,7 +25,7 @@ def test_report_and_benchmark_agree(run_folders: Path) -> None:
                     numbers.setdefault((part, metric), Number([])).values.append(value)
         places = {run.done.seed: run.folder for run in group.runs}
         rows.append(TableRow(group.label, places, [], numbers))
-    columns = [(part, metric) for part in block.parts for metric in block.metrics]
+    columns = [(part, metric) for part in block.splits for metric in block.metrics]
     label = next(group.label for group in block.groups if group.model == "PaInvRL")
     said = []
     for found in (methods(rows), [group.method() for group in block.groups]):

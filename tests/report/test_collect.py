@@ -1,4 +1,4 @@
-"""`report runs/*`: every run is found, whatever else stands there is named, nothing is mixed up."""
+"""`report runs/*`: every run is found, other paths are listed, test sets are not mixed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
 
 @pytest.fixture
 def runs(run_folders: Path, tmp_path: Path) -> Path:
-    """What `run`, `benchmark`, `tune`, `report` and a user leave in one folder."""
+    """Files of `run`, `benchmark`, `tune`, `report` and a user in one folder."""
     root = tmp_path / "runs"
     shutil.copytree(run_folders / "ultragcn-1", root / "single")
     cells = root / "table2" / "cells"
@@ -95,7 +95,7 @@ def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Repo
     assert "cells.json: damaged" in report(tmp_path / "y.html", *two).err
 
 
-def test_a_damaged_run_among_others_is_named_and_told_by_the_exit_code(
+def test_a_damaged_run_among_others_is_named_and_gives_exit_code_1(
     runs: Path, tmp_path: Path, report: Report
 ) -> None:
     path = runs / "table2" / "cells" / DONE / "mask.npz"
@@ -123,7 +123,7 @@ def test_nothing_readable_or_a_wrong_name_writes_no_page(
         assert not found.page.exists()
 
 
-def test_a_repetition_is_no_further_seed(run_folders: Path, tmp_path: Path, report: Report) -> None:
+def test_a_copy_is_not_another_seed(run_folders: Path, tmp_path: Path, report: Report) -> None:
     shutil.copytree(run_folders / "ultragcn-1", tmp_path / "copy")
     edit_json(tmp_path / "copy" / "result.json", lambda r: r.update(run_folder="copy"))
     found = report(tmp_path / "x.html", run_folders / "ultragcn-1", tmp_path / "copy")
@@ -133,7 +133,7 @@ def test_a_repetition_is_no_further_seed(run_folders: Path, tmp_path: Path, repo
 
 
 def errors(folder: Path, value: float) -> None:
-    """Make a run one that was evaluated by errors over labelled interactions."""
+    """Give a run the metrics RMSE and AUC over labelled interactions."""
 
     def change(result: dict[str, Any]) -> None:
         result["metrics"] = {s: {"rmse": value, "auc": value} for s in ("valid", "iid", "ood")}
@@ -166,7 +166,7 @@ def test_a_smaller_error_is_better(run_folders: Path, tmp_path: Path, report: Re
 def test_runs_with_other_test_sets_are_not_compared(
     run_folders: Path, tmp_path: Path, report: Report
 ) -> None:
-    """The same data and protocol, but candidates or splits of another kind."""
+    """The same data and protocol, but other candidates or another split."""
     for name in ("usual", "sampled", "other split"):
         path = Path(shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)) / "config.yaml"
         config = yaml.safe_load(path.read_text())

@@ -1,4 +1,4 @@
-"""Curves carry their spread, and the files are what they are called."""
+"""Curves with their deviation over seeds, in files of every format."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ from pathlib import Path
 import numpy as np
 from dataset_prep.plot import check_plot, plot_degrees
 from recbole_painvrl.report.plots.curves import blank, save
-from recbole_painvrl.report.plots.style import Panels, Sketch, house_style
+from recbole_painvrl.report.plots.style import Figures, house_style
 import recbole_painvrl.tuning.plot, recbole_painvrl.experiments.figures
 folder = Path(sys.argv[1])
 check_plot(folder / "degrees.png")
 plot_degrees(folder / "degrees.png", "x", np.arange(1, 9), np.arange(1, 9))
 save(blank(2, 2), folder, "blank")
 with house_style():
-    Panels(folder / "page").draw([Sketch({}).panel("panel", "nothing", "x")])
+    Figures(folder / "page", "b1", []).sketch().finish("panel", "nothing", "x")
 print(os.environ["MPLBACKEND"])
 """
     done = subprocess.run(
@@ -65,5 +65,5 @@ print(os.environ["MPLBACKEND"])
     assert done.stdout.splitlines()[-1] == backend
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.p*")}
     assert names == {
-        "blank.pdf", "blank.png", "degrees.png", "page/panel.pdf", "page/panel.png",
+        "blank.pdf", "blank.png", "degrees.png", "page/b1-panel.pdf", "page/b1-panel.png",
     }  # fmt: skip

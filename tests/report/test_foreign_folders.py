@@ -1,4 +1,4 @@
-"""Run folders of others: escaped, damaged, incomplete or no run at all."""
+"""Untrusted run folders: texts are escaped, damaged files refused, incomplete runs listed."""
 
 from __future__ import annotations
 
@@ -61,15 +61,14 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
     assert "&lt;script&gt;" in found.text
 
 
-def test_names_in_a_figure_are_drawn_and_no_markup(tmp_path: Path) -> None:
+def test_names_in_a_figure_are_not_markup(tmp_path: Path) -> None:
     style = pytest.importorskip("recbole_painvrl.report.plots.style")
     label = f"{EVIL} --> $x"
     with style.house_style():
-        sketch = style.Sketch(style.looks_of([(label, label)]))
+        sketch = style.Figures(tmp_path / "figures", "b1", [(label, label)]).sketch()
         sketch.line(label, [0, 1], [0, 1])
         title = style.wrap(label)
-        panel = sketch.panel(f"../{label}", label, title, title, title)
-        (drawing,) = style.Panels(tmp_path / "figures").draw([panel])
+        drawing = sketch.finish(f"../{label}", label, title, title, title)
     reader = Reader(f"<svg>{drawing.body}</svg>")
     assert not {"script", "img"} & set(reader.tags)
     assert not reader.handlers and "alert(" not in drawing.body
@@ -123,7 +122,7 @@ def test_a_damaged_file_is_named(
                               "item_id": np.asarray(["b"])}),
     ],
 )  # fmt: skip
-def test_arrays_that_cannot_be(
+def test_invalid_arrays_are_refused(
     name: str, arrays: dict[str, Any], copy: Path, tmp_path: Path, report: Report
 ) -> None:
     np.savez(copy / name, **arrays)

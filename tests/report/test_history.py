@@ -1,4 +1,4 @@
-"""Every stage of result.json keeps what happened epoch by epoch, also over an interruption."""
+"""Every stage of result.json has its values per epoch, also after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: every figure of the runs, nothing from outside, figures in both formats."""
+"""The page: all metrics of the runs, nothing from the network, figures in both formats."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def result(folder: Path) -> dict[str, Any]:
 def test_every_metric_of_every_run_is_on_the_page(reader: Reader, run_folders: Path) -> None:
     words = set(reader.words)
     for name, _, _ in RUNS:
-        for part in result(run_folders / name)["metrics"].values():
-            assert part
-            for value in part.values():
+        for metrics in result(run_folders / name)["metrics"].values():
+            assert metrics
+            for value in metrics.values():
                 assert f"{value:.4f}" in words
 
 
-def test_seeds_are_one_column_with_mean_and_spread(page: Reported, run_folders: Path) -> None:
+def test_seeds_are_one_column_with_mean_and_deviation(page: Reported, run_folders: Path) -> None:
     first, second = (result(run_folders / f"painvrl-{n}")["metrics"]["ood"] for n in (1, 2))
     a, b = first["ndcg@10"], second["ndcg@10"]
     spread = abs(a - b) / 2**0.5
     text = re.sub(r"<[^>]+>", "", page.text)
     assert f"{(a + b) / 2:.4f} ± {spread:.4f}" in text
     assert "seeds 1, 2" in text
-    # One model with other settings is another column, named by what differs.
+    # Runs of a model with other settings are another column, labelled with what differs.
     assert "UltraGCN (modalities=[])" in text
 
 
@@ -112,7 +112,7 @@ def test_the_page_is_well_formed(reader: Reader) -> None:
     assert wanted <= set(reader.ids), "every jump has its target"
 
 
-def test_figures_have_words_and_both_formats(page: Reported) -> None:
+def test_figures_have_descriptions_and_both_formats(page: Reported) -> None:
     labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', page.text)
     folder = page.page.with_name("page_figures")
     names = {path.stem for path in folder.iterdir()}
@@ -121,22 +121,21 @@ def test_figures_have_words_and_both_formats(page: Reported) -> None:
     for name in names:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    for part in ("recall-at-k-ood", "mask-visual-strips", "mask-visual-histogram",
+    for name in ("recall-at-k-ood", "mask-visual-strips", "mask-visual-histogram",
                  "mask-acoustic-sorted", "environment-moves", "environment-sizes",
                  "environment-popularity", "path-PaInvRL", "path-InvRL", "w-erm", "stationarity",
                  "backbone-loss", "final-valid", "seconds", "memory"):  # fmt: skip
-        assert f"b1-{part}" in names
+        assert f"b1-{name}" in names
 
 
-def test_it_says_what_is_planted_capped_or_approximated(page: Reported) -> None:
+def test_caveats_are_listed(page: Reported) -> None:
     text = html.unescape(re.sub(r"<[^>]+>", "", page.text))
     for sentence in (
-        "The shift of the OOD split is planted.",
+        "The distribution shift of the OOD split is planted.",
         "Planted: the invariant columns of acoustic, visual",
-        "Stage backbone ended at its cap of 2 epochs",
+        "Stage backbone reached its maximum of 2 epochs",
         "Negatives are shared within a batch (512 per batch, 64 in the mask stage)",
-        "the dataset has no timestamps",
-        "One seed: nothing is known about its spread.",
+        "One seed: the standard deviation over seeds is not known.",
     ):
         assert sentence in text
 

@@ -9,24 +9,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from forks import Fork, forked
 
 from recbole_painvrl.cli.benchmark import main as benchmark
 from recbole_painvrl.cli.run import main as run
 from recbole_painvrl.cli.tune import main as tune
 from recbole_painvrl.config import SafeConfig, config_from_arguments
 from recbole_painvrl.config.loading import parse_overrides
+from recbole_painvrl.experiments import launch
 from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.folder import config_hash, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def again(result: dict[str, Any], place: Path) -> dict[str, Any]:
-    """The result of the recorded command, typed into a shell in an empty place."""
+def again(result: dict[str, Any], place: Path, real: bool = False) -> dict[str, Any]:
+    """The result of the recorded command, in an empty place; if ``real`` typed into a shell."""
     place.mkdir()
     folder = Path(sys.executable).parent
     environment = {
@@ -34,10 +37,13 @@ def again(result: dict[str, Any], place: Path) -> dict[str, Any]:
         # Where the run took its threads from the machine, they are in the command.
         "OMP_NUM_THREADS": "2",
     }  # fmt: skip
-    subprocess.run(
-        ["bash", "-c", shlex.join(result["command"])], check=True, cwd=place, env=environment,
-        capture_output=True,
-    )  # fmt: skip
+    if real:
+        command = shlex.join(result["command"])
+        subprocess.run(["bash", "-c", command], check=True, cwd=place, env=environment)
+    else:
+        # Without `python` before it in the place of this Python.
+        done = forked([sys.executable, *result["command"][1:]], place, OMP_NUM_THREADS="2")
+        assert done.returncode == 0, done.stderr
     (path,) = place.glob("runs/*/result.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -55,7 +61,9 @@ def data(tiny_data: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_data, tmp_path / "my data $HOME 'x'"))
 
 
-def test_of_a_benchmarks_run(data: Path, tmp_path: Path) -> None:
+def test_of_a_benchmarks_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(launch, "subprocess", popen)
     settings = tmp_path / "common settings.yaml"
     settings.write_text("epochs: 2\neval_args: {split: {RS: [0.7, 0.1, 0.2]}}\nprotocol: random\n")
     own = tmp_path / "own.yaml"
@@ -72,7 +80,7 @@ def test_of_a_benchmarks_run(data: Path, tmp_path: Path) -> None:
     # The command does not need the files any more.
     settings.unlink()
     own.unlink()
-    other = again(result, tmp_path / "again")
+    other = again(result, tmp_path / "again", real=True)
     assert_same(result, other)
     assert other["hashes"]["config"] == result["hashes"]["config"]
     assert other["command"][1:] == result["command"][1:]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
+from support import SHORT_STAGES, Finished, run_main
 
 SHORT = (*SHORT_STAGES, "--oracle=False", "--mask_batch_size=64", "--n_environments=3")
 # What PaInvRL needs to be told to descend InvRL's objective.
@@ -60,22 +60,6 @@ def same(first: Finished, second: Finished, name: str) -> bool:
     return a.keys() == b.keys() and all(a[key].tobytes() == b[key].tobytes() for key in a)
 
 
-def test_a_run_leaves_the_folder_of_a_staged_model(run: Run) -> None:
-    invrl = run("InvRL")
-    assert files_in(invrl.folder) >= {
-        "config.yaml", "result.json", "per_user.parquet", "mask.npz", "environments.npz",
-        "train.log", "tensorboard", "checkpoint/best.safetensors",
-    }  # fmt: skip
-    result = invrl.result
-    assert result["model"] == "InvRL"
-    assert [entry["name"] for entry in result["stages"]] == [
-        "backbone", "environments 1", "mask 1", "final",
-    ]  # fmt: skip
-    assert set(result["planted"]["mask_auc"]) == {"visual", "acoustic", "overall"}
-    assert_means(invrl.per_user, result["metrics"])
-    assert "InvRL on tiny" in invrl.out
-
-
 @pytest.mark.parametrize("rounds", [(), ("--outer_rounds=2",)], ids=["one round", "two rounds"])
 def test_it_is_painvrl_with_its_objective_bit_for_bit(run: Run, rounds: tuple[str, ...]) -> None:
     """With one round, or with weights that do not grow."""
@@ -90,12 +74,6 @@ def test_it_is_painvrl_with_its_objective_bit_for_bit(run: Run, rounds: tuple[st
         assert same(invrl, painvrl, name)
     assert invrl.result["metrics"] == painvrl.result["metrics"]
     assert invrl.result["planted"] == painvrl.result["planted"]
-
-
-def test_it_is_not_painvrl_as_shipped(run: Run) -> None:
-    invrl, painvrl = run("InvRL"), run("PaInvRL")
-    assert same(invrl, painvrl, "environments")
-    assert not same(invrl, painvrl, "mask")
 
 
 def test_alpha_and_lambda_grow_after_every_outer_round(run: Run) -> None:
@@ -139,21 +117,6 @@ def test_the_mask_goes_on_or_starts_anew(run: Run, reset: bool) -> None:
     furthest = {n: np.abs(moved[f"round {n}/visual"] - 0.5).max() for n in (1, 2)}
     assert furthest[1] == pytest.approx(0.2, abs=1e-3)
     assert (furthest[2] < 0.201) == reset
-
-
-@pytest.mark.parametrize("model", ["content", "full"])
-@pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])
-def test_environment_models_and_their_optimisers(run: Run, model: str, learner: str) -> None:
-    argv = (f"--environment_model={model}", f"--environment_learner={learner}")
-    assert run("InvRL", *argv).result["metrics"]["iid"]["ndcg@10"] > 0
-
-
-def test_decay_of_w_in_the_full_environment_models(run: Run) -> None:
-    runs = [
-        run("InvRL", "--environment_model=full", f"--environment_projection_reg_weight={weight}")
-        for weight in ("0.0", "1000.0")
-    ]
-    assert not same(*runs, "environments")
 
 
 def test_item_ids_decay_in_the_final_model_alone(run: Run) -> None:

@@ -95,14 +95,6 @@ def test_a_run_that_cannot_fit_is_refused(
     assert "memory: this run needs about" in allowed.err
 
 
-def test_the_estimate_is_in_the_log(tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "VBPR", name="x")
-    log = (run.folder / "train.log").read_text()
-    assert "memory needed: about" in log
-    assert "free" in log
-    assert "memory needed by part: program" in log
-
-
 def test_the_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=9 * GB))
     monkeypatch.setattr(memory, "psutil", machine)

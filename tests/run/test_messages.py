@@ -32,16 +32,6 @@ def test_ctrl_c_names_the_run_to_resume(
     assert f"run folder: {run.folder}" in run.err
 
 
-def test_the_opening_counts_what_is_left_out(tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "BPR", "--protocol=popularity", name="x")
-    assert run.code == 0, run.err
-    dropped = {k: v for k, v in run.result["split"]["cold_dropped"].items() if v}
-    line = "left out, since their user or item is not in training: "
-    line += ", ".join(f"{part} {count}" for part, count in dropped.items())
-    assert (line in run.err) == bool(dropped)
-    assert "modalities: not used by BPR" in run.err
-
-
 def test_sigterm_is_like_ctrl_c(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +48,19 @@ def test_sigterm_is_like_ctrl_c(
     assert not (run.folder / LOCK).exists()
 
 
+def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:
+    as_path = run_command(
+        "--model=BPR", f"--dataset={tiny_data / 'tiny'}", f"--output_dir={tmp_path}", name="x"
+    )
+    own_folder = run_command(
+        "--model=BPR", "--dataset=tiny", f"--data_path={tiny_data / 'tiny'}",
+        f"--output_dir={tmp_path}", name="x",
+    )  # fmt: skip
+    for run in (as_path, own_folder):
+        assert run.code == 2
+        assert f"type `--data_path={tiny_data} --dataset=tiny`" in run.err
+
+
 def test_two_processes_never_write_one_run(
     tiny_data: Path,
     tmp_path: Path,
@@ -72,30 +75,3 @@ def test_two_processes_never_write_one_run(
         assert main(resume) == 2
         assert f"process {os.getpid()} on " in capsys.readouterr().err
     assert main(resume) == 0
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (["--model=UltraGCN", "--mask_epochs=1"], "it is a setting of InvRL, PaInvRL, not of"),
-        (["--model=BPR", "--mask_epoch=1"], "unknown setting `mask_epoch`"),
-    ],
-)
-def test_settings_of_other_models(
-    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*argv, "--dataset=planted"]) == 2
-    assert words in capsys.readouterr().err
-
-
-def test_a_path_for_a_name(tiny_data: Path, tmp_path: Path) -> None:
-    as_path = run_command(
-        "--model=BPR", f"--dataset={tiny_data / 'tiny'}", f"--output_dir={tmp_path}", name="x"
-    )
-    own_folder = run_command(
-        "--model=BPR", "--dataset=tiny", f"--data_path={tiny_data / 'tiny'}",
-        f"--output_dir={tmp_path}", name="x",
-    )  # fmt: skip
-    for run in (as_path, own_folder):
-        assert run.code == 2
-        assert f"type `--data_path={tiny_data} --dataset=tiny`" in run.err

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
 from recbole_painvrl.models.painvrl.trainer import BackboneStage, FinalStage
@@ -48,11 +47,7 @@ def test_run_folder_is_complete(first: Finished) -> None:
         "checkpoint/best.safetensors",
     }
     assert not [name for name in files_in(first.folder) if name.endswith((".tmp", ".pth", ".pkl"))]
-
-
-def test_nothing_is_written_elsewhere(first: Finished) -> None:
-    place = first.folder.parent.parent
-    assert {path.name for path in place.iterdir()} == {"runs"}
+    assert {path.name for path in first.folder.parent.parent.iterdir()} == {"runs"}
 
 
 def test_result_says_who_made_it_from_what(first: Finished) -> None:
@@ -89,14 +84,6 @@ def test_result_scores_against_the_planted_truth(first: Finished) -> None:
     assert planted["oracle"] != {k: v for k, v in first.result["metrics"].items() if k != "valid"}
 
 
-def test_config_says_where_each_value_came_from(first: Finished) -> None:
-    config = yaml.safe_load((first.folder / "config.yaml").read_text())
-    assert config["epochs"] == {"value": 2, "from": "command line"}
-    assert config["n_environments"]["from"] == "model"
-    assert config["topk"] == {"value": [10], "from": "plugin overall"}
-    assert all(set(entry) == {"value", "from"} for entry in config.values())
-
-
 def test_mask_and_trajectory_are_stored(first: Finished) -> None:
     with np.load(first.folder / "mask.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -130,19 +117,6 @@ def test_environments_are_stored_with_their_pairs(first: Finished, tiny_data: Pa
 
 def test_metrics_per_user(first: Finished) -> None:
     assert_means(first.per_user, first.result["metrics"])
-
-
-def test_log_and_table(first: Finished) -> None:
-    log = (first.folder / "train.log").read_text()
-    for stage in ("backbone", "environments 1", "mask 1", "final"):
-        assert f"INFO {stage}: " in log
-        assert f"\n{stage}: " in f"\n{first.err}", "each stage has its line of figures"
-    for words in (
-        "PaInvRL on tiny", "protocol files", "seed 1", "edition: planted", "valid", "test (IID)",
-        "test (OOD)", "recall@10", "mask AUC", "adjusted Rand", "oracle", str(first.folder),
-    ):  # fmt: skip
-        assert words in first.out
-    assert "Traceback" not in log
 
 
 def test_tensorboard_has_the_trajectory(first: Finished) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from support import SHORT_STAGES, run_main
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.models.painvrl import mask_learner as mask
-from recbole_painvrl.run.profile import PROFILE, Profile, profiled, table
+from recbole_painvrl.run.profile import PROFILE, Profile
 
 
 def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,19 +31,6 @@ def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -
         "phases": {"other": 2 + 6, "forward": 3 + 5, "negatives": 4},
     }
     assert result["stages"]["outside the stages"]["seconds"] == 1 + 7
-
-
-def test_the_table_shows_shares() -> None:
-    result = {
-        "stages": {
-            "final": {"seconds": 4.0, "phases": {"forward": 1.0, "other": 3.0}},
-            "empty": {"seconds": 0.0, "phases": {}},
-        }
-    }
-    head, final, empty = table(result)
-    assert head.split() == ["stage", "seconds", "forward", "other"]
-    assert final.split() == ["final", "4.00", "25.0%", "75.0%"]
-    assert empty.split() == ["empty", "0.00", "0.0%", "0.0%"]
 
 
 @pytest.mark.parametrize(
@@ -87,24 +73,3 @@ def test_every_stage_has_its_phases_and_the_run_its_numbers(
     assert total == pytest.approx(profile["seconds"], rel=0.01)
     assert "outside the stages" in profile["stages"]
     assert "optimiser" in run.err
-
-
-def test_what_was_wrapped_is_restored_after_a_failure() -> None:
-    before = NegativeSampler.draw
-    run = SimpleNamespace(
-        config={"profile": True, "device": "cpu"},
-        trainer=SimpleNamespace(
-            stage_log=SimpleNamespace(measure=None), pipeline=SimpleNamespace()
-        ),
-        model=SimpleNamespace(),
-        train_loader=[],
-    )
-
-    def failing() -> None:
-        with profiled(run):
-            assert NegativeSampler.draw is not before
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        failing()
-    assert NegativeSampler.draw is before

@@ -98,7 +98,7 @@ def prepared(model: str, data: Path, folder: Path, **values: Any) -> tuple[Any, 
     return trainer, valid, test
 
 
-@pytest.mark.parametrize("model", ["BPR", "LightGCN", "Pop", "ItemKNN", "MultiVAE", "VBPR"])
+@pytest.mark.parametrize("model", ["BPR", "Pop", "ItemKNN", "MultiVAE"])
 def test_the_best_epoch_is_evaluated(model: str, tiny_data: Path, tmp_path: Path) -> None:
     """As an evaluation of every epoch's weights gives it, kept by a callback."""
     trainer, _, test = prepared(model, tiny_data, tmp_path)
@@ -120,14 +120,13 @@ def test_the_best_epoch_is_evaluated(model: str, tiny_data: Path, tmp_path: Path
         assert tests[-1] != tests[best]
 
 
-@pytest.mark.parametrize("saved", [True, False])
-def test_recboles_own_models_run(saved: bool, tiny_data: Path, tmp_path: Path) -> None:
+def test_recboles_own_models_run_unsaved(tiny_data: Path, tmp_path: Path) -> None:
     result = recbole(
-        "BPR", "tiny", saved=saved, data_path=str(tiny_data), checkpoint_dir=str(tmp_path),
+        "BPR", "tiny", saved=False, data_path=str(tiny_data), checkpoint_dir=str(tmp_path),
         load_col={"inter": ["user_id", "item_id"]},
     )  # fmt: skip
     assert 0 < result["test_result"]["ndcg@10"] <= 1
-    assert [path.suffix for path in tmp_path.glob("BPR*")] == [".pth"] * saved
+    assert list(tmp_path.glob("BPR*")) == []
 
 
 def test_a_checkpoint_of_somebody_else_is_refused(tiny_data: Path, tmp_path: Path) -> None:

@@ -160,18 +160,3 @@ def test_select_on(
     chosen = seen[-2:][last["best_epoch"] - 1]
     assert chosen[0] == best
     assert run.result["metrics"]["valid"]["ndcg@10"] == pytest.approx(chosen[1]["ndcg@10"])
-
-
-def test_the_best_epoch_is_kept(tiny_data: Path, tmp_path: Path) -> None:
-    """The valid line is the best of all evaluated epochs, not the last one's."""
-    argv = ("--epochs=12", "--learning_rate=0.3")
-    arguments = [word for word in argv if not word.startswith("--epochs")]
-    with pytest.MonkeyPatch.context() as patch:
-        seen = spied_scores(patch)
-        config = tmp_path / "epochs.yaml"
-        config.write_text("stopping_step: 20\n")
-        run = run_main(
-            tiny_data, tmp_path, "UltraGCN", f"--config_files={config}", *arguments, name="x"
-        )
-    assert run.code == 0, run.err
-    assert run.result["metrics"]["valid"]["ndcg@10"] == max(score for score, _ in seen)

@@ -39,7 +39,7 @@ def test_the_bar_moves_on_within_epochs(
         return bars[-1]
 
     monkeypatch.setattr(base, "tqdm", tqdm)
-    settings = ("--train_batch_size=16",)
+    settings = ("--train_batch_size=64",)
     assert run_main(tiny_data, tmp_path, model, *settings, name="run").code == 0
     (bar,) = bars
     assert bar.places == sorted(bar.places)

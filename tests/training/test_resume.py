@@ -111,11 +111,12 @@ def killed_at(
 @pytest.mark.parametrize(
     ("model", "save", "before"),
     [
-        *[("PaInvRL", save, save % 2 == 0) for save in (2, 3, 5, 6, 8, 11, 15)],
-        # Inside the first mask stage, and twice inside the second, whose weights have grown.
-        *[("InvRL", save, save % 2 == 0) for save in (5, 9, 10)],
-        *[("UltraGCN", save, save % 2 == 0) for save in (2, 3)],
-        *[(model, save, save % 2 == 1) for model in ("VBPR", "MMGCN") for save in (2, 3)],
+        *[("PaInvRL", save, save % 2 == 0) for save in (2, 5, 8, 11, 15)],
+        # Inside the first mask stage, and inside the second, whose weights have grown.
+        *[("InvRL", save, save % 2 == 0) for save in (5, 10)],
+        ("UltraGCN", 3, False),
+        ("VBPR", 2, False),
+        ("MMGCN", 3, True),
         *[("BPR", save, save % 2 == 1) for save in (2, 3)],
         ("ItemKNN", 2, False),
         *[(m, 2, False) for m in ("MultiVAE", "MacridVAE", "RecVAE", "DiffRec", "LDiffRec")],
@@ -221,27 +222,19 @@ def test_ctrl_c_saves_the_epochs_since_the_last_save(
     assert outcome(stopped.folder) == whole(model)
 
 
-@pytest.mark.parametrize(
-    ("argv", "found"),
-    [
-        (["--resume={runs}/none"], "no run to resume"),
-        (["--resume={runs}/whole"], "the run is complete"),
-        (["--resume={runs}/whole", "--epochs=9"], "`epochs`: a resumed run keeps its settings"),
-    ],
-)
 def test_what_cannot_be_resumed(
-    argv: list[str],
-    found: str,
-    tiny_data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_main(tiny_data, tmp_path, "ItemKNN", name="whole")
     capsys.readouterr()
-    assert main([word.format(runs=tmp_path / "runs") for word in argv]) == 2
-    line = capsys.readouterr().err
-    assert found in line
-    assert line.count("\n") == 1
+    for argv, found in (
+        (["--resume=runs/none"], "no run to resume"),
+        (["--resume=runs/whole"], "the run is complete"),
+        (["--resume=runs/whole", "--epochs=9"], "`epochs`: a resumed run keeps its settings"),
+    ):
+        assert main(argv) == 2
+        line = capsys.readouterr().err
+        assert found in line and line.count("\n") == 1
 
 
 def test_a_second_fit_trains_again(tiny_config: MakeConfig, tmp_path: Path) -> None:

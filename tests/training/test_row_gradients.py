@@ -45,7 +45,7 @@ def trained(config: Any) -> tuple[dict[str, Tensor], list[bool]]:
     [
         ("BPR", ()),
         ("VBPR", ("--reg_weight=0.1",)),
-        ("VBPR", ("--modalities=[]", "--train_batch_size=7")),
+        ("VBPR", ("--modalities=[]", "--train_batch_size=50")),
         ("UltraGCN", ("--embedding_reg_weight=0.1",)),
         ("UltraGCN", ("--modalities=[]", "--negative_sampling=per_positive")),
     ],

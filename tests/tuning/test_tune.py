@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from optuna.storages import fail_stale_trials
-from support import SHORT_STAGES, run_command
+from support import run_command
 
 from recbole_painvrl.cli import tune as command
 from recbole_painvrl.cli.run import main as run_main
@@ -208,13 +208,6 @@ def test_one_objective_without_an_ood_part(
     assert "ood_valid ndcg@10" not in rows(tmp_path)[0]
 
 
-def test_all_stages_of_painvrl(tune: Tune, tmp_path: Path) -> None:
-    space = tmp_path / "mask.yaml"
-    space.write_text("mask_step_size: {low: 0.01, high: 0.3, log: true}\n")
-    assert tune("--model=PaInvRL", f"--space={space}", "--trials=1", *SHORT_STAGES) == 0
-    assert float(rows(tmp_path)[0]["ood_valid ndcg@10"]) > 0
-
-
 def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) -> None:
     """A front known by construction, by falling IID value; the harmonic mean chooses."""
     figures = iter([(0.1, 0.9), (0.5, 0.5), (0.4, 0.5), (0.9, 0.1), (0.9, 0.05)])
@@ -244,11 +237,8 @@ def test_two_workers(tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("argv", "part"),
     [
         (["--trails=3"], "did you mean `--trials`?"),
-        (["--trials=0"], "'--trials': 0"),
-        (["--output_dir=x"], "`--output=DIR`"),
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
         (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
-        (["--learning_rat=0.1"], "did you mean `learning_rate`?"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Datasets with a known truth: wholly synthetic ones, and MovieLens with planted features."""
+"""Datasets with planted truth: synthetic data, and MovieLens with planted features."""
 
 from recbole_painvrl.data.planted.synthetic import PlantedDesign, generate_planted
 

@@ -1,11 +1,12 @@
 """The embedded variant of ml-trailers: real ML-100K with planted visual and acoustic features.
 
-Real are the interactions, titles, genres and years inside the RecBole wheel, and the textual
-features made from them. Planted are the visual and acoustic features: half of their columns are
-mixtures of the leading item factors of the interactions (taste), half of an item style. Each
-interaction is assigned a role; majority rows are kept more often the more their user likes the
-item's style, minority and OOD rows the less. The score of the style is half shared, half personal:
-a wholly shared one would be absorbed by the item's own embedding and no mask could help.
+The interactions, titles, genres and years are real and come from the RecBole wheel; so do the
+textual features, which are computed from them. The visual and acoustic features are planted: half
+of their columns are mixtures of the leading item factors of the interactions (taste), half of a
+random style of the items. Each interaction has a role. A majority interaction is kept with a
+higher probability the more its user likes the item's style, a minority or OOD interaction with a
+lower one. Half of the preference for a style is shared by all users, half is personal: if it were
+entirely shared, the ID embedding of the item would learn it and no mask could help.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ _PLANTED_WIDTHS = {"visual": 64, "acoustic": 32}
 _TEXT_WIDTH = 64
 # Decompositions differ in their last bits between versions of SciPy and processors.
 _DECIMALS = 4
-# A singular vector has no sign of its own: of the entry that is largest in absolute value.
+# The sign of a singular vector is arbitrary: these are the signs of its largest absolute entry.
 _SIGNS = np.array([-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0])
 
 
 def generate_embedded(seed: int = 0) -> DatasetContent:
-    """Make the dataset from the files inside the RecBole wheel; the same seed, the same bytes.
+    """Make the dataset from the files in the RecBole wheel; the same seed gives the same bytes.
 
     *Deviations* from the construction in the design: users left with fewer than 5 mixture rows are
-    dropped, and OOD rows of items without a training row as well, since no model could rank them
-    better than by chance; the counts tell how many.
+    dropped, and so are OOD rows of items without a training row, which no model could rank better
+    than at random; the counts say how many.
     """
     ratings, item_table = _read_ml100k("inter"), _read_ml100k("item")
     ratings = ratings.rename(columns=_untyped)[["user_id", "item_id", "timestamp"]]
@@ -107,7 +108,7 @@ def _untyped(column: str) -> str:
 def _plant_roles(
     seed: int, users: IntArray, items: IntArray, styles: FloatArray
 ) -> tuple[IntArray, BoolArray]:
-    """Role of each interaction and whether it is kept, with probability sigmoid(+-5 x score)."""
+    """Role of each interaction, and whether it is kept (with probability sigmoid(+-5 x score))."""
     rng = numpy_generator(seed, "embedded roles")
     shared = rng.standard_normal(_FACTORS)
     personal = rng.standard_normal((int(users.max()) + 1, _FACTORS))
@@ -122,7 +123,7 @@ def _plant_roles(
 def _split(
     seed: int, users: IntArray, items: IntArray, role: IntArray, kept: BoolArray
 ) -> tuple[IntArray, IntArray, dict[str, int]]:
-    """Rows that stay, the split index of each, and the counts after every step."""
+    """Rows that are kept, the split index of each, and the counts after every step."""
     counts = {"interactions of MovieLens 100K": len(users), "kept by their role": int(kept.sum())}
     mixture = kept & (role != _OOD_ROLE)
     enough = np.bincount(users[mixture], minlength=users.max() + 1) >= _MIN_MIXTURE
@@ -147,14 +148,14 @@ def _split(
     counts["items"] = len(np.unique(items[rows]))
     counts["majority interactions"] = int((role[mixture_rows] == _MAJORITY).sum())
     counts["minority interactions"] = int((role[mixture_rows] == _MINORITY).sum())
-    # The order of the source file, so that the position of a row says nothing about its role.
+    # In the order of the source file, so that the position of a row does not reveal its role.
     order = np.argsort(rows)
     return rows[order], split[order], counts
 
 
 def item_factors(users: IntArray, items: IntArray) -> FloatArray:
     """Leading item factors [n_items, 8] of D_u^-1/2 R D_i^-1/2, the popularity factor dropped."""
-    # Imported here, as scikit-learn below: it takes time, and a dataset is made once.
+    # Imported here, as scikit-learn below, since the import is slow and rarely needed.
     from scipy.sparse.linalg import svds
 
     shape = (int(users.max()) + 1, int(items.max()) + 1)
@@ -176,7 +177,7 @@ def item_factors(users: IntArray, items: IntArray) -> FloatArray:
 def _features(
     seed: int, factors: FloatArray, styles: FloatArray, seen: IntArray, movies: pd.DataFrame
 ) -> tuple[dict[str, tuple[FloatArray, list[str]]], dict[str, BoolArray]]:
-    """Features of the items that stay, and which planted columns are invariant."""
+    """Features of the remaining items, and which planted columns are invariant."""
     tokens = movies["item_id"].iloc[seen].tolist()
     features: dict[str, tuple[FloatArray, list[str]]] = {}
     columns: dict[str, BoolArray] = {}
@@ -185,7 +186,7 @@ def _features(
         matrix, columns[modality] = mixture_columns(factors, styles, width, _NOISE, rng)
         features[modality] = (matrix[seen], tokens)
     features["textual"] = (_textual(movies)[seen], tokens)
-    # Plus 0, since what rounds to 0 keeps the sign of its noise.
+    # Adding 0 turns -0 into 0.
     rounded = {n: (np.round(values, _DECIMALS) + 0, ids) for n, (values, ids) in features.items()}
     return rounded, columns
 
@@ -202,7 +203,7 @@ def _textual(movies: pd.DataFrame) -> FloatArray:
         )
     ]
     weights = TfidfVectorizer(analyzer=lambda document: document, min_df=2).fit_transform(documents)
-    # A fixed state: the real part of the data must not change with the seed of the planted part.
+    # A fixed state: the real features must not change with the seed of the planted ones.
     reduced = TruncatedSVD(_TEXT_WIDTH, random_state=0).fit_transform(weights)
     return np.asarray(reduced, dtype=np.float32)
 

@@ -1,9 +1,10 @@
-"""Fully synthetic data in which the right mask and the right environments are known.
+"""Synthetic data of which the correct mask and environments are known.
 
 Tastes p_u, contents c_i and styles s_i are N(0, I). In environment e user u draws items by Gumbel
-top-n on 2 <p_u, c_i> / sqrt(k) + gamma_e <q_u, s_i> / sqrt(k): content is liked everywhere, style
-is sought in the majority environment (gamma) and shunned in the minority one (-gamma). Columns of
-the features are mixtures of contents (invariant) or of styles (spurious).
+top-n on 2 <p_u, c_i> / sqrt(k) + gamma_e <q_u, s_i> / sqrt(k): users prefer the same contents in
+both environments, but prefer their styles in the majority environment (gamma) and avoid them in
+the minority one (-gamma). Columns of the features are mixtures of contents (invariant) or of
+styles (spurious).
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from recbole_painvrl.seeds import derive_seed
 # Indices into SPLITS.
 TRAIN, OOD_VALID, OOD = 0, 3, 4
 _FRACTIONS = (0.8, 0.1, 0.1)
-# Scores of one block of users; bounds memory whatever the number of users.
+# Number of scores in a block of users, which limits the memory.
 _BLOCK_CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
 class PlantedDesign:
-    """Sizes and strengths of the synthetic data; the defaults are those of the project's figures.
+    """Parameters of the synthetic data; the defaults are those of the figures in docs/.
 
-    ``majority`` is the fraction of mixture interactions from the majority environment, ``gamma``
-    the pull of style there, ``spurious_personal`` the personal part of the taste for styles,
-    ``n_ood`` the extra draws per user from the minority environment kept for the OOD test.
+    ``majority`` is the fraction of the IID interactions that are from the majority environment,
+    ``gamma`` the influence of style there, ``spurious_personal`` the personal fraction of the taste
+    for styles, ``n_ood`` the number of draws per user from the minority environment for the OOD
+    splits.
     """
 
     n_users: int = 2000
@@ -50,7 +52,7 @@ class PlantedDesign:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise :class:`UserError` where the sizes cannot be met."""
+        """Raise :class:`UserError` if the parameters are impossible."""
         if self.n_users < 1 or not 1 <= self.min_interactions <= self.max_interactions:
             raise UserError(
                 f"planted data: {self.n_users} users with {self.min_interactions} to "
@@ -77,7 +79,7 @@ class PlantedDesign:
 
 @dataclass(frozen=True)
 class _World:
-    """Latent truth: tastes [U, k], style tastes [U, k], contents [I, k], styles [I, k]."""
+    """Latent vectors: tastes [U, k], style tastes [U, k], contents [I, k], styles [I, k]."""
 
     tastes: FloatArray
     style_tastes: FloatArray
@@ -86,15 +88,15 @@ class _World:
 
 
 def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
-    """Generator of one purpose, independent of how often the others draw."""
+    """Generator of one purpose, independent of draws for other purposes."""
     return np.random.default_rng(derive_seed(seed, purpose))
 
 
 def generate_planted(design: PlantedDesign, name: str = "planted") -> DatasetContent:
     """Draw the whole dataset; the same design gives the same bytes.
 
-    Features cover the items that occur in an interaction, since the others are unknown to a
-    recommender that reads the interaction files. *Deviations*: none from the documented design.
+    Items without an interaction have no features, since a recommender that reads the interaction
+    files does not know them. *Deviations*: none from the documented design.
     """
     world = _draw_world(design)
     draws = np.concatenate(list(_draw_blocks(design, world)))
@@ -159,8 +161,8 @@ def random_split(
 ) -> IntArray:
     """Split index of each row, by a random order cut at the fractions; split 0 is training.
 
-    ``keep`` holds one id array [n_rows] per field: an id without a row in split 0 gets one random
-    row of its own moved there, so the other splits can be a little smaller than their fraction.
+    ``keep`` holds one id array [n_rows] per field: for every id without a row in split 0, one of
+    its rows is moved there, so the other splits can be slightly smaller than their fraction.
     """
     order = rng.permutation(n_rows)
     cuts = np.rint(np.cumsum(fractions)[:-1] * n_rows).astype(np.intp)
@@ -176,7 +178,7 @@ def random_split(
 
 
 def split_frames(frame: pd.DataFrame, split: IntArray) -> dict[str, pd.DataFrame]:
-    """Rows of each named split that has any, in the order of the frame."""
+    """Rows of each split that is not empty, in the order of the frame."""
     return {
         name: frame[split == index].reset_index(drop=True)
         for index, name in enumerate(SPLITS)

@@ -228,5 +228,10 @@ SPEC = ModelSpec(
     purposes=_purposes,
     memory=memory,
     colour=6,
+    groups=frozenset({"paper", "graph"}),
     paper="Wei et al., WWW '23: MMSSL, multi-modal self-supervised learning",
+    url="https://arxiv.org/abs/2302.10632",
+    idea="Adversarially learnt interaction graphs per modality and a contrast between "
+    "modalities and IDs.",
+    ranks_cold_items=True,
 )

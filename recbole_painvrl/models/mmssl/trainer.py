@@ -13,12 +13,12 @@ from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.models.mmssl.adversary import Adversary, drawn_columns
-from recbole_painvrl.models.mmssl.batches import UserBatches
 from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
 from recbole_painvrl.models.mmssl.model import MMSSL, Views
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
+from recbole_painvrl.training.user_batches import UserBatches
 
 # As released, the graphs are empty once the second step is over.
 _RELEASED_STEPS = 2

@@ -49,5 +49,10 @@ SPEC = ModelSpec(
     purposes=staged_purposes,
     memory=staged_memory,
     colour=0,
+    groups=frozenset({"paper", "graph"}),
     paper="Huang et al., MM '23: Pareto invariant representation learning",
+    url="https://arxiv.org/abs/2308.04706",
+    idea="UltraGCN on features times a mask, learnt so that Pareto weights balance the "
+    "loss and its variance over inferred environments.",
+    ranks_cold_items=True,
 )

@@ -1,4 +1,4 @@
-"""One look for every figure of a page: fonts, colours per model, and how a figure enters it."""
+"""The figures of a page: one style, a look per group, PNG and PDF in files, SVG in the page."""
 
 from __future__ import annotations
 
@@ -7,38 +7,35 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure
 
-from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.atomic import write_with
+from recbole_painvrl.report.plots import COLOURS, MARKERS, METADATA
 from recbole_painvrl.report.render import Drawing
 from recbole_painvrl.specs import specs
 
-# In the page these two follow the reader's light or dark theme.
+# The page replaces these two by colours of its light or dark theme.
 INK, LINE = "#1f2329", "#c9d1d8"
-# One column of a paper, and the width of a phone at the same size of letters.
+# Inches of one column of a paper, which are as wide as a phone.
 WIDTH, HEIGHT = 3.5, 2.6
-# Both can be read in grey and by colour-blind readers.
+# Readable in grey and for colour-blind readers.
 MASK_COLOURS, WEIGHT_COLOURS = "cividis", "viridis"
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = (
-    "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#7F7F7F",
-)  # fmt: skip
+# Indices into the palette of RecBole's models; ours have one in their ModelSpec.
 _OF_RECBOLE = {"LightGCN": 3, "BPR": 7}
 _LEGEND_LINE = 0.165
-_MARKERS = "osD^vPX*"
 _LINES = ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one group is drawn in every figure."""
+    """Colour, marker, line style and drawing order of a group in all figures."""
 
     colour: str
     marker: str
@@ -46,35 +43,57 @@ class Look:
     order: float
 
 
-Looks = Mapping[str, Look]
+class Figures:
+    """Starts the figures of one block, writes them and returns them for the page.
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure with what a reader who cannot see it needs.
-
-    Attributes:
-        name: file name without extension; what a file name cannot hold is replaced.
-        canvas: the drawing.
-        alt: what it shows, in words.
+    Args:
+        folder: for the PNG and PDF files.
+        key: prefix of their names, different for every block.
+        groups: ``(label, model)`` of every group.
     """
 
-    name: str
-    canvas: Canvas
-    alt: str
+    def __init__(self, folder: Path, key: str, groups: Sequence[tuple[str, str]]) -> None:
+        self.folder, self.key, self.looks = folder, key, looks_of(groups)
+        self._names: set[str] = set()
+
+    def sketch(self, height: float = HEIGHT) -> Sketch:
+        """An empty figure; height in inches."""
+        return Sketch(self, height)
+
+    def write(self, name: str, figure: Figure, alt: str) -> Drawing:
+        """Write a figure as PNG and PDF.
+
+        Args:
+            name: of its files, without the key; characters that file names lack are replaced.
+            figure: the figure.
+            alt: description for readers who cannot see it.
+        """
+        name = slug(f"{self.key}-{name}")
+        while name in self._names:
+            name += "-x"
+        self._names.add(name)
+        # Compute the layout once, not for every format.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for kind in ("png", "pdf"):
+            save = partial(figure.savefig, format=kind, facecolor="white", metadata=METADATA[kind])
+            write_with(self.folder / f"{name}.{kind}", save)
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata=METADATA["svg"])
+        return _inline(svg.getvalue(), name, alt)
 
 
 class Sketch:
-    """The axes of a panel, with the words that tell what is drawn.
+    """A figure with one pair of axes, and the words that describe what is drawn.
 
     Args:
-        looks: look per label.
+        figures: the figures of its block.
         height: in inches.
     """
 
-    def __init__(self, looks: Looks, height: float = HEIGHT) -> None:
-        self.looks = looks
-        self.canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
+    def __init__(self, figures: Figures, height: float) -> None:
+        self.figures, self.looks = figures, figures.looks
+        self.canvas = Figure(figsize=(WIDTH, height), layout="constrained")
         self.axes: Any = self.canvas.subplots()
         self.words: list[str] = []
 
@@ -84,24 +103,31 @@ class Sketch:
         style = {"label": wrap(label), **style}
         self.axes.plot(x, y, look.line, color=look.colour, zorder=look.order, **style)
 
-    def panel(self, name: str, what: str, x: str, y: str = "", title: str = "") -> Panel:
-        """The finished panel.
+    def finish(self, name: str, what: str, x: str, y: str = "", title: str = "") -> Drawing:
+        """Write the figure.
 
         Args:
-            name: of its file.
-            what: beginning of the words about it.
-            x: label of the axis.
-            y: label of the axis.
-            title: above it.
+            name: of its files.
+            what: beginning of its description.
+            x: label of the x axis.
+            y: label of the y axis.
+            title: above the axes.
         """
         self.axes.set_xlabel(x)
         self.axes.set_ylabel(y)
         self.axes.set_title(title)
         self._legend_above()
-        return Panel(name, self.canvas, f"{what}: {'; '.join(self.words)}.")
+        return self.figures.write(name, self.canvas, f"{what}: {'; '.join(self.words)}.")
+
+    def colour_bar(self, mappable: Any, label: str = "") -> None:
+        """Add a bar that explains colours from 0 to 1."""
+        bar: Any = self.canvas.colorbar(
+            mappable, ax=self.axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1]
+        )
+        bar.set_label(label)
+        bar.outline.set_visible(False)
 
     def _legend_above(self) -> None:
-        """The legend above the axes, where it hides nothing."""
         handles, labels = self.axes.get_legend_handles_labels()
         if not handles:
             return
@@ -111,52 +137,19 @@ class Sketch:
             handles, labels, loc="outside upper center", ncols=columns,
             handlelength=1.8, columnspacing=1.2,
         )  # fmt: skip
-        # Room for the legend comes on top of the figure's height, not out of its axes.
+        # The legend adds to the height of the figure, so that the axes stay as large.
         rows = [labels[first : first + columns] for first in range(0, len(labels), columns)]
         lines = sum(max(label.count("\n") + 1 for label in row) for row in rows)
         self.canvas.set_figheight(self.canvas.get_figheight() + _LEGEND_LINE * lines)
 
 
-class Panels:
-    """Writes every panel as PNG and PDF, and gives it to the page as SVG.
-
-    Args:
-        folder: where PNG and PDF go.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._names: set[str] = set()
-
-    def draw(self, panels: Sequence[Panel]) -> list[Drawing]:
-        """Write some panels."""
-        return [self._draw(panel) for panel in panels]
-
-    def _draw(self, panel: Panel) -> Drawing:
-        # Metrics, modalities and stages have names of the user's.
-        name = slug(panel.name)
-        while name in self._names:
-            name += "-x"
-        self._names.add(name)
-        # The layout once, not once per format.
-        panel.canvas.draw_without_rendering()
-        panel.canvas.set_layout_engine("none")
-        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            buffer = io.BytesIO()
-            panel.canvas.savefig(buffer, format=kind, facecolor="white", metadata=metadata)
-            write_bytes(self.folder / f"{name}.{kind}", buffer.getvalue())
-        plain = io.StringIO()
-        panel.canvas.savefig(plain, format="svg", transparent=True, metadata={"Date": None})
-        return _inline(plain.getvalue(), name, panel.alt)
-
-
 def house_style() -> Any:
-    """The context in which the figures of a page are drawn and written."""
+    """Context manager with matplotlib's settings for the figures of a page."""
     return matplotlib.rc_context(fname=Path(__file__).with_name("page.mplstyle"))
 
 
 def _inline(svg: str, name: str, alt: str) -> Drawing:
-    """Matplotlib's SVG as part of a page: ids of its own, no addresses, colours of the theme."""
+    """Matplotlib's SVG as part of a page: unique ids, no addresses, colours of the theme."""
     head, _, body = svg[svg.index("<svg") :].partition(">")
     body = body.rpartition("</svg>")[0]
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
@@ -167,29 +160,29 @@ def _inline(svg: str, name: str, alt: str) -> Drawing:
     return Drawing(alt, head.partition('viewBox="')[2].partition('"')[0], body)
 
 
-def looks_of(names: Sequence[tuple[str, str]]) -> dict[str, Look]:
-    """A look per label; a model keeps its colour from report to report.
+def looks_of(groups: Sequence[tuple[str, str]]) -> Mapping[str, Look]:
+    """A look per label; a model has the same colour in every report.
 
     Args:
-        names: ``(label, model)`` of every group.
+        groups: ``(label, model)`` of every group.
     """
     found: dict[str, Look] = {}
     taken: set[int] = set()
     fixed = _OF_RECBOLE | {
         name: spec.colour for name, spec in specs().items() if spec.colour is not None
     }
-    free = [n for n in range(len(_COLOURS)) if n not in {fixed.get(m) for _, m in names}]
-    for number, (label, model) in enumerate(names):
+    free = [n for n in range(len(COLOURS)) if n not in {fixed.get(model) for _, model in groups}]
+    for number, (label, model) in enumerate(groups):
         index = fixed.get(model, -1)
         if index in taken or index < 0:
             index = free.pop(0) if free else number
         taken.add(index)
         found[label] = Look(
-            _COLOURS[index % len(_COLOURS)],
-            _MARKERS[index % len(_MARKERS)],
-            # Later lines are broken and on top, so that what they cover shows through.
+            COLOURS[index % len(COLOURS)],
+            MARKERS[index % len(MARKERS)],
+            # Later lines are broken and on top, so that lines below them remain visible.
             _LINES[number % len(_LINES)],
-            2.0 + number / len(names),
+            2.0 + number / len(groups),
         )
     return found
 
@@ -200,15 +193,14 @@ def wrap(label: str, width: int = 18) -> str:
 
 
 def slug(name: str) -> str:
-    """Part of a file name, whatever the name of a modality or a model holds."""
+    """A name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "x"
 
 
 def smooth(values: npt.NDArray[np.float64], windows: int = 30) -> npt.NDArray[np.float64]:
     """Moving average over a 30th of the steps, of the same length, ``[n]``."""
-    size = max(1, len(values) // windows)
-    kernel = np.ones(size)
-    # At the ends the mean is over what is there.
+    kernel = np.ones(max(1, len(values) // windows))
+    # At both ends the average is over fewer values.
     counts = np.convolve(np.ones(len(values)), kernel, "same")
     averaged: npt.NDArray[np.float64] = np.convolve(values, kernel, "same") / counts
     return averaged

@@ -1,1 +1,1 @@
-"""Sections of a report, one file each: figures and tables in, HTML out."""
+"""Sections of the page: each function returns the values of its template."""

@@ -1,9 +1,8 @@
-"""The environments: sizes, stability, and what distinguishes them."""
+"""The environments: sizes, stability, and how their interactions differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,60 +16,65 @@ from matplotlib.ticker import (
 )
 from sklearn.metrics import adjusted_rand_score
 
-from recbole_painvrl.report.data_facts import (
-    ENVIRONMENT,
-    SideInformation,
-    interactions,
-    one_environment_users,
-    side_information,
-    word_fractions,
-)
-from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.plots.style import INK, Looks, Panel, Panels, Sketch, wrap
+from recbole_painvrl.report.groups import Block, Group
+from recbole_painvrl.report.plots.style import INK, Figures, wrap
 from recbole_painvrl.report.read import RunData, Stage, is_number
+from recbole_painvrl.report.render import Drawing
 
+ENVIRONMENT = "environment"
+_POPULAR, _PURE = 0.1, 0.9
 _QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-# From this ratio of the ends of the whiskers on, the axis is logarithmic.
+# If the ends of the whiskers differ by this factor, the axis is logarithmic.
 _LOG_FROM = 10
-# Shades of one colour, from full to light, tell environments of a group apart.
+# How much lighter the last environment of a group is than the first.
 _FADE = 0.75
+Frames = dict[str, pd.DataFrame]
 
 
-def environments(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
-    """Figures and tables of the found environments; None where no run has any."""
+def environments(block: Block, figures: Figures) -> dict[str, Any] | None:
+    """Figures and tables of the found environments; None if no run has any."""
     groups = [group for group in block.groups if group.first.environments]
     if not groups:
         return None
     frames = {group.label: interactions(group.first) for group in groups}
-    known = {group.label: side_information(group.first) for group in groups}
     drawn = [
-        _sizes(block.key, frames, looks),
-        _boxes(block.key, frames, looks, "popularity", "popularity of the item"),
-        _boxes(block.key, frames, looks, "degree", "interactions of the user"),
+        *([_moves(figures, groups)] if any(_moved(group.first) for group in groups) else []),
+        _sizes(figures, frames),
+        _boxes(figures, frames, "popularity", "popularity of the item"),
+        _boxes(figures, frames, "degree", "interactions of the user"),
     ]
-    if any(_moved(group.first) for group in groups):
-        drawn.insert(0, _moves(block.key, groups, looks))
-    numbers = unique(name for found in known.values() for name in found.numbers)
     return {
-        "drawings": panels.draw(drawn),
+        "drawings": drawn,
         "found": [_found(group, run) for group in groups for run in group.runs],
-        "columns": numbers,
-        "distinguished": [
-            row
-            for label, frame in frames.items()
-            for row in _distinguished(label, frame, known[label], numbers)
-        ],
-        "words": [
-            (label, name, list(found.columns), _percent(found))
-            for label, frame in frames.items()
-            for name, texts in known[label].words.items()
-            for found in [word_fractions(frame[ENVIRONMENT], texts)]
-        ],
-        "missing": unique(f"{text}." for found in known.values() for text in found.missing),
+        "differences": [row for label, frame in frames.items() for row in _rows(label, frame)],
     }
 
 
+def interactions(run: RunData) -> pd.DataFrame:
+    """The training interactions of a run with environments, ``[n, 6]``.
+
+    Returns:
+        Columns ``environment``, ``user_id`` and ``item_id``; ``popularity``, the number of
+        interactions of the item; ``degree``, that of the user; ``popular``, whether the item is
+        among the most popular 10 %.
+    """
+    names = (ENVIRONMENT, "user_id", "item_id")
+    frame = pd.DataFrame({name: run.environments[name] for name in names})
+    frame["popularity"] = frame.groupby("item_id")["item_id"].transform("size")
+    frame["degree"] = frame.groupby("user_id")["user_id"].transform("size")
+    ranked = frame.groupby("item_id").size().sort_values(ascending=False, kind="stable").index
+    frame["popular"] = frame["item_id"].isin(ranked[: max(1, round(_POPULAR * len(ranked)))])
+    return frame
+
+
+def one_environment_users(frame: pd.DataFrame) -> float:
+    """Fraction of the users with at least 90 % of their interactions in one environment."""
+    counts = frame.groupby(["user_id", ENVIRONMENT]).size().groupby("user_id")
+    return float((counts.max() >= _PURE * counts.sum()).mean())
+
+
 def _found(group: Group, run: RunData) -> list[str]:
+    """How the environments of a run were found, and their agreement with the truth."""
     name = f"{group.label}, seed {run.done.seed}"
     if not run.environments:
         return [name, *["–"] * 7]
@@ -96,73 +100,54 @@ def _found(group: Group, run: RunData) -> list[str]:
     ]
 
 
-def _distinguished(
-    label: str, frame: pd.DataFrame, known: SideInformation, names: Sequence[str]
-) -> list[list[str]]:
-    rows, none = [], pd.Series(dtype=float)
-    for number, inside in frame.groupby(ENVIRONMENT):
-        rows.append([
-            f"{label}, {number}",
+def _rows(label: str, frame: pd.DataFrame) -> list[list[str]]:
+    """A row per environment: its size and the means over its interactions."""
+    return [
+        [
+            f"{label}, {index}",
             f"{len(inside):,} ({len(inside) / len(frame):.0%})",
             f"{inside['popularity'].mean():.1f}",
             f"{inside['degree'].mean():.1f}",
             f"{inside['popular'].mean():.1%}",
-            *(_mean(name, known.numbers.get(name, none).reindex(inside.index)) for name in names),
-        ])  # fmt: skip
-    return rows
-
-
-def _mean(name: str, values: pd.Series) -> str:
-    if values.isna().all():
-        return "–"
-    median = float(values.median())
-    if name == "timestamp" and 0 < median < 1e11:
-        return f"median {datetime.fromtimestamp(median, UTC):%Y-%m-%d}"
-    return f"mean {values.mean():.4g}"
-
-
-def _percent(fractions: pd.DataFrame) -> list[list[str]]:
-    """A row per word with its fraction in every environment."""
-    return [
-        [str(word), *(f"{value:.1%}" for value in values)]
-        for word, values in zip(fractions.index, fractions.to_numpy(), strict=True)
+        ]
+        for index, inside in frame.groupby(ENVIRONMENT)
     ]
 
 
 def _moved(run: RunData) -> list[np.ndarray]:
-    """Fraction of the interactions that moved, by round, of every outer round."""
+    """Fraction of the interactions that changed their environment, by round, per outer round."""
     names = [f"round {number}/moved" for number in range(1, len(run.environments) + 1)]
     return [run.environments[name] for name in names if name in run.environments]
 
 
-def _moves(key: str, groups: Sequence[Group], looks: Looks) -> Panel:
-    sketch = Sketch(looks)
+def _moves(figures: Figures, groups: Sequence[Group]) -> Drawing:
+    sketch = figures.sketch()
     for group in groups:
         start = 1
         for number, moved in enumerate(_moved(group.first)):
             label = {} if number == 0 else {"label": None}
-            marker = {"marker": looks[group.label].marker, "markersize": 3}
+            marker = {"marker": sketch.looks[group.label].marker, "markersize": 3}
             sketch.line(group.label, start + np.arange(len(moved)), moved, **label, **marker)
             sketch.words.append(f"{group.label} {moved[0]:.1%} to {moved[-1]:.1%}")
             start += len(moved)
     sketch.axes.set_ylim(bottom=0)
     sketch.axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     sketch.axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name, what = f"{key}-environment-moves", "Share that moved by round"
-    return sketch.panel(name, what, "round", "interactions that moved")
+    what = "Fraction of the interactions that changed their environment, by round"
+    return sketch.finish("environment-moves", what, "round", "interactions that moved")
 
 
-def _sizes(key: str, frames: dict[str, pd.DataFrame], looks: Looks) -> Panel:
-    sketch = Sketch(looks, 1.0 + 0.45 * len(frames))
+def _sizes(figures: Figures, frames: Frames) -> Drawing:
+    sketch = figures.sketch(1.0 + 0.45 * len(frames))
     axes = sketch.axes
     for row, (label, frame) in enumerate(frames.items()):
         fractions = frame[ENVIRONMENT].value_counts(normalize=True).sort_index()
         left = 0.0
-        for number, fraction in fractions.items():
-            axes.barh(row, fraction, left=left, height=0.7, color=looks[label].colour,
-                      alpha=_alpha(number, len(fractions)), edgecolor="white")  # fmt: skip
+        for index, fraction in fractions.items():
+            axes.barh(row, fraction, left=left, height=0.7, color=sketch.looks[label].colour,
+                      alpha=_alpha(index, len(fractions)), edgecolor="white")  # fmt: skip
             if fraction > 0.12:
-                axes.text(left + fraction / 2, row, f"{number}: {fraction:.0%}",
+                axes.text(left + fraction / 2, row, f"{index}: {fraction:.0%}",
                           ha="center", va="center", fontsize=8)  # fmt: skip
             left += fraction
         sketch.words.append(f"{label} {', '.join(f'{one:.0%}' for one in fractions)}")
@@ -171,32 +156,30 @@ def _sizes(key: str, frames: dict[str, pd.DataFrame], looks: Looks) -> Panel:
     axes.set_xlim(0, 1)
     axes.grid(visible=False)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    name, what = f"{key}-environment-sizes", "Sizes of the environments"
-    return sketch.panel(name, what, "share of the training interactions")
+    x = "fraction of the training interactions"
+    return sketch.finish("environment-sizes", "Sizes of the environments", x)
 
 
-def _boxes(key: str, frames: dict[str, pd.DataFrame], looks: Looks, name: str, title: str) -> Panel:
+def _boxes(figures: Figures, frames: Frames, name: str, title: str) -> Drawing:
     """Box per environment: quartiles, whiskers from 5 % to 95 %."""
-    sketch, ticks, ends, x = Sketch(looks), dict[float, str](), list[float](), 0.0
+    sketch, ticks, ends, x = figures.sketch(), dict[float, str](), list[float](), 0.0
     axes = sketch.axes
     for label, frame in frames.items():
         values = frame.groupby(ENVIRONMENT)[name].quantile(_QUANTILES).unstack()
-        for number, (low, first, median, third, high) in zip(
-            values.index, values.to_numpy(), strict=True
-        ):
-            box = {"whislo": low, "q1": first, "med": median, "q3": third, "whishi": high}
-            face = {"facecolor": looks[label].colour, "edgecolor": INK,
-                    "alpha": _alpha(number, len(values))}  # fmt: skip
+        colour = sketch.looks[label].colour
+        for index, box in zip(values.index, values.to_numpy(), strict=True):
+            face = {"facecolor": colour, "edgecolor": INK, "alpha": _alpha(index, len(values))}
             axes.bxp(
-                [box], positions=[x], widths=0.7, showfliers=False, patch_artist=True,
+                [dict(zip(("whislo", "q1", "med", "q3", "whishi"), box, strict=True))],
+                positions=[x], widths=0.7, showfliers=False, patch_artist=True,
                 manage_ticks=False, medianprops={"color": INK, "linewidth": 1.6},
                 whiskerprops={"color": INK}, capprops={"color": INK}, boxprops=face,
             )  # fmt: skip
-            ticks[x] = str(number)
-            sketch.words.append(f"{label} environment {number} median {median:.0f}")
-            ends += [low, high]
+            ticks[x] = str(index)
+            sketch.words.append(f"{label} environment {index} median {box[2]:.0f}")
+            ends += [box[0], box[-1]]
             x += 1
-        axes.bar(0, 0, color=looks[label].colour, label=wrap(label))
+        axes.bar(0, 0, color=colour, label=wrap(label))
         x += 0.7
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.grid(visible=False, axis="x")
@@ -206,8 +189,8 @@ def _boxes(key: str, frames: dict[str, pd.DataFrame], looks: Looks, name: str, t
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     what = f"{title.capitalize()} per environment"
-    return sketch.panel(f"{key}-environment-{name}", what, "environment", title)
+    return sketch.finish(f"environment-{name}", what, "environment", title)
 
 
-def _alpha(number: Any, size: int) -> float:
-    return float(1 - _FADE * number / max(1, size))
+def _alpha(index: Any, size: int) -> float:
+    return float(1 - _FADE * index / max(1, size))

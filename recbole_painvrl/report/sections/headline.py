@@ -1,4 +1,4 @@
-"""The table of metrics, what it says about the method, and the curve over K."""
+"""The tables of metrics, the comparison of the method with the other columns, and curves over K."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from recbole_painvrl.evaluation.comparison import (
     VALID,
     Comparison,
     compare,
+    part_name,
     reference,
     smaller_is_better,
     standing,
 )
 from recbole_painvrl.report.groups import Block, Group, cutoffs
-from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, wrap
-from recbole_painvrl.report.render import Cell, address
-from recbole_painvrl.run.summary import part_name
+from recbole_painvrl.report.plots.style import Figures, wrap
+from recbole_painvrl.report.render import Cell, Drawing, address
 
 _CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
 
@@ -34,79 +34,76 @@ def metric_name(metric: str) -> str:
     return (name.upper() if name in _CAPITALS else shown) + at + k
 
 
-def headline(
-    block: Block, looks: Looks, panels: Panels, page: Path, method: Group | None
-) -> dict[str, Any]:
-    """Metrics of all columns, the verdict and the curve over K.
+def headline(block: Block, figures: Figures, page: Path, method: Group | None) -> dict[str, Any]:
+    """Metrics of all columns, the comparison and the curves over K.
 
     Args:
         block: the runs.
-        looks: of its groups.
-        panels: draws.
-        page: where links start.
-        method: the group that is judged against the others.
+        figures: of the block.
+        page: the page, from which links are relative.
+        method: the group that is compared with the others.
     """
     head: list[str | Cell] = ["metric"]
     for group in block.groups:
         seeds = ", ".join(str(run.done.seed) for run in group.runs)
         head.append(Cell(group.label, small=f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
-    tables = [
-        (part, [[metric_name(name), *_cells(block, part, name, page)] for name in block.metrics])
-        for part in block.parts
-    ]
+    tables = []
+    for split in block.splits:
+        rows = [[metric_name(name), *_cells(block, split, name, page)] for name in block.metrics]
+        tables.append((split, part_name(split), rows))
     return {
         "columns": len(block.groups),
         "several": any(len(group.runs) > 1 for group in block.groups),
         "judged": _standing(block, method) if method and len(block.groups) > 1 else None,
         "head": head,
-        "tables": [(part, part_name(part), rows) for part, rows in tables],
-        "drawings": panels.draw(_over_k(block, looks)),
+        "tables": tables,
+        "drawings": _over_k(block, figures),
     }
 
 
-def _cells(block: Block, part: str, metric: str, page: Path) -> list[str | Cell]:
-    """The means of a metric, with marks on the best and the second."""
-    means = [group.mean(part, metric) for group in block.groups]
-    order = sorted({round(mean, 6) for mean in means if mean is not None},
-                   reverse=not smaller_is_better(metric))  # fmt: skip
+def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell]:
+    """Mean and standard deviation of every group; the best and second mean are marked."""
+    numbers = [group.number(split, metric) for group in block.groups]
+    means = {round(one.mean, 6) for one in numbers if one is not None}
+    order = sorted(means, reverse=not smaller_is_better(metric))
     marks = dict(zip(order, ("best", "second"), strict=False)) if len(order) > 1 else {}
     cells: list[str | Cell] = []
-    for group, mean in zip(block.groups, means, strict=True):
-        if mean is None:
+    for group, number in zip(block.groups, numbers, strict=True):
+        if number is None:
             cells.append("–")
             continue
-        spread = group.spread(part, metric)
         one = group.first.folder if len(group.runs) == 1 else None
         cells.append(
             Cell(
-                f"{mean:.4f}",
+                f"{number.mean:.4f}",
                 f"#{block.anchor(group)}" if one is None else address(one, page),
                 "" if one is None else str(one),
-                marks.get(round(mean, 6), ""),
-                "" if spread is None else f"± {spread:.4f}",
+                marks.get(round(number.mean, 6), ""),
+                "" if number.sd is None else f"± {number.sd:.4f}",
             )
         )
     return cells
 
 
-def _standing(block: Block, own: Group) -> dict[str, Any]:
-    """Where the method is better, worse or level, in words and as a table."""
+def _standing(block: Block, method: Group) -> dict[str, Any]:
+    """Where the method is better, worse or neither, as sentences and tables."""
     methods = [group.method() for group in block.groups]
-    chosen = reference(methods, own.label, own.valid_metric)
-    columns = [(part, metric) for part in block.parts if part != VALID for metric in block.metrics]
-    found = compare(methods, own.label, chosen, columns)
+    chosen = reference(methods, method.label, method.valid_metric)
+    columns = [(split, m) for split in block.splits if split != VALID for m in block.metrics]
+    found = compare(methods, method.label, chosen, columns)
     main = [one for one in found if one.family == PRIMARY] or found
+    # Sentences and the first table have the smallest cut-off of every metric only.
     first_k = {metric: str(ks[0]) for metric, ks in cutoffs(block.metrics).items()}
     shown = []
     for metric in block.metrics:
-        short, _, k = metric.partition("@")
-        if k == first_k.get(short, k):
+        name, _, k = metric.partition("@")
+        if k == first_k.get(name, k):
             shown.append(metric)
     sentences = (
-        standing(methods, own.label, column, found) for column in columns if column[1] in shown
+        standing(methods, method.label, column, found) for column in columns if column[1] in shown
     )
     return {
-        "label": own.label,
+        "label": method.label,
         "chosen": chosen,
         "tests": len(main),
         "counts": Counter(one.outcome for one in main),
@@ -141,33 +138,30 @@ def _tests(found: Sequence[Comparison]) -> list[list[str]]:
     return rows
 
 
-def _over_k(block: Block, looks: Looks) -> list[Panel]:
-    """Recall, or else the first metric with most cut-offs, by K: a panel per test set."""
+def _over_k(block: Block, figures: Figures) -> list[Drawing]:
+    """Recall, or else the metric with most cut-offs, over K: one figure per test set."""
     found = cutoffs(block.metrics)
     metric = "recall" if "recall" in found else max(found, key=lambda n: len(found[n]), default="")
     ks = found.get(metric, [])
     if len(ks) < 2:
         return []
-    panels = []
-    for part in block.parts:
-        if part == VALID:
-            continue
-        sketch = Sketch(looks)
+    drawn = []
+    for split in (split for split in block.splits if split != VALID):
+        sketch = figures.sketch()
         for group in block.groups:
-            means = [group.mean(part, f"{metric}@{k}") for k in ks]
-            values = np.asarray([np.nan if mean is None else mean for mean in means])
-            spreads = [group.spread(part, f"{metric}@{k}") or 0.0 for k in ks]
-            look = looks[group.label]
+            numbers = [group.number(split, f"{metric}@{k}") for k in ks]
+            values = [np.nan if one is None else one.mean for one in numbers]
+            deviations = [0.0 if one is None else one.sd or 0.0 for one in numbers]
+            look = sketch.looks[group.label]
             sketch.axes.errorbar(
-                ks, values, yerr=spreads if any(spreads) else None, label=wrap(group.label),
+                ks, values, yerr=deviations if any(deviations) else None, label=wrap(group.label),
                 color=look.colour, marker=look.marker, linestyle=look.line, capsize=2,
                 zorder=look.order,
             )  # fmt: skip
             sketch.words.append(f"{group.label} from {values[0]:.4f} to {values[-1]:.4f}")
         sketch.axes.set_xticks(ks)
         sketch.axes.set_ylim(bottom=0)
-        what = f"{metric}@K on {part_name(part)} for K from {ks[0]} to {ks[-1]}"
+        what = f"{metric}@K on {part_name(split)} for K from {ks[0]} to {ks[-1]}"
         y = f"{metric.upper() if len(metric) <= 4 else metric.capitalize()}@K"
-        name = f"{block.key}-{metric}-at-k-{part}"
-        panels.append(sketch.panel(name, what, "K", y, part_name(part)))
-    return panels
+        drawn.append(sketch.finish(f"{metric}-at-k-{split}", what, "K", y, part_name(split)))
+    return drawn

@@ -1,4 +1,4 @@
-"""The mask of each modality (the paper's Fig. 3), and how it compares with planted truth."""
+"""The mask of each modality (the paper's Fig. 3), beside the planted truth where it is known."""
 
 from __future__ import annotations
 
@@ -9,35 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.plots.style import (
-    MASK_COLOURS,
-    WIDTH,
-    Looks,
-    Panel,
-    Panels,
-    Sketch,
-    slug,
-    wrap,
-)
+from recbole_painvrl.report.plots.style import MASK_COLOURS, WIDTH, Figures, wrap
 from recbole_painvrl.report.read import RunData, is_number
+from recbole_painvrl.report.render import Drawing
 
-# Label of a group to its mask of one modality, ``[d]``.
+# Label of a group -> its mask of one modality, [d].
 Masks = Mapping[str, npt.NDArray[np.float64]]
 Truth = npt.NDArray[np.bool_] | None
 
 _HEIGHT = 0.62 * WIDTH
 _BINS = np.linspace(0, 1, 26)
-# Beyond this every column as a symbol of its own would be a blot.
-_MOST_SYMBOLS = 512
+# With more columns the symbols of single columns would overlap.
+_MAX_SYMBOLS = 512
 _SCORES = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
 
 
-def masks(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
-    """Figures and tables of every modality; None where no run has a mask."""
+def masks(block: Block, figures: Figures) -> dict[str, Any] | None:
+    """Figures and tables of every modality; None if no run has a mask."""
     groups = [group for group in block.groups if group.first.modalities]
     if not groups:
         return None
-    figures = []
+    drawn, statistics = [], []
     for modality in unique(name for group in groups for name in group.first.modalities):
         found = {
             group.label: group.first.mask[modality].astype(np.float64)
@@ -46,17 +38,13 @@ def masks(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
         }
         known = [group.first.mask.get(f"truth/{modality}") for group in groups]
         truth = next((one.astype(np.bool_) for one in known if one is not None), None)
-        drawings = panels.draw(_panels(block.key, modality, found, truth, looks))
-        figures.append((modality, truth is not None, drawings))
-    statistics = [
-        [f"{group.label}, {modality}", str(len(mask)),
-         *(f"{value:.3f}" for value in (mask.mean(), mask.std(), mask.min(), mask.max()))]
-        for group in groups
-        for modality in group.first.modalities
-        for mask in [group.first.mask[modality].astype(np.float64)]
-    ]  # fmt: skip
+        drawn.append((modality, truth is not None, _figures(figures, modality, found, truth)))
+        for label, mask in found.items():
+            values = (mask.mean(), mask.std(), mask.min(), mask.max())
+            numbers = (f"{value:.3f}" for value in values)
+            statistics.append([f"{label}, {modality}", str(len(mask)), *numbers])
     return {
-        "figures": figures,
+        "figures": drawn,
         "several": any(len(group.runs) > 1 for group in groups),
         "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
         "statistics": statistics,
@@ -65,7 +53,7 @@ def masks(block: Block, looks: Looks, panels: Panels) -> dict[str, Any] | None:
 
 
 def _scores(group: Group, run: RunData) -> list[list[str]]:
-    """How the masks of a run agree with planted truth; nothing where that is not known."""
+    """Agreement of the masks of a run with the planted truth; empty if that is not known."""
     rows = []
     scores = run.done.planted.get("mask")
     for modality, of_mask in scores.items() if isinstance(scores, dict) else ():
@@ -75,27 +63,26 @@ def _scores(group: Group, run: RunData) -> list[list[str]]:
     return rows
 
 
-def _panels(key: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> list[Panel]:
-    """Strips, histogram and sorted curve of one modality, every group in each."""
-    # Masks of runs on other columns cannot share a picture with the truth.
+def _figures(figures: Figures, modality: str, found: Masks, truth: Truth) -> list[Drawing]:
+    """Strips, histogram and sorted curve of one modality, each with all groups."""
+    # Masks of other columns cannot be drawn beside this truth.
     if truth is not None and any(len(mask) != len(truth) for mask in found.values()):
         truth = None
-    name = f"{key}-mask-{slug(modality)}"
     return [
-        _strips(name, modality, found, truth, looks),
-        _histogram(name, modality, found, looks),
-        _sorted(name, modality, found, truth, looks),
+        _strips(figures, modality, found, truth),
+        _histogram(figures, modality, found),
+        _sorted(figures, modality, found, truth),
     ]
 
 
-def _strips(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> Panel:
+def _strips(figures: Figures, modality: str, found: Masks, truth: Truth) -> Drawing:
     width = max(len(mask) for mask in found.values())
     order = np.arange(width) if truth is None else np.argsort(~truth, kind="stable")
     rows = {label: np.pad(mask, (0, width - len(mask)), constant_values=np.nan)[order]
             for label, mask in found.items()}  # fmt: skip
     if truth is not None:
         rows = {"planted truth": truth[order].astype(np.float64), **rows}
-    sketch = Sketch(looks, max(_HEIGHT, 0.95 + 0.42 * len(rows)))
+    sketch = figures.sketch(max(_HEIGHT, 0.95 + 0.42 * len(rows)))
     axes = sketch.axes
     picture = axes.imshow(
         np.stack(list(rows.values())), cmap=MASK_COLOURS, vmin=0, vmax=1, aspect="auto",
@@ -106,18 +93,18 @@ def _strips(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) 
     axes.grid(visible=False)
     for edge in range(1, len(rows)):
         axes.axhline(edge, color="white", linewidth=2)
-    bar: Any = sketch.canvas.colorbar(picture, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
-    bar.outline.set_visible(False)
+    sketch.colour_bar(picture)
     sketch.words = [f"{label} mean {mask.mean():.2f}" for label, mask in found.items()]
     what = f"Mask of {modality}, one strip per method"
     x = "column" if truth is None else "invariant columns first, spurious after"
-    return sketch.panel(f"{name}-strips", what, x, "", f"{wrap(modality, 40)}: {width} columns")
+    title = f"{wrap(modality, 40)}: {width} columns"
+    return sketch.finish(f"mask-{modality}-strips", what, x, title=title)
 
 
-def _histogram(name: str, modality: str, found: Masks, looks: Looks) -> Panel:
-    sketch = Sketch(looks, _HEIGHT)
+def _histogram(figures: Figures, modality: str, found: Masks) -> Drawing:
+    sketch = figures.sketch(_HEIGHT)
     for label, mask in found.items():
-        counts, look = np.histogram(mask, _BINS)[0], looks[label]
+        counts, look = np.histogram(mask, _BINS)[0], sketch.looks[label]
         sketch.axes.stairs(counts, _BINS, color=look.colour, fill=True, alpha=0.18)
         sketch.axes.stairs(
             counts, _BINS, color=look.colour, linestyle=look.line, linewidth=1.4, label=wrap(label)
@@ -125,15 +112,15 @@ def _histogram(name: str, modality: str, found: Masks, looks: Looks) -> Panel:
         sketch.words.append(f"{label} from {mask.min():.2f} to {mask.max():.2f}")
     sketch.axes.set_xlim(0, 1)
     what = f"Histogram of the mask of {modality}"
-    return sketch.panel(f"{name}-histogram", what, "mask value", "columns")
+    return sketch.finish(f"mask-{modality}-histogram", what, "mask value", "columns")
 
 
-def _sorted(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) -> Panel:
-    marked = truth is not None and len(truth) <= _MOST_SYMBOLS
-    sketch = Sketch(looks, _HEIGHT)
+def _sorted(figures: Figures, modality: str, found: Masks, truth: Truth) -> Drawing:
+    marked = truth is not None and len(truth) <= _MAX_SYMBOLS
+    sketch = figures.sketch(_HEIGHT)
     for label, mask in found.items():
         order = np.argsort(-mask, kind="stable")
-        rank, look = np.arange(1, len(mask) + 1), looks[label]
+        rank, look = np.arange(1, len(mask) + 1), sketch.looks[label]
         sketch.line(label, rank, mask[order])
         if truth is not None and marked:
             spurious = ~truth[order]
@@ -145,4 +132,4 @@ def _sorted(name: str, modality: str, found: Masks, truth: Truth, looks: Looks) 
         sketch.words.append(f"{label} median {np.median(mask):.2f}")
     sketch.axes.set_ylim(-0.03, 1.03)
     x = "rank" + (" (filled: invariant, hollow: spurious)" if marked else "")
-    return sketch.panel(f"{name}-sorted", f"Sorted mask of {modality}", x, "mask value")
+    return sketch.finish(f"mask-{modality}-sorted", f"Sorted mask of {modality}", x, "mask value")

@@ -1,4 +1,4 @@
-"""What is planted, capped or approximated; and from what, by which command, a run was made."""
+"""Caveats, and the provenance of every run: command, configuration, versions and hashes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short, unique
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, address
 from recbole_painvrl.report.sections.headline import metric_name
-from recbole_painvrl.run.summary import part_name
 
 
 def limits(block: Block) -> dict[str, Any]:
-    """Caveats: those that all runs share once, then those of single columns."""
+    """Caveats of all runs, then those of single columns."""
     by_run = {run.folder: caveats(run) for run in block.runs}
     shared = [text for text in by_run[block.runs[0].folder]
               if all(text in found for found in by_run.values())]  # fmt: skip
@@ -28,7 +28,7 @@ def limits(block: Block) -> dict[str, Any]:
         )
         entries = [_with_seeds(group, text, by_run) for text in texts]
         if len(group.runs) == 1:
-            entries.append("One seed: nothing is known about its spread.")
+            entries.append("One seed: the standard deviation over seeds is not known.")
         lists.append((group.label, entries))
     versions = {tuple(sorted(run.done.versions.items())) for run in block.runs}
     return {
@@ -38,13 +38,13 @@ def limits(block: Block) -> dict[str, Any]:
 
 
 def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
-    """Say for which seeds a sentence holds, where it is not all of them."""
+    """Prefix a sentence with its seeds, unless it holds for all."""
     seeds = [str(run.done.seed) for run in group.runs if text in by_run[run.folder]]
     return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
 
 
 def provenance(block: Block, page: Path) -> list[dict[str, Any]]:
-    """Every run by column: its figures, command, configuration, versions and hashes."""
+    """Every run by column: metrics, command, configuration, versions and hashes."""
     return [
         {
             "title": group.label,
@@ -66,7 +66,7 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
         "folder": Cell(run.folder.name, address(run.folder, page)),
         "result": result,
         "command": _command(result.command),
-        "splits": [part_name(part) for part in result.metrics],
+        "splits": [part_name(split) for split in result.metrics],
         "metrics": [
             [metric_name(name),
              *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
@@ -78,14 +78,14 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
 
 
 def _command(words: Sequence[str]) -> str:
-    """What was typed, ready for a shell."""
+    """The command, quoted for a shell."""
     if not words:
         return "not recorded"
     return shlex.join([*(["python"] if words[0].endswith(".py") else []), *words])
 
 
 def incomplete(runs: Sequence[RunData], page: Path) -> list[list[str | Cell]]:
-    """Runs without a result, with how far they came and how to go on."""
+    """Runs without a result, with their last log line and the command that resumes them."""
     return [
         [
             Cell(run.folder.name, address(run.folder, page)),
@@ -110,5 +110,5 @@ def _trial(run: RunData) -> str:
 
 
 def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:
-    """What was named and is not shown, and why."""
+    """Given paths that are not on the page, and why."""
     return [[Cell(str(one.path), address(one.path, page)), one.reason] for one in found]

@@ -1,4 +1,4 @@
-"""Curves of the trained stages, and what every stage cost."""
+"""Curves of the trained stages, and the time and memory of every stage."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.plots.style import Looks, Panel, Panels, Sketch, slug, wrap
+from recbole_painvrl.report.plots.style import Figures, wrap
 from recbole_painvrl.report.read import Stage, is_number
+from recbole_painvrl.report.render import Drawing
 
-# The only stage of most models is drawn beside the last stage of the others.
+# The only stage of most models is drawn with the last stage of the others.
 _SAME = {"train": "final"}
 
 
-def training(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
+def training(block: Block, figures: Figures) -> dict[str, Any]:
     """Loss and validation curves of every stage."""
     by_stage: dict[str, list[tuple[Group, Stage]]] = {}
     for group in block.groups:
@@ -25,13 +26,13 @@ def training(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
                 name = _SAME.get(stage.name, stage.name)
                 by_stage.setdefault(name, []).append((group, stage))
     drawn = [
-        panel
+        drawing
         for name, members in by_stage.items()
         for kind in ("loss", "valid")
-        if (panel := _curves(block.key, name, kind, members, looks)) is not None
+        if (drawing := _curves(figures, name, kind, members)) is not None
     ]
     return {
-        "drawings": panels.draw(drawn),
+        "drawings": drawn,
         "chosen": unique(group.valid_metric for group in block.groups),
         "without": [
             group.label
@@ -41,24 +42,17 @@ def training(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
     }
 
 
-def cost(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
+def cost(block: Block, figures: Figures) -> dict[str, Any]:
     """Seconds and memory per stage, as bars and as a table."""
-    bars: list[tuple[str, str, float, float]] = []
+    seconds: list[tuple[str, str, float]] = []
+    memory: list[tuple[str, str, float]] = []
+    rows = []
     for group in block.groups:
         for index, stage in enumerate(group.first.done.stages):
             same = [run.done.stages[index] for run in group.runs if len(run.done.stages) > index]
-            seconds = float(np.mean([other.seconds for other in same]))
-            memory = max(other.peak_memory_mb for other in same)
-            bars.append((group.label, stage.name, seconds, memory))
-    drawn = []
-    if bars:
-        drawn = [
-            _bars(f"{block.key}-seconds", [bar[:3] for bar in bars], "seconds", looks),
-            _bars(f"{block.key}-memory", [(*bar[:2], bar[3]) for bar in bars],
-                  "peak memory (MiB)", looks),
-        ]  # fmt: skip
-    rows = []
-    for group in block.groups:
+            mean = float(np.mean([one.seconds for one in same]))
+            seconds.append((group.label, stage.name, mean))
+            memory.append((group.label, stage.name, max(one.peak_memory_mb for one in same)))
         for run in group.runs:
             whole = Stage(name="whole run", seconds=run.done.seconds,
                           peak_memory_mb=run.done.peak_memory_mb)  # fmt: skip
@@ -69,11 +63,15 @@ def cost(block: Block, looks: Looks, panels: Panels) -> dict[str, Any]:
                     f"{stage.seconds:,.1f}",
                     f"{stage.peak_memory_mb:,.0f}",
                 ])  # fmt: skip
-    return {"drawings": panels.draw(drawn), "rows": rows}
+    drawn = []
+    if seconds:
+        drawn.append(_bars(figures, "seconds", seconds, "seconds"))
+        drawn.append(_bars(figures, "memory", memory, "peak memory (MiB)"))
+    return {"drawings": drawn, "rows": rows}
 
 
 def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:
-    """Epochs and values of ``loss`` or of a validation metric, where they are recorded."""
+    """Epochs and values of ``loss`` or of a validation metric, as far as recorded."""
     epochs, values = [], []
     for entry in stage.history:
         valid = entry.get("valid")
@@ -85,9 +83,9 @@ def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:
 
 
 def _curves(
-    key: str, name: str, kind: str, members: Sequence[tuple[Group, Stage]], looks: Looks
-) -> Panel | None:
-    sketch, metric = Sketch(looks), "loss"
+    figures: Figures, name: str, kind: str, members: Sequence[tuple[Group, Stage]]
+) -> Drawing | None:
+    sketch, metric = figures.sketch(), "loss"
     for group, stage in members:
         metric = "loss" if kind == "loss" else group.valid_metric
         epochs, values = _epochs(stage, metric)
@@ -98,7 +96,7 @@ def _curves(
             drawn = drawn / abs(drawn[0])
         sketch.line(group.label, epochs, drawn)
         if kind == "valid" and stage.best_epoch in epochs:
-            look, best = looks[group.label], drawn[epochs.index(stage.best_epoch)]
+            look, best = sketch.looks[group.label], drawn[epochs.index(stage.best_epoch)]
             sketch.axes.plot(stage.best_epoch, best, look.marker, color=look.colour, markersize=6)
         sketch.words.append(f"{group.label} from {values[0]:.4g} to {values[-1]:.4g}")
     if not sketch.words:
@@ -106,19 +104,19 @@ def _curves(
     sketch.axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     y, title = ("loss / first loss", "loss") if kind == "loss" else (metric, "validation")
     what = f"Stage {name}, {metric} by epoch"
-    return sketch.panel(f"{key}-{slug(name)}-{kind}", what, "epoch", y, f"{name}: {title}")
+    return sketch.finish(f"{name}-{kind}", what, "epoch", y, f"{name}: {title}")
 
 
-def _bars(name: str, rows: Sequence[tuple[str, str, float]], x: str, looks: Looks) -> Panel:
-    """Horizontal bars of label, stage and value, those of a label together."""
+def _bars(figures: Figures, name: str, rows: Sequence[tuple[str, str, float]], x: str) -> Drawing:
+    """Horizontal bars of label, stage and value, grouped by label."""
     labels = unique(label for label, _, _ in rows)
-    sketch = Sketch(looks, 1.0 + 0.24 * len(rows) + 0.1 * len(labels))
+    sketch = figures.sketch(1.0 + 0.24 * len(rows) + 0.1 * len(labels))
     axes = sketch.axes
     heights = [n + 0.5 * labels.index(label) for n, (label, _, _) in enumerate(rows)]
     for label in labels:
-        own = [(y, value) for y, (of, _, value) in zip(heights, rows, strict=True) if of == label]
-        axes.barh(*zip(*own, strict=True), height=0.78, color=looks[label].colour,
-                  label=wrap(label))  # fmt: skip
+        bars = [(y, value) for y, (of, _, value) in zip(heights, rows, strict=True) if of == label]
+        colour = sketch.looks[label].colour
+        axes.barh(*zip(*bars, strict=True), height=0.78, color=colour, label=wrap(label))
     for y, (label, stage, value) in zip(heights, rows, strict=True):
         shown = f" {value:,.0f}" if value >= 10 else f" {value:.1f}"
         axes.text(value, y, shown, va="center", fontsize=7.5)
@@ -128,4 +126,4 @@ def _bars(name: str, rows: Sequence[tuple[str, str, float]], x: str, looks: Look
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, 1.18 * max([value for _, _, value in rows] + [1e-9]))
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    return sketch.panel(name, f"Bars of {x}", x)
+    return sketch.finish(name, f"Bars of {x}", x)

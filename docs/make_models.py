@@ -1,0 +1,77 @@
+"""Writes docs/models.md, a row per model, from the descriptions in recbole_painvrl/models/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.config.describe import model_settings
+from recbole_painvrl.config.properties import preset_names
+from recbole_painvrl.experiments.options import GROUPS, group_members
+from recbole_painvrl.models.memory import Sizes, short_size
+from recbole_painvrl.run.memory import estimate
+from recbole_painvrl.specs import ModelSpec, project_models, specs
+
+HERE = Path(__file__).parent
+# The Tiktok data of the paper: about 650,000 interactions, three modalities of 128 columns.
+TIKTOK = Sizes(36_656, 76_085, 650_000, {"visual": 128, "acoustic": 128, "textual": 128})
+_INTRODUCTION = """# Models
+
+Written by `python -m docs.make_models` from the descriptions of the models.
+
+`--model=NAME` runs a model, `python -m recbole_painvrl settings NAME` lists its settings, and
+`benchmark --models` takes names and groups. RecBole's general recommenders (BPR, LightGCN, NGCF,
+EASE, MultiVAE and about fifty more) run beside them with the same commands. A model of your own:
+[your-own-model.md](your-own-model.md).
+
+- *features*: whether the model needs at least one modality, or also has an ID-only form
+  (`--modalities=[]`). Every model takes any number of modalities under any name, and items
+  without features.
+- *cold items*: whether an item without training interactions is ranked by its features.
+- *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
+  users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
+  starts, and is refused if it does not fit.
+- Differences from paper and released code are under *Deviations* in the docstring of each class;
+  the presets set what the released codes do.
+"""
+
+
+def models_page() -> str:
+    """The introduction, the table of models and the groups."""
+    lines = [
+        _INTRODUCTION,
+        "| model | idea | paper | features | cold items | memory | settings | presets |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    known = specs()
+    lines += [_row(known[name]) for name in project_models()]
+    lines += ["", "Groups for `benchmark --models`:", ""]
+    lines += [f"- `{group}`: {', '.join(_project_and_recbole(group))}" for group in GROUPS]
+    return "\n".join(lines) + "\n"
+
+
+def _project_and_recbole(group: str) -> list[str]:
+    """Without models of other packages, which only this machine has."""
+    other = set(specs()) - set(project_models())
+    return [name for name in group_members(group) if name not in other]
+
+
+def _row(spec: ModelSpec) -> str:
+    config = config_from_arguments([f"--model={spec.name}", "--dataset=any", "--use_gpu=False"])
+    needed = sum(estimate(spec.name, TIKTOK, config).values())
+    presets = ", ".join(f"`{name}`" for name in preset_names(spec.name))
+    cells = [
+        spec.name,
+        spec.idea,
+        f"[{spec.paper}]({spec.url})" if spec.url else spec.paper,
+        "needed" if spec.needs_modalities else "optional",
+        "yes" if spec.ranks_cold_items else "no",
+        short_size(needed),
+        str(len(model_settings(spec.name))),
+        presets or "-",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    (HERE / "models.md").write_text(models_page(), encoding="utf-8")

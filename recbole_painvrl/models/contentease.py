@@ -1,0 +1,186 @@
+"""Linear models of the features with a closed form: EASE on features, bilinear, and CEASE."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from pydantic import Field
+from recbole.data.dataset import Dataset
+from torch import Tensor
+
+from recbole_painvrl.config.base import ConfigLike, Settings
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.closed_form import (
+    bilinear_map,
+    ease_weights,
+    quadratic_forms,
+    whitened_map,
+)
+from recbole_painvrl.models.base import require_modalities
+from recbole_painvrl.models.closed_form import ClosedFormRecommender, ClosedFormTrainer
+from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, short_size
+from recbole_painvrl.specs import ModelSpec
+
+_MAX_JOINT_ITEMS = 20_000
+
+
+class ContentEASESettings(Settings):
+    """ContentEASE."""
+
+    form: Literal["whitened", "bilinear", "joint"] = Field(
+        description="EASE fitted on the features, the directions of features that are liked "
+        "together, or EASE on interactions and features (CEASE, item by item)."
+    )
+    reg_weight: float = Field(gt=0, description="Ridge lambda.")
+    feature_reg_weight: float = Field(gt=0, description="Ridge mu of the form bilinear.")
+    feature_weight: float = Field(
+        ge=0, description="Weight of the features beside the interactions in the form joint."
+    )
+    modality_weights: dict[str, float] | None = Field(
+        description="Weight of every modality; ~ for equal weights."
+    )
+
+
+class ContentEASE(ClosedFormRecommender):
+    """Linear scores from features in closed form; nothing is trained.
+
+    F has the modalities side by side, modality m times ``sqrt(w_m)``, and r_u are the items of a
+    user, R of all, d_j the users of an item, X = R F::
+
+        whitened:  s_uj = <x_u G, f_j> / (1 - f_j^T G f_j),  G = (F^T F + lambda I)^-1
+        bilinear:  s_uj = <x_u W, f_j>,
+                   W = (X^T X + lambda I)^-1 F^T (R^T R - diag d) F (F^T F + mu I)^-1
+        joint:     s_u = r_u B,  B_ij = -P_ij / P_jj off the diagonal, 0 on it,
+                   P = (R^T R + feature_weight F F^T + lambda I)^-1
+
+    The first is EASE fitted on the features, the content half of ADD-EASE, and the third CEASE, of
+    Olivier Jeunen, Jan Van Balen and Bart Goethals, *Closed-Form Models for Collaborative Filtering
+    with Side-Information*, RecSys '20; EASE is Steck, WWW '19. The second is ours (compare Sharma
+    et al., arXiv 1904.11799). The first two are two tables, grow linearly with the catalogue and
+    rank items without interactions; the third holds all pairs of items.
+
+    Args:
+        config: RecBole configuration; the settings are ``ContentEASESettings``.
+        dataset: the training dataset, with at least one modality.
+
+    Raises:
+        UserError: the dataset has no modality, ``modality_weights`` do not fit, or the catalogue is
+            too large for the form joint.
+
+    Deviations:
+        *whitened* leaves the term of an item with itself, which EASE takes out of the score of a
+        pair seen in training: it is no product of two vectors, and no evaluation ranks such a pair.
+        *Features* are dense with rows of length 1; the paper has sparse tags.
+    """
+
+    settings_class = ContentEASESettings
+    settings: ContentEASESettings
+    column_weights: Tensor
+    content_map: Tensor
+
+    def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        s = self.settings
+        self.scores_are_products = s.form != "joint"
+        require_modalities(self, config, "its scores come from the features")
+        scale = self.column_scale(s.modality_weights)
+        self.register_buffer("column_weights", scale, persistent=False)
+        if s.form == "joint":
+            self._check_size()
+            self.other_parameter_name = ("item_similarity",)
+            self.item_similarity = self._joint_weights()
+            return
+        items = self.features * scale
+        if s.form == "whitened":
+            content_map = whitened_map(items, s.reg_weight)
+        else:
+            profiles = self._profiles(self.interaction_matrix)
+            content_map = bilinear_map(
+                profiles, items, self._degrees(), s.reg_weight, s.feature_reg_weight
+            )
+        self.register_buffer("content_map", content_map)
+
+    def _check_size(self) -> None:
+        if self.n_items - 1 > _MAX_JOINT_ITEMS:
+            raise UserError(
+                f"`form`: joint holds all pairs of {self.n_items - 1:,} items, "
+                f"{short_size(_joint_bytes(self.n_items))}, expected at most "
+                f"{_MAX_JOINT_ITEMS:,} items; choose whitened or bilinear"
+            )
+
+    def _joint_weights(self) -> npt.NDArray[np.float32]:
+        """B, ``[n_items, n_items]``."""
+        items = self.features * self.column_weights
+        gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
+        gram = gram.to(self.device).addmm_(items, items.T, alpha=self.settings.feature_weight)
+        return ease_weights(gram, self.settings.reg_weight).cpu().numpy()
+
+    def _degrees(self) -> Tensor:
+        return torch.from_numpy(self.interaction_matrix.getnnz(axis=0)).to(self.device)
+
+    def _profiles(self, histories: sp.csr_matrix) -> Tensor:
+        """Sums of the features of users' items, ``[B, n_items] -> [B, d]``."""
+        items = (self.features * self.column_weights).cpu().numpy()
+        return torch.from_numpy(histories @ items).to(self.device)
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """``X W`` or ``X G`` of all users, and of all items the other factor of the score.
+
+        Raises:
+            NotImplementedError: in the form joint.
+        """
+        items = self.content_vectors(self.features)
+        if items is None:
+            raise NotImplementedError
+        return self._profiles(self.interaction_matrix) @ self.content_map, items
+
+    def content_vectors(self, features: Tensor) -> Tensor | None:
+        """The items' factor, from features as in training, ``[n, d]``; None in the form joint."""
+        if self.settings.form == "joint":
+            return None
+        items = features * self.column_weights
+        if self.settings.form == "whitened":
+            items = items / (1 - quadratic_forms(items, self.content_map)).unsqueeze(1)
+        return items
+
+    def history_scores(self, histories: sp.csr_matrix) -> Tensor:
+        """Scores of all items for users given by their items, ``[B, n_items]``."""
+        if self.settings.form == "joint":
+            return torch.from_numpy(histories @ self.item_similarity).to(self.device)
+        return self._profiles(histories) @ self.content_map @ self._evaluation_tables()[1].T
+
+
+def _joint_bytes(n_items: int) -> int:
+    """The Gram matrix and its inverse, both n_items x n_items."""
+    return 2 * FLOAT * n_items**2
+
+
+def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
+    """Tables of users and items and squares of their width, or all pairs of items."""
+    if settings["form"] == "joint":
+        return {"item pairs": _joint_bytes(sizes.items)}
+    return {
+        "graphs": ENTRY * sizes.interactions,
+        "features": 3 * FLOAT * sizes.width * (2 * sizes.users + 2 * sizes.items),
+        "parameters": 12 * FLOAT * sizes.width**2,
+    }
+
+
+SPEC = ModelSpec(
+    "ContentEASE",
+    ContentEASE,
+    ContentEASESettings,
+    trainer=ClosedFormTrainer,
+    needs_modalities=True,
+    memory=memory,
+    groups=frozenset({"training-free"}),
+    paper="Jeunen et al., RecSys '20: closed-form models for collaborative filtering",
+    url="https://doi.org/10.1145/3383313.3418480",
+    idea="Linear item-item models in closed form: of the features, or of the features "
+    "and the interactions.",
+    ranks_cold_items=True,
+)

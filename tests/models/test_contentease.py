@@ -1,0 +1,143 @@
+"""ContentEASE: laws, the three forms on dense matrices, missing modalities, sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import assert_nothing_is_square, build
+
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.models import contentease
+from recbole_painvrl.testing import ModelLaws, Subject
+
+FORMS = {
+    "whitened": ("--form=whitened", "--reg_weight=2.0"),
+    "bilinear": ("--form=bilinear", "--reg_weight=5.0", "--feature_reg_weight=0.5"),
+    "joint": ("--form=joint", "--reg_weight=5.0", "--feature_weight=3.0"),
+}
+UNEQUAL = "--modality_weights={visual: 3.0, acoustic: 1.0}"
+
+
+class TestWhitened(ModelLaws):
+    subject = Subject("ContentEASE", FORMS["whitened"], learns=False)
+
+
+class TestBilinear(ModelLaws):
+    subject = Subject("ContentEASE", FORMS["bilinear"], learns=False)
+
+
+class TestJoint(ModelLaws):
+    subject = Subject("ContentEASE", FORMS["joint"], learns=False, fit=("--feature_weight=0.1",))
+
+
+def all_scores(model: Any) -> Tensor:
+    users = Interaction({model.USER_ID: torch.arange(1, model.n_users)})
+    return model.full_sort_predict(users).view(-1, model.n_items).double()
+
+
+def dense(model: Any, visual: float = 0.5) -> tuple[Tensor, Tensor]:
+    """R and F, ``[n_users, n_items]`` and ``[n_items, d]``, with the weight of `visual`."""
+    weights = {"visual": visual, "acoustic": 1 - visual}
+    f = [
+        weights[m] ** 0.5 * model.features[:, c].double() for m, c in model.modality_slices.items()
+    ]
+    return torch.from_numpy(model.interaction_matrix.toarray()).double(), torch.cat(f, dim=1)
+
+
+def ease(gram: Tensor, reg_weight: float) -> Tensor:
+    p = torch.linalg.inv(gram + reg_weight * torch.eye(len(gram)).double())
+    b = -p / p.diagonal()
+    return b - b.diagonal().diag()
+
+
+def test_whitened(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("ContentEASE", *FORMS["whitened"]))
+    r, f = dense(model)
+    # A pair seen in training keeps the term of the item with itself.
+    unseen = r[1:, 1:] == 0
+    found, expected = all_scores(model)[:, 1:], (r @ ease(f @ f.T, 2.0))[1:, 1:]
+    torch.testing.assert_close(found[unseen], expected[unseen], rtol=1e-4, atol=1e-5)
+
+
+def test_bilinear(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("ContentEASE", *FORMS["bilinear"], UNEQUAL))
+    r, f = dense(model, 0.75)
+    pairs = r.T @ r - r.sum(dim=0).diag()
+    eye, x = torch.eye(24).double(), r @ f
+    w = torch.linalg.inv(x.T @ x + 5 * eye) @ f.T @ pairs @ f @ torch.linalg.inv(f.T @ f + eye / 2)
+    torch.testing.assert_close(all_scores(model), (x @ w @ f.T)[1:], rtol=1e-4, atol=1e-5)
+
+
+def test_joint(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("ContentEASE", *FORMS["joint"], UNEQUAL))
+    r, f = dense(model, 0.75)
+    expected = (r @ ease(r.T @ r + 3 * f @ f.T, 5.0))[1:]
+    torch.testing.assert_close(all_scores(model), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_joint_without_features_is_ease(tiny_config: MakeConfig) -> None:
+    argv = ("--form=joint", "--reg_weight=5.0", "--feature_weight=0.0")
+    one = all_scores(build(tiny_config("ContentEASE", *argv)))
+    other = all_scores(build(tiny_config("EASE", "--reg_weight=5.0")))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_products_of_tables(tiny_config: MakeConfig) -> None:
+    for form in ("whitened", "bilinear"):
+        model = build(tiny_config("ContentEASE", *FORMS[form]))
+        users, items = model.tables()
+        torch.testing.assert_close(
+            (users @ items.T)[1:].double(), all_scores(model), rtol=1e-4, atol=1e-5
+        )
+        # Unseen in training, an item with the same features has the same vector.
+        torch.testing.assert_close(model.content_vectors(model.features[5:7]), items[5:7])
+    with pytest.raises(NotImplementedError):
+        build(tiny_config("ContentEASE", *FORMS["joint"])).tables()
+
+
+def test_too_many_items(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contentease, "_MAX_JOINT_ITEMS", 80)
+    with pytest.raises(UserError, match=r"joint holds all pairs of 90 items, .* at most 80 items"):
+        build(tiny_config("ContentEASE", *FORMS["joint"]))
+    build(tiny_config("ContentEASE", *FORMS["bilinear"]))
+
+
+def test_wrong_weights(tiny_config: MakeConfig) -> None:
+    with pytest.raises(UserError, match="found a negative weight"):
+        build(tiny_config("ContentEASE", "--modality_weights={visual: 1.0, acoustic: -1.0}"))
+
+
+@pytest.mark.parametrize(
+    ("form", "setting"),
+    [
+        *((form, setting) for form in FORMS for setting in ("--reg_weight=9.0", UNEQUAL)),
+        ("bilinear", "--feature_reg_weight=2.0"),
+        ("joint", "--feature_weight=1.0"),
+    ],
+)
+def test_every_setting_has_an_effect(form: str, setting: str, tiny_config: MakeConfig) -> None:
+    one, other = (
+        all_scores(build(tiny_config("ContentEASE", *FORMS[form], *more)))
+        for more in ((), (setting,))
+    )
+    assert not torch.allclose(one, other, rtol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_modality_order(form: str, tiny_config: MakeConfig) -> None:
+    one, other = (
+        all_scores(build(tiny_config("ContentEASE", *FORMS[form], f"--modalities={order}")))
+        for order in ("[visual,acoustic]", "[acoustic,visual]")
+    )
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["whitened", "bilinear"])
+def test_nothing_is_square(form: str, tiny_config: MakeConfig, tmp_path: Path) -> None:
+    assert_nothing_is_square("ContentEASE", FORMS[form], tiny_config, tmp_path)

@@ -1,0 +1,157 @@
+"""DualGNN: laws, the formulas on dense matrices, the user graph, items without features."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import (
+    TRIPLES,
+    adjacency,
+    as_stored,
+    assert_modality_order_is_free,
+    assert_nothing_is_square,
+    assert_same_gradients,
+    assert_settings_have_an_effect,
+    batch_of,
+    build,
+    shaken,
+)
+
+from recbole_painvrl.testing import ModelLaws, Subject
+
+SMALL = ("--embedding_size=5", "--user_neighbours=4")
+FIT = ("--embedding_size=4", "--learning_rate=0.05", "--epochs=60")
+
+
+class TestLaws(ModelLaws):
+    # All co-users: which of two users with as many common items counts depends on their numbers.
+    subject = Subject("DualGNN", (*SMALL, "--user_neighbours=200"), uses_features=True, fit=FIT)
+
+
+def unit(table: Tensor) -> Tensor:
+    return table / table.norm(dim=1, keepdim=True)
+
+
+def literal_user_graph(model: Any) -> Tensor:
+    """The weights of the users with most common items, user by user."""
+    s = model.settings
+    r = torch.from_numpy(model.interactions.toarray()).double()
+    common = r @ r.T
+    graph = torch.zeros_like(common)
+    for u in range(1, len(common)):
+        others = [v for v in range(1, len(common)) if v != u and common[u, v] > 0]
+        others = sorted(others, key=lambda v: (-float(common[u, v]), v))[: s.user_neighbours]
+        for v in others:
+            graph[u, v] = {
+                "softmax": common[u, v].exp(),
+                "mean": 1.0,
+                "cosine": common[u, v] / (common[u, u] * common[v, v]).sqrt(),
+            }[s.user_weights]
+    return as_stored(model.user_graph, graph / graph.sum(dim=1, keepdim=True).clamp(min=1e-300))
+
+
+def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
+    """The docstring's vectors on dense matrices, modality by modality."""
+    s, graph, users, items = model.settings, adjacency(model), [], []
+    n = model.n_users
+    graph[:n, n:] = as_stored(model.to_users, graph[:n, n:])
+    graph[n:, :n] = graph[:n, n:].T
+    for m, columns in enumerate(model.modality_slices.values()):
+        first, _, second = model.networks[m]
+        hidden = model.features[:, columns] @ first.weight.T + first.bias
+        content = unit(F.leaky_relu(hidden, 0.01) @ second.weight.T + second.bias)
+        content = torch.where(model.has_row[:, m, None], content, 0.0)
+        layers = [torch.cat([unit(model.preferences[m]), content])]
+        for _ in range(s.n_layers):
+            layers.append(graph @ layers[-1])
+        total = torch.stack(layers).sum(dim=0)
+        users.append(model.modality_weight[:, m, None] * total[:n])
+        items.append(total[n:])
+    concat = s.fusion == "concat"
+    user, item = (torch.cat(p, 1) if concat else torch.stack(p).sum(0) for p in (users, items))
+    if not s.user_neighbours:
+        return user, item
+    smooth = torch.linalg.matrix_power(literal_user_graph(model), s.user_layers) @ user
+    return user + smooth, item
+
+
+def literal_loss(model: Any, users: Tensor, items: Tensor) -> Tensor:
+    loss = model.settings.reg_weight * model.modality_weight[1:].square().mean()
+    for u, i, j in TRIPLES:
+        loss = loss + torch.log2(1 + (users[u] @ (items[j] - items[i])).exp()) / len(TRIPLES)
+        for table in model.preferences:
+            loss = loss + model.settings.reg_weight * table[u].square().mean() / len(TRIPLES)
+    return loss
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--user_weights=softmax",),
+        ("--user_weights=mean", "--n_layers=3", "--user_layers=2"),
+        ("--user_weights=cosine", "--n_layers=1", "--fusion=concat"),
+        ("--user_neighbours=0", "--n_layers=0"),
+    ],
+)
+def test_loss_and_scores_by_hand(settings: tuple[str, ...], tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("DualGNN", *SMALL, *settings, "--reg_weight=0.3"))
+    model.has_row[[3, 44], 0] = False
+    model.has_row[60] = False
+    users, items = literal_tables(model)
+    loss = literal_loss(model, users, items)
+    assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
+    for table, expected in zip(model.tables(), (users, items), strict=True):
+        torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_one_modality_of_weight_one_is_plain(tiny_config: MakeConfig) -> None:
+    """Known value: equal scores lose one bit."""
+    argv = ("--modalities=[visual]", "--user_neighbours=0", "--reg_weight=0", "--n_layers=0")
+    model = build(tiny_config("DualGNN", "--embedding_size=5", *argv))
+    assert torch.equal(model.modality_weight, torch.ones(model.n_users, 1))
+    users, items = model.tables()
+    torch.testing.assert_close(users[1:], F.normalize(model.preferences[0][1:]))
+    torch.testing.assert_close(items[1:].norm(dim=1), torch.ones(model.n_items - 1))
+    same = batch_of(model, [(1, 2, 2), (3, 4, 4)])
+    assert model.calculate_loss(same).item() == pytest.approx(1.0)
+
+
+def test_modality_weights_start_as_a_softmax(tiny_config: MakeConfig) -> None:
+    weights = build(tiny_config("DualGNN", *SMALL)).modality_weight.detach()
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)))
+    std = math.sqrt(2 / (len(weights) + 2))
+    # The logarithms differ as two draws of the normal distribution do.
+    gaps = weights.log().diff(dim=1)
+    assert float(gaps.std()) == pytest.approx(std * math.sqrt(2), rel=0.25)
+
+
+def test_vectors_of_new_items(tiny_config: MakeConfig) -> None:
+    """A known item without its interactions, and one without features."""
+    model = build(tiny_config("DualGNN", *SMALL, "--n_layers=0", "--feature_scale=2.0"))
+    features = model.features[1:4].clone()
+    torch.testing.assert_close(model.content_vectors(features), model.tables()[1][1:4])
+    assert not model.content_vectors(torch.zeros_like(features)).any()
+
+
+def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
+    changes = (
+        *("--n_layers=1", "--fusion=concat", "--user_neighbours=0", "--user_neighbours=2"),
+        *("--user_weights=mean", "--user_weights=cosine", "--user_layers=2", "--reg_weight=0.5"),
+        *("--feature_scale=3.0", "--train_features=True"),
+    )
+    assert_settings_have_an_effect("DualGNN", SMALL, changes, tiny_config)
+
+
+def test_modality_order(tiny_config: MakeConfig) -> None:
+    assert_modality_order_is_free("DualGNN", SMALL, tiny_config)
+
+
+def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    assert_nothing_is_square("DualGNN", SMALL, tiny_config, tmp_path)

@@ -1,0 +1,154 @@
+"""EliMRec: laws, the formulas on dense matrices, the effects, and what a run serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from recbole.data.interaction import Interaction
+from support import MakeConfig, run_main
+from test_slmrec import SMALL, literal_fused, literal_views
+from torch import Tensor
+from zoo_support import (
+    TRIPLES,
+    assert_modality_order_is_free,
+    assert_nothing_is_square,
+    assert_same_gradients,
+    assert_settings_have_an_effect,
+    batch_of,
+    shaken,
+)
+
+from recbole_painvrl.__main__ import main
+from recbole_painvrl.models import elimrec
+from recbole_painvrl.testing import ModelLaws, Subject
+
+FIT = ("--embedding_size=4", "--learning_rate=0.05", "--epochs=60")
+
+
+class TestLaws(ModelLaws):
+    subject = Subject("EliMRec", SMALL, uses_features=True, fit=FIT)
+
+
+class TestLawsOfPlain(ModelLaws):
+    subject = Subject("EliMRec", (*SMALL, "--score=plain"), uses_features=True, fit=FIT)
+
+
+def scores(model: Any, users: Tensor) -> Tensor:
+    model.eval()
+    with torch.no_grad():
+        found = model.full_sort_predict(Interaction({model.USER_ID: users}))
+    return torch.as_tensor(found).view(len(users), model.n_items)
+
+
+@pytest.mark.parametrize("score", ["TIE", "TE", "plain"])
+def test_loss_and_scores_by_hand(
+    score: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shaken(tiny_config("EliMRec", *SMALL, f"--score={score}", "--modality_loss_weight=0.7"))
+    model.has_row[[3, 44], 0] = False
+    model.has_row[60] = False
+    views = literal_views(model)
+    pairs = [(1.0, *literal_fused(model, views))]
+    pairs += [(0.7, *map(head, view)) for head, view in zip(model.heads, views[1:], strict=True)]
+    loss = torch.zeros((), dtype=torch.float64)
+    for weight, user, item in pairs:
+        cosine = F.normalize(user) @ F.normalize(item).T
+        for u, i, j in TRIPLES:
+            loss = loss + weight * F.softplus(cosine[u, j] - cosine[u, i]) / len(TRIPLES)
+    assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
+    expected = pairs[0][1] @ pairs[0][2].T
+    if score != "plain":
+        expected = expected.sigmoid()
+        if score == "TIE":
+            expected = expected - expected[:, 1:].mean(dim=1, keepdim=True)
+        for m, (_, user, item) in enumerate(pairs[1:]):
+            factor = (F.normalize(user) @ F.normalize(item).T).sigmoid()
+            expected = expected * torch.where(model.has_row[:, m], factor, 0.5)
+    # Blocks of two users.
+    monkeypatch.setattr(elimrec, "_BLOCK", 2 * model.n_items + 5)
+    users = torch.tensor([5, 7, 5, 80, 1])
+    found = scores(model, users)[:, 1:]
+    torch.testing.assert_close(found, expected[users][:, 1:].detach(), rtol=1e-6, atol=1e-9)
+    items = torch.tensor([3, 60, 44, 1, 89])
+    batch = Interaction({model.USER_ID: users, model.ITEM_ID: items})
+    found = model.predict(batch).detach()
+    torch.testing.assert_close(found, expected[users, items].detach(), rtol=1e-6, atol=1e-9)
+
+
+def test_effects_in_limits(tiny_config: MakeConfig) -> None:
+    """Without rows of features TIE ranks like plain; without differences of g it is 0."""
+    users = torch.arange(1, 20)
+    models = [
+        shaken(tiny_config("EliMRec", *SMALL, f"--score={score}")) for score in ("TIE", "plain")
+    ]
+    ranks = []
+    for model in models:
+        model.has_row[:] = False
+        ranks.append(scores(model, users)[:, 1:].argsort(dim=1))
+    assert torch.equal(*ranks)
+    with torch.no_grad():
+        for parameter in models[0].item_fusion.parameters():
+            parameter.zero_()
+    models[0].forget_tables()
+    torch.testing.assert_close(scores(models[0], users), torch.zeros(19, 91).double())
+
+
+def test_only_what_is_above_the_mean_gains_from_the_modalities(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("EliMRec", *SMALL))
+    total, effect = (
+        scores(shaken(tiny_config("EliMRec", *SMALL, f"--score={score}")), torch.arange(1, 20))
+        for score in ("TE", "TIE")
+    )
+    users, items = (table[:, :6] for table in model.tables())
+    g = (users[1:20] @ items.T).sigmoid().detach()
+    gain = g - g[:, 1:].mean(dim=1, keepdim=True)
+    torch.testing.assert_close(effect * g, total * gain)
+    assert (effect[gain > 0] > 0).all()
+
+
+def test_padding_is_not_in_the_mean(tiny_config: MakeConfig) -> None:
+    """Of this model row 0 gets a score from the biases, which the laws leave as they are."""
+    model = shaken(tiny_config("EliMRec", *SMALL))
+    users = torch.arange(1, 5)
+    before = scores(model, users)[:, 1:]
+    model.eval()._evaluation_tables()[1][0] = 50.0
+    torch.testing.assert_close(scores(model, users)[:, 1:], before)
+
+
+def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
+    changes = ("--score=TE", "--score=plain", "--modality_loss_weight=0.3", "--n_layers=1")
+    assert_settings_have_an_effect("EliMRec", SMALL, changes, tiny_config)
+
+
+def test_recommend_and_export(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_main(tiny_data, tmp_path, "EliMRec", name="run")
+    out = tmp_path / "recs.csv"
+    words = ["--users", "all", "--k=3", "--out", str(out)]
+    assert main(["recommend", str(run.folder), *words]) == 0
+    assert len(pd.read_csv(out)) == 360
+    new = tmp_path / "new.csv"
+    new.write_text("user_id,item_id\nnobody,i1\n")
+    for command in (
+        ["export", str(run.folder), "--what", "embeddings", "--out", str(tmp_path / "v.npy")],
+        ["recommend", str(run.folder), "--new-users", str(new), "--out", str(tmp_path / "n.csv")],
+    ):
+        capsys.readouterr()
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "EliMRec" in said
+        assert said.count("\n") == 1
+
+
+def test_modality_order(tiny_config: MakeConfig) -> None:
+    assert_modality_order_is_free("EliMRec", SMALL, tiny_config)
+
+
+def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    assert_nothing_is_square("EliMRec", SMALL, tiny_config, tmp_path)

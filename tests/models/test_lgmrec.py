@@ -1,0 +1,206 @@
+"""LGMRec: laws, the formulas on dense matrices with the same noise, evaluation without any."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import (
+    TRIPLES,
+    adjacency,
+    assert_modality_order_is_free,
+    assert_nothing_is_square,
+    assert_same_gradients,
+    assert_settings_matter,
+    batch_of,
+    build,
+    data_with_gaps,
+    shaken,
+)
+
+from recbole_painvrl.functional.hypergraph import memberships
+from recbole_painvrl.seeds import generator
+from recbole_painvrl.testing import ModelLaws, Subject
+
+SMALL = ("--embedding_size=6", "--n_hyperedges=3")
+
+
+class TestLaws(ModelLaws):
+    subject = Subject(
+        "LGMRec",
+        SMALL,
+        uses_features=True,
+        fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60"),
+    )
+
+
+def literal(model: Any, noise: torch.Generator | None, rate: float) -> tuple[Tensor, list[Tensor]]:
+    """The docstring's z of all nodes, users first, and G_m of every modality."""
+    s, n = model.settings, model.n_users
+    graph, r = adjacency(model), torch.from_numpy(model.interactions.toarray()).double()
+    degrees = r.sum(dim=1, keepdim=True)
+    layers = [torch.cat([model.user_embedding.weight, model.item_embedding.weight])]
+    for _ in range(s.n_layers):
+        layers.append(graph @ layers[-1])
+    c = torch.stack(layers).mean(dim=0)
+    z, views = c, []
+    for m, columns in enumerate(model.modality_slices.values()):
+        features = model.features[:, columns]
+        projected = features @ model.content[m].weight.T
+        g = torch.cat([r @ projected / degrees.clamp(min=1), projected])
+        for _ in range(s.content_layers):
+            g = graph @ g
+        z = z + F.normalize(g)
+        by_item = s.feature_scale * features.shape[1] ** 0.5 * features
+        by_item = by_item @ model.hyperedges[m].weight.T
+        by_user = r @ by_item if s.user_logits == "sum" else r @ by_item / degrees.clamp(min=1)
+        of_users = memberships(by_user, s.temperature, noise, rate)
+        of_items = memberships(by_item, s.temperature, noise, rate)
+        x = c[n:] * (torch.arange(model.n_items) > 0).unsqueeze(1)
+        for _ in range(s.hyper_layers):
+            # The padding is in no hyperedge.
+            t = of_items[1:].T @ x[1:]
+            x = of_items @ t
+        views.append(torch.cat([of_users @ t, x]))
+    return z + s.global_weight * F.normalize(torch.stack(views).sum(dim=0)), views
+
+
+def contrast(first: Tensor, second: Tensor, rows: Tensor, tau: float) -> Tensor:
+    """Mean over the rows, among all rows but the padding."""
+    cosines = F.normalize(first)[rows] @ F.normalize(second)[1:].T / tau
+    return (cosines.logsumexp(dim=1) - cosines.gather(1, rows[:, None] - 1)[:, 0]).mean()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ("--hyper_layers=1", "--content_layers=2", "--user_logits=sum"),
+        ("--hyper_layers=3", "--content_layers=1", "--user_logits=mean"),
+        ("--hyper_layers=1", "--content_layers=0", "--user_logits=sum", "--hyperedge_dropout=0.0"),
+    ],
+)
+def test_loss_and_scores_by_hand(
+    form: tuple[str, ...], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    words = ("--contrastive_weight=1e-3", "--reg_weight=0.7", "--feature_scale=0.5")
+    model = shaken(
+        tiny_config("LGMRec", *SMALL, *words, *form, data=data_with_gaps(tmp_path)), scale=0.2
+    )
+    s, n = model.settings, model.n_users
+    model.start_epoch(4)
+    source = generator(model.seed, "hyperedges of epoch 4")
+    z, views = literal(model, source, s.hyperedge_dropout)
+    u, i, j = (torch.tensor(part) for part in zip(*TRIPLES, strict=True))
+    loss = F.softplus((z[u] * (z[n + j] - z[n + i])).sum(1)).mean()
+    loss = loss + 0.7 * sum(z[rows].norm() for rows in (u, n + i, n + j)) / len(u)
+    for first, second in combinations(views, 2):
+        for part, rows in ((slice(None, n), u), (slice(n, None), i)):
+            term = contrast(first[part], second[part], rows, s.temperature)
+            loss = loss + 1e-3 * 2048 * term
+    assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss, atol=1e-7)
+    expected = literal(model, None, 0.0)[0].split([n, model.n_items])
+    for table, by_hand in zip(model.tables(), expected, strict=True):
+        torch.testing.assert_close(table, by_hand, rtol=1e-6, atol=1e-7)
+
+
+def test_without_content_it_is_lightgcn(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("LGMRec", *SMALL, "--global_weight=0.0"))
+    for layer in model.content:
+        torch.nn.init.zeros_(layer.weight)
+    for table, ids in zip(model.tables(), model.propagate_ids(), strict=True):
+        torch.testing.assert_close(table, ids, rtol=0, atol=0)
+
+
+def test_one_hyperedge_gives_everybody_the_same(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("LGMRec", *SMALL, "--n_hyperedges=1", "--global_weight=0.4"))
+    for layer in model.content:
+        torch.nn.init.zeros_(layer.weight)
+    users, items = model.propagate_ids()
+    same = 0.4 * F.normalize(items[1:].sum(dim=0), dim=0)
+    torch.testing.assert_close(model.tables()[0] - users, same.expand_as(users))
+    torch.testing.assert_close(model.tables()[1] - items, same.expand_as(items))
+
+
+def test_evaluation_is_deterministic(tiny_config: MakeConfig) -> None:
+    quiet = build(tiny_config("LGMRec", *SMALL))
+    noisy = build(tiny_config("LGMRec", *SMALL, "--gumbel_eval=True"))
+    other = build(tiny_config("LGMRec", *SMALL, "--gumbel_eval=True", "--seed=5"))
+    other.load_state_dict(noisy.state_dict())
+    for model in (quiet, noisy):
+        first = model.tables()[1]
+        # What training draws has no influence.
+        model.calculate_loss(batch_of(model))
+        assert torch.equal(model.tables()[1], first)
+    assert not torch.allclose(noisy.tables()[1], quiet.tables()[1])
+    assert not torch.allclose(noisy.tables()[1], other.tables()[1])
+
+
+def test_noise_belongs_to_the_epoch(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("LGMRec", *SMALL))
+    losses = []
+    for epoch in (2, 3, 2):
+        model.start_epoch(epoch)
+        losses.append([float(model.calculate_loss(batch_of(model)).detach()) for _ in range(2)])
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[0][0] != losses[0][1]
+
+
+def test_contrast_does_not_grow_with_the_batch(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("LGMRec", *SMALL, "--reg_weight=0.0"))
+    losses = []
+    for times in (1, 4):
+        model.start_epoch(0)
+        losses.append(model.calculate_loss(batch_of(model, times * TRIPLES)))
+    torch.testing.assert_close(*losses)
+
+
+def test_one_modality_has_no_contrast(tiny_config: MakeConfig) -> None:
+    words = (*SMALL, "--modalities=[acoustic]", "--contrastive_weight=1.0")
+    model = build(tiny_config("LGMRec", *words))
+    model.noted = {}
+    assert float(model.calculate_loss(batch_of(model)).detach()) < 2
+    assert "L_contrast" not in model.noted
+
+
+def test_trained_features(tiny_config: MakeConfig) -> None:
+    """Trained features that equal the kept ones give the same loss, and have a gradient."""
+    kept = build(tiny_config("LGMRec", *SMALL))
+    trained = build(tiny_config("LGMRec", *SMALL, "--train_features=True"))
+    losses = [model.calculate_loss(batch_of(model)) for model in (kept, trained)]
+    torch.testing.assert_close(*losses)
+    losses[1].backward()
+    assert trained.feature_table.grad.any()
+
+
+def test_settings_matter(tiny_config: MakeConfig) -> None:
+    changes = {
+        "embedding_size": 5,
+        "n_layers": 1,
+        "content_layers": 1,
+        "n_hyperedges": 2,
+        "hyper_layers": 2,
+        "hyperedge_dropout": 0.2,
+        "global_weight": 0.1,
+        "user_logits": "mean",
+        "gumbel_eval": True,
+        "temperature": 0.5,
+        "feature_scale": 3.0,
+        "train_features": True,
+        "contrastive_weight": 0.0,
+        "reg_weight": 0.1,
+    }
+    assert_settings_matter("LGMRec", SMALL, changes, tiny_config)
+
+
+def test_modality_order(tiny_config: MakeConfig) -> None:
+    assert_modality_order_is_free("LGMRec", SMALL, tiny_config)
+
+
+def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    assert_nothing_is_square("LGMRec", SMALL, tiny_config, tmp_path)

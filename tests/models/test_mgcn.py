@@ -1,0 +1,174 @@
+"""MGCN: laws, the formulas on dense matrices, its parts, missing modalities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import (
+    TRIPLES,
+    adjacency,
+    assert_modality_order_is_free,
+    assert_nothing_is_square,
+    assert_same_gradients,
+    assert_settings_matter,
+    batch_of,
+    build,
+    data_with_gaps,
+    shaken,
+)
+
+from recbole_painvrl.testing import ModelLaws, Subject
+
+SMALL = ("--embedding_size=6", "--knn_k=4")
+
+
+class TestLaws(ModelLaws):
+    subject = Subject(
+        "MGCN",
+        SMALL,
+        uses_features=True,
+        fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60"),
+    )
+
+
+def literal_graph(model: Any, m: int) -> Tensor:
+    """Cosines of the nearest items, divided by the roots of the row sums of both ends."""
+    columns = list(model.modality_slices.values())[m]
+    unit = F.normalize(model.features[:, columns])
+    cosines = unit @ unit.T
+    graph = torch.zeros_like(cosines)
+    has = [i for i in range(1, model.n_items) if model.has_row[i, m]]
+    for i in has:
+        nearest = sorted(has, key=lambda j: -float(cosines[i, j]))[: model.settings.knn_k]
+        graph[i, nearest] = cosines[i, nearest].clamp(min=0)
+    scale = torch.where(graph.sum(1) > 0, graph.sum(1) ** -0.5, 0.0)
+    return scale[:, None] * graph * scale
+
+
+def literal(model: Any) -> tuple[Tensor, Tensor]:
+    """The docstring's c and side of all nodes, users first, a node at a time."""
+    s, n = model.settings, model.n_users
+    graph = adjacency(model)
+    layers = [torch.cat([model.user_embedding.weight, model.item_embedding.weight])]
+    for _ in range(s.n_layers):
+        layers.append(graph @ layers[-1])
+    c = torch.stack(layers).mean(dim=0)
+    views = []
+    for m, columns in enumerate(model.modality_slices.values()):
+        features = s.feature_scale * model.features[:, columns]
+        gate = torch.sigmoid(model.purifiers[m](model.content[m](features)))
+        x = layers[0][n:] * gate * model.has_row[:, m : m + 1]
+        for _ in range(s.item_layers):
+            x = literal_graph(model, m) @ x
+        views.append(torch.cat([graph[:n, n:] @ x, x]))
+    sides = []
+    for node in range(len(c)):
+        m_of = [m for m in range(len(views)) if node < n or model.has_row[node - n, m]]
+        if not m_of:
+            sides.append(torch.zeros_like(c[node]))
+            continue
+        e = torch.stack([views[m][node] for m in m_of])
+        alpha = model.attention(e).softmax(dim=0)
+        side = common = alpha @ e
+        for m in m_of:
+            side = side + torch.sigmoid(model.preferences[m](c[node])) * (views[m][node] - common)
+        sides.append(side / (len(views) + 1))
+    return c, torch.stack(sides)
+
+
+def nce(a: Tensor, b: Tensor, tau: float) -> Tensor:
+    cosines = F.normalize(a) @ F.normalize(b).T / tau
+    return (cosines.exp().sum(dim=1).log() - cosines.diagonal()).mean()
+
+
+@pytest.mark.parametrize("layers", [(2, 1), (1, 2), (0, 0)])
+def test_loss_and_scores_by_hand(
+    layers: tuple[int, int], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    words = (f"--n_layers={layers[0]}", f"--item_layers={layers[1]}", "--feature_scale=2.0")
+    weights = ("--contrastive_weight=0.3", "--reg_weight=0.7", "--train_batch_size=8")
+    data = data_with_gaps(tmp_path)
+    model = shaken(tiny_config("MGCN", *SMALL, *words, *weights, data=data))
+    assert model.has_row[1:].any(dim=1).min() == 0
+    n = model.n_users
+    c, side = literal(model)
+    z = c + side
+    u, i, j = (torch.tensor(part) for part in zip(*TRIPLES, strict=True))
+    loss = F.softplus((z[u] * (z[n + j] - z[n + i])).sum(1)).mean()
+    # Over the configured size of a batch, not over the six rows of this one.
+    loss = loss + 0.7 * sum(z[rows].square().sum() for rows in (u, n + i, n + j)) / (2 * 8)
+    contrast = nce(side[n + i], c[n + i], 0.2) + nce(side[u], c[u], 0.2)
+    by_hand = loss + 0.3 * contrast
+    assert_same_gradients(model, model.calculate_loss(batch_of(model)), by_hand, atol=1e-7)
+    for table, expected in zip(model.tables(), z.split([n, model.n_items]), strict=True):
+        torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_closed_gates_are_lightgcn(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("MGCN", *SMALL))
+    for layer in model.purifiers:
+        torch.nn.init.constant_(layer.bias, -80.0)
+    for table, ids in zip(model.tables(), model.propagate_ids(), strict=True):
+        torch.testing.assert_close(table, ids, rtol=0, atol=1e-9)
+
+
+def test_equal_views_have_nothing_of_their_own(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("MGCN", *SMALL))
+    behaviour, view = torch.randn(2, 5, 6, dtype=torch.float64)
+    torch.testing.assert_close(model._side(behaviour, [view, view]), view / 3)
+    # An item with one of two modalities has the other's weight; one without any has no side.
+    has = torch.tensor([[True, False]] * 4 + [[False, False]])
+    side = model._side(behaviour, [view, torch.zeros_like(view)], has)
+    torch.testing.assert_close(side, torch.cat([view[:4] / 3, torch.zeros(1, 6).double()]))
+
+
+def test_one_modality(tiny_config: MakeConfig) -> None:
+    model = shaken(tiny_config("MGCN", *SMALL, "--modalities=[acoustic]"))
+    users, items = model._views()
+    for table, ids, views in zip(
+        model.tables(), model.propagate_ids(), (users, items), strict=True
+    ):
+        torch.testing.assert_close(table, ids + views[0] / 2)
+
+
+def test_learning_rate_decays(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("MGCN", *SMALL))
+    assert [model.learning_rate_factor(epoch) for epoch in (0, 25, 50)] == pytest.approx(
+        [1, 0.96**0.5, 0.96]
+    )
+
+
+def test_settings_matter(tiny_config: MakeConfig) -> None:
+    changes = {
+        "embedding_size": 5,
+        "n_layers": 1,
+        "item_layers": 2,
+        "knn_k": 3,
+        "feature_scale": 3.0,
+        "train_features": True,
+        "reg_weight": 0.1,
+        "contrastive_weight": 0.0,
+        "temperature": 0.5,
+        "lr_decay": 1.0,
+    }
+    assert_settings_matter("MGCN", SMALL, changes, tiny_config)
+
+
+def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
+    model = build(tiny_config("MGCN", "--preset=released", *SMALL))
+    model.calculate_loss(batch_of(model)).backward()
+    assert model.feature_table.grad.any()
+
+
+def test_modality_order(tiny_config: MakeConfig) -> None:
+    assert_modality_order_is_free("MGCN", SMALL, tiny_config)
+
+
+def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    assert_nothing_is_square("MGCN", SMALL, tiny_config, tmp_path)

@@ -1,0 +1,171 @@
+"""A learnt mask on the features of any model: what it does, who may use it, where it is kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import SHORT_STAGES, Finished, MakeConfig, run_main
+
+from recbole_painvrl import load_run
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.feature_mask import read_feature_mask
+from recbole_painvrl.data.splits.base import TRAIN
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments import benchmark
+from recbole_painvrl.experiments.cells import Cell
+from recbole_painvrl.experiments.options import GROUPS, GridOptions, group_members, models_of
+from recbole_painvrl.experiments.planning import Plan, Row
+from recbole_painvrl.inference.vectors import content_vectors
+from recbole_painvrl.run.build import build_model
+from recbole_painvrl.specs import specs
+
+SMALL = ("--embedding_size=6",)
+
+
+@pytest.fixture(scope="module")
+def masked(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run that learns a mask."""
+    output = tmp_path_factory.mktemp("mask")
+    return run_main(tiny_data, output, "PaInvRL", *SMALL, *SHORT_STAGES, name="mask")
+
+
+def test_features_are_multiplied(masked: Finished, tiny_config: MakeConfig) -> None:
+    config = tiny_config("VBPR", *SMALL, f"--feature_mask={masked.folder}")
+    dataset = ModalityDataset(config)
+    model = build_model(config, dataset.build_parts()[TRAIN])
+    arrays = np.load(masked.folder / "mask.npz")
+    mask = torch.from_numpy(np.concatenate([arrays[name] for name in dataset.features.slices]))
+    torch.testing.assert_close(model.features, dataset.features.matrix * mask)
+    assert mask.std() > 0
+    # New items bring features that no mask has touched.
+    new = dataset.features.matrix[1:4]
+    expected = model.content_vectors(new * mask)
+    assert expected is not None
+    torch.testing.assert_close(content_vectors(model, new), expected.detach())
+
+
+def test_a_mask_of_ones_changes_nothing(tiny_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ones.npz"
+    np.savez(path, visual=np.ones(16), acoustic=np.ones(8))
+    plain, same = (
+        run_main(tiny_data, tmp_path, "FREEDOM", *SMALL, *extra, name=name)
+        for name, extra in (("plain", ()), ("ones", (f"--feature_mask={path}",)))
+    )
+    assert plain.result["hashes"]["weights"] == same.result["hashes"]["weights"]
+    assert plain.result["metrics"] == same.result["metrics"]
+
+
+def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(masked.folder, moved)
+    mask = f"--feature_mask={moved}"
+    run = run_main(tiny_data, tmp_path, "FREEDOM", *SMALL, mask, name="masked")
+    assert run.code == 0, run.err
+    shutil.rmtree(moved)
+    loaded = load_run(run.folder)
+    matrix = loaded.dataset.features.matrix
+    arrays = np.load(masked.folder / "mask.npz")
+    slices = loaded.dataset.features.slices
+    for name, columns in slices.items():
+        expected = matrix[:, columns] * torch.from_numpy(arrays[name])
+        torch.testing.assert_close(loaded.model.features[:, columns], expected)
+    valid = loaded.result["metrics"]["valid"]
+    assert valid == run.result["metrics"]["valid"]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("BPR", (), "uses no features"),
+        ("VBPR", ("--modalities=[]",), "uses no features"),
+        ("PaInvRL", (), "learns its own mask"),
+        ("VBPR", ("--protocol=popularity",), "another split"),
+        ("VBPR", ("--split_seed=4",), "another split"),
+        ("VBPR", ("--user_inter_num_interval=[3,inf)", "--protocol=random"), "another split"),
+    ],
+)
+def test_refused(
+    model: str,
+    settings: tuple[str, ...],
+    said: str,
+    masked: Finished,
+    tiny_data: Path,
+    tmp_path: Path,
+) -> None:
+    mask = f"--feature_mask={masked.folder}"
+    run = run_main(tiny_data, tmp_path, model, *settings, mask, name="no")
+    assert run.code == 2
+    assert said in run.err
+    assert run.err.count("\n") == 1
+    assert not run.folder.exists()
+
+
+def test_a_mask_of_other_data_is_refused(masked: Finished, tmp_path: Path) -> None:
+    shutil.copytree(masked.folder, tmp_path / "run")
+    text = (tmp_path / "run" / "result.json").read_text()
+    known = masked.result["hashes"]["data"]
+    (tmp_path / "run" / "result.json").write_text(text.replace(known, known[::-1]))
+    root = Path(load_run(masked.folder).config["data_path"]).parent
+    run = run_main(root, tmp_path, "VBPR", f"--feature_mask={tmp_path / 'run'}", name="no")
+    assert run.code == 2
+    assert "other data" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"visual": np.ones(16)}, "no mask of modality `acoustic`"),
+        ({"visual": np.ones(15), "acoustic": np.ones(8)}, "expected \\(16,\\)"),
+        ({"visual": np.full(16, 1.5), "acoustic": np.ones(8)}, "outside"),
+        ({"visual": np.full(16, np.nan), "acoustic": np.ones(8)}, "outside"),
+        (None, "does not exist"),
+    ],
+)
+def test_files_that_are_no_mask(
+    arrays: dict[str, np.ndarray] | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mask.npz"
+    if arrays is not None:
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    slices = {"visual": slice(0, 16), "acoustic": slice(16, 24)}
+    with pytest.raises(UserError, match=said):
+        read_feature_mask(path, slices)
+
+
+def test_groups_of_models() -> None:
+    assert set(group_members("all")) >= set(specs())
+    assert set(group_members("paper")) >= {"PaInvRL", "InvRL", "MMSSL", "LightGCN", "Pop"}
+    assert "FREEDOM" in group_members("graph")
+    assert "VBPR" not in group_members("multimodal"), "VBPR has an ID-only form"
+    for group in GROUPS:
+        models = models_of(group)
+        assert list(models) == list(dict.fromkeys(models))
+    assert next(iter(models_of("FREEDOM,paper"))) == "FREEDOM"
+    assert list(models_of("paper,BPR")).count("BPR") == 1
+
+
+def test_a_benchmark_with_and_without_the_mask(
+    masked: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Row] = []
+
+    def planned(options: GridOptions, plan: Plan, found: list[Row], methods: object) -> list[Cell]:
+        rows.extend(found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmark, "run_grid", planned)
+    settings = (f"--data_path={tiny_data}",)
+    options = GridOptions("tiny", "2", tmp_path, settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.benchmark(options, "FREEDOM,BPR,PaInvRL", None, str(masked.folder))
+    assert [row.label for row in rows] == ["FREEDOM", "BPR", "PaInvRL", "FREEDOM, masked"]
+    cells = [cell for row in rows for cell in row.cells]
+    assert len({cell.folder for cell in cells}) == 8
+    given = [f"--feature_mask={masked.folder}" in cell.arguments for cell in cells]
+    assert given == [False] * 6 + [True] * 2
+    with pytest.raises(UserError, match="none of BPR has features"):
+        benchmark.benchmark(options, "BPR", None, str(masked.folder))
