@@ -121,7 +121,7 @@ class Scorer:
                     "of `--new-items`; give one of the two options"
                 )
             return ItemWeights(self.model.history_scores, self.n_items)
-        if find_tables(self.model) is None:
+        if find_tables(self.model) is None or not getattr(self.model, "folds_in", True):
             weights = item_weights(self.model)
             if weights is None:
                 raise UserError(

@@ -47,6 +47,8 @@ class TableRecommender(GeneralRecommender):
     has_row: Tensor
     # Whether a stage learns a mask on the feature columns.
     learns_mask = False
+    # Whether the loss gives the vector of a new user, all items frozen.
+    folds_in = True
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

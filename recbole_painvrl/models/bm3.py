@@ -61,6 +61,8 @@ class BM3(GraphRecommender):
         *Dropout* is drawn for the rows of the batch; the release draws it for the whole tables,
         so that an item which is twice in a batch has the same mask twice.
         *Norms* leave the padding rows out.
+        *The weight of the features* is 2 in the paper, which on dense interactions keeps the model
+        near popularity for long; the default is lower.
         *Content* never reaches the score of the paper, which therefore cannot rank an item
         without interactions; ``score_content`` adds it.
     """
@@ -68,6 +70,8 @@ class BM3(GraphRecommender):
     settings_class = BM3Settings
     settings: BM3Settings
     input_type = InputType.POINTWISE
+    # Its loss has no negatives and would give every new user nearly the same list.
+    folds_in = False
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

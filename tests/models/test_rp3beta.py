@@ -55,7 +55,15 @@ def cosines(model: Any, shrink: float = 0.0) -> Tensor:
     return found
 
 
-def test_walk_by_hand(tiny_config: MakeConfig) -> None:
+def test_walk_by_hand(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def thinned(dataset: Any) -> Any:
+        # Item 5 is cold, and one user has item 6.
+        matrix = binary_interactions(dataset).tolil()
+        matrix[:, 5:7] = 0
+        matrix[3, 6] = 1
+        return matrix.tocsr()
+
+    monkeypatch.setattr(closed_form, "binary_interactions", thinned)
     model = build(tiny_config("RP3beta", *WALK))
     r = torch.from_numpy(model.interaction_matrix.toarray()).double()
     degrees = r.sum(dim=0)
@@ -66,6 +74,7 @@ def test_walk_by_hand(tiny_config: MakeConfig) -> None:
     scores = (r @ to_users @ to_items + r @ content) / degrees.clamp(min=1) ** 0.3
     expected = scores + 0.02 * degrees / degrees.max()
     torch.testing.assert_close(all_scores(model), expected[1:], rtol=1e-4, atol=1e-6)
+    assert all_scores(model)[:, 5].any()
 
 
 def test_probabilities_of_the_walk_add_up(tiny_config: MakeConfig) -> None:
