@@ -80,7 +80,8 @@ class GRCN(EdgeRecommender):
 
     Deviations:
         *Routing*: in the release messages of the routing flow to the items alone, so that no
-        prototype moves: ``routing: False``. The default routes, as the paper says.
+        prototype moves: ``routing: False``, the default. The paper's form is ``routing: True``;
+        it pulls the prototypes to their items' features and ranked far worse where these are weak.
         *Confidences* of the release are Xavier normal over all nodes, thousandths of either sign,
         so that IDs hardly propagate at first: ``confidence_init: xavier``. The default is 1.
         *Missing modalities*: an item without a row in m takes no part in the softmax, the content
