@@ -106,7 +106,11 @@ def _check_idle_arguments(config: SafeConfig) -> None:
         get_dataloader(config, "train") is not TrainDataLoader
         or config["MODEL_TYPE"] == ModelType.TRADITIONAL
     )
-    if own and given["distribution"] != "none" and given != plain:
+    # RecBole adds them to the batches of a pointwise model as further positives.
+    as_positives = draws_negatives(config["model"]) and (
+        config["MODEL_INPUT_TYPE"] == InputType.POINTWISE
+    )
+    if own and given["distribution"] != "none" and (as_positives or given != plain):
         raise UserError(
             f"`train_neg_sample_args`: found {given}, but {config['model']} draws its own "
             "negatives or needs none; leave it out"

@@ -227,3 +227,11 @@ def test_known_environments_without_truth(protocol: str, own: Path, tmp_path: Pa
         shutil.rmtree(own / "tiny" / "truth")
     argv = (*SHORT_STAGES, "--known_environments=True", f"--protocol={protocol}")
     assert_refused(run_main(own, tmp_path, "PaInvRL", *argv, name="x"), "planted environment")
+
+
+def test_negatives_of_the_loader_never_become_positives(tiny_data: Path, tmp_path: Path) -> None:
+    """RecBole's loader appends the negatives of a pointwise model to its batch."""
+    given = "--train_neg_sample_args={distribution: uniform, sample_num: 1}"
+    for model in ("UltraGCN", "BM3"):
+        run = run_main(tiny_data, tmp_path, model, given, name="x")
+        assert_refused(run, "`train_neg_sample_args`", "leave")
