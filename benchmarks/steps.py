@@ -91,7 +91,9 @@ class RandomData:
         table[0] = 0
         bounds = pairwise(np.cumsum([0, *shape.columns]).tolist())
         slices = {f"modality {n}": slice(*bound) for n, bound in enumerate(bounds)}
-        self.features = SimpleNamespace(matrix=table, slices=slices)
+        self.features = SimpleNamespace(
+            matrix=table, slices=slices, has_row=torch.ones(len(table), len(slices)).bool()
+        )
 
     def num(self, field: str) -> int:
         """Users or items, with padding."""

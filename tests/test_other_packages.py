@@ -20,7 +20,7 @@ from forks import Fork, forked
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.experiments import launch
-from recbole_painvrl.report.plots.style import Panels
+from recbole_painvrl.report.plots.style import Figures
 from recbole_painvrl.report.render import Drawing
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs of a grid are forks of the grid's process, and figures of a report are empty."""
     popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(launch, "subprocess", popen)
-    monkeypatch.setattr(Panels, "_draw", lambda _, panel: Drawing(panel.alt, "0 0 1 1", ""))
+    monkeypatch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
 
 
 def python(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

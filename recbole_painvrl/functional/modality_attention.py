@@ -56,11 +56,11 @@ class QueryAttention(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(size, size)
-        self.query = nn.Linear(size, 1, bias=False)
+        self.output = nn.Linear(size, 1, bias=False)
 
     def forward(self, views: Tensor) -> Tensor:
         """Scores of vectors, ``[..., k] -> [...]``."""
-        scores: Tensor = self.query(self.hidden(views).tanh()).squeeze(-1)
+        scores: Tensor = self.output(self.hidden(views).tanh()).squeeze(-1)
         return scores
 
 

@@ -25,7 +25,7 @@ from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.doctor import system
 from recbole_painvrl.experiments import launch
-from recbole_painvrl.report.plots.style import Panels
+from recbole_painvrl.report.plots.style import Figures
 from recbole_painvrl.report.render import Drawing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         patch.setattr(system, "subprocess", SimpleNamespace(run=probe, TimeoutExpired=OSError))
         popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
         patch.setattr(launch, "subprocess", popen)
-        patch.setattr(Panels, "_draw", lambda _, panel: Drawing(panel.alt, "0 0 1 1", ""))
+        patch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
         patch.chdir(folder)
         for cell in cells(PAGE):
             text = "".join(cell["source"])

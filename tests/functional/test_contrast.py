@@ -131,4 +131,4 @@ def test_query_attention_by_hand() -> None:
     assert scores.shape == (2, 3)
     x = views[1, 2]
     hidden = torch.tanh(attention.hidden.weight @ x + attention.hidden.bias)
-    torch.testing.assert_close(scores[1, 2], attention.query.weight[0] @ hidden)
+    torch.testing.assert_close(scores[1, 2], attention.output.weight[0] @ hidden)

@@ -54,7 +54,7 @@ def literal_views(model: Any) -> tuple[list[Tensor], Tensor]:
             view = graph @ view
         views.append(view)
     fused = [torch.zeros_like(views[0][0])]
-    hidden, query = model.attention.hidden, model.attention.query.weight[0]
+    hidden, query = model.attention.hidden, model.attention.output.weight[0]
     for i in range(1, model.n_items):
         own = [view[i] for m, view in enumerate(views) if present[i, m]]
         if not own:
