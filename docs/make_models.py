@@ -27,12 +27,14 @@ EASE, MultiVAE and about fifty more) run beside them with the same commands. A m
 - *features*: whether the model needs at least one modality, or also has an ID-only form
   (`--modalities=[]`). Every model takes any number of modalities under any name, and items
   without features.
-- *cold items*: whether an item without training interactions is ranked by its features.
+- *cold items*: whether an item without training interactions is ranked by its features (RP3beta
+  with `content_weight` or `form: knn`, and BM3 with `score_content`, do that, too).
 - *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
   users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
   starts, and is refused if it does not fit.
 - Differences from paper and released code are under *Deviations* in the docstring of each class;
-  the presets set what the released codes do.
+  the presets set what the released codes do, as far as their comments do not say otherwise
+  (features, for example, always have rows of length 1).
 """
 
 

@@ -6,9 +6,8 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
 from recbole_painvrl.experiments.options import GridOptions, models_of
 from recbole_painvrl.experiments.tables import assemble
-from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.report.tables import table_markdown
-from recbole_painvrl.specs import spec_of
+from recbole_painvrl.run.feature_mask import takes_feature_mask
 
 _MODELS = "paper"
 _METHOD = "PaInvRL"
@@ -37,7 +36,9 @@ def benchmark(
     plan = options.plan(labels)
     rows = [plan.row(label, label) for label in labels]
     if feature_mask is not None:
-        masked = [label for label in labels if _takes_mask(label)]
+        masked = [
+            label for label in labels if takes_feature_mask(plan.config(plan.arguments(label, {})))
+        ]
         if not masked:
             raise UserError(
                 f"`--feature-mask`: none of {', '.join(labels)} has features and learns no mask "
@@ -52,10 +53,3 @@ def benchmark(
     print(table_markdown(table, options.output))
     say(f"tables: {options.output / 'table.html'} (.md, .tex, .csv), significance.csv, cells.json")
     return failures(cells)
-
-
-def _takes_mask(model: str) -> bool:
-    spec = spec_of(model)
-    return (
-        spec is not None and issubclass(spec.model, TableRecommender) and not spec.model.learns_mask
-    )

@@ -34,7 +34,8 @@ class TableRecommender(GeneralRecommender):
             one; row 0 (padding) is zero.
         feature_mask: the mask on the features, ``[d]``; None without one.
         modality_slices: columns of each modality, empty without any.
-        has_row: which items have a row in each modality's file, ``[n_items, M]`` bool.
+        has_row: which items have a row of numbers other than 0 in each modality's file,
+            ``[n_items, M]`` bool.
         dataset_folder: folder of the dataset's files, None where it has none.
         scores_are_products: whether the score of a pair is the product of its rows of
             :meth:`tables`; a model that scores otherwise overrides both ways of scoring.
@@ -63,6 +64,10 @@ class TableRecommender(GeneralRecommender):
         self.feature_mask = None if mask is None else mask.to(self.device)
         self.register_buffer("features", table.to(self.device), persistent=False)
         has_row = features.has_row if self.modality_slices else torch.zeros(self.n_items, 0).bool()
+        has_row = has_row.clone()
+        for m, columns in enumerate(self.modality_slices.values()):
+            # A row of zeros, also by a mask, has no direction: as if the item lacked the modality.
+            has_row[:, m] &= table[:, columns].any(dim=1)
         self.register_buffer("has_row", has_row.to(self.device), persistent=False)
         self.dataset_folder: Path | None = getattr(dataset, "folder", None)
         self.scores_are_products = True
@@ -82,6 +87,11 @@ class TableRecommender(GeneralRecommender):
             NotImplementedError: the scores are no products of two vectors.
         """
         raise NotImplementedError
+
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """Whether features have an effect with these settings, where the dataset has some."""
+        return True
 
     def start_epoch(self, epoch: int) -> None:
         """Called before the first batch of every epoch, from 0, also after resuming.

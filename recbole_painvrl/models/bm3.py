@@ -73,6 +73,11 @@ class BM3(GraphRecommender):
     # Its loss has no negatives and would give every new user nearly the same list.
     folds_in = False
 
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """Only the losses of the modalities and ``score_content`` do."""
+        return bool(config["content_weight"] or config["score_content"])
+
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         size = self.settings.embedding_size

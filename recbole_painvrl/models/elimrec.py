@@ -58,6 +58,8 @@ class EliMRec(LateFusionRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
+        *Missing modality*: its factor is 1/2, that of a cosine of 0, for every user. Without it an
+        item would rank above others for lacking a modality, since every factor is below 1.
         *Score*: the sigmoid around the effect is left out, which changes no ranking. The tables
         are those of the current parameters; the release's are of the last training step.
         *Fusion* by concatenation only; the release has two more forms.

@@ -139,9 +139,15 @@ class FREEDOM(GraphRecommender):
         loss = self.bpr(user, item_table[positives], item_table[negatives])
         if self.settings.content_weight:
             content = torch.zeros((), device=self.device)
-            for project, features in zip(self.content, self.modality_features(), strict=True):
-                positive, negative = project(features[positives]), project(features[negatives])
-                scores = (user * positive).sum(dim=1), (user * negative).sum(dim=1)
+            for m, features in enumerate(self.modality_features()):
+                # Triples of which an item lacks the modality say nothing about it.
+                known = self.has_row[positives, m] & self.has_row[negatives, m]
+                if not bool(known.any()):
+                    continue
+                positive, negative = (
+                    self.content[m](features[items[known]]) for items in (positives, negatives)
+                )
+                scores = [(user[known] * side).sum(dim=1) for side in (positive, negative)]
                 content = content + bpr_loss(*scores)
             loss = loss + self.settings.content_weight * self.note("L_content", content)
         return loss

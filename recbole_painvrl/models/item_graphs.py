@@ -131,7 +131,8 @@ def _read(path: Path, shape: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
     try:
         arrays = read_arrays(path, "the neighbours are found again")
         indices, cosines = arrays["indices"].astype(np.int64), arrays["cosines"].astype(np.float32)
-        if indices.shape != shape or cosines.shape != shape or indices.max() >= shape[0]:
+        in_range = indices.min() >= -1 and indices.max() < shape[0]
+        if indices.shape != shape or cosines.shape != shape or not in_range:
             raise UserError(f"{path}: not {shape} neighbours; they are found again")
     except FileNotFoundError:
         return None

@@ -151,6 +151,9 @@ class LGMRec(GraphRecommender):
         if self._spread is not None:
             return self._spread
         items = self.features if self.feature_table is None else self.feature_table
+        widths = [columns.stop - columns.start for columns in self.modality_slices.values()]
+        repeats = torch.tensor(widths, device=self.device)
+        items = items * self.has_row.repeat_interleave(repeats, dim=1)
         users = self.mean_of_items(items)
         for _ in range(self.settings.content_layers):
             users, items = self.to_users(items), self.to_items(users)
@@ -163,9 +166,10 @@ class LGMRec(GraphRecommender):
     ) -> list[Hypergraph]:
         """The hypergraph of every modality; x is c of items."""
         s, graphs = self.settings, []
-        for assign, features in zip(self.hyperedges, self.modality_features(), strict=True):
+        for m, features in enumerate(self.modality_features()):
             # Rows of length 1 become rows of entries of about 1.
-            by_item = assign(features) * features.shape[1] ** 0.5
+            by_item = self.hyperedges[m](features) * features.shape[1] ** 0.5
+            by_item = by_item * self.has_row[:, m].unsqueeze(1)
             by_user = self.mean_of_items(by_item)
             if s.user_logits == "sum":
                 by_user = by_user * self.degrees

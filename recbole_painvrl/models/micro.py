@@ -140,7 +140,7 @@ class MICRO(LearntGraphRecommender):
             if known.any():
                 own = view.index_select(0, items[known])
                 losses.append(info_nce(own, fused[known], self.settings.temperature))
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() if losses else fused.sum() * 0
 
 
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:

@@ -30,7 +30,7 @@ class RP3betaSettings(Settings):
     form: Literal["walk", "knn"] = Field(
         description="Random walk over the interactions, or nearest neighbours by features."
     )
-    alpha: float = Field(ge=0, description="Power of the walk's transition probabilities.")
+    alpha: float = Field(gt=0, description="Power of the walk's transition probabilities.")
     beta: float = Field(ge=0, description="Power of an item's degree that divides its walk score.")
     popularity_prior: float = Field(
         ge=0, description="Weight of an item's degree, relative to the largest, in its walk score."
@@ -87,6 +87,11 @@ class RP3beta(ClosedFormRecommender):
     other_parameter_name = ("to_users", "to_items", "neighbours")
     divisor: Tensor
     prior: Tensor
+
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """Only the content kNN, and a walk with it, do."""
+        return bool(config["form"] == "knn" or config["content_weight"])
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from recbole.data.dataset import Dataset
+from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
@@ -79,7 +80,7 @@ class SLMRec(LateFusionRecommender):
     The score is ``<u, i>``. The optimiser's ``weight_decay`` is the only regulariser.
 
     FAC chains the modalities in the order of ``modalities``: with another order it is another
-    model. Of the project's models this is the only one of which that holds.
+    model, which holds for no other model of the project.
 
     Args:
         config: RecBole configuration; the settings are ``SLMRecSettings``.
@@ -92,7 +93,7 @@ class SLMRec(LateFusionRecommender):
         *Score*: the release applies a sigmoid, whose ties at 1 in float32 break rankings; left out.
         *Modalities*: any number; the release branches on the name of the data set, and of MMRec's
         tasks only FAC works.
-        *Negatives* are the other items of a batch, those of RecBole's loader are not used. The
+        *Negatives* are the other items of a batch. The
         user's other items and repetitions among them stay as released
         (``mask_false_negatives: False``).
         *Selection*: the release stops and reports on its test lists; here on validation.
@@ -100,6 +101,7 @@ class SLMRec(LateFusionRecommender):
 
     settings_class = SLMRecSettings
     settings: SLMRecSettings
+    input_type = InputType.POINTWISE
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

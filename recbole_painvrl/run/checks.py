@@ -70,9 +70,10 @@ def check_settings(config: SafeConfig) -> None:
         raise UserError(
             "`enable_scaler`: found True, but PyTorch scales gradients on GPUs only; leave it out"
         )
-    if not config["shuffle"] and get_dataloader(config, "train") is not TrainDataLoader:
+    by_users = get_dataloader(config, "train") is not TrainDataLoader
+    if not config["shuffle"] and (by_users or config["sampling"] == "users"):
         raise UserError(
-            f"`shuffle`: found False, but RecBole always shuffles the users of {config['model']}; "
+            f"`shuffle`: found False, but the users of {config['model']} are always shuffled; "
             "leave it out"
         )
     modes = set(config["eval_args"]["mode"].values())
@@ -102,9 +103,15 @@ def _check_idle_arguments(config: SafeConfig) -> None:
     given = config["train_neg_sample_args"]
     plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
     plain |= {"dynamic": False, "candidate_num": 0}
-    own = draws_negatives(config["model"]) or (
-        get_dataloader(config, "train") is not TrainDataLoader
-        or config["MODEL_TYPE"] == ModelType.TRADITIONAL
+    # Batches of distinct users bring their own negatives.
+    by_users = config["sampling"] == "users"
+    own = (
+        draws_negatives(config["model"])
+        or by_users
+        or (
+            get_dataloader(config, "train") is not TrainDataLoader
+            or config["MODEL_TYPE"] == ModelType.TRADITIONAL
+        )
     )
     # RecBole adds them to the batches of a pointwise model as further positives.
     as_positives = draws_negatives(config["model"]) and (

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from recbole_painvrl.config.mappings import DatasetSettings
-from recbole_painvrl.config.settings import DATA_SETTINGS
+import numpy as np
+
 from recbole_painvrl.data.feature_mask import COPY, mask_file
-from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import CONFIG, RESULT, write_arrays
-from recbole_painvrl.run.resume import stored_entries
 from recbole_painvrl.specs import spec_of
 
 if TYPE_CHECKING:
     from recbole_painvrl.config import SafeConfig
     from recbole_painvrl.data.dataset import ModalityDataset
 
-# Settings that decide which interactions are in the training split; those of features are free.
-_SPLIT = (
-    *(set(DATA_SETTINGS) - {"modalities", "missing_modality", "unknown_items"}),
-    *DatasetSettings.model_fields,
-    "eval_args",
-)
+
+def training_hash(train: ModalityDataset) -> str:
+    """SHA-256 of the training interactions, whatever their order; users and items by their ids."""
+    digest = hashlib.sha256()
+    columns = []
+    for field in (train.uid_field, train.iid_field):
+        tokens = np.asarray(train.field2id_token[field]).astype(str)
+        # Internal numbers depend on the order of the files; ranks of the ids do not.
+        rank = np.argsort(np.argsort(tokens[1:], kind="stable"), kind="stable")
+        columns.append(rank[train.inter_feat[field].numpy() - 1])
+        digest.update("\t".join(sorted(tokens[1:])).encode())
+    users, items = columns
+    digest.update(np.sort(users.astype(np.int64) * (int(items.max()) + 1) + items).tobytes())
+    return digest.hexdigest()
 
 
-def check_feature_mask(config: SafeConfig) -> None:
+def check_feature_mask(config: SafeConfig, train: ModalityDataset) -> None:
     """Refuse a mask that the model would ignore, or that was learnt on other interactions.
 
     A mask learnt on another split may have seen this run's tests. A file that is not in a run
     folder is the user's own and is not checked.
+
+    Args:
+        config: of the run.
+        train: its training split.
 
     Raises:
         UserError: naming the reason.
@@ -41,44 +52,39 @@ def check_feature_mask(config: SafeConfig) -> None:
     if given is None or config["feature_mask_file"] is not None:
         return
     spec = spec_of(config["model"])
-    if spec is None or not issubclass(spec.model, TableRecommender) or config["modalities"] == []:
-        raise UserError(
-            f"`feature_mask`: found {given}, but {config['model']} uses no features here; leave "
-            "it out"
-        )
-    if spec.model.learns_mask:
-        raise UserError(
-            f"`feature_mask`: found {given}, but {config['model']} learns its own mask; leave it "
-            "out, or train the final model on it by --model=UltraGCN"
-        )
+    if not takes_feature_mask(config):
+        why = "uses no features here; leave it out"
+        if spec is not None and getattr(spec.model, "learns_mask", False):
+            why = "learns its own mask; leave it out, or train --model=UltraGCN on it"
+        raise UserError(f"`feature_mask`: found {given}, but {config['model']} {why}")
     folder = mask_file(Path(given)).parent
-    if (folder / CONFIG).is_file():
-        _check_run(config, folder)
-
-
-def _check_run(config: SafeConfig, folder: Path) -> None:
+    if not (folder / CONFIG).is_file():
+        return
     try:
         result = parse_json((folder / RESULT).read_text(encoding="utf-8"))
-        learnt_on = result["hashes"]["data"]
+        learnt_on = result["hashes"]["train"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"`feature_mask`: {folder} is not a complete run; name one with a {RESULT}"
+            f"`feature_mask`: {folder} is not a complete run of this version; run it again"
         ) from error
-    if learnt_on != dataset_hash(Path(config["data_path"])):
+    if learnt_on != training_hash(train):
         raise UserError(
-            f"`feature_mask`: the mask of {folder} was learnt on other data than "
-            f"{config['data_path']}, so its columns and its training interactions are others; "
-            "learn a mask on this dataset"
+            f"`feature_mask`: the mask of {folder} was learnt on other training interactions than "
+            "this run has, and may have seen its tests; learn it with the same data, `protocol` "
+            "and settings of the split (with protocol random also the same `seed`)"
         )
-    stored: dict[str, Any] = {n: e["value"] for n, e in stored_entries(folder / CONFIG).items()}
-    names = [*_SPLIT, *(("seed",) if result["protocol"] == "random" else ())]
-    for name in names:
-        if name in stored and stored[name] != config[name]:
-            raise UserError(
-                f"`feature_mask`: {folder} has `{name}: {stored[name]}`, this run "
-                f"`{config[name]}`: its mask was learnt on another split and may have seen this "
-                "run's tests; set both alike"
-            )
+
+
+def takes_feature_mask(config: SafeConfig) -> bool:
+    """Whether the scores or the loss of the configured model depend on the features."""
+    spec = spec_of(config["model"])
+    return (
+        spec is not None
+        and issubclass(spec.model, TableRecommender)
+        and not spec.model.learns_mask
+        and config["modalities"] != []
+        and spec.model.reads_features(config)
+    )
 
 
 def keep_feature_mask(dataset: ModalityDataset, folder: Path) -> None:

@@ -33,6 +33,7 @@ from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.feature_mask import (
     check_feature_mask,
     keep_feature_mask,
+    training_hash,
     use_kept_mask,
 )
 from recbole_painvrl.run.folder import (
@@ -104,7 +105,6 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
-        check_feature_mask(config)
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
@@ -113,6 +113,7 @@ class Run:
         self.memory_needed = check_memory(
             str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"
         )
+        check_feature_mask(config, parts[TRAIN])
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)
@@ -241,6 +242,7 @@ class Run:
             "seeds": self._seeds(),
             "hashes": {
                 "data": self.data_hash,
+                "train": training_hash(self.train),
                 "config": self.config_hash,
                 "weights": weights_hash(self.folder / "checkpoint" / "best.safetensors"),
             },

@@ -158,3 +158,13 @@ def test_modality_order(tiny_config: MakeConfig) -> None:
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
     assert_nothing_is_square("FREEDOM", SMALL, tiny_config, tmp_path)
+
+
+def test_a_modality_of_zeros_is_left_out(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """Also by a mask: rows of zeros are nobody's neighbours."""
+    np.savez(tmp_path / "mask.npz", visual=np.ones(16), acoustic=np.zeros(8))
+    masked = build(tiny_config("FREEDOM", *SMALL, f"--feature_mask={tmp_path / 'mask.npz'}"))
+    without = build(tiny_config("FREEDOM", *SMALL, "--modalities=[visual]"))
+    graphs = [model.item_graph.matrix.to_dense() for model in (masked, without)]
+    torch.testing.assert_close(*graphs)
+    assert not masked.has_row[:, list(masked.modality_slices).index("acoustic")].any()

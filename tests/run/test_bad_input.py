@@ -232,6 +232,9 @@ def test_known_environments_without_truth(protocol: str, own: Path, tmp_path: Pa
 def test_negatives_of_the_loader_never_become_positives(tiny_data: Path, tmp_path: Path) -> None:
     """RecBole's loader appends the negatives of a pointwise model to its batch."""
     given = "--train_neg_sample_args={distribution: uniform, sample_num: 1}"
-    for model in ("UltraGCN", "BM3"):
+    for model in ("UltraGCN", "BM3", "SLMRec"):
         run = run_main(tiny_data, tmp_path, model, given, name="x")
         assert_refused(run, "`train_neg_sample_args`", "leave")
+    argv = ("--sampling=users", "--train_neg_sample_args={sample_num: 3}")
+    run = run_main(tiny_data, tmp_path, "LATTICE", *argv, name="x")
+    assert_refused(run, "`train_neg_sample_args`", "its own negatives")

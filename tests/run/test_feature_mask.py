@@ -83,9 +83,10 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
         ("BPR", (), "uses no features"),
         ("VBPR", ("--modalities=[]",), "uses no features"),
         ("PaInvRL", (), "learns its own mask"),
-        ("VBPR", ("--protocol=popularity",), "another split"),
-        ("VBPR", ("--split_seed=4",), "another split"),
-        ("VBPR", ("--user_inter_num_interval=[3,inf)", "--protocol=random"), "another split"),
+        ("RP3beta", (), "uses no features"),
+        ("BM3", ("--content_weight=0.0",), "uses no features"),
+        ("VBPR", ("--protocol=popularity",), "other training interactions"),
+        ("VBPR", ("--protocol=random",), "other training interactions"),
     ],
 )
 def test_refused(
@@ -104,15 +105,36 @@ def test_refused(
     assert not run.folder.exists()
 
 
-def test_a_mask_of_other_data_is_refused(masked: Finished, tmp_path: Path) -> None:
-    shutil.copytree(masked.folder, tmp_path / "run")
-    text = (tmp_path / "run" / "result.json").read_text()
-    known = masked.result["hashes"]["data"]
-    (tmp_path / "run" / "result.json").write_text(text.replace(known, known[::-1]))
-    root = Path(load_run(masked.folder).config["data_path"]).parent
-    run = run_main(root, tmp_path, "VBPR", f"--feature_mask={tmp_path / 'run'}", name="no")
+def test_a_mask_learnt_on_other_interactions_is_refused(
+    masked: Finished, tiny_data: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(tiny_data, own)
+    path = own / "tiny" / "tiny.train.inter"
+    head, *rows = path.read_text().splitlines()
+    mask = f"--feature_mask={masked.folder}"
+    # The same interactions in another order are the same; one less is not.
+    path.write_text("\n".join([head, *rows[::-1]]) + "\n")
+    same = run_main(own, tmp_path, "VBPR", *SMALL, mask, name="same")
+    assert same.code == 0, same.err
+    path.write_text("\n".join([head, *rows[1:]]) + "\n")
+    run = run_main(own, tmp_path, "VBPR", *SMALL, mask, name="no")
     assert run.code == 2
-    assert "other data" in run.err
+    assert "other training interactions" in run.err
+
+
+def test_a_split_by_other_features_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    """With environments of content the training split depends on the modalities."""
+    by_content = (
+        *("--protocol=iid_ood", "--split_environment_model=content", "--split_epochs=1"),
+        "--split_rounds=1",
+    )
+    own = tmp_path / "own"
+    shutil.copytree(tiny_data, own)
+    run = run_main(own, tmp_path, "PaInvRL", *SMALL, *SHORT_STAGES, *by_content, name="mask")
+    mask = f"--feature_mask={run.folder}"
+    other = run_main(own, tmp_path, "VBPR", *by_content, mask, "--modalities=[visual]", name="x")
+    assert (other.code, "other training interactions" in other.err) == (2, True), other.err
 
 
 @pytest.mark.parametrize(
