@@ -133,7 +133,8 @@ def _records(
         # Columns; pandas refuses those of different lengths.
         single = not any(isinstance(entry, list | dict) for entry in value.values())
         columns = {name: [entry] for name, entry in value.items()} if single else value
-        yield from pd.DataFrame(columns, dtype=object).to_dict("records")  # type: ignore[misc]
+        frame: Any = pd.DataFrame(columns, dtype=object)
+        yield from frame.to_dict("records")
     elif isinstance(value, dict) and len(value) == 1 and _holds_objects(value):
         yield from _records(path, next(iter(value.values())), pair, fits)
     elif isinstance(value, dict) and value and all(map(fits, value.values())):

@@ -172,7 +172,7 @@ def as_floats(path: Path, cells: pd.Series) -> npt.NDArray[np.float64]:
         UserError: a cell is not a number; the index of ``cells`` holds the line numbers.
     """
     if cells.dtype.kind in "iuf":
-        return cells.to_numpy(np.float64)
+        return np.asarray(cells, dtype=np.float64)
     values = cells.tolist()
     try:
         return np.array(list(map(float, values)))
