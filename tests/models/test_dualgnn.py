@@ -143,7 +143,7 @@ def test_vectors_of_new_items(tiny_config: MakeConfig) -> None:
 def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
     changes = (
         *("--n_layers=1", "--fusion=concat", "--user_neighbours=0", "--user_neighbours=2"),
-        *("--user_weights=mean", "--user_weights=cosine", "--user_layers=2", "--reg_weight=0.5"),
+        *("--user_weights=softmax", "--user_weights=cosine", "--user_layers=2", "--reg_weight=0.5"),
         *("--feature_scale=3.0", "--train_features=True"),
     )
     assert_settings_have_an_effect("DualGNN", SMALL, changes, tiny_config)
