@@ -71,7 +71,7 @@ class DualGNN(GraphRecommender):
         release fills up with random repetitions of them in every epoch, which is the same in
         expectation for equal weights. A user without co-users has ``u = u0``.
         *Softmax* of raw counts (``user_weights: softmax``, released) gives a neighbour with 5 more
-        common items 148 times the weight; the other two do not.
+        common items 148 times the weight. The default weighs all co-users equally (``mean``).
         *Item weights* of the release are regularised, but never read; left out.
         *Layers*: the release ignores its setting and has 2.
         *MLP*: the release has none for one data set, whose features set the width there.
