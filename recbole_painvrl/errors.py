@@ -40,6 +40,10 @@ class BadNumberError(ArithmeticError):
         self.columns, self.batch = columns, batch
 
 
+class PeerError(RuntimeError):
+    """This process ends because another process of the same run did."""
+
+
 class InterruptedRunError(KeyboardInterrupt):
     """Ctrl-C inside a run; its message says how to go on."""
 

@@ -277,9 +277,16 @@ def fix_random() -> None:
     random.full_sort_predict = full_sort_predict
 
 
+class _Silent:
+    """A TensorBoard writer that writes nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **keywords: None
+
+
 @contextmanager
-def tensorboard_in(path: Path) -> Iterator[None]:
-    """Trainers constructed inside write their TensorBoard events into ``path``.
+def tensorboard_in(path: Path | None) -> Iterator[None]:
+    """Trainers constructed inside write their TensorBoard events into ``path``; None for nowhere.
 
     ``Trainer.__init__`` calls ``get_tensorboard``, which writes to ./log_tensorboard wherever
     the command was started. Unnecessary with a RecBole that has a setting for the folder.
@@ -287,7 +294,7 @@ def tensorboard_in(path: Path) -> Iterator[None]:
     module: Any = importlib.import_module("recbole.trainer.trainer")
     writer_class = importlib.import_module("torch.utils.tensorboard").SummaryWriter
     original = module.get_tensorboard
-    module.get_tensorboard = lambda logger: writer_class(str(path))
+    module.get_tensorboard = lambda logger: _Silent() if path is None else writer_class(str(path))
     try:
         yield
     finally:

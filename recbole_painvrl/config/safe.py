@@ -24,6 +24,7 @@ from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
 from recbole_painvrl.config.validation import check_names, check_values
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.parallel.launch import local_rank, world_size
 from recbole_painvrl.specs import spec_of
 
 DERIVED = "derived by RecBole"
@@ -160,6 +161,8 @@ class SafeConfig(Config):
             values["gpu_id"] = visible
         if values["use_gpu"]:
             super()._init_device()
+            if values["device"].type == "cuda" and world_size() > 1:
+                values["device"] = torch.device("cuda", local_rank())
         else:
             values["gpu_id"] = str(values["gpu_id"])
             values.update(single_spec=True, local_rank=0, device=torch.device("cpu"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-import scipy.sparse as sp
 import torch
 from pydantic import Field, model_validator
 from recbole.data.dataset import Dataset
@@ -19,6 +18,8 @@ from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.shards import Sharding
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -99,6 +100,9 @@ _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 _MOST_ITEMS, _SURELY_ALL = 0.6, 4
 
 
+USER_TABLES = ("user_id_embedding.weight", "user_content_embedding.weight")
+
+
 class UltraGCN(TableRecommender):
     """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
 
@@ -122,6 +126,7 @@ class UltraGCN(TableRecommender):
     mask: Tensor
     # See training/row_gradients.py.
     row_gradients = True
+    sharding = Sharding(USER_TABLES, "sum", {"negative_sampling": "shared"})
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -133,40 +138,45 @@ class UltraGCN(TableRecommender):
             )
         self.weights = self.settings.loss_weights()
         self.batch_size = int(config["train_batch_size"])
-        matrix = binary_interactions(dataset)
-        self.graph = self._graph(matrix).to(self.device)
+        self.graph = self._graph(dataset).to(self.device)
         self.has_content = bool(self.modality_slices)
         width = self.features.shape[1]
         self.register_buffer("mask", torch.ones(width, device=self.device))
-        self.user_id_embedding = self._table(self.n_users, self.settings.embedding_size)
+        self.user_id_embedding = self._table(self.shard.n_rows, self.settings.embedding_size)
         self.item_id_embedding = self._table(self.n_items, self.settings.embedding_size)
         if self.has_content:
             size = self.settings.content_embedding_size
-            self.user_content_embedding = self._table(self.n_users, size)
+            self.user_content_embedding = self._table(self.shard.n_rows, size)
             self.projection = nn.Linear(width, size)
         self.negatives = NegativeSampler(
             self.n_items,
             self.settings.n_negatives,
             self.settings.negative_sampling,
             generator(self.seed, "negatives", self.device),
-            self._keys(matrix) if self.settings.exclude_positives else None,
+            self._keys(dataset) if self.settings.exclude_positives else None,
         )
         self._masked: Tensor | None = None
         self._drawn: Tensor | None = None
         self.reset("initial values")
 
-    def _graph(self, matrix: sp.csr_matrix) -> GraphWeights:
+    def _graph(self, dataset: Dataset) -> GraphWeights:
+        """The graph's tables of all items and of the users of this process."""
+        users, *items = group.tensors_from_first(lambda: self._degrees_and_neighbours(dataset))
+        return GraphWeights(self.shard.rows(users), *items)
+
+    def _degrees_and_neighbours(self, dataset: Dataset) -> list[Tensor]:
+        matrix = binary_interactions(dataset)
         user_degree = torch.from_numpy(matrix.getnnz(axis=1).astype("int64"))
         item_degree = torch.from_numpy(matrix.getnnz(axis=0).astype("int64"))
-        user_factor, item_factor = degree_factors(user_degree, item_degree)
         size = self.settings.n_neighbours if self.weights.item_item else 0
-        neighbours, weight = item_neighbours(matrix, size, self.settings.item_graph)
-        return GraphWeights(user_factor, item_factor, neighbours, weight)
+        neighbours = item_neighbours(matrix, size, self.settings.item_graph)
+        return [*degree_factors(user_degree, item_degree), *neighbours]
 
     def _table(self, rows: int, width: int) -> nn.Embedding:
         return nn.Embedding(rows, width)
 
-    def _keys(self, matrix: sp.csr_matrix) -> Tensor:
+    def _keys(self, dataset: Dataset) -> Tensor:
+        matrix = binary_interactions(dataset)
         users, items = (torch.from_numpy(part).long() for part in matrix.nonzero())
         return sorted_keys(users, items, self.n_items).to(self.device)
 
@@ -178,9 +188,15 @@ class UltraGCN(TableRecommender):
                 if name.endswith("bias"):
                     parameter.zero_()
                 else:
-                    values = torch.randn(parameter.shape, generator=source)
+                    values = self._normal(parameter, name in USER_TABLES, source)
                     parameter.copy_(self.settings.init_std * values)
         self.forget_tables()
+
+    def _normal(self, table: Tensor, of_users: bool, source: torch.Generator) -> Tensor:
+        if not of_users:
+            return torch.randn(table.shape, generator=source)
+        width = table.shape[1]
+        return self.shard.drawn(lambda n: torch.randn(n, width, generator=source), width)
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """``<0, W (m (.) f) + b>``, ``[n, D]``: only training could give an id vector."""
@@ -220,7 +236,7 @@ class UltraGCN(TableRecommender):
         if projection_reg_weight is None:
             projection_reg_weight = s.projection_reg_weight
 
-        def group(parameters: list[Tensor], weight: float, rows: int) -> dict[str, Any]:
+        def part(parameters: list[Tensor], weight: float, rows: int) -> dict[str, Any]:
             times = 1.0 if s.reg_per == "step" else self.batch_size / rows
             return {"params": parameters, "weight_decay": 2 * weight * times}
 
@@ -228,11 +244,11 @@ class UltraGCN(TableRecommender):
         if self.has_content:
             users.append(self.user_content_embedding.weight)
         groups = [
-            group(users, embedding_reg_weight, self.n_users - 1),
-            group([self.item_id_embedding.weight], embedding_reg_weight, self.n_items - 1),
+            part(users, embedding_reg_weight, self.n_users - 1),
+            part([self.item_id_embedding.weight], embedding_reg_weight, self.n_items - 1),
         ]
         if self.has_content:
-            groups.append(group([*self.projection.parameters()], projection_reg_weight, 1))
+            groups.append(part([*self.projection.parameters()], projection_reg_weight, 1))
         return groups
 
     def content(self) -> Tensor:
@@ -258,14 +274,14 @@ class UltraGCN(TableRecommender):
         return torch.cat([ids, self.projection(content)], dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """``[p^t, p^f]`` of all users, ``[n_users, D]``, and ``[t, W Phi + b]`` of all items."""
-        everybody = torch.arange(self.n_users, device=self.device)
+        """``[p^t, p^f]`` of all users of the shard and ``[t, W Phi + b]`` of all items."""
+        everybody = torch.arange(self.shard.n_rows, device=self.device)
         return self.user_vectors(everybody), self.item_vectors()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
-        users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        negatives = self._negatives(users)
+        users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
+        negatives = self._negatives(interaction[self.USER_ID])
         table, graph, positives, negatives = self._local(positives, negatives)
         vectors = self.user_vectors(users)
         if self.noted is not None:
@@ -295,7 +311,7 @@ class UltraGCN(TableRecommender):
         items, inverse = torch.unique(torch.cat(groups), return_inverse=True)
         if len(items) > _MOST_ITEMS * self.n_items:
             return self.item_vectors(), *whole
-        local_positives, local_negatives, *rest = inverse.split([len(group) for group in groups])
+        local_positives, local_negatives, *rest = inverse.split([len(one) for one in groups])
         neighbours = self.graph.neighbours[:0]
         weight = self.graph.neighbour_weight[:0]
         if has_graph:

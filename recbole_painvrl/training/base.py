@@ -22,9 +22,13 @@ from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.launch import refuse_several
+from recbole_painvrl.parallel.shards import user_tables
 from recbole_painvrl.seeds import separate_draws
 from recbole_painvrl.training.checkpoint import (
     OTHER,
+    UserRows,
     load_model,
     pack,
     write_checkpoint,
@@ -32,6 +36,11 @@ from recbole_painvrl.training.checkpoint import (
 from recbole_painvrl.training.guard import Guard
 from recbole_painvrl.training.pipeline import Artefacts, Context, Pipeline, Stage, TrainingStage
 from recbole_painvrl.training.row_gradients import use_row_gradients
+from recbole_painvrl.training.sharded import (
+    ShardedSteps,
+    change_user_rows,
+    whole_tables,
+)
 from recbole_painvrl.training.stage_log import StageLog
 from recbole_painvrl.training.state import ModelAttributes, further_optimizers
 
@@ -64,7 +73,8 @@ class RunTrainerMixin(_Trainer):
         folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
         self.folder = Path(folder)
         self.guard = Guard(self)
-        with tensorboard_in(self.folder / "tensorboard"):
+        self.sharded: ShardedSteps | None = None
+        with tensorboard_in(self.folder / "tensorboard" if group.is_first() else None):
             super().__init__(config, model)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
@@ -88,11 +98,13 @@ class RunTrainerMixin(_Trainer):
             kwargs["params"] = own()
         optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)
         if type(optimizer) is torch.optim.Adam:
-            for group in optimizer.param_groups:
-                group["fused"] = True
+            for part in optimizer.param_groups:
+                part["fused"] = True
         # First: it looks at the rows of a batch in place of whole tables.
         self.guard.watch(optimizer)
         use_row_gradients(self.config, self.model, optimizer)
+        if group.size() > 1:
+            self.sharded = ShardedSteps(self, optimizer)
         return optimizer
 
     # --- stages ---------------------------------------------------------------------------
@@ -115,6 +127,8 @@ class RunTrainerMixin(_Trainer):
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, Any]:
         """Run all stages; returns best validation score and result of the last one."""
+        if group.size() == 1:
+            refuse_several("this training")
         stages = self.stages()
         self.context = Context(self, train_data, valid_data, saved, show_progress, callback_fn)
         self.pipeline.run(stages, self.context)
@@ -162,7 +176,7 @@ class RunTrainerMixin(_Trainer):
         """What the present stage needs to continue before the next epoch, by reference."""
         further = further_optimizers(self)
         same = [name for name, one in further.items() if one is self.optimizer]
-        return {
+        state = {
             "model": self.model.state_dict(),
             "other_parameter": self.model.other_parameter(),
             "attributes": self._attributes.state_dict(),
@@ -172,9 +186,16 @@ class RunTrainerMixin(_Trainer):
             "counters": {name: getattr(self, name) for name in _COUNTERS}
             | {"start_epoch": self._next_epoch},
         }
+        if user_tables(self.model):
+            state = change_user_rows(state, self.model, self.optimizer, UserRows)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+        if user_tables(self.model):
+            # Also of a run that one process began.
+            rows = self.model.shard.rows
+            state = change_user_rows(state, self.model, self.optimizer, rows)
         self.model.load_state_dict(state["model"])
         self.model.load_other_parameter(state["other_parameter"])
         self._attributes.load_state_dict(state["attributes"])
@@ -193,9 +214,15 @@ class RunTrainerMixin(_Trainer):
         self.pipeline.checkpoint()
         self.guard.begin_epoch(epoch_idx)
         self._start_epoch(epoch_idx)
-        watched = self.guard.watched(loss_func or self.model.calculate_loss)
+        loss_function = loss_func or self.model.calculate_loss
+        if self.sharded is not None:
+            loss_function = self.sharded.weighted(loss_function, train_data)
+        watched = self.guard.watched(loss_function)
         shown = self._shown(watched, epoch_idx, len(train_data))
         loss = super()._train_epoch(train_data, epoch_idx, shown, False)
+        if self.sharded is not None:
+            loss = self.sharded.epoch_loss()
+            self.sharded.check_replicas()
         self.guard.check_weights()
         total = sum(loss) if isinstance(loss, tuple) else loss
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
@@ -211,8 +238,8 @@ class RunTrainerMixin(_Trainer):
         if hasattr(model, "start_epoch"):
             model.start_epoch(epoch)
         if hasattr(model, "learning_rate_factor"):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
+            for part in self.optimizer.param_groups:
+                part["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
 
     def _shown(
         self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int
@@ -321,7 +348,7 @@ class RunTrainerMixin(_Trainer):
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
         other, other_state = pack(self.model.other_parameter())
-        tensors = dict(self.model.state_dict())
+        tensors = whole_tables(self.model)
         tensors.update({OTHER + name: tensor for name, tensor in other.items()})
         state = {
             "model": self.config["model"],
@@ -329,7 +356,9 @@ class RunTrainerMixin(_Trainer):
             "epoch": epoch,
             "other_parameter": other_state,
         }
-        write_checkpoint(path, tensors, state)
+        if group.is_first():
+            write_checkpoint(path, tensors, state)
+        group.wait()
 
     def load_best(self, path: Path | None = None) -> int:
         """Load the weights of the best epoch; returns its number, from 0."""
