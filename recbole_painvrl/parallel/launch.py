@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from recbole_painvrl.errors import UserError
 
-# How long a process whose peer has ended waits for the peer's own message.
-_PATIENCE = timedelta(seconds=10)
+# How long a process that ends waits for the others, and for the message of a peer that ended
+# first. torchrun kills after 30 seconds.
+_PATIENCE, _PEER_PATIENCE = timedelta(seconds=15), timedelta(seconds=5)
 _ENDED, _CODE = "recbole_painvrl/ended", "recbole_painvrl/exit code"
 
 
@@ -79,30 +82,31 @@ def end(line: str, code: int, by_peer: bool = False) -> int:
     if world_size() == 1:
         print(line, file=sys.stderr)
         return code
+    with suppress(ValueError):
+        # When the first process ends, torchrun ends the others, which have their own exit code.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     store = _store()
     if store is None:
         if global_rank() == 0:
             print(line, file=sys.stderr)
         return code
-    try:
+    # The store may end with the process that has it.
+    with suppress(RuntimeError):
         if by_peer:
-            _wait(store)
+            # Without effect if the peer was killed without a message.
+            _wait(store, [_CODE], _PEER_PATIENCE)
         if store.add(_ENDED, 1) == 1:
             print(line, file=sys.stderr, flush=True)
             store.set(_CODE, str(code))
-            return code
-        return int(store.get(_CODE))
-    except RuntimeError:
-        # The store has ended with its process, which had its say.
-        return code
+        code = int(store.get(_CODE))
+        store.set(f"{_ENDED}/{global_rank()}", "")
+        _wait(store, [f"{_ENDED}/{rank}" for rank in range(world_size())], _PATIENCE)
+    return code
 
 
-def _wait(store: Any) -> None:
-    try:
-        store.wait([_CODE], _PATIENCE)
-    except RuntimeError:
-        # Killed without a message.
-        return
+def _wait(store: Any, keys: list[str], patience: timedelta) -> None:
+    with suppress(RuntimeError):
+        store.wait(keys, patience)
 
 
 def _store() -> Any:

@@ -126,7 +126,8 @@ class MaskLearner:
             torch.nonzero(environments == label).squeeze(-1)
             for label in torch.unique(environments).tolist()
         ]
-        self.own = None if own is None else [own.among(rows) for rows in self.rows]
+        self.own = [None if own is None else own.among(rows) for rows in self.rows]
+        self.is_sharded = own is not None
         device, k = mask.device, tables.user_content.shape[1]
         n_ids, d = tables.item_id.shape[1], tables.features.shape[1]
         self.mask = mask.clone().requires_grad_()
@@ -158,7 +159,7 @@ class MaskLearner:
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
         """One pass over the largest environment; returns the means of the step figures."""
         n_steps = math.ceil(max(len(rows) for rows in self.rows) / self.settings.mask_batch_size)
-        streams = [self._stream(number) for number in range(len(self.rows))]
+        streams = [self._stream(*pair) for pair in zip(self.rows, self.own, strict=True)]
         first = len(self.trajectory.steps["l_erm"])
         for step in range(n_steps):
             with in_batch(step + 1):
@@ -206,16 +207,16 @@ class MaskLearner:
     def _generators(self) -> dict[str, torch.Generator]:
         return {"order": self.order, "noise": self.noise, "negatives": self.negatives.generator}
 
-    def _stream(self, number: int) -> Iterator[EnvironmentBatch]:
+    def _stream(self, rows: Tensor, own: OwnRows | None = None) -> Iterator[EnvironmentBatch]:
         """Batches of one environment without end; a new random order at every turn."""
-        size, rows, device = self.settings.mask_batch_size, self.rows[number], self.mask.device
+        size, device = self.settings.mask_batch_size, self.mask.device
         while True:
             # To the device at once, not batch by batch.
             order = torch.randperm(len(rows), generator=self.order)
-            if self.own is None:
+            if own is None:
                 batches = rows[order.to(device)].split(size)
             else:
-                chosen, _, counts = self.own[number].pick(order, size)
+                chosen, _, counts = own.pick(order, size)
                 batches = chosen.to(device).split(counts)
             for chosen in batches:
                 users = self.users[chosen]
@@ -234,7 +235,7 @@ class MaskLearner:
         # Only the weighted objective needs L_IRM's gradient by W and the attention; without it
         # the backward never enters the attention's hidden layer, since alpha is free of m.
         wanted = variables if settings.projection_objective == "weighted" else variables[:1]
-        step = joint_gradients if self.own is None else sharded_gradients
+        step = sharded_gradients if self.is_sharded else joint_gradients
         (erm, irm), by_erm, by_irm = step(
             losses, gradients, penalty_gate, settings.variance, variables, wanted
         )
