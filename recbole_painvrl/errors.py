@@ -41,7 +41,7 @@ class BadNumberError(ArithmeticError):
 
 
 class PeerError(RuntimeError):
-    """This process ends because another process of the same run did."""
+    """Another process of the same run has ended, and this one ends with it."""
 
 
 class InterruptedRunError(KeyboardInterrupt):

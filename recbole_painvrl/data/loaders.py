@@ -184,9 +184,9 @@ class FastTrainLoader(TrainDataLoader):
         if self.neg_sample_args["distribution"] != "none":
             # Of all rows: a user's negatives depend on the draws for the users before.
             fields = (self.uid_field, self.iid_field)
-            pairs = [dataset.inter_feat[field].to(self._device) for field in fields]
-            self._all_users = pairs[0]
-            self._sampler = self._negatives(*pairs, dataset.item_num)
+            users, items = (dataset.inter_feat[field].to(self._device) for field in fields)
+            self._all_users = users
+            self._sampler = self._negatives(users, items, dataset.item_num)
 
     def _negatives(self, users: Tensor, items: Tensor, n_items: int) -> NegativeSampler:
         keys = sorted_keys(users, items, n_items)

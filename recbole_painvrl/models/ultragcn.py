@@ -19,7 +19,7 @@ from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, b
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.parallel import group
-from recbole_painvrl.parallel.shards import Sharding
+from recbole_painvrl.parallel.shards import Sharding, UserShard
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -138,15 +138,15 @@ class UltraGCN(TableRecommender):
             )
         self.weights = self.settings.loss_weights()
         self.batch_size = int(config["train_batch_size"])
-        self.graph = self._graph(dataset).to(self.device)
+        self.graph = self._graph(dataset)
         self.has_content = bool(self.modality_slices)
         width = self.features.shape[1]
         self.register_buffer("mask", torch.ones(width, device=self.device))
-        self.user_id_embedding = self._table(self.shard.n_rows, self.settings.embedding_size)
-        self.item_id_embedding = self._table(self.n_items, self.settings.embedding_size)
+        self.user_id_embedding = nn.Embedding(self.shard.n_rows, self.settings.embedding_size)
+        self.item_id_embedding = nn.Embedding(self.n_items, self.settings.embedding_size)
         if self.has_content:
             size = self.settings.content_embedding_size
-            self.user_content_embedding = self._table(self.shard.n_rows, size)
+            self.user_content_embedding = nn.Embedding(self.shard.n_rows, size)
             self.projection = nn.Linear(width, size)
         self.negatives = NegativeSampler(
             self.n_items,
@@ -161,23 +161,20 @@ class UltraGCN(TableRecommender):
 
     def _graph(self, dataset: Dataset) -> GraphWeights:
         """The graph's tables of all items and of the users of this process."""
-        users, *items = group.tensors_from_first(lambda: self._degrees_and_neighbours(dataset))
-        return GraphWeights(self.shard.rows(users), *items)
 
-    def _degrees_and_neighbours(self, dataset: Dataset) -> list[Tensor]:
-        matrix = binary_interactions(dataset)
-        user_degree = torch.from_numpy(matrix.getnnz(axis=1).astype("int64"))
-        item_degree = torch.from_numpy(matrix.getnnz(axis=0).astype("int64"))
-        size = self.settings.n_neighbours if self.weights.item_item else 0
-        neighbours = item_neighbours(matrix, size, self.settings.item_graph)
-        return [*degree_factors(user_degree, item_degree), *neighbours]
+        def tables() -> list[Tensor]:
+            matrix = binary_interactions(dataset)
+            degrees = (torch.from_numpy(matrix.getnnz(axis=a).astype("int64")) for a in (1, 0))
+            size = self.settings.n_neighbours if self.weights.item_item else 0
+            neighbours = item_neighbours(matrix, size, self.settings.item_graph)
+            return [*degree_factors(*degrees), *neighbours]
 
-    def _table(self, rows: int, width: int) -> nn.Embedding:
-        return nn.Embedding(rows, width)
+        users, *items = group.tensors_from_first(tables)
+        return GraphWeights(self.shard.rows(users), *items).to(self.device)
 
     def _keys(self, dataset: Dataset) -> Tensor:
-        matrix = binary_interactions(dataset)
-        users, items = (torch.from_numpy(part).long() for part in matrix.nonzero())
+        pairs = binary_interactions(dataset).nonzero()
+        users, items = (torch.from_numpy(part).long() for part in pairs)
         return sorted_keys(users, items, self.n_items).to(self.device)
 
     def reset(self, purpose: str) -> None:
@@ -188,15 +185,10 @@ class UltraGCN(TableRecommender):
                 if name.endswith("bias"):
                     parameter.zero_()
                 else:
-                    values = self._normal(parameter, name in USER_TABLES, source)
+                    rows = self.shard if name in USER_TABLES else UserShard.whole(len(parameter))
+                    values = rows.normal(parameter.shape[1], source)
                     parameter.copy_(self.settings.init_std * values)
         self.forget_tables()
-
-    def _normal(self, table: Tensor, of_users: bool, source: torch.Generator) -> Tensor:
-        if not of_users:
-            return torch.randn(table.shape, generator=source)
-        width = table.shape[1]
-        return self.shard.drawn(lambda n: torch.randn(n, width, generator=source), width)
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """``<0, W (m (.) f) + b>``, ``[n, D]``: only training could give an id vector."""
@@ -281,14 +273,13 @@ class UltraGCN(TableRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
         users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
-        negatives = self._negatives(interaction[self.USER_ID])
-        table, graph, positives, negatives = self._local(positives, negatives)
+        table, graph, positives, negatives = self._local(positives, self._negatives(users))
         vectors = self.user_vectors(users)
+        batch = vectors, table, users, positives, negatives, graph
         if self.noted is not None:
             for term, weights in self.weights.terms().items():
-                value = batch_loss(vectors, table, users, positives, negatives, graph, weights)
-                self.note(term, value)
-        return batch_loss(vectors, table, users, positives, negatives, graph, self.weights)
+                self.note(term, batch_loss(*batch, weights))
+        return batch_loss(*batch, self.weights)
 
     def _negatives(self, users: Tensor) -> Tensor:
         """A new draw, or the last one again where it is asked which term went wrong."""
@@ -312,8 +303,7 @@ class UltraGCN(TableRecommender):
         if len(items) > _MOST_ITEMS * self.n_items:
             return self.item_vectors(), *whole
         local_positives, local_negatives, *rest = inverse.split([len(one) for one in groups])
-        neighbours = self.graph.neighbours[:0]
-        weight = self.graph.neighbour_weight[:0]
+        neighbours, weight = self.graph.neighbours[:0], self.graph.neighbour_weight[:0]
         if has_graph:
             size = self.graph.neighbours.shape[1]
             neighbours = torch.zeros(len(items), size, dtype=torch.long, device=items.device)

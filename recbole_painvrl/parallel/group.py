@@ -52,10 +52,11 @@ def joined(device: torch.device) -> Iterator[None]:
     if launch.world_size() == 1:
         yield
         return
-    backend = "cpu:gloo"
+    backend = "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        backend += ",cuda:nccl"
+        # Rows and figures are gathered in main memory.
+        backend = "cpu:gloo,cuda:nccl"
     with _peers():
         dist.init_process_group(backend, timeout=_TIMEOUT)
     _told_to_stop, _flags = False, None

@@ -111,11 +111,12 @@ def _wait(store: Any, keys: list[str], patience: timedelta) -> None:
 
 def _store() -> Any:
     """The key-value store of ``torchrun``; None where it cannot be reached."""
-    from torch.distributed import TCPStore
+    from torch import distributed
 
     try:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        return TCPStore(address, port, is_master=False, timeout=_PATIENCE)
+        store: Any = distributed.TCPStore  # type: ignore[attr-defined]
+        return store(address, port, is_master=False, timeout=_PATIENCE)
     except (KeyError, ValueError, RuntimeError):
         return None
 

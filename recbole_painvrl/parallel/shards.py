@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -68,6 +69,10 @@ class UserShard:
             return table
         return table[self.first : self.last].clone()
 
+    def normal(self, width: int, source: torch.Generator) -> Tensor:
+        """Rows ``[n, width]`` of a table of standard normal numbers; see :meth:`drawn`."""
+        return self.drawn(lambda n: torch.randn(n, width, generator=source), width)
+
     def drawn(self, draw: Callable[[int], Tensor], width: int) -> Tensor:
         """The rows of this shard, of a table of all users that is drawn row by row.
 
@@ -113,7 +118,7 @@ def balanced_shards(counts: Tensor, n_shards: int) -> list[UserShard]:
     wanted = total[-1] * torch.arange(1, n_shards, dtype=torch.float64) / n_shards
     cuts = (torch.searchsorted(total, wanted) + 1).clamp(max=len(counts)).tolist()
     bounds = [0, *cuts, len(counts)]
-    return [UserShard(*pair, len(counts)) for pair in zip(bounds, bounds[1:], strict=False)]
+    return [UserShard(*pair, len(counts)) for pair in pairwise(bounds)]
 
 
 class OwnRows:

@@ -61,7 +61,6 @@ from recbole_painvrl.specs import spec_of
 from recbole_painvrl.training.checkpoint import weights_hash
 from recbole_painvrl.training.pipeline import Artefacts
 
-
 if TYPE_CHECKING:
     from recbole_painvrl.data.dataset import ModalityDataset
 

@@ -13,7 +13,6 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Lo
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.trainer import Trainer
 from recbole.utils import get_local_time
-from tqdm import tqdm
 
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config.base import ConfigLike
@@ -26,6 +25,7 @@ from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import refuse_several
 from recbole_painvrl.parallel.shards import user_tables
 from recbole_painvrl.seeds import separate_draws
+from recbole_painvrl.training.bar import EpochBar
 from recbole_painvrl.training.checkpoint import (
     OTHER,
     UserRows,
@@ -68,6 +68,8 @@ class RunTrainerMixin(_Trainer):
     * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
     """
 
+    optimizer: torch.optim.Optimizer
+
     def __init__(self, config: ConfigLike, model: GeneralRecommender) -> None:
         default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
         folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
@@ -86,7 +88,7 @@ class RunTrainerMixin(_Trainer):
         self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
         self._attributes = ModelAttributes(model)
         self._next_epoch = 0
-        self._bar: tqdm[Any] | None = None
+        self._bar: EpochBar | None = None
         self._ood_valid_loader: Loader | None = None
         # Called after every validation with its score and result; may end the training by raising.
         self.on_valid: Callable[[float, Any], None] | None = None
@@ -138,17 +140,7 @@ class RunTrainerMixin(_Trainer):
 
     def fit_stage(self, context: Context[Any]) -> tuple[tuple[float, Any], dict[str, Any]]:
         """RecBole's ``fit`` with one progress bar; returns its outcome and the stage's figures."""
-        self._bar = tqdm(
-            total=self.epochs,
-            initial=self.start_epoch,
-            desc=self.stage,
-            disable=not context.show_progress,
-            ncols=100,
-            mininterval=0.5,
-            # Epochs with a decimal: one of them may take minutes.
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
-            "[{elapsed}<{remaining}{postfix}]",
-        )
+        self._bar = EpochBar(self.stage, self.start_epoch, self.epochs, context.show_progress)
         try:
             # verbose=False: the epochs go to our log file, not between the progress bars.
             score, result = super().fit(
@@ -218,8 +210,9 @@ class RunTrainerMixin(_Trainer):
         if self.sharded is not None:
             loss_function = self.sharded.weighted(loss_function, train_data)
         watched = self.guard.watched(loss_function)
-        shown = self._shown(watched, epoch_idx, len(train_data))
-        loss = super()._train_epoch(train_data, epoch_idx, shown, False)
+        if self._bar is not None:
+            watched = self._bar.shown(watched, epoch_idx, len(train_data))
+        loss = super()._train_epoch(train_data, epoch_idx, watched, False)
         if self.sharded is not None:
             loss = self.sharded.epoch_loss()
             self.sharded.check_replicas()
@@ -228,8 +221,7 @@ class RunTrainerMixin(_Trainer):
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
         self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
-        self._move_bar(epoch_idx + 1)
+            self._bar.end_epoch(epoch_idx, total)
         return loss
 
     def _start_epoch(self, epoch: int) -> None:
@@ -240,27 +232,6 @@ class RunTrainerMixin(_Trainer):
         if hasattr(model, "learning_rate_factor"):
             for part in self.optimizer.param_groups:
                 part["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
-
-    def _shown(
-        self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int
-    ) -> Callable[[Any], Any]:
-        """The same function, which moves the bar within the epoch."""
-        begun = 0
-
-        def moving(batch: Any) -> Any:
-            nonlocal begun
-            # Some of RecBole's models take the batches of an epoch more than once.
-            self._move_bar(epoch + min(begun / max(1, n_batches), 1))
-            begun += 1
-            return loss_function(batch)
-
-        return moving
-
-    def _move_bar(self, epochs: float) -> None:
-        if self._bar is not None:
-            # Set, not added up: a sum of fractions may end above the total.
-            self._bar.n = epochs
-            self._bar.update(0)
 
     def _check_nan(self, loss: torch.Tensor) -> None:
         """Stop at a loss that is NaN or infinite, before it reaches the weights."""

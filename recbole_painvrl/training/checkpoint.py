@@ -160,7 +160,8 @@ def load_model(path: Path, model: Recommender, device: torch.device) -> dict[str
     Raises:
         UserError: the file is missing, cut or no checkpoint of ours.
     """
-    rows = {name: slice(model.shard.first, model.shard.last) for name in user_tables(model)}
+    shard = getattr(model, "shard", None)
+    rows = {name: slice(shard.first, shard.last) for name in user_tables(model) if shard}
     tensors, state = read_checkpoint(path, device, rows)
     other = {n[len(OTHER) :]: t for n, t in tensors.items() if n.startswith(OTHER)}
     model.load_state_dict({n: t for n, t in tensors.items() if not n.startswith(OTHER)})

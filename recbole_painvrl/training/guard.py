@@ -229,8 +229,8 @@ def _by_column(model: Recommender, features: Tensor) -> dict[str, Tensor]:
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
+    for part in optimizer.param_groups:
+        for parameter in part["params"]:
             if parameter.grad is not None:
                 yield _values(parameter.grad)
 

@@ -30,7 +30,9 @@ class Ended:
     def lines(self) -> list[str]:
         """Lines of all processes that say why a run ended."""
         words = ("error", "stopped")
-        return [line for text in self.errors for line in text.splitlines() if line.startswith(words)]
+        return [
+            line for text in self.errors for line in text.splitlines() if line.startswith(words)
+        ]
 
 
 def ranks(size: int, job: Callable[[int], int], folder: Path) -> Ended:

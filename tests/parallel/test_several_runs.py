@@ -267,8 +267,8 @@ def test_other_commands_and_a_stray_world_size(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_data: Path
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for command in ("benchmark", "ablate", "tune"):
-        assert main([command, "--dataset", "tiny", "--model", "VBPR"][: 5 if command == "tune" else 3]) == 2
+    for words in (["benchmark"], ["ablate"], ["tune", "--model=VBPR"]):
+        assert main([*words, "--dataset=tiny"]) == 2
         assert "runs in one process, found WORLD_SIZE=2" in capsys.readouterr().err
     assert main(["run", "--model=UltraGCN", *quick(tiny_data, Path.cwd())]) == 2
     assert "torchrun --nproc-per-node" in capsys.readouterr().err
@@ -279,7 +279,11 @@ def test_torchrun(tiny_data: Path, tmp_path: Path, whole: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, "run_recbole.py", *argv], cwd=ROOT, env=environment, capture_output=True, text=True
-    )  # fmt: skip
+        [*command, "run_recbole.py", *argv],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert weights_hash(tmp_path / "runs" / "torchrun") == weights_hash(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ CUTS = ((0, 121), (0, 40, 121), (0, 0, 7, 121, 121), (0, 1, 60, 61, 121))
 
 
 def shards(cuts: tuple[int, ...]) -> list[UserShard]:
-    return [UserShard(*pair, cuts[-1]) for pair in zip(cuts, cuts[1:], strict=False)]
+    return [UserShard(*pair, cuts[-1]) for pair in itertools.pairwise(cuts)]
 
 
 @given(st.integers(17, 300), st.integers(1, 40), st.data())
@@ -32,7 +33,7 @@ def test_rows_of_a_shard_are_those_of_the_whole_table(
 
         def normal(shard: UserShard) -> Tensor:
             source = torch.Generator().manual_seed(1)
-            return shard.drawn(lambda n: torch.randn(n, width, generator=source), width)
+            return shard.normal(width, source)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("recbole_painvrl.parallel.shards._BLOCK", block)
