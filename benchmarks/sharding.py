@@ -97,7 +97,7 @@ def _seconds_of_a_step(
     loss_function = model.calculate_loss
     if sharded is not None:
         loss_function = sharded.weighted(loss_function, SimpleNamespace(n_rows=size))
-    taken = []
+    taken: list[float] = []
     for rows in batches:
         batch = Interaction({"user_id": data.users[rows], "item_id": data.items[rows]})
         group.wait()
@@ -106,7 +106,7 @@ def _seconds_of_a_step(
         loss_function(batch).backward()
         optimizer.step()
         taken.append(time.perf_counter() - start)
-    return statistics.median(taken[_WARM_UP:])
+    return float(statistics.median(taken[_WARM_UP:]))
 
 
 def steps(given: Any) -> None:
@@ -134,7 +134,8 @@ def steps(given: Any) -> None:
 def _row(n: int, runs: list[list[dict[str, Any]]], first: list[list[dict[str, Any]]]) -> list[str]:
     def seconds(measured: list[list[dict[str, Any]]], size: int) -> float:
         # A step has ended when it has in all processes.
-        return statistics.median(max(one["seconds"][str(size)] for one in run) for run in measured)
+        steps = [max(float(one["seconds"][str(size)]) for one in run) for run in measured]
+        return statistics.median(steps)
 
     def shown(name: str, unit: int = _MB) -> str:
         return " / ".join(f"{one[name] / unit:,.0f}" for one in runs[-1])
@@ -235,7 +236,13 @@ def _memory(process: str) -> dict[str, int]:
 def _launch(n_processes: int, *words: str) -> list[str]:
     if n_processes == 1:
         return [sys.executable, *words]
-    return [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={n_processes}", *words]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={n_processes}",
+        *words,
+    ]
 
 
 def _env() -> dict[str, str]:

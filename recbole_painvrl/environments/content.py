@@ -169,6 +169,7 @@ class ContentEnvironmentModel:
                 self.optimizer.step()
         if self.own is not None:
             group.raise_flags()
+            group.assert_same({"W_e": self.projections})
         with torch.no_grad():
             scores, likelihood = self._scores_and_likelihood(generator)
             if not math.isfinite(likelihood):

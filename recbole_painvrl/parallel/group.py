@@ -98,7 +98,11 @@ def sum_step(tensors: Sequence[Tensor], bad: bool = False) -> None:
     global _flags
     if size() == 1:
         return
-    own = tensors[0].new_tensor([float(bad), float(_told_to_stop)])
+    own = tensors[0].new_zeros(2)
+    # Filled on the device: nothing is copied there in the usual step.
+    for index, flag in enumerate((bad, _told_to_stop)):
+        if flag:
+            own[index] = 1.0
     sum_([*tensors, own])
     _flags = own if _flags is None else _flags + own
     if _flags.device.type == "cpu":

@@ -23,7 +23,7 @@ from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
 from recbole_painvrl.parallel import group
-from recbole_painvrl.parallel.launch import world_size
+from recbole_painvrl.parallel.launch import local_size, world_size
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -153,7 +153,11 @@ class Run:
         dataset, parts = build_data(config)
         check_environments(config, parts[TRAIN])
         self.memory_needed = check_memory(
-            str(config["model"]), sizes_of(dataset), config, config["device"].type == "cuda"
+            str(config["model"]),
+            sizes_of(dataset),
+            config,
+            config["device"].type == "cuda",
+            (group.size(), local_size() if group.size() > 1 else 1),
         )
         check_feature_mask(config, parts[TRAIN])
         return dataset, parts

@@ -235,6 +235,8 @@ class RunTrainerMixin(_Trainer):
 
     def _check_nan(self, loss: torch.Tensor) -> None:
         """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        if self.sharded is not None:
+            self.sharded.check()
         self.guard.check_loss(loss)
 
     def _add_train_loss_to_tensorboard(

@@ -62,8 +62,12 @@ class ShardedSteps:
     def epoch_loss(self) -> float:
         """Sum of the losses of the steps since the last call, of all processes."""
         total, self._total = self._total, None
-        group.raise_flags()
+        self.check()
         return 0.0 if total is None else float(total)
+
+    def check(self) -> None:
+        """Stop where a process of an earlier step wanted to, on a GPU; the host waits for it."""
+        self._stopping(group.raise_flags)
 
     def check_replicas(self) -> None:
         """Stop where the replicated parameters differ between processes."""
@@ -79,14 +83,16 @@ class ShardedSteps:
         kept = [gradient for gradient in gradients if gradient is not None]
         assert self._loss is not None
         loss = self._loss.reshape(1).to(kept[0].dtype)
-        failure = self._trainer.guard.failure
-        try:
-            group.sum_step([*kept, loss], bad=failure is not None)
-        except PeerError:
-            if failure is not None:
-                raise failure from None
-            raise
+        bad = self._trainer.guard.failure is not None
+        self._stopping(lambda: group.sum_step([*kept, loss], bad))
         self._total = loss.double() if self._total is None else self._total + loss
+
+    def _stopping(self, step: Callable[[], None]) -> None:
+        """Do something that may raise, in this process its own error if it has one."""
+        try:
+            step()
+        except PeerError as error:
+            raise self._trainer.guard.failure or error from None
 
 
 def whole_tables(model: Any) -> dict[str, Tensor]:

@@ -92,6 +92,7 @@ class MaskStage(Stage["StagedTrainer"]):
                 with stopped_at(place.__str__, slices, _TO_LOWER):
                     means = learner.run_epoch()
                     check_state({"the mask": learner.mask, "W": learner.projection})
+                    group.assert_same({"the mask": learner.mask, "W": learner.projection})
                 statistics = mask_statistics(learner.result(), slices)
                 learner.trajectory.epochs.append({**means, "mask": statistics})
                 _report(trainer, self.name, epoch, means, statistics)
