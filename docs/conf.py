@@ -25,7 +25,7 @@ version = release = recbole_painvrl.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "README"
-smartquotes = False
+smartquotes_action = "D"  # dashes, not quotes
 include_patterns = ["*.md", "docs/*.md", "docs/api/*.md"]
 exclude_patterns = [".venv*", ".stacks", "runs", "dataset", "site", "build"]
 myst_heading_anchors = 4
@@ -45,7 +45,7 @@ html_show_sphinx = False
 
 # The order of the pages. A table of contents in README.md would be a block of code elsewhere.
 _PAGES = {
-    "Start": ["docs/tutorial"],
+    "Start": ["docs/install", "docs/tutorial", "docs/usage", "docs/data"],
     "The method": ["docs/method", "docs/plainly"],
     "Models": ["docs/models", "docs/your-own-model", "docs/settings"],
     "Results": ["docs/defaults", "docs/reproduction", "docs/model-quality"],

@@ -95,7 +95,7 @@ def with_outputs(page: str) -> str:
     printed = iter([cell["outputs"] for cell in stored if cell["cell_type"] == "code"][1:])
 
     def shown(match: re.Match[str]) -> str:
-        text = "".join(line for output in next(printed) for line in output["text"]).strip()
+        text = "".join(line for output in next(printed) for line in output["text"]).strip("\n")
         return f"{match[0]}\n\n```text\n{text}\n```" if text else match[0]
 
     return _FENCE.sub(shown, page)

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 import recbole_painvrl
+from docs import make_results
 from docs.make_notebook import SOURCE, with_outputs
+from docs.make_results import readme_page
 from recbole_painvrl import functional
 from recbole_painvrl.specs import project_models, specs
 
@@ -64,3 +66,33 @@ def test_the_citation_is_complete(citation: dict[str, Any]) -> None:
     assert {"type", "title", "authors", "year", "doi"} <= paper.keys()
     for author in (*citation["authors"], *paper["authors"]):
         assert author.keys() in ({"name"}, {"family-names", "given-names"})
+
+
+def test_the_readme_cites_what_the_citation_file_says(citation: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    paper = citation["preferred-citation"]
+    for author in paper["authors"]:
+        assert f"{author['family-names']}, {author['given-names']}" in readme
+    for value in (paper["title"], paper["doi"], citation["title"], citation["version"]):
+        assert str(value) in readme
+
+
+def test_the_results_of_the_readme_are_those_of_the_pages() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == readme_page(), "run `python -m docs.make_results`"
+    section = readme.partition("## Does it help?")[2].partition("## Start")[0]
+    pages = "".join(
+        (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("defaults", "reproduction", "performance")
+    )
+    figures = re.findall(r"0\.\d{4}", section)
+    assert len(figures) > 25
+    assert set(figures) <= set(re.findall(r"0\.\d{4}", pages))
+    (share,) = re.findall(r"(\d+) % of the\s+gap", section)
+    assert f"{share}% pooled" in pages
+
+
+def test_a_result_that_is_gone_from_the_pages_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_results, "COLUMNS", (("x", "Planted data", "IID Recall@10"),))
+    with pytest.raises(LookupError, match="no column 'IID Recall@10'"):
+        readme_page()
