@@ -33,7 +33,6 @@ myst_links_external_new_tab = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_default_options = {"show-inheritance": True}
 napoleon_custom_sections = ["Deviations"]
 
 html_theme = "furo"
@@ -56,9 +55,13 @@ _PAGES = {
 
 
 def _contents() -> str:
+    """The table of contents; a page that has no place yet is at the end."""
+    placed = {page for pages in _PAGES.values() for page in pages}
+    found = sorted(f"docs/{path.stem}" for path in ROOT.glob("docs/*.md"))
+    more = [page for page in found if page not in placed]
     blocks = (
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
-        for caption, pages in _PAGES.items()
+        for caption, pages in ({**_PAGES, "More": more} if more else _PAGES).items()
     )
     return "\n" + "\n".join(blocks)
 
