@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from forks import forked, page_commands
+from forks import forked
+from pages import page_commands
 from support import run_command
 
 from docs.make_notebook import NOTEBOOK, SETUP, SOURCE, blocks, cells, execute
