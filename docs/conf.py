@@ -29,7 +29,6 @@ smartquotes_action = "D"  # dashes, not quotes
 include_patterns = ["*.md", "docs/*.md", "docs/api/*.md"]
 exclude_patterns = [".venv*", ".stacks", "runs", "dataset", "site", "build"]
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
