@@ -45,19 +45,10 @@ def open_engine(
         workers: number of parallel processes of the local engine.
         output: folder that all machines share.
         started: called with the name of a task that starts.
-
-    Raises:
-        UserError: the name is neither.
     """
-    kind, _, address = name.partition(":")
     if name == "local":
         return _local(workers, started)
-    if kind == "dask" and address:
-        return _dask(address, output, started)
-    raise UserError(
-        f"`--engine`: found {name!r}, expected local or dask:ADDRESS, such as "
-        "dask:tcp://127.0.0.1:8786"
-    )
+    return _dask(name.removeprefix("dask:"), output, started)
 
 
 def outcome(future: Future[tuple[int, str]]) -> tuple[int, str]:
