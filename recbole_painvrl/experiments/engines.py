@@ -93,7 +93,8 @@ def _dask(address: str, output: Path, started: Started) -> Iterator[Engine]:
 
     cloudpickle.register_pickle_by_value(launch)
     # Lost workers are normal here; their tasks run again.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for logger in ("distributed", "distributed.client"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
