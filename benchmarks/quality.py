@@ -37,6 +37,8 @@ _DATA = {
     TRAILERS: "--dataset=ml-trailers --modalities=[visual,acoustic,textual]",
     TIKTOK: "--dataset=tiktok",
 }
+# Two datasets have the same name; the tables say which variant is meant.
+_SHOWN = {EMBEDDED: "ml-trailers, embedded variant", TRAILERS: "ml-trailers, real features"}
 # Fraction of the best validation score of the first variant that the last column waits for.
 _NEARLY = 0.99
 
@@ -125,7 +127,7 @@ def variants(given: argparse.Namespace, datasets: list[str]) -> Iterator[tuple[s
                     )
                 runs.append(run)
             exact = exact or runs
-            yield (model, dataset, variant, *variant_cells(runs, exact))
+            yield (model, _SHOWN.get(dataset, dataset), variant, *variant_cells(runs, exact))
 
 
 def _generated(dataset: str, seed: int, output: Path) -> Path:

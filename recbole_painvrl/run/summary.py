@@ -31,7 +31,7 @@ def run_summary(result: Mapping[str, Any]) -> str:
     lines = [
         "",
         f"{title} · protocol {result['protocol']} · seed {result['seed']}",
-        f"edition: {result['edition']}",
+        f"variant: {result['edition']}",
         metrics_table(result["metrics"]),
     ]
     shift = result["split"].get("shift")
