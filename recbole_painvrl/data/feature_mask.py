@@ -15,6 +15,8 @@ from recbole_painvrl.reading import read_arrays
 # The copy that a run keeps of the mask it was given.
 COPY = "feature_mask.npz"
 _LEARNT = "mask.npz"
+# In that file the mask of the final model stands under this, beside the learnt one.
+USED = "used"
 
 
 def mask_file(given: Path) -> Path:
@@ -36,6 +38,8 @@ def mask_file(given: Path) -> Path:
 def read_feature_mask(given: Path, slices: Mapping[str, slice]) -> Tensor:
     """The mask of the modalities in use, ``[d]``, numbers in [0, 1].
 
+    Of a run it is the mask of its final model.
+
     Args:
         given: a run folder or an .npz file with an array per modality.
         slices: columns of each modality in use.
@@ -53,7 +57,7 @@ def read_feature_mask(given: Path, slices: Mapping[str, slice]) -> Tensor:
                 f"`feature_mask`: {path} has no mask of modality `{name}`; train the mask with "
                 "the same `modalities`"
             )
-        values = arrays[name]
+        values = arrays.get(f"{USED}/{name}", arrays[name])
         if values.shape != (width,):
             raise UserError(
                 f"`feature_mask`: {path} has shape {values.shape} for modality `{name}`, expected "

@@ -19,11 +19,13 @@ class Cut:
         explained: share of the variance of the values that lies between the groups, in [0, 1].
             Of normally distributed values it is about 0.64, of uniform ones 0.75, and it
             approaches 1 as the groups move apart.
+        gap: difference of the means of the groups.
     """
 
     mask: Tensor
     threshold: float | None
     explained: float
+    gap: float
 
 
 def two_means(mask: Tensor) -> Cut:
@@ -40,7 +42,7 @@ def two_means(mask: Tensor) -> Cut:
     n, total = len(values), values.sum()
     spread = (values - values.mean()).square().sum()
     if n < 2 or values[0] == values[-1]:
-        return Cut(torch.ones_like(mask), None, 0.0)
+        return Cut(torch.ones_like(mask), None, 0.0, 0.0)
     below = torch.arange(1, n, dtype=torch.float64)
     sums = values.cumsum(0)[:-1]
     gap = (total - sums) / (n - below) - sums / below
@@ -50,7 +52,7 @@ def two_means(mask: Tensor) -> Cut:
     kept = torch.zeros_like(mask)
     kept[order[cut:].to(mask.device)] = 1.0
     threshold = float(values[cut - 1] + values[cut]) / 2
-    return Cut(kept, threshold, float(between[cut - 1] / spread))
+    return Cut(kept, threshold, float(between[cut - 1] / spread), float(gap[cut - 1]))
 
 
 def agreement(gradients: Sequence[Tensor]) -> Tensor:

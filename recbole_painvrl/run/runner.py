@@ -251,6 +251,8 @@ class Run:
         }
         if self.dataset.features.mask is not None:
             result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
+        if report.mask:
+            result["mask"] = report.mask
         if report.planted:
             result["planted"] = report.planted
         return result

@@ -97,6 +97,13 @@ class StagedSettings(BackboneSettings):
         description="Var of Eq. 11: a mean over environments (paper) or a sum (InvRL's code)."
     )
 
+    mask_form: Literal["soft", "binary", "auto", "validation"] = Field(
+        description="Mask of the final model (docs/mask-form.md): the learnt values (soft, the "
+        "paper); 0 or 1 by exact 2-means of all columns (binary); binary if spurious columns are "
+        "found, otherwise all features or none, whichever validates better (auto); or the best of "
+        "the four on validation (validation)."
+    )
+
     known_environments: bool = Field(
         description="Ablation: use the planted environments instead of identifying them."
     )
