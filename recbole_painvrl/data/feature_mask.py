@@ -14,7 +14,7 @@ from recbole_painvrl.reading import read_arrays
 
 # The copy that a run keeps of the mask it was given.
 COPY = "feature_mask.npz"
-_LEARNT = "mask.npz"
+LEARNT = "mask.npz"
 # In that file the mask of the final model stands under this, beside the learnt one.
 USED = "used"
 
@@ -25,7 +25,7 @@ def mask_file(given: Path) -> Path:
     Raises:
         UserError: neither exists.
     """
-    path = given / _LEARNT if given.is_dir() else given
+    path = given / LEARNT if given.is_dir() else given
     if not path.is_file():
         raise UserError(
             f"`feature_mask`: {path} does not exist, expected the folder of a complete run of "

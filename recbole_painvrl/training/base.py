@@ -104,6 +104,11 @@ class RunTrainerMixin(_Trainer):
         """
         return [TrainingStage()]
 
+    @property
+    def evaluated(self) -> RunTrainerMixin:
+        """The trainer of the model that a run evaluates, after :meth:`fit`."""
+        return self
+
     def artefacts(self) -> Artefacts:
         """What the stages leave in the run folder, after :meth:`fit`; may run further stages."""
         return Artefacts()

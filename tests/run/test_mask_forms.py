@@ -99,7 +99,9 @@ def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) ->
     monkeypatch.setattr(form_stage, "agreement", lambda _: scores)
     learner: Any = SimpleNamespace(mask=learnt)
     stage = FormStage(learner)
-    trainer = SimpleNamespace(settings=SimpleNamespace(mask_form="auto"), model=SimpleNamespace())
+    trainer = SimpleNamespace(
+        settings=SimpleNamespace(mask_form="auto", final_model="UltraGCN"), model=SimpleNamespace()
+    )
     trainer.model.seed = 0
     context: Any = SimpleNamespace(trainer=trainer, valid_data=())
     stage.run(context)

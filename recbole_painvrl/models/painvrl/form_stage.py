@@ -70,7 +70,7 @@ class FormStage(Stage["StagedTrainer"]):
             names = ["binary"] if cut.gap >= _GAP and below else ["ones", "zeros"]
         elif form == "validation":
             names = list(masks)
-        if context.valid_data is None:
+        if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
             names = names[:1]
         self.candidates = {name: masks[name] for name in names}
         self.choose(names[0])
