@@ -29,7 +29,7 @@ from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.evaluation.planted import mask_scores, planted_truth
 from recbole_painvrl.functional.mask_controls import control_masks
-from recbole_painvrl.functional.mask_form import two_means
+from recbole_painvrl.functional.mask_form import cut_in_two
 from recbole_painvrl.models.painvrl.final_stage import FinalStage
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.runner import Run
@@ -127,7 +127,7 @@ class Finals:
         parts = {name: self.mask[part] for name, part in slices.items()}
         controls = control_masks(parts, columns, generator(run.model.seed, "mask controls"))
         self.masks = {name: torch.cat(list(one.values())) for name, one in controls.items()}
-        self.masks["binary"] = two_means(self.mask).mask
+        self.masks["binary"] = cut_in_two(self.mask).mask
         self._draws = self._state()
         # Finals are not resumed: a mask that was interrupted is trained again.
         self.trainer.pipeline = Pipeline(
@@ -138,7 +138,7 @@ class Finals:
         """The mask, its cut and its scores against planted truth."""
         import numpy as np
 
-        cut = two_means(self.mask)
+        cut = cut_in_two(self.mask)
         slices = self.run.model.modality_slices
         found = {
             "mask": {name: self.mask[part].tolist() for name, part in slices.items()},

@@ -13,7 +13,7 @@ from support import SHORT_STAGES, Finished, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.functional.mask_form import two_means
+from recbole_painvrl.functional.mask_form import cut_in_two
 from recbole_painvrl.models.painvrl import form_stage
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.training.pipeline import Pipeline
@@ -56,7 +56,7 @@ def test_the_final_model_has_the_mask_that_the_run_says(
     learnt, used, said = _whole(run), _whole(run, "used/"), run.result["mask"]
     expected = {
         "soft": learnt,
-        "binary": two_means(learnt).mask,
+        "binary": cut_in_two(learnt).mask,
         "ones": torch.ones_like(learnt),
         "zeros": torch.zeros_like(learnt),
     }[said["used"]]

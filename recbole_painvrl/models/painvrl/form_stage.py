@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import EnvironmentBatch, Representation, joint_losses
-from recbole_painvrl.functional.mask_form import agreement, reversed_columns, two_means
+from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
 from recbole_painvrl.seeds import FORM_PURPOSES, generator
 from recbole_painvrl.training.pipeline import Context, Stage
 
@@ -52,7 +52,7 @@ class FormStage(Stage["StagedTrainer"]):
         """Decide, or say what validation has to decide."""
         trainer, learnt = context.trainer, self._learnt.mask
         form = trainer.settings.mask_form
-        cut = two_means(learnt)
+        cut = cut_in_two(learnt)
         masks = {
             "ones": torch.ones_like(learnt),
             "soft": learnt,
@@ -66,7 +66,7 @@ class FormStage(Stage["StagedTrainer"]):
             found = reversed_columns(self.scores.to(learnt.device))
             low = cut.mask == 0
             below, above = int(found[low].sum()), int(found[~low].sum())
-            self.figures |= {"reversed_below": below, "reversed_above": above}
+            self.figures |= {"reversed_below_cut": below, "reversed_above_cut": above}
             names = ["binary"] if cut.gap >= _GAP and below else ["ones", "zeros"]
         elif form == "validation":
             names = list(masks)
