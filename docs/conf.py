@@ -47,7 +47,13 @@ _PAGES = {
     "The method": ["docs/method", "docs/plainly"],
     "Models": ["docs/models", "docs/your-own-model", "docs/settings"],
     "Results": ["docs/defaults", "docs/reproduction", "docs/model-quality"],
-    "Engineering": ["docs/performance", "docs/stacks", "docs/reliability", "SECURITY"],
+    "Engineering": [
+        "docs/performance",
+        "docs/cluster",
+        "docs/stacks",
+        "docs/reliability",
+        "SECURITY",
+    ],
     "API": ["docs/api/index", "docs/api/functional", "docs/api/models", "docs/api/testing"],
     "Project": ["CHANGELOG", "CONTRIBUTING"],
 }

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import parse_json, read_arrays, reason
-from recbole_painvrl.run.folder import CONFIG, RESULT, Array, is_run
+from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.folder import CONFIG, Array, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
@@ -68,6 +69,7 @@ class Result(BaseModel):
     versions: dict[str, str] = {}
     hashes: dict[str, str] = {}
     command: list[str] = []
+    mask: dict[str, Any] = {}
     planted: dict[str, Any] = {}
 
     @property
