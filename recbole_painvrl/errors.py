@@ -40,6 +40,10 @@ class BadNumberError(ArithmeticError):
         self.columns, self.batch = columns, batch
 
 
+class PeerError(RuntimeError):
+    """Another process of the same run has ended, and this one ends with it."""
+
+
 class InterruptedRunError(KeyboardInterrupt):
     """Ctrl-C inside a run; its message says how to go on."""
 

@@ -25,6 +25,7 @@ def register() -> None:
     recbole.fix_collector()
     recbole.fix_popularity()
     recbole.fix_random()
+    recbole.count_rows_without_list()
     recbole.keep_best_in_memory()
 
 

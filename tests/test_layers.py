@@ -26,7 +26,7 @@ LAYERS = [
     {"specs"},
     {"environments"},
     {"functional", "_compat"},
-    {"locks", "reading", "seeds"},
+    {"locks", "parallel", "reading", "seeds"},
     {"atomic", "quoting"},
     {"errors"},
 ]

@@ -197,7 +197,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     ]
     files = [*(folder / "checkpoint").iterdir(), *folder.glob("*.npz"), *folder.glob("*.parquet")]
     # The rolling checkpoint holds seconds.
-    return found | {path.name: path.read_bytes() for path in files if path.stem != "last"}
+    return found | {path.name: path.read_bytes() for path in files if path.name[:5] != "last."}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,14 @@ import click
 import recbole_painvrl
 from recbole_painvrl._compat import torch
 from recbole_painvrl.cli import COMMANDS, LIGHT, names
-from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError, did_you_mean
+from recbole_painvrl.errors import (
+    InterruptedRunError,
+    PeerError,
+    UserError,
+    WriteError,
+    did_you_mean,
+)
+from recbole_painvrl.parallel import launch
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 PROGRAM = "python -m recbole_painvrl"
@@ -93,6 +100,8 @@ class Command(click.Command):
             UserError: the input or the configuration is wrong.
             InterruptedRunError: the command was stopped.
         """
+        if self.name != "run":
+            launch.refuse_several(f"`{self.name}`")
         if self.name not in LIGHT:
             start()
         try:
@@ -188,6 +197,8 @@ def guarded(action: Callable[[], int | None]) -> int:
         return _end(str(error) or "stopped", FAILED)
     except WriteError as error:
         return _end(f"error: {error}", FAILED)
+    except PeerError as error:
+        return launch.end(f"error: {error}", FAILED, by_peer=True)
     except BrokenPipeError:
         # The reader of the output closed the pipe, see `piped`.
         raise
@@ -249,5 +260,4 @@ def _options(one: click.Command) -> list[str]:
 
 
 def _end(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
-    return code
+    return launch.end(line, code)

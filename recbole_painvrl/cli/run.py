@@ -8,6 +8,7 @@ import click
 
 import recbole_painvrl
 from recbole_painvrl.cli import base
+from recbole_painvrl.parallel.launch import global_rank
 
 PAGE = """
   python run_recbole.py --model=PaInvRL --dataset=ml-trailers
@@ -58,9 +59,11 @@ def command(settings: tuple[str, ...]) -> None:
 
     if "resume" in parse_overrides(settings):
         folder, config = interrupted_run(settings)
-        print(run_summary(run(config, folder)))
+        result = run(config, folder)
     else:
-        print(run_summary(run(config_from_arguments(settings))))
+        result = run(config_from_arguments(settings))
+    if global_rank() == 0:
+        print(run_summary(result))
 
 
 def _model(words: list[str]) -> str:

@@ -80,7 +80,7 @@ def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]
     settings, columns = checked(RecBoleSettings), checked(DatasetSettings)
     wrong = [*_wrong_columns(columns), *_wrong_metrics(settings, sources)]
     if values.get("nproc", 1) != 1:
-        expected = "1: training on several processes is not supported"
+        expected = "1: start several processes with `torchrun --nproc-per-node=N run_recbole.py`"
         wrong.insert(0, ("nproc", values["nproc"], expected))
     if wrong:
         name, found, expected = wrong[0]

@@ -24,6 +24,7 @@ from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
 from recbole_painvrl.config.validation import check_names, check_values
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.parallel.launch import local_rank, world_size
 from recbole_painvrl.specs import spec_of
 
 DERIVED = "derived by RecBole"
@@ -156,13 +157,19 @@ class SafeConfig(Config):
     def _init_device(self) -> None:
         values = self.final_config_dict
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if visible is not None and self.sources["gpu_id"] == "RecBole overall":
+        chosen = self.sources["gpu_id"] != "RecBole overall"
+        if visible is not None and not chosen:
             values["gpu_id"] = visible
-        if values["use_gpu"]:
+        if values["use_gpu"] and (world_size() == 1 or chosen or visible is not None):
             super()._init_device()
         else:
+            # RecBole's default shows the first GPU alone, and each process takes one.
+            on_gpu = values["use_gpu"] and torch.cuda.is_available()
             values["gpu_id"] = str(values["gpu_id"])
-            values.update(single_spec=True, local_rank=0, device=torch.device("cpu"))
+            values.update(single_spec=True, local_rank=0)
+            values["device"] = torch.device("cuda" if on_gpu else "cpu")
+        if world_size() > 1 and values["device"].type == "cuda":
+            values["device"] = torch.device("cuda", local_rank())
 
     def _set_default_parameters(self) -> None:
         # RecBole reads its bundled data for this name, even if the user has such a folder.

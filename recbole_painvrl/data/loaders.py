@@ -20,9 +20,11 @@ from recbole.data.utils import get_dataloader
 from recbole.sampler import Sampler
 from recbole.utils import EvaluatorType, InputType
 from torch import Tensor
+from torch.utils.data import RandomSampler
 
 from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.parallel.shards import OwnRows, UserShard
 from recbole_painvrl.seeds import separate_draws
 
 Columns = dict[str, Tensor]
@@ -155,10 +157,16 @@ class FastTrainLoader(TrainDataLoader):
     from numpy's global generator, here every epoch has a generator seeded from the loader's. The
     loader's generator is therefore all that a resumed run needs.
 
+    Of a dataset whose users are divided over processes (``dataset.shard``) a batch has the rows of
+    this process, of the same batch of all rows, with the same negatives; it may be empty.
+
     Args:
         config: RecBole configuration, for which :func:`can_be_fast` holds.
         dataset: the training dataset.
         shuffle: whether to draw a new order in every epoch.
+
+    Attributes:
+        n_rows: rows of the present batch in all processes.
 
     Raises:
         UserError: a user has every item, so that there are no negatives for them.
@@ -167,15 +175,21 @@ class FastTrainLoader(TrainDataLoader):
     def __init__(self, config: Any, dataset: Any, shuffle: bool) -> None:
         super().__init__(config, dataset, None, shuffle=shuffle)
         self._device = torch.device(config["device"])
-        self._columns = self._on_device(dataset.inter_feat)
+        self.n_rows = 0
+        self._own = own_rows(dataset)
+        self._columns = self._on_device(dataset.inter_feat, self._own)
         self._users = self._on_device(dataset.user_feat)
         self._items = self._on_device(dataset.item_feat)
         self._sampler: NegativeSampler | None = None
         if self.neg_sample_args["distribution"] != "none":
-            self._sampler = self._negatives(dataset.item_num)
+            # Of all rows: a user's negatives depend on the draws for the users before.
+            fields = (self.uid_field, self.iid_field)
+            users, items = (dataset.inter_feat[field].to(self._device) for field in fields)
+            self._all_users = users
+            self._sampler = self._negatives(users, items, dataset.item_num)
 
-    def _negatives(self, n_items: int) -> NegativeSampler:
-        keys = sorted_keys(self._columns[self.uid_field], self._columns[self.iid_field], n_items)
+    def _negatives(self, users: Tensor, items: Tensor, n_items: int) -> NegativeSampler:
+        keys = sorted_keys(users, items, n_items)
         n_positives = torch.bincount(keys // n_items)
         if int(n_positives.max()) >= n_items - 1:
             raise UserError(
@@ -186,27 +200,45 @@ class FastTrainLoader(TrainDataLoader):
         source = torch.Generator(self._device)
         return NegativeSampler(n_items, self.times, "per_positive", source, keys)
 
-    def _on_device(self, table: Any) -> Columns:
+    def _on_device(self, table: Any, own: OwnRows | None = None) -> Columns:
         if table is None:
             return {}
-        return {name: table[name].to(self._device) for name in table.columns}
+        columns = {name: table[name] for name in table.columns}
+        if own is not None:
+            columns = {name: column[own.rows] for name, column in columns.items()}
+        return {name: column.to(self._device) for name, column in columns.items()}
 
     def __iter__(self) -> Iterator[Any]:
         """Batches of one epoch: ``Interaction`` objects with RecBole's fields."""
         # PyTorch's iterator draws this first; the next draw gives RecBole's order.
         seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
-        # Exhausted, since PyTorch's sampler draws once more after the last index.
-        order = np.fromiter(self.sampler, dtype=np.int64)
+        order = self._order()
         if self._sampler is not None:
             self._sampler.generator.manual_seed(seed)
-        rows = torch.from_numpy(order).to(self._device)
-        for block in rows.split(self.step * max(1, _BLOCK // self.step)):
-            negatives = None
+        for block in order.split(self.step * max(1, _BLOCK // self.step)):
+            sizes = [len(batch) for batch in block.split(self.step)]
+            negatives, rows, counts = None, block, sizes
             if self._sampler is not None:
-                users = self._columns[self.uid_field].index_select(0, block)
-                negatives = self._sampler.draw(users).split(self.step)
-            for index, chosen in enumerate(block.split(self.step)):
-                yield self._batch(chosen, None if negatives is None else negatives[index])
+                users = self._all_users.index_select(0, block.to(self._device))
+                negatives = self._sampler.draw(users)
+            if self._own is not None:
+                rows, positions, counts = self._own.pick(block, self.step)
+                if negatives is not None:
+                    negatives = negatives.index_select(0, positions.to(self._device))
+            chosen = rows.to(self._device).split(counts)
+            drawn = [None] * len(sizes) if negatives is None else negatives.split(counts)
+            for size, batch, one in zip(sizes, chosen, drawn, strict=True):
+                self.n_rows = size
+                yield self._batch(batch, one)
+
+    def _order(self) -> Tensor:
+        """Row numbers of an epoch, on the CPU."""
+        if type(self.sampler) is not RandomSampler:
+            return torch.arange(self.sample_size)
+        order = torch.randperm(self.sample_size, generator=self.generator)
+        # PyTorch's sampler draws once more after the last index.
+        torch.randperm(self.sample_size, generator=self.generator)
+        return order
 
     def _batch(self, rows: Tensor, negatives: Tensor | None) -> Any:
         batch = _rows(self._columns, rows)
@@ -225,12 +257,22 @@ class FastTrainLoader(TrainDataLoader):
         return Interaction(batch)
 
 
+def own_rows(dataset: Any) -> OwnRows | None:
+    """The interactions of the users of this process; None where it has all."""
+    shard: UserShard | None = getattr(dataset, "shard", None)
+    if shard is None or shard.is_whole:
+        return None
+    return OwnRows(shard.has(dataset.inter_feat[dataset.uid_field]))
+
+
 def _rows(table: Columns, indices: Tensor) -> Columns:
     return {name: column.index_select(0, indices) for name, column in table.items()}
 
 
 class FastEvaluationLoader(FullSortEvalDataLoader):
     """The batches of RecBole's loader: the same users, positives and history, in blocks.
+
+    Of users that are divided over processes those of this one.
 
     Args:
         config: RecBole configuration; ``eval_batch_size`` counts scores, so that a block has the
@@ -242,7 +284,9 @@ class FastEvaluationLoader(FullSortEvalDataLoader):
     def __init__(self, config: Any, history: Sequence[Any], dataset: Any) -> None:
         self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
         self.is_sequential = False
-        dataset.sort(by=self.uid_field, ascending=True)
+        self._shard: UserShard | None = getattr(dataset, "shard", None)
+        if self._shard is None:
+            dataset.sort(by=self.uid_field, ascending=True)
         n_items = dataset.item_num
         positives = self._keys(dataset, n_items)
         known = np.concatenate([self._keys(split, n_items) for split in history] or [positives[:0]])
@@ -258,8 +302,15 @@ class FastEvaluationLoader(FullSortEvalDataLoader):
         AbstractDataLoader.__init__(self, config, dataset, None, shuffle=False)
 
     def _keys(self, dataset: Any, n_items: int) -> IntArray:
-        table = dataset.inter_feat
-        return sorted_keys(table[self.uid_field], table[self.iid_field], n_items).numpy()
+        users, items = (dataset.inter_feat[name] for name in (self.uid_field, self.iid_field))
+        if self._shard is not None:
+            own = self._shard.has(users)
+            users, items = users[own], items[own]
+        return sorted_keys(users, items, n_items).numpy()
+
+    def __bool__(self) -> bool:
+        """Whether there is something to evaluate, in another process if not in this."""
+        return True
 
     def collate_fn(self, index: Sequence[int]) -> tuple[Any, Any, Tensor, Tensor]:
         """Users, their history, and row and item of their positives; ``index`` is consecutive."""

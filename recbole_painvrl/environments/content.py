@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.environments.batches import epoch_draws
 from recbole_painvrl.errors import BadNumberError
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.shards import OwnRows
 
 # Lower bound of an environment's fraction; without it, its log could exclude it permanently.
 _MIN_FRACTION = 0.02
@@ -63,6 +65,8 @@ class ContentEnvironmentModel:
         content: Psi (Eq. 25), ``[n_items, d]``; row 0 is padding.
         n_environments: |E|.
         fit: training settings.
+        own: where several processes search, which of all interactions are those of this one; the
+            users are then rows of ``user_content``, which has those of this process.
 
     Deviations:
         * Eq. 2 trains all of UltraGCN per environment (``full.py``). With id embeddings, every
@@ -88,9 +92,12 @@ class ContentEnvironmentModel:
         content: Tensor,
         n_environments: int,
         fit: FitSettings,
+        own: OwnRows | None = None,
     ) -> None:
-        self.users, self.items = users, items
-        norm = user_content.square().sum(dim=1).mean().sqrt().clamp(min=1e-12)
+        self.users, self.items, self.own = users, items, own
+        # Of all interactions, whichever process has them.
+        self.n = len(users) if own is None else len(own)
+        norm = self._mean_square(user_content).sqrt().clamp(min=1e-12)
         constant = user_content.new_ones(len(user_content), 1)
         self.user_content = torch.cat([user_content / norm, constant], dim=1)
         self.content = content
@@ -98,6 +105,15 @@ class ContentEnvironmentModel:
         self.projections: Tensor | None = None
 
     refines = True
+
+    def _mean_square(self, rows: Tensor) -> Tensor:
+        """Mean of the squared lengths of the rows of all processes."""
+        squares = rows.square().sum(dim=1)
+        if self.own is None:
+            return squares.mean()
+        total = torch.stack([squares.sum(), squares.new_tensor(len(rows))])
+        group.sum_([total])
+        return total[0] / total[1]
 
     def restart(self, generator: torch.Generator) -> Tensor | None:
         """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
@@ -142,25 +158,34 @@ class ContentEnvironmentModel:
         rate = self.fit.learning_rate
         if refinement is not None:
             rate *= self.fit.refine_learning_rate * (1.0 - refinement)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for part in self.optimizer.param_groups:
+            part["lr"] = rate
         for _ in range(self.fit.epochs):
-            drawn = epoch_draws(
-                len(self.users), self.fit.batch_size, len(self.content), self.fit.n_negatives,
-                generator, self.users.device,
-            )  # fmt: skip
-            for number, (rows, negatives) in enumerate(drawn, 1):
+            for number, (rows, negatives, size) in enumerate(self._draws(generator), 1):
                 self.optimizer.zero_grad()
                 loss = self._batch_loss(rows, negatives, refinement is not None)
                 loss.backward()
-                self._check(loss, number)
+                self._check(self._sum(loss, size), number)
                 self.optimizer.step()
+        if self.own is not None:
+            group.raise_flags()
+            group.assert_same({"W_e": self.projections})
         with torch.no_grad():
             scores, likelihood = self._scores_and_likelihood(generator)
             if not math.isfinite(likelihood):
                 columns = {"the features": self.content, "W_e": self.projections}
                 raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
             return scores + self._offset(refinement is not None), likelihood
+
+    @torch.no_grad()
+    def _sum(self, loss: Tensor, size: int) -> Tensor:
+        """Sum gradient, loss and label counts of a batch of ``size`` rows over the processes."""
+        assert self.projections is not None and self.projections.grad is not None
+        numbers = torch.cat([loss.detach().view(1), self._counts.to(loss.dtype)])
+        if self.own is not None:
+            group.sum_step([self.projections.grad, numbers])
+        self.shares = _MOMENTUM * self.shares + (1 - _MOMENTUM) * (numbers[1:] / size)
+        return numbers[0]
 
     def _check(self, loss: Tensor, number: int) -> None:
         """Stop at a non-finite loss or gradient, before the step; does not synchronize a GPU.
@@ -185,6 +210,17 @@ class ContentEnvironmentModel:
         weight = self.fit.share_weight if refining else 0.0
         return weight * self.shares.clamp(min=_MIN_FRACTION).log()[:, None]
 
+    def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Rows, shared negatives and size of every batch of an epoch, drawn and moved at once."""
+        device = self.users.device
+        rows = torch.randperm(self.n, generator=generator)
+        sizes = [len(batch) for batch in rows.split(self.fit.batch_size)]
+        shape, counts = (len(sizes), self.fit.n_negatives), sizes
+        negatives = torch.randint(1, len(self.content), shape, generator=generator).to(device)
+        if self.own is not None:
+            rows, _, counts = self.own.pick(rows, self.fit.batch_size)
+        return zip(rows.to(device).split(counts), negatives, sizes, strict=True)
+
     def _batch_loss(self, rows: Tensor, negatives: Tensor, refining: bool) -> Tensor:
         """BCE (Eq. 4) of every environment's model on its rows of the batch, summed."""
         assert self.projections is not None
@@ -196,8 +232,7 @@ class ContentEnvironmentModel:
         positives = _by_environment(users, vectors.index_select(0, indices[: len(rows)]))
         with torch.no_grad():
             labels = (positives + self._offset(refining)).argmax(dim=0)
-            fractions = torch.bincount(labels, minlength=self.n_environments) / len(labels)
-            self.shares = _MOMENTUM * self.shares + (1 - _MOMENTUM) * fractions
+            self._counts = torch.bincount(labels, minlength=self.n_environments)
         positive_loss = F.softplus(-positives.gather(0, labels[None])).sum()
         shared = vectors.index_select(0, indices[len(rows) :])
         scores = _by_label(users, shared, labels)
@@ -223,7 +258,11 @@ class ContentEnvironmentModel:
             best, label = scores[-1].max(dim=0)
             negatives = _by_label(content, shared, label)
             total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
-        return torch.cat(scores, dim=1), total / max(1, len(self.users))
+        if self.own is not None:
+            summed = torch.tensor([total], dtype=torch.float64)
+            group.sum_([summed])
+            total = summed.item()
+        return torch.cat(scores, dim=1), total / max(1, self.n)
 
 
 class _Projected(torch.autograd.Function):

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.environments.batches import epoch_draws
 from recbole_painvrl.environments.content import EnvironmentLearner, FitSettings
 from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
@@ -91,10 +90,12 @@ class PlainUltraGCN:
             projection_reg_weight = embedding_reg_weight
         optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
-            drawn = epoch_draws(
-                len(users), settings.batch_size, len(self.items), settings.n_negatives,
-                generator, users.device,
-            )  # fmt: skip
+            order = torch.randperm(len(users), generator=generator).to(users.device)
+            batches = order.split(settings.batch_size)
+            shape = (len(batches), settings.n_negatives)
+            # Drawn and moved at once.
+            draws = torch.randint(1, len(self.items), shape, generator=generator)
+            drawn = zip(batches, draws.to(users.device), strict=True)
             for number, (rows, negatives) in enumerate(drawn, 1):
                 for optimizer in optimizers:
                     optimizer.zero_grad()

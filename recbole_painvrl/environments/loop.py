@@ -15,6 +15,8 @@ from recbole_painvrl.functional.environments import (
     random_partition,
     reseed_empty,
 )
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.shards import OwnRows
 
 
 class EnvironmentModel(Protocol):
@@ -130,11 +132,18 @@ class _Initialization:
     """One random initialization and its progress."""
 
     def __init__(
-        self, number: int, model: EnvironmentModel, n: int, size: int, generator: torch.Generator
+        self,
+        number: int,
+        model: EnvironmentModel,
+        n: int,
+        size: int,
+        generator: torch.Generator,
+        own: OwnRows | None,
     ) -> None:
         self.number, self.model, self.size, self.generator = number, model, size, generator
+        self.own = own
         drawn = model.restart(generator)
-        self.first = random_partition(n, size, generator) if drawn is None else drawn
+        self.first = random_partition(n, size, generator) if drawn is None else all_rows(drawn, own)
         self.result = Identification(labels=self.first)
         self.likelihood = float("-inf")
         self.state = model.state()
@@ -151,7 +160,7 @@ class _Initialization:
             self.model.reseed(environment, self.generator)
         scores, self.likelihood = self.model.fit_and_score(current, self.generator, refinement)
         self.state = self.model.state()
-        labels = partition(scores).cpu()
+        labels = all_rows(partition(scores).cpu(), self.own)
         moved = float((labels != result.labels).float().mean())
         result.labels = labels
         result.moves.append(moved)
@@ -168,6 +177,7 @@ def identify(
     settings: LoopSettings,
     generator: torch.Generator,
     on_round: OnRound | None = None,
+    own: OwnRows | None = None,
 ) -> Identification:
     """Partition ``n`` interactions into environments, best of several random initializations.
 
@@ -177,6 +187,8 @@ def identify(
         settings: sizes and stopping rule.
         generator: random generator of the search.
         on_round: called with (initialization, round, fraction moved, sizes) after every round.
+        own: where several processes search, which of the interactions this one's model scores; all
+            processes have the labels of all interactions.
 
     Deviations:
         The paper runs one initialization until convergence. It can end in a poor optimum, which has
@@ -188,7 +200,7 @@ def identify(
         settings = replace(settings, refine_share=0.0)
     starts = []
     for number in range(settings.restarts):
-        start = _Initialization(number, model, n, settings.n_environments, generator)
+        start = _Initialization(number, model, n, settings.n_environments, generator, own)
         for _ in range(settings.scout_rounds):
             if start.round(None, on_round) <= settings.tolerance:
                 break
@@ -204,6 +216,16 @@ def identify(
         agreement(result.labels, start.result.labels, size) for start in starts if start is not best
     ]
     return result
+
+
+def all_rows(labels: Tensor, own: OwnRows | None) -> Tensor:
+    """Labels of the interactions of all processes, ``[n]``, from those of this one, ``[n_r]``."""
+    if own is None:
+        return labels
+    whole = torch.zeros(len(own), dtype=torch.int32)
+    whole[own.rows] = labels.int()
+    group.sum_([whole])
+    return whole.long()
 
 
 def _finish(start: _Initialization, settings: LoopSettings, on_round: OnRound | None) -> None:

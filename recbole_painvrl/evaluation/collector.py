@@ -9,6 +9,10 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Lo
 from recbole.evaluator.collector import Collector
 from torch import Tensor
 
+from recbole_painvrl.parallel import group
+
+_PER_USER = ("rec.topk", "rec.items", "rec.meanrank")
+
 
 def top_hits(top_items: Tensor, rows: Tensor, items: Tensor, n_items: int) -> Tensor:
     """Which of the recommended items are positives, and how many positives each user has.
@@ -41,6 +45,23 @@ class FastCollector(Collector):
         dataset = train_data._dataset
         counts = dataset.inter_feat[dataset.iid_field].bincount(minlength=dataset.item_num)
         self.data_struct.set("data.popularity", counts)
+
+    def get_data_struct(self) -> Any:
+        """What was collected, with the users of all processes in the first process alone."""
+        struct = super().get_data_struct()
+        if group.size() > 1:
+            for name in filter(self.register.need, _PER_USER):
+                self._gather(struct, name)
+        return struct
+
+    def _gather(self, struct: Any, name: str) -> None:
+        own = struct.get(name) if name in struct else None
+        forms = group.every(None if own is None else (list(own.shape[1:]), own.dtype))
+        shape, dtype = next(form for form in forms if form is not None)
+        # A process may have no users to evaluate.
+        whole = group.gather_rows(torch.empty(0, *shape, dtype=dtype) if own is None else own)
+        if whole is not None:
+            struct.set(name, whole)
 
     def eval_batch_collect(
         self, scores_tensor: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor

@@ -12,6 +12,7 @@ from torch import Tensor
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.list_metrics import LIST_METRICS, ListMetric
+from recbole_painvrl.parallel import group
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,7 +44,8 @@ class PerUserEvaluator(Evaluator):
 
     Attributes:
         per_user: ``metric@k`` to one value per user, in the order of the loader's users, of the
-            last evaluation; empty where the metrics are not top-K ones.
+            last evaluation; empty where the metrics are not top-K ones. Of several processes the
+            first has all users.
     """
 
     def __init__(self, config: ConfigLike) -> None:
@@ -58,6 +60,9 @@ class PerUserEvaluator(Evaluator):
         Raises:
             UserError: LogLoss of scores that are no probabilities; RecBole would clip them.
         """
+        return group.from_first(lambda: self._evaluate(dataobject))
+
+    def _evaluate(self, dataobject: Any) -> dict[str, float]:
         if "logloss" in self.metric_class:
             self._check_probabilities(dataobject.get("rec.score"))
         result: dict[str, float] = super().evaluate(dataobject)

@@ -330,6 +330,8 @@ class _Pairs:
         """Alpha of Eq. 14 for pairs; 1 without attention."""
         if attention is None or self.user_hidden is None or self.item_hidden is None:
             return self.content.new_ones(1, 1, self.content.shape[1])
-        hidden = self.item_hidden.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+        hidden = self.item_hidden.index_select(0, rows.reshape(-1)).view(
+            *rows.shape, self.item_hidden.shape[1]
+        )
         alphas: Tensor = attention(self.user_hidden[:, None, :], hidden)
         return alphas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import scipy.sparse as sp
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.parallel.shards import Sharding, UserShard
 
 
 class TableRecommender(GeneralRecommender):
@@ -40,6 +41,7 @@ class TableRecommender(GeneralRecommender):
         scores_are_products: whether the score of a pair is the product of its rows of
             :meth:`tables`; a model that scores otherwise overrides both ways of scoring.
         noted: None, or where :meth:`note` puts the terms of the loss.
+        shard: the users whose rows the tables have; all but in a run of several processes.
     """
 
     settings_class: type[Settings]
@@ -50,10 +52,14 @@ class TableRecommender(GeneralRecommender):
     learns_mask = False
     # Whether the loss gives the vector of a new user, all items frozen.
     folds_in = True
+    # How users are divided over the processes of a run; None of a model whose are not. A subclass
+    # declares it again.
+    sharding: ClassVar[Sharding | None] = None
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.settings = self.settings_class.from_config(config)
+        self.shard: UserShard = getattr(dataset, "shard", None) or UserShard.whole(self.n_users)
         self.seed = int(config["seed"])
         features: Any = getattr(dataset, "features", None)
         self.modality_slices: dict[str, slice] = {} if features is None else features.slices
@@ -111,12 +117,13 @@ class TableRecommender(GeneralRecommender):
     def predict(self, interaction: Any) -> Tensor:
         """Scores of (user, item) pairs, ``[B]``."""
         users, items = self._evaluation_tables()
-        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=-1)
+        rows = self.shard.local(interaction[self.USER_ID])
+        return (users[rows] * items[interaction[self.ITEM_ID]]).sum(dim=-1)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Scores of users with all items, ``[B * n_items]``."""
         users, items = self._evaluation_tables()
-        return (users[interaction[self.USER_ID]] @ items.T).view(-1)
+        return (users[self.shard.local(interaction[self.USER_ID])] @ items.T).view(-1)
 
     def train(self, mode: bool = True) -> Any:
         """Switch mode; the tables kept for evaluation are dropped."""
@@ -201,6 +208,6 @@ class PairwiseRecommender(TableRecommender):
             )
 
     def triples(self, interaction: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Users, positives and negatives of a batch, ``[B]`` each."""
-        users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        """Users (rows of their tables), positives and negatives of a batch, ``[B]`` each."""
+        users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
         return users, positives, interaction[self.NEG_ITEM_ID]

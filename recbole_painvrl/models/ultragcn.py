@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-import scipy.sparse as sp
 import torch
 from pydantic import Field, model_validator
 from recbole.data.dataset import Dataset
@@ -19,6 +18,8 @@ from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.shards import Sharding, UserShard
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -99,6 +100,9 @@ _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 _MOST_ITEMS, _SURELY_ALL = 0.6, 4
 
 
+USER_TABLES = ("user_id_embedding.weight", "user_content_embedding.weight")
+
+
 class UltraGCN(TableRecommender):
     """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
 
@@ -122,6 +126,7 @@ class UltraGCN(TableRecommender):
     mask: Tensor
     # See training/row_gradients.py.
     row_gradients = True
+    sharding = Sharding(USER_TABLES, "sum", {"negative_sampling": "shared"})
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -133,41 +138,43 @@ class UltraGCN(TableRecommender):
             )
         self.weights = self.settings.loss_weights()
         self.batch_size = int(config["train_batch_size"])
-        matrix = binary_interactions(dataset)
-        self.graph = self._graph(matrix).to(self.device)
+        self.graph = self._graph(dataset)
         self.has_content = bool(self.modality_slices)
         width = self.features.shape[1]
         self.register_buffer("mask", torch.ones(width, device=self.device))
-        self.user_id_embedding = self._table(self.n_users, self.settings.embedding_size)
-        self.item_id_embedding = self._table(self.n_items, self.settings.embedding_size)
+        self.user_id_embedding = nn.Embedding(self.shard.n_rows, self.settings.embedding_size)
+        self.item_id_embedding = nn.Embedding(self.n_items, self.settings.embedding_size)
         if self.has_content:
             size = self.settings.content_embedding_size
-            self.user_content_embedding = self._table(self.n_users, size)
+            self.user_content_embedding = nn.Embedding(self.shard.n_rows, size)
             self.projection = nn.Linear(width, size)
         self.negatives = NegativeSampler(
             self.n_items,
             self.settings.n_negatives,
             self.settings.negative_sampling,
             generator(self.seed, "negatives", self.device),
-            self._keys(matrix) if self.settings.exclude_positives else None,
+            self._keys(dataset) if self.settings.exclude_positives else None,
         )
         self._masked: Tensor | None = None
         self._drawn: Tensor | None = None
         self.reset("initial values")
 
-    def _graph(self, matrix: sp.csr_matrix) -> GraphWeights:
-        user_degree = torch.from_numpy(matrix.getnnz(axis=1).astype("int64"))
-        item_degree = torch.from_numpy(matrix.getnnz(axis=0).astype("int64"))
-        user_factor, item_factor = degree_factors(user_degree, item_degree)
-        size = self.settings.n_neighbours if self.weights.item_item else 0
-        neighbours, weight = item_neighbours(matrix, size, self.settings.item_graph)
-        return GraphWeights(user_factor, item_factor, neighbours, weight)
+    def _graph(self, dataset: Dataset) -> GraphWeights:
+        """The graph's tables of all items and of the users of this process."""
 
-    def _table(self, rows: int, width: int) -> nn.Embedding:
-        return nn.Embedding(rows, width)
+        def tables() -> list[Tensor]:
+            matrix = binary_interactions(dataset)
+            degrees = (torch.from_numpy(matrix.getnnz(axis=a).astype("int64")) for a in (1, 0))
+            size = self.settings.n_neighbours if self.weights.item_item else 0
+            neighbours = item_neighbours(matrix, size, self.settings.item_graph)
+            return [*degree_factors(*degrees), *neighbours]
 
-    def _keys(self, matrix: sp.csr_matrix) -> Tensor:
-        users, items = (torch.from_numpy(part).long() for part in matrix.nonzero())
+        users, *items = group.tensors_from_first(tables)
+        return GraphWeights(self.shard.rows(users), *items).to(self.device)
+
+    def _keys(self, dataset: Dataset) -> Tensor:
+        pairs = binary_interactions(dataset).nonzero()
+        users, items = (torch.from_numpy(part).long() for part in pairs)
         return sorted_keys(users, items, self.n_items).to(self.device)
 
     def reset(self, purpose: str) -> None:
@@ -178,7 +185,8 @@ class UltraGCN(TableRecommender):
                 if name.endswith("bias"):
                     parameter.zero_()
                 else:
-                    values = torch.randn(parameter.shape, generator=source)
+                    rows = self.shard if name in USER_TABLES else UserShard.whole(len(parameter))
+                    values = rows.normal(parameter.shape[1], source)
                     parameter.copy_(self.settings.init_std * values)
         self.forget_tables()
 
@@ -220,7 +228,7 @@ class UltraGCN(TableRecommender):
         if projection_reg_weight is None:
             projection_reg_weight = s.projection_reg_weight
 
-        def group(parameters: list[Tensor], weight: float, rows: int) -> dict[str, Any]:
+        def part(parameters: list[Tensor], weight: float, rows: int) -> dict[str, Any]:
             times = 1.0 if s.reg_per == "step" else self.batch_size / rows
             return {"params": parameters, "weight_decay": 2 * weight * times}
 
@@ -228,11 +236,11 @@ class UltraGCN(TableRecommender):
         if self.has_content:
             users.append(self.user_content_embedding.weight)
         groups = [
-            group(users, embedding_reg_weight, self.n_users - 1),
-            group([self.item_id_embedding.weight], embedding_reg_weight, self.n_items - 1),
+            part(users, embedding_reg_weight, self.n_users - 1),
+            part([self.item_id_embedding.weight], embedding_reg_weight, self.n_items - 1),
         ]
         if self.has_content:
-            groups.append(group([*self.projection.parameters()], projection_reg_weight, 1))
+            groups.append(part([*self.projection.parameters()], projection_reg_weight, 1))
         return groups
 
     def content(self) -> Tensor:
@@ -258,21 +266,20 @@ class UltraGCN(TableRecommender):
         return torch.cat([ids, self.projection(content)], dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """``[p^t, p^f]`` of all users, ``[n_users, D]``, and ``[t, W Phi + b]`` of all items."""
-        everybody = torch.arange(self.n_users, device=self.device)
+        """``[p^t, p^f]`` of all users of the shard and ``[t, W Phi + b]`` of all items."""
+        everybody = torch.arange(self.shard.n_rows, device=self.device)
         return self.user_vectors(everybody), self.item_vectors()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
-        users, positives = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        negatives = self._negatives(users)
-        table, graph, positives, negatives = self._local(positives, negatives)
+        users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
+        table, graph, positives, negatives = self._local(positives, self._negatives(users))
         vectors = self.user_vectors(users)
+        batch = vectors, table, users, positives, negatives, graph
         if self.noted is not None:
             for term, weights in self.weights.terms().items():
-                value = batch_loss(vectors, table, users, positives, negatives, graph, weights)
-                self.note(term, value)
-        return batch_loss(vectors, table, users, positives, negatives, graph, self.weights)
+                self.note(term, batch_loss(*batch, weights))
+        return batch_loss(*batch, self.weights)
 
     def _negatives(self, users: Tensor) -> Tensor:
         """A new draw, or the last one again where it is asked which term went wrong."""
@@ -295,9 +302,8 @@ class UltraGCN(TableRecommender):
         items, inverse = torch.unique(torch.cat(groups), return_inverse=True)
         if len(items) > _MOST_ITEMS * self.n_items:
             return self.item_vectors(), *whole
-        local_positives, local_negatives, *rest = inverse.split([len(group) for group in groups])
-        neighbours = self.graph.neighbours[:0]
-        weight = self.graph.neighbour_weight[:0]
+        local_positives, local_negatives, *rest = inverse.split([len(one) for one in groups])
+        neighbours, weight = self.graph.neighbours[:0], self.graph.neighbour_weight[:0]
         if has_graph:
             size = self.graph.neighbours.shape[1]
             neighbours = torch.zeros(len(items), size, dtype=torch.long, device=items.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.functional.pairwise import bpr_loss, norm_penalty, square_penalty
 from recbole_painvrl.models.base import PairwiseRecommender
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
+from recbole_painvrl.parallel.shards import Sharding
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -87,6 +89,7 @@ class VBPR(PairwiseRecommender):
     settings: VBPRSettings
     # See training/row_gradients.py.
     row_gradients = True
+    sharding = Sharding(("user_embedding.weight",), "mean", {"regularizer": "squared"})
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -95,7 +98,7 @@ class VBPR(PairwiseRecommender):
         self.has_content = width > 0
         self.has_bias = s.form == "original"
         user_width = s.embedding_size + (s.content_embedding_size if self.has_content else 0)
-        self.user_embedding = nn.Embedding(self.n_users, user_width)
+        self.user_embedding = nn.Embedding(self.shard.n_rows, user_width)
         self.item_embedding = nn.Embedding(self.n_items, s.embedding_size)
         if self.has_content:
             bias = s.form == "mmrec"
@@ -114,9 +117,18 @@ class VBPR(PairwiseRecommender):
                     parameter.zero_()
                 elif name.startswith("projection"):
                     nn.init.xavier_normal_(parameter, generator=source)
+                elif name in self.sharding.user_tables and not self.shard.is_whole:
+                    parameter.copy_(self._user_rows(parameter.shape[1], source))
                 else:
                     nn.init.xavier_uniform_(parameter, generator=source)
         self.forget_tables()
+
+    def _user_rows(self, width: int, source: torch.Generator) -> Tensor:
+        """Xavier uniform values of the users of this process, of those of all users."""
+        bound = math.sqrt(3.0) * math.sqrt(2.0 / (self.n_users + width))
+        return self.shard.drawn(
+            lambda n: torch.empty(n, width).uniform_(-bound, bound, generator=source), width
+        )
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``[t_i, E f_i]`` of the items, or of all, with ``b_i + <beta', f_i>`` as last column."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
+from recbole_painvrl.parallel.launch import global_rank
+
 PLUGIN = "recbole_painvrl"
 
 
@@ -73,6 +75,9 @@ def run_log() -> Iterator[RunLog]:
             or (record.name.startswith(PLUGIN) and record.levelno >= logging.INFO)
         )
     )
+    if global_rank():
+        # Every process has the same to say.
+        console.setLevel(logging.CRITICAL + 1)
     excepthook = threading.excepthook
     threading.excepthook = _quiet_event_writer
     root.setLevel(logging.INFO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,15 +53,32 @@ def sizes_of(dataset: ModalityDataset) -> Sizes:
     return Sizes(dataset.user_num, dataset.item_num, len(dataset.inter_feat), columns)
 
 
-def check_memory(model: str, sizes: Sizes, settings: ConfigLike, on_gpu: bool) -> list[str]:
+def check_memory(
+    model: str,
+    sizes: Sizes,
+    settings: ConfigLike,
+    on_gpu: bool,
+    processes: tuple[int, int] = (1, 1),
+) -> list[str]:
     """The estimate in words; refuse a run that does not fit, unless ``memory_check`` is false.
 
     On a GPU what the model needs is compared with the card's free memory.
 
+    Args:
+        model: name of the model.
+        sizes: sizes of the data.
+        settings: effective settings of the run.
+        on_gpu: whether the model is on a GPU.
+        processes: how many divide the users, and how many of them are on this machine.
+
     Raises:
         UserError: there is not enough memory.
     """
-    parts = estimate(model, sizes, settings)
+    n_processes, n_here = processes
+    parts = estimate(model, replace(sizes, users=-(-sizes.users // n_processes)), settings)
+    if not on_gpu:
+        # One process reads the dataset; every one has a part of the users.
+        parts = {name: size * (1 if name == "dataset" else n_here) for name, size in parts.items()}
     shared = {name: size for name, size in parts.items() if name in ("program", "dataset")}
     lines = []
     if on_gpu:

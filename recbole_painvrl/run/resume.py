@@ -15,7 +15,10 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.launch import world_size
 from recbole_painvrl.run import RESULT
+from recbole_painvrl.training.shard_files import is_saved
 
 if TYPE_CHECKING:
     from recbole_painvrl.training.pipeline import Pipeline
@@ -74,9 +77,10 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> None:
     """
     refuse_complete(folder)
     log = getLogger("recbole_painvrl")
-    for name in remove_temporary(folder):
+    for name in remove_temporary(folder) if group.is_first() else ():
         log.info("%s: removed %s, which a killed process left half-written", folder, name)
-    if not pipeline.path.is_file():
+    group.wait()
+    if not pipeline.is_saved:
         log.info("%s: stopped before its first checkpoint; it begins again", folder)
         return
     began = pipeline.load()
@@ -120,8 +124,8 @@ def stored_settings(path: Path) -> dict[str, Any]:
 
 def can_resume(folder: Path) -> bool:
     """Whether a run that was stopped has left enough to go on exactly."""
-    files = (folder / "config.yaml", folder / "checkpoint" / "last.safetensors")
-    return all(path.is_file() for path in files)
+    saved = is_saved(folder / "checkpoint" / "last.safetensors")
+    return saved and (folder / "config.yaml").is_file()
 
 
 @contextmanager
@@ -136,7 +140,9 @@ def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
         InterruptedRunError: Ctrl-C, with the command to type.
         WriteError: a file could not be written, with the command to type once it can.
     """
-    advice = f"go on with: python run_recbole.py --resume={folder}"
+    several = f"torchrun --nproc-per-node={world_size()}"
+    start = "python" if world_size() == 1 else several
+    advice = f"go on with: {start} run_recbole.py --resume={folder}"
     try:
         yield
     except KeyboardInterrupt as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,11 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.feature_mask import COPY
 from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.launch import local_size, world_size
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -50,6 +53,7 @@ from recbole_painvrl.run.folder import (
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import edition, opening
+from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.threads import cpu_threads, is_small
@@ -57,6 +61,9 @@ from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.specs import spec_of
 from recbole_painvrl.training.checkpoint import weights_hash
 from recbole_painvrl.training.pipeline import Artefacts
+
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
 
 
 def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
@@ -74,6 +81,9 @@ def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:
     anomalies = torch.autograd.set_detect_anomaly(False)
     with run_log() as log, ExitStack() as held, anomalies:
         try:
+            if world_size() > 1:
+                check_processes(config)
+            held.enter_context(group.joined(config["device"]))
             prepared = Run(config, log, held, resume, start)
             save = prepared.trainer.pipeline.save_unsaved
             with how_to_go_on(prepared.folder, save):
@@ -110,12 +120,8 @@ class Run:
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
-        self.dataset, parts = build_data(config)
-        check_environments(config, parts[TRAIN])
-        self.memory_needed = check_memory(
-            str(config["model"]), sizes_of(self.dataset), config, config["device"].type == "cuda"
-        )
-        check_feature_mask(config, parts[TRAIN])
+        self.memory_needed: list[str] = []
+        self.dataset, parts = shared_data(config, self._data, Path(config["output_dir"]))
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)
@@ -126,17 +132,13 @@ class Run:
             self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
         self.model = build_model(config, self.train)
         check_run(config, self.model, parts)
-        self.folder = resume or create_run_folder(
-            config["output_dir"], config["run_name"], config["model"], config["dataset"]
-        )
-        held.enter_context(run_lock(self.folder))
-        log.write_to(self.folder / "train.log")
+        self.folder = group.from_first(lambda: self._open_folder(log, held, resume))
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
         self.config_hash = config_hash(config.effective())
         # Before training, so that it is the hash of what was read.
-        self.data_hash = dataset_hash(self.dataset.folder)
-        if resume is None:
+        self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
+        if resume is None and group.is_first():
             write_config(self.folder, config.effective())
             keep_feature_mask(self.dataset, self.folder)
         self.trainer = build_trainer(config, self.model)
@@ -146,6 +148,32 @@ class Run:
         if resume is not None:
             take_up(self.folder, self.trainer.pipeline, now)
         self.trainer.pipeline.origin = now
+
+    def _data(self) -> tuple[ModalityDataset, dict[str, ModalityDataset]]:
+        """Dataset and splits, checked."""
+        config = self.config
+        dataset, parts = build_data(config)
+        check_environments(config, parts[TRAIN])
+        self.memory_needed = check_memory(
+            str(config["model"]),
+            sizes_of(dataset),
+            config,
+            config["device"].type == "cuda",
+            (group.size(), local_size() if group.size() > 1 else 1),
+        )
+        check_feature_mask(config, parts[TRAIN])
+        return dataset, parts
+
+    def _open_folder(self, log: RunLog, held: ExitStack, resume: Path | None) -> Path:
+        """Make the folder of a new run, lock it, and write the log there."""
+        config = self.config
+        folder = resume or create_run_folder(
+            config["output_dir"], config["run_name"], config["model"], config["dataset"]
+        )
+        held.enter_context(run_lock(folder))
+        log.write_to(folder / "train.log")
+        (folder / "checkpoint").mkdir(exist_ok=True)
+        return folder
 
     @property
     def _width(self) -> int:
@@ -160,10 +188,11 @@ class Run:
 
     def _execute(self) -> dict[str, Any]:
         log = getLogger("recbole_painvrl")
-        log.info("%s", opening(self.config, self.dataset, self.folder))
+        if group.is_first():
+            log.info("%s", opening(self.config, self.dataset, self.folder))
         for line in self.memory_needed:
             log.info("%s", line)
-        progress = shows_bars(self.config["show_progress"])
+        progress = group.is_first() and shows_bars(self.config["show_progress"])
         self.trainer.fit(self.train_loader, self.valid_loader, show_progress=progress)
         report = self.trainer.artefacts()
         metrics: dict[str, dict[str, float]] = {}
@@ -176,9 +205,15 @@ class Run:
             values, frame = self.evaluate_test(name)
             metrics[self._public_name(name)] = values
             frames.append(frame)
-        write_per_user(self.folder, pd.concat(frames, ignore_index=True))
         if report.oracle is not None:
             report.planted["oracle"] = self._oracle(report.oracle)
+        return group.from_first(lambda: self._write(metrics, report, frames))
+
+    def _write(
+        self, metrics: dict[str, dict[str, float]], report: Artefacts, frames: list[pd.DataFrame]
+    ) -> dict[str, Any]:
+        """Write the figures and arrays of the run, the result last."""
+        write_per_user(self.folder, pd.concat(frames, ignore_index=True))
         result = self._result(metrics, report)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
@@ -205,7 +240,8 @@ class Run:
         values = _floats(trainer.evaluate(loader, load_best_model=False))
         per_user = trainer.evaluator.per_user
         tokens = self.dataset.field2id_token[self.dataset.uid_field]
-        users = [str(tokens[number]) for number in getattr(loader, "uid_list", [])]
+        numbers = group.gather_rows(loader.uid_list) if hasattr(loader, "uid_list") else None
+        users = [] if numbers is None else [str(tokens[number]) for number in numbers]
         frame = pd.DataFrame({"user_id": users, **per_user} if per_user else {})
         frame.insert(0, "test_set", self._public_name(name))
         return values, frame
@@ -252,6 +288,8 @@ class Run:
             "command": command_again(self.folder, self._threads_of_the_machine()),
             "run_folder": str(self.folder),
         }
+        if group.size() > 1:
+            result["processes"] = group.size()
         if self.dataset.features.mask is not None:
             result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
         if report.mask:

@@ -13,7 +13,6 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Lo
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.trainer import Trainer
 from recbole.utils import get_local_time
-from tqdm import tqdm
 
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config.base import ConfigLike
@@ -22,9 +21,14 @@ from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.launch import refuse_several
+from recbole_painvrl.parallel.shards import user_tables
 from recbole_painvrl.seeds import separate_draws
+from recbole_painvrl.training.bar import EpochBar
 from recbole_painvrl.training.checkpoint import (
     OTHER,
+    UserRows,
     load_model,
     pack,
     write_checkpoint,
@@ -32,6 +36,11 @@ from recbole_painvrl.training.checkpoint import (
 from recbole_painvrl.training.guard import Guard
 from recbole_painvrl.training.pipeline import Artefacts, Context, Pipeline, Stage, TrainingStage
 from recbole_painvrl.training.row_gradients import use_row_gradients
+from recbole_painvrl.training.sharded import (
+    ShardedSteps,
+    change_user_rows,
+    whole_tables,
+)
 from recbole_painvrl.training.stage_log import StageLog
 from recbole_painvrl.training.state import ModelAttributes, further_optimizers
 
@@ -59,12 +68,15 @@ class RunTrainerMixin(_Trainer):
     * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
     """
 
+    optimizer: torch.optim.Optimizer
+
     def __init__(self, config: ConfigLike, model: GeneralRecommender) -> None:
         default = f"{config['model']}-{config['dataset']}-{get_local_time()}"
         folder = config["run_folder"] or str(Path(config["checkpoint_dir"]) / default)
         self.folder = Path(folder)
         self.guard = Guard(self)
-        with tensorboard_in(self.folder / "tensorboard"):
+        self.sharded: ShardedSteps | None = None
+        with tensorboard_in(self.folder / "tensorboard" if group.is_first() else None):
             super().__init__(config, model)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
@@ -76,7 +88,7 @@ class RunTrainerMixin(_Trainer):
         self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
         self._attributes = ModelAttributes(model)
         self._next_epoch = 0
-        self._bar: tqdm[Any] | None = None
+        self._bar: EpochBar | None = None
         self._ood_valid_loader: Loader | None = None
         # Called after every validation with its score and result; may end the training by raising.
         self.on_valid: Callable[[float, Any], None] | None = None
@@ -88,11 +100,13 @@ class RunTrainerMixin(_Trainer):
             kwargs["params"] = own()
         optimizer: torch.optim.Optimizer = super()._build_optimizer(**kwargs)
         if type(optimizer) is torch.optim.Adam:
-            for group in optimizer.param_groups:
-                group["fused"] = True
+            for part in optimizer.param_groups:
+                part["fused"] = True
         # First: it looks at the rows of a batch in place of whole tables.
         self.guard.watch(optimizer)
         use_row_gradients(self.config, self.model, optimizer)
+        if group.size() > 1:
+            self.sharded = ShardedSteps(self, optimizer)
         return optimizer
 
     # --- stages ---------------------------------------------------------------------------
@@ -123,6 +137,8 @@ class RunTrainerMixin(_Trainer):
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, Any]:
         """Run all stages; returns best validation score and result of the last one."""
+        if group.size() == 1:
+            refuse_several("this training")
         self.context = Context(self, train_data, valid_data, saved, show_progress, callback_fn)
         last: Any = self.pipeline.run(self.stages(), self.context)
         outcome: tuple[float, Any] = last.outcome
@@ -130,17 +146,7 @@ class RunTrainerMixin(_Trainer):
 
     def fit_stage(self, context: Context[Any]) -> tuple[tuple[float, Any], dict[str, Any]]:
         """RecBole's ``fit`` with one progress bar; returns its outcome and the stage's figures."""
-        self._bar = tqdm(
-            total=self.epochs,
-            initial=self.start_epoch,
-            desc=self.stage,
-            disable=not context.show_progress,
-            ncols=100,
-            mininterval=0.5,
-            # Epochs with a decimal: one of them may take minutes.
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "
-            "[{elapsed}<{remaining}{postfix}]",
-        )
+        self._bar = EpochBar(self.stage, self.start_epoch, self.epochs, context.show_progress)
         try:
             # verbose=False: the epochs go to our log file, not between the progress bars.
             score, result = super().fit(
@@ -168,7 +174,7 @@ class RunTrainerMixin(_Trainer):
         """What the present stage needs to continue before the next epoch, by reference."""
         further = further_optimizers(self)
         same = [name for name, one in further.items() if one is self.optimizer]
-        return {
+        state = {
             "model": self.model.state_dict(),
             "other_parameter": self.model.other_parameter(),
             "attributes": self._attributes.state_dict(),
@@ -178,9 +184,16 @@ class RunTrainerMixin(_Trainer):
             "counters": {name: getattr(self, name) for name in _COUNTERS}
             | {"start_epoch": self._next_epoch},
         }
+        if user_tables(self.model):
+            state = change_user_rows(state, self.model, self.optimizer, UserRows)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+        if user_tables(self.model):
+            # Also of a run that one process began.
+            rows = self.model.shard.rows
+            state = change_user_rows(state, self.model, self.optimizer, rows)
         self.model.load_state_dict(state["model"])
         self.model.load_other_parameter(state["other_parameter"])
         self._attributes.load_state_dict(state["attributes"])
@@ -199,16 +212,22 @@ class RunTrainerMixin(_Trainer):
         self.pipeline.checkpoint()
         self.guard.begin_epoch(epoch_idx)
         self._start_epoch(epoch_idx)
-        watched = self.guard.watched(loss_func or self.model.calculate_loss)
-        shown = self._shown(watched, epoch_idx, len(train_data))
-        loss = super()._train_epoch(train_data, epoch_idx, shown, False)
+        loss_function = loss_func or self.model.calculate_loss
+        if self.sharded is not None:
+            loss_function = self.sharded.weighted(loss_function, train_data)
+        watched = self.guard.watched(loss_function)
+        if self._bar is not None:
+            watched = self._bar.shown(watched, epoch_idx, len(train_data))
+        loss = super()._train_epoch(train_data, epoch_idx, watched, False)
+        if self.sharded is not None:
+            loss = self.sharded.epoch_loss()
+            self.sharded.check_replicas()
         self.guard.check_weights()
         total = sum(loss) if isinstance(loss, tuple) else loss
         self.log.debug("%s epoch %d: loss %.6g", self.stage, epoch_idx + 1, total)
         self.history.append({"epoch": epoch_idx + 1, "loss": float(total)})
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {total:.5g}", refresh=False)
-        self._move_bar(epoch_idx + 1)
+            self._bar.end_epoch(epoch_idx, total)
         return loss
 
     def _start_epoch(self, epoch: int) -> None:
@@ -217,32 +236,13 @@ class RunTrainerMixin(_Trainer):
         if hasattr(model, "start_epoch"):
             model.start_epoch(epoch)
         if hasattr(model, "learning_rate_factor"):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
-
-    def _shown(
-        self, loss_function: Callable[[Any], Any], epoch: int, n_batches: int
-    ) -> Callable[[Any], Any]:
-        """The same function, which moves the bar within the epoch."""
-        begun = 0
-
-        def moving(batch: Any) -> Any:
-            nonlocal begun
-            # Some of RecBole's models take the batches of an epoch more than once.
-            self._move_bar(epoch + min(begun / max(1, n_batches), 1))
-            begun += 1
-            return loss_function(batch)
-
-        return moving
-
-    def _move_bar(self, epochs: float) -> None:
-        if self._bar is not None:
-            # Set, not added up: a sum of fractions may end above the total.
-            self._bar.n = epochs
-            self._bar.update(0)
+            for part in self.optimizer.param_groups:
+                part["lr"] = self.learning_rate * model.learning_rate_factor(epoch)
 
     def _check_nan(self, loss: torch.Tensor) -> None:
         """Stop at a loss that is NaN or infinite, before it reaches the weights."""
+        if self.sharded is not None:
+            self.sharded.check()
         self.guard.check_loss(loss)
 
     def _add_train_loss_to_tensorboard(
@@ -327,7 +327,7 @@ class RunTrainerMixin(_Trainer):
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
         other, other_state = pack(self.model.other_parameter())
-        tensors = dict(self.model.state_dict())
+        tensors = whole_tables(self.model)
         tensors.update({OTHER + name: tensor for name, tensor in other.items()})
         state = {
             "model": self.config["model"],
@@ -335,7 +335,9 @@ class RunTrainerMixin(_Trainer):
             "epoch": epoch,
             "other_parameter": other_state,
         }
-        write_checkpoint(path, tensors, state)
+        if group.is_first():
+            write_checkpoint(path, tensors, state)
+        group.wait()
 
     def load_best(self, path: Path | None = None) -> int:
         """Load the weights of the best epoch; returns its number, from 0."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.parallel.shards import user_tables
 from recbole_painvrl.reading import DAMAGED, parse_json, reason
 
 if TYPE_CHECKING:
@@ -25,8 +26,19 @@ if TYPE_CHECKING:
 
 OTHER = "other_parameter."
 _STATE = "state"
+# Numbers of a table that are read at a time.
+_BLOCK = 2**22
 _SPARSE = ("data", "indices", "indptr")
 _KIND = "kind of value"
+# Ending of the names of tensors whose rows are the users of one of several processes.
+OF_USERS = "@users"
+
+
+class UserRows:
+    """Marks a tensor ``[n_r, ...]`` of a state whose rows are the users of this process."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -35,11 +47,18 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[s
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(state)
     # One entry: safetensors writes several in a random order, and equal runs have equal files.
-    write_bytes(path, save(plain, metadata={_STATE: f"{_checksum(plain, text)} {text}"}))
+    write_bytes(path, save(plain, metadata={_STATE: f"{_total(tensors_hash(plain), text)} {text}"}))
 
 
-def read_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(
+    path: Path, device: torch.device, rows: Mapping[str, slice] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and state of a checkpoint.
+
+    Args:
+        path: the file.
+        device: where the tensors go.
+        rows: of these tensors only some rows are kept; never more than a block is read at once.
 
     Raises:
         UserError: the file is missing, cut, changed or no checkpoint of ours.
@@ -47,8 +66,10 @@ def read_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Tensor]
     try:
         with safe_open(str(path), framework="pt", device="cpu") as archive:
             checksum, _, text = (archive.metadata() or {})[_STATE].partition(" ")
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-        if checksum != _checksum(tensors, text):
+            kept = _Kept(rows or {})
+            for name in sorted(archive.keys()):
+                kept.read(archive, name)
+        if checksum != _total(kept.digest.hexdigest(), text):
             raise ValueError("its content does not have its checksum")
         # The best score of a stage begins at -Infinity.
         state = parse_json(text, finite=False)
@@ -58,7 +79,30 @@ def read_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Tensor]
         raise UserError(
             f"{path}: not a readable checkpoint ({reason(error)}); start the run again"
         ) from error
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, state
+    return {name: tensor.to(device) for name, tensor in kept.tensors.items()}, state
+
+
+class _Kept:
+    """Tensors of a file, or rows of them, with the hash of all (:func:`tensors_hash`)."""
+
+    def __init__(self, rows: Mapping[str, slice]) -> None:
+        self.rows, self.digest = rows, hashlib.sha256()
+        self.tensors: dict[str, Tensor] = {}
+
+    def read(self, archive: Any, name: str) -> None:
+        if name not in self.rows:
+            self.tensors[name] = archive.get_tensor(name)
+            _add(self.digest, name, self.tensors[name])
+            return
+        part, table = self.rows[name], archive.get_slice(name)
+        shape, parts = table.get_shape(), []
+        step = max(1, _BLOCK // max(1, shape[1] if len(shape) > 1 else 1))
+        for start in range(0, shape[0], step):
+            block = table[start : min(start + step, shape[0])]
+            _add(self.digest, name if start == 0 else None, block, shape)
+            first, last = max(part.start - start, 0), max(part.stop - start, 0)
+            parts.append(block[first:last].clone())
+        self.tensors[name] = torch.cat(parts)
 
 
 @contextmanager
@@ -88,15 +132,23 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and values of tensors, in the order of their names."""
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        plain = tensor.detach().cpu().contiguous()
-        total.update(f"{name}\t{plain.dtype}\t{list(plain.shape)}\n".encode())
-        total.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+        _add(total, name, tensor)
     return total.hexdigest()
 
 
-def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
+def _add(
+    digest: hashlib._Hash, name: str | None, tensor: Tensor, shape: list[int] | None = None
+) -> None:
+    """Add a tensor to a hash, or a block of rows; its name and shape come with the first one."""
+    plain = tensor.detach().cpu().contiguous()
+    if name is not None:
+        digest.update(f"{name}\t{plain.dtype}\t{shape or list(plain.shape)}\n".encode())
+    digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _total(tensors: str, state: str) -> str:
     """What a checkpoint says of itself, so that no flipped bit goes unseen."""
-    return hashlib.sha256((tensors_hash(tensors) + state).encode()).hexdigest()
+    return hashlib.sha256((tensors + state).encode()).hexdigest()
 
 
 def load_model(path: Path, model: Recommender, device: torch.device) -> dict[str, Any]:
@@ -108,7 +160,9 @@ def load_model(path: Path, model: Recommender, device: torch.device) -> dict[str
     Raises:
         UserError: the file is missing, cut or no checkpoint of ours.
     """
-    tensors, state = read_checkpoint(path, device)
+    shard = getattr(model, "shard", None)
+    rows = {name: slice(shard.first, shard.last) for name in user_tables(model) if shard}
+    tensors, state = read_checkpoint(path, device, rows)
     other = {n[len(OTHER) :]: t for n, t in tensors.items() if n.startswith(OTHER)}
     model.load_state_dict({n: t for n, t in tensors.items() if not n.startswith(OTHER)})
     model.load_other_parameter(unpack(other, state["other_parameter"]))
@@ -129,6 +183,8 @@ def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
     def plain(value: Any, name: str) -> Any:
         if value is None or isinstance(value, bool | int | float | str):
             return value
+        if isinstance(value, UserRows):
+            name, value = name + OF_USERS, value.tensor
         if isinstance(value, Tensor):
             tensors[name] = value
             return {_KIND: "tensor", "name": name}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recbole_painvrl.errors import BadNumberError, NonFiniteLossError
+from recbole_painvrl.parallel import group
 
 if TYPE_CHECKING:
     from recbole_painvrl.training.protocols import Recommender, TermsRecommender, Trains
@@ -28,6 +29,9 @@ class Guard:
 
     Args:
         trainer: a ``RunTrainerMixin`` (model, stage, device).
+
+    Attributes:
+        failure: where several processes train, the error that the step raises in all of them.
     """
 
     def __init__(self, trainer: Trains) -> None:
@@ -36,6 +40,7 @@ class Guard:
         self._steps = 0
         self._epoch = 0
         self._gradients: Tensor | None = None
+        self.failure: NonFiniteLossError | None = None
 
     def begin_epoch(self, epoch: int) -> None:
         """Count batches from 1 again; ``epoch`` counts from 0."""
@@ -70,8 +75,9 @@ class Guard:
         if bool(finite):
             return
         if bool(torch.isfinite(loss).all()):
-            raise self._error(f"the gradient of {self._bad_gradient()} is not finite", 1)
-        raise self._error(f"the training loss is {loss.sum().item():g}{self._terms()}")
+            self._stop(self._error(f"the gradient of {self._bad_gradient()} is not finite", 1))
+        else:
+            self._stop(self._error(f"the training loss is {loss.sum().item():g}{self._terms()}"))
 
     def check_figures(self, figures: Mapping[str, float]) -> None:
         """After an epoch: what was summed over its batches must be finite.
@@ -106,7 +112,13 @@ class Guard:
         elif not bool(finite) and not all(
             bool(torch.isfinite(gradient).all()) for gradient in _gradients(optimizer)
         ):
-            raise self._error(f"the gradient of {self._bad_gradient()} is not finite")
+            self._stop(self._error(f"the gradient of {self._bad_gradient()} is not finite"))
+
+    def _stop(self, error: NonFiniteLossError) -> None:
+        """Raise, in all processes at the same step."""
+        if group.size() == 1:
+            raise error
+        self.failure = self.failure or error
 
     def _bad_gradient(self) -> str:
         for name, parameter in self._trainer.model.named_parameters():
@@ -217,8 +229,8 @@ def _by_column(model: Recommender, features: Tensor) -> dict[str, Tensor]:
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
+    for part in optimizer.param_groups:
+        for parameter in part["params"]:
             if parameter.grad is not None:
                 yield _values(parameter.grad)
 

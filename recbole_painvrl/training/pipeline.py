@@ -13,12 +13,13 @@ import numpy as np
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
-from recbole_painvrl.training.checkpoint import (
-    fitting,
-    pack,
-    read_checkpoint,
-    unpack,
-    write_checkpoint,
+from recbole_painvrl.parallel import group
+from recbole_painvrl.training.checkpoint import fitting, pack, unpack, write_checkpoint
+from recbole_painvrl.training.shard_files import (
+    is_saved,
+    read_state,
+    remove_shards,
+    write_shards,
 )
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
@@ -155,7 +156,7 @@ class Pipeline:
 
     The file is written before an epoch starts: at that moment the previous epoch's validation
     and early stopping are complete. An interrupted epoch is trained again from the same state,
-    with the same draws.
+    with the same draws. Where several processes train, each has a file (``shard_files.py``).
 
     Args:
         trainer: the trainer (a ``RunTrainerMixin``).
@@ -238,6 +239,11 @@ class Pipeline:
 
     # --- saving and loading ---------------------------------------------------------------
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is something to continue from."""
+        return is_saved(self.path)
+
     def load(self) -> dict[str, Any]:
         """Read the file; :meth:`run` will continue from it.
 
@@ -247,7 +253,8 @@ class Pipeline:
         Raises:
             UserError: the file is not readable.
         """
-        state = unpack(*read_checkpoint(self.path, self.trainer.device))
+        shard = getattr(self.trainer.model, "shard", None)
+        state = unpack(*read_state(self.path, self.trainer.device, shard))
         with fitting(self.path):
             self._done = list(state["done"])
             self.trainer.stage_log.entries = state["log"]
@@ -258,8 +265,9 @@ class Pipeline:
 
     def checkpoint(self) -> None:
         """Save before an epoch; where that would take too long, only keep the state in memory."""
-        now = time.perf_counter()
-        if self._saved_at and now - self._saved_at < self._cost / _SAVING_FRACTION:
+        since = time.perf_counter() - self._saved_at
+        # One clock decides for all processes.
+        if group.from_first(lambda: self._saved_at and since < self._cost / _SAVING_FRACTION):
             self._keep()
         else:
             self.save()
@@ -278,7 +286,11 @@ class Pipeline:
     def save_unsaved(self) -> None:
         """Write the state before the present epoch, unless it is in the file."""
         if self._unsaved is not None:
-            write_checkpoint(self.path, *self._unsaved)
+            if group.size() > 1:
+                write_shards(self.path, *self._unsaved)
+            else:
+                write_checkpoint(self.path, *self._unsaved)
+                remove_shards(self.path)
             self._unsaved = None
 
     def _keep(self) -> None:

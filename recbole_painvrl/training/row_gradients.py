@@ -9,6 +9,8 @@ from recbole.model.general_recommender.bpr import BPR
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.parallel import group
+from recbole_painvrl.parallel.shards import user_tables
 
 # RecBole's models whose embeddings are looked up and nothing else.
 _RECBOLES = (BPR,)
@@ -34,8 +36,8 @@ class RowGradients:
         optimizer.register_step_post_hook(self._zero_rows)
 
     def _add_rows(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
+        for part in optimizer.param_groups:
+            for parameter in part["params"]:
                 gradient = parameter.grad
                 if gradient is None or not gradient.is_sparse:
                     continue
@@ -68,9 +70,11 @@ def use_row_gradients(
         and not config["clip_grad_norm"]
         and not config["enable_scaler"]
     )
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):
-            module.sparse = bool(wanted)
+            # Other processes have gradients in other rows of a replicated table.
+            alone = group.size() == 1 or f"{name}.weight" in user_tables(model)
+            module.sparse = bool(wanted) and alone
     if wanted:
         RowGradients(optimizer)
     return bool(wanted)

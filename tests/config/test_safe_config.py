@@ -65,7 +65,7 @@ def _message(*argv: str, model: str = "BPR") -> str:
         ("--learner=adamm", "rmsprop; did you mean `adam`?"),
         ("--ood_fraction=1", "expected a number > 0 and < 1"),
         ("--modalities=text", "expected a list (each text) or ~ (none)"),
-        ("--nproc=2", "training on several processes is not supported"),
+        ("--nproc=2", "expected 1: start several processes with `torchrun"),
         ("--preset=papre", "`preset`: found 'papre' (command line), expected "),
         ("--config_files=none.yaml", "none.yaml: no such configuration file"),
     ],

@@ -149,7 +149,9 @@ def test_the_stage_gives_every_purpose_its_own_generator() -> None:
     base = learner()
     model = SimpleNamespace(n_items=N_ITEMS, seed=7, weights=base.weights)
     trainer = SimpleNamespace(settings=shipped, model=model, device=torch.device("cpu"))
-    backbone: Any = SimpleNamespace(users=base.users, items=base.items, tables=base.tables)
+    backbone: Any = SimpleNamespace(
+        users=base.users, items=base.items, tables=base.tables, own=None
+    )
     found_before: Any = SimpleNamespace(found=SimpleNamespace(labels=torch.arange(N) // SIZES[0]))
     mask_stage = MaskStage(2, backbone, found_before, None)
     mask_stage.prepare(Context(trainer, None))

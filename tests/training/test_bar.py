@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import run_main
 
-from recbole_painvrl.training import base
+from recbole_painvrl.training import bar as bar_module
 
 
 class Bar:
@@ -38,7 +38,7 @@ def test_the_bar_moves_on_within_epochs(
         bars.append(Bar(**arguments))
         return bars[-1]
 
-    monkeypatch.setattr(base, "tqdm", tqdm)
+    monkeypatch.setattr(bar_module, "tqdm", tqdm)
     settings = ("--train_batch_size=64",)
     assert run_main(tiny_data, tmp_path, model, *settings, name="run").code == 0
     (bar,) = bars

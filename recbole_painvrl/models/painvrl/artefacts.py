@@ -18,18 +18,32 @@ from recbole_painvrl.evaluation.planted import (
     true_environments,
 )
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.pipeline import Array, Artefacts, Context
 
 if TYPE_CHECKING:
     from recbole_painvrl.data.dataset import ModalityDataset
+    from recbole_painvrl.data.folder import Truth
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
 
 def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefacts:
     """Masks and environments of a finished run, and their scores where the truth is planted."""
     train, slices = context.train_data._dataset, trainer.model.modality_slices
-    mask = trainer.mask_stages[-1].mask
+    truth = group.from_first(lambda: planted_truth(train))
+    # Of several processes the first writes.
+    found = _arrays_and_scores(trainer, train, truth) if group.is_first() else Artefacts()
+    if truth is not None and trainer.settings.oracle and trainer.other is None:
+        width = len(trainer.mask_stages[-1].mask)
+        found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, width))
+    return found
+
+
+def _arrays_and_scores(
+    trainer: StagedTrainer, train: ModalityDataset, truth: Truth | None
+) -> Artefacts:
+    slices, mask = trainer.model.modality_slices, trainer.mask_stages[-1].mask
     partitions = [stage.found for stage in trainer.environment_stages if stage.found is not None]
     found = Artefacts({"mask": _mask_arrays(trainer.mask_stages, slices)})
     form = trainer.form_stage
@@ -43,7 +57,6 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     found.mask = {**form.figures, "dropped": {**dropped, "overall": form.figures["dropped"]}}
     if partitions:
         found.arrays["environments"] = _environment_arrays(partitions, train)
-    truth = planted_truth(train)
     if truth is None:
         return found
     rng = np.random.default_rng(derive_seed(trainer.model.seed, "planted controls"))
@@ -61,8 +74,6 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
         matrix = train.features.matrix
         agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
         found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
-    if trainer.settings.oracle and trainer.other is None:
-        found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, len(mask)))
     return found
 
 

@@ -20,6 +20,7 @@ from recbole_painvrl.environments.loop import (
 from recbole_painvrl.functional.gate import variant
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+from recbole_painvrl.parallel.shards import OwnRows
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.guard import stopped_at
 from recbole_painvrl.training.pipeline import Context, Stage
@@ -86,6 +87,7 @@ class EnvironmentStage(Stage["StagedTrainer"]):
                     s,
                     generator(model.seed, self.name, "cpu"),
                     on_round,
+                    self._backbone.own,
                 )
         if s.n_environments > 1 and self.found.start_agreement > _UNMOVED:
             trainer.log.warning(
@@ -94,7 +96,7 @@ class EnvironmentStage(Stage["StagedTrainer"]):
                 self.name,
                 100 * self.found.start_agreement,
             )
-        return environment_figures(self.found, self._backbone.items.cpu())
+        return environment_figures(self.found, self._backbone.all_items)
 
     def state_dict(self) -> dict[str, Any]:
         """The environments, once found; an interrupted search starts again."""
@@ -135,6 +137,7 @@ def identify_environments(
     settings: InvRLSettings | PaInvRLSettings,
     draws: torch.Generator,
     on_round: Callable[[int, int, float, list[int]], None] | None = None,
+    own: OwnRows | None = None,
 ) -> Identification:
     """Partition the training interactions with environment models on Psi (Eq. 2, 9, 25).
 
@@ -149,12 +152,14 @@ def identify_environments(
         settings: the ``environment_*`` settings.
         draws: every draw of the stage.
         on_round: called with (start, round, share moved, sizes).
+        own: where several processes search, which of all interactions are those given.
     """
     content = tables.features
     if settings.environment_features == "variant":
         content = variant(content, mask)
-    model = _environment_model(users, items, tables, content, weights, settings)
-    return identify(model, len(users), _loop(settings), draws, on_round)
+    model = _environment_model(users, items, tables, content, weights, settings, own)
+    n = len(users) if own is None else len(own)
+    return identify(model, n, _loop(settings), draws, on_round, own)
 
 
 def _environment_model(
@@ -164,6 +169,7 @@ def _environment_model(
     content: Tensor,
     weights: UltraGCNWeights,
     settings: InvRLSettings | PaInvRLSettings,
+    own: OwnRows | None,
 ) -> EnvironmentModel:
     """Gamma_e as ``environment_model`` says."""
     fit = FitSettings(
@@ -175,7 +181,7 @@ def _environment_model(
     )
     size = settings.n_environments
     if settings.environment_model == "content":
-        return ContentEnvironmentModel(users, items, tables.user_content, content, size, fit)
+        return ContentEnvironmentModel(users, items, tables.user_content, content, size, fit, own)
     return FullEnvironmentModel(
         users,
         items,

@@ -10,6 +10,7 @@ from torch import Tensor
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import EnvironmentBatch, Representation, joint_losses
 from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
+from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import FORM_PURPOSES, generator
 from recbole_painvrl.training.pipeline import Context, Stage
 
@@ -107,20 +108,23 @@ def environment_gradients(learnt: MaskStage, seed: int) -> list[Tensor]:
     """
     learner = learnt.learner
     users, items, tables = learner.users, learner.items, learner.tables
-    order = generator(seed, FORM_PURPOSES[0])
+    source = generator(seed, FORM_PURPOSES[0])
     device = learner.mask.device
     negatives = generator(seed, FORM_PURPOSES[1], device)
     draws = NegativeSampler(len(tables.features), _NEGATIVES, "shared", negatives)
     projection = torch.zeros_like(learner.projection)
     whole = Representation(torch.ones_like(learner.mask).unsqueeze(0), None)
     found = []
-    for rows in learner.rows:
-        rows = rows[torch.randperm(len(rows), generator=order).to(device)]
-        n_batches = min(_MOST, max(_FEWEST, len(rows) // _BATCH), len(rows))
+    for rows, own in zip(learner.rows, learner.own, strict=True):
+        order = torch.randperm(len(rows), generator=source)
         batches = []
-        for chosen in rows.tensor_split(n_batches):
+        for part in order.tensor_split(min(_MOST, max(_FEWEST, len(rows) // _BATCH), len(rows))):
+            # Of several processes each has the rows of its users.
+            chosen = rows[part.to(device)] if own is None else own.pick(part, len(part))[0]
+            chosen = chosen.to(device)
             batch = EnvironmentBatch(users[chosen], items[chosen], draws.draw(users[chosen]))
             _, gradients = joint_losses(whole, projection, [batch], tables, learner.weights)
-            batches.append(gradients[0] / len(chosen))
+            batches.append(gradients[0] / len(part))
         found.append(torch.stack(batches))
+    group.sum_(found)
     return found

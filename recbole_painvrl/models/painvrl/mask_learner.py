@@ -18,7 +18,6 @@ from recbole_painvrl.functional.invariance import (
     FrozenTables,
     Representation,
     VarianceForm,
-    irm_loss,
     joint_losses,
 )
 from recbole_painvrl.functional.pareto import (
@@ -29,6 +28,8 @@ from recbole_painvrl.functional.pareto import (
     pareto_weights,
 )
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+from recbole_painvrl.models.painvrl.joint_step import joint_gradients, sharded_gradients
+from recbole_painvrl.parallel.shards import OwnRows
 from recbole_painvrl.training.guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
@@ -92,6 +93,8 @@ class MaskLearner:
         generator: initial values.
         order: order of the interactions; None for ``generator``.
         noise: gate noise; None for ``generator``.
+        own: where several processes learn, which of all interactions are those of ``users`` and
+            ``items``; ``environments`` has the labels of all, on the CPU. See ``joint_step.py``.
 
     Deviations:
         Algorithm 1 never updates Theta^mask, with which m could learn nothing: W and the MLPs
@@ -114,6 +117,7 @@ class MaskLearner:
         generator: torch.Generator,
         order: torch.Generator | None = None,
         noise: torch.Generator | None = None,
+        own: OwnRows | None = None,
     ) -> None:
         self.users, self.items, self.tables, self.weights = users, items, tables, weights
         self.settings, self.negatives, self.generator = settings, negatives, generator
@@ -122,6 +126,8 @@ class MaskLearner:
             torch.nonzero(environments == label).squeeze(-1)
             for label in torch.unique(environments).tolist()
         ]
+        self.own = [None if own is None else own.among(rows) for rows in self.rows]
+        self.is_sharded = own is not None
         device, k = mask.device, tables.user_content.shape[1]
         n_ids, d = tables.item_id.shape[1], tables.features.shape[1]
         self.mask = mask.clone().requires_grad_()
@@ -153,7 +159,7 @@ class MaskLearner:
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
         """One pass over the largest environment; returns the means of the step figures."""
         n_steps = math.ceil(max(len(rows) for rows in self.rows) / self.settings.mask_batch_size)
-        streams = [self._stream(rows) for rows in self.rows]
+        streams = [self._stream(*pair) for pair in zip(self.rows, self.own, strict=True)]
         first = len(self.trajectory.steps["l_erm"])
         for step, noise in enumerate(self._noise(n_steps)):
             with in_batch(step + 1):
@@ -201,14 +207,18 @@ class MaskLearner:
     def _generators(self) -> dict[str, torch.Generator]:
         return {"order": self.order, "noise": self.noise, "negatives": self.negatives.generator}
 
-    def _stream(self, rows: Tensor) -> Iterator[EnvironmentBatch]:
+    def _stream(self, rows: Tensor, own: OwnRows | None = None) -> Iterator[EnvironmentBatch]:
         """Batches of one environment without end; a new random order at every turn."""
-        size = self.settings.mask_batch_size
+        size, device = self.settings.mask_batch_size, self.mask.device
         while True:
             # To the device at once, not batch by batch.
-            order = torch.randperm(len(rows), generator=self.order).to(rows.device)
-            for chunk in order.split(size):
-                chosen = rows[chunk]
+            order = torch.randperm(len(rows), generator=self.order)
+            if own is None:
+                batches = rows[order.to(device)].split(size)
+            else:
+                chosen, _, counts = own.pick(order, size)
+                batches = chosen.to(device).split(counts)
+            for chosen in batches:
                 users = self.users[chosen]
                 yield EnvironmentBatch(users, self.items[chosen], self.negatives.draw(users))
 
@@ -224,20 +234,15 @@ class MaskLearner:
         losses, gradients = joint_losses(
             representation, self.projection, batches, self.tables, self.weights
         )
-        l_erm = losses.mean()
         penalty_gate = gate if settings.penalty_gate == "noisy" else self.mask
-        l_irm = irm_loss(gradients, penalty_gate, settings.variance)
         variables = [self.mask, *self.learnt]
-        by_erm = torch.autograd.grad(l_erm, variables, retain_graph=True)
         # Only the weighted objective needs L_IRM's gradient by W and the attention; without it
         # the backward never enters the attention's hidden layer, since alpha is free of m.
         wanted = variables if settings.projection_objective == "weighted" else variables[:1]
-        by_irm = torch.autograd.grad(l_irm, wanted, allow_unused=True)
-        by_irm = tuple(
-            torch.zeros_like(variable) if grad is None else grad
-            for variable, grad in zip(wanted, by_irm, strict=True)
+        step = sharded_gradients if self.is_sharded else joint_gradients
+        (erm, irm), by_erm, by_irm = step(
+            losses, gradients, penalty_gate, settings.variance, variables, wanted
         )
-        erm, irm = torch.stack([l_erm, l_irm]).detach().tolist()
         chosen = self._weights(by_erm[0], by_irm[0], erm, irm)
         # The host has waited for all of these numbers.
         check_step(

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings, Trajectory
+from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
 from recbole_painvrl.training.guard import check_state, stopped_at
 from recbole_painvrl.training.pipeline import Context, Stage
@@ -63,7 +64,8 @@ class MaskStage(Stage["StagedTrainer"]):
         """Build the learner."""
         trainer, s = context.trainer, context.trainer.settings
         if self._environments is None:
-            labels = known_environments(context.train_data._dataset)
+            data = context.train_data._dataset
+            (labels,) = group.tensors_from_first(lambda: [known_environments(data)])
         else:
             assert self._environments.found is not None
             labels = self._environments.found.labels
@@ -71,7 +73,7 @@ class MaskStage(Stage["StagedTrainer"]):
             mask = torch.full_like(self._backbone.tables.features[0], s.mask_initial)
         else:
             mask = self._before.mask
-        self.learner = self._learner(trainer, labels.to(trainer.device), mask)
+        self.learner = self._learner(trainer, labels, mask)
 
     def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
         """Learn the mask, a checkpoint after every epoch."""
@@ -90,6 +92,7 @@ class MaskStage(Stage["StagedTrainer"]):
                 with stopped_at(place.__str__, slices, _TO_LOWER):
                     means = learner.run_epoch()
                     check_state({"the mask": learner.mask, "W": learner.projection})
+                    group.assert_same({"the mask": learner.mask, "W": learner.projection})
                 statistics = mask_statistics(learner.result(), slices)
                 learner.trajectory.epochs.append({**means, "mask": statistics})
                 _report(trainer, self.name, epoch, means, statistics)
@@ -129,7 +132,7 @@ class MaskStage(Stage["StagedTrainer"]):
         return MaskLearner(
             users=backbone.users,
             items=backbone.items,
-            environments=labels,
+            environments=labels if backbone.own is not None else labels.to(trainer.device),
             tables=backbone.tables,
             weights=model.weights,
             mask=mask,
@@ -138,6 +141,7 @@ class MaskStage(Stage["StagedTrainer"]):
             generator=initial,
             order=order,
             noise=noise,
+            own=backbone.own,
         )
 
 

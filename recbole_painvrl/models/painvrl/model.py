@@ -7,7 +7,7 @@ from recbole.data.dataset import Dataset
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.base import require_modalities
 from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
-from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+from recbole_painvrl.models.painvrl.settings import STAGED_SHARDING, PaInvRLSettings
 from recbole_painvrl.models.ultragcn import UltraGCN
 from recbole_painvrl.specs import ModelSpec
 
@@ -33,6 +33,7 @@ class PaInvRL(UltraGCN):
     settings_class = PaInvRLSettings
     settings: PaInvRLSettings
     learns_mask = True
+    sharding = STAGED_SHARDING
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

@@ -11,7 +11,15 @@ from recbole_painvrl.functional.attention import AttentionOutput
 from recbole_painvrl.functional.invariance import VarianceForm
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.ultragcn import BackboneSettings
+from recbole_painvrl.models.ultragcn import USER_TABLES, BackboneSettings
+from recbole_painvrl.parallel.shards import Sharding
+
+# Of both models; the full environment models learn tables of users of their own.
+STAGED_SHARDING = Sharding(
+    USER_TABLES,
+    "sum",
+    {"negative_sampling": "shared", "environment_model": "content", "final_model": "UltraGCN"},
+)
 
 
 class StagedSettings(BackboneSettings):

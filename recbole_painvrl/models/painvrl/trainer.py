@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.data.loaders import own_rows
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.models.painvrl.artefacts import collect
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
@@ -28,8 +29,11 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
     """UltraGCN with all features, whose vectors every later stage keeps frozen.
 
     Attributes:
-        users: user of every training interaction, ``[n]``.
-        items: item of every training interaction, ``[n]``.
+        users: user of every training interaction, ``[n]``; of several processes, the rows of this
+            one's users in its tables, of its interactions.
+        items: item of every such interaction, ``[n]``.
+        all_items: item of every training interaction of all processes, on the CPU.
+        own: which of all interactions are those of this process; None of one process.
 
     Deviations:
         The paper does not say where p^t, p^f and t of the mask stage come from; as in InvRL's
@@ -45,10 +49,12 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
         super().prepare(context)
         trainer, s = context.trainer, context.trainer.settings
         data = context.train_data._dataset
-        self.users, self.items = (
-            data.inter_feat[field].long().to(trainer.device)
-            for field in (data.uid_field, data.iid_field)
-        )
+        users, items = (data.inter_feat[name].long() for name in (data.uid_field, data.iid_field))
+        self.own, self.all_items = own_rows(data), items
+        if self.own is not None:
+            users, items = users[self.own.rows], items[self.own.rows]
+        self.users = trainer.model.shard.local(users).to(trainer.device)
+        self.items = items.to(trainer.device)
         trainer.reset_training(
             s.backbone_epochs,
             s.backbone_stopping_step,

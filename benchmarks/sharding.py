@@ -1,0 +1,277 @@
+"""Memory and time of a training step in several processes, and the memory of whole runs.
+
+    python -m benchmarks.sharding                      200,000 users, 1, 2 and 3 processes
+    python -m benchmarks.sharding whole                a run of 10 M interactions in 2 processes
+
+The first command trains UltraGCN with features on random data; its processes take turns, so that
+other load affects all alike. The second writes a dataset, starts ``torchrun run_recbole.py`` and
+watches the memory of its processes (Linux only).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from benchmarks.common import ROOT, command_line, machine_facts, print_table
+
+_MB = 2**20
+_STEPS = {512: 20, 8192: 6}
+_WARM_UP = 2
+
+
+def worker(given: Any) -> None:
+    """Measure the steps of this process; the first one writes what all found."""
+    import torch
+
+    import recbole_painvrl
+
+    recbole_painvrl.start()
+    from recbole_painvrl.parallel import group
+
+    torch.set_num_threads(1)
+    with group.joined(torch.device("cpu")):
+        found = group.every(_measured(given))
+        if group.is_first():
+            Path(given.out).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _measured(given: Any) -> dict[str, Any]:
+    import torch
+    from recbole.utils import get_model
+
+    from benchmarks.steps import RandomData, Shape, settings
+    from recbole_painvrl.parallel import group
+    from recbole_painvrl.parallel.shards import OwnRows, balanced_shards
+    from recbole_painvrl.training.row_gradients import use_row_gradients
+    from recbole_painvrl.training.sharded import ShardedSteps
+
+    data: Any = RandomData(Shape(given.users, given.items, (given.columns,), given.interactions))
+    counts = torch.bincount(data.users, minlength=given.users + 1)
+    data.shard = balanced_shards(counts, group.size())[group.rank()]
+    own = OwnRows(data.shard.has(data.users))
+    config = settings("UltraGCN", data.device, "--n_neighbours=5")
+    before = _memory("self")["private"]
+    model = get_model("UltraGCN")(config, data)
+    optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-3, fused=True)
+    use_row_gradients(config, model, optimizer)
+    guard = SimpleNamespace(failure=None)
+    trainer: Any = SimpleNamespace(model=model, guard=guard, device=torch.device("cpu"))
+    sharded = ShardedSteps(trainer, optimizer) if group.size() > 1 else None
+    seconds = {}
+    for size, n_steps in _STEPS.items():
+        order = torch.randperm(len(data.users), generator=torch.Generator().manual_seed(1))
+        local, _, kept = own.pick(order[: size * (n_steps + _WARM_UP)], size)
+        batches = own.rows[local].split(kept)
+        seconds[str(size)] = _seconds_of_a_step(data, model, optimizer, sharded, batches, size)
+    learnt = [*optimizer.state.values()]
+    moments = sum(m[key].numel() for m in learnt for key in ("exp_avg", "exp_avg_sq"))
+    n_learnt = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "users": data.shard.n_rows,
+        # A gradient of every parameter is kept, too.
+        "learnt": 4 * (2 * n_learnt + moments),
+        "resident": _memory("self")["private"] - before,
+        "seconds": seconds,
+    }
+
+
+def _seconds_of_a_step(
+    data: Any, model: Any, optimizer: Any, sharded: Any, batches: Sequence[Any], size: int
+) -> float:
+    """Median over the steps after a warm-up."""
+    from recbole.data.interaction import Interaction
+
+    from recbole_painvrl.parallel import group
+
+    loss_function = model.calculate_loss
+    if sharded is not None:
+        loss_function = sharded.weighted(loss_function, SimpleNamespace(n_rows=size))
+    taken: list[float] = []
+    for rows in batches:
+        batch = Interaction({"user_id": data.users[rows], "item_id": data.items[rows]})
+        group.wait()
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        loss_function(batch).backward()
+        optimizer.step()
+        taken.append(time.perf_counter() - start)
+    return float(statistics.median(taken[_WARM_UP:]))
+
+
+def steps(given: Any) -> None:
+    """Start 1, 2 and 3 processes in turns and print the table."""
+    found: dict[int, list[list[dict[str, Any]]]] = {n: [] for n in given.processes}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(given.repeats):
+            for n_processes in given.processes:
+                out = Path(folder) / "found.json"
+                arguments = [f"--{name}={getattr(given, name)}" for name in _SIZES]
+                words = ["benchmarks.sharding", "worker", f"--out={out}", *arguments]
+                subprocess.run(_launch(n_processes, "-m", *words), cwd=ROOT, check=True, env=_env())
+                found[n_processes].append(json.loads(out.read_text(encoding="utf-8")))
+    for fact in machine_facts():
+        print(fact)
+    first = found[given.processes[0]]
+    rows = [_row(n, runs, first) for n, runs in found.items()]
+    columns = ["processes", "users of each", "tables, gradients and moments, MB each"]
+    columns += ["resident, MB each"]
+    columns += [f"ms per step, batch {size}" for size in _STEPS]
+    columns += [f"speed-up, batch {size}" for size in _STEPS]
+    print_table(columns, rows)
+
+
+def _row(n: int, runs: list[list[dict[str, Any]]], first: list[list[dict[str, Any]]]) -> list[str]:
+    def seconds(measured: list[list[dict[str, Any]]], size: int) -> float:
+        # A step has ended when it has in all processes.
+        steps = [max(float(one["seconds"][str(size)]) for one in run) for run in measured]
+        return statistics.median(steps)
+
+    def shown(name: str, unit: int = _MB) -> str:
+        return " / ".join(f"{one[name] / unit:,.0f}" for one in runs[-1])
+
+    row = [str(n), shown("users", 1), shown("learnt"), shown("resident")]
+    row += [f"{1000 * seconds(runs, size):.1f}" for size in _STEPS]
+    return row + [f"{seconds(first, size) / seconds(runs, size):.2f}" for size in _STEPS]
+
+
+def whole(given: Any) -> None:
+    """Run UltraGCN on a dataset from disk and print the memory of every process."""
+    folder = Path(tempfile.mkdtemp(prefix="sharding-"))
+    try:
+        _write_dataset(folder / "data" / "large", given)
+        arguments = [
+            "--model=UltraGCN",
+            "--dataset=large",
+            f"--data_path={folder / 'data'}",
+            f"--output_dir={folder / 'runs'}",
+            "--run_name=run",
+            "--epochs=1",
+            "--train_batch_size=65536",
+            "--use_gpu=False",
+            "--show_progress=False",
+        ]
+        start = time.perf_counter()
+        n_processes = given.processes[-1]
+        command = _launch(n_processes, "run_recbole.py", *arguments)
+        process = subprocess.Popen(command, cwd=ROOT, env=_env())
+        peaks = _watched(process)
+        if process.returncode:
+            raise SystemExit(f"the run failed with exit code {process.returncode}")
+        minutes = (time.perf_counter() - start) / 60
+        for fact in machine_facts():
+            print(fact)
+        print(f"{given.interactions:,} interactions, {minutes:.1f} minutes")
+        columns = ["process", "peak, MB", "of it private, MB", "mapped, MB"]
+        rows = [
+            [rank, *(f"{peak[name] / _MB:,.0f}" for name in ("all", "private", "mapped"))]
+            for rank, peak in enumerate(peaks)
+        ]
+        print_table(columns, rows)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_dataset(folder: Path, given: Any) -> None:
+    """Random interactions, and features of one modality."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    n, n_items = given.interactions, given.items
+    users = np.concatenate([np.arange(given.users), rng.integers(0, given.users, 2 * n)])
+    items = (rng.random(len(users)) ** 2 * n_items).astype(np.int64)
+    keys = np.unique(users * n_items + items)
+    rng.shuffle(keys)
+    keys = keys[:n]
+    (folder / "features").mkdir(parents=True)
+    frame = pd.DataFrame({"user_id:token": keys // n_items, "item_id:token": keys % n_items})
+    frame.to_csv(folder / f"{folder.name}.inter", sep="\t", index=False)
+    features = rng.standard_normal((n_items, given.columns), dtype=np.float32)
+    np.save(folder / "features" / "visual.npy", features)
+    rows = pd.DataFrame({"row": range(n_items), "item_id": range(n_items)})
+    rows.to_csv(folder / "features" / "visual.items.tsv", sep="\t", index=False)
+
+
+def _watched(process: subprocess.Popen[bytes]) -> list[dict[str, int]]:
+    """Largest memory of every process that trains, by rank, until all have ended."""
+    peaks: dict[int, dict[str, int]] = {}
+    while process.poll() is None:
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (path / "cmdline").read_bytes()
+                if b"run_recbole.py" not in words or b"torch.distributed.run" in words:
+                    continue
+                environment = (path / "environ").read_bytes().split(b"\0")
+                if f"BENCHMARK={os.getpid()}".encode() not in environment:
+                    continue
+                rank = next((int(e[5:]) for e in environment if e.startswith(b"RANK=")), 0)
+                now = _memory(path.name)
+            except (OSError, KeyError):
+                continue
+            kept = peaks.setdefault(rank, now)
+            kept.update({name: max(kept[name], size) for name, size in now.items()})
+        time.sleep(0.2)
+    return [peaks[rank] for rank in sorted(peaks)]
+
+
+def _memory(process: str) -> dict[str, int]:
+    """Bytes of a process: its peak, and what it has now, of its own and of mapped files."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    values = {line.partition(":")[0]: line.split()[1:2] for line in lines}
+    names = {"all": "VmHWM", "private": "RssAnon", "mapped": "RssFile"}
+    return {name: 1024 * int(values[key][0]) for name, key in names.items()}
+
+
+def _launch(n_processes: int, *words: str) -> list[str]:
+    if n_processes == 1:
+        return [sys.executable, *words]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={n_processes}",
+        *words,
+    ]
+
+
+def _env() -> dict[str, str]:
+    fixed = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "BENCHMARK": str(os.getpid())}
+    return {**os.environ, **fixed, "PYTHONPATH": str(ROOT)}
+
+
+_SIZES = ("users", "items", "interactions", "columns")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the two; returns the exit code."""
+    parser = command_line(__doc__)
+    parser.add_argument("what", nargs="?", default="steps", choices=["steps", "whole", "worker"])
+    parser.add_argument("--users", type=int, help="default 200,000; whole: 500,000")
+    parser.add_argument("--items", type=int, help="default 20,000; whole: 5,000")
+    parser.add_argument("--interactions", type=int, help="default 2 M; whole: 10 M")
+    parser.add_argument("--columns", type=int, default=128, help="of the features")
+    parser.add_argument("--processes", type=int, nargs="+", help="default 1 2 3; whole: 2")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of the processes")
+    parser.add_argument("--out", help="file of a worker")
+    given = parser.parse_args(argv)
+    sizes = (500_000, 5_000, 10_000_000) if given.what == "whole" else (200_000, 20_000, 2_000_000)
+    for name, size in zip(_SIZES, sizes, strict=False):
+        vars(given)[name] = getattr(given, name) or size
+    given.processes = given.processes or ([2] if given.what == "whole" else [1, 2, 3])
+    {"steps": steps, "whole": whole, "worker": worker}[given.what](given)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
