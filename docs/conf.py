@@ -44,7 +44,7 @@ html_show_sphinx = False
 # The order of the pages. A table of contents in README.md would be a block of code elsewhere.
 _PAGES = {
     "Start": ["docs/install", "docs/tutorial", "docs/usage", "docs/data"],
-    "The method": ["docs/method", "docs/plainly"],
+    "The method": ["docs/method", "docs/mask-form", "docs/plainly"],
     "Models": ["docs/models", "docs/your-own-model", "docs/settings"],
     "Results": ["docs/defaults", "docs/reproduction", "docs/model-quality"],
     "Engineering": [
