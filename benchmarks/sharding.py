@@ -60,7 +60,7 @@ def _measured(given: Any) -> dict[str, Any]:
     counts = torch.bincount(data.users, minlength=given.users + 1)
     data.shard = balanced_shards(counts, group.size())[group.rank()]
     own = OwnRows(data.shard.has(data.users))
-    config = settings("UltraGCN", "--n_neighbours=5")
+    config = settings("UltraGCN", data.device, "--n_neighbours=5")
     before = _memory("self")["private"]
     model = get_model("UltraGCN")(config, data)
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-3, fused=True)

@@ -90,11 +90,13 @@ class PlainUltraGCN:
             projection_reg_weight = embedding_reg_weight
         optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
-            batches = torch.randperm(len(users), generator=generator).split(settings.batch_size)
-            for number, rows in enumerate(batches, 1):
-                negatives = torch.randint(
-                    1, len(self.items), (settings.n_negatives,), generator=generator
-                ).to(self.items.device)
+            order = torch.randperm(len(users), generator=generator).to(users.device)
+            batches = order.split(settings.batch_size)
+            shape = (len(batches), settings.n_negatives)
+            # Drawn and moved at once.
+            draws = torch.randint(1, len(self.items), shape, generator=generator)
+            drawn = zip(batches, draws.to(users.device), strict=True)
+            for number, (rows, negatives) in enumerate(drawn, 1):
                 for optimizer in optimizers:
                     optimizer.zero_grad()
                 batch_users = users[rows]

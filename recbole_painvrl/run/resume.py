@@ -17,7 +17,7 @@ from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import world_size
-from recbole_painvrl.run.folder import RESULT
+from recbole_painvrl.run import RESULT
 from recbole_painvrl.training.shard_files import is_saved
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from recbole_painvrl.parallel.launch import local_size, world_size
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
+    check_final_model,
     check_model,
     check_run,
     check_saved,
@@ -115,6 +116,7 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
+        check_final_model(config)
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
@@ -195,7 +197,7 @@ class Run:
         report = self.trainer.artefacts()
         metrics: dict[str, dict[str, float]] = {}
         if self.valid_loader is not None:
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics["valid"] = _floats(valid)
         self.tests.unlock()
         frames = []
@@ -224,18 +226,19 @@ class Run:
         with cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width):
             getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
             self.trainer.fit(self.train_loader, self.valid_loader)
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics = {VALID: _floats(valid)}
             if OOD_VALID in self.valid.further:
-                metrics[OOD_VALID] = _floats(self.trainer.ood_valid(self.valid_loader))
+                metrics[OOD_VALID] = _floats(self.trainer.evaluated.ood_valid(self.valid_loader))
         return metrics
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
         history = [part for part in (self.train, self.valid) if part is not None]
         loader = evaluation_loader(self.config, history, self.tests[name], "test")
-        values = _floats(self.trainer.evaluate(loader, load_best_model=False))
-        per_user = self.trainer.evaluator.per_user
+        trainer = self.trainer.evaluated
+        values = _floats(trainer.evaluate(loader, load_best_model=False))
+        per_user = trainer.evaluator.per_user
         tokens = self.dataset.field2id_token[self.dataset.uid_field]
         numbers = group.gather_rows(loader.uid_list) if hasattr(loader, "uid_list") else None
         users = [] if numbers is None else [str(tokens[number]) for number in numbers]
@@ -289,6 +292,8 @@ class Run:
             result["processes"] = group.size()
         if self.dataset.features.mask is not None:
             result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
+        if report.mask:
+            result["mask"] = report.mask
         if report.planted:
             result["planted"] = report.planted
         return result
