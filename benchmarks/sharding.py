@@ -126,8 +126,7 @@ def steps(given: Any) -> None:
     rows = [_row(n, runs, first) for n, runs in found.items()]
     columns = ["processes", "users of each", "tables, gradients and moments, MB each"]
     columns += ["resident, MB each"]
-    columns += [f"ms per step, batch {size}" for size in _STEPS]
-    columns += [f"speed-up, batch {size}" for size in _STEPS]
+    columns += [f"batch {size}: ms per step (speed-up)" for size in _STEPS]
     print_table(columns, rows)
 
 
@@ -141,8 +140,10 @@ def _row(n: int, runs: list[list[dict[str, Any]]], first: list[list[dict[str, An
         return " / ".join(f"{one[name] / unit:,.0f}" for one in runs[-1])
 
     row = [str(n), shown("users", 1), shown("learnt"), shown("resident")]
-    row += [f"{1000 * seconds(runs, size):.1f}" for size in _STEPS]
-    return row + [f"{seconds(first, size) / seconds(runs, size):.2f}" for size in _STEPS]
+    for size in _STEPS:
+        taken = seconds(runs, size)
+        row.append(f"{1000 * taken:.1f} ({seconds(first, size) / taken:.2f})")
+    return row
 
 
 def whole(given: Any) -> None:
