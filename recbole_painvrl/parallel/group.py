@@ -60,13 +60,17 @@ def joined(device: torch.device) -> Iterator[None]:
     with _peers():
         dist.init_process_group(backend, timeout=_TIMEOUT)
     _told_to_stop, _flags = False, None
-    before = {one: signal.signal(one, _remember) for one in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {one: signal.signal(one, _remember) for one in signals}
     try:
         yield
+    except BaseException:
+        # torchrun sends a signal when the first process ends; this one has its own end to tell.
+        before = dict.fromkeys(before, signal.SIG_IGN)
+        raise
     finally:
-        # An end is no place for another signal: torchrun sends one when the first process ends.
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)
+        for one, handler in before.items():
+            signal.signal(one, handler)
         with suppress(RuntimeError):
             dist.destroy_process_group()
 

@@ -208,6 +208,7 @@ REFUSED = {
     "UltraGCN": [
         "--negative_sampling=per_positive",
         "--clip_grad_norm={max_norm: 1}",
+        "--enable_scaler=True",
         "--fast_loader=False",
         "--eval_args={mode: uni20}",
     ],
@@ -241,6 +242,12 @@ def test_supported_models_are_not_refused(
         monkeypatch.setenv(name, value)
     for model in ("UltraGCN", "VBPR", "PaInvRL", "InvRL"):
         check_processes(tiny_config(model))
+    config = tiny_config("UltraGCN")
+    config["use_gpu"] = True
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"with 1 GPUs .* each needs its own"):
+        check_processes(config)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     with pytest.raises(UserError, match="--resume=RUN"):
         check_processes(tiny_config("VBPR"))
