@@ -61,7 +61,7 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
         matrix = train.features.matrix
         agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
         found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
-    if trainer.settings.oracle and trainer.other is None:
+    if trainer.settings.oracle and trainer.evaluated is trainer:
         found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, len(mask)))
     return found
 
