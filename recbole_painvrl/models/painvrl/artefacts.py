@@ -34,7 +34,7 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     truth = group.from_first(lambda: planted_truth(train))
     # Of several processes the first writes.
     found = _arrays_and_scores(trainer, train, truth) if group.is_first() else Artefacts()
-    if truth is not None and trainer.settings.oracle and trainer.other is None:
+    if truth is not None and trainer.settings.oracle and trainer.evaluated is trainer:
         width = len(trainer.mask_stages[-1].mask)
         found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, width))
     return found

@@ -17,7 +17,7 @@ from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenSta
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
-from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
+from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ class StagedTrainer(RunTrainer):
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
-        other: trains a final model other than UltraGCN, where there is one.
     """
 
     model: PaInvRL | InvRL
@@ -110,7 +109,6 @@ class StagedTrainer(RunTrainer):
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
         self.form_stage: FormStage | None = None
-        self.other: OtherFinalStage | None = None
 
     def stages(self) -> Iterator[Stage[Any]]:
         """Backbone, T times (environments, mask), its form, final model (Algorithm 1)."""
@@ -131,8 +129,7 @@ class StagedTrainer(RunTrainer):
         form = self.form_stage = FormStage(mask)
         yield form
         if self.settings.final_model != "UltraGCN":
-            self.other = OtherFinalStage(form.mask)
-            yield self.other
+            yield OtherFinalStage(form.mask)
             return
         if len(form.candidates) < 2:
             yield FinalStage("final", form.mask, backbone=backbone)
@@ -140,11 +137,6 @@ class StagedTrainer(RunTrainer):
         candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
         yield from candidates.values()
         yield ChosenStage(form, candidates, backbone)
-
-    @property
-    def evaluated(self) -> RunTrainerMixin:
-        """The trainer of the final model."""
-        return self if self.other is None else self.other.trainer
 
     def artefacts(self) -> Artefacts:
         """Masks and environments, and the oracle's weights where asked for."""
