@@ -68,7 +68,7 @@ def launch(
 def launch_on_worker(
     words: Sequence[str], name: str, folder: str, environment: Mapping[str, str], topic: str
 ) -> tuple[int, str]:
-    """The same as a task of Dask: its process stops when the task is cancelled or the worker closes.
+    """The same as a task of Dask; a cancelled task or a closing worker stops its process.
 
     Args:
         words, folder, environment: of :func:`launch`.
