@@ -75,7 +75,7 @@ def launch_on_worker(
         name: sent to the subscribers of the topic when the process starts.
         topic: of Dask's log.
     """
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -86,4 +86,7 @@ def launch_on_worker(
         return int(task is None or task.state == "cancelled" or worker.status.name in _CLOSING)
 
     code, text = launch(words, folder, environment, stops)
-    return code, f"worker {worker.address}: {text}" if code not in (0, FAILED) else text
+    if code == STOPPED and stops():
+        raise Reschedule
+    told = code in (0, FAILED, BUSY, STOPPED)
+    return code, text if told else f"worker {worker.address}: {text}"
