@@ -72,6 +72,8 @@ setup(
         "hdf5": ["h5py>=3.9"],  # features in HDF5 files, for `dataset_prep`
         # Of the same build as the installed PyTorch.
         "resnet": ["torchvision"],
+        # The site: sphinx-build -W --keep-going -c docs . site
+        "docs": ["sphinx>=9,<10", "furo>=2025.12", "myst-parser>=5,<6", "pytest>=8"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
@@ -85,6 +87,9 @@ setup(
             "ruff>=0.6",
             "types-PyYAML",
             "pandas-stubs",
+            "sphinx>=9,<10",
+            "furo>=2025.12",
+            "myst-parser>=5,<6",
         ],
     },
 )

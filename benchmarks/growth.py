@@ -110,7 +110,7 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
 
 def _evaluation(data: RandomData) -> Callable[[], object]:
     """Scores, top ten items and hits, in blocks of the default number of scores."""
-    config = settings("PaInvRL")
+    config = settings("PaInvRL", data.device)
     model: Any = get_model("PaInvRL")(config, data)
     model.eval()
     users = torch.arange(1, min(_EVALUATED, data.shape.n_users) + 1)

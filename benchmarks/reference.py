@@ -58,6 +58,7 @@ class Recommender(nn.Module):
         adagrad_tables: use Adagrad for the tables, as InvRL's code in its environment models.
         embedding_size: width of the ID and of the content embeddings.
         init_std: standard deviation of the initial values.
+        device: where the parameters are.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Recommender(nn.Module):
         adagrad_tables: bool = False,
         embedding_size: int = 64,
         init_std: float = 0.01,
+        device: torch.device | None = None,
     ) -> None:
         super().__init__()
         self.modalities, self.mask = list(modalities), mask
@@ -82,6 +84,7 @@ class Recommender(nn.Module):
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=init_std)
         nn.init.zeros_(self.projection.bias)
+        self.to(device)
         tables = torch.optim.Adagrad if adagrad_tables else torch.optim.Adam
         self.optimizers: list[torch.optim.Optimizer] = [
             tables([self.users.weight, self.items.weight], lr=1e-3),

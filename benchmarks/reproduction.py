@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.common import NotRunError, Result, command_line, finished_run, spread, table
 
 _TEST = "test"
+_REAL = "ml-trailers, real features"  # the plugin also generates an embedded variant of that name
 Take = Callable[[Path, tuple[str, ...]], Result]
 
 
@@ -194,6 +195,11 @@ def score(result: Result) -> float:
     return float(stage["best_valid"][result["valid_metric"].lower()])
 
 
+def shown(name: str) -> str:
+    """The name of an experiment in the tables, with the variant of its data."""
+    return name.replace("ml-trailers", _REAL)
+
+
 def figure_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, ...]]:
     """A row per experiment and metric."""
     for experiment, metric in ((e, m) for e in EXPERIMENTS for m in e.metrics):
@@ -205,7 +211,7 @@ def figure_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, ...]]:
         here, words = _judged(experiment, metric, outcome.runs, outcomes)
         epochs = ", ".join(map(str, outcome.epochs))
         seconds = f"{np.mean([run['seconds'] for run in outcome.runs]):.0f}"
-        yield experiment.name, metric, published, here, epochs, words, seconds
+        yield shown(experiment.name), metric, published, here, epochs, words, seconds
         if outcome.at_epoch:
             here, words = _judged(experiment, metric, outcome.at_epoch, outcomes)
             yield f"... at epoch {experiment.at_epoch}", metric, published, here, "", words, ""
@@ -258,7 +264,7 @@ def source_row(experiment: Experiment) -> tuple[str, str, str]:
     """Who published the figures, and the command of the runs."""
     refit = "; then all training pairs" if experiment.refit else ""
     command = f"`{experiment.settings} --dataset={experiment.dataset}`{refit}"
-    return experiment.name, experiment.source or "-", command
+    return shown(experiment.name), experiment.source or "-", command
 
 
 def grid_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, str]]:
@@ -266,7 +272,7 @@ def grid_rows(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, str]]:
     for name, outcome in outcomes.items():
         if outcome.tried:
             tried = ", ".join(f"`{' '.join(s)}` {value:.4f}" for s, value in outcome.tried)
-            yield name, tried, f"`{' '.join(outcome.chosen)}`"
+            yield shown(name), tried, f"`{' '.join(outcome.chosen)}`"
 
 
 if __name__ == "__main__":

@@ -73,27 +73,27 @@ class RandomData:
     Args:
         shape: sizes.
         seed: of all random numbers.
+        device: where tensors and draws are.
     """
 
-    def __init__(self, shape: Shape, seed: int = 0) -> None:
-        self.shape = shape
+    def __init__(self, shape: Shape, seed: int = 0, device: str = "cpu") -> None:
+        self.shape, self.device = shape, torch.device(device)
         rng = np.random.default_rng(seed)
         n = shape.n_interactions
         others = rng.integers(0, shape.n_users, max(0, n - shape.n_users))
         users = np.concatenate([np.arange(shape.n_users), others])[:n]
         items = (rng.random(n) ** 2 * shape.n_items).astype(np.int64)
         keys = np.unique(users * shape.n_items + items)
-        self.users = torch.from_numpy(keys // shape.n_items + 1)
-        self.items = torch.from_numpy(keys % shape.n_items + 1)
+        self.users = torch.from_numpy(keys // shape.n_items + 1).to(device)
+        self.items = torch.from_numpy(keys % shape.n_items + 1).to(device)
         source = torch.Generator().manual_seed(seed)
         values = torch.randn(shape.n_items + 1, sum(shape.columns), generator=source)
         table = torch.nn.functional.normalize(values)
         table[0] = 0
         bounds = pairwise(np.cumsum([0, *shape.columns]).tolist())
         slices = {f"modality {n}": slice(*bound) for n, bound in enumerate(bounds)}
-        self.features = SimpleNamespace(
-            matrix=table, slices=slices, has_row=torch.ones(len(table), len(slices)).bool()
-        )
+        has_row = torch.ones(len(table), len(slices), dtype=torch.bool)
+        self.features = SimpleNamespace(matrix=table.to(device), slices=slices, has_row=has_row)
 
     def num(self, field: str) -> int:
         """Users or items, with padding."""
@@ -102,7 +102,7 @@ class RandomData:
     def inter_matrix(self, form: str = "csr", value_field: str | None = None) -> Any:
         """Training interactions, SciPy sparse."""
         data = np.ones(len(self.users), dtype=np.float32)
-        where = (self.users.numpy(), self.items.numpy())
+        where = (self.users.cpu().numpy(), self.items.cpu().numpy())
         shape = (self.num("user_id"), self.num("item_id"))
         return sp.coo_matrix((data, where), shape=shape).asformat(form)
 
@@ -110,33 +110,35 @@ class RandomData:
         """Tables of Eq. 6 and 8."""
         matrix = self.inter_matrix()
         degrees = (torch.from_numpy(matrix.getnnz(axis=a).astype(np.int64)) for a in (1, 0))
-        return GraphWeights(
-            *degree_factors(*degrees), *item_neighbours(matrix, n_neighbours, "paper")
-        )
+        tables = *degree_factors(*degrees), *item_neighbours(matrix, n_neighbours, "paper")
+        return GraphWeights(*tables).to(self.device)
 
     def tables(self, n_neighbours: int) -> FrozenTables:
         """Random tables of a backbone."""
         fields = ("user_id", "user_id", "item_id")
-        users, content, items = (0.1 * torch.randn(self.num(field), _SIZE) for field in fields)
+        users, content, items = (
+            0.1 * torch.randn(self.num(field), _SIZE, device=self.device) for field in fields
+        )
         return FrozenTables(users, content, items, self.features.matrix, self.graph(n_neighbours))
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         """Users and items of random interactions."""
-        rows = torch.randint(0, len(self.users), (size,))
+        rows = torch.randint(0, len(self.users), (size,), device=self.device)
         return self.users[rows], self.items[rows]
 
     def published_batch(self) -> EnvironmentBatch:
         """A batch as in the published code: negatives drawn for every positive."""
         size = (self.shape.batch, self.shape.n_negatives)
         return EnvironmentBatch(
-            *self.batch(self.shape.batch), torch.randint(1, self.num("item_id"), size)
+            *self.batch(self.shape.batch),
+            torch.randint(1, self.num("item_id"), size, device=self.device),
         )
 
 
-def settings(model: str, *arguments: str) -> Any:
-    """The configuration of a model with its defaults, on the CPU."""
-    words = [f"--model={model}", "--dataset=planted", "--use_gpu=False", *arguments]
-    return config_from_arguments(words)
+def settings(model: str, device: torch.device, *arguments: str) -> Any:
+    """The configuration of a model with its defaults."""
+    on_gpu = f"--use_gpu={device.type != 'cpu'}"
+    return config_from_arguments([f"--model={model}", "--dataset=planted", on_gpu, *arguments])
 
 
 def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
@@ -149,8 +151,8 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
     weights = UltraGCNWeights.from_paper(1e-4, 1e-2 if with_attention else 0.0)
     tables = data.tables(10 if with_attention else 0)
     users, items = data.batch(shape.n_environments * shape.batch)
-    labels = torch.arange(len(users)) % shape.n_environments
-    defaults = settings("PaInvRL")
+    labels = torch.arange(len(users), device=data.device) % shape.n_environments
+    defaults = settings("PaInvRL", data.device)
     chosen = replace(
         MaskSettings(**{field.name: defaults[field.name] for field in fields(MaskSettings)}),
         attention=with_attention,
@@ -159,18 +161,19 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
     )
 
     def learner(mode: NegativeSampling, n_negatives: int) -> MaskLearner:
-        draws, source = (torch.Generator().manual_seed(seed) for seed in (1, 0))
+        draws = torch.Generator(data.device).manual_seed(1)
+        source = torch.Generator().manual_seed(0)
         negatives = NegativeSampler(data.num("item_id"), n_negatives, mode, draws)
-        mask = torch.full((sum(shape.columns),), 0.5)
+        mask = torch.full((sum(shape.columns),), 0.5, device=data.device)
         return MaskLearner(users, items, labels, tables, weights, mask, chosen, negatives, source)
 
     exact, shared = learner("per_positive", shape.n_negatives), learner("shared", 64)
-    mask = torch.full((sum(shape.columns),), 0.5).requires_grad_()
-    projection = (0.01 * torch.randn(_SIZE, len(mask))).requires_grad_()
+    mask = torch.full((sum(shape.columns),), 0.5, device=data.device).requires_grad_()
+    projection = (0.01 * torch.randn(_SIZE, len(mask), device=data.device)).requires_grad_()
 
     def reference() -> None:
         batches = [data.published_batch() for _ in range(shape.n_environments)]
-        noise = 0.01 * torch.randn(len(mask))
+        noise = 0.01 * torch.randn(len(mask), device=data.device)
         joint_gradients(mask, noise, projection, exact.attention, batches, tables, weights)
 
     return {
@@ -203,10 +206,11 @@ def _reference_step(data: RandomData, adagrad_tables: bool) -> Step:
         data.num("user_id"),
         data.num("item_id"),
         modalities,
-        torch.full((matrix.shape[1],), 0.5),
+        torch.full((matrix.shape[1],), 0.5, device=data.device),
         data.graph(10),
         UltraGCNWeights.from_paper(1e-4, 1e-2),
         adagrad_tables=adagrad_tables,
+        device=data.device,
     )
 
     def step() -> None:
@@ -217,9 +221,9 @@ def _reference_step(data: RandomData, adagrad_tables: bool) -> Step:
 
 
 def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
-    config = settings("PaInvRL", *arguments)
-    model: Any = get_model("PaInvRL")(config, data)
-    model.set_mask(torch.full((sum(data.shape.columns),), 0.5))
+    config = settings("PaInvRL", data.device, *arguments)
+    model: Any = get_model("PaInvRL")(config, data).to(data.device)
+    model.set_mask(torch.full((sum(data.shape.columns),), 0.5, device=data.device))
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=1e-3, fused=True)
     use_row_gradients(config, model, optimizer)
 
@@ -234,7 +238,7 @@ def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
 
 def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[Step, int]]:
     """Training of all environment models on a few batches: name -> (step, interactions)."""
-    defaults = settings("PaInvRL")
+    defaults = settings("PaInvRL", data.device)
     size = min(int(defaults["environment_batch_size"]), len(data.users))
     fit = FitSettings(1, 1e-3, size, int(defaults["environment_negatives"]), "mixed")
     tables, n_environments = data.tables(10), data.shape.n_environments
@@ -248,7 +252,7 @@ def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[S
     content = ContentEnvironmentModel(
         users, items, tables.user_content, tables.features, n_environments, adam
     )
-    labels = torch.arange(len(users)) % n_environments
+    labels = torch.arange(len(users), device=data.device) % n_environments
     return {
         "reference": (_reference_step(data, True), data.shape.batch),
         "full, shared negatives": (

@@ -89,6 +89,18 @@ def _cell(index: int, block: Block) -> dict[str, Any]:
     return cell
 
 
+def with_outputs(page: str) -> str:
+    """A page with what its blocks printed when the notebook was made, for the site."""
+    stored = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    printed = iter([cell["outputs"] for cell in stored if cell["cell_type"] == "code"][1:])
+
+    def shown(match: re.Match[str]) -> str:
+        text = "".join(line for output in next(printed) for line in output["text"]).strip("\n")
+        return f"{match[0]}\n\n```text\n{text}\n```" if text else match[0]
+
+    return _FENCE.sub(shown, page)
+
+
 def execute(notebook: Sequence[dict[str, Any]], root: Path) -> None:
     """Run the code cells in ``root/docs`` and store what they print.
 

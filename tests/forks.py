@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
+import pytest
+
 from recbole_painvrl import specs
+from recbole_painvrl.doctor import system
+from recbole_painvrl.experiments import launch
+from recbole_painvrl.report.plots.style import Figures
+from recbole_painvrl.report.render import Drawing
 
 
 class Fork:
@@ -98,3 +107,28 @@ def forked(
         code = Fork(command, stdout=out, stderr=err, cwd=folder, env=env).wait()
         out.seek(0), err.seek(0)
         return subprocess.CompletedProcess(command, code, out.read(), err.read())  # type: ignore[arg-type]
+
+
+@contextmanager
+def page_commands(folder: Path) -> Iterator[Callable[[str], None]]:
+    """A function that runs a command of a page in a folder, which is also the working directory.
+
+    Every command is a fork of this process, also those that a benchmark and ``doctor`` start. The
+    figures of the report, which have tests of their own, are empty.
+    """
+
+    def run(command: str) -> None:
+        done = forked([sys.executable, *shlex.split(command)[1:]], folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        print(done.stdout + done.stderr)
+
+    def probe(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return forked(lambda: exec(command[2], {}) or 0, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "subprocess", SimpleNamespace(run=probe, TimeoutExpired=OSError))
+        popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
+        patch.setattr(launch, "subprocess", popen)
+        patch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
+        patch.chdir(folder)
+        yield run

@@ -39,7 +39,7 @@ _SIDE_FILES = (
     *(".items.tsv", ".ids.npy", "_ids.npy", ".ids", ".ids.txt", ".ids.tsv", ".ids.csv"),
     ".ids.json",
 )
-_BY_INDEX = re.compile(r"arr_\d+")
+_BY_INDEX = re.compile(r"arr_[0-9]{1,18}")
 
 
 def read_features(

@@ -154,8 +154,8 @@ def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) ->
         without_ids: whether the rows hold no id.
     """
     first = [cell.strip() for cell in rows[0]]
-    indices = [index for index, cell in enumerate(first) if cell.isdigit()]
-    labels = [cell for cell in first if not cell.isdigit()]
+    indices = [index for index, cell in enumerate(first) if WHOLE.fullmatch(cell)]
+    labels = [cell for cell in first if not WHOLE.fullmatch(cell)]
     numbers = [int(first[index]) for index in indices]
     if not numbers or len(set(first)) < len(first) or any(map(_is_fraction, labels)):
         return False

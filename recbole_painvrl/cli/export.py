@@ -62,7 +62,7 @@ def command(run: str, what: str, out: Path, data_path: str | None) -> None:
     files = write_export(out, export, loaded)
     shapes = ", ".join(f"{n} {'x'.join(map(str, t.shape))}" for n, t in export.tensors.items())
     print(f"{loaded.result['model']} on {loaded.result['dataset']}: {shapes}")
-    print(f"edition: {loaded.result.get('edition')}")
+    print(f"variant: {loaded.result.get('edition')}")
     print(f"written: {', '.join(str(file) for file in files)}")
 
 

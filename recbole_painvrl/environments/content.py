@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.environments.batches import shuffled_batches
+from recbole_painvrl.environments.batches import epoch_draws
 from recbole_painvrl.errors import BadNumberError
 
 # Lower bound of an environment's fraction; without it, its log could exclude it permanently.
@@ -146,7 +145,11 @@ class ContentEnvironmentModel:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for _ in range(self.fit.epochs):
-            for number, (rows, negatives) in enumerate(self._draws(generator), 1):
+            drawn = epoch_draws(
+                len(self.users), self.fit.batch_size, len(self.content), self.fit.n_negatives,
+                generator, self.users.device,
+            )  # fmt: skip
+            for number, (rows, negatives) in enumerate(drawn, 1):
                 self.optimizer.zero_grad()
                 loss = self._batch_loss(rows, negatives, refinement is not None)
                 loss.backward()
@@ -181,15 +184,6 @@ class ContentEnvironmentModel:
         """Term added to the scores of every environment in Eq. 9, ``[E, 1]``."""
         weight = self.fit.share_weight if refining else 0.0
         return weight * self.shares.clamp(min=_MIN_FRACTION).log()[:, None]
-
-    def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows and shared negatives of every batch of an epoch, drawn and moved at once."""
-        device = self.users.device
-        batches = list(shuffled_batches(len(self.users), self.fit.batch_size, generator))
-        shape = (len(batches), self.fit.n_negatives)
-        negatives = torch.randint(1, len(self.content), shape, generator=generator).to(device)
-        rows = torch.cat(batches).to(device).split(self.fit.batch_size)
-        return zip(rows, negatives, strict=True)
 
     def _batch_loss(self, rows: Tensor, negatives: Tensor, refining: bool) -> Tensor:
         """BCE (Eq. 4) of every environment's model on its rows of the batch, summed."""

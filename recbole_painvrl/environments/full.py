@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.environments.batches import shuffled_batches
+from recbole_painvrl.environments.batches import epoch_draws
 from recbole_painvrl.environments.content import EnvironmentLearner, FitSettings
 from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
@@ -91,11 +91,11 @@ class PlainUltraGCN:
             projection_reg_weight = embedding_reg_weight
         optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
-            batches = shuffled_batches(len(users), settings.batch_size, generator)
-            for number, rows in enumerate(batches, 1):
-                negatives = torch.randint(
-                    1, len(self.items), (settings.n_negatives,), generator=generator
-                ).to(self.items.device)
+            drawn = epoch_draws(
+                len(users), settings.batch_size, len(self.items), settings.n_negatives,
+                generator, users.device,
+            )  # fmt: skip
+            for number, (rows, negatives) in enumerate(drawn, 1):
                 for optimizer in optimizers:
                     optimizer.zero_grad()
                 batch_users = users[rows]

@@ -44,7 +44,7 @@ def _write(panels: Panels, x_label: str, y_label: str, table: Table, stem: Path)
         if seeds > 1
         else "One seed, hence no standard deviation"
     )
-    # The first note names dataset, edition, protocol and seeds.
+    # The first note names dataset, variant, protocol and seeds.
     note = f"{table.notes[0]} {spread}"
     figure = curves(panels, x_label, dict.fromkeys(panels, y_label), note)
     return save(figure, stem.parent, stem.name)

@@ -116,7 +116,7 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
     seeds = sorted({run.seed for row in rows for run in row.runs})
     dataset, protocol = result["dataset"], result["protocol"]
     notes = [
-        f"Dataset {dataset}, edition {result['edition']}, protocol {protocol}, "
+        f"Dataset {dataset}, variant: {result['edition']}, protocol {protocol}, "
         f"seeds {', '.join(map(str, seeds))}."
     ]
     shift = result["split"].get("shift")

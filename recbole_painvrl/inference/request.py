@@ -76,7 +76,7 @@ class _Summary:
         lines = [
             f"{result['model']} on {result['dataset']}: {self.rows} rows for {self.users} users; "
             f"{_EXCLUDED[request.exclude]}",
-            f"edition: {result.get('edition')}",
+            f"variant: {result.get('edition')}",
             *self.notes,
             f"written: {request.out}",
         ]

@@ -56,7 +56,7 @@ class GRCN(EdgeRecommender):
 
     Yinwei Wei, Xiang Wang, Liqiang Nie, Xiangnan He and Tat-Seng Chua, *Graph-Refined
     Convolutional Network for Multimedia Recommendation with Implicit Feedback*, MM '20, arXiv
-    2111.02036. With n(x) = x / |x| per row, for every modality m::
+    2111.02036. With ``n(x) = x / |x|`` per row, for every modality m::
 
         f_i = n(LeakyReLU(W_m F_mi + b_m)),   p_u = n(prototype_mu)
         n_routings times:   p_u <- n( p_u + sum_{i in N(u)} softmax_i(<p_u, f_i>) f_i )

@@ -65,7 +65,7 @@ class LGMRec(GraphRecommender):
 
     Zhiqiang Guo, Jianjun Li, Guohui Li, Chaoyang Wang, Si Shi and Bin Ruan, *LGMRec: Local and
     Global Graph Learning for Multimodal Recommendation*, AAAI '24, arXiv 2312.16400. With A
-    LightGCN's matrix of users and items, R the interactions, n(x) = x / |x| and D a dropout::
+    LightGCN's matrix of users and items, R the interactions, ``n(x) = x / |x|`` and D a dropout::
 
         c = LightGCN(P, Q)
         g_m = A^content_layers [D_u^-1 R F_m W_m ; F_m W_m]

@@ -46,7 +46,7 @@ class MGAT(EdgeRecommender):
 
     Zhulin Tao, Yinwei Wei, Xiang Wang, Xiangnan He, Xianglin Huang and Tat-Seng Chua, *MGAT:
     Multimodal Graph Attention Network for Recommendation*, Information Processing and Management
-    57(5), 2020. For every modality, with n(x) = x / |x| per row, x starts from a table of the
+    57(5), 2020. For every modality, with ``n(x) = x / |x|`` per row, x starts from a table of the
     users' preferences and from ``tanh(P f + c)`` of the items, rows of length 1. A layer is, with
     the degree d_j of the sending node::
 

@@ -66,7 +66,8 @@ class MGCN(GraphRecommender):
 
     Deviations:
         *Modalities*: any number. The release has two and divides by 3, which is M + 1 here. What an
-        item lacks has no edges, no weight in the attention and no part in ``side``.
+        item, or all items of a user, lack has no edges, no weight in the attention and no part in
+        ``side``.
         *Features* have rows of length 1, which leaves the graphs as they are, and are kept; the
         release trains the table (``train_features``).
         *Item graphs* leave out negative cosines, where the release may take the root of a negative
@@ -90,13 +91,16 @@ class MGCN(GraphRecommender):
         self.preferences = nn.ModuleList(nn.Linear(size, size) for _ in graphs)
         self.attention = QueryAttention(size)
         self.batch_size = int(config["train_batch_size"])
+        # A user has the modalities that one of the user's items has.
+        seen = self.to_users(self.has_row.to(self.features.dtype)) > 0
+        self.register_buffer("user_has_row", seen, persistent=False)
         self.reset()
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors z of users ``[n_users, k]`` and of items ``[n_items, k]``."""
         (users, items), (user_views, item_views) = self.propagate_ids(), self._views()
-        by_items = self._side(items, item_views, self.has_row)
-        return users + self._side(users, user_views), items + by_items
+        by_users = self._side(users, user_views, self.user_has_row)
+        return users + by_users, items + self._side(items, item_views, self.has_row)
 
     def _views(self) -> tuple[list[Tensor], list[Tensor]]:
         """y_m of users ``[n_users, k]`` and x_m of items ``[n_items, k]``, for every modality."""
@@ -116,22 +120,18 @@ class MGCN(GraphRecommender):
             items.append(view)
         return users, items
 
-    def _side(
-        self, behaviour: Tensor, views: Sequence[Tensor], has_row: Tensor | None = None
-    ) -> Tensor:
-        """The side vectors of nodes, ``[n, k]``, without ``has_row`` from all modalities.
+    def _side(self, behaviour: Tensor, views: Sequence[Tensor], has_row: Tensor) -> Tensor:
+        """The side vectors of nodes, ``[n, k]``.
 
         Args:
             behaviour: c, ``[n, k]``.
             views: e_m of every modality, ``[n, k]``.
             has_row: who has which modality, ``[n, M]``.
         """
-        e = torch.stack(list(views))
-        present = None if has_row is None else has_row.T
+        e, present = torch.stack(list(views)), has_row.T
         common = fuse(e, self.attention(e), present)
         gates = torch.stack([prefer(behaviour) for prefer in self.preferences]).sigmoid()
-        if present is not None:
-            gates = gates * present.unsqueeze(2)
+        gates = gates * present.unsqueeze(2)
         own = (gates * (e - common)).sum(dim=0)
         return (common + own) / (len(e) + 1)
 
@@ -144,7 +144,8 @@ class MGCN(GraphRecommender):
         # Everything from here on is row by row: once for every distinct user and item.
         rows, user_at = users.unique(return_inverse=True)
         user_ids = user_ids[rows]
-        user_side = self._side(user_ids, [view[rows] for view in user_views])
+        seen = self.user_has_row[rows]
+        user_side = self._side(user_ids, [view[rows] for view in user_views], seen)
         rows, item_at = torch.cat([positives, negatives]).unique(return_inverse=True)
         item_ids = item_ids[rows]
         item_side = self._side(item_ids, [view[rows] for view in item_views], self.has_row[rows])

@@ -79,7 +79,8 @@ class Block:
 
     Attributes:
         key: short text for anchors and file names.
-        title: name of the dataset, with the settings of the evaluation where several differ.
+        title: name of the dataset and its variant, with the settings of the evaluation where
+            several differ.
         groups: the columns of its tables.
     """
 
@@ -144,7 +145,7 @@ def blocks(runs: Sequence[RunData]) -> list[Block]:
                  if _data(other[0])[:2] == _data(members[0])[:2]]  # fmt: skip
         words = [f"{name}={value}" for name, value in mine
                  if not all((name, value) in other for other in alike)]  # fmt: skip
-        title = members[0].done.dataset + (f" ({_few(words)})" if words else "")
+        title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
         found.append(Block(f"b{index}", title, _groups(members)))
     return found
 

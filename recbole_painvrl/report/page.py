@@ -78,7 +78,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         ],
         method=method or METHOD,
         models=unique(group.model for block in all_blocks for group in block.groups),
-        datasets=unique(block.result.dataset for block in all_blocks),
+        datasets=unique(block.result.data_name for block in all_blocks),
         runs=len(found.runs),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",

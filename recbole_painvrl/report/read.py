@@ -44,6 +44,10 @@ class Stage(BaseModel):
         return [float(v) for v in values if is_number(v)]
 
 
+# By the start of a manifest's `edition`.
+_VARIANTS = {"embedded": "embedded variant", "real features": "real features"}
+
+
 class Result(BaseModel):
     """The values of ``result.json`` that a report reads."""
 
@@ -65,7 +69,14 @@ class Result(BaseModel):
     versions: dict[str, str] = {}
     hashes: dict[str, str] = {}
     command: list[str] = []
+    mask: dict[str, Any] = {}
     planted: dict[str, Any] = {}
+
+    @property
+    def data_name(self) -> str:
+        """The dataset, with its variant where two have the same name (``ml-trailers``)."""
+        variant = _VARIANTS.get(self.edition.partition(" (")[0])
+        return f"{self.dataset}, {variant}" if variant else self.dataset
 
 
 @dataclass(frozen=True)

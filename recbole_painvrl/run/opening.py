@@ -19,7 +19,7 @@ def edition(dataset: ModalityDataset) -> str:
 
 
 def opening(config: ConfigLike, dataset: ModalityDataset, folder: Path) -> str:
-    """Sizes, modalities, protocol and edition of the data, and where the run is written.
+    """Sizes, modalities, protocol and variant of the data, and where the run is written.
 
     Args:
         config: the run's configuration.
@@ -42,7 +42,7 @@ def opening(config: ConfigLike, dataset: ModalityDataset, folder: Path) -> str:
         if cold:
             counts = ", ".join(f"{part} {count}" for part, count in cold.items())
             lines.append(f"{text} their user or item is not in training: {counts}")
-    lines += [f"edition: {edition(dataset)}", f"run folder: {folder}"]
+    lines += [f"variant: {edition(dataset)}", f"run folder: {folder}"]
     return "\n".join(lines)
 
 

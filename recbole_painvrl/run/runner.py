@@ -24,6 +24,7 @@ from recbole_painvrl.locks import run_lock
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
+    check_final_model,
     check_model,
     check_run,
     check_saved,
@@ -105,6 +106,7 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
+        check_final_model(config)
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
@@ -166,7 +168,7 @@ class Run:
         report = self.trainer.artefacts()
         metrics: dict[str, dict[str, float]] = {}
         if self.valid_loader is not None:
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics["valid"] = _floats(valid)
         self.tests.unlock()
         frames = []
@@ -189,18 +191,19 @@ class Run:
         with cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width):
             getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
             self.trainer.fit(self.train_loader, self.valid_loader)
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics = {VALID: _floats(valid)}
             if OOD_VALID in self.valid.further:
-                metrics[OOD_VALID] = _floats(self.trainer.ood_valid(self.valid_loader))
+                metrics[OOD_VALID] = _floats(self.trainer.evaluated.ood_valid(self.valid_loader))
         return metrics
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
         history = [part for part in (self.train, self.valid) if part is not None]
         loader = evaluation_loader(self.config, history, self.tests[name], "test")
-        values = _floats(self.trainer.evaluate(loader, load_best_model=False))
-        per_user = self.trainer.evaluator.per_user
+        trainer = self.trainer.evaluated
+        values = _floats(trainer.evaluate(loader, load_best_model=False))
+        per_user = trainer.evaluator.per_user
         tokens = self.dataset.field2id_token[self.dataset.uid_field]
         users = [str(tokens[number]) for number in getattr(loader, "uid_list", [])]
         frame = pd.DataFrame({"user_id": users, **per_user} if per_user else {})
@@ -251,6 +254,8 @@ class Run:
         }
         if self.dataset.features.mask is not None:
             result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
+        if report.mask:
+            result["mask"] = report.mask
         if report.planted:
             result["planted"] = report.planted
         return result

@@ -24,7 +24,7 @@ def test_recommend(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["recommend", str(folder), "--users", "all", "--k=3", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("UltraGCN on tiny: 360 rows for 120 users")
-    assert lines[1] == "edition: planted"
+    assert lines[1] == "variant: planted"
     assert lines[-1] == f"written: {out}"
     assert len(pd.read_parquet(out)) == 360
 

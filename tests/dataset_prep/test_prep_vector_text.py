@@ -95,6 +95,9 @@ def test_two_columns_that_may_hold_the_ids_are_refused(
         (["a,b,c", "a,.5,.2"], False, False),
         (["item_id,0,0", "a,.5,.2"], False, False),
         ([",0.5,1", "a,.5,.2"], False, False),
+        # More digits than Python converts, and a digit that is no number.
+        ([f"a,{'9' * 5000}", "b,.5"], False, False),
+        (["a,²", "b,.5"], False, False),
     ],
 )
 def test_headers_of_numbers(rows: list[str], without_ids: bool, header: bool) -> None:

@@ -6,30 +6,30 @@ import code
 import io
 import json
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
-from forks import Fork, forked
+from forks import forked, page_commands
 from support import run_command
 
 from docs.make_notebook import NOTEBOOK, SETUP, SOURCE, blocks, cells, execute
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
-from recbole_painvrl.doctor import system
-from recbole_painvrl.experiments import launch
-from recbole_painvrl.report.plots.style import Figures
-from recbole_painvrl.report.render import Drawing
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = SOURCE.read_text(encoding="utf-8")
+STAGES = ("backbone_epochs=1", "environment_rounds=2", "environment_restarts=1", "mask_epochs=1")
+# What makes the commands of the README short.
+SHORT = {
+    "run_recbole": " ".join(f"--{setting}" for setting in (*STAGES, "epochs=1")),
+    "benchmark": f"--seeds 2 --epochs=1 {' '.join(f'--set PaInvRL.{one}' for one in STAGES)}",
+}
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 
 
@@ -52,6 +52,7 @@ def test_pages_with_python_are_known() -> None:
     assert {str(page) for page in PAGES if python_blocks(page)} == {
         "README.md",
         "docs/tutorial.md",
+        "docs/usage.md",
         "docs/your-own-model.md",  # run by tests/test_other_packages.py
     }
 
@@ -65,16 +66,37 @@ def test_the_tutorials_lines_can_be_typed(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "ratings.csv")) == 120 * 25
 
 
-def test_the_lines_of_the_readme_can_be_typed(tmp_path: Path) -> None:
-    """On a small dataset of the same name."""
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A folder with a small dataset of the name that the pages use."""
     design = PlantedDesign(n_users=40, n_items=60, min_interactions=10, max_interactions=12,
                            modalities={"visual": 4})  # fmt: skip
     write_dataset(generate_planted(design, "planted"), tmp_path / "dataset" / "planted")
+    return tmp_path
+
+
+def test_the_lines_of_the_usage_page_can_be_typed(planted: Path) -> None:
     words = ["--model=VBPR", "--dataset=planted", "--epochs=1", "--output_dir=runs"]
     assert run_command(*words, name="vbpr").code == 0
-    said = typed("\n\n".join([*python_blocks(Path("README.md")), "items.shape"]), tmp_path)
+    said = typed("\n\n".join([*python_blocks(Path("docs/usage.md")), "items.shape"]), planted)
     # RecBole's log goes to stderr, too.
     assert "Traceback" not in said and not re.search(r"^\w*Error", said, re.MULTILINE), said
+
+
+def test_the_lines_of_the_readme_run(planted: Path) -> None:
+    """The commands, with short stages, and the Python lines, which print what the page shows."""
+    page = list(blocks((ROOT / "README.md").read_text(encoding="utf-8")))
+    (shell,) = (b.text for b in page if b.kind == "bash" and "\n" in b.text)
+    with page_commands(planted) as run, redirect_stdout(io.StringIO()):
+        for line in shell.splitlines():
+            run(" ".join([line, *(words for name, words in SHORT.items() if name in line)]))
+    assert (planted / "first.html").is_file() and (planted / "lists.csv").is_file()
+    assert list(planted.glob("runs/*/table.md"))
+    at = next(i for i, block in enumerate(page) if block.kind == "python")
+    shown = page[at + 2].text
+    done = forked(lambda: exec(page[at].text, {}) or 0, planted)
+    # Other data than on the page, hence other numbers.
+    assert re.sub(r"[\d.]+", "0", done.stdout.strip()) == re.sub(r"[\d.]+", "0", shown)
 
 
 Ran = tuple[Path, list[str]]
@@ -82,27 +104,9 @@ Ran = tuple[Path, list[str]]
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """A folder in which all cells of the notebook but the setup ran, and what each printed.
-
-    Every command is a fork of this process, also those that a benchmark and ``doctor`` start. The
-    figures of the report, which have tests of their own, are empty.
-    """
+    """A folder in which all cells of the notebook but the setup ran, and what each printed."""
     folder, printed = tmp_path_factory.mktemp("checkout"), []
-
-    def run(command: str) -> None:
-        done = forked([sys.executable, *shlex.split(command)[1:]], folder)
-        assert done.returncode == 0, done.stdout + done.stderr
-        print(done.stdout + done.stderr)
-
-    def probe(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        return forked(lambda: exec(command[2], {}) or 0, folder)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system, "subprocess", SimpleNamespace(run=probe, TimeoutExpired=OSError))
-        popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-        patch.setattr(launch, "subprocess", popen)
-        patch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
-        patch.chdir(folder)
+    with page_commands(folder) as run:
         for cell in cells(PAGE):
             text = "".join(cell["source"])
             if cell["cell_type"] == "code":

@@ -98,7 +98,7 @@ def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> 
         found[model] = (config["epochs"], config["learning_rate"])
     assert found["BPR"] == (7, 0.7)
     assert found["Pop"][0] == 1
-    assert found["VBPR"] == (2, 3e-3)
+    assert found["VBPR"] == (2, 0.01)
 
 
 def test_a_setting_of_one_model_says_how_it_is_given(tiny_data: Path) -> None:

@@ -134,7 +134,7 @@ def learnt(settings: MaskSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]:
     noise.set_state(learner.generator.get_state())
     literal = literal_steps(torch.tensor(START), learner.projection, steps, tables, settings, noise)
     for batches in steps:
-        learner._joint_step(batches)
+        learner._joint_step(batches, learner._noise(1)[0])
     return learner, literal
 
 

@@ -66,9 +66,9 @@ def seen_batches(stage: MaskLearner, epochs: int) -> list[list[EnvironmentBatch]
     seen: list[list[EnvironmentBatch]] = []
     step = stage._joint_step
 
-    def spy(batches: list[EnvironmentBatch]) -> dict[str, float]:
+    def spy(batches: list[EnvironmentBatch], noise: Tensor) -> dict[str, float]:
         seen.append(batches)
-        return step(batches)
+        return step(batches, noise)
 
     stage._joint_step = spy  # type: ignore[method-assign]
     for _ in range(epochs):

@@ -152,9 +152,9 @@ def test_shorter_environments_start_over() -> None:
     seen: list[list[int]] = []
     original = stage._joint_step
 
-    def spy(batches: list[Any]) -> dict[str, float]:
+    def spy(batches: list[Any], noise: Tensor) -> dict[str, float]:
         seen.append([len(batch.users) for batch in batches])
-        return original(batches)
+        return original(batches, noise)
 
     stage._joint_step = spy  # type: ignore[method-assign]
     stage.run_epoch()

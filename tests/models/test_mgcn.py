@@ -68,8 +68,9 @@ def literal(model: Any) -> tuple[Tensor, Tensor]:
             x = literal_graph(model, m) @ x
         views.append(torch.cat([graph[:n, n:] @ x, x]))
     sides = []
+    has = torch.cat([model.user_has_row, model.has_row])
     for node in range(len(c)):
-        m_of = [m for m in range(len(views)) if node < n or model.has_row[node - n, m]]
+        m_of = [m for m in range(len(views)) if has[node, m]]
         if not m_of:
             sides.append(torch.zeros_like(c[node]))
             continue
@@ -97,6 +98,10 @@ def test_loss_and_scores_by_hand(
     model = shaken(tiny_config("MGCN", *SMALL, *words, *weights, data=data))
     assert model.has_row[1:].any(dim=1).min() == 0
     n = model.n_users
+    seen = adjacency(model)[:n, n:] @ model.has_row.double() > 0
+    assert torch.equal(model.user_has_row, seen)
+    # As if no item of these users had the first modality.
+    model.user_has_row[1:4, 0] = False
     c, side = literal(model)
     z = c + side
     u, i, j = (torch.tensor(part) for part in zip(*TRIPLES, strict=True))
@@ -121,7 +126,8 @@ def test_closed_gates_are_lightgcn(tiny_config: MakeConfig) -> None:
 def test_equal_views_have_nothing_of_their_own(tiny_config: MakeConfig) -> None:
     model = shaken(tiny_config("MGCN", *SMALL))
     behaviour, view = torch.randn(2, 5, 6, dtype=torch.float64)
-    torch.testing.assert_close(model._side(behaviour, [view, view]), view / 3)
+    both = torch.ones(5, 2, dtype=torch.bool)
+    torch.testing.assert_close(model._side(behaviour, [view, view], both), view / 3)
     # An item with one of two modalities has the other's weight; one without any has no side.
     has = torch.tensor([[True, False]] * 4 + [[False, False]])
     side = model._side(behaviour, [view, torch.zeros_like(view)], has)

@@ -14,6 +14,8 @@ import yaml
 from report_support import Report
 from test_foreign_folders import edit_json
 
+from recbole_painvrl.report.read import Result
+
 DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
 
 
@@ -184,3 +186,17 @@ def test_runs_with_other_test_sets_are_not_compared(
     assert "eval_args.mode.test=full, split_seed=0" in heads[0]
     assert "eval_args.mode.test=uni100" in heads[1]
     assert "split_seed=7" in heads[2]
+
+
+@pytest.mark.parametrize(
+    ("edition", "name"),
+    [
+        ("embedded (visual and acoustic features are planted)", "ml-trailers, embedded variant"),
+        ("real features", "ml-trailers, real features"),
+        ("prepared from files", "ml-trailers"),
+    ],
+)
+def test_two_datasets_of_one_name_are_told_apart(edition: str, name: str) -> None:
+    result = Result(model="Pop", dataset="ml-trailers", edition=edition, protocol="files", seed=0,
+                    metrics={})  # fmt: skip
+    assert result.data_name == name

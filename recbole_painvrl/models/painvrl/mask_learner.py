@@ -155,9 +155,9 @@ class MaskLearner:
         n_steps = math.ceil(max(len(rows) for rows in self.rows) / self.settings.mask_batch_size)
         streams = [self._stream(rows) for rows in self.rows]
         first = len(self.trajectory.steps["l_erm"])
-        for step in range(n_steps):
+        for step, noise in enumerate(self._noise(n_steps)):
             with in_batch(step + 1):
-                figures = self._joint_step([next(stream) for stream in streams])
+                figures = self._joint_step([next(stream) for stream in streams], noise)
             for name, value in figures.items():
                 self.trajectory.steps[name].append(value)
             if on_step is not None:
@@ -212,10 +212,14 @@ class MaskLearner:
                 users = self.users[chosen]
                 yield EnvironmentBatch(users, self.items[chosen], self.negatives.draw(users))
 
-    def _joint_step(self, batches: list[EnvironmentBatch]) -> dict[str, float]:
+    def _noise(self, n_steps: int) -> Tensor:
+        """Gate noise of the steps of an epoch, ``[n_steps, d]``, moved to the device at once."""
+        draws = [torch.randn(len(self.mask), generator=self.noise) for _ in range(n_steps)]
+        return self.settings.mask_noise * torch.stack(draws).to(self.mask.device)
+
+    def _joint_step(self, batches: list[EnvironmentBatch], noise: Tensor) -> dict[str, float]:
         settings = self.settings
-        noise = settings.mask_noise * torch.randn(len(self.mask), generator=self.noise)
-        gate = clipped_gate(self.mask, noise.to(self.mask.device))
+        gate = clipped_gate(self.mask, noise)
         representation = Representation.build(self.mask, gate, self.attention, settings.outer_gate)
         losses, gradients = joint_losses(
             representation, self.projection, batches, self.tables, self.weights

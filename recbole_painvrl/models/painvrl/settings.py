@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -95,6 +95,22 @@ class StagedSettings(BackboneSettings):
     )
     variance: VarianceForm = Field(
         description="Var of Eq. 11: a mean over environments (paper) or a sum (InvRL's code)."
+    )
+
+    mask_form: Literal["soft", "binary", "auto", "validation"] = Field(
+        description="Mask of the final model (docs/mask-form.md): the learnt values (soft, the "
+        "paper); 0 or 1 by 2-means of their logarithms (binary); binary if spurious columns are "
+        "found, otherwise all features or none, whichever validates better (auto); or the best of "
+        "the four on validation (validation)."
+    )
+
+    final_model: str = Field(
+        description="Model that is trained on the masked features in the final stage: UltraGCN "
+        "with the settings of the run (the paper), or another model with features and its own."
+    )
+    final_settings: dict[str, Any] | None = Field(
+        description="Settings of another `final_model`, such as {reg_weight: 0.1}; without them it "
+        "has its own defaults and those settings of the command line that it knows."
     )
 
     known_environments: bool = Field(
