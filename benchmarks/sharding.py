@@ -172,7 +172,7 @@ def whole(given: Any) -> None:
         for fact in machine_facts():
             print(fact)
         print(f"{given.interactions:,} interactions, {minutes:.1f} minutes")
-        columns = ["process", "peak, MB", "of it private, MB", "mapped, MB"]
+        columns = ["process", "peak, MB", "largest private, MB", "largest mapped, MB"]
         rows = [
             [rank, *(f"{peak[name] / _MB:,.0f}" for name in ("all", "private", "mapped"))]
             for rank, peak in enumerate(peaks)

@@ -130,7 +130,9 @@ def test_a_partition_that_stayed_at_its_start_is_a_warning(
         model=SimpleNamespace(seed=1, modality_slices={}, weights=WEIGHTS),
         log=logging.getLogger("test"),
     )
-    backbone: Any = SimpleNamespace(users=USERS, items=ITEMS, tables=tables())
+    backbone: Any = SimpleNamespace(
+        users=USERS, items=ITEMS, all_items=ITEMS, own=None, tables=tables()
+    )
     stage = EnvironmentStage(1, backbone, None)
     stage.run(Context(trainer, None))
     assert stage.found is identified
