@@ -93,8 +93,9 @@ class PlainUltraGCN:
         for _ in range(settings.epochs):
             batches = shuffled_batches(len(users), settings.batch_size, generator)
             for number, rows in enumerate(batches, 1):
+                own = (len(rows),) if settings.per_positive else ()
                 negatives = torch.randint(
-                    1, len(self.items), (settings.n_negatives,), generator=generator
+                    1, len(self.items), (*own, settings.n_negatives), generator=generator
                 ).to(self.items.device)
                 for optimizer in optimizers:
                     optimizer.zero_grad()
@@ -166,10 +167,10 @@ class FullEnvironmentModel:
         projection_reg_weight: L2 of W, per step; None for that of the tables.
 
     Deviations:
-        Negatives are shared by the batch. InvRL's code initializes all models equally, gives W a
-        bias and scores with an item table that is one step old; here every model has its own
-        initial values, no bias and scores with the latest table. See ``content.py`` for why this
-        model tends to return its random initialization.
+        Negatives are shared by the batch, unless ``per_positive``. InvRL's code initializes all
+        models equally, gives W a bias and scores with an item table that is one step old; here
+        every model has its own initial values, no bias and scores with the latest table. See
+        ``content.py`` for why this model tends to return its random initialization.
     """
 
     def __init__(

@@ -21,8 +21,9 @@ _MAX_SETTINGS = 2
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
 # Runs that differ in one of these have other test sets, or rank other candidates.
 _EVALUATION = (
-    "eval_args", "threshold", "split_seed", "ood_fraction", "validation_share", "val_interval",
-    "user_inter_num_interval", "item_inter_num_interval", "filter_inter_by_user_or_item",
+    "eval_args", "threshold", "split_seed", "split_variant", "ood_fraction", "validation_share",
+    "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+    "filter_inter_by_user_or_item",
 )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ class Result(BaseModel):
     hashes: dict[str, str] = {}
     command: list[str] = []
     planted: dict[str, Any] = {}
+    shift: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Lo
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.feature_mask import COPY
 from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
@@ -51,6 +52,7 @@ from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import edition, opening
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.resume import how_to_go_on, take_up
+from recbole_painvrl.run.shift import Popularity, shift_of_run
 from recbole_painvrl.run.threads import cpu_threads, is_small
 from recbole_painvrl.seeds import run_seeds
 from recbole_painvrl.specs import spec_of
@@ -178,6 +180,10 @@ class Run:
         if report.oracle is not None:
             report.planted["oracle"] = self._oracle(report.oracle)
         result = self._result(metrics, report)
+        result["shift"] = shift_of_run(self.dataset, self._parts(), self._popularity, metrics)
+        for line in result["shift"]["sentences"]:
+            # At the end of the run the summary says it on the console.
+            log.debug("shift: %s", line)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
@@ -213,6 +219,18 @@ class Run:
         self.model.load_state_dict(weights)
         metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
         self.model.load_state_dict(own)
+        return metrics
+
+    def _parts(self) -> dict[str, ModalityDataset]:
+        """All splits, once the tests may be read."""
+        valid = {} if self.valid is None else {VALID: self.valid}
+        return {TRAIN: self.train, **valid, **{n: self.tests[n] for n in self.tests.names}}
+
+    def _popularity(self, model: Popularity) -> dict[str, dict[str, float]]:
+        """Test metrics of another model than the run's."""
+        own, self.trainer.model = self.trainer.model, model
+        metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
+        self.trainer.model = own
         return metrics
 
     def _public_name(self, name: str) -> str:

@@ -36,7 +36,8 @@ def run_summary(result: Mapping[str, Any]) -> str:
     ]
     shift = result["split"].get("shift")
     if shift is not None:
-        lines.append(f"shift: {shift}")
+        lines.append(f"shift by protocol: {shift}")
+    lines += result["shift"]["sentences"]
     planted = result.get("planted")
     if planted:
         lines += ["", *planted_lines(planted)]
