@@ -111,7 +111,7 @@ def variants(given: argparse.Namespace, datasets: list[str]) -> Iterator[tuple[s
     """A row for each model, dataset and variant."""
     for model, dataset in product(given.models, datasets):
         exact: list[Result] = []
-        data = _generated(dataset, 0, given.output) if dataset == EMBEDDED else given.data
+        data = generated(dataset, 0, given.output) if dataset == EMBEDDED else given.data
         for variant, settings in VARIANTS[model].items():
             runs = []
             for seed in range(given.seeds):
@@ -128,7 +128,7 @@ def variants(given: argparse.Namespace, datasets: list[str]) -> Iterator[tuple[s
             yield (model, dataset, variant, *variant_cells(runs, exact))
 
 
-def _generated(dataset: str, seed: int, output: Path) -> Path:
+def generated(dataset: str, seed: int, output: Path) -> Path:
     """Folder with the generated data of a seed, written if it is missing."""
     name = "planted" if dataset == PLANTED else "ml-trailers"
     folder = output / f"data-{seed}"
@@ -197,7 +197,7 @@ def _method_runs(given: argparse.Namespace, dataset: str, name: str) -> list[Res
     """Results of a method, one per seed."""
     found = []
     for seed in range(given.seeds):
-        data = _generated(dataset, seed, given.output)
+        data = generated(dataset, seed, given.output)
         words = (_DATA[dataset], f"--data_path={data}", f"--seed={seed}")
         folder = given.output / slug(f"{dataset} {seed} {name}")
         found.append(finished_run(folder, (*METHODS[name].split(), *words)))

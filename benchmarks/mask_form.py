@@ -1,0 +1,198 @@
+"""One learnt mask, and the final model trained under each form and control of it.
+
+    python -m benchmarks.mask_form --datasets planted --seeds 5
+    python -m benchmarks.mask_form --datasets planted --seeds 5 --tests
+
+Backbone, environments and mask are trained once per seed; then the final model is trained once
+per mask with the same random numbers, so that only the mask differs. The table has validation
+figures; ``--tests`` adds those of the tests, which were measured at the same time. Whatever is in
+``--output`` is not trained again. ``--data`` holds the real data sets (docs/reproduction.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.common import command_line, print_table, spread
+from benchmarks.quality import EMBEDDED, PLANTED, generated
+from recbole_painvrl.atomic import write_json
+from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.evaluation.planted import mask_scores, planted_truth
+from recbole_painvrl.functional.mask_controls import control_masks
+from recbole_painvrl.functional.mask_form import two_means
+from recbole_painvrl.models.painvrl.trainer import FinalStage
+from recbole_painvrl.run.logs import run_log
+from recbole_painvrl.run.runner import Run
+from recbole_painvrl.seeds import generator
+from recbole_painvrl.training.pipeline import Context, Pipeline
+from recbole_painvrl.training.state import global_rng, restore_global_rng
+
+MASKS = ("ones", "learnt", "binary", "oracle", "uniform", "permuted", "zeros")
+
+
+def main() -> None:
+    """Train what is missing, then print the tables as Markdown."""
+    parser = command_line(__doc__)
+    parser.add_argument("--data", type=Path, default=Path("dataset"))
+    parser.add_argument("--output", type=Path, default=Path("runs/mask-form"))
+    parser.add_argument("--datasets", nargs="+", default=[PLANTED])
+    parser.add_argument("--model", default="PaInvRL", choices=["PaInvRL", "InvRL"])
+    parser.add_argument("--protocol", default="files")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--masks", nargs="*", choices=MASKS, default=list(MASKS))
+    parser.add_argument("--settings", nargs="*", default=[], help="further --name=value")
+    parser.add_argument("--tests", action="store_true", help="show the tests, too")
+    given = parser.parse_args()
+    for dataset in given.datasets:
+        seeds = range(given.first_seed, given.first_seed + given.seeds)
+        found = [_finals(given, dataset, seed) for seed in seeds]
+        print(f"\n{dataset}, {given.protocol}, {given.model}, seeds {seeds[0]} to {seeds[-1]}\n")
+        names = ("valid", "ood_valid", *(("iid", "test", "ood") if given.tests else ()))
+        print_table(("mask", *names), rows(found, names))
+
+
+def rows(found: list[dict[str, Any]], names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """NDCG@10 of every mask, mean and standard deviation over the seeds."""
+    for mask in MASKS:
+        metrics = [one["masks"][mask]["metrics"] for one in found if mask in one["masks"]]
+        if metrics:
+            yield (
+                mask,
+                *(spread([m[name]["ndcg@10"] for m in metrics if name in m]) for name in names),
+            )
+
+
+def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any]:
+    """Metrics of the final model under every mask, of one seed."""
+    name = f"{given.model}-{dataset}-{given.protocol}-{seed}".lower()
+    path = given.output / f"{name}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"masks": {}}
+    missing = [mask for mask in given.masks if mask not in found["masks"]]
+    if found.get("mask") is not None and (not missing or missing == ["oracle"]):
+        return found
+    generates = dataset in (EMBEDDED, PLANTED)
+    data = generated(dataset, seed, given.output) if generates else given.data
+    words = [
+        f"--model={given.model}", f"--protocol={given.protocol}", f"--data_path={data}",
+        f"--dataset={'ml-trailers' if dataset == EMBEDDED else dataset}", f"--seed={seed}",
+        f"--output_dir={given.output}", "--show_progress=False", *given.settings,
+    ]  # fmt: skip
+    folder = given.output / name
+    resumes = (folder / "checkpoint" / "last.safetensors").is_file()
+    words += [] if resumes else [f"--run_name={name}"]
+    with run_log() as log, ExitStack() as held:
+        config = config_from_arguments(words)
+        run = Run(config, log, held, folder if resumes else None, time.perf_counter())
+        finals = Finals(run)
+        found |= finals.learnt()
+        write_json(path, found)
+        for mask in missing:
+            if mask in finals.masks:
+                print(name, mask, flush=True)
+                same = finals.same(mask, list(found["masks"]))
+                found["masks"][mask] = found["masks"][same] if same else finals.train(mask)
+                write_json(path, found)
+    return found
+
+
+class Finals:
+    """A run whose mask is learnt, and which trains its final model under several masks."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.trainer = run, run.trainer
+        context: Any = Context(self.trainer, run.train_loader, run.valid_loader)
+        self.context = context
+        *learning, _ = self.trainer.stages()
+        self.trainer.pipeline.run(learning, context)
+        self.mask: Tensor = self.trainer.mask_stages[-1].mask
+        truth = planted_truth(run.train)
+        self.truth = truth
+        slices = run.model.modality_slices
+        columns = None
+        if truth is not None:
+            columns = {name: torch.tensor(one) for name, one in truth.columns.items()}
+        parts = {name: self.mask[part] for name, part in slices.items()}
+        controls = control_masks(parts, columns, generator(run.model.seed, "mask controls"))
+        self.masks = {name: torch.cat(list(one.values())) for name, one in controls.items()}
+        self.masks["binary"] = two_means(self.mask).mask
+        self._draws = self._state()
+        # Finals are not resumed: a mask that was interrupted is trained again.
+        self.trainer.pipeline = Pipeline(
+            self.trainer, run.folder / "checkpoint" / "final.safetensors"
+        )
+
+    def learnt(self) -> dict[str, Any]:
+        """The mask, its cut and its scores against planted truth."""
+        import numpy as np
+
+        cut = two_means(self.mask)
+        slices = self.run.model.modality_slices
+        found = {
+            "mask": {name: self.mask[part].tolist() for name, part in slices.items()},
+            "threshold": cut.threshold,
+            "explained": cut.explained,
+            "dropped": int((cut.mask == 0).sum()),
+            "columns": len(self.mask),
+        }
+        if self.truth is not None:
+            rng = np.random.default_rng(0)
+            found["auc"] = mask_scores(self.mask, self.truth, slices, rng)["overall"]["auc"]
+        return found
+
+    def same(self, mask: str, trained: list[str]) -> str | None:
+        """A mask with the same values under which the final model is trained."""
+        equal = (one for one in trained if torch.equal(self.masks[one], self.masks[mask]))
+        return next(equal, None)
+
+    def train(self, name: str) -> dict[str, Any]:
+        """Validation and test metrics of the final model under a mask."""
+        self._restore()
+        run, start = self.run, time.perf_counter()
+        stage = FinalStage(f"final {name}", self.masks[name].to(self.trainer.device))
+        self.trainer.pipeline.begin(self.context)
+        self.trainer.pipeline.run_stage(stage, self.context)
+        seconds = time.perf_counter() - start
+        metrics = {"valid": self._evaluate(run.valid_loader)}
+        if "ood_valid" in run.valid.further:
+            shifted = self.trainer.ood_valid(run.valid_loader)
+            metrics["ood_valid"] = {key: float(value) for key, value in shifted.items()}
+        run.tests.unlock()
+        for test in run.tests.names:
+            metrics[run._public_name(test)] = run.evaluate_test(test)[0]
+        return {
+            "metrics": metrics,
+            "seconds": round(seconds, 1),
+            "epochs": len(stage.context.trainer.history),
+        }
+
+    def _evaluate(self, loader: Any) -> dict[str, float]:
+        values = self.trainer.evaluate(loader, load_best_model=False)
+        return {key: float(value) for key, value in values.items()}
+
+    def _state(self) -> tuple[Any, ...]:
+        """All generators that the training of a final model draws from."""
+        model = self.run.model
+        return (
+            global_rng(),
+            self.run.train_loader.generator.get_state(),
+            model.negatives.generator.get_state(),
+        )
+
+    def _restore(self) -> None:
+        restore_global_rng(self._draws[0])
+        self.run.train_loader.generator.set_state(self._draws[1])
+        self.run.model.negatives.generator.set_state(self._draws[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The cut of a mask is the best of all cuts, and moves with the values alone."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recbole_painvrl.functional.mask_form import agreement, reversed_columns, two_means
+from recbole_painvrl.seeds import generator
+
+VALUES = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=2, max_size=12)
+
+
+def _within(values: torch.Tensor, kept: torch.Tensor) -> float:
+    groups = (values[kept], values[~kept])
+    return float(sum((one - one.mean()).square().sum() for one in groups if len(one)))
+
+
+@given(VALUES)
+def test_no_other_cut_is_better(numbers: list[float]) -> None:
+    values = torch.tensor(numbers, dtype=torch.float64)
+    cut = two_means(values)
+    if cut.threshold is None:
+        assert values.unique().numel() == 1 and cut.mask.eq(1).all() and cut.explained == 0
+        return
+    kept = cut.mask.bool()
+    assert torch.equal(kept, values > cut.threshold)
+    assert 0 < int(kept.sum()) < len(values)
+    every = [_within(values, values > one) for one in values.unique()[:-1]]
+    assert _within(values, kept) == pytest.approx(min(every), abs=1e-9)
+    total = float((values - values.mean()).square().sum())
+    assert cut.explained == pytest.approx(1 - min(every) / total, abs=1e-9)
+
+
+@given(VALUES, st.randoms())
+def test_order_scale_and_place_do_not_matter(numbers: list[float], random) -> None:  # type: ignore[no-untyped-def]
+    values = torch.tensor(numbers, dtype=torch.float64)
+    order = torch.tensor(random.sample(range(len(numbers)), len(numbers)))
+    kept = two_means(values).mask
+    assert torch.equal(two_means(values[order]).mask, kept[order])
+    # Exact in binary, so that equally good cuts stay equally good.
+    assert torch.equal(two_means(values / 4).mask, kept)
+
+
+def test_equally_good_cuts_keep_most_columns() -> None:
+    assert two_means(torch.tensor([1.0, 0.0, 0.5])).mask.tolist() == [1, 0, 1]
+
+
+def test_a_mask_of_one_column_is_kept() -> None:
+    assert two_means(torch.tensor([0.2])).mask.tolist() == [1]
+
+
+def test_explained_tells_one_group_from_two() -> None:
+    draws = generator(0, "values")
+    normal = torch.randn(20_000, generator=draws)
+    two = torch.cat([normal[:10_000], normal[10_000:] + 8])
+    assert two_means(normal).explained == pytest.approx(0.637, abs=0.01)
+    assert two_means(torch.rand(20_000, generator=draws)).explained == pytest.approx(0.75, abs=0.01)
+    assert two_means(two).explained > 0.93
+
+
+def _gradients(common: float, opposite: float, n: int = 40) -> list[torch.Tensor]:
+    """Batches of two environments: a common effect on column 0, an opposite one on column 1."""
+    draws = generator(1, "gradients")
+    noise = [torch.randn(n + e, 3, 4, generator=draws) for e in (0, 1)]
+    for e, sign in ((0, 1.0), (1, -1.0)):
+        noise[e][:, :, 0] += common
+        noise[e][:, :, 1] += sign * opposite
+    noise[0][:, :, 3], noise[1][:, :, 3] = 0.0, 0.0
+    return noise
+
+
+def test_agreement_is_the_sum_over_pairs_in_standard_errors() -> None:
+    third = torch.randn(7, 3, 4, generator=generator(2, "gradients"))
+    gradients = [*_gradients(0.5, 0.5), third]
+    found = agreement(gradients)
+    for column in range(3):
+        parts = [one[:, :, column].double() for one in gradients]
+        means = [part.mean(0) for part in parts]
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        product = sum(float(means[a] @ means[b]) for a, b in pairs)
+        others = [means[1] + means[2], means[0] + means[2], means[0] + means[1]]
+        variance = sum(
+            float((part @ other).var()) / len(part)
+            for part, other in zip(parts, others, strict=True)
+        )
+        assert float(found[column]) == pytest.approx(product / variance**0.5)
+    assert not torch.isnan(found).any()
+
+
+def test_reversed_columns_are_found_whatever_the_scale_and_the_environments_order() -> None:
+    gradients = _gradients(0.5, 0.5)
+    scores = agreement(gradients)
+    assert scores[0] > 3 and scores[1] < -3 and abs(float(scores[2])) < 3 and scores[3] == 0
+    assert reversed_columns(scores).tolist() == [False, True, False, False]
+    torch.testing.assert_close(agreement(gradients[::-1]), scores)
+    torch.testing.assert_close(agreement([100 * one for one in gradients]), scores)
+
+
+def test_without_an_effect_the_rate_of_false_discoveries_holds() -> None:
+    draws = generator(3, "gradients")
+    found = 0
+    for _ in range(200):
+        scores = agreement([torch.randn(30, 8, 50, generator=draws) for _ in (0, 1)])
+        found += bool(reversed_columns(scores, 0.05).any())
+    # Of 200 trials without an effect, 10 are expected to find any column.
+    assert found < 25
+
+
+def test_benjamini_and_hochberg_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    if not hasattr(stats, "false_discovery_control"):
+        pytest.skip("SciPy before 1.11")
+    draws = generator(4, "scores")
+    for rate in (0.01, 0.05, 0.3):
+        scores = torch.randn(40, generator=draws).double() - 1
+        expected = stats.false_discovery_control(stats.norm.cdf(scores.numpy())) <= rate
+        assert reversed_columns(scores, rate).tolist() == expected.tolist()
