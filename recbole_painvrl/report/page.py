@@ -19,7 +19,7 @@ from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
-from recbole_painvrl.report.sections.runs import incomplete, left_out, limits, provenance
+from recbole_painvrl.report.sections.runs import answers, incomplete, left_out, limits, provenance
 from recbole_painvrl.report.sections.shift import shift
 from recbole_painvrl.report.sections.training import cost, training
 
@@ -95,6 +95,7 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
     return {
         "data": block,
         "sizes": sizes if isinstance(sizes, dict) else {},
+        "answer": answers(block),
         "metrics": headline(block, figures, output, method),
         "shift": shift(block),
         "mask": masks(block, figures),

@@ -66,6 +66,7 @@ class Result(BaseModel):
     command: list[str] = []
     planted: dict[str, Any] = {}
     shift: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)

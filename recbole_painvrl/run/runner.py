@@ -22,6 +22,7 @@ from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
+from recbole_painvrl.run.answer import answer, compared
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -171,19 +172,20 @@ class Run:
             valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
             metrics["valid"] = _floats(valid)
         self.tests.unlock()
-        frames = []
-        for name in self.tests.names:
-            values, frame = self.evaluate_test(name)
-            metrics[self._public_name(name)] = values
-            frames.append(frame)
+        final = self._tested()
+        metrics |= {name: values for name, (values, _) in final.items()}
+        frames = [frame for _, frame in final.values()]
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
         if report.oracle is not None:
-            report.planted["oracle"] = self._oracle(report.oracle)
+            tested = self._with_weights(report.oracle)
+            report.planted["oracle"] = {name: values for name, (values, _) in tested.items()}
         result = self._result(metrics, report)
         result["shift"] = shift_of_run(self.dataset, self._parts(), self._popularity, metrics)
         for line in result["shift"]["sentences"]:
             # At the end of the run the summary says it on the console.
             log.debug("shift: %s", line)
+        if "mask" in report.arrays:
+            result |= self._answer(result, report, final)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
@@ -213,13 +215,40 @@ class Run:
         frame.insert(0, "test_set", self._public_name(name))
         return values, frame
 
-    def _oracle(self, weights: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-        """Test metrics of the final model trained with the true mask."""
+    def _tested(self) -> dict[str, tuple[dict[str, float], pd.DataFrame]]:
+        """Metrics of every test set, and its metrics per user."""
+        return {self._public_name(name): self.evaluate_test(name) for name in self.tests.names}
+
+    def _with_weights(
+        self, weights: dict[str, Tensor]
+    ) -> dict[str, tuple[dict[str, float], pd.DataFrame]]:
+        """The same of the model with other weights, such as those trained with the true mask."""
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
-        metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
+        tested = self._tested()
         self.model.load_state_dict(own)
-        return metrics
+        return tested
+
+    def _answer(
+        self,
+        result: dict[str, Any],
+        report: Artefacts,
+        final: dict[str, tuple[dict[str, float], pd.DataFrame]],
+    ) -> dict[str, Any]:
+        """What was found; metrics with all features where these were trained, too."""
+        entries: dict[str, Any] = {}
+        found = []
+        if report.unmasked is not None:
+            unmasked = self._with_weights(report.unmasked)
+            entries["all_features"] = {name: values for name, (values, _) in unmasked.items()}
+            metric = str(self.config["valid_metric"]).lower()
+            found = compared(final, unmasked, metric, self.config["seed"])
+        slices = self.dataset.features.slices
+        mask = torch.cat([torch.from_numpy(report.arrays["mask"][name]) for name in slices])
+        entries["answer"] = answer(result, mask, bool(self.config["known_environments"]), found)
+        for line in entries["answer"]["lines"]:
+            getLogger("recbole_painvrl").debug("answer: %s", line)
+        return entries
 
     def _parts(self) -> dict[str, ModalityDataset]:
         """All splits, once the tests may be read."""
@@ -229,9 +258,9 @@ class Run:
     def _popularity(self, model: Popularity) -> dict[str, dict[str, float]]:
         """Test metrics of another model than the run's."""
         own, self.trainer.model = self.trainer.model, model
-        metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
+        tested = self._tested()
         self.trainer.model = own
-        return metrics
+        return {name: values for name, (values, _) in tested.items()}
 
     def _public_name(self, name: str) -> str:
         """The IID test is called ``iid`` where there is an OOD test beside it."""

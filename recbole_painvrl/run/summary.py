@@ -41,6 +41,8 @@ def run_summary(result: Mapping[str, Any]) -> str:
     planted = result.get("planted")
     if planted:
         lines += ["", *planted_lines(planted)]
+    if "answer" in result:
+        lines += ["", *result["answer"]["lines"]]
     lines.append(f"\nrun folder: {result['run_folder']}")
     return "\n".join(lines)
 

@@ -65,11 +65,13 @@ class Artefacts:
         arrays: name of an ``.npz`` file, without its ending, -> arrays.
         planted: scores against planted truth, for ``result.json``.
         oracle: weights of the final model trained with the true mask, to be evaluated; or None.
+        unmasked: the same of the final model trained with all features.
     """
 
     arrays: dict[str, dict[str, Array]] = field(default_factory=dict)
     planted: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Tensor] | None = None
+    unmasked: dict[str, Tensor] | None = None
 
 
 class Stage(Generic[TrainerT]):

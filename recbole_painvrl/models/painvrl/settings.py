@@ -103,6 +103,9 @@ class StagedSettings(BackboneSettings):
     oracle: bool = Field(
         description="On planted data, also train a final model with the true mask."
     )
+    compare_backbone: bool = Field(
+        description="Also train the final model with all features, to tell what the mask changes."
+    )
 
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of Eq. 3."""

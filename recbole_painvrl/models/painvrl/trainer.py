@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.models.painvrl.artefacts import collect
+from recbole_painvrl.models.painvrl.artefacts import collect, other_weights
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.training.base import RunTrainer
@@ -178,8 +178,13 @@ class StagedTrainer(RunTrainer):
         return stages
 
     def artefacts(self) -> Artefacts:
-        """Masks and environments, and the oracle's weights where asked for."""
-        return collect(self, self.context)
+        """Masks and environments, and weights under other masks where asked for."""
+        found = collect(self, self.context)
+        if self.settings.compare_backbone:
+            ones = torch.ones_like(self.model.mask)
+            stage = "final with all features"
+            found.unmasked = other_weights(self, self.context, stage, ones, "all_features")
+        return found
 
     def reset_training(
         self,
