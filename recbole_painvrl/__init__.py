@@ -53,7 +53,7 @@ def _is_command_line() -> bool:
     words = sys.orig_argv
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]
     if module:
-        return module[0] == __name__
+        return module[0] in (__name__, f"{__name__}.cli")
     if Path(*sys.argv[:1]).parts[-2:] == ("dataset_prep", "__main__.py"):
         return True
     if len(words) < 2:

@@ -171,7 +171,8 @@ def execute(root: click.Command, argv: Sequence[str]) -> int:
 def guarded(action: Callable[[], int | None]) -> int:
     """Run a command; errors become one line on stderr and an exit code."""
     # SIGTERM, sent by schedulers, ends a command like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         code = action()
     except UserError as error:
@@ -195,6 +196,12 @@ def guarded(action: Callable[[], int | None]) -> int:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         return _end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
     return DONE if code is None else code
+
+
+def _stop(number: int, frame: object) -> None:
+    """A second SIGTERM, perhaps amid saving, is ignored; a second Ctrl-C is not."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def piped(action: Callable[[], int]) -> int:

@@ -15,8 +15,13 @@ Every run has a folder in FOLDER/cells and is identified by the SHA-256 of data,
 code. Re-running the command after Ctrl-C, a crash or a power cut resumes: complete runs are kept,
 and interrupted ones continue if their model can. A failed run is recorded with its reason; the
 others continue. The same command may run in several processes, also on several machines that
-share the folder --output on a file system with locks.
+share the folder --output on a file system with locks; --engine=dask:ADDRESS spreads the runs of
+one command.
 """
+ENGINE_HELP = (
+    "local, or dask:ADDRESS for the workers of a Dask scheduler on any machines that share the "
+    "folders of data and output (docs/cluster.md)"
+)
 EXIT_CODES = (
     "0 done, 1 a run failed (the tables say which and why) or the command was stopped, 2\n"
     "  wrong input or configuration (one line says what)"
@@ -79,8 +84,9 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         metavar="N",
         default=1,
-        help="runs in parallel, each in a process with an equal number of cores",
+        help="runs in parallel on this machine, each in a process with an equal number of cores",
     ),
+    base.option("--engine", default="local", metavar="ENGINE", help=ENGINE_HELP),
     base.option(
         "--storage",
         expose_value=False,

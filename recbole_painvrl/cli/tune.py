@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
+import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from recbole_painvrl.cli import base
+from recbole_painvrl.cli import base, grid
 from recbole_painvrl.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +59,9 @@ _SETTINGS = {
     "configuration from the front; default harmonic (the harmonic mean of both) if there are "
     "both",
 }
+_POLL_SECONDS = 1.0
+# How often workers that were stopped from outside are started again.
+_RESUMED_PER_WORKER = 3
 _FILE = click.Path(path_type=Path)
 
 
@@ -84,12 +91,14 @@ _FILE = click.Path(path_type=Path)
     default=1,
     help="number of parallel processes",
 )
+@base.option("--engine", default="local", metavar="ENGINE", help=grid.ENGINE_HELP)
 @base.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="time after which no new trial starts",
 )
+@base.option("--until", type=float, hidden=True, help="of a worker: its end, as time.time()")
 @base.option(
     "--space",
     type=_FILE,
@@ -106,7 +115,9 @@ def command(
     output: Path | None,
     storage: str | None,
     workers: int,
+    engine: str,
     timeout: float | None,
+    until: float | None,
     space: Path | None,
     recbole_space: Path | None,
 ) -> int:
@@ -135,24 +146,31 @@ def command(
     from recbole_painvrl.tuning.plan import make_plan
 
     folder = output or Path("runs") / f"tune-{model}-{given['dataset']}"
-    threads = _threads(workers, given)
-    return _search(make_plan(given, domains, folder, storage, trials, timeout, threads), workers)
+    plan = make_plan(given, domains, folder, storage, trials)
+    if until is not None:
+        from recbole_painvrl.tuning.worker import work
+
+        work(plan, print, until)
+        return base.DONE
+    until = math.inf if timeout is None else time.time() + timeout
+    words = click.get_current_context().meta["words"]
+    return _search(plan, words, engine, workers, until)
 
 
-def _search(plan: Plan, workers: int) -> int:
+def _search(plan: Plan, words: list[str], engine: str, workers: int, until: float) -> int:
     from recbole_painvrl.tuning.results import outcome, summary, write_results
     from recbole_painvrl.tuning.study import Search
-    from recbole_painvrl.tuning.worker import work, work_in_processes
+    from recbole_painvrl.tuning.worker import Reports, work
 
     search = Search(plan)
     taken = search.take_over()
     print(_opening(plan, len(search.ended()), taken), flush=True)
-    died = 0
+    say, died = functools.partial(print, flush=True), 0
     try:
-        if workers == 1:
-            work(plan, lambda line: print(line, flush=True))
+        if workers == 1 and engine == "local":
+            work(plan, say, until)
         else:
-            died = work_in_processes(plan, workers)
+            died = _spread(plan, words, engine, workers, until, Reports(search, say))
             search.take_over()
     finally:
         found = outcome(search)
@@ -161,6 +179,39 @@ def _search(plan: Plan, workers: int) -> int:
     if died:
         print(f"{died} workers ended early; re-running the command resumes", file=sys.stderr)
     return base.FAILED if died or found.chosen is None else base.DONE
+
+
+def _spread(
+    plan: Plan,
+    words: list[str],
+    engine: str,
+    workers: int,
+    until: float,
+    report: Callable[[], object],
+) -> int:
+    """Run workers, which are this command again, on an engine; returns how many ended early."""
+    from recbole_painvrl.experiments.engines import open_engine, outcome
+    from recbole_painvrl.experiments.launch import REFUSED, STOPPED
+    from recbole_painvrl.experiments.runs import code_hash
+
+    task = {"words": [*words, f"--until={until}"], "code": code_hash()}
+    died, resumed = 0, 0
+    with open_engine(engine, workers, plan.output, lambda name: None) as (executor, call, shared):
+        given = [json.dumps({"shared": shared, "tune": task})]
+        pending = {executor.submit(call, given, f"worker {n}") for n in range(workers)}
+        while pending:
+            ended, pending = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            report()
+            for code, text in map(outcome, ended):
+                if code in (REFUSED, base.WRONG_INPUT):
+                    raise UserError(text)
+                if code == STOPPED and resumed < _RESUMED_PER_WORKER * workers:
+                    resumed += 1
+                    pending.add(executor.submit(call, given, f"worker again {resumed}"))
+                elif code:
+                    died += 1
+                    print(f"a worker ended early: {text or f'exit code {code}'}", file=sys.stderr)
+    return died
 
 
 def _opening(plan: Plan, ended: int, taken: int) -> str:
@@ -191,15 +242,6 @@ def _given(settings: Sequence[str]) -> dict[str, Any]:
         if not isinstance(given.get(name), str):
             raise UserError(f"`--{name}` is missing; give a name such as `--{name}={example}`")
     return given
-
-
-def _threads(workers: int, given: dict[str, Any]) -> int | None:
-    """Threads per worker: parallel workers share the cores, unless the user set n_threads."""
-    if workers == 1 or "n_threads" in given:
-        return None
-    import torch
-
-    return max(1, torch.get_num_threads() // workers)
 
 
 main = functools.partial(base.execute, command)

@@ -72,11 +72,11 @@ def ablate(options: GridOptions, what: str) -> list[str]:
     ablations = {part: ablation(part, plan) for part in parts}
     rows = [row for one in ablations.values() for row in one.rows]
     methods = {part: one.method for part, one in ablations.items()}
-    cells = run_grid(options, plan, rows, methods=methods)
+    runs = run_grid(options, plan, rows, methods=methods)
     for part, one in ablations.items():
         _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")
-    return failures(cells)
+    return failures(runs)
 
 
 def _write(part: str, one: Ablation, options: GridOptions) -> None:

@@ -47,9 +47,9 @@ def benchmark(
         rows += [
             plan.row(f"{label}, masked", label, {"feature_mask": feature_mask}) for label in masked
         ]
-    cells = run_grid(options, plan, rows, methods={"": method})
+    runs = run_grid(options, plan, rows, methods={"": method})
     table = assemble(f"Benchmark on {options.dataset}", rows, method)
     write_files(table, options)
     print(table_markdown(table, options.output))
     say(f"tables: {options.output / 'table.html'} (.md, .tex, .csv), significance.csv, cells.json")
-    return failures(cells)
+    return failures(runs)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from typing import Protocol
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from recbole_painvrl.atomic import write_bytes
-from recbole_painvrl.errors import InterruptedRunError
-from recbole_painvrl.experiments.cells import Cell, distinct
-from recbole_painvrl.experiments.launch import BUSY, Launch
+from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.experiments.engines import Engine, open_engine, outcome
+from recbole_painvrl.experiments.launch import BUSY, FAILED, STOPPED
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
-from recbole_painvrl.experiments.record import write_cells
+from recbole_painvrl.experiments.record import write_record
+from recbole_painvrl.experiments.runs import ENDED, GridRun, distinct
 from recbole_painvrl.report.tables import Table, write_table_files
 
 _WAIT = 2.0
-
-
-class Task(Protocol):
-    """Executes one run; see :class:`Launch`."""
-
-    def __call__(self, cell: Cell) -> str:
-        """One line about the outcome of the run, ``BUSY``, or nothing."""
-
-    def stop(self) -> None:
-        """Stop all active runs so that they can be resumed."""
+# How often a run that was stopped from outside is resumed.
+_ATTEMPTS = 3
 
 
 def say(line: str) -> None:
@@ -39,7 +34,7 @@ def say(line: str) -> None:
 
 def run_grid(
     options: GridOptions, plan: Plan, rows: Sequence[Row], methods: Mapping[str, str] | None = None
-) -> list[Cell]:
+) -> list[GridRun]:
     """Execute the runs that are not complete, unless `--report-only`; returns all runs.
 
     Args:
@@ -51,83 +46,99 @@ def run_grid(
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; re-running the command resumes.
     """
-    cells = distinct([cell for row in rows for cell in row.cells])
+    runs = distinct([one for row in rows for one in row.runs])
     (options.output / "cells").mkdir(parents=True, exist_ok=True)
-    for line in write_cells(options.output, rows, methods):
+    for line in write_record(options.output, rows, methods):
         say(line)
     if options.report_only:
-        return cells
+        return runs
     if options.retry_failed:
-        for cell in cells:
-            if cell.state() == "failed":
-                cell.forget_failure()
-    if any(cell.state() in ("open", "interrupted") for cell in cells):
-        prepare_split(plan.config(cells[0].arguments), say)
-    states = [cell.state() for cell in cells]
+        for one in runs:
+            if one.state() == "failed":
+                one.forget_failure()
+    states = [one.state() for one in runs]
     counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"{len(cells)} runs: {known}")
+    say(f"{len(runs)} runs: {known}")
+    if set(states) <= set(ENDED):
+        return runs
+    by_name = {one.folder.name: one for one in runs}
 
-    def changed(cell: Cell, what: str) -> None:
-        ended = sum(one.state() in ("done", "failed") for one in cells)
-        say(f"[{ended}/{len(cells)}] {cell.folder.name}: {what}")
-        write_cells(options.output, rows, methods)
+    def changed(one: GridRun, what: str) -> None:
+        ended = sum(other.state() in ENDED for other in runs)
+        say(f"[{ended}/{len(runs)}] {one.folder.name}: {what}")
+        write_record(options.output, rows, methods)
 
-    launch = Launch(options.workers, changed)
-    with ThreadPoolExecutor(options.workers) as executor:
-        run_cells(cells, launch, executor, changed)
-    return cells
+    def started(name: str) -> None:
+        one = by_name[name]
+        changed(one, "resumes" if one.state() == "interrupted" else "starts")
+
+    try:
+        with open_engine(options.engine, options.workers, options.output, started) as engine:
+            prepare_split(plan.config(runs[0].arguments), say)
+            run(runs, engine, changed)
+    except KeyboardInterrupt as error:
+        done = sum(one.state() == "done" for one in runs)
+        what = f"{error or 'stopped'} with {done} of {len(runs)} runs done"
+        raise InterruptedRunError(f"{what}; re-running the command resumes") from error
+    return runs
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    task: Task,
-    executor: Executor,
-    on_end: Callable[[Cell, str], object],
+def run(
+    runs: Sequence[GridRun],
+    engine: Engine,
+    on_end: Callable[[GridRun, str], object],
     pause: float = _WAIT,
 ) -> None:
-    """Execute runs until all are done or failed, in this or in other processes.
+    """Execute runs until all are done or failed, by this or by other commands.
 
     Args:
-        cells: distinct runs.
-        task: executes a run.
-        executor: runs tasks in parallel.
+        runs: distinct runs.
+        engine: where they are executed.
         on_end: called with a run and one line about its outcome.
-        pause: seconds between checks of runs in other processes.
+        pause: seconds between checks of runs that other commands execute.
 
     Raises:
-        InterruptedRunError: Ctrl-C or SIGTERM; the active runs were stopped and can be resumed.
+        UserError: a machine lacks what a run needs.
+        InterruptedRunError: the connection to the engine is lost.
     """
-    pending: dict[Future[str], Cell] = {}
-    left, is_told = list(cells), False
-    try:
-        while True:
-            left = [cell for cell in left if cell.state() not in ("done", "failed")]
-            pending.update({executor.submit(task, cell): cell for cell in left})
-            if not pending:
-                return
-            ended, _ = wait(pending, return_when=FIRST_COMPLETED)
-            results = [(pending.pop(future), future.result()) for future in ended]
-            left = [cell for cell, line in results if line == BUSY]
-            for cell, line in results:
-                if line not in ("", BUSY):
-                    on_end(cell, line)
-            if len(left) < len(results):
-                is_told = False
-                continue
-            if not pending and not is_told:
-                say(f"waiting for {len(left)} runs of other processes")
-                is_told = True
-            time.sleep(pause)
-    except BaseException as error:
-        executor.shutdown(wait=False, cancel_futures=True)
-        task.stop()
-        if not isinstance(error, KeyboardInterrupt):
-            raise
-        done = sum(cell.state() == "done" for cell in cells)
-        raise InterruptedRunError(
-            f"stopped with {done} of {len(cells)} runs done; re-running the command resumes"
-        ) from error
+    pending: dict[Future[tuple[int, str]], GridRun] = {}
+    left, stops, is_told = list(runs), Counter[GridRun](), False
+    while left or pending:
+        left = [one for one in left if one.state() not in ENDED]
+        for one in [one for one in left if not one.is_held()]:
+            left.remove(one)
+            words = [json.dumps({"shared": engine.shared, "run": one.to_json()})]
+            pending[engine.executor.submit(engine.task, words, one.folder.name)] = one
+        if left and not pending and not is_told:
+            say(f"waiting for {len(left)} runs of other processes")
+            is_told = True
+        if not pending:
+            time.sleep(pause if left else 0)
+            continue
+        ended, _ = wait(pending, timeout=pause if left else None, return_when=FIRST_COMPLETED)
+        for future in ended:
+            one = pending.pop(future)
+            code, text = outcome(future)
+            stops[one] += code == STOPPED
+            if code == BUSY or (code == STOPPED and stops[one] < _ATTEMPTS):
+                left.append(one)
+            elif text := _ended(one, code, text):
+                on_end(one, text)
+
+
+def _ended(one: GridRun, code: int, text: str) -> str:
+    """One line about a run that has ended; a failure is recorded, unless its process did so."""
+    if code in (0, FAILED):
+        return text
+    if code > 0 and code != STOPPED:
+        raise UserError(f"{one.folder.name}: {text}")
+    reason = text or f"stopped {_ATTEMPTS} times from outside"
+    if code < 0:
+        name = signal.Signals(-code).name
+        reason = f"ended by {name}{', possibly out of memory' if name == 'SIGKILL' else ''}"
+    one.fail(reason, resumable=True)
+    return f"failed: {reason} ({one.log_file})"
 
 
 def write_files(table: Table, options: GridOptions, part: str = "") -> None:
@@ -137,10 +148,10 @@ def write_files(table: Table, options: GridOptions, part: str = "") -> None:
         write_bytes(folder / name, content.encode())
 
 
-def failures(cells: Sequence[Cell]) -> list[str]:
+def failures(runs: Sequence[GridRun]) -> list[str]:
     """One line per failed run."""
     return [
-        f"{cell.model} seed {cell.seed} failed: {cell.reason()}"
-        for cell in cells
-        if cell.state() == "failed"
+        f"{one.model} seed {one.seed} failed: {one.reason()}"
+        for one in runs
+        if one.state() == "failed"
     ]

@@ -33,6 +33,7 @@ class GridOptions:
     own: Sequence[str] = ()
     settings: Sequence[str] = ()
     workers: int = 1
+    engine: str = "local"
     retry_failed: bool = False
     report_only: bool = False
 

@@ -17,7 +17,7 @@ from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder, code_hash
+from recbole_painvrl.experiments.runs import GridRun, RunKey, code_hash, run_folder
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.specs import spec_of
 
@@ -38,18 +38,18 @@ class Row:
     """A row of a table: a label, one run per seed, and the group (table) it belongs to."""
 
     label: str
-    cells: tuple[Cell, ...]
+    runs: tuple[GridRun, ...]
     group: str = ""
 
 
 @dataclass
 class Plan:
-    """Creates the cells (runs) of a grid.
+    """Creates the runs of a grid.
 
     Args:
         dataset: name of the dataset.
         seeds: seeds of every row.
-        output: folder of tables and cells.
+        output: folder of tables and runs.
         models: name of a model -> value of ``--model``.
         common: setting -> value as text, for all runs.
         files: configuration files of all runs.
@@ -77,14 +77,6 @@ class Plan:
         """Hash of the package's code."""
         return code_hash()
 
-    def _code_of(self, model: str) -> str:
-        """Hash of the code of a model, including its file if it is in another package."""
-        spec = spec_of(model)
-        if spec is None or spec.properties is None:
-            return self.code
-        own = Path(inspect.getfile(spec.model)).read_bytes()
-        return hashlib.sha256(self.code.encode() + own).hexdigest()
-
     def row(
         self, label: str, model: str, settings: Mapping[str, str] | None = None, group: str = ""
     ) -> Row:
@@ -99,20 +91,16 @@ class Plan:
         Raises:
             UserError: the configuration or the data are wrong.
         """
-        cells = tuple(self.cell(model, seed, settings or {}) for seed in self.seeds)
-        return Row(label, cells, group)
+        runs = tuple(self.run(model, seed, settings or {}) for seed in self.seeds)
+        return Row(label, runs, group)
 
-    def cell(self, model: str, seed: int, settings: Mapping[str, str]) -> Cell:
-        """One cell."""
+    def run(self, model: str, seed: int, settings: Mapping[str, str]) -> GridRun:
+        """One run of a model with some settings."""
         arguments = self.arguments(model, {**settings, "seed": str(seed)})
         config = self.config(arguments)
-        data = self.data_hash(config)
-        if config["feature_mask"] is not None:
-            mask = file_hash(mask_file(Path(config["feature_mask"])))
-            data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
-        key = CellKey(data, _config_hash(config), self._code_of(model))
-        folder = cell_folder(self.output / "cells", model, self.dataset, seed, key)
-        return Cell(model, seed, arguments, key, folder)
+        key = run_key(config, model, self.data_hash(config), self.code)
+        folder = run_folder(self.output / "cells", model, self.dataset, seed, key)
+        return GridRun(model, seed, arguments, key, folder)
 
     def arguments(self, model: str, settings: Mapping[str, str]) -> tuple[str, ...]:
         """Arguments of ``run`` for a model; ``own`` overrides files, which override ``common``."""
@@ -146,9 +134,39 @@ class Plan:
         """Hash of the dataset folder; a built-in dataset is generated first."""
         folder = Path(config["data_path"])
         if folder not in self._data:
-            ensure_dataset(config["dataset"], folder)
-            self._data[folder] = data_hash(folder)
+            self._data[folder] = prepared_hash(config)
         return self._data[folder]
+
+
+def run_key(config: SafeConfig, model: str, data: str, code: str) -> RunKey:
+    """Identity of a run with this configuration.
+
+    Args:
+        config: of the run.
+        model: name of its model.
+        data: hash of the dataset, see :func:`prepared_hash`.
+        code: hash of the package's code.
+    """
+    if config["feature_mask"] is not None:
+        mask = file_hash(mask_file(Path(config["feature_mask"])))
+        data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
+    return RunKey(data, _config_hash(config), code_of(model, code))
+
+
+def code_of(model: str, code: str) -> str:
+    """Hash of the code of a model, including its file if it is in another package."""
+    spec = spec_of(model)
+    if spec is None or spec.properties is None:
+        return code
+    own = Path(inspect.getfile(spec.model)).read_bytes()
+    return hashlib.sha256(code.encode() + own).hexdigest()
+
+
+def prepared_hash(config: SafeConfig) -> str:
+    """Hash of the dataset of a run; a built-in dataset is generated first."""
+    folder = Path(config["data_path"])
+    ensure_dataset(config["dataset"], folder)
+    return data_hash(folder)
 
 
 def data_hash(folder: Path) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.atomic import write_json
-from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.experiments.runs import GridRun
 
 RECORD = "cells.json"
 
 
-def write_cells(
+def write_record(
     output: Path, rows: Sequence[Row], methods: Mapping[str, str] | None = None
 ) -> list[str]:
     """Write ``cells.json``; returns one line for each run whose key changed since the last call.
@@ -28,20 +28,20 @@ def write_cells(
     """
     path = output / RECORD
     before = _read(path)
-    entries = [_entry(row, cell, output) for row in rows for cell in row.cells]
+    entries = [_entry(row, run, output) for row in rows for run in row.runs]
     wanted = {entry["folder"] for entry in entries}
     recorded = {(e["group"], e["row"], e["seed"]): e for e in before.get("cells", [])}
     left = {e["folder"]: e for e in before.get("left", [])}
     lines = []
     for row in rows:
-        for cell in row.cells:
-            old = recorded.get((row.group, row.label, cell.seed))
+        for run in row.runs:
+            old = recorded.get((row.group, row.label, run.seed))
             if old is None or old["folder"] in wanted or not (output / old["folder"]).is_dir():
                 continue
-            changed = cell.key.changed(old)
+            changed = run.key.changed(old)
             left[old["folder"]] = {"folder": old["folder"], "row": row.label, "changed": changed}
             lines.append(
-                f"{row.label} seed {cell.seed}: {' and '.join(changed)} changed, so it is run "
+                f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it is run "
                 f"again; the earlier run stays in {output / old['folder']}"
             )
     kept = [entry for folder, entry in left.items() if folder not in wanted]
@@ -49,21 +49,21 @@ def write_cells(
     return lines
 
 
-def _entry(row: Row, cell: Cell, output: Path) -> dict[str, Any]:
-    state = cell.state()
+def _entry(row: Row, run: GridRun, output: Path) -> dict[str, Any]:
+    state = run.state()
     return {
         "group": row.group,
         "row": row.label,
-        "model": cell.model,
-        "seed": cell.seed,
+        "model": run.model,
+        "seed": run.seed,
         "state": state,
-        "reason": cell.reason() if state == "failed" else None,
-        "folder": cell.folder.relative_to(output).as_posix(),
-        "key": cell.key.digest,
-        "data": cell.key.data,
-        "config": cell.key.config,
-        "code": cell.key.code,
-        "arguments": list(cell.arguments),
+        "reason": run.reason() if state == "failed" else None,
+        "folder": run.folder.relative_to(output).as_posix(),
+        "key": run.key.digest,
+        "data": run.key.data,
+        "config": run.key.config,
+        "code": run.key.code,
+        "arguments": list(run.arguments),
     }
 
 

@@ -17,8 +17,8 @@ from recbole_painvrl.evaluation.comparison import (
     smaller_is_better,
     standing,
 )
-from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.report.tables import BEST, SECOND, Number, Table, TableRow
 
 _ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
@@ -36,9 +36,9 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     columns = dict.fromkeys(column for row in found for column in row.numbers)
     for column in columns:
         _rank(found, column)
-    done = (cell for row in rows for cell in row.cells if cell.state() == "done")
+    done = (run for row in rows for run in row.runs if run.state() == "done")
     # Columns that all runs have.
-    result = next((cell.result() for cell in done), None)
+    result = next((run.result() for run in done), None)
     compared, chosen = methods(found), None
     if result is not None:
         chosen = reference(compared, method, str(result["valid_metric"]).lower())
@@ -72,12 +72,12 @@ def methods(rows: Sequence[TableRow]) -> list[Method]:
 def _table_row(row: Row) -> TableRow:
     numbers: dict[Column, Number] = {}
     folders, missing = {}, []
-    for cell in row.cells:
-        if cell.state() != "done":
-            missing.append(_missing(cell))
+    for run in row.runs:
+        if run.state() != "done":
+            missing.append(_missing(run))
             continue
-        folders[cell.seed] = cell.folder
-        for part, metrics in cell.result()["metrics"].items():
+        folders[run.seed] = run.folder
+        for part, metrics in run.result()["metrics"].items():
             for metric, value in metrics.items():
                 # A run writes null for NaN, which is not a missing seed.
                 known = float("nan") if value is None else value
@@ -85,11 +85,11 @@ def _table_row(row: Row) -> TableRow:
     return TableRow(row.label, folders, missing, numbers)
 
 
-def _missing(cell: Cell) -> str:
-    state = cell.state()
+def _missing(run: GridRun) -> str:
+    state = run.state()
     if state == "failed":
-        return f"seed {cell.seed} failed: {cell.reason()}"
-    return f"seed {cell.seed} {'not complete' if state == 'interrupted' else 'not run'}"
+        return f"seed {run.seed} failed: {run.reason()}"
+    return f"seed {run.seed} {'not complete' if state == 'interrupted' else 'not run'}"
 
 
 def _rank(rows: Sequence[TableRow], column: Column) -> None:
@@ -113,7 +113,7 @@ def _method(row: TableRow) -> Method:
 def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> list[str]:
     if result is None:
         return ["No run is complete yet."]
-    seeds = sorted({cell.seed for row in rows for cell in row.cells})
+    seeds = sorted({run.seed for row in rows for run in row.runs})
     dataset, protocol = result["dataset"], result["protocol"]
     notes = [
         f"Dataset {dataset}, edition {result['edition']}, protocol {protocol}, "

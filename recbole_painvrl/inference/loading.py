@@ -26,9 +26,10 @@ from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json, reason
+from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import use_kept_mask
-from recbole_painvrl.run.folder import RESULT, experiment_runs, versions
+from recbole_painvrl.run.folder import experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.report.read import RunData, read_file, read_run
-from recbole_painvrl.run.folder import CONFIG, RESULT, config_hash, experiment_runs, is_run
+from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.folder import CONFIG, config_hash, experiment_runs, is_run
 
 # Written by `benchmark` and `ablate`.
 GRID = "cells.json"

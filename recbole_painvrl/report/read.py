@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import parse_json, read_arrays, reason
-from recbole_painvrl.run.folder import CONFIG, RESULT, Array, is_run
+from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.folder import CONFIG, Array, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]

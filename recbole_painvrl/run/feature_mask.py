@@ -12,7 +12,8 @@ from recbole_painvrl.data.feature_mask import COPY, mask_file
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.reading import parse_json
-from recbole_painvrl.run.folder import CONFIG, RESULT, write_arrays
+from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.folder import CONFIG, write_arrays
 from recbole_painvrl.specs import spec_of
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ import yaml
 from recbole_painvrl.atomic import write_bytes, write_json, write_with
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.run import RESULT
 
 Array = npt.NDArray[Any]
 
 CONFIG = "config.yaml"
-RESULT = "result.json"
 
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
@@ -91,7 +91,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write ``result.json``, the last file of a run: where it is, the run is complete."""
+    """Write ``result.json``, the last file of a run."""
     write_json(folder / RESULT, _plain(result))
 
 

@@ -15,7 +15,7 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
-from recbole_painvrl.run.folder import RESULT
+from recbole_painvrl.run import RESULT
 
 if TYPE_CHECKING:
     from recbole_painvrl.training.pipeline import Pipeline

@@ -34,13 +34,11 @@ class Plan:
         output: folder of the search; each trial is a run folder in it.
         storage: journal file or database URL.
         trials: total number of trials.
-        timeout: seconds after which no new trial starts; None for no limit.
         metric: name of the validation metric, such as ``ndcg@10``.
         parts: validation splits that are objectives: ``("valid",)`` or with ``"ood_valid"``.
         select_on: selects the epoch of a trial, and the final configuration.
         defaults: the default configuration as a first trial; None if it is outside the space.
         identity: what must not change when a search is resumed.
-        threads: CPU threads of one worker; None for a run's default.
     """
 
     given: dict[str, Any]
@@ -48,20 +46,17 @@ class Plan:
     output: Path
     storage: str
     trials: int
-    timeout: float | None
     metric: str
     parts: tuple[str, ...]
     select_on: str
     seed: int
     defaults: dict[str, Any] | None
     identity: dict[str, Any] = field(default_factory=dict)
-    threads: int | None = None
 
     def config(self, params: dict[str, Any], name: str) -> SafeConfig:
         """Configuration of the trial whose folder has this name."""
-        machine = {} if self.threads is None else {"n_threads": self.threads}
         own = {"output_dir": str(self.output), "run_name": name, "select_on": self.select_on}
-        values = {**self.given, **params, **machine, **own, **_TRIAL}
+        values = {**self.given, **params, **own, **_TRIAL}
         return SafeConfig(overrides=values, overrides_from="tune")
 
     def settings(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +74,6 @@ def make_plan(
     output: Path,
     storage: str | None,
     trials: int,
-    timeout: float | None,
-    threads: int | None,
 ) -> Plan:
     """Check the settings, prepare the data and determine the objectives.
 
@@ -111,13 +104,11 @@ def make_plan(
         output=output,
         storage=storage or str(output / "study.journal"),
         trials=trials,
-        timeout=timeout,
         metric=str(config["valid_metric"]).lower(),
         parts=objectives,
         select_on=config["select_on"],
         seed=int(config["seed"]),
         defaults=default_values(searched, config),
-        threads=threads,
         identity={
             "settings": config_hash(config.effective()),
             "data": dataset_hash(dataset.folder),

@@ -6,7 +6,6 @@ import io
 import math
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr
 from typing import Any
 
@@ -73,12 +72,11 @@ class Watch:
         self.best = [old if new is None else max(old, float(new)) for old, new in seen]
 
 
-def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[float]:
-    """Run a trial and return its objectives; reports one line about the outcome.
+def run_trial(search: Search, trial: Trial) -> list[float]:
+    """Run a trial and return its objectives.
 
     Args:
         search: the search.
-        say: receives the line.
         trial: of the search.
 
     Raises:
@@ -87,13 +85,10 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
         KeyboardInterrupt: the trial was queued again and can be resumed.
         WriteError: the disk is full; the trial was queued again.
     """
-    plan, start = search.plan, time.perf_counter()
+    plan = search.plan
     params = {name: domain.suggest(trial, name) for name, domain in plan.space.items()}
     folder = search.folder(trial)
     trial.set_user_attr(FOLDER, str(folder))
-
-    def tell(outcome: str) -> None:
-        say(f"trial {trial.number}: {outcome} ({time.perf_counter() - start:.1f} s) {folder}")
 
     try:
         values, metrics, seconds = _validated(search, trial, params)
@@ -101,7 +96,6 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
         trial.set_user_attr(REASON, str(error))
         # Checkpoints of pruned trials are not needed and would fill the disk.
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        tell(f"pruned, {error}")
         raise
     except (KeyboardInterrupt, WriteError):
         search.queue_again(trial.number)
@@ -109,13 +103,10 @@ def run_trial(search: Search, say: Callable[[str], None], trial: Trial) -> list[
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trial.set_user_attr(REASON, reason)
-        tell(f"failed, {reason}")
         raise TrialError(reason) from error
     record = {"trial": trial.number, "params": params, "metrics": metrics, "versions": versions()}
     write_json(folder / RESULT, record)
     trial.set_user_attr("seconds", round(seconds, 1))
-    figures = zip(plan.parts, values, strict=True)
-    tell(", ".join(f"{plan.label(part)} {value:.4f}" for part, value in figures))
     return values
 
 

@@ -1,83 +1,59 @@
-"""Workers of a search: this process, or several parallel processes."""
+"""A worker of a search runs trials until none is left; reports of the trials that have ended."""
 
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import signal
-import sys
+import math
 import time
 from collections.abc import Callable
 
+from optuna.trial import FrozenTrial, TrialState
+
 from recbole_painvrl.tuning.plan import Plan
-from recbole_painvrl.tuning.study import Search
+from recbole_painvrl.tuning.study import FOLDER, REASON, Search
 from recbole_painvrl.tuning.trial import run_trial
 
-_STOPPED = 130
-_GRACE = 20.0
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+class Reports:
+    """Says one line about every trial that ends, in whichever process.
+
+    Args:
+        search: the search.
+        say: receives the lines.
+    """
+
+    def __init__(self, search: Search, say: Callable[[str], object]) -> None:
+        self._search, self._say = search, say
+        self._known = {trial.number for trial in search.ended()}
+
+    def __call__(self) -> None:
+        """Report the trials that ended since the last call."""
+        for trial in self._search.ended():
+            if trial.number not in self._known:
+                self._known.add(trial.number)
+                self._say(_line(self._search.plan, trial))
 
 
-def work(plan: Plan, say: Callable[[str], None], begun: float | None = None) -> None:
-    """Run trials until the search is done or the timeout is reached.
+def work(plan: Plan, say: Callable[[str], object], until: float = math.inf) -> None:
+    """Run trials until the search is done.
 
     Args:
         plan: the search.
         say: receives a line per trial.
-        begun: ``time.time()`` at the start of the timeout.
+        until: ``time.time()`` from which on no trial starts.
     """
     search = Search(plan)
-    start = time.time() if begun is None else begun
-    parent = multiprocessing.parent_process()
-    while plan.timeout is None or time.time() - start < plan.timeout:
-        if parent is not None and not parent.is_alive():
-            # The command was killed; re-running it resumes the search.
-            return
-        if not search.step(functools.partial(run_trial, search, say)):
-            return
+    report = Reports(search, say)
+    while time.time() < until and search.step(functools.partial(run_trial, search)):
+        report()
 
 
-def work_in_processes(plan: Plan, workers: int) -> int:
-    """Run several workers; returns how many ended with an error.
-
-    Raises:
-        KeyboardInterrupt: after the workers queued their trials again.
-    """
-    # Spawned, not forked: PyTorch's threads and CUDA do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    begun = time.time()
-    processes = [context.Process(target=_process, args=(plan, begun)) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    try:
-        for process in processes:
-            process.join()
-    except KeyboardInterrupt:
-        for process in processes:
-            process.terminate()
-        end = time.time() + _GRACE
-        for process in processes:
-            process.join(max(0.0, end - time.time()))
-        raise
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.kill()
-                process.join()
-    return sum(process.exitcode != 0 for process in processes)
-
-
-def _stop_once(number: int, frame: object) -> None:
-    """Ctrl-C reaches a worker twice, from the terminal and from its parent; the first counts."""
-    for other in _STOPPING:
-        signal.signal(other, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _process(plan: Plan, begun: float) -> None:
-    for number in _STOPPING:
-        signal.signal(number, _stop_once)
-    try:
-        work(plan, lambda line: print(line, flush=True), begun)
-    except KeyboardInterrupt:
-        sys.exit(_STOPPED)
+def _line(plan: Plan, trial: FrozenTrial) -> str:
+    figures = zip(plan.parts, trial.values or (), strict=False)
+    outcome = ", ".join(f"{plan.label(part)} {value:.4f}" for part, value in figures)
+    if trial.state is not TrialState.COMPLETE:
+        word = "pruned" if trial.state is TrialState.PRUNED else "failed"
+        outcome = f"{word}, {trial.user_attrs.get(REASON, 'no reason is known')}"
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    folder = trial.user_attrs.get(FOLDER, "")
+    return f"trial {trial.number}: {outcome} ({seconds:.1f} s) {folder}"

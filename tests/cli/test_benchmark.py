@@ -1,4 +1,4 @@
-"""The command as it is typed: one real cell, and input that is wrong."""
+"""The command as it is typed: one real run, and input that is wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from recbole_painvrl.__main__ import main
 
 
-def test_a_real_cell_its_table_and_the_second_time(
+def test_a_real_run_its_table_and_the_second_time(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["benchmark", "--dataset", "tiny", "--models", "Pop", "--seeds", "3,"]
@@ -18,9 +18,9 @@ def test_a_real_cell_its_table_and_the_second_time(
     assert main(words) == 0
     first = capsys.readouterr()
     assert "Pop-tiny-seed3-" in first.err and ": done in" in first.err and "| Pop |" in first.out
-    (cell,) = json.loads((tmp_path / "out" / "cells.json").read_text())["cells"]
-    assert cell["state"] == "done"
-    result = json.loads((tmp_path / "out" / cell["folder"] / "result.json").read_text())
+    (run,) = json.loads((tmp_path / "out" / "cells.json").read_text())["cells"]
+    assert run["state"] == "done"
+    result = json.loads((tmp_path / "out" / run["folder"] / "result.json").read_text())
     assert (result["model"], result["seed"]) == ("Pop", 3)
     written = (tmp_path / "out" / "table.html").read_text()
     assert f"{result['metrics']['ood']['ndcg@10']:.4f}" in written

@@ -1,46 +1,74 @@
-"""A grid whose cells are real processes of a shell script that ends in no time."""
+"""A grid whose runs are real processes that end in no time."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from forks import Fork
 
-from recbole_painvrl.experiments.cells import Cell, CellKey, cell_folder
+from recbole_painvrl.experiments import launch
+from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
 
-MakeCells = Callable[..., list[Cell]]
-# Stands for `python -m recbole_painvrl run ...`; notes when it starts and ends.
-SCRIPT = """#!/bin/bash
-for word in "$@"; do
-    case $word in
-        --model=*) model=${word#*=} ;;
-        --output_dir=*) output=${word#*=} ;;
-        --run_name=*) name=${word#*=} ;;
-        --resume=*) output=${word#*=}; name=${output##*/}; output=${output%/*} ;;
-    esac
-done
-echo "start $name" >> "$output/events"
-case $model in
-    Slow)
-        trap 'echo "stopped; go on with: x"; exit 1' TERM
-        for _ in {1..600}; do sleep 0.05; done ;;
-    Broken) echo "some warning"; echo "error: no luck with $model" >&2; exit 1 ;;
-    Killed) mkdir "$output/$name"; kill -KILL $$ ;;
-    *) sleep 0.1 ;;
-esac
-mkdir -p "$output/$name"
-echo "{}" > "$output/$name/result.json"
-echo "end $name" >> "$output/events"
-"""
+MakeRuns = Callable[..., list[GridRun]]
 
 
-def write_run(cell: Cell, ndcg: float | None = None, valid: float | None = None) -> None:
-    """What a finished run leaves, with metrics that differ between cells."""
-    rng = np.random.default_rng([len(cell.model), cell.seed])
+def quick_run(words: list[str]) -> int:
+    """Stands for the command ``run``; writes down when it starts and ends."""
+    given = dict(word.removeprefix("--").split("=", 1) for word in words)
+    folder = Path(given["output_dir"], given["run_name"])
+    model = given["model"]
+
+    def write(event: str) -> None:
+        with open(folder.parent / "events", "a") as stream:
+            stream.write(f"{event} {folder.name}\n")
+
+    write("start")
+    if model == "Slow":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            print("stopped; go on with: x")
+            return 1
+    if model == "Stopped" and (folder.parent / "events").read_text().count(folder.name) < 3:
+        print("stopped; go on with: x")
+        return 1
+    if model == "Broken":
+        print("some warning")
+        print(f"error: no luck with {model}", file=sys.stderr)
+        return 1
+    time.sleep(0.2)
+    folder.mkdir(parents=True)
+    if model == "Killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "result.json").write_text("{}")
+    write("end")
+    return 0
+
+
+@pytest.fixture
+def quick_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of a grid are forks of this process, and end in no time."""
+    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
+    monkeypatch.setattr("recbole_painvrl.cli.run.main", quick_run)
+
+
+def write_run(run: GridRun, ndcg: float | None = None, valid: float | None = None) -> None:
+    """What a finished run leaves, with metrics that differ between runs."""
+    rng = np.random.default_rng([len(run.model), run.seed])
     per_user = {"iid": rng.random(20), "ood": rng.random(25)}
     if ndcg is not None:
         per_user = {name: ndcg + 0.05 * (v - v.mean()) for name, v in per_user.items()}
@@ -51,7 +79,7 @@ def write_run(cell: Cell, ndcg: float | None = None, valid: float | None = None)
     metrics = {name: {"ndcg@10": float(v.mean())} for name, v in per_user.items()}
     metrics["valid"] = {"ndcg@10": 0.5 if valid is None else valid}
     result = {
-        "model": cell.model,
+        "model": run.model,
         "dataset": "toy",
         "edition": "planted",
         "protocol": "files",
@@ -59,22 +87,22 @@ def write_run(cell: Cell, ndcg: float | None = None, valid: float | None = None)
         "split": {"shift": "planted"},
         "metrics": metrics,
     }
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    pd.concat(frames).to_parquet(cell.folder / "per_user.parquet", index=False)
-    (cell.folder / "result.json").write_text(json.dumps(result))
+    run.folder.mkdir(parents=True, exist_ok=True)
+    pd.concat(frames).to_parquet(run.folder / "per_user.parquet", index=False)
+    (run.folder / "result.json").write_text(json.dumps(result))
 
 
 @pytest.fixture
-def make_cells(tmp_path: Path) -> MakeCells:
+def make_runs(tmp_path: Path) -> MakeRuns:
     """Cells below ``tmp_path/out`` on a dataset that nobody reads."""
 
-    def make(*models: str, seeds: int = 2) -> list[Cell]:
-        cells = []
+    def make(*models: str, seeds: int = 2) -> list[GridRun]:
+        runs = []
         for model in models:
             for seed in range(seeds):
-                key = CellKey("data", f"{model}{seed}", "code")
-                folder = cell_folder(tmp_path / "out" / "cells", model, "toy", seed, key)
-                cells.append(Cell(model, seed, (f"--model={model}",), key, folder))
-        return cells
+                key = RunKey("data", f"{model}{seed}", "code")
+                folder = run_folder(tmp_path / "out" / "cells", model, "toy", seed, key)
+                runs.append(GridRun(model, seed, (f"--model={model}",), key, folder))
+        return runs
 
     return make

@@ -1,158 +1,213 @@
-"""A grid runs each cell once, whatever fails, and goes on where it stopped."""
+"""A grid executes each run once, whatever fails, and resumes where it stopped."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments.conftest import SCRIPT, MakeCells
+from experiments.conftest import MakeRuns
 
-from recbole_painvrl.errors import InterruptedRunError
-from recbole_painvrl.experiments.cells import Cell, cell_folder, distinct
-from recbole_painvrl.experiments.grid import run_cells
-from recbole_painvrl.experiments.launch import Launch
+from recbole_painvrl.cli.__main__ import main as child_main
+from recbole_painvrl.experiments import launch
+from recbole_painvrl.experiments.engines import open_engine
+from recbole_painvrl.experiments.grid import run
+from recbole_painvrl.experiments.runs import GridRun, distinct, run_folder
 from recbole_painvrl.locks import file_lock
 
-
-@pytest.fixture(autouse=True)
-def _script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "run.sh"
-    script.write_text(SCRIPT)
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
-def run(cells: list[Cell], workers: int = 1, on_start: Any = lambda *_: None) -> list[str]:
-    """Lines about what came of the cells."""
+def execute(
+    runs: list[GridRun], workers: int = 1, started: Callable[[str], Any] = lambda name: None
+) -> list[str]:
+    """Lines about the outcomes of the runs."""
     lines: list[str] = []
-    with ThreadPoolExecutor(workers) as executor:
-        task = Launch(workers, on_start)
-        run_cells(cells, task, executor, lambda cell, line: lines.append(line), pause=0.05)
+    with open_engine("local", workers, Path("out"), started) as engine:
+        run(runs, engine, lambda one, line: lines.append(line), pause=0.05)
     return lines
 
 
-def events(cells: list[Cell], kind: str = "start") -> list[str]:
-    """Cells that were started, in order."""
-    words = (line.split() for line in (cells[0].folder.parent / "events").read_text().splitlines())
+def events(runs: list[GridRun], kind: str = "start") -> list[str]:
+    """Runs that were started, in order."""
+    words = (line.split() for line in (runs[0].folder.parent / "events").read_text().splitlines())
     return [word[1] for word in words if word[0] == kind]
 
 
-def test_a_failing_cell_does_not_stop_the_rest_and_nothing_runs_twice(
-    make_cells: MakeCells,
-) -> None:
-    cells = make_cells("A", "Broken", "C")
-    lines = run(cells)
-    states = [(cell.model, cell.state()) for cell in cells]
+def names(runs: list[GridRun]) -> list[str]:
+    return sorted(one.folder.name for one in runs)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "out" / "cells").mkdir(parents=True)
+
+
+def test_a_failing_run_does_not_stop_the_rest_and_nothing_runs_twice(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "Broken", "C")
+    lines = execute(runs)
+    states = [(one.model, one.state()) for one in runs]
     expected = {"A": "done", "Broken": "failed", "C": "done"}
-    assert states == [(cell.model, expected[cell.model]) for cell in cells]
-    assert cells[2].reason() == "no luck with Broken (exit code 1)"
+    assert states == [(one.model, expected[one.model]) for one in runs]
+    assert runs[2].reason() == "no luck with Broken (exit code 1)"
     assert sum(line.startswith("failed: no luck with Broken") for line in lines) == 2
-    assert run(cells) == []
-    assert sorted(events(cells)) == sorted(cell.folder.name for cell in cells)
+    assert execute(runs) == []
+    assert sorted(events(runs)) == names(runs)
 
 
-def test_a_failed_cell_runs_again_when_its_failure_is_forgotten(make_cells: MakeCells) -> None:
-    broken, _ = make_cells("Broken")
-    killed, _ = make_cells("Killed")
-    run([broken, killed])
+def test_a_failed_run_starts_again_when_its_failure_is_forgotten(make_runs: MakeRuns) -> None:
+    broken, _ = make_runs("Broken")
+    killed, _ = make_runs("Killed")
+    execute([broken, killed])
+    assert killed.reason() == "ended by SIGKILL, possibly out of memory"
     broken.folder.mkdir()
-    for cell in (broken, killed):
-        cell.forget_failure()
+    for one in (broken, killed):
+        one.forget_failure()
     # What failed by itself begins anew: to go on would fail again.
     assert not broken.folder.exists() and broken.state() == "open"
     # What was ended from outside goes on.
     assert killed.state() == "interrupted"
 
 
-def test_the_reasons_of_failures(make_cells: MakeCells) -> None:
-    killed, _ = make_cells("Killed")
-    run([killed])
-    assert killed.reason() == "ended by SIGKILL, possibly out of memory"
+def test_a_run_that_is_stopped_from_outside_is_resumed(make_runs: MakeRuns) -> None:
+    runs = make_runs("Stopped", seeds=1)
+    assert [line[:4] for line in execute(runs)] == ["done"]
+    assert len(events(runs)) == 3
 
 
-def test_the_folder_of_a_model_of_another_package_is_portable(make_cells: MakeCells) -> None:
-    (cell, _) = make_cells("A")
-    folder = cell_folder(Path("cells"), "package.module:Tiny", "toy", 3, cell.key)
-    assert folder.name == f"Tiny-toy-seed3-{cell.key.digest[:12]}"
-    assert distinct([cell, cell]) == [cell]
+def test_the_folder_of_a_model_of_another_package_is_portable(make_runs: MakeRuns) -> None:
+    (one, _) = make_runs("A")
+    folder = run_folder(Path("cells"), "package.module:Tiny", "toy", 3, one.key)
+    assert folder.name == f"Tiny-toy-seed3-{one.key.digest[:12]}"
+    assert distinct([one, one]) == [one]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_so_many_workers_and_no_more(make_cells: MakeCells, workers: int) -> None:
-    cells = make_cells("A", "B", "C")
-    run(cells, workers)
-    at_work, most = 0, 0
-    for line in (cells[0].folder.parent / "events").read_text().splitlines():
-        at_work += 1 if line.startswith("start") else -1
-        most = max(most, at_work)
+def test_so_many_workers_and_no_more(make_runs: MakeRuns, workers: int) -> None:
+    runs = make_runs("A", "B", "C")
+    execute(runs, workers)
+    active, most = 0, 0
+    for line in (runs[0].folder.parent / "events").read_text().splitlines():
+        active += 1 if line.startswith("start") else -1
+        most = max(most, active)
     assert most == workers
 
 
-def test_ctrl_c_stops_what_runs_and_says_how_to_go_on(
-    make_cells: MakeCells,
+def test_ctrl_c_stops_what_runs(make_runs: MakeRuns) -> None:
+    runs = [make_runs("A")[0], *make_runs("Slow")]
+
+    def press(name: str) -> None:
+        if name.startswith("Slow"):
+            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(runs, 1, press)
+    assert [one.state() for one in runs] == ["done", "open", "open"]
+    assert len(events(runs)) == 2
+    assert "stopped; go on with" in runs[1].log_file.read_text()
+    assert list(runs[0].folder.parent.glob(".*.lock")) == []
+
+
+@pytest.mark.parametrize("lock", ["of a grid", "of a run"])
+def test_a_run_of_another_process_is_waited_for(
+    lock: str,
+    make_runs: MakeRuns,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cells = [make_cells("A")[0], *make_cells("Slow")]
-
-    def press(cell: Cell, what: str) -> None:
-        if cell.model == "Slow":
-            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-
-    with pytest.raises(
-        InterruptedRunError, match="1 of 3 runs done; re-running the command resumes"
-    ):
-        run(cells, 1, press)
-    assert [cell.state() for cell in cells] == ["done", "open", "open"]
-    assert len(events(cells)) == 2
-    assert "stopped; go on with" in cells[1].log_file.read_text()
-    assert list(cells[0].folder.parent.glob(".*.lock")) == []
-
-
-@pytest.mark.parametrize("lock", ["of its grid", "of its run"])
-def test_a_cell_that_another_process_runs_is_waited_for(
-    lock: str, make_cells: MakeCells, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The process of a cell outlives its grid where that is killed."""
-    cells = make_cells("A")
-    cells[0].folder.mkdir(parents=True)
-    path = cells[0].lock_file if lock == "of its grid" else cells[0].folder / ".lock"
+    runs = make_runs("A")
+    path = runs[0].lock_file
+    if lock == "of a run":
+        runs[0].folder.mkdir(parents=True)
+        path = runs[0].folder / ".lock"
     held = threading.Event()
 
     def hold() -> None:
         with file_lock(path):
             held.set()
-            time.sleep(0.5)
+            time.sleep(0.8)
+        if lock == "of a run":
+            runs[0].folder.rmdir()
 
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    run(cells)
-    assert events(cells) == [cells[1].folder.name, cells[0].folder.name]
+    task = json.dumps({"shared": None, "run": runs[0].to_json()})
+    with monkeypatch.context() as patch:
+        patch.setattr("recbole_painvrl.cli.__main__._end_with", lambda parent: None)
+        assert child_main(["1", task]) == launch.BUSY
+    execute(runs)
+    assert events(runs) == [runs[1].folder.name, runs[0].folder.name]
     assert "waiting for 1 runs" in capsys.readouterr().err
     thread.join()
 
 
-def _work(cells: list[Cell], barrier: Any) -> None:
+def _work(runs: list[GridRun], barrier: Any) -> None:
     barrier.wait()
-    run(cells, 2)
+    execute(runs, 2)
 
 
-def test_two_processes_take_each_cell_exactly_once(make_cells: MakeCells) -> None:
-    cells = make_cells("A", "B", "C", "D")
+def test_two_processes_take_each_run_exactly_once(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B", "C", "D")
     # A fork has everything imported; nothing here computes in threads.
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(2)
-    workers = [context.Process(target=_work, args=(cells, barrier)) for _ in range(2)]
+    workers = [context.Process(target=_work, args=(runs, barrier)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    assert sorted(events(cells)) == sorted(cell.folder.name for cell in cells)
+    assert sorted(events(runs)) == names(runs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the lock guards the folder")
+def test_a_run_ends_with_the_process_that_started_it(make_runs: MakeRuns) -> None:
+    (slow, _) = make_runs("Slow")
+    context = multiprocessing.get_context("fork")
+    grid = context.Process(target=execute, args=([slow],))
+    grid.start()
+    while not (slow.folder.parent / "events").is_file():
+        time.sleep(0.02)
+    grid.kill()
+    grid.join()
+    end = time.monotonic() + 10
+    while slow.is_held() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert "stopped; go on with" in slow.log_file.read_text()
+
+
+def test_the_second_sigterm_is_ignored(tmp_path: Path) -> None:
+    """A process that saves when it is stopped is stopped again amid saving."""
+    code = """
+import os, signal, sys, time
+from recbole_painvrl.cli.base import guarded
+def action():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("saved", flush=True)
+sys.exit(guarded(action))
+"""
+    root = Path(__file__).parents[2]
+    # As a command of the package, which imports neither PyTorch nor RecBole.
+    program = (
+        f"import sys; sys.argv = ['-m']; sys.orig_argv = ['', '-m', 'recbole_painvrl']\n{code}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (1, "saved\n", "stopped\n")

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from experiments.conftest import MakeCells, write_run
+from experiments.conftest import MakeRuns, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users
-from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.planning import Row
-from recbole_painvrl.experiments.record import write_cells
+from recbole_painvrl.experiments.record import write_record
+from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.experiments.tables import assemble, places
 from recbole_painvrl.report.tables import Table, write_table_files
 
@@ -32,26 +32,26 @@ def test_best_and_second(values: dict[str, float], smaller: bool) -> None:
         assert found[label] == {0: "best", 1: "second"}.get(len(better), "")
 
 
-def rows_of(cells: list[Cell]) -> list[Row]:
-    models = dict.fromkeys(cell.model for cell in cells)
-    return [Row(m, tuple(cell for cell in cells if cell.model == m)) for m in models]
+def rows_of(runs: list[GridRun]) -> list[Row]:
+    models = dict.fromkeys(run.model for run in runs)
+    return [Row(m, tuple(run for run in runs if run.model == m)) for m in models]
 
 
-def filled(make_cells: MakeCells) -> Table:
+def filled(make_runs: MakeRuns) -> Table:
     """The method is beaten on the tests by C, but B is the best baseline by validation."""
-    cells = make_cells("Method", "B", "C", "Broken")
+    runs = make_runs("Method", "B", "C", "Broken")
     values = {"Method": (0.3, 0.3), "B": (0.2, 0.9), "C": (0.4, 0.1)}
-    for cell in cells:
-        if cell.model in values:
-            write_run(cell, values[cell.model][0] + 0.01 * cell.seed, values[cell.model][1])
+    for run in runs:
+        if run.model in values:
+            write_run(run, values[run.model][0] + 0.01 * run.seed, values[run.model][1])
         else:
-            cell.folder.parent.mkdir(parents=True, exist_ok=True)
-            cell.fail("too <wide> & 100% | broken_here", resumable=False)
-    return assemble("T", rows_of(cells), "Method")
+            run.folder.parent.mkdir(parents=True, exist_ok=True)
+            run.fail("too <wide> & 100% | broken_here", resumable=False)
+    return assemble("T", rows_of(runs), "Method")
 
 
-def test_means_spread_and_places(make_cells: MakeCells) -> None:
-    table = filled(make_cells)
+def test_means_spread_and_places(make_runs: MakeRuns) -> None:
+    table = filled(make_runs)
     numbers = {row.label: row.numbers.get(("ood", "ndcg@10")) for row in table.rows}
     method, c = numbers["Method"], numbers["C"]
     assert method is not None and c is not None
@@ -61,15 +61,15 @@ def test_means_spread_and_places(make_cells: MakeCells) -> None:
     assert numbers["Broken"] is None
 
 
-def test_the_reference_is_chosen_on_validation(make_cells: MakeCells) -> None:
-    table = filled(make_cells)
+def test_the_reference_is_chosen_on_validation(make_runs: MakeRuns) -> None:
+    table = filled(make_runs)
     assert table.reference == "B"
     assert any("other rows: B, by its mean ndcg@10 on validation" in n for n in table.notes)
     assert {one.other for one in table.comparisons if one.family == PRIMARY} == {"B"}
 
 
-def test_users_are_averaged_over_seeds_and_paired(make_cells: MakeCells) -> None:
-    table = filled(make_cells)
+def test_users_are_averaged_over_seeds_and_paired(make_runs: MakeRuns) -> None:
+    table = filled(make_runs)
     frames = {
         row.label: [pd.read_parquet(f / "per_user.parquet") for f in row.folders.values()]
         for row in table.rows
@@ -104,53 +104,53 @@ def test_users_are_paired_within_each_seed() -> None:
     }
 
 
-def test_what_is_no_number_neither_wins_nor_breaks_the_table(make_cells: MakeCells) -> None:
-    cells = make_cells("A", "B", "C", seeds=1)
-    for cell, ndcg in zip(cells, (0.3, 0.2, 0.9), strict=True):
-        write_run(cell, ndcg)
-    path = cells[2].folder / "result.json"
+def test_what_is_no_number_neither_wins_nor_breaks_the_table(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B", "C", seeds=1)
+    for run, ndcg in zip(runs, (0.3, 0.2, 0.9), strict=True):
+        write_run(run, ndcg)
+    path = runs[2].folder / "result.json"
     result = json.loads(path.read_text())
     for part in result["metrics"].values():
         part["ndcg@10"] = None
     path.write_text(json.dumps(result))
-    table = assemble("T", rows_of(cells), "A")
+    table = assemble("T", rows_of(runs), "A")
     assert [row.numbers["iid", "ndcg@10"].place for row in table.rows] == ["best", "second", ""]
     assert table.reference == "B"
     assert all("leads, ahead of B" in sentence for sentence in table.sentences)
     assert "| C | nan |" in write_table_files(table, path.parent)["table.md"]
 
 
-def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_cells: MakeCells) -> None:
-    cells = make_cells("A", "B", seeds=1)
-    for cell in cells:
-        write_run(cell, 0.3)
-    path = cells[1].folder / "result.json"
+def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B", seeds=1)
+    for run in runs:
+        write_run(run, 0.3)
+    path = runs[1].folder / "result.json"
     result = json.loads(path.read_text())
     del result["metrics"]["iid"]
     path.write_text(json.dumps(result))
     # Labels that differ only in a sign, as of `gradient_normalization: loss` and `loss+`.
-    rows = [Row("x: loss", (cells[0],)), Row("x: loss+", (cells[1],))]
-    page = write_table_files(assemble("T", rows, "x: loss"), cells[0].folder)["table.html"]
+    rows = [Row("x: loss", (runs[0],)), Row("x: loss+", (runs[1],))]
+    page = write_table_files(assemble("T", rows, "x: loss"), runs[0].folder)["table.html"]
     line = next(li for li in page.splitlines() if li.startswith("<tr><td>x: loss+"))
     dash, number = re.findall(r"<td[^>]*>(.*?)</td>", line)[1:]
     assert dash == "-" and "0.3000" in number
     (target,) = re.findall(r'href="#([^"]+)"', number)
     (run,) = re.findall(rf'<li id="{target}">.*', page)
-    assert cells[1].folder.name in run and cells[0].folder.name not in run
+    assert runs[1].folder.name in run and runs[0].folder.name not in run
 
 
-def test_what_does_not_win_is_said(make_cells: MakeCells) -> None:
-    table = filled(make_cells)
+def test_what_does_not_win_is_said(make_runs: MakeRuns) -> None:
+    table = filled(make_runs)
     sentence = next(s for s in table.sentences if s.startswith("OOD"))
     assert "Method (0.3050) does not win: it is behind C (0.4050) by 0.1000, 24.7%" in sentence
     assert "the difference is significant" in sentence and "95 % interval" in sentence
 
 
-def test_a_row_with_missing_seeds_does_not_compete(make_cells: MakeCells) -> None:
-    cells = make_cells("A", "B")
-    for cell in cells[:3]:
-        write_run(cell, 0.9 if cell.model == "B" else 0.5)
-    table = assemble("T", rows_of(cells), "A")
+def test_a_row_with_missing_seeds_does_not_compete(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B")
+    for run in runs[:3]:
+        write_run(run, 0.9 if run.model == "B" else 0.5)
+    table = assemble("T", rows_of(runs), "A")
     a, b = table.rows
     assert a.numbers["iid", "ndcg@10"].place == "best"
     assert b.numbers["iid", "ndcg@10"].place == ""
@@ -158,8 +158,8 @@ def test_a_row_with_missing_seeds_does_not_compete(make_cells: MakeCells) -> Non
     assert table.reference is None
 
 
-def test_every_file_shows_numbers_failures_and_runs(make_cells: MakeCells, tmp_path: Path) -> None:
-    table = filled(make_cells)
+def test_every_file_shows_numbers_failures_and_runs(make_runs: MakeRuns, tmp_path: Path) -> None:
+    table = filled(make_runs)
     files = write_table_files(table, tmp_path / "out")
     for name in ("table.md", "table.tex", "table.html"):
         assert "0.3050" in files[name] and "failed: too" in files[name], name
@@ -184,37 +184,37 @@ def test_every_file_shows_numbers_failures_and_runs(make_cells: MakeCells, tmp_p
     assert len(tests) == 4 and {t["family"] for t in tests} == {"best baseline", "other rows"}
 
 
-def test_a_table_of_nothing(make_cells: MakeCells, tmp_path: Path) -> None:
-    table = assemble("T", rows_of(make_cells("A", "B")), "A")
+def test_a_table_of_nothing(make_runs: MakeRuns, tmp_path: Path) -> None:
+    table = assemble("T", rows_of(make_runs("A", "B")), "A")
     files = write_table_files(table, tmp_path)
     assert "No run is complete yet" in files["table.md"] and "not run" in files["table.csv"]
 
 
-def test_a_changed_cell_leaves_its_run_and_is_named(tmp_path: Path, make_cells: MakeCells) -> None:
+def test_a_changed_run_leaves_its_run_and_is_named(tmp_path: Path, make_runs: MakeRuns) -> None:
     from dataclasses import replace
 
     output = tmp_path / "out"
-    (cell, _) = make_cells("A")
-    write_run(cell)
-    assert write_cells(output, [Row("A", (cell,))]) == []
-    key = replace(cell.key, code="new code")
-    changed = replace(cell, key=key, folder=cell.folder.with_name("A-toy-seed0-new"))
-    (line,) = write_cells(output, [Row("A", (changed,))])
-    assert "code changed" in line and cell.folder.name in line
-    assert cell.state() == "done" and changed.state() == "open"
-    assert write_cells(output, [Row("A", (changed,))]) == [], "said once"
-    assert cell.folder.name in (output / "cells.json").read_text()
+    (run, _) = make_runs("A")
+    write_run(run)
+    assert write_record(output, [Row("A", (run,))]) == []
+    key = replace(run.key, code="new code")
+    changed = replace(run, key=key, folder=run.folder.with_name("A-toy-seed0-new"))
+    (line,) = write_record(output, [Row("A", (changed,))])
+    assert "code changed" in line and run.folder.name in line
+    assert run.state() == "done" and changed.state() == "open"
+    assert write_record(output, [Row("A", (changed,))]) == [], "said once"
+    assert run.folder.name in (output / "cells.json").read_text()
 
 
-def test_the_curves_of_a_table_are_over_its_rows(make_cells: MakeCells, tmp_path: Path) -> None:
+def test_the_curves_of_a_table_are_over_its_rows(make_runs: MakeRuns, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from recbole_painvrl.experiments.ablate import environment_label
     from recbole_painvrl.experiments.figures import environment_curve
 
-    cells = make_cells("A", "B")
-    for cell in cells:
-        write_run(cell, 0.3)
-    rows = [Row(environment_label(n), tuple(cells[n : n + 2])) for n in (2, 0)]
+    runs = make_runs("A", "B")
+    for run in runs:
+        write_run(run, 0.3)
+    rows = [Row(environment_label(n), tuple(runs[n : n + 2])) for n in (2, 0)]
     written = environment_curve(assemble("T", rows, environment_label(2)), tmp_path)
     assert [path.name for path in written] == [f"environments.{k}" for k in ("png", "pdf", "svg")]
     assert "number of environments" in (tmp_path / "environments.svg").read_text()

@@ -1,4 +1,4 @@
-"""A cell is the same cell as long as data, configuration and code are the same."""
+"""A run of a grid is the same as long as data, configuration and code are the same."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS
 from recbole_painvrl.experiments.ablate import CHOICES, ablation, parts_of
-from recbole_painvrl.experiments.cells import Cell, code_hash
 from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
-from recbole_painvrl.experiments.planning import Plan, words_of
+from recbole_painvrl.experiments.planning import Plan, code_of, words_of
+from recbole_painvrl.experiments.runs import GridRun, code_hash
 
 
 def plan(data: Path, output: str = "out", **more: str) -> Plan:
@@ -24,7 +24,7 @@ def plan(data: Path, output: str = "out", **more: str) -> Plan:
 
 
 def key(data: Path, **more: str) -> str:
-    return plan(data, **more).cell("BPR", 0, {}).key.digest
+    return plan(data, **more).run("BPR", 0, {}).key.digest
 
 
 def test_the_key_is_of_data_configuration_and_code(
@@ -33,7 +33,7 @@ def test_the_key_is_of_data_configuration_and_code(
     first = key(tiny_data)
     assert key(tiny_data) == first
     assert key(tiny_data, learning_rate="0.5") != first
-    assert plan(tiny_data).cell("BPR", 1, {}).key.digest != first
+    assert plan(tiny_data).run("BPR", 1, {}).key.digest != first
     copy = tmp_path / "copy"
     shutil.copytree(tiny_data, copy)
     assert key(copy) == first, "the same data elsewhere"
@@ -45,8 +45,8 @@ def test_the_key_is_of_data_configuration_and_code(
 
 
 def test_the_key_is_not_of_where_and_how_it_is_run(tiny_data: Path) -> None:
-    first = plan(tiny_data, "here").cell("BPR", 0, {})
-    other = plan(tiny_data, "there", show_progress="False", gpu_id="3").cell("BPR", 0, {})
+    first = plan(tiny_data, "here").run("BPR", 0, {})
+    other = plan(tiny_data, "there", show_progress="False", gpu_id="3").run("BPR", 0, {})
     assert first.key == other.key
     assert first.folder != other.folder
     assert first.key.digest[:12] in first.folder.name
@@ -67,7 +67,7 @@ def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
 
 
 def test_the_key_is_of_the_code_of_a_model_of_another_package(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "foreign_model.py"
     file.write_text("class Tiny: pass\n")
@@ -75,15 +75,14 @@ def test_the_key_is_of_the_code_of_a_model_of_another_package(
     spec = SimpleNamespace(properties=tmp_path, model=importlib.import_module("foreign_model").Tiny)
     specs = {"Tiny": spec, "UltraGCN": SimpleNamespace(properties=None), "BPR": None}
     monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", specs.get)
-    made = plan(tiny_data)
-    first = made._code_of("Tiny")
-    assert made._code_of("UltraGCN") == made._code_of("BPR") == made.code != first
+    first = code_of("Tiny", "code")
+    assert code_of("UltraGCN", "code") == code_of("BPR", "code") == "code" != first
     file.write_text("class Tiny: size = 2\n")
-    assert made._code_of("Tiny") != first
+    assert code_of("Tiny", "code") != first
 
 
-def settings(cell: Cell) -> dict[str, str]:
-    return words_of(cell.arguments)
+def settings(run: GridRun) -> dict[str, str]:
+    return words_of(run.arguments)
 
 
 def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> 
     ).plan({name: name for name in ("BPR", "Pop", "VBPR")})  # fmt: skip
     found = {}
     for model in ("BPR", "Pop", "VBPR"):
-        config = made.config(made.cell(model, 0, {}).arguments)
+        config = made.config(made.run(model, 0, {}).arguments)
         found[model] = (config["epochs"], config["learning_rate"])
     assert found["BPR"] == (7, 0.7)
     assert found["Pop"][0] == 1
@@ -144,20 +143,20 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     rows = {part: {row.label: row for row in one.rows} for part, one in made.items()}
     for part, one in made.items():
         assert one.method in rows[part]
-    weightings = {settings(r.cells[0]).get("loss_weighting") for r in made["losses"].rows}
+    weightings = {settings(r.runs[0]).get("loss_weighting") for r in made["losses"].rows}
     assert weightings == {"erm", "irm", "fixed", "pareto", None}
-    assert [row.cells[0].model for row in made["losses"].rows].count("InvRL") == 1
-    numbers = [settings(r.cells[0])["n_environments"] for r in made["environments"].rows]
+    assert [row.runs[0].model for row in made["losses"].rows].count("InvRL") == 1
+    numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]
     assert numbers == [str(n) for n in range(2, 11)]
     for row in made["recall_curve"].rows:
-        assert settings(row.cells[0])["topk"] == "[10,20,30,40,50,60,70,80,90,100]"
-    shipped = rows["choices"]["as configured"].cells[0].key
+        assert settings(row.runs[0])["topk"] == "[10,20,30,40,50,60,70,80,90,100]"
+    shipped = rows["choices"]["as configured"].runs[0].key
     # The defaults: two environments, Pareto weights.
-    assert rows["environments"]["|E| = 2"].cells[0].key == shipped
-    assert rows["losses"]["Pareto weights (PaInvRL)"].cells[0].key == shipped
+    assert rows["environments"]["|E| = 2"].runs[0].key == shipped
+    assert rows["losses"]["Pareto weights (PaInvRL)"].runs[0].key == shipped
     varied = sum(len(values) - 1 for values in CHOICES.values())
     assert len(made["choices"].rows) == 1 + varied
-    assert len({row.cells[0].key for row in made["choices"].rows}) == 1 + varied
+    assert len({row.runs[0].key for row in made["choices"].rows}) == 1 + varied
 
 
 def test_parts_by_name() -> None:

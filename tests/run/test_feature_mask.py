@@ -16,9 +16,9 @@ from recbole_painvrl.data.feature_mask import read_feature_mask
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import benchmark
-from recbole_painvrl.experiments.cells import Cell
 from recbole_painvrl.experiments.options import GROUPS, GridOptions, group_members, models_of
 from recbole_painvrl.experiments.planning import Plan, Row
+from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.specs import specs
@@ -175,7 +175,9 @@ def test_a_benchmark_with_and_without_the_mask(
 ) -> None:
     rows: list[Row] = []
 
-    def planned(options: GridOptions, plan: Plan, found: list[Row], methods: object) -> list[Cell]:
+    def planned(
+        options: GridOptions, plan: Plan, found: list[Row], methods: object
+    ) -> list[GridRun]:
         rows.extend(found)
         raise KeyboardInterrupt
 
@@ -185,9 +187,9 @@ def test_a_benchmark_with_and_without_the_mask(
     with pytest.raises(KeyboardInterrupt):
         benchmark.benchmark(options, "FREEDOM,BPR,PaInvRL", None, str(masked.folder))
     assert [row.label for row in rows] == ["FREEDOM", "BPR", "PaInvRL", "FREEDOM, masked"]
-    cells = [cell for row in rows for cell in row.cells]
-    assert len({cell.folder for cell in cells}) == 8
-    given = [f"--feature_mask={masked.folder}" in cell.arguments for cell in cells]
+    runs = [run for row in rows for run in row.runs]
+    assert len({run.folder for run in runs}) == 8
+    given = [f"--feature_mask={masked.folder}" in run.arguments for run in runs]
     assert given == [False] * 6 + [True] * 2
     with pytest.raises(UserError, match="none of BPR has features"):
         benchmark.benchmark(options, "BPR", None, str(masked.folder))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
-import pickle
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from forks import Fork
 from optuna.storages import fail_stale_trials
 from support import run_command
 
-from recbole_painvrl.cli import tune as command
 from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.cli.tune import main
 from recbole_painvrl.data.splits.base import LockedTests
+from recbole_painvrl.experiments import launch
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import worker as worker_module
@@ -118,8 +119,6 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
     assert tune("--trials=2", "--epochs=4") == 1
     assert "re-running the command resumes" in capsys.readouterr().err
     assert len(rows(tmp_path)) == 1
-    # Another number of workers has other threads; the trial goes on as it began.
-    monkeypatch.setattr(command, "_threads", lambda workers, given: 1)
     assert tune("--trials=2", "--epochs=4") == 0
     trials = rows(tmp_path)
     assert [Path(row["folder"]).name for row in trials] == ["trial-0000", "trial-0001"]
@@ -143,10 +142,8 @@ def test_the_trial_of_a_killed_worker_is_taken_over(
     words = [f"--storage={storage}"] if storage else []
     first = {}
 
-    def ask_and_die(plan: Any, say: Any) -> None:
+    def ask_and_die(plan: Any, say: Any, until: float) -> None:
         first.update(plan.defaults)
-        # Workers in processes of their own receive it.
-        assert pickle.dumps(plan)
         Search(plan).study.ask()
 
     with monkeypatch.context() as dying:
@@ -223,14 +220,16 @@ def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) 
     assert [row["chosen"] for row in front] == ["", "yes", ""]
 
 
-def test_two_workers(tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A fork has everything imported, and this process computes in one thread.
-    context = multiprocessing.get_context("fork")
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+def test_two_workers(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(launch, "subprocess", popen)
     assert tune("--trials=3", "--workers=2", "--epochs=1") == 0
     assert len({row["folder"] for row in rows(tmp_path)}) == 3
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
-    assert not multiprocessing.active_children()
+    out = capsys.readouterr().out
+    assert [out.count(f"\ntrial {number}: ndcg@10 on IID") for number in range(3)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +253,7 @@ def test_wrong_input_is_one_line(
 def test_another_search_in_the_same_folder_is_refused(
     tune: Tune, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say: None)
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
     assert tune("--trials=1") == 1
     assert tune("--trials=1", "--epochs=3") == 2
     assert "has a search with other settings" in capsys.readouterr().err

@@ -1,28 +1,32 @@
-"""A cell, one run of a grid: its identity, folder and state."""
+"""One run of a grid: its identity, folder and state."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.locks import LOCK, holder
 from recbole_painvrl.reading import parse_json, reason
-from recbole_painvrl.run.folder import RESULT
+from recbole_painvrl.run import RESULT
 
 State = Literal["done", "failed", "interrupted", "open"]
+# States in which nothing is left to do.
+ENDED = ("done", "failed")
 
 # Drawn from finished runs or starting them: nothing here changes what a run computes.
 _NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing", "tuning")
 
 
 @dataclass(frozen=True)
-class CellKey:
+class RunKey:
     """Identity of a run: SHA-256 of data, configuration and code."""
 
     data: str
@@ -40,7 +44,7 @@ class CellKey:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridRun:
     """One run of a grid.
 
     Attributes:
@@ -54,7 +58,7 @@ class Cell:
     model: str
     seed: int
     arguments: tuple[str, ...]
-    key: CellKey
+    key: RunKey
     folder: Path
 
     @property
@@ -69,8 +73,27 @@ class Cell:
 
     @property
     def lock_file(self) -> Path:
-        """Lock held by the process that executes the run."""
+        """Lock held by the process that executes the run, from its first moment to its last."""
         return self.folder.with_name(f".{self.folder.name}.lock")
+
+    def is_held(self) -> bool:
+        """Whether a process executes the run."""
+        return bool(holder(self.lock_file)) or self.is_started_by_hand()
+
+    def is_started_by_hand(self) -> bool:
+        """Whether a process that is of no grid writes the run's folder."""
+        return bool(holder(self.folder / LOCK))
+
+    def to_json(self) -> str:
+        """All of it as text, for the process that executes the run."""
+        return json.dumps({**asdict(self), "folder": str(self.folder)})
+
+    @classmethod
+    def from_json(cls, text: str) -> GridRun:
+        """What :meth:`to_json` gave."""
+        values = json.loads(text)
+        key, folder = RunKey(**values.pop("key")), Path(values.pop("folder"))
+        return cls(values["model"], values["seed"], tuple(values["arguments"]), key, folder)
 
     def state(self) -> State:
         """State of the run, read from its files."""
@@ -81,11 +104,11 @@ class Cell:
         return "interrupted" if self.folder.is_dir() else "open"
 
     def result(self) -> dict[str, Any]:
-        """``result.json`` of a cell that is done."""
+        """``result.json`` of a run that is done."""
         return _read_object(self.folder / RESULT, "metrics")
 
     def reason(self) -> str:
-        """One line: why the cell failed."""
+        """One line: why the run failed."""
         if not self.failure_file.is_file():
             return "just taken up again by another process"
         return str(_read_object(self.failure_file, "reason")["reason"])
@@ -96,7 +119,7 @@ class Cell:
         write_json(self.failure_file, record)
 
     def forget_failure(self) -> None:
-        """Let the cell be run again, from the beginning where going on would fail again."""
+        """Let the run be run again, from the beginning where going on would fail again."""
         if not _read_object(self.failure_file, "resumable")["resumable"]:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.failure_file.unlink(missing_ok=True)
@@ -115,9 +138,9 @@ def _read_object(path: Path, key: str) -> dict[str, Any]:
     return value
 
 
-def cell_folder(cells: Path, model: str, dataset: str, seed: int, key: CellKey) -> Path:
+def run_folder(runs: Path, model: str, dataset: str, seed: int, key: RunKey) -> Path:
     """Folder of a run in the folder of all runs; its name contains the class name of the model."""
-    return cells / f"{model.rpartition(':')[2]}-{dataset}-seed{seed}-{key.digest[:12]}"
+    return runs / f"{model.rpartition(':')[2]}-{dataset}-seed{seed}-{key.digest[:12]}"
 
 
 def code_hash(package: Path | None = None) -> str:
@@ -133,6 +156,6 @@ def code_hash(package: Path | None = None) -> str:
     return total.hexdigest()
 
 
-def distinct(cells: Sequence[Cell]) -> list[Cell]:
+def distinct(runs: Sequence[GridRun]) -> list[GridRun]:
     """The distinct runs: rows of several tables may share one."""
-    return list({cell.key.digest: cell for cell in cells}.values())
+    return list({run.key.digest: run for run in runs}.values())
