@@ -15,6 +15,7 @@ from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
 from recbole_painvrl.report.plots.style import Figures, house_style
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import render
+from recbole_painvrl.report.sections.controls import controls
 from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
@@ -99,6 +100,7 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
         "metrics": headline(block, figures, output, method),
         "shift": shift(block),
         "mask": masks(block, figures),
+        "controls": controls(block),
         "environments": environments(block, figures),
         "pareto": pareto(block, figures),
         "training": training(block, figures),
