@@ -32,7 +32,10 @@ from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.training.guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
-STEP_FIGURES = ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm", "stationarity")
+STEP_FIGURES = (
+    *("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine"),
+    *("w_erm", "effective_w_erm", "stationarity"),
+)
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,7 @@ class MaskLearner:
             "norm_irm": chosen.norm_irm,
             "cosine": chosen.cosine,
             "w_erm": chosen.w_erm,
+            "effective_w_erm": chosen.effective_w_erm,
             "stationarity": chosen.stationarity,
         }
 

@@ -94,7 +94,8 @@ class MaskStage(Stage["StagedTrainer"]):
                 learner.trajectory.epochs.append({**means, "mask": statistics})
                 _report(trainer, self.name, epoch, means, statistics)
                 bar.update(1)
-                bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
+                raw = means["effective_w_erm"]
+                bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}, raw {raw:.2g}", refresh=False)
                 trainer.pipeline.checkpoint()
         return _figures(learner)
 
