@@ -129,7 +129,7 @@ class RunTrainerMixin(_Trainer):
             initial=self.start_epoch,
             desc=self.stage,
             disable=not context.show_progress,
-            ncols=100,
+            dynamic_ncols=True,
             mininterval=0.5,
             # Epochs with a decimal: one of them may take minutes.
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "

@@ -83,7 +83,7 @@ class MaskStage(Stage["StagedTrainer"]):
             initial=first,
             desc=self.name,
             disable=not context.show_progress,
-            ncols=100,
+            dynamic_ncols=True,
         ) as bar:
             for epoch in range(first, n_epochs):
                 place = f"stage {self.name}, epoch {epoch + 1}"
