@@ -55,6 +55,7 @@ class Result(BaseModel):
     seed: int
     valid_metric: str = ""
     metrics: Metrics
+    data: dict[str, int] = {}
     split: dict[str, Any] = {}
     modalities: dict[str, dict[str, int]] = {}
     stages: list[Stage] = []

@@ -278,6 +278,11 @@ class Run:
             "valid_metric": config["valid_metric"],
             "train_batch_size": config["train_batch_size"],
             "metrics": metrics,
+            "data": {
+                "users": self.dataset.user_num - 1,
+                "items": self.dataset.item_num - 1,
+                "interactions": sum(self.dataset.split_diagnostics["sizes"].values()),
+            },
             "split": self.dataset.split_diagnostics,
             "modalities": self.dataset.features.counts,
             "stages": self.trainer.stage_log.entries,
