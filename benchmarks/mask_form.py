@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.evaluation.planted import mask_scores, planted_truth
 from recbole_painvrl.functional.mask_controls import control_masks
-from recbole_painvrl.functional.mask_form import two_means
-from recbole_painvrl.models.painvrl.trainer import FinalStage
+from recbole_painvrl.functional.mask_form import cut_in_two
+from recbole_painvrl.models.painvrl.final_stage import FinalStage
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.seeds import generator
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--masks", nargs="*", choices=MASKS, default=list(MASKS))
-    parser.add_argument("--settings", nargs="*", default=[], help="further --name=value")
+    parser.add_argument("--settings", nargs="*", default=[], help="further name=value of the runs")
     parser.add_argument("--tests", action="store_true", help="show the tests, too")
     given = parser.parse_args()
     for dataset in given.datasets:
@@ -85,7 +86,8 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     words = [
         f"--model={given.model}", f"--protocol={given.protocol}", f"--data_path={data}",
         f"--dataset={'ml-trailers' if dataset == EMBEDDED else dataset}", f"--seed={seed}",
-        f"--output_dir={given.output}", "--show_progress=False", *given.settings,
+        f"--output_dir={given.output}", "--show_progress=False",
+        *(f"--{setting}" for setting in given.settings),
     ]  # fmt: skip
     folder = given.output / name
     resumes = (folder / "checkpoint" / "last.safetensors").is_file()
@@ -112,7 +114,8 @@ class Finals:
         self.run, self.trainer = run, run.trainer
         context: Any = Context(self.trainer, run.train_loader, run.valid_loader)
         self.context = context
-        *learning, _ = self.trainer.stages()
+        finals = ("form", "final")
+        learning = takewhile(lambda stage: stage.name not in finals, self.trainer.stages())
         self.trainer.pipeline.run(learning, context)
         self.mask: Tensor = self.trainer.mask_stages[-1].mask
         truth = planted_truth(run.train)
@@ -124,7 +127,7 @@ class Finals:
         parts = {name: self.mask[part] for name, part in slices.items()}
         controls = control_masks(parts, columns, generator(run.model.seed, "mask controls"))
         self.masks = {name: torch.cat(list(one.values())) for name, one in controls.items()}
-        self.masks["binary"] = two_means(self.mask).mask
+        self.masks["binary"] = cut_in_two(self.mask).mask
         self._draws = self._state()
         # Finals are not resumed: a mask that was interrupted is trained again.
         self.trainer.pipeline = Pipeline(
@@ -135,7 +138,7 @@ class Finals:
         """The mask, its cut and its scores against planted truth."""
         import numpy as np
 
-        cut = two_means(self.mask)
+        cut = cut_in_two(self.mask)
         slices = self.run.model.modality_slices
         found = {
             "mask": {name: self.mask[part].tolist() for name, part in slices.items()},
@@ -158,6 +161,7 @@ class Finals:
         """Validation and test metrics of the final model under a mask."""
         self._restore()
         run, start = self.run, time.perf_counter()
+        assert run.valid is not None
         stage = FinalStage(f"final {name}", self.masks[name].to(self.trainer.device))
         self.trainer.pipeline.begin(self.context)
         self.trainer.pipeline.run_stage(stage, self.context)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Random numbers of one mask stage, beside its negatives.
 MASK_PURPOSES = ("initial values", "order", "gate noise")
+# Random numbers of the test behind the form of the mask.
+FORM_PURPOSES = ("form order", "form negatives")
 
 
 def run_seeds(

@@ -21,9 +21,10 @@ experiments (--what)
   environments   Fig. 4: 2 to 10 environments
   choices        one implementation choice at a time: gradient_normalization, projection_objective,
                  outer_gate, attention, environment_model, environment_restarts, negative_sampling
-  controls       what of the mask helps: UltraGCN with the learnt mask, one of the same mean, its
-                 values permuted in each modality, all features, none, and the oracle mask where
-                 columns are planted; the mask is learnt once per seed
+  controls       what of the mask helps: UltraGCN with the learnt mask (and its values before they
+                 were cut in two), one of the same mean, its values permuted in each modality, all
+                 features, none, and the oracle mask where columns are planted; the mask is learnt
+                 once per seed
 
 An experiment overrides the settings that it varies. Rows with the same configuration share one run,
 for instance |E| = 2 and the choices as configured.

@@ -14,7 +14,9 @@ from recbole_painvrl.reading import read_arrays
 
 # The copy that a run keeps of the mask it was given.
 COPY = "feature_mask.npz"
-_LEARNT = "mask.npz"
+LEARNT = "mask.npz"
+# In that file the mask of the final model stands under this, beside the learnt one.
+USED = "used"
 
 
 def mask_file(given: Path) -> Path:
@@ -23,7 +25,7 @@ def mask_file(given: Path) -> Path:
     Raises:
         UserError: neither exists.
     """
-    path = given / _LEARNT if given.is_dir() else given
+    path = given / LEARNT if given.is_dir() else given
     if not path.is_file():
         raise UserError(
             f"`feature_mask`: {path} does not exist, expected the folder of a complete run of "
@@ -35,6 +37,8 @@ def mask_file(given: Path) -> Path:
 
 def read_feature_mask(given: Path, slices: Mapping[str, slice]) -> Tensor:
     """The mask of the modalities in use, ``[d]``, numbers in [0, 1].
+
+    Of a run it is the mask of its final model.
 
     Args:
         given: a run folder or an .npz file with an array per modality.
@@ -53,7 +57,7 @@ def read_feature_mask(given: Path, slices: Mapping[str, slice]) -> Tensor:
                 f"`feature_mask`: {path} has no mask of modality `{name}`; train the mask with "
                 "the same `modalities`"
             )
-        values = arrays[name]
+        values = arrays.get(f"{USED}/{name}", arrays[name])
         if values.shape != (width,):
             raise UserError(
                 f"`feature_mask`: {path} has shape {values.shape} for modality `{name}`, expected "

@@ -14,7 +14,7 @@ import torch
 from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
-from recbole_painvrl.functional.mask_controls import CONTROLS, control_masks
+from recbole_painvrl.functional.mask_controls import control_masks
 from recbole_painvrl.reading import read_arrays
 from recbole_painvrl.run.command import setting_text
 from recbole_painvrl.run.folder import write_arrays
@@ -23,6 +23,7 @@ from recbole_painvrl.seeds import generator
 SOURCE, MODEL, GROUP = "PaInvRL", "UltraGCN", "controls"
 LABELS = {
     "learnt": "learnt mask",
+    "soft": "learnt values, not cut",
     "uniform": "uniform, same mean",
     "permuted": "permuted in each modality",
     "ones": "all features (ones)",
@@ -51,7 +52,7 @@ def control_rows(plan: Plan, source: Row) -> list[Row]:
         return []
     settings = final_settings(plan)
     files = {one: mask_files(one, plan.output) for one in source.runs if one.state() == "done"}
-    known = [name for name in CONTROLS if any(name in found for found in files.values())]
+    known = [name for name in LABELS if any(name in found for found in files.values())]
     rows = []
     for name in known:
         runs = (
@@ -84,22 +85,28 @@ def final_settings(plan: Plan) -> dict[str, str]:
 def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
     """Files with the controls of a finished run's mask, by name; written once.
 
-    The mask is that of the run's final model.
+    The mask is that of the run's final model, or the learnt values where that has all features or
+    none; ``soft`` are these values where the mask is them cut in two.
     """
-    path = mask_file(run.folder)
-    arrays = read_arrays(path, "run it again")
+    arrays = read_arrays(mask_file(run.folder), "run it again")
     modalities = [name for name in arrays if "/" not in name]
-    learnt = {
+    soft = {name: torch.from_numpy(arrays[name]).float() for name in modalities}
+    used = {
         name: torch.from_numpy(arrays.get(_USED + name, arrays[name])).float()
         for name in modalities
     }
+    constant = len(torch.cat(list(used.values())).unique()) == 1
+    learnt = soft if constant else used
     truth = {
         name: torch.from_numpy(arrays[_TRUTH + name].astype("float32"))
         for name in modalities
         if _TRUTH + name in arrays
     }
     draws = generator(run.seed, "mask controls", "cpu")
-    return _written(control_masks(learnt, truth or None, draws), output / "masks" / run.folder.name)
+    masks = control_masks(learnt, truth or None, draws)
+    if any(not torch.equal(learnt[name], soft[name]) for name in modalities):
+        masks["soft"] = soft
+    return _written(masks, output / "masks" / run.folder.name)
 
 
 def _written(masks: Mapping[str, Mapping[str, torch.Tensor]], folder: Path) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from recbole_painvrl.functional.gate import invariant, variant
 from recbole_painvrl.inference.files import check_out
 from recbole_painvrl.inference.loading import LoadedRun
 from recbole_painvrl.inference.vectors import score_tables
+from recbole_painvrl.specs import spec_of
 
 SUFFIXES = (".safetensors", ".npy")
 
@@ -114,12 +115,16 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
 
 
 def _mask(run: LoadedRun, what: str) -> Tensor:
-    if not getattr(run.model, "learns_mask", False):
+    spec = spec_of(run.result["model"])
+    if not getattr(spec and spec.model, "learns_mask", False):
         raise UserError(
             f"`--what {what}`: {run.result['model']} learns no mask; use a run of a model that "
             "does, such as PaInvRL"
         )
-    mask: Tensor = torch.clamp(run.model.mask.detach(), 0.0, 1.0).cpu()
+    # Another final model has the mask on its features.
+    own = getattr(run.model, "learns_mask", False)
+    mask: Tensor = run.model.mask.detach() if own else run.model.feature_mask
+    mask = torch.clamp(mask, 0.0, 1.0).cpu()
     return mask
 
 

@@ -21,6 +21,7 @@ from recbole.utils import init_seed
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
@@ -29,7 +30,7 @@ from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import use_kept_mask
-from recbole_painvrl.run.folder import experiment_runs, versions
+from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, experiment_runs, versions
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
@@ -129,11 +130,17 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
     """
     folder = Path(folder)
     result = _read_result(folder)
-    values = stored_settings(folder / "config.yaml")
+    path = folder / CONFIG
+    if (folder / FINAL_CONFIG).is_file():
+        # What is evaluated is the final model, with settings of its own.
+        path = folder / FINAL_CONFIG
+    values = stored_settings(path)
     values["data_path"] = str(_data_path(folder, values, result, data_path))
     with _callers_state():
-        config = SafeConfig(overrides=values, overrides_from=str(folder / "config.yaml"))
+        config = SafeConfig(overrides=values, overrides_from=str(path))
         use_kept_mask(config, folder)
+        if path.name == FINAL_CONFIG:
+            config["feature_mask_file"] = str(mask_file(folder))
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)

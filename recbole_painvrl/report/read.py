@@ -66,6 +66,7 @@ class Result(BaseModel):
     versions: dict[str, str] = {}
     hashes: dict[str, str] = {}
     command: list[str] = []
+    mask: dict[str, Any] = {}
     planted: dict[str, Any] = {}
     shift: dict[str, Any] = {}
     answer: dict[str, Any] = {}

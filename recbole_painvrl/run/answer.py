@@ -20,15 +20,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-
 from recbole_painvrl.evaluation.comparison import Comparison, Method, compare
-from recbole_painvrl.functional.mask_form import two_means
 
 RECOVERED_AUC, RECOVERED_RAND = 0.9, 0.5
-# Fraction of the variance that lies between two groups of values: about 0.64 of a normal
-# distribution, 0.75 of a uniform one.
-TWO_GROUPS = 0.85
+# Two groups of values: difference of their means, and fraction of the variance of the logarithms
+# between them, which is about 0.64 of one normal distribution.
+GAP, EXPLAINED = 0.2, 0.85
+_PROGRAM = ("python", "-m", "recbole_painvrl")
 _FINAL, _ALL_FEATURES = "final", "all features"
 _VERDICTS = {
     "better": "significantly better",
@@ -59,35 +57,34 @@ def compared(final: Evaluated, unmasked: Evaluated, metric: str, seed: int) -> l
     return compare(methods, _FINAL, _ALL_FEATURES, [(test, metric) for test in final])
 
 
-def answer(
-    result: Mapping[str, Any], values: torch.Tensor, known: bool, found: list[Comparison]
-) -> dict[str, Any]:
+def answer(result: Mapping[str, Any], known: bool, found: list[Comparison]) -> dict[str, Any]:
     """The entry ``answer`` of ``result.json``.
 
     Args:
         result: the rest of ``result.json``.
-        values: the learnt mask, ``[d]``.
         known: whether the environments were given.
         found: of :func:`compared`; empty where it was not asked for.
     """
-    planted, form = result.get("planted", {}), result.get("mask", {})
-    kept = form.get("used") == "ones"
+    planted, form = result.get("planted", {}), result["mask"]
     entry: dict[str, Any] = {
         "backbone": {one.part: one.outcome for one in found},
-        "mask": _mask(planted, kept, values),
+        "mask": _mask(planted, form),
         "environments": _environments(planted, known),
         "oracle_gap": _gap(result, found),
     }
-    entry["lines"] = [*_lines(result, entry, kept, found)]
+    entry["lines"] = [*_lines(result, entry, found)]
     return entry
 
 
-def _mask(planted: Mapping[str, Any], kept: bool, values: torch.Tensor) -> str:
+def _mask(planted: Mapping[str, Any], form: Mapping[str, Any]) -> str:
     if "mask_auc" in planted:
         good = planted["mask_auc"]["overall"] >= RECOVERED_AUC
         return "recovered" if good else "not recovered"
-    nothing = kept or two_means(values).explained < TWO_GROUPS
-    return "nothing found" if nothing else "not known"
+    if form["used"] in ("ones", "zeros"):
+        return "nothing found"
+    # With `auto` a test was behind the cut.
+    two_groups = form["gap"] >= GAP and form["explained"] >= EXPLAINED
+    return "not known" if form["form"] == "auto" or two_groups else "nothing found"
 
 
 def _environments(planted: Mapping[str, Any], known: bool) -> str:
@@ -110,9 +107,10 @@ def _gap(result: Mapping[str, Any], found: list[Comparison]) -> float | None:
 
 
 def _lines(
-    result: Mapping[str, Any], entry: Mapping[str, Any], kept: bool, found: list[Comparison]
+    result: Mapping[str, Any], entry: Mapping[str, Any], found: list[Comparison]
 ) -> Iterator[str]:
-    planted = result.get("planted", {})
+    planted, used = result.get("planted", {}), result["mask"]["used"]
+    kept = used == "ones"
     yield _backbone(kept, found)
     words = {
         "recovered": "the planted columns are told apart",
@@ -122,6 +120,8 @@ def _lines(
     }[entry["mask"]]
     if "mask_auc" in planted:
         words += f" (AUC {planted['mask_auc']['overall']:.2f}, chance 0.50)"
+    if used in ("ones", "zeros") and entry["mask"] != "nothing found":
+        words += f"; yet the final model has {'all' if kept else 'no'} features"
     yield f"mask: {entry['mask']}; {words}"
     words = {
         "recovered": "the planted ones",
@@ -184,10 +184,16 @@ def _next(result: Mapping[str, Any], is_compared: bool) -> str:
     command = list(result["command"])
     if "ood" not in result["metrics"]:
         return shlex.join([*_without(command, "protocol"), "--protocol=popularity"])
+    model = result.get("final_model", "UltraGCN")
+    if not is_compared and model != "UltraGCN":
+        words = [f"--dataset={result['dataset']}", f"--models={model}"]
+        return shlex.join(
+            [*_PROGRAM, "benchmark", *words, f"--feature-mask={result['run_folder']}"]
+        )
     if not is_compared:
         return shlex.join([*_without(command, "compare_backbone"), "--compare_backbone=True"])
-    program = ["python", "-m", "recbole_painvrl", "ablate", f"--dataset={result['dataset']}"]
-    return shlex.join([*program, "--what=controls", "--seeds=5"])
+    words = [f"--dataset={result['dataset']}", "--what=controls", "--seeds=5"]
+    return shlex.join([*_PROGRAM, "ablate", *words])
 
 
 def _without(command: list[str], setting: str) -> list[str]:

@@ -25,6 +25,8 @@ from recbole_painvrl.run import RESULT
 Array = npt.NDArray[Any]
 
 CONFIG = "config.yaml"
+# Of the final model, where it is another than that of the run.
+FINAL_CONFIG = "final.yaml"
 
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
@@ -66,10 +68,10 @@ def experiment_runs(folder: Path) -> list[Path]:
     return [path for path in found if is_run(path)]
 
 
-def write_config(folder: Path, effective: Mapping[str, Any]) -> None:
+def write_config(folder: Path, effective: Mapping[str, Any], name: str = CONFIG) -> None:
     """Write ``config.yaml``: every setting with its source."""
     text = yaml.safe_dump(_plain(effective), sort_keys=True, allow_unicode=True)
-    write_bytes(folder / "config.yaml", text.encode())
+    write_bytes(folder / name, text.encode())
 
 
 def config_hash(effective: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from recbole_painvrl.run.answer import answer, compared
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
+    check_final_model,
     check_model,
     check_run,
     check_saved,
@@ -108,6 +109,7 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
+        check_final_model(config)
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
@@ -169,7 +171,7 @@ class Run:
         report = self.trainer.artefacts()
         metrics: dict[str, dict[str, float]] = {}
         if self.valid_loader is not None:
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics["valid"] = _floats(valid)
         self.tests.unlock()
         final = self._tested()
@@ -184,7 +186,7 @@ class Run:
         for line in result["shift"]["sentences"]:
             # At the end of the run the summary says it on the console.
             log.debug("shift: %s", line)
-        if "mask" in report.arrays:
+        if report.mask:
             result |= self._answer(result, report, final)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
@@ -197,18 +199,19 @@ class Run:
         with cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width):
             getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
             self.trainer.fit(self.train_loader, self.valid_loader)
-            valid = self.trainer.evaluate(self.valid_loader, load_best_model=False)
+            valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics = {VALID: _floats(valid)}
             if OOD_VALID in self.valid.further:
-                metrics[OOD_VALID] = _floats(self.trainer.ood_valid(self.valid_loader))
+                metrics[OOD_VALID] = _floats(self.trainer.evaluated.ood_valid(self.valid_loader))
         return metrics
 
     def evaluate_test(self, name: str) -> tuple[dict[str, float], pd.DataFrame]:
         """Mean metrics of a test set and its metrics per user."""
         history = [part for part in (self.train, self.valid) if part is not None]
         loader = evaluation_loader(self.config, history, self.tests[name], "test")
-        values = _floats(self.trainer.evaluate(loader, load_best_model=False))
-        per_user = self.trainer.evaluator.per_user
+        trainer = self.trainer.evaluated
+        values = _floats(trainer.evaluate(loader, load_best_model=False))
+        per_user = trainer.evaluator.per_user
         tokens = self.dataset.field2id_token[self.dataset.uid_field]
         users = [str(tokens[number]) for number in getattr(loader, "uid_list", [])]
         frame = pd.DataFrame({"user_id": users, **per_user} if per_user else {})
@@ -243,9 +246,9 @@ class Run:
             entries["all_features"] = {name: values for name, (values, _) in unmasked.items()}
             metric = str(self.config["valid_metric"]).lower()
             found = compared(final, unmasked, metric, self.config["seed"])
-        slices = self.dataset.features.slices
-        mask = torch.cat([torch.from_numpy(report.arrays["mask"][name]) for name in slices])
-        entries["answer"] = answer(result, mask, bool(self.config["known_environments"]), found)
+        known = bool(self.config["known_environments"])
+        final_model = self.config["final_model"]
+        entries["answer"] = answer({**result, "final_model": final_model}, known, found)
         for line in entries["answer"]["lines"]:
             getLogger("recbole_painvrl").debug("answer: %s", line)
         return entries
@@ -257,9 +260,10 @@ class Run:
 
     def _popularity(self, model: Popularity) -> dict[str, dict[str, float]]:
         """Test metrics of another model than the run's."""
-        own, self.trainer.model = self.trainer.model, model
+        trainer = self.trainer.evaluated
+        own, trainer.model = trainer.model, model
         tested = self._tested()
-        self.trainer.model = own
+        trainer.model = own
         return {name: values for name, (values, _) in tested.items()}
 
     def _public_name(self, name: str) -> str:
@@ -303,6 +307,8 @@ class Run:
         }
         if self.dataset.features.mask is not None:
             result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
+        if report.mask:
+            result["mask"] = report.mask
         if report.planted:
             result["planted"] = report.planted
         return result

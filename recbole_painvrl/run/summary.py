@@ -38,6 +38,8 @@ def run_summary(result: Mapping[str, Any]) -> str:
     if shift is not None:
         lines.append(f"shift by protocol: {shift}")
     lines += result["shift"]["sentences"]
+    if result.get("mask"):
+        lines.append(f"form of the mask: {mask_sentence(result['mask'])}")
     planted = result.get("planted")
     if planted:
         lines += ["", *planted_lines(planted)]
@@ -45,6 +47,29 @@ def run_summary(result: Mapping[str, Any]) -> str:
         lines += ["", *result["answer"]["lines"]]
     lines.append(f"\nrun folder: {result['run_folder']}")
     return "\n".join(lines)
+
+
+def mask_sentence(mask: Mapping[str, Any]) -> str:
+    """In which form the mask entered the final model, and why.
+
+    Args:
+        mask: ``mask`` of ``result.json``.
+    """
+    columns, dropped = mask["columns"], mask["dropped"]["overall"]
+    sentence = {
+        "soft": f"soft, every one of the {columns} columns has its learnt weight",
+        "binary": f"cut in two, {dropped} of {columns} columns dropped",
+        "ones": f"all {columns} columns kept",
+        "zeros": f"all {columns} columns dropped",
+    }[mask["used"]]
+    if "candidates" in mask:
+        others = " and ".join(one for one in mask["candidates"] if one != mask["used"])
+        sentence += f", better on validation than {others}"
+    if "reversed_below_cut" in mask:
+        found = mask["reversed_below_cut"] if mask["used"] == "binary" else 0
+        why = f"{found} of them reversed between environments" if found else "none found spurious"
+        sentence += f" ({why})"
+    return sentence
 
 
 def planted_lines(planted: Mapping[str, Any]) -> list[str]:

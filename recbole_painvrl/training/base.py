@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,9 +97,17 @@ class RunTrainerMixin(_Trainer):
 
     # --- stages ---------------------------------------------------------------------------
 
-    def stages(self) -> list[Stage[Any]]:
-        """The stages of this trainer; the last one gives what :meth:`fit` returns."""
+    def stages(self) -> Iterable[Stage[Any]]:
+        """The stages of this trainer; the last one gives what :meth:`fit` returns.
+
+        A generator may look at what a stage that it yielded has found.
+        """
         return [TrainingStage()]
+
+    @property
+    def evaluated(self) -> RunTrainerMixin:
+        """The trainer of the model that a run evaluates, after :meth:`fit`."""
+        return self
 
     def artefacts(self) -> Artefacts:
         """What the stages leave in the run folder, after :meth:`fit`; may run further stages."""
@@ -115,10 +123,8 @@ class RunTrainerMixin(_Trainer):
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> tuple[float, Any]:
         """Run all stages; returns best validation score and result of the last one."""
-        stages = self.stages()
         self.context = Context(self, train_data, valid_data, saved, show_progress, callback_fn)
-        self.pipeline.run(stages, self.context)
-        last: Any = stages[-1]
+        last: Any = self.pipeline.run(self.stages(), self.context)
         outcome: tuple[float, Any] = last.outcome
         return outcome
 

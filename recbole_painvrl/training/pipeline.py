@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -63,12 +63,14 @@ class Artefacts:
 
     Attributes:
         arrays: name of an ``.npz`` file, without its ending, -> arrays.
+        mask: form of the mask and columns dropped, for ``result.json``.
         planted: scores against planted truth, for ``result.json``.
         oracle: weights of the final model trained with the true mask, to be evaluated; or None.
         unmasked: the same of the final model trained with all features.
     """
 
     arrays: dict[str, dict[str, Array]] = field(default_factory=dict)
+    mask: dict[str, Any] = field(default_factory=dict)
     planted: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Tensor] | None = None
     unmasked: dict[str, Tensor] | None = None
@@ -182,11 +184,13 @@ class Pipeline:
 
     # --- running --------------------------------------------------------------------------
 
-    def run(self, stages: Sequence[Stage[Any]], context: Context[Any]) -> None:
-        """Run stages in order, from where an interrupted run stopped."""
+    def run(self, stages: Iterable[Stage[Any]], context: Context[Any]) -> Stage[Any] | None:
+        """Run stages in order, from where an interrupted run stopped; returns the last one."""
         self.begin(context)
+        stage = None
         for stage in stages:
             self.run_stage(stage, context)
+        return stage
 
     def begin(self, context: Context[Any]) -> None:
         """Restore the random generators of an interrupted run."""

@@ -30,6 +30,7 @@ def words(data: Path) -> list[str]:
         *("ablate", "--dataset=tiny", "--what=controls", "--seeds=3,", "--output=out"),
         *(f"--data_path={data}", "--use_gpu=False", "--epochs=2", *own),
         *("--set=PaInvRL.eta=0.25", "--set=PaInvRL.oracle=False"),
+        "--set=PaInvRL.mask_form=binary",
     ]
 
 
@@ -65,7 +66,7 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     found = entries(out)
     assert [*found] == ["PaInvRL as configured", *controls.LABELS.values()]
     models = [entry["model"] for entry in found.values()]
-    assert models == ["PaInvRL", *["UltraGCN"] * 6]
+    assert models == ["PaInvRL", *["UltraGCN"] * 7]
     used = {
         row: np.load(out / entry["folder"] / "feature_mask.npz")
         for row, entry in found.items()
@@ -73,17 +74,20 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     }
     learnt = np.load(out / found["PaInvRL as configured"]["folder"] / "mask.npz")
     for modality in ("visual", "acoustic"):
-        mask = learnt[modality] if f"used/{modality}" not in learnt else learnt[f"used/{modality}"]
-        np.testing.assert_allclose(used["learnt mask"][modality], mask, rtol=1e-6)
+        mask = learnt[f"used/{modality}"]
+        np.testing.assert_array_equal(used["learnt mask"][modality], mask)
+        np.testing.assert_array_equal(used["learnt values, not cut"][modality], learnt[modality])
         permuted = used["permuted in each modality"][modality]
         np.testing.assert_allclose(np.sort(permuted), np.sort(mask), rtol=1e-6)
-        assert not np.array_equal(permuted, mask)
         assert np.ptp(used["uniform, same mean"][modality]) == 0
         assert used["all features (ones)"][modality].min() == 1
         assert used["no features (zeros)"][modality].max() == 0
         np.testing.assert_array_equal(
             used["oracle mask"][modality], learnt[f"truth/{modality}"].astype(float)
         )
+    both = [np.concatenate([used[row][name] for name in ("visual", "acoustic")])
+            for row in ("learnt mask", "permuted in each modality")]  # fmt: skip
+    assert not np.array_equal(*both)
     table = (out / "controls" / "table.md").read_text()
     assert all(label in table for label in found)
     assert "Tests: learnt mask against every other row" in table
@@ -92,7 +96,7 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     again, second = ablate()
     assert again == 0
     assert "starts" not in second.err
-    assert "7 runs: 7 done" in second.err
+    assert "8 runs: 8 done" in second.err
     assert ablate("--report-only")[0] == 0
     check_report(out, found)
 
@@ -127,7 +131,8 @@ def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path
     assert controls.control_rows(plan, source) == [], "one seed is not learnt yet"
     bad.fail("no luck", resumable=False)
     rows = controls.control_rows(plan, source)
-    assert [row.label for row in rows] == [*controls.LABELS.values()][:-1], "no oracle"
+    labels = [label for name, label in controls.LABELS.items() if name not in ("soft", "oracle")]
+    assert [row.label for row in rows] == labels
     for row in rows:
         assert row.runs[0].model == "UltraGCN"
         assert row.runs[1] is bad

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_painvrl.functional.mask_form import agreement, reversed_columns, two_means
+from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
 from recbole_painvrl.seeds import generator
 
-VALUES = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=2, max_size=12)
+VALUES = st.lists(st.integers(1, 20).map(lambda n: n / 20), min_size=2, max_size=12)
 
 
 def _within(values: torch.Tensor, kept: torch.Tensor) -> float:
@@ -18,45 +18,64 @@ def _within(values: torch.Tensor, kept: torch.Tensor) -> float:
 
 @given(VALUES)
 def test_no_other_cut_is_better(numbers: list[float]) -> None:
-    values = torch.tensor(numbers, dtype=torch.float64)
-    cut = two_means(values)
+    mask = torch.tensor(numbers, dtype=torch.float64)
+    values, cut = mask.log(), cut_in_two(mask)
     if cut.threshold is None:
-        assert values.unique().numel() == 1 and cut.mask.eq(1).all() and cut.explained == 0
+        assert mask.unique().numel() == 1 and cut.mask.eq(1).all()
+        assert cut.explained == cut.gap == 0
         return
     kept = cut.mask.bool()
-    assert torch.equal(kept, values > cut.threshold)
-    assert 0 < int(kept.sum()) < len(values)
+    assert torch.equal(kept, mask > cut.threshold)
+    assert 0 < int(kept.sum()) < len(mask)
     every = [_within(values, values > one) for one in values.unique()[:-1]]
     assert _within(values, kept) == pytest.approx(min(every), abs=1e-9)
     total = float((values - values.mean()).square().sum())
     assert cut.explained == pytest.approx(1 - min(every) / total, abs=1e-9)
+    assert cut.gap == pytest.approx(float(mask[kept].mean() - mask[~kept].mean()))
 
 
 @given(VALUES, st.randoms())
-def test_order_scale_and_place_do_not_matter(numbers: list[float], random) -> None:  # type: ignore[no-untyped-def]
-    values = torch.tensor(numbers, dtype=torch.float64)
+def test_order_and_scale_do_not_matter(numbers: list[float], random) -> None:  # type: ignore[no-untyped-def]
+    mask = torch.tensor(numbers, dtype=torch.float64)
     order = torch.tensor(random.sample(range(len(numbers)), len(numbers)))
-    kept = two_means(values).mask
-    assert torch.equal(two_means(values[order]).mask, kept[order])
-    # Exact in binary, so that equally good cuts stay equally good.
-    assert torch.equal(two_means(values / 4).mask, kept)
+    found, again = cut_in_two(mask), cut_in_two(mask[order])
+    assert again.explained == pytest.approx(found.explained, abs=1e-9)
+    if found.explained < 1 - 1e-9 and _is_clear(mask):
+        assert torch.equal(again.mask, found.mask[order])
+        # Down to a tenth nothing is cut off below.
+        assert torch.equal(
+            cut_in_two(mask.clamp(min=0.1) * 0.5).mask, cut_in_two(mask.clamp(min=0.1)).mask
+        )
+
+
+def _is_clear(mask: torch.Tensor) -> bool:
+    """Whether the best cut is better than the second by more than rounding."""
+    values = mask.clamp(min=0.1).log(), mask.log()
+    for one in values:
+        every = sorted(_within(one, one > cut) for cut in one.unique()[:-1])
+        if len(every) > 1 and every[1] - every[0] < 1e-9:
+            return False
+    return True
 
 
 def test_equally_good_cuts_keep_most_columns() -> None:
-    assert two_means(torch.tensor([1.0, 0.0, 0.5])).mask.tolist() == [1, 0, 1]
+    assert cut_in_two(torch.tensor([1.0, 0.25, 0.5])).mask.tolist() == [1, 0, 1]
 
 
 def test_a_mask_of_one_column_is_kept() -> None:
-    assert two_means(torch.tensor([0.2])).mask.tolist() == [1]
+    assert cut_in_two(torch.tensor([0.2])).mask.tolist() == [1]
+
+
+def test_columns_that_are_off_are_one_group() -> None:
+    assert cut_in_two(torch.tensor([0.0, 0.04, 1e-9, 0.6, 0.5])).mask.tolist() == [0, 0, 0, 1, 1]
+    assert cut_in_two(torch.tensor([0.0, 0.01])).threshold is None
 
 
 def test_explained_tells_one_group_from_two() -> None:
-    draws = generator(0, "values")
-    normal = torch.randn(20_000, generator=draws)
-    two = torch.cat([normal[:10_000], normal[10_000:] + 8])
-    assert two_means(normal).explained == pytest.approx(0.637, abs=0.01)
-    assert two_means(torch.rand(20_000, generator=draws)).explained == pytest.approx(0.75, abs=0.01)
-    assert two_means(two).explained > 0.93
+    normal = 0.1 * torch.randn(20_000, generator=generator(0, "values")) - 0.5
+    two = torch.cat([normal[:10_000], normal[10_000:] - 1])
+    assert cut_in_two(normal.exp()).explained == pytest.approx(0.637, abs=0.01)
+    assert cut_in_two(two.exp()).explained > 0.93
 
 
 def _gradients(common: float, opposite: float, n: int = 40) -> list[torch.Tensor]:

@@ -11,10 +11,15 @@ import pytest
 import torch
 from support import SHORT_STAGES, run_main
 
+from recbole_painvrl.functional.mask_form import cut_in_two
 from recbole_painvrl.run.answer import answer, compared
 
-TWO_GROUPS = torch.cat([torch.linspace(0.0, 0.1, 20), torch.linspace(0.8, 0.9, 20)])
-ONE_GROUP = torch.linspace(0.2, 0.4, 40)
+AUTO = {"form": "auto", "used": "binary", "gap": 0.7, "explained": 0.97}
+KEPT = {"form": "auto", "used": "ones", "gap": 0.1, "explained": 0.6}
+NONE = {**KEPT, "used": "zeros"}
+SOFT = {**AUTO, "form": "soft", "used": "soft"}
+FLAT = {**SOFT, "gap": 0.1, "explained": 0.9}
+WIDE = {**SOFT, "gap": 0.5, "explained": 0.7}
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -27,6 +32,8 @@ def result(**changes: Any) -> dict[str, Any]:
         "valid_metric": "NDCG@10",
         "metrics": metrics,
         "command": command,
+        "run_folder": "runs/x",
+        "mask": AUTO,
         **changes,
     }
 
@@ -52,10 +59,10 @@ def evaluated(iid: float, ood: float, noise: float = 0.01, seed: int = 0) -> Any
     return tests
 
 
-def asked(unmasked: Any = None, values: torch.Tensor = TWO_GROUPS, **changes: Any) -> Any:
+def asked(unmasked: Any = None, **changes: Any) -> Any:
     final = evaluated(0.10, 0.06)
     found = compared(final, unmasked, "ndcg@10", 0) if unmasked else []
-    return answer(result(**changes), values, changes.pop("known", False), found)
+    return answer(result(**changes), False, found)
 
 
 @pytest.mark.parametrize(
@@ -84,39 +91,51 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
         "run_recbole.py --model=PaInvRL --dataset=mine --compare_backbone=True"
     )
     assert "--what=controls" in asked(evaluated(0.1, 0.1))["lines"][-1]
-    kept = asked(mask={"used": "ones"})
+    kept = asked(mask=KEPT)
     assert "is the backbone" in kept["lines"][0]
     assert "--what=controls" in kept["lines"][-1]
+    other = asked(final_model="FREEDOM")
+    assert other["lines"][-1].endswith(
+        "benchmark --dataset=mine --models=FREEDOM --feature-mask=runs/x"
+    )
     no_ood = asked(metrics={"test": {"ndcg@10": 0.1}})
     assert no_ood["lines"][-1].endswith("--protocol=popularity")
 
 
 @pytest.mark.parametrize(
-    ("changes", "values", "mask"),
+    ("changes", "mask"),
     [
-        ({"planted": planted(0.98)}, ONE_GROUP, "recovered"),
-        ({"planted": planted(0.9)}, TWO_GROUPS, "recovered"),
-        ({"planted": planted(0.89)}, TWO_GROUPS, "not recovered"),
-        ({}, ONE_GROUP, "nothing found"),
-        ({}, TWO_GROUPS, "not known"),
-        ({"mask": {"used": "ones"}}, TWO_GROUPS, "nothing found"),
-        ({"mask": {"used": "binary"}}, TWO_GROUPS, "not known"),
+        ({"planted": planted(0.98), "mask": FLAT}, "recovered"),
+        ({"planted": planted(0.9)}, "recovered"),
+        ({"planted": planted(0.89)}, "not recovered"),
+        ({"planted": planted(0.98), "mask": KEPT}, "recovered"),
+        ({"mask": FLAT}, "nothing found"),
+        ({"mask": WIDE}, "nothing found"),
+        ({"mask": SOFT}, "not known"),
+        ({"mask": KEPT}, "nothing found"),
+        ({"mask": NONE}, "nothing found"),
+        ({"mask": AUTO}, "not known"),
+        ({"mask": {**AUTO, "explained": 0.7}}, "not known"),
     ],
 )
-def test_mask(changes: dict[str, Any], values: torch.Tensor, mask: str) -> None:
-    found = asked(values=values, **changes)
+def test_mask(changes: dict[str, Any], mask: str) -> None:
+    found = asked(**changes)
     assert found["mask"] == mask
-    assert any(line.startswith(f"mask: {mask};") for line in found["lines"])
+    (line,) = (line for line in found["lines"] if line.startswith(f"mask: {mask};"))
+    unused = changes.get("planted") and changes.get("mask") is KEPT
+    assert ("yet the final model has all features" in line) == bool(unused)
 
 
 @pytest.mark.parametrize("draw", ["normal", "uniform"])
 def test_chance_masks_have_no_two_groups(draw: str) -> None:
-    """By far: of 200 draws of 96 columns none is taken for two groups."""
+    """Of 200 draws of 96 columns none is taken for two groups."""
     source = torch.Generator().manual_seed(0)
+    bounds = (0.25, 0.08) if draw == "normal" else (0.1, 0.9)
     for _ in range(200):
-        values = torch.empty(96)
-        values = getattr(values, f"{draw}_")(0.3, 0.35, generator=source)
-        assert asked(values=values)["mask"] == "nothing found"
+        values = getattr(torch.empty(96), f"{draw}_")(*bounds, generator=source)
+        cut = cut_in_two(values.clamp(0, 1))
+        form = {"form": "soft", "used": "soft", "gap": cut.gap, "explained": cut.explained}
+        assert asked(mask=form)["mask"] == "nothing found"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +149,7 @@ def test_chance_masks_have_no_two_groups(draw: str) -> None:
     ],
 )
 def test_environments(found: dict[str, Any], known: bool, expected: str) -> None:
-    entry = answer(result(planted=found), TWO_GROUPS, known, [])
+    entry = answer(result(planted=found), known, [])
     assert entry["environments"] == expected
 
 
@@ -159,7 +178,7 @@ def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
 def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = (*SHORT_STAGES, "--seed=1")
+    argv = (*SHORT_STAGES, "--seed=1", "--mask_form=binary")
     alone = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="alone")
     both = run_main(tiny_data, tmp_path, "PaInvRL", *argv, "--compare_backbone=True", name="both")
     assert both.code == 0, both.err
@@ -177,3 +196,25 @@ def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     assert "all_features" not in alone.result
     plain = run_main(tiny_data, tmp_path, "UltraGCN", name="plain")
     assert "answer" not in plain.result
+
+
+def test_a_candidate_with_all_features_is_compared_without_being_asked(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    argv = (*SHORT_STAGES, "--seed=1", "--mask_form=validation", "--compare_backbone=True")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 0, run.err
+    names = [stage["name"] for stage in run.result["stages"]]
+    assert "final with all features" not in names
+    if run.result["mask"]["used"] == "ones":
+        assert "all_features" not in run.result
+        assert "is the backbone" in run.result["answer"]["lines"][0]
+    else:
+        assert set(run.result["answer"]["backbone"]) == {"iid", "ood"}
+
+
+def test_another_final_model_is_not_compared_with_ultragcn(tiny_data: Path, tmp_path: Path) -> None:
+    argv = (*SHORT_STAGES, "--final_model=VBPR", "--compare_backbone=True")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 2
+    assert "benchmark --models=VBPR --feature-mask=RUN" in run.err

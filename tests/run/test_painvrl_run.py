@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
-from recbole_painvrl.models.painvrl.trainer import BackboneStage, FinalStage
+from recbole_painvrl.models.painvrl.final_stage import compare
+from recbole_painvrl.models.painvrl.trainer import BackboneStage
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 
@@ -20,11 +20,12 @@ METRICS = {"recall@10", "ndcg@10", "precision@10"}
 @pytest.fixture(scope="module")
 def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     place = tmp_path_factory.mktemp("painvrl")
+    words = (*SHORT_STAGES, "--mask_form=binary")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("sys.argv", ["pytest"])
         return {
-            name: run_main(tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name)
+            name: run_main(tiny_data, place, "PaInvRL", *words, f"--seed={seed}", name=name)
             for name, seed in (("first", 1), ("again", 1), ("other", 2))
         }
 
@@ -59,7 +60,7 @@ def test_result_says_who_made_it_from_what(first: Finished) -> None:
         assert set(values) == METRICS
         assert all(0 <= value <= 1 for value in values.values())
     names = [stage["name"] for stage in result["stages"]]
-    assert names[:4] == ["backbone", "environments 1", "mask 1", "final"]
+    assert names[:4] == ["backbone", "environments 1", "mask 1", "form"]
     assert all(stage["seconds"] >= 0 for stage in result["stages"])
     stages = {stage["name"]: stage for stage in result["stages"]}
     assert stages["backbone"]["epochs"] == stages["final"]["epochs"] == 2
@@ -104,9 +105,8 @@ def test_mask_and_trajectory_are_stored(first: Finished) -> None:
     np.testing.assert_allclose(steps["round 1/trajectory/w_erm"], 0.5, atol=1e-6)
     raw = steps["round 1/trajectory/effective_w_erm"]
     np.testing.assert_allclose(raw, irm / (erm + irm), rtol=1e-4)
-    # The mask of the final model is the learnt one.
-    learnt = np.concatenate([arrays["acoustic"], arrays["visual"]])
-    np.testing.assert_array_equal(first.weights()["mask"].numpy(), learnt)
+    used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
+    np.testing.assert_array_equal(first.weights()["mask"].numpy(), used)
 
 
 def test_environments_are_stored_with_their_pairs(first: Finished, tiny_data: Path) -> None:
@@ -159,12 +159,13 @@ def test_a_converged_final_model_far_below_the_backbone_is_a_warning(
         settings=SimpleNamespace(reg_per=reg_per, **weights),
         config={"epochs": 20},
         valid_metric="NDCG@10",
+        valid_metric_bigger=True,
         log=logging.getLogger("test"),
     )
     backbone = BackboneStage()
-    final = FinalStage("final", torch.ones(1), backbone=backbone)
-    backbone.outcome, final.outcome = (0.1, None), (score, None)
-    final._compare(trainer, converged=epochs < trainer.config["epochs"])
+    backbone.outcome = (0.1, None)
+    context: Any = SimpleNamespace(trainer=trainer, valid_data=())
+    compare(context, score, epochs, backbone)
     assert (expected in caplog.text) if expected else not caplog.text
     assert reg_per == "step" or "--preset" not in caplog.text
 
@@ -189,6 +190,7 @@ def test_other_seed_other_numbers(runs: dict[str, Finished]) -> None:
     first, other = runs["first"], runs["other"]
     assert first.result["metrics"] != other.result["metrics"]
     assert first.result["split"] == other.result["split"], "the split has a seed of its own"
-    assert not np.array_equal(first.weights()["mask"], other.weights()["mask"])
+    with np.load(first.folder / "mask.npz") as a, np.load(other.folder / "mask.npz") as b:
+        assert not np.array_equal(a["visual"], b["visual"])
     assert first.result["hashes"]["data"] == other.result["hashes"]["data"]
     assert first.result["hashes"]["config"] != other.result["hashes"]["config"]

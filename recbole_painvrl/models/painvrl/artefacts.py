@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from recbole_painvrl.data.feature_mask import USED
 from recbole_painvrl.environments.loop import Identification
 from recbole_painvrl.evaluation.planted import (
     environment_scores,
@@ -31,6 +32,15 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     mask = trainer.mask_stages[-1].mask
     partitions = [stage.found for stage in trainer.environment_stages if stage.found is not None]
     found = Artefacts({"mask": _mask_arrays(trainer.mask_stages, slices)})
+    form = trainer.form_stage
+    assert form is not None
+    used = {name: form.mask[columns].cpu().numpy() for name, columns in slices.items()}
+    found.arrays["mask"] |= {f"{USED}/{name}": values for name, values in used.items()}
+    if form.scores is not None:
+        scores = {name: form.scores[columns].cpu().numpy() for name, columns in slices.items()}
+        found.arrays["mask"] |= {f"agreement/{name}": values for name, values in scores.items()}
+    dropped = {name: int((values == 0).sum()) for name, values in used.items()}
+    found.mask = {**form.figures, "dropped": {**dropped, "overall": form.figures["dropped"]}}
     if partitions:
         found.arrays["environments"] = _environment_arrays(partitions, train)
     truth = planted_truth(train)
@@ -39,10 +49,10 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     rng = np.random.default_rng(derive_seed(trainer.model.seed, "planted controls"))
     known = [name for name in slices if name in truth.columns]
     found.arrays["mask"] |= {f"truth/{name}": truth.columns[name] for name in known}
-    scores = mask_scores(mask, truth, slices, rng)
-    found.planted["mask"] = scores
-    found.planted["mask_auc"] = {name: one["auc"] for name, one in scores.items()}
-    found.planted["mask_auc_shuffled"] = {n: one["auc_shuffled"] for n, one in scores.items()}
+    against = mask_scores(mask, truth, slices, rng)
+    found.planted["mask"] = against
+    found.planted["mask_auc"] = {name: one["auc"] for name, one in against.items()}
+    found.planted["mask_auc_shuffled"] = {n: one["auc_shuffled"] for n, one in against.items()}
     if partitions and train.protocol == "files":
         users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
         labels = true_environments(train, users, items)
@@ -51,7 +61,7 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
         matrix = train.features.matrix
         agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
         found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
-    if trainer.settings.oracle:
+    if trainer.settings.oracle and trainer.other is None:
         oracle = oracle_mask(truth, slices, len(mask))
         found.oracle = other_weights(trainer, context, "final with oracle mask", oracle, "oracle")
     return found
@@ -108,7 +118,7 @@ def other_weights(
     """
     model = trainer.model
     learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    from recbole_painvrl.models.painvrl.trainer import FinalStage
+    from recbole_painvrl.models.painvrl.final_stage import FinalStage
 
     stage = FinalStage(name, mask.to(trainer.device), checkpoint=checkpoint)
     trainer.pipeline.run_stage(stage, context)

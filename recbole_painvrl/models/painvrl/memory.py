@@ -5,7 +5,7 @@ from __future__ import annotations
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models import ultragcn
 from recbole_painvrl.models.memory import FLOAT, Sizes
-from recbole_painvrl.seeds import MASK_PURPOSES
+from recbole_painvrl.seeds import FORM_PURPOSES, MASK_PURPOSES
 
 
 def staged_memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
@@ -37,7 +37,7 @@ def staged_memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
 
 def staged_purposes(outer_rounds: int) -> list[str]:
     """Generators of the stages, by number of the outer round."""
-    names = ["final initial values"]
+    names = ["final initial values", *FORM_PURPOSES]
     for number in range(1, outer_rounds + 1):
         names.append(f"environments {number}")
         names += [f"mask {number} {purpose}" for purpose in (*MASK_PURPOSES, "negatives")]

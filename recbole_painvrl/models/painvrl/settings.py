@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recbole_painvrl.environments.content import EnvironmentLearner
 from recbole_painvrl.functional.attention import AttentionOutput
@@ -97,6 +97,22 @@ class StagedSettings(BackboneSettings):
         description="Var of Eq. 11: a mean over environments (paper) or a sum (InvRL's code)."
     )
 
+    mask_form: Literal["soft", "binary", "auto", "validation"] = Field(
+        description="Mask of the final model (docs/mask-form.md): the learnt values (soft, the "
+        "paper); 0 or 1 by exact 2-means of their logarithms (binary); binary if spurious columns are "
+        "found, otherwise all features or none, whichever validates better (auto); or the best of "
+        "the four on validation (validation)."
+    )
+
+    final_model: str = Field(
+        description="Model that is trained on the masked features in the final stage: UltraGCN "
+        "with the settings of the run (the paper), or another model with features and its own."
+    )
+    final_settings: dict[str, Any] | None = Field(
+        description="Settings of another `final_model`, such as {reg_weight: 0.1}; without them it "
+        "has its own defaults and those settings of the command line that it knows."
+    )
+
     known_environments: bool = Field(
         description="Ablation: use the planted environments instead of identifying them."
     )
@@ -104,8 +120,18 @@ class StagedSettings(BackboneSettings):
         description="On planted data, also train a final model with the true mask."
     )
     compare_backbone: bool = Field(
-        description="Also train the final model with all features, to tell what the mask changes."
+        description="Also train the final model with all features, to tell what the mask changes "
+        "(only with final_model UltraGCN)."
     )
+
+    @model_validator(mode="after")
+    def _compares_its_own_model(self) -> Self:
+        if self.compare_backbone and self.final_model != "UltraGCN":
+            raise ValueError(
+                f"`compare_backbone`: found True with `final_model: {self.final_model}`; leave it "
+                f"out, and compare with `benchmark --models={self.final_model} --feature-mask=RUN`"
+            )
+        return self
 
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of Eq. 3."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.models.painvrl.artefacts import collect, other_weights
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
+from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenStage, FinalStage
+from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
-from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
+from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.invrl import InvRL
     from recbole_painvrl.models.painvrl.model import PaInvRL
-
-# A learnt mask costs a few percent in distribution at most; below this the L2 is to blame.
-_MUCH_WORSE = 0.9
 
 
 class BackboneStage(TrainingStage["StagedTrainer"]):
@@ -86,68 +86,15 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
         )
 
 
-class FinalStage(TrainingStage["StagedTrainer"]):
-    """A fresh model trained on ``Phi = m (.) f`` (Eq. 26).
-
-    Args:
-        name: name of the stage.
-        mask: m, ``[d]``, or the stage that learns it.
-        checkpoint: name of the file of the best epoch.
-        backbone: the backbone, to compare with; None for no comparison.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        mask: Tensor | MaskStage,
-        checkpoint: str = "best",
-        backbone: BackboneStage | None = None,
-    ) -> None:
-        super().__init__(name)
-        self._mask, self._checkpoint, self._backbone = mask, checkpoint, backbone
-
-    def prepare(self, context: Context[StagedTrainer]) -> None:
-        """New initial values, the mask on the features, a new optimizer."""
-        super().prepare(context)
-        trainer = context.trainer
-        trainer.model.reset("final initial values")
-        trainer.model.set_mask(self._mask if isinstance(self._mask, Tensor) else self._mask.mask)
-        config = trainer.config
-        trainer.reset_training(config["epochs"], config["stopping_step"], self._checkpoint)
-
-    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
-        """Train, and warn where it validates much worse than the backbone."""
-        figures = super().run(context)
-        comparable = context.valid_data is not None and context.trainer.valid_metric_bigger
-        if self._backbone is not None and comparable:
-            self._compare(context.trainer, figures["epochs"] < context.trainer.config["epochs"])
-        return figures
-
-    def _compare(self, trainer: StagedTrainer, converged: bool) -> None:
-        assert self.outcome is not None and self._backbone is not None
-        assert self._backbone.outcome is not None
-        score, before, s = self.outcome[0], self._backbone.outcome[0], trainer.settings
-        if not converged or score >= _MUCH_WORSE * before:
-            return
-        scaled = ", or see `--preset=large`, whose L2 does not depend on the size of the data"
-        trainer.log.warning(
-            "the final model validates at %.4g, the backbone at %.4g (%s): its L2 may be too "
-            "strong for these data (`embedding_reg_weight: %g`, backbone: %g); lower it%s",
-            score,
-            before,
-            trainer.valid_metric,
-            s.embedding_reg_weight,
-            s.backbone_embedding_reg_weight,
-            scaled if s.reg_per == "step" else "",
-        )
-
-
 class StagedTrainer(RunTrainer):
     """Runs the stages of PaInvRL and of InvRL, which differ by their settings alone.
 
     Attributes:
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
+        form_stage: decides in which form the last mask is used.
+        other: trains a final model other than UltraGCN, where there is one.
+        candidates: final models among which validation chose, by name of the mask.
     """
 
     model: PaInvRL | InvRL
@@ -157,11 +104,14 @@ class StagedTrainer(RunTrainer):
         self.settings = model.settings
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
+        self.form_stage: FormStage | None = None
+        self.other: OtherFinalStage | None = None
+        self.candidates: dict[str, CandidateStage] = {}
 
-    def stages(self) -> list[Stage[Any]]:
-        """Backbone, T times (environments, mask), final model (Algorithm 1)."""
+    def stages(self) -> Iterator[Stage[Any]]:
+        """Backbone, T times (environments, mask), its form, final model (Algorithm 1)."""
         backbone = BackboneStage()
-        stages: list[Stage[Any]] = [backbone]
+        yield backbone
         self.environment_stages, self.mask_stages = [], []
         mask = None
         for outer in range(1, self.settings.outer_rounds + 1):
@@ -169,18 +119,37 @@ class StagedTrainer(RunTrainer):
             if not self.settings.known_environments:
                 environments = EnvironmentStage(outer, backbone, mask)
                 self.environment_stages.append(environments)
-                stages.append(environments)
+                yield environments
             mask = MaskStage(outer, backbone, environments, mask)
             self.mask_stages.append(mask)
-            stages.append(mask)
+            yield mask
         assert mask is not None
-        stages.append(FinalStage("final", mask, backbone=backbone))
-        return stages
+        form = self.form_stage = FormStage(mask)
+        yield form
+        if self.settings.final_model != "UltraGCN":
+            self.other = OtherFinalStage(form.mask)
+            yield self.other
+            return
+        if len(form.candidates) < 2:
+            yield FinalStage("final", form.mask, backbone=backbone)
+            return
+        self.candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
+        yield from self.candidates.values()
+        yield ChosenStage(form, self.candidates, backbone)
+
+    @property
+    def evaluated(self) -> RunTrainerMixin:
+        """The trainer of the final model."""
+        return self if self.other is None else self.other.trainer
 
     def artefacts(self) -> Artefacts:
         """Masks and environments, and weights under other masks where asked for."""
         found = collect(self, self.context)
-        if self.settings.compare_backbone:
+        if found.mask["used"] == "ones":
+            return found
+        if "ones" in self.candidates:
+            found.unmasked = self.candidates["ones"].weights
+        elif self.settings.compare_backbone:
             ones = torch.ones_like(self.model.mask)
             stage = "final with all features"
             found.unmasked = other_weights(self, self.context, stage, ones, "all_features")

@@ -13,6 +13,7 @@ LEARNT = "learnt"
 # Names of the files of the masks, and what they keep of the learnt one.
 _KEEPS = {
     LEARNT: "everything",
+    "soft": "the learnt values, not cut in two",
     "uniform": "the mean",
     "permuted": "the values of every modality, not their order",
     "ones": "nothing: all features",

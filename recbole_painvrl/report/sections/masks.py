@@ -48,8 +48,23 @@ def masks(block: Block, figures: Figures) -> dict[str, Any] | None:
         "several": any(len(group.runs) > 1 for group in groups),
         "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
         "statistics": statistics,
+        "forms": [row for group in groups for run in group.runs for row in _form(group, run)],
         "scores": [row for group in groups for run in group.runs for row in _scores(group, run)],
     }
+
+
+def _form(group: Group, run: RunData) -> list[list[str]]:
+    """Form of the mask in the final model, dropped columns, and what the test found."""
+    said = run.done.mask
+    dropped = said.get("dropped")
+    parts = dropped.items() if isinstance(dropped, dict) else ()
+    if not parts:
+        return []
+    test = [said.get(f"reversed_{side}_cut") for side in ("below", "above")]
+    numbers = [f"{value:.0f}" if is_number(value) else "–" for value in test]
+    counts = ", ".join(f"{name} {n:.0f}" for name, n in parts if is_number(n) and name != "overall")
+    label = f"{group.label}, seed {run.done.seed}"
+    return [[label, str(said.get("form")), str(said.get("used")), counts, *numbers]]
 
 
 def _scores(group: Group, run: RunData) -> list[list[str]]:

@@ -1,0 +1,91 @@
+"""The configuration of a final model other than UltraGCN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.config.layers import merge
+from recbole_painvrl.config.validation import known_settings
+from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.models.base import TableRecommender
+from recbole_painvrl.run.feature_mask import takes_feature_mask
+from recbole_painvrl.run.folder import FINAL_CONFIG, write_config
+from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.specs import spec_of, specs
+
+_OWN = "UltraGCN"
+# Settings of the run that name what another model is not.
+_NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask"})
+
+
+def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
+    """Configuration of the final model; None for UltraGCN, whose settings are those of the run.
+
+    It has the defaults of its own property file, then what the user set for the run and it knows,
+    then ``final_settings``.
+
+    Args:
+        config: of the run.
+        folder: of the run, which keeps it in a file of its own; it is read again from there.
+
+    Raises:
+        UserError: no such model, one without features, or a wrong setting of it.
+    """
+    name, given = config["final_model"], config["final_settings"] or {}
+    if name is None or name == _OWN:
+        if given:
+            raise UserError(
+                f"`final_settings`: found {given}, but the final model is {_OWN}, whose settings "
+                "are those of the run; set them there, or name another `final_model`"
+            )
+        return None
+    _check(config, str(name))
+    path = None if folder is None else folder / FINAL_CONFIG
+    if path is not None and path.is_file():
+        return _in_folder(
+            SafeConfig(overrides=stored_settings(path), overrides_from=str(path)), folder
+        )
+    values, _ = merge(config._external)
+    known = known_settings(str(name), []) - _NOT_HANDED_ON
+    handed_on = {key: value for key, value in values.items() if key in known}
+    own = {**handed_on, **given, "model": name}
+    found = SafeConfig(overrides=own, overrides_from="final_settings and command line")
+    if not takes_feature_mask(found):
+        raise UserError(f"`final_model`: found {name}, which uses no features with these settings")
+    if folder is not None:
+        write_config(folder, found.effective(), FINAL_CONFIG)
+    return _in_folder(found, folder)
+
+
+def _in_folder(config: SafeConfig, folder: Path | None) -> SafeConfig:
+    if folder is not None:
+        config["run_folder"] = str(folder)
+        config["checkpoint_dir"] = str(folder / "checkpoint")
+    return config
+
+
+def _check(config: Any, name: str) -> None:
+    """Refuse what cannot be a final model."""
+    if not isinstance(config, SafeConfig):
+        raise UserError(
+            f"`final_model`: found {name}, which RecBole's own run_recbole cannot train; use "
+            "`python run_recbole.py` of this project"
+        )
+    spec = spec_of(name)
+    possible = [
+        one.name
+        for one in specs().values()
+        if issubclass(one.model, TableRecommender) and not one.model.learns_mask
+    ]
+    if spec is None or name not in possible:
+        raise UserError(
+            f"`final_model`: found {name}, expected a model with features, one of "
+            f"{', '.join(possible)}{did_you_mean(name, possible)}"
+        )
+    if config["mask_form"] == "validation":
+        raise UserError(
+            f"`mask_form: validation`: compares masks for {_OWN} alone; with `final_model: {name}` "
+            "set auto, soft or binary"
+        )

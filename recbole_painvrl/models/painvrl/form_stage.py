@@ -1,0 +1,126 @@
+"""The form in which the learnt mask enters the final model, and what was found to decide it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from recbole_painvrl.data.negatives import NegativeSampler
+from recbole_painvrl.functional.invariance import EnvironmentBatch, Representation, joint_losses
+from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
+from recbole_painvrl.seeds import FORM_PURPOSES, generator
+from recbole_painvrl.training.pipeline import Context, Stage
+
+if TYPE_CHECKING:
+    from recbole_painvrl.models.painvrl.mask_stage import MaskStage
+    from recbole_painvrl.models.painvrl.trainer import StagedTrainer
+
+# Batches of an environment for its mean gradient and the standard error of it.
+_BATCH, _FEWEST, _MOST, _NEGATIVES = 512, 8, 64, 256
+# Means of the two groups closer than this are not two groups.
+_GAP = 0.2
+
+
+class FormStage(Stage["StagedTrainer"]):
+    """Decides the form of the mask: soft, cut in two, all features, or none.
+
+    Args:
+        learnt: the stage that learns the mask.
+
+    Attributes:
+        candidates: masks ``[d]`` by name; with more than one, validation decides later.
+        mask: m of the final model, ``[d]``, once decided.
+        scores: agreement of every column between environments, ``[d]``; None without a test.
+        figures: what was decided, and why, for ``result.json``.
+    """
+
+    def __init__(self, learnt: MaskStage) -> None:
+        super().__init__("form")
+        self._learnt = learnt
+        self.candidates: dict[str, Tensor] = {}
+        self.scores: Tensor | None = None
+        self.figures: dict[str, Any] = {}
+
+    @property
+    def mask(self) -> Tensor:
+        """M of the final model, ``[d]``."""
+        return self.candidates[self.figures["used"]]
+
+    def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
+        """Decide, or say what validation has to decide."""
+        trainer, learnt = context.trainer, self._learnt.mask
+        form = trainer.settings.mask_form
+        cut = cut_in_two(learnt)
+        masks = {
+            "ones": torch.ones_like(learnt),
+            "soft": learnt,
+            "binary": cut.mask,
+            "zeros": torch.zeros_like(learnt),
+        }
+        self.figures = {"form": form, "explained": cut.explained, "gap": cut.gap}
+        names: list[str] = [form]
+        if form == "auto":
+            self.scores = agreement(environment_gradients(self._learnt, trainer.model.seed))
+            found = reversed_columns(self.scores.to(learnt.device))
+            low = cut.mask == 0
+            below, above = int(found[low].sum()), int(found[~low].sum())
+            self.figures |= {"reversed_below_cut": below, "reversed_above_cut": above}
+            names = ["binary"] if cut.gap >= _GAP and below else ["ones", "zeros"]
+        elif form == "validation":
+            names = list(masks)
+        if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
+            names = names[:1]
+        self.candidates = {name: masks[name] for name in names}
+        self.choose(names[0])
+        return self.figures
+
+    def choose(self, name: str) -> None:
+        """Take a candidate."""
+        self.figures |= {"used": name}
+        columns, dropped = len(self.mask), int((self.mask == 0).sum())
+        self.figures |= {"columns": columns, "dropped": dropped}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The decision, once made."""
+        if not self.candidates:
+            return {}
+        return {"candidates": self.candidates, "scores": self.scores, "figures": self.figures}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a decision that was made."""
+        if state:
+            self.candidates, self.figures = state["candidates"], state["figures"]
+            self.scores = state["scores"]
+
+
+@torch.no_grad()
+def environment_gradients(learnt: MaskStage, seed: int) -> list[Tensor]:
+    """Gradients of the mean loss by W, at W = 0 and all features, ``[n_e, k, d]`` by environment.
+
+    At W = 0 the score is that of the ids, and the gradient is what a column has to add to it.
+
+    Args:
+        learnt: a finished mask stage.
+        seed: of the run.
+    """
+    learner = learnt.learner
+    users, items, tables = learner.users, learner.items, learner.tables
+    order = generator(seed, FORM_PURPOSES[0])
+    device = learner.mask.device
+    negatives = generator(seed, FORM_PURPOSES[1], device)
+    draws = NegativeSampler(len(tables.features), _NEGATIVES, "shared", negatives)
+    projection = torch.zeros_like(learner.projection)
+    whole = Representation(torch.ones_like(learner.mask).unsqueeze(0), None)
+    found = []
+    for rows in learner.rows:
+        rows = rows[torch.randperm(len(rows), generator=order).to(device)]
+        n_batches = min(_MOST, max(_FEWEST, len(rows) // _BATCH), len(rows))
+        batches = []
+        for chosen in rows.tensor_split(n_batches):
+            batch = EnvironmentBatch(users[chosen], items[chosen], draws.draw(users[chosen]))
+            _, gradients = joint_losses(whole, projection, [batch], tables, learner.weights)
+            batches.append(gradients[0] / len(chosen))
+        found.append(torch.stack(batches))
+    return found

@@ -1,0 +1,113 @@
+"""A final model other than UltraGCN: its settings, its features, and what such a run can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from support import SHORT_STAGES, Finished, Killed, kill_at, run_main
+
+from recbole_painvrl import load_run
+from recbole_painvrl.cli import export, recommend, report
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.inference.vectors import content_vectors
+
+WORDS = (*SHORT_STAGES, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
+FINAL = ("--final_model=VBPR", "--final_settings={reg_weight: 0.05, embedding_size: 6}")
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    place = tmp_path_factory.mktemp("final")
+    found = run_main(tiny_data, place, "PaInvRL", *WORDS, *FINAL, name="vbpr")
+    assert found.code == 0, found.err
+    return found
+
+
+def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finished) -> None:
+    result = run.result
+    assert result["model"] == "PaInvRL" and result["stages"][-1]["model"] == "VBPR"
+    opened = load_run(run.folder)
+    assert type(opened.model).__name__ == "VBPR"
+    settings = {name: opened.config[name] for name in ("reg_weight", "embedding_size")}
+    assert settings == {"reg_weight": 0.05, "embedding_size": 6}
+    assert opened.config["train_batch_size"] == 256 and opened.config["learning_rate"] == 3e-3
+    with np.load(run.folder / "mask.npz") as arrays:
+        used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
+    assert set(used) == {0.0, 1.0}
+    features = opened.model.features
+    assert features[:, used == 0].eq(0).all() and not features[:, used == 1].eq(0).all()
+    # The stages before it have the run's own settings.
+    assert yaml.safe_load((run.folder / "config.yaml").read_text())["embedding_size"]["value"] == 64
+
+
+def test_an_opened_run_has_the_metrics_of_the_result(run: Finished) -> None:
+    opened = load_run(run.folder)
+    users = run.per_user.query("test_set == 'iid'")
+    number = opened.dataset.field2token_id[opened.dataset.uid_field][users["user_id"].iloc[0]]
+    scores = opened.model.full_sort_predict({opened.dataset.uid_field: torch.tensor([number])})
+    for name in ("train", "valid"):
+        table = opened.parts[name].inter_feat
+        mine = table[opened.dataset.uid_field] == number
+        scores[table[opened.dataset.iid_field][mine]] = -torch.inf
+    scores[0] = -torch.inf
+    top = set(scores.topk(10).indices.tolist())
+    table = opened.parts["test"].inter_feat
+    wanted = table[opened.dataset.iid_field][table[opened.dataset.uid_field] == number].tolist()
+    recall = len(top & set(wanted)) / len(wanted)
+    assert recall == pytest.approx(float(users["recall@10"].iloc[0]), abs=1e-6)
+
+
+def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Path) -> None:
+    folder, out = str(run.folder), tmp_path / "top.csv"
+    assert recommend.main([folder, "--k=3", "--users=all", f"--out={out}"]) == 0
+    assert len(out.read_text().splitlines()) > 100
+    for what in ("embeddings", "mask", "representations"):
+        written = f"--out={tmp_path / what}.npy"
+        assert export.main([folder, f"--what={what}", written]) == 0
+    with np.load(run.folder / "mask.npz") as arrays:
+        mask = np.load(tmp_path / "mask.visual.npy")
+        np.testing.assert_array_equal(mask, arrays["used/visual"])
+    opened = load_run(folder)
+    cold = content_vectors(opened.model, torch.rand(2, 24))
+    assert cold is not None and cold.shape[0] == 2
+    assert report.main([folder, f"--output={tmp_path / 'page.html'}"]) == 0
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(
+    run: Finished, tiny_data: Path, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # Backbone twice and done, environments, two epochs of the mask and done, form: within
+        # the final model from here on.
+        kill_at(10, False, patch)
+        with pytest.raises(Killed):
+            run_main(tiny_data, tmp_path, "PaInvRL", *WORDS, *FINAL, name="cut")
+    folder = tmp_path / "runs" / "cut"
+    assert not (folder / "result.json").exists() and (folder / "final.yaml").exists()
+    assert main([f"--resume={folder}", "--show_progress=False"]) == 0
+    same = Finished(0, "", "", folder)
+    assert same.result["metrics"] == run.result["metrics"]
+    assert same.result["hashes"]["weights"] == run.result["hashes"]["weights"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--final_model=VBRP"], "did you mean `VBPR`"),
+        (["--final_model=LightGCN"], "expected a model with features"),
+        (["--final_model=InvRL"], "expected a model with features"),
+        (["--final_model=VBPR", "--final_settings={reg_wieght: 1}"], "reg_wieght"),
+        (["--final_model=VBPR", "--mask_form=validation"], "`mask_form: validation`"),
+        (["--final_settings={reg_weight: 1}"], "`final_settings`"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_trained(
+    words: list[str], expected: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    found = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, *words, name="wrong")
+    assert found.code == 2 and expected in found.err and not found.folder.exists()
+    assert len(found.err.strip().splitlines()) == 1, found.err

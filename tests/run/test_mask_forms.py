@@ -1,0 +1,156 @@
+"""The form of the mask: what each gives the final model, and what a run says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import SHORT_STAGES, Finished, run_main
+from torch import Tensor
+
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.functional.mask_form import cut_in_two
+from recbole_painvrl.models.painvrl import form_stage
+from recbole_painvrl.models.painvrl.form_stage import FormStage
+from recbole_painvrl.training.pipeline import Pipeline
+
+FORMS = ("soft", "binary", "auto", "validation")
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    place = tmp_path_factory.mktemp("forms")
+    common = (*SHORT_STAGES, "--seed=3", "--oracle=False")
+    found = {
+        form: run_main(tiny_data, place, "PaInvRL", *common, f"--mask_form={form}", name=form)
+        for form in FORMS
+    }
+    assert not [run.err for run in found.values() if run.code]
+    return found
+
+
+def _arrays(run: Finished) -> dict[str, Any]:
+    with np.load(run.folder / "mask.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _whole(run: Finished, above: str = "") -> Tensor:
+    arrays = _arrays(run)
+    return torch.cat([torch.from_numpy(arrays[above + name]) for name in ("acoustic", "visual")])
+
+
+def test_the_learnt_mask_is_kept_whatever_the_form(runs: dict[str, Finished]) -> None:
+    learnt = [_whole(run) for run in runs.values()]
+    assert all(torch.equal(one, learnt[0]) for one in learnt)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_final_model_has_the_mask_that_the_run_says(
+    runs: dict[str, Finished], form: str
+) -> None:
+    run = runs[form]
+    learnt, used, said = _whole(run), _whole(run, "used/"), run.result["mask"]
+    expected = {
+        "soft": learnt,
+        "binary": cut_in_two(learnt).mask,
+        "ones": torch.ones_like(learnt),
+        "zeros": torch.zeros_like(learnt),
+    }[said["used"]]
+    assert torch.equal(used, expected)
+    assert torch.equal(run.weights()["mask"], used)
+    assert said["form"] == form and said["columns"] == len(learnt)
+    assert said["dropped"]["overall"] == int((used == 0).sum())
+    assert said["dropped"]["visual"] == int((_arrays(run)["used/visual"] == 0).sum())
+    if form in ("soft", "binary"):
+        assert said["used"] == form and "candidates" not in said
+
+
+def test_validation_keeps_the_best_candidate_and_the_points_of_all(
+    runs: dict[str, Finished],
+) -> None:
+    run, said = runs["validation"], runs["validation"].result["mask"]
+    assert set(said["candidates"]) == {"ones", "soft", "binary", "zeros"}
+    points = {name: one["valid"]["ndcg@10"] for name, one in said["candidates"].items()}
+    assert points[said["used"]] == max(points.values())
+    assert all(set(one) == {"valid", "ood_valid"} for one in said["candidates"].values())
+    metrics = run.result["metrics"]["valid"]
+    assert metrics == pytest.approx(said["candidates"][said["used"]]["valid"], abs=1e-6)
+    last, chosen = run.result["stages"][-1], run.weights(f"final-{said['used']}")
+    assert last["name"] == "final" and last["mask"] == said["used"]
+    assert all(torch.equal(value, chosen[name]) for name, value in run.weights().items())
+
+
+def test_ood_validation_decides_where_select_on_says_so(tiny_data: Path, tmp_path: Path) -> None:
+    words = (*SHORT_STAGES, "--mask_form=validation", "--select_on=ood", "--oracle=False")
+    run = run_main(tiny_data, tmp_path, "InvRL", *words, name="ood")
+    assert run.code == 0, run.err
+    said = run.result["mask"]
+    points = {name: one["ood_valid"]["ndcg@10"] for name, one in said["candidates"].items()}
+    assert points[said["used"]] == pytest.approx(max(points.values()), abs=1e-6)
+
+
+def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) -> FormStage:
+    """The form stage after a mask was learnt and every column has an agreement."""
+    monkeypatch.setattr(form_stage, "environment_gradients", lambda *_: [])
+    monkeypatch.setattr(form_stage, "agreement", lambda _: scores)
+    learner: Any = SimpleNamespace(mask=learnt)
+    stage = FormStage(learner)
+    trainer = SimpleNamespace(
+        settings=SimpleNamespace(mask_form="auto", final_model="UltraGCN"), model=SimpleNamespace()
+    )
+    trainer.model.seed = 0
+    context: Any = SimpleNamespace(trainer=trainer, valid_data=())
+    stage.run(context)
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("low", "score", "expected"),
+    [
+        (0.2, -9.0, ["binary"]),
+        # Two groups, but no column means something else in another environment.
+        (0.2, 0.0, ["ones", "zeros"]),
+        # Reversed columns, but the mask does not part them from the others.
+        (0.75, -9.0, ["ones", "zeros"]),
+    ],
+)
+def test_auto_drops_columns_only_where_mask_and_test_agree(
+    monkeypatch: pytest.MonkeyPatch, low: float, score: float, expected: list[str]
+) -> None:
+    learnt = torch.tensor([0.9, low, 0.85, low])
+    stage = _decided(monkeypatch, learnt, torch.tensor([3.0, score, 2.0, score]))
+    assert list(stage.candidates) == expected
+    if expected == ["binary"]:
+        assert stage.mask.tolist() == [1, 0, 1, 0] and stage.figures["dropped"] == 2
+
+
+def test_an_interrupted_choice_ends_as_an_uninterrupted_one(
+    runs: dict[str, Finished], tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after the first candidate and within the second."""
+    words = (*SHORT_STAGES, "--seed=3", "--oracle=False", "--mask_form=validation")
+    calls = 0
+    checkpoint = Pipeline.checkpoint
+
+    def stop_in_soft(self: Pipeline) -> None:
+        nonlocal calls
+        checkpoint(self)
+        if self.trainer.stage == "final soft":
+            calls += 1
+            if calls == 2:
+                self.save()
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "checkpoint", stop_in_soft)
+        stopped = run_main(tiny_data, tmp_path, "PaInvRL", *words, name="cut")
+    assert stopped.code != 0
+    assert main([f"--resume={stopped.folder}", "--show_progress=False"]) == 0
+    for key in ("mask", "metrics"):
+        assert stopped.result[key] == runs["validation"].result[key]
+    weights = (run.result["hashes"]["weights"] for run in (stopped, runs["validation"]))
+    assert len(set(weights)) == 1
