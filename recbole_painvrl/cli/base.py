@@ -20,7 +20,7 @@ PROGRAM = "python -m recbole_painvrl"
 _EXIT_CODES = "0 done, 2 wrong input or configuration (one line says what), 1 any other error"
 _HELP = ("-h", "--help")
 # Packages whose import name differs from their name on PyPI.
-_PACKAGES = {"faiss": "faiss-cpu", "community": "python-louvain"}
+_PACKAGES = {"cloudpickle": "distributed", "faiss": "faiss-cpu", "community": "python-louvain"}
 
 
 class Option(click.Option):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from recbole_painvrl.cli import base, names
+from recbole_painvrl.errors import UserError
 
 PAGE = """
 Every run has a folder in FOLDER/cells and is identified by the SHA-256 of data, configuration and
@@ -18,10 +19,6 @@ others continue. The same command may run in several processes, also on several 
 share the folder --output on a file system with locks; --engine=dask:ADDRESS spreads the runs of
 one command.
 """
-ENGINE_HELP = (
-    "local, or dask:ADDRESS for the workers of a Dask scheduler on any machines that share the "
-    "folders of data and output (docs/cluster.md)"
-)
 EXIT_CODES = (
     "0 done, 1 a run failed (the tables say which and why) or the command was stopped, 2\n"
     "  wrong input or configuration (one line says what)"
@@ -40,6 +37,27 @@ def _note_storage(ctx: click.Context, param: click.Parameter, value: str | None)
         )
 
 
+def check_engine(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The value of ``--engine``.
+
+    Raises:
+        UserError: it is neither ``local`` nor ``dask:ADDRESS``.
+    """
+    kind, _, address = value.partition(":")
+    if value != "local" and not (kind == "dask" and address):
+        example = "dask:tcp://127.0.0.1:8786"
+        raise UserError(f"`--engine`: found {value!r}, expected local or, for instance, {example}")
+    return value
+
+
+ENGINE = base.option(
+    "--engine",
+    default="local",
+    metavar="ENGINE",
+    callback=check_engine,
+    help="local, or dask:ADDRESS for the workers of a Dask scheduler on machines that share the "
+    "folders of data and output (docs/cluster.md)",
+)
 _OPTIONS = (
     base.option(
         "--dataset", required=True, shell_complete=names.complete, help="name of the dataset"
@@ -86,7 +104,7 @@ _OPTIONS = (
         default=1,
         help="runs in parallel on this machine, each in a process with an equal number of cores",
     ),
-    base.option("--engine", default="local", metavar="ENGINE", help=ENGINE_HELP),
+    ENGINE,
     base.option(
         "--storage",
         expose_value=False,

@@ -91,7 +91,7 @@ _FILE = click.Path(path_type=Path)
     default=1,
     help="number of parallel processes",
 )
-@base.option("--engine", default="local", metavar="ENGINE", help=grid.ENGINE_HELP)
+@grid.ENGINE
 @base.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PURPOSES = {
     "plot": "figures of `report`, `ablate` and `tune`",
     "tune": "`tune`",
+    "cluster": "`--engine=dask:ADDRESS` of `benchmark`, `ablate` and `tune`",
     "mtl": "torchjd, for comparing the Pareto weights",
     "text": "sentence vectors of `dataset_prep extract`",
     "image": "picture vectors of `dataset_prep extract`",

@@ -45,19 +45,10 @@ def open_engine(
         workers: number of parallel processes of the local engine.
         output: folder that all machines share.
         started: called with the name of a task that starts.
-
-    Raises:
-        UserError: the name is neither.
     """
-    kind, _, address = name.partition(":")
     if name == "local":
         return _local(workers, started)
-    if kind == "dask" and address:
-        return _dask(address, output, started)
-    raise UserError(
-        f"`--engine`: found {name!r}, expected local or dask:ADDRESS, such as "
-        "dask:tcp://127.0.0.1:8786"
-    )
+    return _dask(name.removeprefix("dask:"), output, started)
 
 
 def outcome(future: Future[tuple[int, str]]) -> tuple[int, str]:
@@ -102,7 +93,8 @@ def _dask(address: str, output: Path, started: Started) -> Iterator[Engine]:
 
     cloudpickle.register_pickle_by_value(launch)
     # Lost workers are normal here; their tasks run again.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for logger in ("distributed", "distributed.client"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -79,7 +79,7 @@ def run_grid(
             run(runs, engine, changed)
     except KeyboardInterrupt as error:
         done = sum(one.state() == "done" for one in runs)
-        what = f"{error or 'stopped'} with {done} of {len(runs)} runs done"
+        what = f"{str(error) or 'stopped'} with {done} of {len(runs)} runs done"
         raise InterruptedRunError(f"{what}; re-running the command resumes") from error
     return runs
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 # run, stopped by a signal, and a machine that lacks what the run needs.
 FAILED, BUSY, STOPPED, REFUSED = 74, 75, 76, 77
 _PAUSE, _GRACE = 0.1, 30.0
+# States of a worker of Dask that waits for its tasks before it ends.
+_CLOSING = ("closing", "closed", "failed")
 
 
 def launch(
@@ -66,7 +68,7 @@ def launch(
 def launch_on_worker(
     words: Sequence[str], name: str, folder: str, environment: Mapping[str, str], topic: str
 ) -> tuple[int, str]:
-    """The same as a task of Dask, which stops its process when the task is cancelled.
+    """The same as a task of Dask; a cancelled task or a closing worker stops its process.
 
     Args:
         words, folder, environment: of :func:`launch`.
@@ -81,7 +83,7 @@ def launch_on_worker(
 
     def stops() -> int:
         task = worker.state.tasks.get(key)
-        return int(task is None or task.state == "cancelled")
+        return int(task is None or task.state == "cancelled" or worker.status.name in _CLOSING)
 
     code, text = launch(words, folder, environment, stops)
     return code, f"worker {worker.address}: {text}" if code not in (0, FAILED) else text
