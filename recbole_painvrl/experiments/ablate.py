@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS, controls
-from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, say, write_files
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
@@ -71,6 +71,9 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         importlib.import_module("recbole_painvrl.report.plots")
     plan = options.plan(MODELS)
     ablations = {part: ablation(part, plan) for part in parts}
+    if options.dry_run:
+        dry_run(options, [row for one in ablations.values() for row in one.rows])
+        return []
     runs = _run(options, plan, ablations)
     if "controls" in ablations and len(ablations["controls"].rows) == 1:
         # The masks are known only now; what failed is not tried twice by one command.
