@@ -242,7 +242,9 @@ def _tell_apart(groups: Sequence[Group]) -> None:
     differing.sort(key=lambda name: name not in given)
     for number, group in enumerate(groups, 1):
         words = [
-            f"{name}={short(group.mask if name == 'feature_mask' else group.first.value(name))}"
+            f"mask={short(group.mask)}"
+            if name == "feature_mask"
+            else f"{name}={short(group.first.value(name))}"
             for name in differing
         ]
         group.label = f"{group.model} ({_few(words) or number})"

@@ -148,7 +148,8 @@ def _settings(block: Block) -> dict[str, Any]:
             source = str(entry["from"])
             given = source.endswith(("command line", ".yaml", ".yml")) or "preset" in source
             if given and name not in _NOT_SHOWN and name not in ("model", "dataset", "seed"):
-                rows.append((f"{group.label}: {name}", short(entry["value"], 40)))
+                value = group.mask if name == "feature_mask" else entry["value"]
+                rows.append((f"{group.label}: {name}", short(value, 40)))
     rows = rows or [("all", "defaults")]
     caption = f"Settings that differ from the defaults: {block.title}."
     return {"caption": caption, "head": ("Setting", "Value"), "rows": rows}

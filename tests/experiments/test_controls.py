@@ -116,7 +116,7 @@ def check_report(out: Path, found: dict[str, Any]) -> None:
         metrics = json.loads((folder / "result.json").read_text())["metrics"]
         for test in ("iid", "ood"):
             assert f"{metrics[test]['ndcg@10']:.4f}" in cells
-    assert "UltraGCN (feature_mask=permuted)" in page
+    assert "UltraGCN (mask=permuted)" in page
 
 
 def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ LEARNT = "learnt"
 # Names of the files of the masks, and what they keep of the learnt one.
 _KEEPS = {
     LEARNT: "everything",
-    "soft": "the learnt values, not cut in two",
+    "soft": "values before the cut",
     "uniform": "the mean",
-    "permuted": "the values of every modality, not their order",
-    "ones": "nothing: all features",
-    "zeros": "nothing: no features",
-    "oracle": "the planted truth in its place",
+    "permuted": "values by modality, no order",
+    "ones": "nothing (all features)",
+    "zeros": "nothing (no features)",
+    "oracle": "nothing (planted truth)",
 }
 
 
@@ -35,7 +35,7 @@ def controls(block: Block) -> dict[str, Any] | None:
     return {
         "head": [
             "mask",
-            "keeps of the learnt one",
+            "keeps",
             *(f"{metric_name(metric)}, {part_name(test)}" for test in tests),
             *(f"learnt − this, {part_name(test)}" for test in tests),
         ],
@@ -69,4 +69,5 @@ def _difference(group: Group, test: str, compared: Sequence[Comparison]) -> str:
     if one.paired is None:
         return one.untested
     p = one.paired
-    return f"{p.difference:+.4f} [{p.low:+.4f}, {p.high:+.4f}], {one.outcome}"
+    verdict = "" if one.outcome == "not significant" else f", {one.outcome}"
+    return f"{p.difference:+.4f} [{p.low:+.4f}, {p.high:+.4f}]{verdict}"

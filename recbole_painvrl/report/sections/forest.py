@@ -54,5 +54,5 @@ def _forest(figures: Figures, method: str, rows: Sequence[Comparison], title: st
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     what = f"Difference of {method} to the other columns in {title}, with 95 % intervals"
-    x = f"{wrap(method, 30)} minus the other (over users)"
+    x = "difference over users, with 95 % interval"
     return sketch.finish(f"forest-{title}", what, x, title=title)
