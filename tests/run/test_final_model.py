@@ -111,3 +111,14 @@ def test_a_mistake_is_one_line_before_anything_is_trained(
     found = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, *words, name="wrong")
     assert found.code == 2 and expected in found.err and not found.folder.exists()
     assert len(found.err.strip().splitlines()) == 1, found.err
+
+
+def test_it_is_the_model_trained_alone_on_the_mask_of_the_run(
+    run: Finished, tiny_data: Path, tmp_path: Path
+) -> None:
+    own = ("--seed=5", "--train_batch_size=256", "--reg_weight=0.05", "--embedding_size=6")
+    mask = f"--feature_mask={run.folder}"
+    alone = run_main(tiny_data, tmp_path, "VBPR", *own, mask, name="alone")
+    assert alone.code == 0, alone.err
+    assert alone.result["metrics"] == run.result["metrics"]
+    assert alone.result["hashes"]["weights"] == run.result["hashes"]["weights"]

@@ -99,7 +99,7 @@ class StagedSettings(BackboneSettings):
 
     mask_form: Literal["soft", "binary", "auto", "validation"] = Field(
         description="Mask of the final model (docs/mask-form.md): the learnt values (soft, the "
-        "paper); 0 or 1 by exact 2-means of their logarithms (binary); binary if spurious columns are "
+        "paper); 0 or 1 by 2-means of their logarithms (binary); binary if spurious columns are "
         "found, otherwise all features or none, whichever validates better (auto); or the best of "
         "the four on validation (validation)."
     )
