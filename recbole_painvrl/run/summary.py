@@ -36,12 +36,15 @@ def run_summary(result: Mapping[str, Any]) -> str:
     ]
     shift = result["split"].get("shift")
     if shift is not None:
-        lines.append(f"shift: {shift}")
+        lines.append(f"shift by protocol: {shift}")
+    lines += result["shift"]["sentences"]
     if result.get("mask"):
-        lines.append(f"mask: {mask_sentence(result['mask'])}")
+        lines.append(f"form of the mask: {mask_sentence(result['mask'])}")
     planted = result.get("planted")
     if planted:
         lines += ["", *planted_lines(planted)]
+    if "answer" in result:
+        lines += ["", *result["answer"]["lines"]]
     lines.append(f"\nrun folder: {result['run_folder']}")
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ import torch
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.loaders import own_rows
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.models.painvrl.artefacts import collect
+from recbole_painvrl.models.painvrl.artefacts import collect, other_weights
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
 from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenStage, FinalStage
 from recbole_painvrl.models.painvrl.form_stage import FormStage
@@ -99,6 +99,7 @@ class StagedTrainer(RunTrainer):
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
+        candidates: final models among which validation chose, by name of the mask.
     """
 
     model: PaInvRL | InvRL
@@ -109,6 +110,7 @@ class StagedTrainer(RunTrainer):
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
         self.form_stage: FormStage | None = None
+        self.candidates: dict[str, CandidateStage] = {}
 
     def stages(self) -> Iterator[Stage[Any]]:
         """Backbone, T times (environments, mask), its form, final model (Algorithm 1)."""
@@ -134,13 +136,23 @@ class StagedTrainer(RunTrainer):
         if len(form.candidates) < 2:
             yield FinalStage("final", form.mask, backbone=backbone)
             return
-        candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
-        yield from candidates.values()
-        yield ChosenStage(form, candidates, backbone)
+        self.candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
+        yield from self.candidates.values()
+        yield ChosenStage(form, self.candidates, backbone)
 
     def artefacts(self) -> Artefacts:
-        """Masks and environments, and the oracle's weights where asked for."""
-        return collect(self, self.context)
+        """Masks and environments, and weights under other masks where asked for."""
+        found = collect(self, self.context)
+        assert self.form_stage is not None
+        if self.form_stage.figures["used"] == "ones":
+            return found
+        if "ones" in self.candidates:
+            found.unmasked = self.candidates["ones"].weights
+        elif self.settings.compare_backbone:
+            ones = torch.ones_like(self.model.mask)
+            stage = "final with all features"
+            found.unmasked = other_weights(self, self.context, stage, ones, "all_features")
+        return found
 
     def reset_training(
         self,
