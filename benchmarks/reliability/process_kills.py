@@ -38,10 +38,18 @@ from benchmarks.reliability.runs import (
 
 _CASES = ("UltraGCN", "VBPR", "PaInvRL", "InvRL")
 _TIMEOUT = 60.0
+# Of a port.
+_DIGITS = 5
 
 
 def _as_rank(rank: int, size: int, port: int) -> None:
-    """Environment and patience of a process that torchrun would have started."""
+    """Environment and patience of a process that torchrun would have started.
+
+    Args:
+        rank: number of the process.
+        size: number of processes.
+        port: pipe from which the port of the store is read.
+    """
     from recbole_painvrl.parallel import launch
 
     launch._PATIENCE = launch._PEER_PATIENCE = timedelta(seconds=1)
@@ -51,7 +59,7 @@ def _as_rank(rank: int, size: int, port: int) -> None:
         "WORLD_SIZE": size,
         "LOCAL_WORLD_SIZE": size,
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
+        "MASTER_PORT": os.read(port, _DIGITS).decode(),
         "TORCHELASTIC_USE_AGENT_STORE": True,
     }.items():
         os.environ[name] = str(value)
@@ -108,15 +116,19 @@ class Bench:
         from torch import distributed
 
         stores: Any = distributed
-        # It must live as long as the processes.
-        self._store = stores.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        readable, writable = os.pipe()
         processes = []
         for rank in range(self.size):
             hooks: list[Callable[[], None]] = [save_often]
-            hooks.append(partial(_as_rank, rank, self.size, self._store.port))
+            hooks.append(partial(_as_rank, rank, self.size, readable))
             if rank == victim and hook is not None:
                 hooks.append(hook)
             processes.append(start(argv, self._log, *hooks))
+        # Its thread may hold a lock at the moment of a fork. It must live as long as the processes.
+        self._store = stores.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        os.write(writable, f"{self._store.port:0{_DIGITS}}".encode() * self.size)
+        os.close(readable)
+        os.close(writable)
         return processes
 
     def _kill(self, argv: Sequence[str], folder: Path, seconds: float) -> str:

@@ -17,6 +17,8 @@ from forks import Fork
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.parallel import launch
 
+_DIGITS = 5
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -37,12 +39,14 @@ class Ended:
 
 def ranks(size: int, job: Callable[[int], int], folder: Path) -> Ended:
     """Run a function of the rank in as many processes as ``torchrun`` would start."""
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    # The store has a thread, which may hold a lock at the moment of a fork: it comes after them.
+    readable, writable = os.pipe()
     out = [tempfile.TemporaryFile("w+") for _ in range(size)]  # noqa: SIM115
     err = [tempfile.TemporaryFile("w+") for _ in range(size)]  # noqa: SIM115
 
     def start(rank: int) -> Fork:
         def run() -> int:
+            os.environ["MASTER_PORT"] = os.read(readable, _DIGITS).decode()
             launch._PATIENCE = launch._PEER_PATIENCE = timedelta(seconds=1)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             return job(rank)
@@ -53,12 +57,16 @@ def ranks(size: int, job: Callable[[int], int], folder: Path) -> Ended:
             "WORLD_SIZE": str(size),
             "LOCAL_WORLD_SIZE": str(size),
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(store.port),
             "TORCHELASTIC_USE_AGENT_STORE": "True",
         }
         return Fork(run, stdout=out[rank], stderr=err[rank], cwd=folder, env=env)
 
-    codes = [fork.wait() for fork in [start(rank) for rank in range(size)]]
+    forks = [start(rank) for rank in range(size)]
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    os.write(writable, f"{store.port:0{_DIGITS}}".encode() * size)
+    codes = [fork.wait() for fork in forks]
+    del store
+    os.close(readable), os.close(writable)
     texts = []
     for stream in (*out, *err):
         stream.seek(0)
