@@ -25,7 +25,8 @@ from recbole_painvrl.report.render import Drawing
 
 
 def words(data: Path) -> list[str]:
-    own = [f"--set=PaInvRL.{word.removeprefix('--')}" for word in SHORT_STAGES]
+    stages = (word for word in SHORT_STAGES if "mask_form" not in word)
+    own = [f"--set=PaInvRL.{word.removeprefix('--')}" for word in stages]
     return [
         *("ablate", "--dataset=tiny", "--what=controls", "--seeds=3,", "--output=out"),
         *(f"--data_path={data}", "--use_gpu=False", "--epochs=2", *own),

@@ -175,10 +175,16 @@ def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
     assert any("nothing that the data say" in line for line in asked()["lines"])
 
 
+def stages(*more: str) -> list[str]:
+    """Settings of a short run; of those that are given twice the last holds."""
+    words = (*SHORT_STAGES, "--seed=1", *more)
+    return [*{word.partition("=")[0]: word for word in words}.values()]
+
+
 def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = (*SHORT_STAGES, "--seed=1", "--mask_form=binary")
+    argv = stages("--mask_form=binary")
     alone = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="alone")
     both = run_main(tiny_data, tmp_path, "PaInvRL", *argv, "--compare_backbone=True", name="both")
     assert both.code == 0, both.err
@@ -201,7 +207,7 @@ def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
 def test_a_candidate_with_all_features_is_compared_without_being_asked(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = (*SHORT_STAGES, "--seed=1", "--mask_form=validation", "--compare_backbone=True")
+    argv = stages("--mask_form=validation", "--compare_backbone=True")
     run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 0, run.err
     names = [stage["name"] for stage in run.result["stages"]]
@@ -214,7 +220,7 @@ def test_a_candidate_with_all_features_is_compared_without_being_asked(
 
 
 def test_another_final_model_is_not_compared_with_ultragcn(tiny_data: Path, tmp_path: Path) -> None:
-    argv = (*SHORT_STAGES, "--final_model=VBPR", "--compare_backbone=True")
+    argv = stages("--final_model=VBPR", "--compare_backbone=True")
     run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 2
     assert "benchmark --models=VBPR --feature-mask=RUN" in run.err
