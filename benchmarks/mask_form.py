@@ -37,6 +37,7 @@ from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.pipeline import Context, Pipeline
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
+_SCORE = "ndcg@10"
 MASKS = ("ones", "learnt", "binary", "oracle", "uniform", "permuted", "zeros")
 
 
@@ -59,18 +60,38 @@ def main() -> None:
         found = [_finals(given, dataset, seed) for seed in seeds]
         print(f"\n{dataset}, {given.protocol}, {given.model}, seeds {seeds[0]} to {seeds[-1]}\n")
         names = ("valid", "ood_valid", *(("iid", "test", "ood") if given.tests else ()))
-        print_table(("mask", *names), rows(found, names))
+        print_table(("mask", *names, "gap closed"), rows(found, names))
 
 
 def rows(found: list[dict[str, Any]], names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """NDCG@10 of every mask, mean and standard deviation over the seeds."""
-    for mask in MASKS:
-        metrics = [one["masks"][mask]["metrics"] for one in found if mask in one["masks"]]
-        if metrics:
-            yield (
-                mask,
-                *(spread([m[name]["ndcg@10"] for m in metrics if name in m]) for name in names),
-            )
+    """NDCG@10 of every mask over the seeds, and the share of the OOD gap to the oracle's."""
+    for mask in (*MASKS, "auto"):
+        chosen = [(one, _of(one, mask)) for one in found]
+        metrics = [one["masks"][name]["metrics"] for one, name in chosen if name]
+        if not metrics:
+            continue
+        cells = [spread([m[name][_SCORE] for m in metrics if name in m]) for name in names]
+        gaps = [
+            [one["masks"][name]["metrics"]["ood"][_SCORE] for name in ("ones", by, "oracle")]
+            for one, by in chosen
+            if by and "ood" in names and {"ones", "oracle"} <= set(one["masks"])
+        ]
+        low, reached, high = (
+            (sum(column) for column in zip(*gaps, strict=True)) if gaps else (0, 0, 0)
+        )
+        share = f"{(reached - low) / (high - low):.0%}" if high > low else ""
+        yield (mask, *cells, share)
+
+
+def _of(one: dict[str, Any], mask: str) -> str | None:
+    """The mask that was trained under this name, or that ``auto`` takes; None where none was."""
+    trained: dict[str, Any] = one["masks"]
+    if mask != "auto":
+        return mask if mask in trained else None
+    if not set(one["auto"]) <= set(trained):
+        return None
+    candidates: list[str] = one["auto"]
+    return max(candidates, key=lambda name: trained[name]["metrics"]["valid"][_SCORE])
 
 
 def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any]:
@@ -86,7 +107,7 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     words = [
         f"--model={given.model}", f"--protocol={given.protocol}", f"--data_path={data}",
         f"--dataset={'ml-trailers' if dataset == EMBEDDED else dataset}", f"--seed={seed}",
-        f"--output_dir={given.output}", "--show_progress=False",
+        f"--output_dir={given.output}", "--show_progress=False", "--mask_form=auto",
         *(f"--{setting}" for setting in given.settings),
     ]  # fmt: skip
     folder = given.output / name
@@ -114,9 +135,11 @@ class Finals:
         self.run, self.trainer = run, run.trainer
         context: Any = Context(self.trainer, run.train_loader, run.valid_loader)
         self.context = context
-        finals = ("form", "final")
-        learning = takewhile(lambda stage: stage.name not in finals, self.trainer.stages())
+        learning = takewhile(
+            lambda stage: not stage.name.startswith("final"), self.trainer.stages()
+        )
         self.trainer.pipeline.run(learning, context)
+        self.form = self.trainer.form_stage
         self.mask: Tensor = self.trainer.mask_stages[-1].mask
         truth = planted_truth(run.train)
         self.truth = truth
@@ -143,9 +166,8 @@ class Finals:
         found = {
             "mask": {name: self.mask[part].tolist() for name, part in slices.items()},
             "threshold": cut.threshold,
-            "explained": cut.explained,
-            "dropped": int((cut.mask == 0).sum()),
-            "columns": len(self.mask),
+            "form": self.form.figures,
+            "auto": list(self.form.candidates),
         }
         if self.truth is not None:
             rng = np.random.default_rng(0)

@@ -28,12 +28,13 @@ Score = Callable[[int, int], Tensor]
 MakeConfig = Callable[..., SafeConfig]
 
 # A whole PaInvRL run in a second, whatever the defaults become.
-SHORT_STAGES = (
+STAGES_ALONE = (
     "--backbone_epochs=2",
     "--environment_rounds=3",
     "--environment_restarts=2",
     "--mask_epochs=2",
 )
+SHORT_STAGES = (*STAGES_ALONE, "--mask_form=soft")
 
 
 def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]:

@@ -11,6 +11,7 @@ from recbole_painvrl.experiments import PARTS
 PAGE = f"""
   python -m recbole_painvrl ablate --dataset ml-trailers --seeds 3
   python -m recbole_painvrl ablate --dataset planted --what losses,environments --seeds 5
+  python -m recbole_painvrl ablate --dataset mine --what controls --seeds 5
   python -m recbole_painvrl ablate --dataset mine --what choices --workers 4 \\
       --set PaInvRL.mask_decay=0.1
 
@@ -20,12 +21,17 @@ experiments (--what)
   environments   Fig. 4: 2 to 10 environments
   choices        one implementation choice at a time: gradient_normalization, projection_objective,
                  outer_gate, attention, environment_model, environment_restarts, negative_sampling
+  controls       what of the mask helps: UltraGCN with the learnt mask (and its values before they
+                 were cut in two), one of the same mean, its values permuted in each modality, all
+                 features, none, and the oracle mask where columns are planted; the mask is learnt
+                 once per seed
 
 An experiment overrides the settings that it varies. Rows with the same configuration share one run,
 for instance |E| = 2 and the choices as configured.
 {grid.PAGE}
 files: WHAT/table.csv .md .tex .html, WHAT/significance.csv; figures (.png .pdf .svg, with mean,
-  deviation and every seed) of recall_curve and environments; cells.json, cells/ (run folders)
+  deviation and every seed) of recall_curve and environments; masks/ (of the controls, .npz);
+  cells.json, cells/ (run folders)
 """
 
 

@@ -112,6 +112,11 @@ _OPTIONS = (
         hidden=True,
     ),
     base.option("--retry-failed", is_flag=True, help="repeat failed runs"),
+    base.option(
+        "--dry-run",
+        is_flag=True,
+        help="only list the runs, and how long they take by those complete in --output",
+    ),
     base.option("--report-only", is_flag=True, help="only write the tables of the complete runs"),
 )
 

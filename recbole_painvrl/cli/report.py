@@ -24,8 +24,9 @@ Runs that differ only in their seed share a column; runs on different data are i
 sections; incomplete runs are listed as such. A folder of `benchmark`, `ablate` or `tune` stands for
 the runs in it. Anything else is skipped, with a note here and on the page.
 
-Files written: FILE.html, and every figure as PNG and PDF in FILE_figures/. The page needs no
-network, supports phones, print and dark mode, and links every number to its run folder.
+Files written: FILE.html, every figure as PNG and PDF in FILE_figures/, and with --latex tables in
+FILE_tables/ (\\usepackage{booktabs,graphicx}). The page needs no network, supports phones, print
+and dark mode, and links every number to its run folder.
 It needs matplotlib: pip install matplotlib
 """
 
@@ -49,7 +50,13 @@ It needs matplotlib: pip install matplotlib
     help="the model (or a column's name) that is compared with the others; default that of the "
     "folder of `benchmark` or `ablate`, or PaInvRL",
 )
-def command(runs: tuple[Path, ...], output: Path | None, method: str | None) -> int:
+@base.option(
+    "--latex",
+    is_flag=True,
+    help="also write LaTeX tables to FILE_tables/: metrics per test with significance marks, data, "
+    "settings and versions, each as wide as a column at most",
+)
+def command(runs: tuple[Path, ...], output: Path | None, method: str | None, latex: bool) -> int:
     """Write an HTML report of the run folders RUNS."""
     if not runs:
         raise UserError("found no RUN, expected the name of a run folder, such as runs/x")
@@ -64,6 +71,11 @@ def command(runs: tuple[Path, ...], output: Path | None, method: str | None) -> 
         if not run.trial:
             print(f"note: {run.folder}: not complete, listed without figures", file=sys.stderr)
     print(f"{page}\nfigures: {written.figures}")
+    if latex:
+        from recbole_painvrl.report.latex import write_latex
+
+        tables = page.with_name(f"{page.stem}_tables")
+        print(f"tables: {len(write_latex(list(runs), tables, method))} in {tables}")
     return base.FAILED if any(one.damaged for one in written.left) else base.DONE
 
 

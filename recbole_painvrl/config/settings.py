@@ -38,6 +38,16 @@ class RunSettings(Settings):
     split_rounds: int = Field(
         default=10, ge=1, description="Maximum number of rounds of protocol iid_ood."
     )
+    split_variant: Literal["adapted", "strict"] = Field(
+        default="adapted",
+        description="Protocol iid_ood with validation splits (adapted), or as in 4.2.2 of the "
+        "paper: kappa 0.01, 9:1, no validation split (strict).",
+    )
+    shift_ultragcn: bool = Field(
+        default=False,
+        description="Also train an ID-only UltraGCN with fixed settings, to tell how much harder "
+        "the OOD test is for it; protocol iid_ood always does.",
+    )
     ood_fraction: float = Field(
         default=0.2,
         gt=0,
@@ -107,6 +117,7 @@ DATA_SETTINGS = (
     "split_environment_model",
     "split_epochs",
     "split_rounds",
+    "split_variant",
     "ood_fraction",
     "validation_share",
     "missing_modality",

@@ -44,6 +44,7 @@ class FitSettings:
             0 is the paper.
         refine_learning_rate: learning rate at the start of the refinement, as a factor of
             ``learning_rate``; it then decreases linearly to 0.
+        per_positive: whether every positive has its own negatives (``full.py`` only).
     """
 
     epochs: int
@@ -53,6 +54,7 @@ class FitSettings:
     learner: EnvironmentLearner
     share_weight: float = 0.5
     refine_learning_rate: float = 1 / 3
+    per_positive: bool = False
 
 
 class ContentEnvironmentModel:

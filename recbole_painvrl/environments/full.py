@@ -92,11 +92,11 @@ class PlainUltraGCN:
         for _ in range(settings.epochs):
             order = torch.randperm(len(users), generator=generator).to(users.device)
             batches = order.split(settings.batch_size)
-            shape = (len(batches), settings.n_negatives)
-            # Drawn and moved at once.
-            draws = torch.randint(1, len(self.items), shape, generator=generator)
-            drawn = zip(batches, draws.to(users.device), strict=True)
-            for number, (rows, negatives) in enumerate(drawn, 1):
+            for number, rows in enumerate(batches, 1):
+                own = (len(rows),) if settings.per_positive else ()
+                negatives = torch.randint(
+                    1, len(self.items), (*own, settings.n_negatives), generator=generator
+                ).to(self.items.device)
                 for optimizer in optimizers:
                     optimizer.zero_grad()
                 batch_users = users[rows]
@@ -167,10 +167,10 @@ class FullEnvironmentModel:
         projection_reg_weight: L2 of W, per step; None for that of the tables.
 
     Deviations:
-        Negatives are shared by the batch. InvRL's code initializes all models equally, gives W a
-        bias and scores with an item table that is one step old; here every model has its own
-        initial values, no bias and scores with the latest table. See ``content.py`` for why this
-        model tends to return its random initialization.
+        Negatives are shared by the batch, unless ``per_positive``. InvRL's code initializes all
+        models equally, gives W a bias and scores with an item table that is one step old; here
+        every model has its own initial values, no bias and scores with the latest table. See
+        ``content.py`` for why this model tends to return its random initialization.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Grids of runs ("cells"): planning, execution and tables."""
+"""Grids of runs: planning, execution and tables."""
 
 # Experiments of `ablate`, in the order of the paper.
-PARTS = ("losses", "recall_curve", "environments", "choices")
+PARTS = ("losses", "recall_curve", "environments", "choices", "controls")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments import PARTS
-from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
+from recbole_painvrl.experiments import PARTS, controls
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, say, write_files
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row
+from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
 
@@ -70,18 +71,31 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         importlib.import_module("recbole_painvrl.report.plots")
     plan = options.plan(MODELS)
     ablations = {part: ablation(part, plan) for part in parts}
-    rows = [row for one in ablations.values() for row in one.rows]
-    methods = {part: one.method for part, one in ablations.items()}
-    runs = run_grid(options, plan, rows, methods=methods)
+    if options.dry_run:
+        dry_run(options, [row for one in ablations.values() for row in one.rows])
+        return []
+    runs = _run(options, plan, ablations)
+    if "controls" in ablations and len(ablations["controls"].rows) == 1:
+        # The masks are known only now; what failed is not tried twice by one command.
+        ablations["controls"] = _controls(plan)
+        runs = _run(replace(options, retry_failed=False), plan, ablations)
     for part, one in ablations.items():
         _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")
     return failures(runs)
 
 
+def _run(options: GridOptions, plan: Plan, ablations: Mapping[str, Ablation]) -> list[GridRun]:
+    rows = [row for one in ablations.values() for row in one.rows]
+    methods = {part: one.method for part, one in ablations.items()}
+    return run_grid(options, plan, rows, methods=methods)
+
+
 def _write(part: str, one: Ablation, options: GridOptions) -> None:
     folder = options.output / part
     table = assemble(one.title, one.rows, one.method)
+    if part == "controls":
+        table.notes.append(controls.note(one.rows[0], [row.label for row in one.rows]))
     write_files(table, options, part)
     print(table_markdown(table, folder))
     if part not in _WITH_FIGURE:
@@ -102,6 +116,7 @@ def ablation(part: str, plan: Plan) -> Ablation:
         "recall_curve": _recall_curve,
         "environments": _environments,
         "choices": _choices,
+        "controls": _controls,
     }
     return makers[part](plan)
 
@@ -162,6 +177,15 @@ def _choices(plan: Plan) -> Ablation:
                 label = f"{name}: {value}"
                 rows.append(plan.row(label, METHOD, {name: str(value)}, "choices"))
     return Ablation(f"Choices of {METHOD} on {plan.dataset}", "as configured", rows)
+
+
+def _controls(plan: Plan) -> Ablation:
+    """The runs that learn the masks, and once these have ended, a row per control."""
+    source = controls.source_row(plan)
+    rows = controls.control_rows(plan, source)
+    method = controls.LABELS["learnt"] if rows else source.label
+    title = f"Controls of the mask on {plan.dataset}"
+    return Ablation(title, method, [source, *rows])
 
 
 def environment_label(n: int) -> str:

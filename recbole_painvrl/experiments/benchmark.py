@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.grid import failures, run_grid, say, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, say, write_files
 from recbole_painvrl.experiments.options import GridOptions, models_of
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
@@ -47,6 +47,9 @@ def benchmark(
         rows += [
             plan.row(f"{label}, masked", label, {"feature_mask": feature_mask}) for label in masked
         ]
+    if options.dry_run:
+        dry_run(options, rows)
+        return []
     runs = run_grid(options, plan, rows, methods={"": method})
     table = assemble(f"Benchmark on {options.dataset}", rows, method)
     write_files(table, options)

@@ -116,8 +116,8 @@ def _dask(address: str, output: Path, started: Started) -> Iterator[Engine]:
         try:
             yield Engine(executor, task, str(shared))
         finally:
-            executor.shutdown(wait=False)
             shared.unlink(missing_ok=True)
+            executor.shutdown(wait=False)
 
 
 def _package() -> dict[str, str]:

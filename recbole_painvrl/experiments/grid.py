@@ -16,6 +16,7 @@ from recbole_painvrl.experiments.engines import Engine, open_engine, outcome
 from recbole_painvrl.experiments.launch import BUSY, FAILED, STOPPED
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
+from recbole_painvrl.experiments.progress import LiveLine, planned
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.runs import ENDED, GridRun, distinct
 from recbole_painvrl.report.tables import Table, write_table_files
@@ -23,10 +24,14 @@ from recbole_painvrl.report.tables import Table, write_table_files
 _WAIT = 2.0
 # How often a run that was stopped from outside is resumed.
 _ATTEMPTS = 3
+# The line of the grid that runs, which other lines must not be written into.
+_LIVE: list[LiveLine] = []
 
 
 def say(line: str) -> None:
     """A line about the work; results go to stdout."""
+    for live in _LIVE:
+        live.clear()
     # In one write: runs report from several threads.
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
@@ -76,11 +81,16 @@ def run_grid(
     try:
         with open_engine(options.engine, options.workers, options.output, started) as engine:
             prepare_split(plan.config(runs[0].arguments), say)
-            run(runs, engine, changed)
+            _LIVE[:] = [LiveLine(runs, options.workers)]
+            run(runs, engine, changed, live=_LIVE[0])
     except KeyboardInterrupt as error:
         done = sum(one.state() == "done" for one in runs)
         what = f"{str(error) or 'stopped'} with {done} of {len(runs)} runs done"
         raise InterruptedRunError(f"{what}; re-running the command resumes") from error
+    finally:
+        for live in _LIVE:
+            live.clear()
+        _LIVE.clear()
     return runs
 
 
@@ -89,6 +99,7 @@ def run(
     engine: Engine,
     on_end: Callable[[GridRun, str], object],
     pause: float = _WAIT,
+    live: LiveLine | None = None,
 ) -> None:
     """Execute runs until all are done or failed, by this or by other commands.
 
@@ -97,6 +108,7 @@ def run(
         engine: where they are executed.
         on_end: called with a run and one line about its outcome.
         pause: seconds between checks of runs that other commands execute.
+        live: the line about the runs that are active.
 
     Raises:
         UserError: a machine lacks what a run needs.
@@ -116,7 +128,11 @@ def run(
         if not pending:
             time.sleep(pause if left else 0)
             continue
-        ended, _ = wait(pending, timeout=pause if left else None, return_when=FIRST_COMPLETED)
+        watched = live is not None and live.active
+        timeout = pause if left or watched else None
+        ended, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
+        if live is not None:
+            live.show(pending.values())
         for future in ended:
             one = pending.pop(future)
             code, text = outcome(future)
@@ -139,6 +155,12 @@ def _ended(one: GridRun, code: int, text: str) -> str:
         reason = f"ended by {name}{', possibly out of memory' if name == 'SIGKILL' else ''}"
     one.fail(reason, resumable=True)
     return f"failed: {reason} ({one.log_file})"
+
+
+def dry_run(options: GridOptions, rows: Sequence[Row]) -> None:
+    """Say what would be run and how long it takes, from the complete runs in the folder."""
+    runs = distinct([one for row in rows for one in row.runs])
+    print("\n".join(planned(runs, options.workers)))
 
 
 def write_files(table: Table, options: GridOptions, part: str = "") -> None:

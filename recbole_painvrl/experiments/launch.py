@@ -68,14 +68,14 @@ def launch(
 def launch_on_worker(
     words: Sequence[str], name: str, folder: str, environment: Mapping[str, str], topic: str
 ) -> tuple[int, str]:
-    """The same as a task of Dask: the process stops if the task is cancelled or the worker closes.
+    """The same as a task of Dask; a cancelled task or a closing worker stops its process.
 
     Args:
         words, folder, environment: of :func:`launch`.
         name: sent to the subscribers of the topic when the process starts.
         topic: of Dask's log.
     """
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -86,4 +86,7 @@ def launch_on_worker(
         return int(task is None or task.state == "cancelled" or worker.status.name in _CLOSING)
 
     code, text = launch(words, folder, environment, stops)
-    return code, f"worker {worker.address}: {text}" if code not in (0, FAILED) else text
+    if code == STOPPED and stops():
+        raise Reschedule
+    told = code in (0, FAILED, BUSY, STOPPED)
+    return code, text if told else f"worker {worker.address}: {text}"

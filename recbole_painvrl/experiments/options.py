@@ -36,6 +36,7 @@ class GridOptions:
     engine: str = "local"
     retry_failed: bool = False
     report_only: bool = False
+    dry_run: bool = False
 
     def plan(self, models: Mapping[str, str]) -> Plan:
         """The plan of a grid of some models, by name as of :func:`models_of`.

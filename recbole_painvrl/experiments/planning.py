@@ -29,8 +29,9 @@ _OWN = {
     "run_name": "--output",
     "resume": "the same command, which resumes by itself",
 }
-# The device depends on the machine, not on the user's configuration.
-_MACHINE = ("gpu_id",)
+# The device depends on the machine, not on the user's configuration; of a mask the content counts,
+# which is hashed with the data.
+_MACHINE = ("gpu_id", "feature_mask")
 
 
 @dataclass(frozen=True)

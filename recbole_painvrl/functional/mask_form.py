@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Values below this have switched their column off, and are not told apart.
-_OFF = 0.05
+_OFF = 0.1
 
 
 @dataclass(frozen=True)

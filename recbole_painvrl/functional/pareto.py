@@ -41,6 +41,16 @@ class ParetoWeights:
         """Weight of the IRM gradient."""
         return 1.0 - self.w_erm
 
+    @property
+    def effective_w_erm(self) -> float:
+        """Weight of the raw ERM gradient, both raw weights scaled to sum to 1.
+
+        The direction is ``w a / |a| + (1 - w) b / |b|`` with ``l2``: a weight of 0.5 for the
+        normalised gradients is one of ``|b| / (|a| + |b|)`` for the raw ones.
+        """
+        erm, irm = self.w_erm * self.scale_erm, self.w_irm * self.scale_irm
+        return erm / (erm + irm)
+
 
 def min_norm_weight(squared_erm: float, squared_irm: float, dot: float) -> float:
     """Eq. 17 and 18: the weight that makes ``w a + (1 - w) b`` shortest, in closed form.

@@ -21,8 +21,9 @@ _MAX_SETTINGS = 2
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
 # Runs that differ in one of these have other test sets, or rank other candidates.
 _EVALUATION = (
-    "eval_args", "threshold", "split_seed", "ood_fraction", "validation_share", "val_interval",
-    "user_inter_num_interval", "item_inter_num_interval", "filter_inter_by_user_or_item",
+    "eval_args", "threshold", "split_seed", "split_variant", "ood_fraction", "validation_share",
+    "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+    "filter_inter_by_user_or_item",
 )  # fmt: skip
 
 
@@ -47,6 +48,11 @@ class Group:
     def model(self) -> str:
         """Name of the model."""
         return self.first.done.model
+
+    @property
+    def mask(self) -> str | None:
+        """Name of the file or run whose mask is on the features (``feature_mask``)."""
+        return mask_name(self.first)
 
     @property
     def valid_metric(self) -> str:
@@ -194,11 +200,19 @@ def short(value: Any, width: int = 24) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def mask_name(run: RunData) -> str | None:
+    """Name of the file, without its ending, or of the run of ``feature_mask``; None without one."""
+    given = run.value("feature_mask")
+    return None if given is None else Path(str(given)).name.removesuffix(".npz")
+
+
 def _groups(runs: Sequence[RunData]) -> list[Group]:
     by_settings: dict[str, list[RunData]] = defaultdict(list)
     by_model: dict[str, list[Group]] = defaultdict(list)
     for run in runs:
         settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
+        # Seeds of a control have a mask file each, of one name.
+        settings["feature_mask"] = {"value": mask_name(run)}
         by_settings[f"{run.done.model} {config_hash(settings)}"].append(run)
     groups = []
     for members in by_settings.values():
@@ -228,5 +242,10 @@ def _tell_apart(groups: Sequence[Group]) -> None:
     }
     differing.sort(key=lambda name: name not in given)
     for number, group in enumerate(groups, 1):
-        words = [f"{name}={short(group.first.value(name))}" for name in differing]
+        words = [
+            f"mask={short(group.mask)}"
+            if name == "feature_mask"
+            else f"{name}={short(group.first.value(name))}"
+            for name in differing
+        ]
         group.label = f"{group.model} ({_few(words) or number})"

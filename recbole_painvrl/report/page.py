@@ -15,11 +15,13 @@ from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
 from recbole_painvrl.report.plots.style import Figures, house_style
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import render
+from recbole_painvrl.report.sections.controls import controls
 from recbole_painvrl.report.sections.environments import environments
 from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
-from recbole_painvrl.report.sections.runs import incomplete, left_out, limits, provenance
+from recbole_painvrl.report.sections.runs import answers, incomplete, left_out, limits, provenance
+from recbole_painvrl.report.sections.shift import shift
 from recbole_painvrl.report.sections.training import cost, training
 
 
@@ -94,8 +96,11 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
     return {
         "data": block,
         "sizes": sizes if isinstance(sizes, dict) else {},
+        "answer": answers(block),
         "metrics": headline(block, figures, output, method),
+        "shift": shift(block),
         "mask": masks(block, figures),
+        "controls": controls(block),
         "environments": environments(block, figures),
         "pareto": pareto(block, figures),
         "training": training(block, figures),

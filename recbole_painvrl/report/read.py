@@ -59,6 +59,7 @@ class Result(BaseModel):
     seed: int
     valid_metric: str = ""
     metrics: Metrics
+    data: dict[str, int] = {}
     split: dict[str, Any] = {}
     modalities: dict[str, dict[str, int]] = {}
     stages: list[Stage] = []
@@ -71,6 +72,8 @@ class Result(BaseModel):
     command: list[str] = []
     mask: dict[str, Any] = {}
     planted: dict[str, Any] = {}
+    shift: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
 
     @property
     def data_name(self) -> str:

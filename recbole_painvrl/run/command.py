@@ -43,7 +43,7 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
     if threads is not None:
         given["n_threads"] = threads
     names = [*_FIRST, *sorted(set(given) - _LEFT_OUT - set(_FIRST))]
-    return [*_program(), *(f"--{name}={_text(name, given[name])}" for name in names)]
+    return [*_program(), *(f"--{name}={setting_text(name, given[name])}" for name in names)]
 
 
 def _program() -> list[str]:
@@ -67,7 +67,7 @@ def _is_found(program: str) -> bool:
     return found is not None and Path(found).parent == Path(sys.executable).parent
 
 
-def _text(name: str, value: Any) -> str:
+def setting_text(name: str, value: Any) -> str:
     """A value as the command line reads it."""
     if value is None:
         return "~"

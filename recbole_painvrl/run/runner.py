@@ -13,17 +13,19 @@ import numpy as np
 import pandas as pd
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
+from recbole.utils import EvaluatorType
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.data.feature_mask import COPY
-from recbole_painvrl.data.folder import dataset_hash, file_hash
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import local_size, world_size
+from recbole_painvrl.run.answer import Evaluated, answer, compared
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
@@ -33,18 +35,15 @@ from recbole_painvrl.run.checks import (
     check_saved,
     check_settings,
 )
-from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.feature_mask import (
     check_feature_mask,
     keep_feature_mask,
-    training_hash,
     use_kept_mask,
 )
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
     origin,
-    versions,
     write_arrays,
     write_config,
     write_per_user,
@@ -52,14 +51,13 @@ from recbole_painvrl.run.folder import (
 )
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
-from recbole_painvrl.run.opening import edition, opening
+from recbole_painvrl.run.opening import opening
 from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.run.profile import profiled
+from recbole_painvrl.run.result import result_of
 from recbole_painvrl.run.resume import how_to_go_on, take_up
-from recbole_painvrl.run.threads import cpu_threads, is_small
-from recbole_painvrl.seeds import run_seeds
-from recbole_painvrl.specs import spec_of
-from recbole_painvrl.training.checkpoint import weights_hash
+from recbole_painvrl.run.shift import Popularity, shift_of_run
+from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
 
 if TYPE_CHECKING:
@@ -176,13 +174,13 @@ class Run:
         return folder
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
         """Columns of an item's features and vectors, roughly."""
         return self.dataset.features.matrix.shape[1] + _VECTOR_WIDTH
 
     def execute(self) -> dict[str, Any]:
         """All stages, then the final evaluation, then the files."""
-        threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width)
+        threads = cpu_threads(self.config["n_threads"], self.dataset.item_num, self.width)
         with threads, profiled(self):
             return self._execute()
 
@@ -200,21 +198,38 @@ class Run:
             valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
             metrics["valid"] = _floats(valid)
         self.tests.unlock()
-        frames = []
-        for name in self.tests.names:
-            values, frame = self.evaluate_test(name)
-            metrics[self._public_name(name)] = values
-            frames.append(frame)
-        if report.oracle is not None:
-            report.planted["oracle"] = self._oracle(report.oracle)
-        return group.from_first(lambda: self._write(metrics, report, frames))
+        # Evaluations are made by all processes, the rest by the first.
+        final = self._tested()
+        oracle = self._with_weights(report.oracle)
+        unmasked = self._with_weights(report.unmasked)
+        popularity = self._popularity()
+        return group.from_first(
+            lambda: self._write(metrics, report, final, oracle, unmasked, popularity)
+        )
 
     def _write(
-        self, metrics: dict[str, dict[str, float]], report: Artefacts, frames: list[pd.DataFrame]
+        self,
+        metrics: dict[str, dict[str, float]],
+        report: Artefacts,
+        final: Evaluated,
+        oracle: Evaluated,
+        unmasked: Evaluated,
+        popularity: Evaluated,
     ) -> dict[str, Any]:
         """Write the figures and arrays of the run, the result last."""
+        log = getLogger("recbole_painvrl")
+        metrics |= _metrics(final)
+        frames = [frame for _, frame in final.values()]
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
-        result = self._result(metrics, report)
+        if oracle:
+            report.planted["oracle"] = _metrics(oracle)
+        result = result_of(self, metrics, report)
+        result["shift"] = shift_of_run(self.dataset, self._parts(), _metrics(popularity), metrics)
+        for line in result["shift"]["sentences"]:
+            # At the end of the run the summary says it on the console.
+            log.debug("shift: %s", line)
+        if report.mask:
+            result |= self._answer(result, final, unmasked)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
@@ -223,7 +238,7 @@ class Run:
     def validate(self) -> dict[str, dict[str, float]]:
         """Train, then evaluate on the validation parts alone; the tests stay locked."""
         assert self.valid is not None
-        with cpu_threads(self.config["n_threads"], self.dataset.item_num, self._width):
+        with cpu_threads(self.config["n_threads"], self.dataset.item_num, self.width):
             getLogger("recbole_painvrl").info("%s", opening(self.config, self.dataset, self.folder))
             self.trainer.fit(self.train_loader, self.valid_loader)
             valid = self.trainer.evaluated.evaluate(self.valid_loader, load_best_model=False)
@@ -246,71 +261,59 @@ class Run:
         frame.insert(0, "test_set", self._public_name(name))
         return values, frame
 
-    def _oracle(self, weights: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-        """Test metrics of the final model trained with the true mask."""
+    def _tested(self) -> Evaluated:
+        """Metrics of every test set, and its metrics per user."""
+        return {self._public_name(name): self.evaluate_test(name) for name in self.tests.names}
+
+    def _with_weights(self, weights: dict[str, Tensor] | None) -> Evaluated:
+        """The same of the model with other weights, such as those trained with the true mask."""
+        if weights is None:
+            return {}
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
-        metrics = {self._public_name(n): self.evaluate_test(n)[0] for n in self.tests.names}
+        tested = self._tested()
         self.model.load_state_dict(own)
-        return metrics
+        return tested
+
+    def _popularity(self) -> Evaluated:
+        """The same of RecBole's Pop, where there is a shift to be told from it."""
+        if OOD not in self.tests.names or self.config["eval_type"] != EvaluatorType.RANKING:
+            return {}
+        trainer = self.trainer.evaluated
+        own, trainer.model = trainer.model, Popularity(self.train).to(self.config["device"])
+        tested = self._tested()
+        trainer.model = own
+        return tested
+
+    def _answer(
+        self, result: dict[str, Any], final: Evaluated, unmasked: Evaluated
+    ) -> dict[str, Any]:
+        """What was found; metrics with all features where these were trained, too."""
+        entries: dict[str, Any] = {}
+        found = []
+        if unmasked:
+            entries["all_features"] = _metrics(unmasked)
+            metric = str(self.config["valid_metric"]).lower()
+            found = compared(final, unmasked, metric, self.config["seed"])
+        known = bool(self.config["known_environments"])
+        final_model = self.config["final_model"]
+        entries["answer"] = answer({**result, "final_model": final_model}, known, found)
+        for line in entries["answer"]["lines"]:
+            getLogger("recbole_painvrl").debug("answer: %s", line)
+        return entries
+
+    def _parts(self) -> dict[str, ModalityDataset]:
+        """All splits, once the tests may be read."""
+        valid = {} if self.valid is None else {VALID: self.valid}
+        return {TRAIN: self.train, **valid, **{n: self.tests[n] for n in self.tests.names}}
 
     def _public_name(self, name: str) -> str:
         """The IID test is called ``iid`` where there is an OOD test beside it."""
         return "iid" if name == TEST and OOD in self.tests.names else name
 
-    def _result(self, metrics: dict[str, dict[str, float]], report: Artefacts) -> dict[str, Any]:
-        config = self.config
-        seconds, peak = self.trainer.pipeline.spent()
-        result = {
-            "model": config["model"],
-            "dataset": config["dataset"],
-            "edition": edition(self.dataset),
-            "protocol": self.dataset.protocol,
-            "seed": config["seed"],
-            "valid_metric": config["valid_metric"],
-            "train_batch_size": config["train_batch_size"],
-            "metrics": metrics,
-            "split": self.dataset.split_diagnostics,
-            "modalities": self.dataset.features.counts,
-            "stages": self.trainer.stage_log.entries,
-            "seconds": seconds,
-            "peak_memory_mb": peak,
-            "threads": torch.get_num_threads(),
-            "device": str(config["device"]),
-            "versions": versions(),
-            "seeds": self._seeds(),
-            "hashes": {
-                "data": self.data_hash,
-                "train": training_hash(self.train),
-                "config": self.config_hash,
-                "weights": weights_hash(self.folder / "checkpoint" / "best.safetensors"),
-            },
-            "command": command_again(self.folder, self._threads_of_the_machine()),
-            "run_folder": str(self.folder),
-        }
-        if group.size() > 1:
-            result["processes"] = group.size()
-        if self.dataset.features.mask is not None:
-            result["hashes"]["feature_mask"] = file_hash(self.folder / COPY)
-        if report.mask:
-            result["mask"] = report.mask
-        if report.planted:
-            result["planted"] = report.planted
-        return result
 
-    def _threads_of_the_machine(self) -> int | None:
-        """Threads that neither the user nor the data chose; None where they did."""
-        given = self.config["n_threads"] or is_small(self.dataset.item_num, self._width)
-        return None if given else torch.get_num_threads()
-
-    def _seeds(self) -> dict[str, int]:
-        outer_rounds = getattr(getattr(self.model, "settings", None), "outer_rounds", 1)
-        config = self.config
-        spec = spec_of(config["model"])
-        if spec is None:
-            return run_seeds(config["seed"], config["split_seed"])
-        purposes = spec.purposes(outer_rounds) if spec.purposes else ()
-        return run_seeds(config["seed"], config["split_seed"], spec.own_generators, purposes)
+def _metrics(evaluated: Evaluated) -> dict[str, dict[str, float]]:
+    return {name: dict(values) for name, (values, _) in evaluated.items()}
 
 
 def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -36,12 +36,15 @@ def run_summary(result: Mapping[str, Any]) -> str:
     ]
     shift = result["split"].get("shift")
     if shift is not None:
-        lines.append(f"shift: {shift}")
+        lines.append(f"shift by protocol: {shift}")
+    lines += result["shift"]["sentences"]
     if result.get("mask"):
-        lines.append(f"mask: {mask_sentence(result['mask'])}")
+        lines.append(f"form of the mask: {mask_sentence(result['mask'])}")
     planted = result.get("planted")
     if planted:
         lines += ["", *planted_lines(planted)]
+    if "answer" in result:
+        lines += ["", *result["answer"]["lines"]]
     lines.append(f"\nrun folder: {result['run_folder']}")
     return "\n".join(lines)
 
@@ -60,7 +63,10 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
         "zeros": f"all {columns} columns dropped",
     }[mask["used"]]
     if "candidates" in mask:
-        others = " and ".join(one for one in mask["candidates"] if one != mask["used"])
+        words = {"ones": "all features", "soft": "the soft mask", "binary": "the cut mask"}
+        others = " and ".join(
+            words.get(one, "no features") for one in mask["candidates"] if one != mask["used"]
+        )
         sentence += f", better on validation than {others}"
     if "reversed_below_cut" in mask:
         found = mask["reversed_below_cut"] if mask["used"] == "binary" else 0

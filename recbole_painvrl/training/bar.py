@@ -24,7 +24,7 @@ class EpochBar:
             initial=first,
             desc=stage,
             disable=not is_shown,
-            ncols=100,
+            dynamic_ncols=True,
             mininterval=0.5,
             # Epochs with a decimal: one of them may take minutes.
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} epochs "

@@ -67,12 +67,14 @@ class Artefacts:
         mask: form of the mask and columns dropped, for ``result.json``.
         planted: scores against planted truth, for ``result.json``.
         oracle: weights of the final model trained with the true mask, to be evaluated; or None.
+        unmasked: the same of the final model trained with all features.
     """
 
     arrays: dict[str, dict[str, Array]] = field(default_factory=dict)
     mask: dict[str, Any] = field(default_factory=dict)
     planted: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Tensor] | None = None
+    unmasked: dict[str, Tensor] | None = None
 
 
 class Stage(Generic[TrainerT]):

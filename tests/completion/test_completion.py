@@ -60,7 +60,7 @@ CALL = "/some/venv/bin/python -m recbole_painvrl "
         (RUN + "--protocol=iid", ["iid_ood"]),
         ("recbole-painvrl benchmark --models PaInvRL,Light", ["PaInvRL,LightGCN"]),
         ("recbole-painvrl recommend RUN --exclude t", ["train"]),
-        ("recbole-painvrl ablate --what losses,c", ["losses,choices"]),
+        ("recbole-painvrl ablate --what losses,ch", ["losses,choices"]),
     ],
 )
 def test_what_is_offered(ask: Any, line: str, offered: list[str], tmp_path: Path) -> None:

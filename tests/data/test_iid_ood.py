@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
-from recbole_painvrl.functional.graph import degree_factors
+from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.seeds import derive_seed, generator
 
@@ -226,6 +227,32 @@ def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
     assert found.likelihoods == expected.likelihoods
     assert torch.equal(found.labels, expected.labels)
     assert found.moves == expected.moves
+
+
+def test_strict_environments_have_item_graph_and_own_negatives(
+    pairs: tuple[IntArray, IntArray],
+) -> None:
+    """Section 4.2.2: kappa 0.01; K = 10 and N = 50 per positive are those of InvRL's code."""
+    users, items = (torch.from_numpy(side) for side in pairs)
+    n_users, n_items = N_USERS + 1, N_ITEMS + 1
+    factors = degree_factors(
+        torch.bincount(users, minlength=n_users), torch.bincount(items, minlength=n_items)
+    )
+    matrix = sp.csr_matrix((np.ones(len(users)), pairs), shape=(n_users, n_items))
+    graph = GraphWeights(*factors, *item_neighbours(matrix, 10))
+    fit = FitSettings(1, 1e-3, 512, 50, "adam", per_positive=True)
+    model = FullEnvironmentModel(
+        users, items, n_users, None, graph, UltraGCNWeights.from_paper(1e-4, 0.01), 2, fit,
+        64, 64, 0.01, 1e-4,
+    )  # fmt: skip
+    expected = identify(
+        model, len(users), LoopSettings(2, 2, 0.01, 1), generator(7, "split environments")
+    )
+    strict = settings(7).model_copy(update={"split_variant": "strict"})
+    found = iid_ood_module._environments(*pairs, None, strict)
+    assert torch.equal(found.labels, expected.labels)
+    assert found.likelihoods == expected.likelihoods
+    assert found.likelihoods != iid_ood_module._environments(*pairs, None, settings(7)).likelihoods
 
 
 def test_item_degrees_are_those_of_the_two_environments() -> None:

@@ -69,7 +69,7 @@ def end(process: subprocess.Popen[str]) -> None:
 def until(true: Callable[[], object]) -> None:
     start = time.monotonic()
     while not true():
-        assert time.monotonic() - start < 90
+        assert time.monotonic() - start < 180
         time.sleep(0.02)
 
 
@@ -113,15 +113,13 @@ def test_a_killed_worker_and_an_interrupted_command(
     killed = len(epochs())
     until(lambda: len(epochs()) > killed + 3)
     command.send_signal(signal.SIGINT)
-    said = command.communicate(timeout=30)[1]
+    said = command.communicate(timeout=90)[1]
     assert command.returncode == 1
-    assert (
-        "stopped with 1 of 2 runs done; re-running the command resumes" in said
-        and "Traceback" not in said
-    )
+    assert "stopped with 1 of 2 runs done; re-running the command resumes" in said
+    assert "Traceback" not in said
     once = (run_of("VBPR") / "result.json").stat().st_mtime_ns
     again = terminals.start(grid, *LENGTHS)
-    said = again.communicate(timeout=90)[1]
+    said = again.communicate(timeout=180)[1]
     assert again.returncode == 0, said
     assert "VBPR" not in said.split("2 runs: 1 done")[1]
     assert (run_of("VBPR") / "result.json").stat().st_mtime_ns == once

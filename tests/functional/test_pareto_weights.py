@@ -152,6 +152,16 @@ def test_normalisations(normalization: GradientNormalization, by_erm: float, by_
     assert weights.w_erm == pytest.approx(weight_of(by_erm * a, by_irm * b))
     expected = weights.w_erm * by_erm * a + (1 - weights.w_erm) * by_irm * b
     torch.testing.assert_close(mask_direction(a, b, weights), expected)
+    raw = weights.effective_w_erm * a + (1 - weights.effective_w_erm) * b
+    torch.testing.assert_close(raw / raw.norm(), expected / expected.norm())
+
+
+def test_the_effective_weight_of_unit_gradients_is_the_other_norms_share() -> None:
+    a, b = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 15.0])
+    assert plain(a, b, "l2").w_erm == pytest.approx(0.5)
+    assert plain(a, b, "l2").effective_w_erm == pytest.approx(15 / (5 + 15))
+    assert plain(a, b, "none").effective_w_erm == plain(a, b, "none").w_erm
+    assert plain(a, ZERO, "l2").effective_w_erm == 1.0
 
 
 def test_unit_gradients_give_the_bisector() -> None:

@@ -207,6 +207,7 @@ def test_figures_of_a_plain_sum_are_those_of_its_two_gradients() -> None:
     cosine = float(erm @ irm / erm.norm() / irm.norm())
     expected = {
         "w_erm": 1 / 4,
+        "effective_w_erm": 1 / 4,
         "norm_erm": float(erm.norm()),
         "norm_irm": float(irm.norm()),
         "cosine": cosine,

@@ -69,7 +69,7 @@ def stages(
         "PaInvRL", *SHORT_STAGES, "--epochs=9", "--stopping_step=3", "--backbone_epochs=8",
         "--backbone_stopping_step=1", "--embedding_reg_weight=0.1", "--projection_reg_weight=0.2",
         "--backbone_embedding_reg_weight=0.3", "--backbone_projection_reg_weight=0.4",
-        "--environment_rounds=1", "--environment_restarts=1", "--mask_epochs=1", "--mask_form=soft",
+        "--environment_rounds=1", "--environment_restarts=1", "--mask_epochs=1",
         f"--checkpoint_dir={tmp_path / 'saved'}",
     )  # fmt: skip
     parts = ModalityDataset(config).build_parts()

@@ -30,6 +30,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "split_seed": {"settings": RunSettings(split_seed=1)},
     "split_epochs": {"settings": RunSettings(split_epochs=3)},
     "split_rounds": {"settings": RunSettings(split_rounds=3)},
+    "split_variant": {"settings": RunSettings(split_variant="strict")},
     "split_environment_model": {"settings": RunSettings(split_environment_model="content")},
 }
 

@@ -11,7 +11,7 @@ from support import SHORT_STAGES, Killed, kill_at, run_main
 
 from recbole_painvrl.cli.run import main
 
-ARGV = (*SHORT_STAGES, "--seed=1", "--oracle=False", "--topk=[5,10]", "--mask_form=binary")
+ARGV = (*SHORT_STAGES, "--seed=1", "--oracle=False", "--topk=[5,10]")
 
 
 def histories(folder: Path) -> dict[str, list[dict[str, Any]]]:

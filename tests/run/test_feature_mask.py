@@ -30,9 +30,7 @@ SMALL = ("--embedding_size=6",)
 def masked(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run that learns a mask."""
     output = tmp_path_factory.mktemp("mask")
-    return run_main(
-        tiny_data, output, "PaInvRL", *SMALL, *SHORT_STAGES, "--mask_form=soft", name="mask"
-    )
+    return run_main(tiny_data, output, "PaInvRL", *SMALL, *SHORT_STAGES, name="mask")
 
 
 def test_features_are_multiplied(masked: Finished, tiny_config: MakeConfig) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support import SHORT_STAGES, Finished, Killed, kill_at, run_main
+from support import STAGES_ALONE, Finished, Killed, kill_at, run_main
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli import export, recommend, report
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.inference.vectors import content_vectors
 
-WORDS = (*SHORT_STAGES, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
+WORDS = (*STAGES_ALONE, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
 FINAL = ("--final_model=VBPR", "--final_settings={reg_weight: 0.05, embedding_size: 6}")
 
 
@@ -108,6 +108,17 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
 def test_a_mistake_is_one_line_before_anything_is_trained(
     words: list[str], expected: str, tiny_data: Path, tmp_path: Path
 ) -> None:
-    found = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, *words, name="wrong")
+    found = run_main(tiny_data, tmp_path, "PaInvRL", *STAGES_ALONE, *words, name="wrong")
     assert found.code == 2 and expected in found.err and not found.folder.exists()
     assert len(found.err.strip().splitlines()) == 1, found.err
+
+
+def test_it_is_the_model_trained_alone_on_the_mask_of_the_run(
+    run: Finished, tiny_data: Path, tmp_path: Path
+) -> None:
+    own = ("--seed=5", "--train_batch_size=256", "--reg_weight=0.05", "--embedding_size=6")
+    mask = f"--feature_mask={run.folder}"
+    alone = run_main(tiny_data, tmp_path, "VBPR", *own, mask, name="alone")
+    assert alone.code == 0, alone.err
+    assert alone.result["metrics"] == run.result["metrics"]
+    assert alone.result["hashes"]["weights"] == run.result["hashes"]["weights"]

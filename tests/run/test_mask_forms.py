@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, Finished, run_main
+from support import STAGES_ALONE, Finished, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -24,7 +24,7 @@ FORMS = ("soft", "binary", "auto", "validation")
 @pytest.fixture(scope="module")
 def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     place = tmp_path_factory.mktemp("forms")
-    common = (*SHORT_STAGES, "--seed=3", "--oracle=False")
+    common = (*STAGES_ALONE, "--seed=3", "--oracle=False")
     found = {
         form: run_main(tiny_data, place, "PaInvRL", *common, f"--mask_form={form}", name=form)
         for form in FORMS
@@ -85,7 +85,7 @@ def test_validation_keeps_the_best_candidate_and_the_points_of_all(
 
 
 def test_ood_validation_decides_where_select_on_says_so(tiny_data: Path, tmp_path: Path) -> None:
-    words = (*SHORT_STAGES, "--mask_form=validation", "--select_on=ood", "--oracle=False")
+    words = (*STAGES_ALONE, "--mask_form=validation", "--select_on=ood", "--oracle=False")
     run = run_main(tiny_data, tmp_path, "InvRL", *words, name="ood")
     assert run.code == 0, run.err
     said = run.result["mask"]
@@ -132,7 +132,7 @@ def test_an_interrupted_choice_ends_as_an_uninterrupted_one(
     runs: dict[str, Finished], tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped after the first candidate and within the second."""
-    words = (*SHORT_STAGES, "--seed=3", "--oracle=False", "--mask_form=validation")
+    words = (*STAGES_ALONE, "--seed=3", "--oracle=False", "--mask_form=validation")
     calls = 0
     checkpoint = Pipeline.checkpoint
 

@@ -20,12 +20,11 @@ METRICS = {"recall@10", "ndcg@10", "precision@10"}
 @pytest.fixture(scope="module")
 def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     place = tmp_path_factory.mktemp("painvrl")
-    words = (*SHORT_STAGES, "--mask_form=binary")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("sys.argv", ["pytest"])
         return {
-            name: run_main(tiny_data, place, "PaInvRL", *words, f"--seed={seed}", name=name)
+            name: run_main(tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name)
             for name, seed in (("first", 1), ("again", 1), ("other", 2))
         }
 
@@ -96,10 +95,15 @@ def test_mask_and_trajectory_are_stored(first: Finished) -> None:
         np.testing.assert_array_equal(arrays[modality], arrays[f"round 1/{modality}"])
     steps = {name: a for name, a in arrays.items() if name.startswith("round 1/trajectory/")}
     assert {name.rsplit("/", 1)[1] for name in steps} >= {
-        "l_erm", "l_irm", "w_erm", "norm_erm", "norm_irm", "cosine",
+        "l_erm", "l_irm", "w_erm", "effective_w_erm", "norm_erm", "norm_irm", "cosine",
     }  # fmt: skip
     assert len({len(values) for values in steps.values()}) == 1
     assert all(np.isfinite(values).all() for values in steps.values())
+    # The default l2 makes Eq. 17 one half; the raw gradients' weights are those of their norms.
+    erm, irm = (steps[f"round 1/trajectory/norm_{name}"] for name in ("erm", "irm"))
+    np.testing.assert_allclose(steps["round 1/trajectory/w_erm"], 0.5, atol=1e-6)
+    raw = steps["round 1/trajectory/effective_w_erm"]
+    np.testing.assert_allclose(raw, irm / (erm + irm), rtol=1e-4)
     used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
     np.testing.assert_array_equal(first.weights()["mask"].numpy(), used)
 
@@ -124,7 +128,7 @@ def test_tensorboard_has_the_trajectory(first: Finished) -> None:
     events = module.EventAccumulator(str(first.folder / "tensorboard"))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    for name in ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm"):
+    for name in ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm", "effective_w_erm"):
         assert f"mask 1/{name}" in tags
     assert "mask 1/visual/mask_mean" in tags
     assert "environments 1/moved" in tags

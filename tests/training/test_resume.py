@@ -35,6 +35,7 @@ STAGES = (
     "--mask_epochs=2",
     "--mask_batch_size=128",
     "--outer_rounds=2",
+    "--mask_form=soft",
 )
 # Negatives of BPR come from numpy's global generator, those of UltraGCN from its own.
 MODELS: Mapping[str, tuple[str, ...]] = {

@@ -34,6 +34,7 @@ _READ_BY = {
     "split_environment_model": ("iid_ood",),
     "split_epochs": ("iid_ood",),
     "split_rounds": ("iid_ood",),
+    "split_variant": ("iid_ood",),
     "ood_fraction": ("popularity", "time"),
     "validation_share": ("files",),
 }

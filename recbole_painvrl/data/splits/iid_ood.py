@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -33,7 +34,7 @@ from recbole_painvrl.data.splits.base import (
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import Identification, LoopSettings, identify
-from recbole_painvrl.functional.graph import degree_factors
+from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ranking import mean_ndcg
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.locks import file_lock
@@ -45,6 +46,10 @@ _WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.0)
 _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
 _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
+# The environment models of `split_variant: strict`: kappa of 4.2.2; K and N of InvRL's code, since
+# the paper does not give them.
+_STRICT_WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.01)
+_STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _PAPER_EPOCHS, _STRICT_TEST = 10, 50, 20, 0.1
 # A shift is detected only below this agreement with the random initialization, and if the OOD
 # NDCG@10 of a fixed UltraGCN is below this fraction of its IID NDCG@10.
 _AGREEMENT, _KEPT_NDCG = 0.8, 0.9
@@ -102,7 +107,10 @@ def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: Ru
     sizes = torch.bincount(result.labels, minlength=2)
     iid = (result.labels == sizes.argmax()).numpy()
     rng = np.random.default_rng([settings.split_seed, 3])
-    splits = split_iid_ood(rows[iid], rows[~iid], users, items, rng)
+    if settings.split_variant == "strict":
+        splits = _strict_splits(rows[iid], rows[~iid], rng)
+    else:
+        splits = split_iid_ood(rows[iid], rows[~iid], users, items, rng)
     split = drop_cold(Split(splits), users, items)
     split.diagnostics |= {
         "environment_sizes": sizes.tolist(),
@@ -112,6 +120,34 @@ def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: Ru
     }
     split.diagnostics |= _shift(split, users, items, settings)
     return split
+
+
+def _strict_splits(iid: IntArray, ood: IntArray, rng: np.random.Generator) -> dict[str, IntArray]:
+    """4.2.2 to the letter: the larger environment 9:1, all of the smaller one the OOD test."""
+    order, size = rng.permutation(iid), round(_STRICT_TEST * len(iid))
+    return {TRAIN: np.sort(order[size:]), TEST: np.sort(order[:size]), OOD: ood}
+
+
+def departures(settings: RunSettings) -> list[str]:
+    """Where the protocol with these settings differs from section 4.2.2 of the paper."""
+    found = []
+    if settings.split_variant == "adapted":
+        found += [
+            f"kappa {_WEIGHTS.item_item:g}, no item-item loss (4.2.2: 0.01)",
+            f"{_N_NEGATIVES} negatives shared by a batch (InvRL's code: {_STRICT_NEGATIVES} per "
+            "positive; 4.2.2 does not say)",
+            "training, validation and IID test 8:1:1 (4.2.2: training and test 9:1)",
+            "a fifth of the smaller environment is OOD validation (4.2.2: all of it is the test)",
+            "every user and item keeps a training interaction (4.2.2 does not say)",
+        ]
+    if settings.split_environment_model == "content":
+        found.append("environment models without IDs (4.2.2: UltraGCN)")
+    if settings.split_epochs != _PAPER_EPOCHS:
+        found.append(f"{settings.split_epochs} epochs per round (4.2.2: {_PAPER_EPOCHS})")
+    found.append(
+        "test interactions of users or items without training are dropped (4.2.2 does not say)"
+    )
+    return found
 
 
 def _graph(users: IntArray, items: IntArray, n_users: int, n_items: int) -> GraphWeights:
@@ -132,17 +168,29 @@ def _environments(
     source = generator(settings.split_seed, "split environments")
     model: FullEnvironmentModel | ContentEnvironmentModel
     if content is None:
+        weights, fit = _WEIGHTS, _fit_settings(settings.split_epochs)
+        if settings.split_variant == "strict":
+            weights, graph = _STRICT_WEIGHTS, _with_neighbours(graph, users, items)
+            fit = replace(fit, n_negatives=_STRICT_NEGATIVES, per_positive=True)
         model = FullEnvironmentModel(
-            u, i, n_users, None, graph, _WEIGHTS, 2, _fit_settings(settings.split_epochs),
+            u, i, n_users, None, graph, weights, 2, fit,
             _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT,
         )  # fmt: skip
     else:
         content = content[:n_items]
         backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
         user_content = backbone.users.detach()[:, _EMBEDDING_SIZE:]
-        fit = FitSettings(3, 1e-2, 4096, 256, "adam")
-        model = ContentEnvironmentModel(u, i, user_content, content, 2, fit)
+        model = ContentEnvironmentModel(
+            u, i, user_content, content, 2, FitSettings(3, 1e-2, 4096, 256, "adam")
+        )
     return identify(model, len(u), LoopSettings(2, settings.split_rounds, _TOLERANCE, 1), source)
+
+
+def _with_neighbours(graph: GraphWeights, users: IntArray, items: IntArray) -> GraphWeights:
+    shape = len(graph.user_factor), len(graph.item_factor)
+    matrix = sp.csr_matrix((np.ones(len(users), dtype=np.float32), (users, items)), shape=shape)
+    neighbours, weight = item_neighbours(matrix, _STRICT_NEIGHBOURS)
+    return replace(graph, neighbours=neighbours, neighbour_weight=weight)
 
 
 def _fit_settings(epochs: int) -> FitSettings:
@@ -167,27 +215,46 @@ def _fitted(
 
 def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings) -> dict[str, Any]:
     """Whether the OOD test is harder for a fixed ID-only UltraGCN."""
-    train = split.rows[TRAIN]
-    graph = _graph(users[train], items[train], int(users.max()) + 1, int(items.max()) + 1)
-    source = generator(settings.split_seed, "split shift")
-
-    def pairs(*names: str) -> tuple[Tensor, Tensor]:
-        rows = np.concatenate([split.rows[name] for name in names])
-        return torch.from_numpy(users[rows]), torch.from_numpy(items[rows])
-
-    model = _fitted(*pairs(TRAIN), None, graph, settings.split_epochs, source)
-    table, history = model.item_table().detach(), pairs(TRAIN, VALID)
-    ndcg = {
-        name: mean_ndcg(model.users.detach(), table, history, pairs(name))
-        if len(split.rows[name])
-        else 0.0
-        for name in (TEST, OOD)
-    }
+    pairs = {name: (users[rows], items[rows]) for name, rows in split.rows.items()}
+    ndcg = fixed_ultragcn(pairs, int(users.max()) + 1, int(items.max()) + 1, settings)
     agreement = split.diagnostics["agreement_with_start"]
     detected = agreement < _AGREEMENT and ndcg[OOD] < _KEPT_NDCG * ndcg[TEST]
     return {
         "ultragcn_ndcg@10": ndcg,
         "shift": "identified environments" if detected else "not detected",
+    }
+
+
+def fixed_ultragcn(
+    pairs: Mapping[str, tuple[IntArray, IntArray]],
+    n_users: int,
+    n_items: int,
+    settings: RunSettings,
+) -> dict[str, float]:
+    """NDCG@10 on both tests of an ID-only UltraGCN with the same settings for all data.
+
+    Args:
+        pairs: users and items of every split.
+        n_users: with padding.
+        n_items: with padding.
+        settings: seed and epochs of the split.
+    """
+    graph = _graph(*pairs[TRAIN], n_users, n_items)
+    source = generator(settings.split_seed, "split shift")
+
+    def tensors(*names: str) -> tuple[Tensor, Tensor]:
+        known = [pairs[name] for name in names if name in pairs]
+        users, items = (np.concatenate(sides) for sides in zip(*known, strict=True))
+        return torch.from_numpy(users), torch.from_numpy(items)
+
+    model = _fitted(*tensors(TRAIN), None, graph, settings.split_epochs, source)
+    table, history = model.item_table().detach(), tensors(TRAIN, VALID)
+    return {
+        name: mean_ndcg(model.users.detach(), table, history, tensors(name))
+        if len(pairs[name][0])
+        else 0.0
+        for name in (TEST, OOD)
+        if name in pairs
     }
 
 
@@ -198,20 +265,24 @@ def _mean_degrees(items: IntArray, iid: BoolArray) -> dict[str, float]:
 
 
 def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> str:
-    parameters = {
+    fit = asdict(_fit_settings(settings.split_epochs))
+    del fit["per_positive"]
+    parameters: dict[str, Any] = {
         "seed": settings.split_seed,
         "model": settings.split_environment_model,
         "epochs": settings.split_epochs,
         "rounds": settings.split_rounds,
         "weights": asdict(_WEIGHTS),
-        "fit": [
-            *asdict(_fit_settings(settings.split_epochs)).values(), _EMBEDDING_SIZE, _INIT_STD,
-        ],
+        "fit": [*fit.values(), _EMBEDDING_SIZE, _INIT_STD],
         "regularisation": _REG_WEIGHT,
         "tolerance": _TOLERANCE,
         "detection": [_AGREEMENT, _KEPT_NDCG],
         "version": _VERSION,
-    }  # fmt: skip
+    }
+    if settings.split_variant == "strict":
+        parameters["strict"] = [
+            asdict(_STRICT_WEIGHTS), _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _STRICT_TEST,
+        ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for array in (users, items, *([] if content is None else [content.numpy()])):
         digest.update(f"{array.shape}{array.dtype}".encode())
@@ -227,7 +298,7 @@ def _read(path: Path, n_rows: int) -> Split | None:
         arrays = read_arrays(path, "the split is made again")
         diagnostics = parse_json(arrays.pop("diagnostics").tobytes())
         _check_rows(arrays, n_rows)
-        rows = {name: arrays[name] for name in SPLITS}
+        rows = {name: arrays[name] for name in SPLITS if name in arrays}
         if diagnostics["sizes"] != {name: len(indices) for name, indices in rows.items()}:
             raise ValueError("its sizes are not those of its splits")
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -240,7 +311,7 @@ def _read(path: Path, n_rows: int) -> Split | None:
 
 def _check_rows(arrays: dict[str, Any], n_rows: int) -> None:
     """Refuse with ValueError what is no split of a table of ``n_rows`` rows."""
-    if set(arrays) != set(SPLITS):
+    if set(arrays) not in (set(SPLITS), {TRAIN, TEST, OOD}):
         raise ValueError(f"it holds {', '.join(sorted(arrays))[:80]}, not the splits")
     if any(rows.dtype != np.int64 or rows.ndim != 1 for rows in arrays.values()):
         raise ValueError("its splits are no lists of row indices")

@@ -34,9 +34,10 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     truth = group.from_first(lambda: planted_truth(train))
     # Of several processes the first writes.
     found = _arrays_and_scores(trainer, train, truth) if group.is_first() else Artefacts()
-    if truth is not None and trainer.settings.oracle and trainer.other is None:
+    if truth is not None and trainer.settings.oracle and trainer.evaluated is trainer:
         width = len(trainer.mask_stages[-1].mask)
-        found.oracle = _oracle_weights(trainer, context, oracle_mask(truth, slices, width))
+        oracle = oracle_mask(truth, slices, width)
+        found.oracle = other_weights(trainer, context, "final with oracle mask", oracle, "oracle")
     return found
 
 
@@ -110,15 +111,27 @@ def _environment_arrays(
     return arrays
 
 
-def _oracle_weights(
-    trainer: StagedTrainer, context: Context[StagedTrainer], mask: Tensor
+def other_weights(
+    trainer: StagedTrainer,
+    context: Context[StagedTrainer],
+    name: str,
+    mask: Tensor,
+    checkpoint: str,
 ) -> dict[str, Tensor]:
-    """Train the final model once more with the true mask; the trainer's model is put back."""
+    """Train the final model once more with another mask; the trainer's model is put back.
+
+    Args:
+        trainer: after its last stage.
+        context: of its stages.
+        name: of the further stage.
+        mask: ``[d]``.
+        checkpoint: name of its file.
+    """
     model = trainer.model
     learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     from recbole_painvrl.models.painvrl.final_stage import FinalStage
 
-    stage = FinalStage("final with oracle mask", mask.to(trainer.device), checkpoint="oracle")
+    stage = FinalStage(name, mask.to(trainer.device), checkpoint=checkpoint)
     trainer.pipeline.run_stage(stage, context)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(learnt)

@@ -65,7 +65,7 @@ class EnvironmentStage(Stage["StagedTrainer"]):
         n_done = 0
         n_rounds = loop.restarts * loop.scout_rounds + loop.rounds - loop.scout_rounds
         with tqdm(
-            total=n_rounds, desc=self.name, disable=not context.show_progress, ncols=100
+            total=n_rounds, desc=self.name, disable=not context.show_progress, dynamic_ncols=True
         ) as bar:
 
             def on_round(start: int, number: int, moved: float, sizes: list[int]) -> None:

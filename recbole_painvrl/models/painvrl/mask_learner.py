@@ -33,7 +33,10 @@ from recbole_painvrl.parallel.shards import OwnRows
 from recbole_painvrl.training.guard import check_step, in_batch
 
 LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
-STEP_FIGURES = ("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "w_erm", "stationarity")
+STEP_FIGURES = (
+    *("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine"),
+    *("w_erm", "effective_w_erm", "stationarity"),
+)
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,7 @@ class MaskLearner:
             "norm_irm": chosen.norm_irm,
             "cosine": chosen.cosine,
             "w_erm": chosen.w_erm,
+            "effective_w_erm": chosen.effective_w_erm,
             "stationarity": chosen.stationarity,
         }
 

@@ -85,7 +85,7 @@ class MaskStage(Stage["StagedTrainer"]):
             initial=first,
             desc=self.name,
             disable=not context.show_progress,
-            ncols=100,
+            dynamic_ncols=True,
         ) as bar:
             for epoch in range(first, n_epochs):
                 place = f"stage {self.name}, epoch {epoch + 1}"
@@ -97,7 +97,8 @@ class MaskStage(Stage["StagedTrainer"]):
                 learner.trajectory.epochs.append({**means, "mask": statistics})
                 _report(trainer, self.name, epoch, means, statistics)
                 bar.update(1)
-                bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}", refresh=False)
+                raw = means["effective_w_erm"]
+                bar.set_postfix_str(f"w_ERM {means['w_erm']:.3f}, raw {raw:.2g}", refresh=False)
                 trainer.pipeline.checkpoint()
         return _figures(learner)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recbole_painvrl.environments.content import EnvironmentLearner
 from recbole_painvrl.functional.attention import AttentionOutput
@@ -127,6 +127,19 @@ class StagedSettings(BackboneSettings):
     oracle: bool = Field(
         description="On planted data, also train a final model with the true mask."
     )
+    compare_backbone: bool = Field(
+        description="Also train the final model with all features, to tell what the mask changes "
+        "(only with final_model UltraGCN)."
+    )
+
+    @model_validator(mode="after")
+    def _compares_its_own_model(self) -> Self:
+        if self.compare_backbone and self.final_model != "UltraGCN":
+            raise ValueError(
+                f"`compare_backbone`: found True with `final_model: {self.final_model}`; leave it "
+                f"out, and compare with `benchmark --models={self.final_model} --feature-mask=RUN`"
+            )
+        return self
 
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of Eq. 3."""

@@ -11,13 +11,13 @@ import torch
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.loaders import own_rows
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.models.painvrl.artefacts import collect
+from recbole_painvrl.models.painvrl.artefacts import collect, other_weights
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
 from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenStage, FinalStage
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
-from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
+from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class StagedTrainer(RunTrainer):
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
-        other: trains a final model other than UltraGCN, where there is one.
+        candidates: final models among which validation chose, by name of the mask.
     """
 
     model: PaInvRL | InvRL
@@ -110,7 +110,7 @@ class StagedTrainer(RunTrainer):
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
         self.form_stage: FormStage | None = None
-        self.other: OtherFinalStage | None = None
+        self.candidates: dict[str, CandidateStage] = {}
 
     def stages(self) -> Iterator[Stage[Any]]:
         """Backbone, T times (environments, mask), its form, final model (Algorithm 1)."""
@@ -131,24 +131,28 @@ class StagedTrainer(RunTrainer):
         form = self.form_stage = FormStage(mask)
         yield form
         if self.settings.final_model != "UltraGCN":
-            self.other = OtherFinalStage(form.mask)
-            yield self.other
+            yield OtherFinalStage(form.mask)
             return
         if len(form.candidates) < 2:
             yield FinalStage("final", form.mask, backbone=backbone)
             return
-        candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
-        yield from candidates.values()
-        yield ChosenStage(form, candidates, backbone)
-
-    @property
-    def evaluated(self) -> RunTrainerMixin:
-        """The trainer of the final model."""
-        return self if self.other is None else self.other.trainer
+        self.candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
+        yield from self.candidates.values()
+        yield ChosenStage(form, self.candidates, backbone)
 
     def artefacts(self) -> Artefacts:
-        """Masks and environments, and the oracle's weights where asked for."""
-        return collect(self, self.context)
+        """Masks and environments, and weights under other masks where asked for."""
+        found = collect(self, self.context)
+        assert self.form_stage is not None
+        if self.form_stage.figures["used"] == "ones":
+            return found
+        if "ones" in self.candidates:
+            found.unmasked = self.candidates["ones"].weights
+        elif self.settings.compare_backbone:
+            ones = torch.ones_like(self.model.mask)
+            stage = "final with all features"
+            found.unmasked = other_weights(self, self.context, stage, ones, "all_features")
+        return found
 
     def reset_training(
         self,

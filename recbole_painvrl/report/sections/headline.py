@@ -23,6 +23,7 @@ from recbole_painvrl.evaluation.comparison import (
 from recbole_painvrl.report.groups import Block, Group, cutoffs
 from recbole_painvrl.report.plots.style import Figures, wrap
 from recbole_painvrl.report.render import Cell, Drawing, address
+from recbole_painvrl.report.sections.forest import forest
 
 _CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
 
@@ -54,7 +55,7 @@ def headline(block: Block, figures: Figures, page: Path, method: Group | None) -
     return {
         "columns": len(block.groups),
         "several": any(len(group.runs) > 1 for group in block.groups),
-        "judged": _standing(block, method) if method and len(block.groups) > 1 else None,
+        "judged": _standing(block, figures, method) if method and len(block.groups) > 1 else None,
         "head": head,
         "tables": tables,
         "drawings": _over_k(block, figures),
@@ -85,8 +86,8 @@ def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell
     return cells
 
 
-def _standing(block: Block, method: Group) -> dict[str, Any]:
-    """Where the method is better, worse or neither, as sentences and tables."""
+def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
+    """Where the method is better, worse or neither, as sentences, figures and tables."""
     methods = [group.method() for group in block.groups]
     chosen = reference(methods, method.label, method.valid_metric)
     columns = [(split, m) for split in block.splits if split != VALID for m in block.metrics]
@@ -107,6 +108,11 @@ def _standing(block: Block, method: Group) -> dict[str, Any]:
         "chosen": chosen,
         "tests": len(main),
         "counts": Counter(one.outcome for one in main),
+        "drawings": [
+            drawing
+            for metric in shown
+            for drawing in forest(figures, method.label, found, metric, metric_name(metric))
+        ],
         "sentences": [sentence for sentence in sentences if sentence],
         "main": _tests([one for one in main if one.metric in shown]),
         "every": _tests(found),

@@ -17,6 +17,7 @@ from recbole_painvrl.report.render import Drawing
 # Values of every joint step, by name.
 Steps = dict[str, npt.NDArray[np.float64]]
 
+EFFECTIVE = "effective_w_erm"
 _NEEDED = ("l_erm", "l_irm", "w_erm", "stationarity")
 # If the medians of the curves differ by this factor, the axis is logarithmic.
 _LOG_FROM = 5
@@ -28,7 +29,7 @@ def trajectory(run: RunData) -> Steps:
     """Values of every joint step of all outer rounds in order; empty if none are recorded."""
     found: dict[str, list[npt.NDArray[np.float64]]] = {}
     for number in range(1, run.rounds() + 1):
-        for name in (*_NEEDED, "cosine"):
+        for name in (*_NEEDED, "cosine", EFFECTIVE):
             steps = run.mask.get(f"round {number}/trajectory/{name}")
             if steps is not None:
                 found.setdefault(name, []).append(steps.astype(np.float64))
@@ -45,15 +46,18 @@ def pareto(block: Block, figures: Figures) -> dict[str, Any] | None:
         return None
     drawn = [_path(figures, label, steps) for label, steps in found.items()]
     drawn.append(_over_steps(figures, found, "w_erm", "weight of L_ERM"))
+    raw = {label: steps for label, steps in found.items() if _has(steps, EFFECTIVE)}
+    if raw:
+        drawn.append(_over_steps(figures, raw, EFFECTIVE, "weight of L_ERM on raw gradients"))
     drawn.append(_over_steps(figures, found, "stationarity", "norm of the combined gradient"))
     rows = []
     for label, steps in found.items():
         run, tenth = runs[label], max(1, len(steps["w_erm"]) // 10)
         means = (
             f"{steps[name][:tenth].mean():.3g} → {steps[name][-tenth:].mean():.3g}"
-            if name in steps
+            if _has(steps, name)
             else "–"
-            for name in ("l_erm", "l_irm", "w_erm", "stationarity", "cosine")
+            for name in ("l_erm", "l_irm", "w_erm", EFFECTIVE, "stationarity", "cosine")
         )
         rows.append([
             f"{label}, seed {run.done.seed}",
@@ -63,6 +67,11 @@ def pareto(block: Block, figures: Figures) -> dict[str, Any] | None:
             *means,
         ])  # fmt: skip
     return {"drawings": drawn, "rows": rows}
+
+
+def _has(steps: Steps, name: str) -> bool:
+    """Whether a value is recorded for every step; those of earlier versions lack some."""
+    return name in steps and len(steps[name]) == len(steps["w_erm"])
 
 
 def _path(figures: Figures, label: str, steps: Steps) -> Drawing:

@@ -43,6 +43,18 @@ def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
     return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
 
 
+def answers(block: Block) -> list[tuple[str, list[str]]]:
+    """The last lines of every run that learnt a mask; the same lines of several seeds once."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for group in block.groups:
+        for run in group.runs:
+            lines = run.done.answer.get("lines")
+            if isinstance(lines, list):
+                name = f"{group.label}, seed {run.done.seed}"
+                found.setdefault(tuple(map(str, lines)), []).append(name)
+    return [("; ".join(names), [*lines]) for lines, names in found.items()]
+
+
 def provenance(block: Block, page: Path) -> list[dict[str, Any]]:
     """Every run by column: metrics, command, configuration, versions and hashes."""
     return [

@@ -1,0 +1,129 @@
+"""How far a grid is: time left by the runs that are complete, and a line that is drawn anew."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from recbole_painvrl.experiments.runs import ENDED, GridRun
+
+# Bytes of a log in which its last epoch is looked for.
+_TAIL = 4096
+_EPOCH = re.compile(rb"(?:DEBUG|INFO) ((?:[a-z]+ ?)+\d* epoch \d+):")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Time that the open runs take.
+
+    Attributes:
+        runs: number of open runs.
+        seconds: of all of them together, on as many workers; None without a complete run.
+        unknown: models of which none is complete, counted with the mean of the others.
+    """
+
+    runs: int
+    seconds: float | None
+    unknown: tuple[str, ...]
+
+
+def estimate(runs: Sequence[GridRun], workers: int) -> Estimate:
+    """Time left, from the mean time of the complete runs of each model.
+
+    Args:
+        runs: distinct runs.
+        workers: number of parallel runs.
+    """
+    times: dict[str, list[float]] = defaultdict(list)
+    for one in runs:
+        if one.state() == "done":
+            times[one.model].append(float(one.result().get("seconds") or 0.0))
+    means = {model: sum(values) / len(values) for model, values in times.items()}
+    left = [one for one in runs if one.state() not in ENDED]
+    if not means:
+        return Estimate(len(left), None, tuple(dict.fromkeys(one.model for one in left)))
+    usual = sum(means.values()) / len(means)
+    total = sum(means.get(one.model, usual) for one in left)
+    # The longest run is not divided among the workers.
+    longest = max((means.get(one.model, usual) for one in left), default=0.0)
+    unknown = dict.fromkeys(one.model for one in left if one.model not in means)
+    return Estimate(len(left), max(total / workers, longest), tuple(unknown))
+
+
+def planned(runs: Sequence[GridRun], workers: int) -> list[str]:
+    """What `--dry-run` says: the runs, and how long they take."""
+    states = [one.state() for one in runs]
+    lines = [f"{one.folder.name}: {state}" for one, state in zip(runs, states, strict=True)]
+    left = estimate(runs, workers)
+    done = states.count("done")
+    lines.append(f"{len(runs)} runs, {done} done, {left.runs} left; nothing was started")
+    if not left.runs:
+        return lines
+    if left.seconds is None:
+        return [*lines, "time left: not known until one run is complete; begin with `--seeds 0,`"]
+    guess = f", with the mean of the others for {', '.join(left.unknown)}" if left.unknown else ""
+    shared = f" with {workers} workers" if workers > 1 else ""
+    return [*lines, f"time left: about {clock(left.seconds)}{shared}{guess}"]
+
+
+def clock(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def stage(folder: Path) -> str:
+    """The stage and epoch that a run has reached, from its log; empty before the first."""
+    try:
+        with open(folder / "train.log", "rb") as stream:
+            stream.seek(max(0, (folder / "train.log").stat().st_size - _TAIL))
+            found = _EPOCH.findall(stream.read())
+    except OSError:
+        return ""
+    return found[-1].decode() if found else ""
+
+
+class LiveLine:
+    """One line on a terminal that is drawn anew; nothing where the output is no terminal.
+
+    Args:
+        runs: distinct runs of the grid.
+        workers: number of parallel runs.
+        stream: the terminal.
+    """
+
+    def __init__(self, runs: Sequence[GridRun], workers: int, stream: TextIO = sys.stderr) -> None:
+        self._runs, self._workers, self._stream = runs, workers, stream
+        self._start, self._shown = time.monotonic(), False
+        self.active = stream.isatty()
+
+    def show(self, pending: Iterable[GridRun]) -> None:
+        """Draw it: runs ended, elapsed and remaining time, stage of the runs that are active."""
+        if not self.active:
+            return
+        left = estimate(self._runs, self._workers)
+        rest = "not known" if left.seconds is None else f"about {clock(left.seconds)}"
+        active = [one.folder for one in pending if one.folder.is_dir()]
+        words = [f"{folder.name.rpartition('-')[0]} {stage(folder)}".strip() for folder in active]
+        text = (
+            f"[{len(self._runs) - left.runs}/{len(self._runs)}] "
+            f"{clock(time.monotonic() - self._start)} elapsed, {rest} left; {', '.join(words)}"
+        )
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r\033[K{text[:width]}")
+        self._stream.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if self._shown:
+            self._stream.write("\r\033[K")
+            self._shown = False

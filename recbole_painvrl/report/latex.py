@@ -1,0 +1,167 @@
+"""LaTeX tables of the runs in a report: metrics per test, data, settings and versions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.evaluation.comparison import (
+    VALID,
+    Comparison,
+    compare,
+    part_name,
+    reference,
+    smaller_is_better,
+)
+from recbole_painvrl.report.collect import collect
+from recbole_painvrl.report.groups import Block, Group, blocks, short
+from recbole_painvrl.report.render import render
+from recbole_painvrl.report.sections.headline import metric_name
+
+# What a user set, beside where and how the run was written.
+_NOT_SHOWN = frozenset(
+    {"data_path", "use_gpu", "show_progress", "output_dir", "run_name", "gpu_id"}
+)
+# The other column, against which the method is marked in its table.
+_MARKS = {"better": "*", "worse": r"\dagger", "the tests disagree": r"\ddagger"}
+
+
+def write_latex(folders: Sequence[Path], folder: Path, method: str | None = None) -> list[Path]:
+    """Write one file per table; returns their paths.
+
+    Args:
+        folders: as of :func:`~recbole_painvrl.report.page.write_report`.
+        folder: receives the files.
+        method: column that is compared with the others.
+
+    Raises:
+        UserError: there is no readable run.
+    """
+    found = collect(folders)
+    paths = []
+    for block in blocks(found.runs):
+        name = block.key
+        chosen = block.method(method, found.of_methods)
+        for split in (one for one in block.splits if one != VALID):
+            paths.append(folder / f"{name}-{split}.tex")
+            _write(paths[-1], "latex_metrics.tex", _metrics(block, split, chosen))
+        for kind, table in (("data", _data), ("settings", _settings), ("versions", _versions)):
+            paths.append(folder / f"{name}-{kind}.tex")
+            _write(paths[-1], "latex_list.tex", table(block))
+    return paths
+
+
+def _write(path: Path, template: str, values: dict[str, Any]) -> None:
+    label = f"tab:{path.stem}"
+    write_bytes(path, render(template, **values, label=label).encode())
+
+
+def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
+    """Rows are models; the method has a mark for its difference to the best other one."""
+    metrics = [name for name in block.metrics if _number(block.groups[0], split, name)]
+    found: list[Comparison] = []
+    chosen = None
+    if method is not None and len(block.groups) > 1:
+        methods = [group.method() for group in block.groups]
+        chosen = reference(methods, method.label, method.valid_metric)
+        # All tests, since the correction is over all of them.
+        columns = [(part, name) for part in block.splits if part != VALID for name in block.metrics]
+        found = compare(methods, method.label, chosen, columns)
+    marks = {
+        one.metric: _MARKS.get(one.outcome, "")
+        for one in found
+        if one.part == split and one.other == chosen
+    }
+    seeds = sorted({run.done.seed for run in block.runs})
+    spread = any(len(group.runs) > 1 for group in block.groups)
+    words = [f"{block.title}, {part_name(split)} test, protocol {block.result.protocol}"]
+    words.append("mean and standard deviation over seeds" if spread else "one seed")
+    words.append(f"seeds {', '.join(map(str, seeds))}")
+    return {
+        "caption": "; ".join(words) + ". Best in bold, second underlined.",
+        "compared": chosen if marks else None,
+        "method": method.label if method else None,
+        "head": [metric_name(name) for name in metrics],
+        "rows": [
+            (group.label, [_cell(block, group, split, name, marks if group is method else {})
+                           for name in metrics])
+            for group in block.groups
+        ],
+    }  # fmt: skip
+
+
+def _number(group: Group, split: str, metric: str) -> Any:
+    number = group.number(split, metric)
+    return number if number is not None and math.isfinite(number.mean) else None
+
+
+def _cell(
+    block: Block, group: Group, split: str, metric: str, marks: dict[str, str]
+) -> dict[str, str]:
+    number = _number(group, split, metric)
+    if number is None:
+        return {"mean": "--", "sd": "", "place": "", "mark": ""}
+    means = {
+        round(one.mean, 6)
+        for each in block.groups
+        if (one := _number(each, split, metric)) is not None
+    }
+    ranks = sorted(means, reverse=not smaller_is_better(metric))
+    places = dict(zip(ranks, ("best", "second"), strict=False)) if len(ranks) > 1 else {}
+    return {
+        "mean": f"{number.mean:.4f}",
+        "sd": "" if number.sd is None else f"{number.sd:.4f}",
+        "place": places.get(round(number.mean, 6), ""),
+        "mark": marks.get(metric, ""),
+    }
+
+
+def _data(block: Block) -> dict[str, Any]:
+    """Sizes of the data and their splits, widths of the modalities, kind of shift."""
+    done = block.result
+    rows = [("Variant", done.edition), ("Protocol", done.protocol)]
+    rows += [(name.capitalize(), f"{size:,}") for name, size in done.data.items()]
+    sizes = done.split.get("sizes")
+    if isinstance(sizes, dict):
+        rows += [(f"Interactions, {part_name(k)}", f"{size:,}") for k, size in sizes.items()]
+    cold = done.split.get("cold_dropped")
+    if isinstance(cold, dict):
+        rows += [(f"Left out as cold, {part_name(k)}", f"{n:,}") for k, n in cold.items() if n]
+    rows += [
+        (f"Columns, {name}", str(found["columns"]))
+        for name, found in done.modalities.items()
+        if "columns" in found
+    ]
+    if done.shift.get("kind"):
+        rows.append(("Shift of the OOD test", str(done.shift["kind"])))
+    return {"caption": f"Data: {block.title}.", "head": ("Statistic", "Value"), "rows": rows}
+
+
+def _settings(block: Block) -> dict[str, Any]:
+    """What the user set, or a preset, by column."""
+    rows = []
+    for group in block.groups:
+        for name, entry in sorted(group.first.config.items()):
+            source = str(entry["from"])
+            given = source.endswith(("command line", ".yaml", ".yml")) or "preset" in source
+            if given and name not in _NOT_SHOWN and name not in ("model", "dataset", "seed"):
+                value = group.mask if name == "feature_mask" else entry["value"]
+                rows.append((f"{group.label}: {name}", short(value, 40)))
+    rows = rows or [("all", "defaults")]
+    caption = f"Settings that differ from the defaults: {block.title}."
+    return {"caption": caption, "head": ("Setting", "Value"), "rows": rows}
+
+
+def _versions(block: Block) -> dict[str, Any]:
+    """Versions that all runs share, and the machine."""
+    rows = []
+    for name in dict.fromkeys(name for run in block.runs for name in run.done.versions):
+        found = dict.fromkeys(run.done.versions.get(name, "--") for run in block.runs)
+        rows.append((name, ", ".join(found)))
+    devices = dict.fromkeys(run.done.device for run in block.runs if run.done.device)
+    rows.append(("device", ", ".join(devices) or "not recorded"))
+    caption = f"Versions: {block.title}."
+    return {"caption": caption, "head": ("Package", "Version"), "rows": rows}

@@ -1,0 +1,47 @@
+"""What kind of shift the OOD test has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole_painvrl.evaluation.comparison import part_name
+from recbole_painvrl.report.groups import Block
+from recbole_painvrl.report.read import is_number
+from recbole_painvrl.report.sections.headline import metric_name
+
+
+def shift(block: Block) -> dict[str, Any] | None:
+    """Sentences and tables of the split, which all runs of a block share; None in old runs."""
+    found = next((run.done.shift for run in block.runs if run.done.shift.get("sentences")), None)
+    if found is None:
+        return None
+    measures = {
+        "which items (a score by item)": found.get("items"),
+        "popularity": found.get("popularity"),
+        **_mapping(found.get("modalities")),
+    }
+    popularity = _mapping(found.get("pop"))
+    metrics = list(dict.fromkeys(name for one in popularity.values() for name in _mapping(one)))
+    return {
+        "sentences": [str(sentence) for sentence in found["sentences"]],
+        "measures": [
+            [name, f"{one['auc']:.3f}", "< 0.001" if one["p"] < 0.001 else f"{one['p']:.3f}"]
+            for name, one in measures.items()
+            if isinstance(one, dict) and is_number(one.get("auc")) and is_number(one.get("p"))
+        ],
+        "head": ["metric of Pop", *map(part_name, popularity)],
+        "figures": [
+            [metric_name(metric), *(_figure(_mapping(one), metric) for one in popularity.values())]
+            for metric in metrics
+        ],
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _figure(values: Mapping[str, Any], metric: str) -> str:
+    value = values.get(metric)
+    return f"{value:.4f}" if is_number(value) else "–"

@@ -1,0 +1,95 @@
+"""What ``result.json`` says of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recbole_painvrl.data.feature_mask import COPY
+from recbole_painvrl.data.folder import file_hash
+from recbole_painvrl.parallel import group
+from recbole_painvrl.run.command import command_again
+from recbole_painvrl.run.feature_mask import training_hash
+from recbole_painvrl.run.folder import versions
+from recbole_painvrl.run.opening import edition
+from recbole_painvrl.run.threads import is_small
+from recbole_painvrl.seeds import run_seeds
+from recbole_painvrl.specs import spec_of
+from recbole_painvrl.training.checkpoint import weights_hash
+from recbole_painvrl.training.pipeline import Artefacts
+
+if TYPE_CHECKING:
+    from recbole_painvrl.run.runner import Run
+
+
+def result_of(
+    run: Run, metrics: Mapping[str, Mapping[str, float]], report: Artefacts
+) -> dict[str, Any]:
+    """The content of ``result.json``, without what the tests say about shift and mask.
+
+    Args:
+        run: a run whose training is complete.
+        metrics: of validation and every test.
+        report: what the stages leave.
+    """
+    config = run.config
+    seconds, peak = run.trainer.pipeline.spent()
+    result = {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "edition": edition(run.dataset),
+        "protocol": run.dataset.protocol,
+        "seed": config["seed"],
+        "valid_metric": config["valid_metric"],
+        "train_batch_size": config["train_batch_size"],
+        "metrics": metrics,
+        "data": {
+            "users": run.dataset.user_num - 1,
+            "items": run.dataset.item_num - 1,
+            "interactions": sum(run.dataset.split_diagnostics["sizes"].values()),
+        },
+        "split": run.dataset.split_diagnostics,
+        "modalities": run.dataset.features.counts,
+        "stages": run.trainer.stage_log.entries,
+        "seconds": seconds,
+        "peak_memory_mb": peak,
+        "threads": torch.get_num_threads(),
+        "device": str(config["device"]),
+        "versions": versions(),
+        "seeds": _seeds(run),
+        "hashes": {
+            "data": run.data_hash,
+            "train": training_hash(run.train),
+            "config": run.config_hash,
+            "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
+        },
+        "command": command_again(run.folder, _threads_of_the_machine(run)),
+        "run_folder": str(run.folder),
+    }
+    if group.size() > 1:
+        result["processes"] = group.size()
+    if run.dataset.features.mask is not None:
+        result["hashes"]["feature_mask"] = file_hash(run.folder / COPY)
+    if report.mask:
+        result["mask"] = report.mask
+    if report.planted:
+        result["planted"] = report.planted
+    return result
+
+
+def _threads_of_the_machine(run: Run) -> int | None:
+    """Threads that neither the user nor the data chose; None where they did."""
+    given = run.config["n_threads"] or is_small(run.dataset.item_num, run.width)
+    return None if given else torch.get_num_threads()
+
+
+def _seeds(run: Run) -> dict[str, int]:
+    outer_rounds = getattr(getattr(run.model, "settings", None), "outer_rounds", 1)
+    config = run.config
+    spec = spec_of(config["model"])
+    if spec is None:
+        return run_seeds(config["seed"], config["split_seed"])
+    purposes = spec.purposes(outer_rounds) if spec.purposes else ()
+    return run_seeds(config["seed"], config["split_seed"], spec.own_generators, purposes)

@@ -1,0 +1,180 @@
+"""What a run says about the shift between its IID and its OOD test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_painvrl.data.splits.base import OOD, TEST, TRAIN, VALID, IntArray
+from recbole_painvrl.data.splits.iid_ood import departures, fixed_ultragcn
+from recbole_painvrl.evaluation.shift import LEAST, LEVEL, describe_shift
+
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
+
+_WITHOUT = (
+    "no OOD test: nothing is known about robustness; `--protocol=popularity` makes one of any "
+    "data, `--protocol=time` of data with times, `--protocol=iid_ood` as in the paper"
+)
+# From this fraction of cold interactions on, the two sides hardly share users or items.
+_MUCH_COLD = 0.2
+# From this fraction of a model's metric on, popularity explains most of it.
+_MOSTLY_POPULARITY = 0.8
+
+Metrics = dict[str, float]
+
+
+class Popularity(nn.Module):
+    """Scores an item by its number of training interactions, for everybody: RecBole's Pop.
+
+    Args:
+        dataset: the training split.
+    """
+
+    def __init__(self, dataset: ModalityDataset) -> None:
+        super().__init__()
+        items = dataset.inter_feat[dataset.iid_field]
+        self._fields = dataset.uid_field, dataset.iid_field
+        self.register_buffer("counts", torch.bincount(items, minlength=dataset.item_num).float())
+        self.counts: Tensor
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of (user, item) pairs, ``[B]``."""
+        return self.counts[interaction[self._fields[1]]]
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of users with all items, ``[B * n_items]``."""
+        return self.counts.repeat(len(interaction[self._fields[0]]))
+
+
+def shift_of_run(
+    dataset: ModalityDataset,
+    parts: Mapping[str, ModalityDataset],
+    pop: Mapping[str, Metrics],
+    metrics: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """The entry ``shift`` of ``result.json``.
+
+    Args:
+        dataset: the whole dataset.
+        parts: all splits, tests included.
+        pop: metrics of popularity, by test; empty where there are none.
+        metrics: of the run's own model, by test.
+    """
+    settings = dataset.run_settings
+    cold = _cold(dataset.split_diagnostics, OOD in parts)
+    found: dict[str, Any] = {"kind": None, "sentences": [_WITHOUT], "cold": cold}
+    if OOD not in parts:
+        return found
+    pairs = {name: _pairs(part) for name, part in parts.items()}
+    inside = [pairs[name] for name in (TRAIN, VALID, TEST) if name in pairs]
+    users, items = (np.concatenate(sides) for sides in zip(*inside, strict=True))
+    matrix = dataset.features.matrix.numpy()
+    features = {name: matrix[:, columns] for name, columns in dataset.features.slices.items()}
+    found |= describe_shift((users, items), pairs[OOD], features, settings.split_seed)
+    counts = np.bincount(pairs[TRAIN][1], minlength=dataset.item_num)
+    found["mean_training_popularity"] = {
+        _public(name): float(counts[pairs[name][1]].mean()) for name in (TEST, OOD) if name in pairs
+    }
+    if pop:
+        found["pop"] = dict(pop)
+    ndcg = dataset.split_diagnostics.get("ultragcn_ndcg@10")
+    if ndcg is None and settings.shift_ultragcn:
+        ndcg = fixed_ultragcn(pairs, dataset.user_num, dataset.item_num, settings)
+    if ndcg is not None:
+        found["ultragcn_ndcg@10"] = {_public(name): value for name, value in ndcg.items()}
+    if dataset.protocol == "iid_ood":
+        found["departures"] = departures(settings)
+    metric = str(dataset.config["valid_metric"]).lower()
+    found["sentences"] = [*_sentences(found, metrics, metric)]
+    return found
+
+
+def _public(name: str) -> str:
+    return "iid" if name == TEST else name
+
+
+def _pairs(part: ModalityDataset) -> tuple[IntArray, IntArray]:
+    table = part.inter_feat
+    users, items = (table[name].numpy() for name in (part.uid_field, part.iid_field))
+    return users.astype(np.int64), items.astype(np.int64)
+
+
+def _cold(diagnostics: Mapping[str, Any], has_ood: bool) -> dict[str, dict[str, float]]:
+    """Rows dropped from every split but training: count and fraction."""
+    dropped, sizes = diagnostics.get("cold_dropped", {}), diagnostics["sizes"]
+    return {
+        _public(name) if has_ood else name: {
+            "dropped": n,
+            "fraction": n / max(1, n + sizes.get(name, 0)),
+        }
+        for name, n in dropped.items()
+    }
+
+
+def _sentences(
+    found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]], metric: str
+) -> Iterator[str]:
+    """The kind of shift first; then what puts the protocol in question."""
+    yield _kind(found)
+    cold = found["cold"].get(OOD, {"dropped": 0, "fraction": 0.0})
+    words = (
+        f"{cold['dropped']} ({cold['fraction']:.1%}) of the OOD interactions were dropped as cold"
+    )
+    if cold["fraction"] >= _MUCH_COLD:
+        words += ": the two sides hardly share users and items, so the test sees only what they do"
+    yield words
+    pop = found.get("pop", {})
+    if metric in pop.get(OOD, {}):
+        values = {name: one[metric] for name, one in pop.items()}
+        words = "popularity alone (Pop): " + ", ".join(
+            f"{metric} {value:.4f} {name.upper()}" for name, value in values.items()
+        )
+        own = metrics.get("iid", {}).get(metric)
+        if own and values.get("iid", 0.0) >= _MOSTLY_POPULARITY * own:
+            words += f"; that is {values['iid'] / own:.0%} of this model's IID value, so the IID "
+            words += "test is mostly about popularity"
+        yield words
+    ndcg = found.get("ultragcn_ndcg@10", {})
+    if ndcg.get("iid"):
+        change = ndcg[OOD] / ndcg["iid"] - 1
+        yield (
+            f"a fixed ID-only UltraGCN has NDCG@10 {ndcg['iid']:.4f} IID and {ndcg[OOD]:.4f} OOD "
+            f"({change:+.0%})"
+        )
+    if "departures" in found:
+        yield f"differs from the paper's 4.2.2: {'; '.join(found['departures'])}"
+
+
+def _kind(found: Mapping[str, Any]) -> str:
+    """One sentence: popularity, content, both, other, or none found; with its figures."""
+    popularity = found.get("popularity", {"auc": 0.5})["auc"]
+    by_popularity = f"{'more' if popularity > 0.5 else 'less'} popular items (AUC {popularity:.2f})"
+    aucs = {name: f"{name} {one['auc']:.2f}" for name, one in found["modalities"].items()}
+    content = ", ".join(aucs[name] for name in found["shifted"])
+    content = f"items that differ in their features (AUC {content}, at equal popularity)"
+    rest = [words for name, words in aucs.items() if name not in found["shifted"]]
+    others = f"; no shift found in {', '.join(rest)}" if rest else ""
+    match found["kind"]:
+        case "popularity":
+            return f"shift of popularity: OOD interactions are with {by_popularity}{others}"
+        case "content":
+            return f"shift of content: OOD interactions are with {content}{others}"
+        case "both":
+            return (
+                f"shift of popularity and content: OOD interactions are with {by_popularity} and "
+                f"{content}{others}"
+            )
+        case "other":
+            return (
+                f"other items, AUC {found['items']['auc']:.2f}, but neither more or less popular "
+                "ones nor ones of other features"
+            )
+    return (
+        f"no shift of items found, in popularity or features (AUC within {LEAST:g} of 0.5, or "
+        f"chance at level {LEVEL:.0%}); who likes which item may differ all the same"
+    )

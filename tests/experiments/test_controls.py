@@ -1,0 +1,162 @@
+"""Controls of a mask: learnt once per seed, every row the same model under another mask."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from forks import Fork
+from support import SHORT_STAGES
+
+from recbole_painvrl.__main__ import main
+from recbole_painvrl.experiments import controls, launch
+from recbole_painvrl.experiments.options import GridOptions
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights
+from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
+from recbole_painvrl.report.render import Drawing
+
+
+def words(data: Path) -> list[str]:
+    stages = (word for word in SHORT_STAGES if "mask_form" not in word)
+    own = [f"--set=PaInvRL.{word.removeprefix('--')}" for word in stages]
+    return [
+        *("ablate", "--dataset=tiny", "--what=controls", "--seeds=3,", "--output=out"),
+        *(f"--data_path={data}", "--use_gpu=False", "--epochs=2", *own),
+        *("--set=PaInvRL.eta=0.25", "--set=PaInvRL.oracle=False"),
+        "--set=PaInvRL.mask_form=binary",
+    ]
+
+
+@pytest.fixture
+def ablate(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, Any]]:
+    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
+
+    def run(*more: str) -> tuple[int, Any]:
+        return main([*words(tiny_data), *more]), capsys.readouterr()
+
+    return run
+
+
+def entries(folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / "cells.json").read_text())
+    assert record["methods"] == {"controls": "learnt mask"}
+    return {entry["row"]: entry for entry in record["cells"]}
+
+
+def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
+    ablate: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    code, said = ablate()
+    assert code == 0, said.err
+    out = tmp_path / "out"
+    found = entries(out)
+    assert [*found] == ["PaInvRL as configured", *controls.LABELS.values()]
+    models = [entry["model"] for entry in found.values()]
+    assert models == ["PaInvRL", *["UltraGCN"] * 7]
+    used = {
+        row: np.load(out / entry["folder"] / "feature_mask.npz")
+        for row, entry in found.items()
+        if row in controls.LABELS.values()
+    }
+    learnt = np.load(out / found["PaInvRL as configured"]["folder"] / "mask.npz")
+    for modality in ("visual", "acoustic"):
+        mask = learnt[f"used/{modality}"]
+        np.testing.assert_array_equal(used["learnt mask"][modality], mask)
+        np.testing.assert_array_equal(used["learnt values, not cut"][modality], learnt[modality])
+        permuted = used["permuted in each modality"][modality]
+        np.testing.assert_allclose(np.sort(permuted), np.sort(mask), rtol=1e-6)
+        assert np.ptp(used["uniform, same mean"][modality]) == 0
+        assert used["all features (ones)"][modality].min() == 1
+        assert used["no features (zeros)"][modality].max() == 0
+        np.testing.assert_array_equal(
+            used["oracle mask"][modality], learnt[f"truth/{modality}"].astype(float)
+        )
+    both = [np.concatenate([used[row][name] for name in ("visual", "acoustic")])
+            for row in ("learnt mask", "permuted in each modality")]  # fmt: skip
+    assert not np.array_equal(*both)
+    table = (out / "controls" / "table.md").read_text()
+    assert all(label in table for label in found)
+    assert "Tests: learnt mask against every other row" in table
+    tests = (out / "controls" / "significance.csv").read_text()
+    assert len(tests.splitlines()) > 6
+    again, second = ablate()
+    assert again == 0
+    assert "starts" not in second.err
+    assert "8 runs: 8 done" in second.err
+    assert ablate("--report-only")[0] == 0
+    check_report(out, found)
+
+
+def check_report(out: Path, found: dict[str, Any]) -> None:
+    """The page has every control, with the values of its runs."""
+    pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")
+    write = "recbole_painvrl.report.plots.style.Figures.write"
+    with patch(write, lambda *words: Drawing(words[-1], "0 0 1 1", "")):
+        assert main(["report", str(out), "--output", str(out / "page.html")]) == 0
+    page = (out / "page.html").read_text()
+    section = page.partition('-controls"><h3>')[2].partition("</section>")[0]
+    rows = re.findall(r'<th scope="row">\s*(\w+)\s*</th>(.*?)</tr>', section, re.DOTALL)
+    assert [name for name, _ in rows] == [*controls.LABELS]
+    for name, cells in rows:
+        folder = out / found[controls.LABELS[name]]["folder"]
+        metrics = json.loads((folder / "result.json").read_text())["metrics"]
+        for test in ("iid", "ood"):
+            assert f"{metrics[test]['ndcg@10']:.4f}" in cells
+    assert "UltraGCN (mask=permuted)" in page
+
+
+def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path: Path) -> None:
+    options = GridOptions("tiny", "3,4", tmp_path / "out", settings=[f"--data_path={tiny_data}"])
+    plan = options.plan({name: name for name in ("PaInvRL", "UltraGCN")})
+    source = controls.source_row(plan)
+    assert controls.control_rows(plan, source) == [], "nothing is learnt yet"
+    good, bad = source.runs
+    good.folder.mkdir(parents=True)
+    (good.folder / "result.json").write_text('{"metrics": {}}')
+    np.savez(good.folder / "mask.npz", visual=np.full(16, 0.5), acoustic=np.full(8, 0.25))
+    assert controls.control_rows(plan, source) == [], "one seed is not learnt yet"
+    bad.fail("no luck", resumable=False)
+    rows = controls.control_rows(plan, source)
+    labels = [label for name, label in controls.LABELS.items() if name not in ("soft", "oracle")]
+    assert [row.label for row in rows] == labels
+    for row in rows:
+        assert row.runs[0].model == "UltraGCN"
+        assert row.runs[1] is bad
+    keys = {row.label: row.runs[0].key for row in rows}
+    assert keys.pop("permuted in each modality") == keys["learnt mask"], "its values are equal"
+    assert len(set(keys.values())) == 4
+    with np.load(tmp_path / "out" / "masks" / good.folder.name / "uniform.npz") as uniform:
+        assert uniform["visual"][0] == pytest.approx((16 * 0.5 + 8 * 0.25) / 24)
+
+
+def test_the_rows_have_the_settings_of_the_final_model(tiny_data: Path) -> None:
+    given = ("eta=0.25", "kappa=0.5", "embedding_reg_weight=0.125", "item_graph=code", "epochs=7")
+    options = GridOptions(
+        "tiny", "1", Path("out"), own=[f"PaInvRL.{one}" for one in given],
+        settings=[f"--data_path={tiny_data}", "--use_gpu=False"],
+    )  # fmt: skip
+    plan = options.plan({name: name for name in ("PaInvRL", "UltraGCN")})
+    source = plan.config(plan.arguments("PaInvRL", {}))
+    row = plan.config(plan.arguments("UltraGCN", controls.final_settings(plan)))
+    settings = UltraGCNSettings.from_config(row)
+    assert settings.loss_weights() == UltraGCNWeights.from_paper(0.25, 0.5)
+    for name in BackboneSettings.model_fields:
+        assert row[name] == source[name], name
+    for name in ("epochs", "learning_rate", "train_batch_size", "stopping_step"):
+        assert row[name] == source[name], name
+    assert row["epochs"] == 7

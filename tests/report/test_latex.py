@@ -1,0 +1,61 @@
+"""`report --latex`: tables that LaTeX can set, with the numbers and verdicts of the page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from report_support import RUNS, Report
+
+FIRST = r"""\documentclass[twocolumn]{article}
+\usepackage{booktabs,graphicx}
+\begin{document}
+"""
+
+
+@pytest.fixture(scope="module")
+def tables(run_folders: Path, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    page = tmp_path_factory.mktemp("latex") / "x.html"
+    found = report(page, *(run_folders / name for name, _, _ in RUNS), "--latex")
+    assert found.code == 0, found.err
+    assert "tables: 5 in" in found.out
+    return page.with_name("x_tables")
+
+
+def test_every_number_of_a_test_is_in_its_table(tables: Path, run_folders: Path) -> None:
+    for test in ("iid", "ood"):
+        text = (tables / f"b1-{test}.tex").read_text()
+        result = json.loads((run_folders / "ultragcn-ids" / "result.json").read_text())
+        for value in result["metrics"][test].values():
+            assert f"{value:.4f}" in text
+        assert text.count(r"\textbf{") >= len(result["metrics"][test])
+        assert r"\scriptsize $\pm$" in text, "two seeds of PaInvRL"
+        assert "the best other one by validation" in text
+        for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\caption{", r"\label{tab:b1-"):
+            assert word in text
+        rows = re.findall(r"^(?!%)(.*) \\\\$", text, re.MULTILINE)
+        assert {row.count(" & ") for row in rows} == {len(result["metrics"][test])}
+
+
+def test_data_settings_and_versions(tables: Path, run_folders: Path) -> None:
+    result = json.loads((run_folders / "painvrl-1" / "result.json").read_text())
+    data = (tables / "b1-data.tex").read_text()
+    for value in (*result["data"].values(), *result["split"]["sizes"].values()):
+        assert f"& {value:,} " in data
+    assert result["data"]["interactions"] == sum(result["split"]["sizes"].values())
+    assert r"backbone\_epochs & 2" in (tables / "b1-settings.tex").read_text()
+    assert result["versions"]["torch"] in (tables / "b1-versions.tex").read_text()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+def test_the_tables_compile_within_a_column(tables: Path, tmp_path: Path) -> None:
+    body = "".join(f"\\input{{{path}}}\n" for path in sorted(tables.glob("*.tex")))
+    (tmp_path / "x.tex").write_text(FIRST + body + "\\end{document}\n")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "x.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout

@@ -1,0 +1,226 @@
+"""The answer at the end of a run: every rule by results whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support import SHORT_STAGES, run_main
+
+from recbole_painvrl.functional.mask_form import cut_in_two
+from recbole_painvrl.run.answer import answer, compared
+
+AUTO = {"form": "auto", "used": "binary", "gap": 0.7, "explained": 0.97}
+KEPT = {"form": "auto", "used": "ones", "gap": 0.1, "explained": 0.6}
+NONE = {**KEPT, "used": "zeros"}
+SOFT = {**AUTO, "form": "soft", "used": "soft"}
+FLAT = {**SOFT, "gap": 0.1, "explained": 0.9}
+WIDE = {**SOFT, "gap": 0.5, "explained": 0.7}
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    metrics = {name: {"ndcg@10": value} for name, value in (("iid", 0.10), ("ood", 0.06))}
+    command = ["python", "run_recbole.py", "--model=PaInvRL", "--dataset=mine"]
+    return {
+        "model": "PaInvRL",
+        "dataset": "mine",
+        "edition": "as found",
+        "valid_metric": "NDCG@10",
+        "metrics": metrics,
+        "command": command,
+        "run_folder": "runs/x",
+        "mask": AUTO,
+        **changes,
+    }
+
+
+def planted(auc: float, rand: float | None = 0.1, oracle: float | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"mask_auc": {"overall": auc}}
+    if rand is not None:
+        found |= {"environment_ari": rand, "environment_ari_supervised": 0.3}
+    if oracle is not None:
+        found["oracle"] = {"iid": {"ndcg@10": 0.09}, "ood": {"ndcg@10": oracle}}
+    return found
+
+
+def evaluated(iid: float, ood: float, noise: float = 0.01, seed: int = 0) -> Any:
+    """Metrics of two tests of 200 users whose mean is exactly as given."""
+    rng, tests = np.random.default_rng(seed), {}
+    for name, mean in (("iid", iid), ("ood", ood)):
+        values = rng.normal(0, noise, 200)
+        values += mean - values.mean()
+        users = [f"u{number}" for number in range(200)]
+        frame = pd.DataFrame({"test_set": name, "user_id": users, "ndcg@10": values})
+        tests[name] = {"ndcg@10": mean}, frame
+    return tests
+
+
+def asked(unmasked: Any = None, **changes: Any) -> Any:
+    final = evaluated(0.10, 0.06)
+    found = compared(final, unmasked, "ndcg@10", 0) if unmasked else []
+    return answer(result(**changes), False, found)
+
+
+@pytest.mark.parametrize(
+    ("iid", "ood", "expected"),
+    [
+        (0.12, 0.04, {"iid": "worse", "ood": "better"}),
+        (0.10, 0.0601, {"iid": "not significant", "ood": "not significant"}),
+        (0.08, 0.08, {"iid": "better", "ood": "worse"}),
+    ],
+)
+def test_it_says_whether_the_backbone_is_beaten(
+    iid: float, ood: float, expected: dict[str, str]
+) -> None:
+    found = asked(evaluated(iid, ood, seed=1))
+    assert found["backbone"] == expected
+    change = f"{0.06 / ood - 1:+.1%}"
+    assert change in found["lines"][0]
+    assert found["lines"][0].count("significant") == 2
+
+
+def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
+    found = asked()
+    assert found["backbone"] == {}
+    assert "not compared" in found["lines"][0]
+    assert found["lines"][-1].endswith(
+        "run_recbole.py --model=PaInvRL --dataset=mine --compare_backbone=True"
+    )
+    assert "--what=controls" in asked(evaluated(0.1, 0.1))["lines"][-1]
+    kept = asked(mask=KEPT)
+    assert "is the backbone" in kept["lines"][0]
+    assert "--what=controls" in kept["lines"][-1]
+    other = asked(final_model="FREEDOM")
+    assert other["lines"][-1].endswith(
+        "benchmark --dataset=mine --models=FREEDOM --feature-mask=runs/x"
+    )
+    no_ood = asked(metrics={"test": {"ndcg@10": 0.1}})
+    assert no_ood["lines"][-1].endswith("--protocol=popularity")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mask"),
+    [
+        ({"planted": planted(0.98), "mask": FLAT}, "recovered"),
+        ({"planted": planted(0.9)}, "recovered"),
+        ({"planted": planted(0.89)}, "not recovered"),
+        ({"planted": planted(0.98), "mask": KEPT}, "recovered"),
+        ({"mask": FLAT}, "nothing found"),
+        ({"mask": WIDE}, "nothing found"),
+        ({"mask": SOFT}, "not known"),
+        ({"mask": KEPT}, "nothing found"),
+        ({"mask": NONE}, "nothing found"),
+        ({"mask": AUTO}, "not known"),
+        ({"mask": {**AUTO, "explained": 0.7}}, "not known"),
+    ],
+)
+def test_mask(changes: dict[str, Any], mask: str) -> None:
+    found = asked(**changes)
+    assert found["mask"] == mask
+    (line,) = (line for line in found["lines"] if line.startswith(f"mask: {mask};"))
+    unused = changes.get("planted") and changes.get("mask") is KEPT
+    assert ("yet the final model has all features" in line) == bool(unused)
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform"])
+def test_chance_masks_have_no_two_groups(draw: str) -> None:
+    """Of 200 draws of 96 columns none is taken for two groups."""
+    source = torch.Generator().manual_seed(0)
+    bounds = (0.25, 0.08) if draw == "normal" else (0.1, 0.9)
+    for _ in range(200):
+        values = getattr(torch.empty(96), f"{draw}_")(*bounds, generator=source)
+        cut = cut_in_two(values.clamp(0, 1))
+        form = {"form": "soft", "used": "soft", "gap": cut.gap, "explained": cut.explained}
+        assert asked(mask=form)["mask"] == "nothing found"
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "expected"),
+    [
+        (planted(0.9, 0.5), False, "recovered"),
+        (planted(0.9, 0.27), False, "not recovered"),
+        (planted(0.9, None), False, "not known"),
+        ({}, False, "not known"),
+        (planted(0.9, None), True, "given"),
+    ],
+)
+def test_environments(found: dict[str, Any], known: bool, expected: str) -> None:
+    entry = answer(result(planted=found), known, [])
+    assert entry["environments"] == expected
+
+
+def test_share_of_the_gap_to_the_oracle() -> None:
+    """All features .04, learnt .06, oracle .08: half; needs both, and an oracle ahead."""
+    unmasked = evaluated(0.1, 0.04, seed=1)
+    assert asked(unmasked, planted=planted(1, oracle=0.08))["oracle_gap"] == pytest.approx(0.5)
+    assert asked(unmasked, planted=planted(1))["oracle_gap"] is None
+    assert asked(planted=planted(1, oracle=0.08))["oracle_gap"] is None
+    behind = asked(evaluated(0.1, 0.09, seed=1), planted=planted(1, oracle=0.08))
+    assert behind["oracle_gap"] is None
+    assert any("no gap" in line for line in behind["lines"])
+
+
+def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
+    found = asked(
+        evaluated(0.1, 0.04, seed=1),
+        edition="embedded (visual and acoustic features are planted)",
+        planted=planted(1, oracle=0.08),
+    )
+    assert any(line.startswith("synthetic: embedded (visual") for line in found["lines"])
+    assert len(found["lines"]) <= 8
+    assert any("nothing that the data say" in line for line in asked()["lines"])
+
+
+def stages(*more: str) -> list[str]:
+    """Settings of a short run; of those that are given twice the last holds."""
+    words = (*SHORT_STAGES, "--seed=1", *more)
+    return [*{word.partition("=")[0]: word for word in words}.values()]
+
+
+def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    argv = stages("--mask_form=binary")
+    alone = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="alone")
+    both = run_main(tiny_data, tmp_path, "PaInvRL", *argv, "--compare_backbone=True", name="both")
+    assert both.code == 0, both.err
+    for key in ("metrics", "planted"):
+        assert both.result[key] == alone.result[key]
+    assert both.result["hashes"]["weights"] == alone.result["hashes"]["weights"]
+    assert both.per_user.equals(alone.per_user)
+    weights = both.weights("all_features")
+    assert weights["mask"].eq(1).all()
+    assert set(both.result["all_features"]) == {"iid", "ood"}
+    assert set(both.result["answer"]["backbone"]) == {"iid", "ood"}
+    assert both.result["stages"][-1]["name"] == "final with all features"
+    for line in both.result["answer"]["lines"]:
+        assert line in both.out
+    assert "all_features" not in alone.result
+    plain = run_main(tiny_data, tmp_path, "UltraGCN", name="plain")
+    assert "answer" not in plain.result
+
+
+def test_a_candidate_with_all_features_is_compared_without_being_asked(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    argv = stages("--mask_form=validation", "--compare_backbone=True")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 0, run.err
+    names = [stage["name"] for stage in run.result["stages"]]
+    assert "final with all features" not in names
+    if run.result["mask"]["used"] == "ones":
+        assert "all_features" not in run.result
+        assert "is the backbone" in run.result["answer"]["lines"][0]
+    else:
+        assert set(run.result["answer"]["backbone"]) == {"iid", "ood"}
+
+
+def test_another_final_model_is_not_compared_with_ultragcn(tiny_data: Path, tmp_path: Path) -> None:
+    argv = stages("--final_model=VBPR", "--compare_backbone=True")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
+    assert run.code == 2
+    assert "benchmark --models=VBPR --feature-mask=RUN" in run.err

@@ -1,0 +1,89 @@
+"""What a run says about the shift of its tests, in result.json, on the console and in the log."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import Finished, run_main
+
+SHORT_SPLIT = ("--split_epochs=1", "--split_rounds=2")
+
+
+@pytest.fixture(scope="module")
+def planted(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    place = tmp_path_factory.mktemp("shift")
+    return run_main(tiny_data, place, "UltraGCN", "--shift_ultragcn=True", name="x")
+
+
+def test_popularity_is_evaluated_on_both_tests_as_the_model_is(
+    planted: Finished, tiny_data: Path, tmp_path: Path
+) -> None:
+    assert planted.code == 0, planted.err
+    pop = run_main(tiny_data, tmp_path, "Pop", name="pop")
+    tests = {name: pop.result["metrics"][name] for name in ("iid", "ood")}
+    for name, values in planted.result["shift"]["pop"].items():
+        assert values == pytest.approx(tests[name], abs=1e-9)
+    own = planted.result["metrics"]["iid"]
+    assert own != planted.result["shift"]["pop"]["iid"], "the model itself is back"
+    iid = planted.per_user[planted.per_user["test_set"] == "iid"]
+    assert iid["ndcg@10"].mean() == pytest.approx(own["ndcg@10"], abs=1e-6)
+
+
+def test_the_entry_says_everything_it_promises(planted: Finished, tiny_data: Path) -> None:
+    found = planted.result["shift"]
+    assert set(found["modalities"]) == {"visual", "acoustic"}
+    assert found["kind"] in {"popularity", "content", "both", "other", "none found"}
+    assert found["cold"]["ood"]["dropped"] == planted.result["split"]["cold_dropped"]["ood"]
+    assert set(found["ultragcn_ndcg@10"]) == {"iid", "ood"}
+    assert "departures" not in found
+    log = (planted.folder / "train.log").read_text()
+    for sentence in found["sentences"]:
+        assert sentence in planted.out
+        assert f"shift: {sentence}" in log
+    train = pd.read_csv(tiny_data / "tiny" / "tiny.train.inter", sep="\t").iloc[:, 1]
+    ood = pd.read_csv(tiny_data / "tiny" / "tiny.ood.inter", sep="\t").iloc[:, 1]
+    counts = train.value_counts()
+    expected = ood.map(counts).dropna().mean()
+    assert found["mean_training_popularity"]["ood"] == pytest.approx(expected)
+
+
+def test_without_an_ood_test_it_names_the_option_that_gives_one(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    run = run_main(tiny_data, tmp_path, "UltraGCN", "--protocol=random", name="x")
+    (sentence,) = run.result["shift"]["sentences"]
+    assert "--protocol=popularity" in sentence
+    assert sentence in run.out
+    assert run.result["shift"]["kind"] is None
+
+
+def test_strict_follows_the_paper_and_adapted_names_its_departures(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
+    argv = ("--protocol=iid_ood", *SHORT_SPLIT)
+    adapted = run_main(data, tmp_path, "UltraGCN", *argv, name="adapted").result
+    strict = run_main(data, tmp_path, "UltraGCN", *argv, "--split_variant=strict", name="strict")
+    assert strict.code == 0, strict.err
+    result = strict.result
+    named = " ".join(adapted["shift"]["departures"])
+    for words in ("kappa", "negatives", "8:1:1", "OOD validation", "keeps", "epochs", "dropped"):
+        assert words in named
+    left = " ".join(result["shift"]["departures"])
+    assert "kappa" not in left
+    assert "8:1:1" not in left
+    assert set(result["metrics"]) == {"iid", "ood"}
+    split = result["split"]
+    sizes, cold = split["sizes"], split["cold_dropped"]
+    larger, smaller = sorted(split["environment_sizes"], reverse=True)
+    assert sizes["ood"] + cold["ood"] == smaller
+    assert sizes["test"] + cold["test"] == round(0.1 * larger)
+    assert sizes["train"] + round(0.1 * larger) == larger
+    again = run_main(data, tmp_path, "UltraGCN", *argv, "--split_variant=strict", name="again")
+    assert again.result["split"] == split, "read from the cache"
+    assert len(list((data / "tiny" / "splits").glob("*.npz"))) == 2
+    assert np.isfinite(list(result["shift"]["ultragcn_ndcg@10"].values())).all()
