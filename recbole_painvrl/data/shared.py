@@ -51,19 +51,8 @@ def shared_data(
     kept: list[tuple[ModalityDataset, Parts]] = []
 
     def write() -> tuple[Path, dict[str, list[str]], Any, dict[str, Any]]:
-        dataset, parts = build()
-        kept.append((dataset, parts))
-        folder.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=".data-", dir=folder))
-        features = dataset.features
-        tables = {name: part.inter_feat.interaction for name, part in parts.items()}
-        tables[_FEATURES] = {"matrix": features.matrix, "has_row": features.has_row}
-        for name, columns in tables.items():
-            for number, values in enumerate(columns.values()):
-                np.save(place / f"{name}.{number}.npy", values.numpy(), allow_pickle=False)
-        bare = replace(features, matrix=features.matrix[:0], has_row=features.has_row[:0])
-        names = {name: list(columns) for name, columns in tables.items()}
-        return place, names, bare, {name: _skeleton(part) for name, part in parts.items()}
+        kept.append(build())
+        return _written(*kept[0], folder)
 
     place, names, features, parts = group.from_first(write)
     if not place.is_dir():
@@ -86,6 +75,23 @@ def shared_data(
     dataset = kept[0][0] if kept else parts[TRAIN]
     dataset.features = features
     return dataset, parts
+
+
+def _written(
+    dataset: ModalityDataset, parts: Parts, folder: Path
+) -> tuple[Path, dict[str, list[str]], Any, dict[str, Any]]:
+    """Folder of the arrays, names of the columns of each, and everything else that is small."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=".data-", dir=folder))
+    features = dataset.features
+    tables = {name: part.inter_feat.interaction for name, part in parts.items()}
+    tables[_FEATURES] = {"matrix": features.matrix, "has_row": features.has_row}
+    for name, columns in tables.items():
+        for number, values in enumerate(columns.values()):
+            np.save(place / f"{name}.{number}.npy", values.numpy(), allow_pickle=False)
+    bare = replace(features, matrix=features.matrix[:0], has_row=features.has_row[:0])
+    names = {name: list(columns) for name, columns in tables.items()}
+    return place, names, bare, {name: _skeleton(part) for name, part in parts.items()}
 
 
 def _divide(parts: Parts) -> None:

@@ -130,7 +130,6 @@ class MaskLearner:
             for label in torch.unique(environments).tolist()
         ]
         self.own = [None if own is None else own.among(rows) for rows in self.rows]
-        self.is_sharded = own is not None
         device, k = mask.device, tables.user_content.shape[1]
         n_ids, d = tables.item_id.shape[1], tables.features.shape[1]
         self.mask = mask.clone().requires_grad_()
@@ -242,7 +241,7 @@ class MaskLearner:
         # Only the weighted objective needs L_IRM's gradient by W and the attention; without it
         # the backward never enters the attention's hidden layer, since alpha is free of m.
         wanted = variables if settings.projection_objective == "weighted" else variables[:1]
-        step = sharded_gradients if self.is_sharded else joint_gradients
+        step = joint_gradients if self.own[0] is None else sharded_gradients
         (erm, irm), by_erm, by_irm = step(
             losses, gradients, penalty_gate, settings.variance, variables, wanted
         )
