@@ -90,7 +90,9 @@ def shift_of_run(
     if dataset.protocol == "iid_ood":
         found["departures"] = departures(settings)
     metric = str(dataset.config["valid_metric"]).lower()
-    found["sentences"] = [*_sentences(found, metrics, metric)]
+    # Pop is not compared with itself.
+    own = {} if dataset.config["model"] == "Pop" else metrics
+    found["sentences"] = [*_sentences(found, own, metric)]
     return found
 
 
@@ -170,9 +172,11 @@ def _kind(found: Mapping[str, Any]) -> str:
                 f"{content}{others}"
             )
         case "other":
+            features = "nor ones of other features" if aucs else "(there are no features)"
             return (
-                f"other items, AUC {found['items']['auc']:.2f}, but neither more or less popular "
-                "ones nor ones of other features"
+                "shift of items that neither popularity nor features explain, as by IDs or time: "
+                f"OOD interactions are with other items (AUC {found['items']['auc']:.2f}), not "
+                f"with more or less popular ones {features}"
             )
     return (
         f"no shift of items found, in popularity or features (AUC within {LEAST:g} of 0.5, or "
