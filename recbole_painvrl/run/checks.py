@@ -99,7 +99,7 @@ def check_final_model(config: SafeConfig) -> None:
         UserError: naming what is wrong.
     """
     if config["final_model"] is not None:
-        from recbole_painvrl.models.painvrl.final_config import final_config
+        from recbole_painvrl.run.final_model import final_config
 
         final_config(config)
 

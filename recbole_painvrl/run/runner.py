@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
+from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import local_size, world_size
 from recbole_painvrl.run.answer import Evaluated, answer, compared
@@ -40,6 +42,7 @@ from recbole_painvrl.run.feature_mask import (
     keep_feature_mask,
     use_kept_mask,
 )
+from recbole_painvrl.run.final_model import final_trainer
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -140,6 +143,8 @@ class Run:
             write_config(self.folder, config.effective())
             keep_feature_mask(self.dataset, self.folder)
         self.trainer = build_trainer(config, self.model)
+        if isinstance(self.trainer, StagedTrainer):
+            self.trainer.make_final = partial(final_trainer, config, self.folder)
         now = origin(config, self.data_hash, self.config_hash)
         # Before an interrupted run is taken up, which moves it back.
         self.trainer.pipeline.start = start

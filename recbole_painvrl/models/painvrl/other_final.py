@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from recbole_painvrl.data.loaders import liked, training_loader
-from recbole_painvrl.models.painvrl.final_config import final_config
 from recbole_painvrl.training.pipeline import Context, Outcome, Stage
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
@@ -36,19 +33,13 @@ class OtherFinalStage(Stage["StagedTrainer"]):
 
     def prepare(self, context: Context[StagedTrainer]) -> None:
         """Build model, trainer and loader as a run of that model does."""
-        from recbole_painvrl.run.build import build_model, build_trainer
-
         outer = context.trainer
-        config = final_config(outer.config, outer.folder)
-        assert config is not None
-        train: Any = copy.copy(context.train_data._dataset)
-        train.features = replace(train.features, mask=self._mask.cpu())
-        model = build_model(config, train)
-        self.trainer: RunTrainerMixin = build_trainer(config, model)
+        assert outer.make_final is not None
+        made = outer.make_final(context.train_data._dataset, self._mask)
+        self.trainer: RunTrainerMixin = made[0]
         self.trainer.pipeline, self.trainer.on_valid = outer.pipeline, outer.on_valid
         self.trainer.stage, outer.evaluated = self.name, self.trainer
-        loader = training_loader(config, liked(config, train))
-        inner: Any = replace(context, trainer=self.trainer, train_data=loader)
+        inner: Any = replace(context, trainer=self.trainer, train_data=made[1])
         self._context: Context[Any] = inner
         (self._inner,) = self.trainer.stages()
         self._inner.prepare(self._context)

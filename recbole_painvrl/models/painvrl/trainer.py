@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
+from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.loaders import own_rows
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.models.painvrl.artefacts import collect, other_weights
 from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
@@ -17,7 +20,7 @@ from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenSta
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
-from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
 if TYPE_CHECKING:
@@ -100,6 +103,8 @@ class StagedTrainer(RunTrainer):
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
         candidates: final models among which validation chose, by name of the mask.
+        make_final: makes trainer and loader of a final model other than UltraGCN from the training
+            split and a mask; set by a run.
     """
 
     model: PaInvRL | InvRL
@@ -111,9 +116,16 @@ class StagedTrainer(RunTrainer):
         self.mask_stages: list[MaskStage] = []
         self.form_stage: FormStage | None = None
         self.candidates: dict[str, CandidateStage] = {}
+        self.make_final: Callable[[Any, Tensor], tuple[RunTrainerMixin, Loader]] | None = None
 
     def stages(self) -> Iterator[Stage[Any]]:
         """Backbone, T times (environments, mask), its form, final model (Algorithm 1)."""
+        final_model = self.settings.final_model
+        if final_model != "UltraGCN" and self.make_final is None:
+            raise UserError(
+                f"`final_model: {final_model}`: RecBole's own run_recbole cannot train it; use "
+                "`python run_recbole.py` of this project"
+            )
         backbone = BackboneStage()
         yield backbone
         self.environment_stages, self.mask_stages = [], []
@@ -130,7 +142,7 @@ class StagedTrainer(RunTrainer):
         assert mask is not None
         form = self.form_stage = FormStage(mask)
         yield form
-        if self.settings.final_model != "UltraGCN":
+        if final_model != "UltraGCN":
             yield OtherFinalStage(form.mask)
             return
         if len(form.candidates) < 2:

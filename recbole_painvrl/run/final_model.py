@@ -1,19 +1,30 @@
-"""The configuration of a final model other than UltraGCN."""
+"""A final model other than UltraGCN: its configuration, and its trainer on the masked features."""
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
+from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.config.layers import merge
 from recbole_painvrl.config.validation import known_settings
+from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.models.base import TableRecommender
+from recbole_painvrl.run.build import build_model, build_trainer
 from recbole_painvrl.run.feature_mask import takes_feature_mask
 from recbole_painvrl.run.folder import FINAL_CONFIG, write_config
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.specs import spec_of, specs
+
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
+    from recbole_painvrl.training.base import RunTrainerMixin
 
 _OWN = "UltraGCN"
 # Settings of the run that name what another model is not.
@@ -57,6 +68,25 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
     if folder is not None:
         write_config(folder, found.effective(), FINAL_CONFIG)
     return _in_folder(found, folder)
+
+
+def final_trainer(
+    config: Any, folder: Path, train: ModalityDataset, mask: Tensor
+) -> tuple[RunTrainerMixin, Loader]:
+    """Trainer and training loader of the final model, as of a run of that model.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        train: the training split.
+        mask: m, ``[d]``.
+    """
+    found = final_config(config, folder)
+    assert found is not None
+    masked: Any = copy.copy(train)
+    masked.features = replace(train.features, mask=mask.cpu())
+    trainer = build_trainer(found, build_model(found, masked))
+    return trainer, training_loader(found, liked(found, masked))
 
 
 def _in_folder(config: SafeConfig, folder: Path | None) -> SafeConfig:
