@@ -63,7 +63,10 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
         "zeros": f"all {columns} columns dropped",
     }[mask["used"]]
     if "candidates" in mask:
-        others = " and ".join(one for one in mask["candidates"] if one != mask["used"])
+        words = {"ones": "all features", "soft": "the soft mask", "binary": "the cut mask"}
+        others = " and ".join(
+            words.get(one, "no features") for one in mask["candidates"] if one != mask["used"]
+        )
         sentence += f", better on validation than {others}"
     if "reversed_below_cut" in mask:
         found = mask["reversed_below_cut"] if mask["used"] == "binary" else 0

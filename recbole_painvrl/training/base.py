@@ -76,6 +76,8 @@ class RunTrainerMixin(_Trainer):
         self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
         self._attributes = ModelAttributes(model)
         self._next_epoch = 0
+        # Of the model that a run evaluates, after `fit`.
+        self.evaluated: RunTrainerMixin = self
         self._bar: tqdm[Any] | None = None
         self._ood_valid_loader: Loader | None = None
         # Called after every validation with its score and result; may end the training by raising.
@@ -98,16 +100,8 @@ class RunTrainerMixin(_Trainer):
     # --- stages ---------------------------------------------------------------------------
 
     def stages(self) -> Iterable[Stage[Any]]:
-        """The stages of this trainer; the last one gives what :meth:`fit` returns.
-
-        A generator may look at what a stage that it yielded has found.
-        """
+        """The stages, made as they are run; the last one gives what :meth:`fit` returns."""
         return [TrainingStage()]
-
-    @property
-    def evaluated(self) -> RunTrainerMixin:
-        """The trainer of the model that a run evaluates, after :meth:`fit`."""
-        return self
 
     def artefacts(self) -> Artefacts:
         """What the stages leave in the run folder, after :meth:`fit`; may run further stages."""

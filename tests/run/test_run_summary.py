@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from recbole_painvrl.run.summary import metrics_table
+import pytest
+
+from recbole_painvrl.run.summary import mask_sentence, metrics_table
 
 METRICS = {
     "valid": {"recall@10": 0.25, "ndcg@10": 0.125},
@@ -18,3 +20,26 @@ def test_metrics_table() -> None:
     assert lines[2].split() == ["test", "(IID)", "0.5000", "-"]
     assert lines[3].split() == ["test", "(OOD)", "0.3333", "0.0625"]
     assert len({len(line) for line in lines}) == 1, "columns are aligned"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"used": "soft", "dropped": {"overall": 0}}, "soft, every one of the 96 columns"),
+        (
+            {"used": "binary", "dropped": {"overall": 48}, "reversed_below_cut": 40},
+            "cut in two, 48 of 96 columns dropped (40 of them reversed between environments)",
+        ),
+        (
+            {
+                "used": "ones",
+                "dropped": {"overall": 0},
+                "reversed_below_cut": 3,
+                "candidates": {"ones": {}, "zeros": {}},
+            },
+            "all 96 columns kept, better on validation than no features (none found spurious)",
+        ),
+    ],
+)
+def test_what_became_of_the_mask(said: dict[str, object], expected: str) -> None:
+    assert mask_sentence({"columns": 96, **said}).startswith(expected)

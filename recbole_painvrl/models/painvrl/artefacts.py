@@ -61,7 +61,7 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
         matrix = train.features.matrix
         agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
         found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
-    if trainer.settings.oracle and trainer.other is None:
+    if trainer.settings.oracle and trainer.evaluated is trainer:
         oracle = oracle_mask(truth, slices, len(mask))
         found.oracle = other_weights(trainer, context, "final with oracle mask", oracle, "oracle")
     return found

@@ -46,7 +46,7 @@ class OtherFinalStage(Stage["StagedTrainer"]):
         model = build_model(config, train)
         self.trainer: RunTrainerMixin = build_trainer(config, model)
         self.trainer.pipeline, self.trainer.on_valid = outer.pipeline, outer.on_valid
-        self.trainer.stage = self.name
+        self.trainer.stage, outer.evaluated = self.name, self.trainer
         loader = training_loader(config, liked(config, train))
         inner: Any = replace(context, trainer=self.trainer, train_data=loader)
         self._context: Context[Any] = inner

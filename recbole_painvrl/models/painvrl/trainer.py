@@ -16,7 +16,7 @@ from recbole_painvrl.models.painvrl.final_stage import CandidateStage, ChosenSta
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
-from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
+from recbole_painvrl.training.base import RunTrainer
 from recbole_painvrl.training.pipeline import Artefacts, Context, Stage, TrainingStage
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ class StagedTrainer(RunTrainer):
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
-        other: trains a final model other than UltraGCN, where there is one.
         candidates: final models among which validation chose, by name of the mask.
     """
 
@@ -105,7 +104,6 @@ class StagedTrainer(RunTrainer):
         self.environment_stages: list[EnvironmentStage] = []
         self.mask_stages: list[MaskStage] = []
         self.form_stage: FormStage | None = None
-        self.other: OtherFinalStage | None = None
         self.candidates: dict[str, CandidateStage] = {}
 
     def stages(self) -> Iterator[Stage[Any]]:
@@ -127,8 +125,7 @@ class StagedTrainer(RunTrainer):
         form = self.form_stage = FormStage(mask)
         yield form
         if self.settings.final_model != "UltraGCN":
-            self.other = OtherFinalStage(form.mask)
-            yield self.other
+            yield OtherFinalStage(form.mask)
             return
         if len(form.candidates) < 2:
             yield FinalStage("final", form.mask, backbone=backbone)
@@ -136,11 +133,6 @@ class StagedTrainer(RunTrainer):
         self.candidates = {name: CandidateStage(name, one) for name, one in form.candidates.items()}
         yield from self.candidates.values()
         yield ChosenStage(form, self.candidates, backbone)
-
-    @property
-    def evaluated(self) -> RunTrainerMixin:
-        """The trainer of the final model."""
-        return self if self.other is None else self.other.trainer
 
     def artefacts(self) -> Artefacts:
         """Masks and environments, and weights under other masks where asked for."""
