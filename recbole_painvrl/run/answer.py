@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole_painvrl.evaluation.comparison import Comparison, Method, compare
+if TYPE_CHECKING:
+    from recbole_painvrl.evaluation.comparison import Comparison, Method
 
 RECOVERED_AUC, IN_PART, RECOVERED_RAND = 0.9, 0.7, 0.5
 # Two groups of values: difference of their means, and fraction of the variance of the logarithms
@@ -46,7 +47,10 @@ def compared(final: Evaluated, unmasked: Evaluated, metric: str, seed: int) -> l
         metric: the metric of both.
         seed: of the run.
     """
+    # SciPy's statistics take long to import.
     import pandas as pd
+
+    from recbole_painvrl.evaluation.comparison import Method, compare
 
     def method(label: str, found: Evaluated) -> Method:
         values = {(test, metric): [metrics[metric]] for test, (metrics, _) in found.items()}

@@ -34,7 +34,7 @@ def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finis
     assert type(opened.model).__name__ == "VBPR"
     settings = {name: opened.config[name] for name in ("reg_weight", "embedding_size")}
     assert settings == {"reg_weight": 0.05, "embedding_size": 6}
-    assert opened.config["train_batch_size"] == 256 and opened.config["learning_rate"] == 3e-3
+    assert opened.config["train_batch_size"] == 256 and opened.config["learning_rate"] == 0.01
     with np.load(run.folder / "mask.npz") as arrays:
         used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
     assert set(used) == {0.0, 1.0}
