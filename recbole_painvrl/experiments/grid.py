@@ -57,15 +57,7 @@ def run_grid(
         say(line)
     if options.report_only:
         return runs
-    if options.retry_failed:
-        for one in runs:
-            if one.state() == "failed":
-                one.forget_failure()
-    states = [one.state() for one in runs]
-    counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
-    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"{len(runs)} runs: {known}")
-    if set(states) <= set(ENDED):
+    if set(_states(runs, options.retry_failed)) <= set(ENDED):
         return runs
     by_name = {one.folder.name: one for one in runs}
 
@@ -92,6 +84,19 @@ def run_grid(
             live.clear()
         _LIVE.clear()
     return runs
+
+
+def _states(runs: Sequence[GridRun], retry_failed: bool) -> Sequence[str]:
+    """What has become of the runs so far; says how many are in which state."""
+    if retry_failed:
+        for one in runs:
+            if one.state() == "failed":
+                one.forget_failure()
+    states = [one.state() for one in runs]
+    counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
+    known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    say(f"{len(runs)} runs: {known}")
+    return states
 
 
 def run(

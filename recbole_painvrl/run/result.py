@@ -59,24 +59,29 @@ def result_of(
         "device": str(config["device"]),
         "versions": versions(),
         "seeds": _seeds(run),
-        "hashes": {
-            "data": run.data_hash,
-            "train": training_hash(run.train),
-            "config": run.config_hash,
-            "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
-        },
+        "hashes": _hashes(run),
         "command": command_again(run.folder, _threads_of_the_machine(run)),
         "run_folder": str(run.folder),
     }
     if group.size() > 1:
         result["processes"] = group.size()
-    if run.dataset.features.mask is not None:
-        result["hashes"]["feature_mask"] = file_hash(run.folder / COPY)
     if report.mask:
         result["mask"] = report.mask
     if report.planted:
         result["planted"] = report.planted
     return result
+
+
+def _hashes(run: Run) -> dict[str, str]:
+    hashes = {
+        "data": run.data_hash,
+        "train": training_hash(run.train),
+        "config": run.config_hash,
+        "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
+    }
+    if run.dataset.features.mask is not None:
+        hashes["feature_mask"] = file_hash(run.folder / COPY)
+    return hashes
 
 
 def _threads_of_the_machine(run: Run) -> int | None:
