@@ -5,7 +5,8 @@
 For each model ``tune`` runs the same number of trials (the first has the defaults) with one seed,
 judged on validation alone; the selected settings then run with every seed. Re-running the command
 resumes; ``--report`` only prints the table of what is complete. Models that learn nothing are
-searched with the same number of trials. The table is sorted by the validation metric.
+searched with the same number of trials. The table is sorted by the validation metric. Processor
+time of an epoch is measured by ``benchmarks.models``.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def main() -> None:
     names = [f"recall@{k}", f"ndcg@{k}"]
     columns = [
         *("model", f"valid {names[1]}", f"test {names[0]}", f"test {names[1]}"),
-        *("counted as published", "published", "epochs", "s per epoch", "GB", "selected settings"),
+        *("counted as published", "published", "epochs", "GB", "selected settings"),
     ]
     print_table(columns, (row[1] for row in rows))
 
@@ -117,7 +118,8 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
             except SystemExit as error:
                 print(error, file=sys.stderr)
         if runs:
-            yield _row(given.dataset, model, runs, best or {})
+            label = model if len(runs) == given.seeds else f"{model}, {len(runs)} of {given.seeds}"
+            yield _row(given.dataset, label, runs, best or {})
 
 
 def _words(given: argparse.Namespace, model: str) -> list[str]:
@@ -169,7 +171,7 @@ def _options(values: dict[str, object]) -> list[str]:
 
 
 def _row(
-    dataset: str, model: str, runs: Sequence[Result], best: dict[str, object]
+    dataset: str, label: str, runs: Sequence[Result], best: dict[str, object]
 ) -> tuple[float, list[str]]:
     k = CUTOFFS.get(dataset, 10)
     recall, ndcg = f"recall@{k}", f"ndcg@{k}"
@@ -177,22 +179,24 @@ def _row(
     tests = [run["metrics"].get("test", run["metrics"].get("iid")) for run in runs]
     counted = _COUNTED.get(dataset, 1.0)
     there = [counted * sum(test[name] for test in tests) / len(tests) for name in (recall, ndcg)]
-    published = PUBLISHED.get(dataset, {}).get(model)
+    published = PUBLISHED.get(dataset, {}).get(label.partition(",")[0])
     stages = [stage for run in runs for stage in run["stages"] if stage.get("epochs")]
     epochs = sum(stage["epochs"] for stage in stages)
-    seconds = sum(stage["seconds"] for stage in stages)
     return sum(valid) / len(valid), [
-        model if len(runs) > 1 else f"{model} (one seed)",
+        label,
         spread(valid),
         spread([test[recall] for test in tests]),
         spread([test[ndcg] for test in tests]),
         " / ".join(f"{value:.4f}" for value in there),
         "" if published is None else " / ".join(f"{value:.4f}" for value in published),
         f"{epochs / len(runs):.0f}",
-        f"{seconds / epochs:.2f}" if epochs else "",
         f"{max(run['peak_memory_mb'] for run in runs) / 1024:.2f}",
-        " ".join(f"{name}={value}" for name, value in best.items()) or "-",
+        " ".join(f"{name}={_short(value)}" for name, value in best.items()) or "-",
     ]
+
+
+def _short(value: object) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":
