@@ -49,28 +49,33 @@ def shared_data(
     if group.size() == 1:
         return build()
     kept: list[tuple[ModalityDataset, Parts]] = []
+    places: list[Path] = []
 
     def write() -> tuple[Path, dict[str, list[str]], Any, dict[str, Any]]:
         kept.append(build())
-        return _written(*kept[0], folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        places.append(Path(tempfile.mkdtemp(prefix=".data-", dir=folder)))
+        return _written(*kept[0], places[0])
 
-    place, names, features, parts = group.from_first(write)
-    if not place.is_dir():
-        raise UserError(
-            f"{folder}: not the same folder as in the first process; set `--output_dir` to a "
-            "folder that all machines share"
-        )
-    features = replace(features, **_mapped(place, _FEATURES, names))
-    for name, part in parts.items():
-        part.inter_feat = Interaction(_mapped(place, name, names))
-        part.features, part.config = features, config
-        if kept:
-            for ids in ("field2id_token", "field2token_id"):
-                setattr(part, ids, getattr(kept[0][0], ids))
-    group.wait()
-    if group.is_first():
+    try:
+        place, names, features, parts = group.from_first(write)
+        if not place.is_dir():
+            raise UserError(
+                f"{folder}: not the same folder as in the first process; set `--output_dir` to a "
+                "folder that all machines share"
+            )
+        features = replace(features, **_mapped(place, _FEATURES, names))
+        for name, part in parts.items():
+            part.inter_feat = Interaction(_mapped(place, name, names))
+            part.features, part.config = features, config
+            if kept:
+                for ids in ("field2id_token", "field2token_id"):
+                    setattr(part, ids, getattr(kept[0][0], ids))
+        group.wait()
+    finally:
         # What is mapped stays until its processes end, however they do.
-        shutil.rmtree(place, ignore_errors=True)
+        for made in places:
+            shutil.rmtree(made, ignore_errors=True)
     _divide(parts)
     dataset = kept[0][0] if kept else parts[TRAIN]
     dataset.features = features
@@ -78,11 +83,9 @@ def shared_data(
 
 
 def _written(
-    dataset: ModalityDataset, parts: Parts, folder: Path
+    dataset: ModalityDataset, parts: Parts, place: Path
 ) -> tuple[Path, dict[str, list[str]], Any, dict[str, Any]]:
     """Folder of the arrays, names of the columns of each, and everything else that is small."""
-    folder.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=".data-", dir=folder))
     features = dataset.features
     tables = {name: part.inter_feat.interaction for name, part in parts.items()}
     tables[_FEATURES] = {"matrix": features.matrix, "has_row": features.has_row}

@@ -253,18 +253,16 @@ class ContentEnvironmentModel:
         drawn = torch.randint(1, len(self.content), (_LIKELIHOOD_NEGATIVES,), generator=generator)
         vectors = self._item_vectors()
         shared = vectors[drawn.to(self.content.device)]
-        scores, total = [], 0.0
+        scores, total = [], self.content.new_zeros((), dtype=torch.float64)
         for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
             content = self.user_content[users]
             scores.append(_by_environment(content, vectors.index_select(0, items)))
             best, label = scores[-1].max(dim=0)
             negatives = _by_label(content, shared, label)
-            total += float((F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum())
+            total += (F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum()
         if self.own is not None:
-            summed = torch.tensor([total], dtype=torch.float64)
-            group.sum_([summed])
-            total = summed.item()
-        return torch.cat(scores, dim=1), total / max(1, self.n)
+            group.sum_([total])
+        return torch.cat(scores, dim=1), float(total) / max(1, self.n)
 
 
 class _Projected(torch.autograd.Function):

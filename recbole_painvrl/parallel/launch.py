@@ -37,6 +37,17 @@ def local_size() -> int:
     return _number("LOCAL_WORLD_SIZE", 1)
 
 
+def command() -> list[str]:
+    """The words of ``torchrun`` that start as many processes again; on several machines to be
+    completed with their rendezvous.
+    """
+    if local_size() == world_size():
+        return ["torchrun", f"--nproc-per-node={world_size()}"]
+    n_machines = -(-world_size() // local_size())
+    machines = [f"--nnodes={n_machines}", f"--nproc-per-node={local_size()}"]
+    return ["torchrun", *machines, "--rdzv-backend=c10d", "--rdzv-endpoint=HOST:PORT"]
+
+
 def refuse_several(what: str) -> None:
     """Refuse what is made for one process, where ``torchrun`` has started several.
 

@@ -34,11 +34,12 @@ class Sharding:
 
 @dataclass(frozen=True)
 class UserShard:
-    """The users ``first`` to ``last - 1`` of ``n_users`` (padding included)."""
+    """The users ``first`` to ``last - 1`` of ``n_users`` (padding included), of one process."""
 
     first: int
     last: int
     n_users: int
+    n_shards: int = 1
 
     @classmethod
     def whole(cls, n_users: int) -> UserShard:
@@ -52,8 +53,8 @@ class UserShard:
 
     @property
     def is_whole(self) -> bool:
-        """Whether these are all users."""
-        return self.n_rows == self.n_users
+        """Whether no other process has users; one of several may have all users, too."""
+        return self.n_shards == 1
 
     def local(self, users: Tensor) -> Tensor:
         """Rows of users in the tables of this shard."""
@@ -103,8 +104,9 @@ def user_tables(model: Any) -> tuple[str, ...]:
     shard: UserShard | None = getattr(model, "shard", None)
     if shard is None or shard.is_whole:
         return ()
-    names: tuple[str, ...] = model.sharding.user_tables
-    return names
+    found = dict(model.named_parameters())
+    # Without features there is no table of the users' content embeddings.
+    return tuple(name for name in model.sharding.user_tables if name in found)
 
 
 def balanced_shards(counts: Tensor, n_shards: int) -> list[UserShard]:
@@ -118,7 +120,7 @@ def balanced_shards(counts: Tensor, n_shards: int) -> list[UserShard]:
     wanted = total[-1] * torch.arange(1, n_shards, dtype=torch.float64) / n_shards
     cuts = (torch.searchsorted(total, wanted) + 1).clamp(max=len(counts)).tolist()
     bounds = [0, *cuts, len(counts)]
-    return [UserShard(*pair, len(counts)) for pair in pairwise(bounds)]
+    return [UserShard(*pair, len(counts), n_shards) for pair in pairwise(bounds)]
 
 
 class OwnRows:

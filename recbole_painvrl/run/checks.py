@@ -15,6 +15,7 @@ from recbole.utils import EvaluatorType, InputType, ModelType
 from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
+from recbole_painvrl.parallel import group
 from recbole_painvrl.reading import reason
 from recbole_painvrl.specs import draws_negatives
 
@@ -211,7 +212,8 @@ def check_run(
             "use ranking metrics such as [Recall, NDCG, Precision]"
         )
     if getattr(getattr(model, "settings", None), "known_environments", False):
-        known_environments(train)
+        # Of several processes the first has the ids.
+        group.from_first(lambda: len(known_environments(train)))
 
 
 def _check_labels(

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from recbole_painvrl.config.loading import TEXT_SETTINGS, PlainLoader
-from recbole_painvrl.parallel.launch import world_size
+from recbole_painvrl.parallel import launch
 from recbole_painvrl.run.resume import stored_entries, stored_settings
 
 # Sources of values that the same command gives again by itself.
@@ -49,9 +49,8 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
 def _program() -> list[str]:
     """What was called, as it can be called again in the same place."""
     name = Path(sys.argv[0]).name
-    if world_size() > 1:
-        several = ["torchrun", f"--nproc-per-node={world_size()}"]
-        return [*several, *(["run_recbole.py"] if name == "run_recbole.py" else _MODULE)]
+    if launch.world_size() > 1:
+        return [*launch.command(), *(["run_recbole.py"] if name == "run_recbole.py" else _MODULE)]
     if name == "recbole-painvrl" and _is_found(name):
         return [name, "run"]
     script = ["run_recbole.py"] if name == "run_recbole.py" else _MODULE

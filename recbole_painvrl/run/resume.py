@@ -15,8 +15,7 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
-from recbole_painvrl.parallel import group
-from recbole_painvrl.parallel.launch import world_size
+from recbole_painvrl.parallel import group, launch
 from recbole_painvrl.run import RESULT
 from recbole_painvrl.training.shard_files import is_saved
 
@@ -140,8 +139,7 @@ def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
         InterruptedRunError: Ctrl-C, with the command to type.
         WriteError: a file could not be written, with the command to type once it can.
     """
-    several = f"torchrun --nproc-per-node={world_size()}"
-    start = "python" if world_size() == 1 else several
+    start = "python" if launch.world_size() == 1 else " ".join(launch.command())
     advice = f"go on with: {start} run_recbole.py --resume={folder}"
     try:
         yield

@@ -114,7 +114,7 @@ def shard_of(rank: int, size: int, users: Tensor) -> UserShard:
     """Balanced for two processes; of three the second has no users."""
     if size == 2:
         return balanced_shards(torch.bincount(users, minlength=N_USERS), 2)[rank]
-    return [UserShard(0, 20, N_USERS), UserShard(20, 20, N_USERS), UserShard(20, 60, N_USERS)][rank]
+    return [UserShard(*cut, N_USERS, 3) for cut in ((0, 20), (20, 20), (20, 60))][rank]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from ranks import Ended, exit_at, run_ranks
-from support import SHORT_STAGES, Finished, MakeConfig, quick, run_command
+from support import STAGES_ALONE, Finished, MakeConfig, quick, run_command
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.errors import UserError
@@ -27,7 +27,7 @@ from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.training import pipeline, shard_files
 
 ROOT = Path(__file__).parents[2]
-STAGES = (*SHORT_STAGES, "--mask_batch_size=128", "--oracle=False")
+STAGES = (*STAGES_ALONE, "--mask_batch_size=128", "--mask_form=auto", "--oracle=True")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,28 @@ def test_results_do_not_depend_on_the_number_of_processes(name: str, runs: Runs)
         np.testing.assert_allclose(found, arrays(one, "mask")[key], atol=1e-4, err_msg=key)
     for key, tensor in several.weights().items():
         torch.testing.assert_close(tensor, one.weights()[key], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--model=InvRL", *STAGES_ALONE, "--mask_form=binary", "--known_environments=True",
+         "--compare_backbone=True"),
+        ("--model=UltraGCN", "--modalities=[]"),
+    ],
+)  # fmt: skip
+def test_further_settings_do_not_depend_on_the_number(
+    settings: tuple[str, ...], tiny_data: Path, tmp_path: Path
+) -> None:
+    argv = [*quick(tiny_data, tmp_path), *settings]
+    one = run_command(*argv, name="one").result
+    ended = run_ranks(2, [*argv, "--run_name=two"], tmp_path)
+    assert ended.codes == [0, 0], ended.errors
+    two = json.loads((tmp_path / "runs" / "two" / "result.json").read_text())
+    for key in ("metrics", "all_features"):
+        for test, values in one.get(key, {}).items():
+            assert two[key][test] == pytest.approx(values, abs=2e-3)
+    assert "all_features" in one or "UltraGCN" in settings[0]
 
 
 def test_one_process_writes_and_speaks(runs: Runs) -> None:
@@ -211,9 +233,11 @@ REFUSED = {
         "--enable_scaler=True",
         "--fast_loader=False",
         "--eval_args={mode: uni20}",
+        "--exclude_positives=True",
+        "--profile=True",
     ],
     "VBPR": ["--regularizer=norm"],
-    "PaInvRL": ["--environment_model=full"],
+    "PaInvRL": ["--environment_model=full", "--final_model=FREEDOM"],
     "InvRL": ["--environment_model=full"],
 }
 

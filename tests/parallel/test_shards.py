@@ -17,11 +17,11 @@ from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.parallel.shards import OwnRows, UserShard, balanced_shards
 from recbole_painvrl.run.build import build_data, build_model
 
-CUTS = ((0, 121), (0, 40, 121), (0, 0, 7, 121, 121), (0, 1, 60, 61, 121))
+CUTS = ((0, 121), (0, 40, 121), (0, 0, 7, 121, 121), (0, 1, 60, 61, 121), (0, 121, 121))
 
 
 def shards(cuts: tuple[int, ...]) -> list[UserShard]:
-    return [UserShard(*pair, cuts[-1]) for pair in itertools.pairwise(cuts)]
+    return [UserShard(*pair, cuts[-1], len(cuts) - 1) for pair in itertools.pairwise(cuts)]
 
 
 @given(st.integers(17, 300), st.integers(1, 40), st.data())
@@ -37,7 +37,7 @@ def test_rows_of_a_shard_are_those_of_the_whole_table(
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("recbole_painvrl.parallel.shards._BLOCK", block)
-            own = normal(UserShard(first, last, n_users))
+            own = normal(UserShard(first, last, n_users, 2))
         assert torch.equal(own, normal(UserShard.whole(n_users))[first:last])
 
 
