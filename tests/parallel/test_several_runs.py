@@ -233,7 +233,6 @@ REFUSED = {
         "--enable_scaler=True",
         "--fast_loader=False",
         "--eval_args={mode: uni20}",
-        "--exclude_positives=True",
         "--profile=True",
     ],
     "VBPR": ["--regularizer=norm"],
