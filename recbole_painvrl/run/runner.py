@@ -24,7 +24,6 @@ from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
 from recbole_painvrl.locks import run_lock
-from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import local_size, world_size
 from recbole_painvrl.run.answer import Evaluated, answer, compared
@@ -62,6 +61,7 @@ from recbole_painvrl.run.resume import how_to_go_on, take_up
 from recbole_painvrl.run.shift import Popularity, shift_of_run
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
+from recbole_painvrl.training.protocols import MakesFinal
 
 if TYPE_CHECKING:
     from recbole_painvrl.data.dataset import ModalityDataset
@@ -143,7 +143,7 @@ class Run:
             write_config(self.folder, config.effective())
             keep_feature_mask(self.dataset, self.folder)
         self.trainer = build_trainer(config, self.model)
-        if isinstance(self.trainer, StagedTrainer):
+        if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
         now = origin(config, self.data_hash, self.config_hash)
         # Before an interrupted run is taken up, which moves it back.

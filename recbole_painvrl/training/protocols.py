@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from logging import Logger
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor, nn
 
 from recbole_painvrl.evaluation.collector import FastCollector
@@ -58,3 +59,14 @@ class Trains(Protocol):
     def load_best(self, path: Path | None = None) -> int: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+@runtime_checkable
+class MakesFinal(Protocol):
+    """A trainer whose last stage trains another model, which the run makes for it.
+
+    Attributes:
+        make_final: trainer and training loader of that model, from the training split and a mask.
+    """
+
+    make_final: Callable[[Any, Tensor], tuple[Any, Loader]] | None
