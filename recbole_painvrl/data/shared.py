@@ -106,7 +106,7 @@ def _divide(parts: Parts) -> None:
 
 
 def _skeleton(part: ModalityDataset) -> Any:
-    """A split without its arrays; of the ids only how many there are."""
+    """A split without its arrays, and with the number of ids in place of the ids."""
     bare: Any = copy.copy(part)
     vars(bare).update({name: value for name, value in _LEFT_OUT.items() if hasattr(bare, name)})
     bare.field2id_token = {name: range(len(ids)) for name, ids in part.field2id_token.items()}

@@ -38,8 +38,9 @@ def local_size() -> int:
 
 
 def command() -> list[str]:
-    """The words of ``torchrun`` that start as many processes again; on several machines to be
-    completed with their rendezvous.
+    """Words of ``torchrun`` that start as many processes again.
+
+    On several machines the user puts the address of the rendezvous in the place of HOST:PORT.
     """
     if local_size() == world_size():
         return ["torchrun", f"--nproc-per-node={world_size()}"]

@@ -95,7 +95,7 @@ def test_two_columns_that_may_hold_the_ids_are_refused(
         (["a,b,c", "a,.5,.2"], False, False),
         (["item_id,0,0", "a,.5,.2"], False, False),
         ([",0.5,1", "a,.5,.2"], False, False),
-        # More digits than Python converts, and a digit that is no number.
+        # More digits than int() converts; a character that isdigit() accepts and int() refuses.
         ([f"a,{'9' * 5000}", "b,.5"], False, False),
         (["a,²", "b,.5"], False, False),
     ],
