@@ -52,7 +52,7 @@ SPACES = {
     },
 }
 # Without settings to search.
-_FIXED = ("Pop",)
+FIXED = ("Pop",)
 # Dataset -> cut-off and what the published figures count (docs/reproduction.md).
 CUTOFFS = {"tiktok": 20, "ml1m-trailers": 10}
 # Test pairs of tiktok whose user or item is not in training count as misses there.
@@ -102,11 +102,11 @@ def main() -> None:
 def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
     for model in models_of(given.models):
         folder = given.output / slug(f"{given.dataset} {model}")
-        if not given.report and not _search(given, model, folder):
+        if not given.report and not search(model, _words(given, model), given.trials, folder):
             print(f"{model}: the search failed, see above", file=sys.stderr)
             continue
-        best = _selected(folder)
-        if best is None and model not in _FIXED:
+        best = selected(folder)
+        if best is None and model not in FIXED:
             continue
         runs = []
         for seed in range(given.seeds):
@@ -124,37 +124,48 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
 
 def _words(given: argparse.Namespace, model: str) -> list[str]:
     k = CUTOFFS.get(given.dataset, 10)
-    known = json.loads((given.data / given.dataset / "manifest.json").read_text(encoding="utf-8"))
-    names = [name for name in ("visual", "acoustic", "textual") if name in known["modalities"]]
     return [
         f"--model={model}",
         f"--dataset={given.dataset}",
         f"--data_path={given.data}",
-        f"--modalities=[{','.join(names)}]",
+        f"--modalities=[{','.join(modalities(given.data, given.dataset))}]",
         f"--topk=[{k}]",
         f"--valid_metric=NDCG@{k}",
         *given.settings,
     ]
 
 
-def _search(given: argparse.Namespace, model: str, folder: Path) -> bool:
-    """Run the search unless it is complete; whether it has a result."""
-    if model in _FIXED or (folder / "searched").is_file():
+def modalities(data: Path, dataset: str) -> list[str]:
+    """The three modalities of the paper, as far as a dataset has them."""
+    known = json.loads((data / dataset / "manifest.json").read_text(encoding="utf-8"))
+    return [name for name in ("visual", "acoustic", "textual") if name in known["modalities"]]
+
+
+def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
+    """Search a model's settings unless that is complete; whether there is a result.
+
+    Args:
+        model: name of the model; one without settings to search is not searched.
+        words: settings of every trial, ``--name=value``.
+        trials: number of trials, the first with the defaults.
+        folder: holds ``search/`` with ``best.yaml``.
+    """
+    if model in FIXED or (folder / "searched").is_file():
         return True
-    command = [sys.executable, "-m", "recbole_painvrl", "tune", *_words(given, model)]
-    command += [f"--trials={given.trials}", f"--output={folder / 'search'}", "--seed=0"]
+    command = [sys.executable, "-m", "recbole_painvrl", "tune", *words]
+    command += [f"--trials={trials}", f"--output={folder / 'search'}", "--seed=0"]
     if model in SPACES:
         folder.mkdir(parents=True, exist_ok=True)
         space = folder / "space.yaml"
         space.write_text(yaml.safe_dump(SPACES[model]), encoding="utf-8")
         command.append(f"--space={space}")
-    done = run_process(command, quiet=True).code == 0 and _selected(folder) is not None
+    done = run_process(command, quiet=True).code == 0 and selected(folder) is not None
     if done:
         (folder / "searched").touch()
     return done
 
 
-def _selected(folder: Path) -> dict[str, object] | None:
+def selected(folder: Path) -> dict[str, object] | None:
     """The searched settings as selected; None without a search."""
     best = folder / "search" / "best.yaml"
     if not best.is_file():
