@@ -10,6 +10,10 @@ from torch import Tensor
 
 # Values below this have switched their column off, and are not told apart.
 _OFF = 0.1
+# Scales among which the likelihood decides: reciprocals, logarithms (0), square roots, values.
+_POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+# Groups without spread fit any scale equally well.
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -18,46 +22,75 @@ class Cut:
 
     Attributes:
         mask: 1 for the columns above the cut, 0 for the others, ``[d]``.
-        threshold: the value between the two groups; None where all columns are equal and kept.
-        explained: share of the variance of the logarithms that lies between the groups, in
-            [0, 1]: about 0.64 where they are normally distributed, near 1 for two groups apart.
+        threshold: a value between the two groups; None where all columns are equal and kept.
+        power: of the scale in which the groups were formed; 0 stands for logarithms.
+        explained: share of the variance in that scale that lies between the groups, in [0, 1]:
+            about 0.64 where the values are normally distributed, near 1 for two groups apart.
         gap: difference of the mean values of the groups.
     """
 
     mask: Tensor
     threshold: float | None
+    power: float
     explained: float
     gap: float
 
 
 def cut_in_two(mask: Tensor) -> Cut:
-    """Exact 2-means of the logarithms of a mask, in one dimension.
+    """2-means of a mask in the scale in which its two groups are closest to normal.
 
-    Logarithms, since a column that nothing holds decays by a factor in every step (Eq. 19): such
-    columns gather closely, while the others spread far above them. The groups are divided where
-    the sum of squares within them is smallest, which some place in the sorted order reaches; equal
-    values stay together. Of equally good places the lowest is taken, which keeps most columns.
+    The values are transformed by every power of Box and Cox (1964) in ``_POWERS`` and divided by
+    :func:`two_means`. Of these divisions the most likely is taken, for two normal groups with equal
+    variances in the transformed scale. The scale has to be found per mask: a column that nothing
+    holds decays by a factor in every step (Eq. 19), so where nothing else moves the spurious
+    columns, they gather closely at the lowest values; where they are pushed, they spread widely.
 
     Args:
         mask: the learnt values of all columns of all modalities, ``[d]``.
     """
     plain = mask.detach().double().cpu()
-    values, order = plain.clamp(min=_OFF).log().sort()
-    n, total = len(values), values.sum()
+    values, order = plain.clamp(min=_OFF).sort()
+    n = len(values)
     if n < 2 or values[0] == values[-1]:
-        return Cut(torch.ones_like(mask), None, 0.0, 0.0)
-    below = torch.arange(1, n, dtype=torch.float64)
+        return Cut(torch.ones_like(mask), None, 1.0, 0.0, 0.0)
+    logarithms = values.log()
+    found = []
+    for power in _POWERS:
+        scaled = (values.pow(power) - 1) / power if power else logarithms
+        cut, explained = two_means(scaled)
+        within = scaled.var(correction=0) * max(1 - explained, _NO_SPREAD)
+        # The second term is the logarithm of the transformation's derivative.
+        likelihood = (power - 1) * float(logarithms.sum()) - n / 2 * float(within.log())
+        found.append((likelihood, power, cut, explained))
+    _, power, cut, explained = max(found, key=lambda one: one[0])
+    kept = torch.zeros_like(mask)
+    kept[order[cut:].to(mask.device)] = 1.0
+    gap = plain[order[cut:]].mean() - plain[order[:cut]].mean()
+    threshold = float((values[cut - 1] * values[cut]).sqrt())
+    return Cut(kept, threshold, power, explained, float(gap))
+
+
+def two_means(values: Tensor) -> tuple[int, float]:
+    """Exact 2-means in one dimension.
+
+    The groups are divided where the sum of squares within them is smallest, which some place in
+    the sorted order reaches; equal values stay together.
+
+    Args:
+        values: in ascending order, at least two different ones, ``[n]``.
+
+    Returns:
+        Number of values in the lower group, and the share of the variance between the groups.
+    """
+    n, total = len(values), values.sum()
+    below = torch.arange(1, n, dtype=values.dtype)
     sums = values.cumsum(0)[:-1]
     apart = (total - sums) / (n - below) - sums / below
     between = below * (n - below) / n * apart.square()
     between[values[1:] == values[:-1]] = -1.0
-    cut = int(between.argmax()) + 1
-    kept = torch.zeros_like(mask)
-    kept[order[cut:].to(mask.device)] = 1.0
+    best = int(between.argmax())
     spread = (values - values.mean()).square().sum()
-    gap = plain[order[cut:]].mean() - plain[order[:cut]].mean()
-    threshold = float((values[cut - 1] + values[cut]).div(2).exp())
-    return Cut(kept, threshold, float(between[cut - 1] / spread), float(gap))
+    return best + 1, float(between[best] / spread)
 
 
 def agreement(gradients: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
+from recbole_painvrl.functional.mask_form import (
+    agreement,
+    cut_in_two,
+    reversed_columns,
+    two_means,
+)
 from recbole_painvrl.seeds import generator
 
 VALUES = st.lists(st.integers(2, 20).map(lambda n: n / 20), min_size=2, max_size=12)
@@ -19,21 +24,46 @@ def _within(values: torch.Tensor, kept: torch.Tensor) -> float:
 
 
 @given(VALUES)
-def test_no_other_cut_is_better(numbers: list[float]) -> None:
+def test_no_other_division_is_better(numbers: list[float]) -> None:
+    values = torch.tensor(numbers, dtype=torch.float64).sort().values
+    if values[0] == values[-1]:
+        return
+    lower, explained = two_means(values)
+    assert 0 < lower < len(values) and values[lower - 1] < values[lower]
+    every = [_within(values, values > one) for one in values.unique()[:-1]]
+    assert _within(values, values >= values[lower]) == pytest.approx(min(every), abs=1e-9)
+    total = float((values - values.mean()).square().sum())
+    assert explained == pytest.approx(1 - min(every) / total, abs=1e-9)
+
+
+@given(VALUES)
+def test_the_likeliest_of_all_divisions_and_scales_is_taken(numbers: list[float]) -> None:
     mask = torch.tensor(numbers, dtype=torch.float64)
-    values, cut = mask.log(), cut_in_two(mask)
+    cut = cut_in_two(mask)
     if cut.threshold is None:
         assert mask.unique().numel() == 1 and cut.mask.eq(1).all()
-        assert cut.explained == cut.gap == 0
         return
     kept = cut.mask.bool()
-    assert torch.equal(kept, mask > cut.threshold)
-    assert 0 < int(kept.sum()) < len(mask)
-    every = [_within(values, values > one) for one in values.unique()[:-1]]
-    assert _within(values, kept) == pytest.approx(min(every), abs=1e-9)
-    total = float((values - values.mean()).square().sum())
-    assert cut.explained == pytest.approx(1 - min(every) / total, abs=1e-9)
+    assert torch.equal(kept, mask > cut.threshold) and 0 < int(kept.sum()) < len(mask)
     assert cut.gap == pytest.approx(float(mask[kept].mean() - mask[~kept].mean()))
+    best = max(
+        _likelihood(mask, mask > one, power)
+        for one in mask.unique()[:-1]
+        for power in (-1.0, -0.5, 0.0, 0.5, 1.0)
+    )
+    if mask.unique().numel() > 2:
+        assert _likelihood(mask, kept, cut.power) == pytest.approx(best, abs=1e-6)
+
+
+def _likelihood(values: torch.Tensor, kept: torch.Tensor, power: float) -> float:
+    """Of two normal groups with equal variances after the transformation, by SciPy."""
+    from scipy.stats import boxcox, norm
+
+    scaled = torch.from_numpy(boxcox(values.numpy(), lmbda=power))
+    spread = max((_within(scaled, kept) / len(scaled)) ** 0.5, 1e-12)
+    means = torch.where(kept, scaled[kept].mean(), scaled[~kept].mean())
+    densities = norm.logpdf((scaled - means).numpy(), scale=spread).sum()
+    return float(densities + (power - 1) * values.log().sum())
 
 
 @given(VALUES, st.randoms())
@@ -42,26 +72,28 @@ def test_order_and_scale_do_not_matter(numbers: list[float], random: Random) -> 
     order = torch.tensor(random.sample(range(len(numbers)), len(numbers)))
     found, again = cut_in_two(mask), cut_in_two(mask[order])
     assert again.explained == pytest.approx(found.explained, abs=1e-9)
-    if found.explained < 1 - 1e-9 and _is_clear(mask):
-        assert torch.equal(again.mask, found.mask[order])
-        # At half the size all are still above the values that are off.
-        assert torch.equal(
-            cut_in_two(mask.clamp(min=0.2) * 0.5).mask, cut_in_two(mask.clamp(min=0.2)).mask
-        )
+    assert torch.equal(again.mask, found.mask[order])
+    # At half the size all are still above the values that are off.
+    half, whole = cut_in_two(mask.clamp(min=0.2) * 0.5), cut_in_two(mask.clamp(min=0.2))
+    if half.power == whole.power:
+        assert half.explained == pytest.approx(whole.explained, abs=1e-9)
 
 
-def _is_clear(mask: torch.Tensor) -> bool:
-    """Whether the best cut is better than the second by more than rounding."""
-    values = mask.clamp(min=0.2).log(), mask.log()
-    for one in values:
-        every = sorted(_within(one, one > cut) for cut in one.unique()[:-1])
-        if len(every) > 1 and every[1] - every[0] < 1e-9:
-            return False
-    return True
+@pytest.mark.parametrize("power", [-1.0, 0.0, 1.0])
+def test_two_groups_are_told_apart_in_their_own_scale(power: float) -> None:
+    from scipy.special import inv_boxcox
 
-
-def test_equally_good_cuts_keep_most_columns() -> None:
-    assert cut_in_two(torch.tensor([1.0, 0.25, 0.5])).mask.tolist() == [1, 0, 1]
+    low, high = {-1.0: (-4.0, -1.0), 0.0: (-1.5, -0.5), 1.0: (-0.7, -0.3)}[power]
+    draws = generator(3, "values")
+    scaled = torch.cat(
+        [
+            low + 0.1 * (high - low) * torch.randn(80, generator=draws),
+            high + 0.1 * (high - low) * torch.randn(20, generator=draws),
+        ]
+    )
+    cut = cut_in_two(torch.from_numpy(inv_boxcox(scaled.double().numpy(), power)))
+    assert cut.power == power
+    assert cut.mask.tolist() == [0] * 80 + [1] * 20
 
 
 def test_a_mask_of_one_column_is_kept() -> None:

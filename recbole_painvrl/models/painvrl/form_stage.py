@@ -61,6 +61,7 @@ class FormStage(Stage["StagedTrainer"]):
             "zeros": torch.zeros_like(learnt),
         }
         self.figures = {"form": form, "explained": cut.explained, "gap": cut.gap}
+        self.figures |= {"power": cut.power}
         names: list[str] = [form]
         if form == "auto":
             self.scores = agreement(environment_gradients(self._learnt, trainer.model.seed))
