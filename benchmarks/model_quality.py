@@ -5,8 +5,9 @@
 For each model ``tune`` runs the same number of trials (the first has the defaults) with one seed,
 judged on validation alone; the selected settings then run with every seed. Re-running the command
 resumes; ``--report`` only prints the table of what is complete. Models that learn nothing are
-searched with the same number of trials. The table is sorted by the validation metric. Processor
-time of an epoch is measured by ``benchmarks.models``.
+searched with the same number of trials. The table is sorted by the validation metric. Seconds of
+processor time per epoch come from a table printed by ``benchmarks.models`` on the same dataset
+(``--speed``), which needs a machine without other work.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--speed", type=Path, help="file with the output of benchmarks.models")
     parser.add_argument("settings", nargs="*", metavar="--SETTING=VALUE", help="of every run")
     given, settings = parser.parse_known_args()
     given.settings = [*given.settings, *settings]
@@ -94,7 +96,7 @@ def main() -> None:
     names = [f"recall@{k}", f"ndcg@{k}"]
     columns = [
         *("model", f"valid {names[1]}", f"test {names[0]}", f"test {names[1]}"),
-        *("counted as published", "published", "epochs", "GB", "selected settings"),
+        *("counted as published", "published", "epochs", "s/epoch", "GB", "selected settings"),
     ]
     print_table(columns, (row[1] for row in rows))
 
@@ -119,7 +121,7 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
                 print(error, file=sys.stderr)
         if runs:
             label = model if len(runs) == given.seeds else f"{model}, {len(runs)} of {given.seeds}"
-            yield _row(given.dataset, label, runs, best or {})
+            yield _row(given, label, runs, best or {})
 
 
 def _words(given: argparse.Namespace, model: str) -> list[str]:
@@ -182,15 +184,16 @@ def _options(values: dict[str, object]) -> list[str]:
 
 
 def _row(
-    dataset: str, label: str, runs: Sequence[Result], best: dict[str, object]
+    given: argparse.Namespace, label: str, runs: Sequence[Result], best: dict[str, object]
 ) -> tuple[float, list[str]]:
+    dataset, model = given.dataset, label.partition(",")[0]
     k = CUTOFFS.get(dataset, 10)
     recall, ndcg = f"recall@{k}", f"ndcg@{k}"
     valid = [run["metrics"]["valid"][ndcg] for run in runs]
     tests = [run["metrics"].get("test", run["metrics"].get("iid")) for run in runs]
     counted = _COUNTED.get(dataset, 1.0)
     there = [counted * sum(test[name] for test in tests) / len(tests) for name in (recall, ndcg)]
-    published = PUBLISHED.get(dataset, {}).get(label.partition(",")[0])
+    published = PUBLISHED.get(dataset, {}).get(model)
     stages = [stage for run in runs for stage in run["stages"] if stage.get("epochs")]
     epochs = sum(stage["epochs"] for stage in stages)
     return sum(valid) / len(valid), [
@@ -201,9 +204,19 @@ def _row(
         " / ".join(f"{value:.4f}" for value in there),
         "" if published is None else " / ".join(f"{value:.4f}" for value in published),
         f"{epochs / len(runs):.0f}",
+        _seconds_per_epoch(given.speed, model),
         f"{max(run['peak_memory_mb'] for run in runs) / 1024:.2f}",
         " ".join(f"{name}={_short(value)}" for name, value in best.items()) or "-",
     ]
+
+
+def _seconds_per_epoch(table: Path | None, model: str) -> str:
+    """From the table of ``benchmarks.models``; empty where the model is not in it."""
+    if table is None:
+        return ""
+    lines = table.read_text(encoding="utf-8").splitlines()
+    names, *rows = [[cell.strip() for cell in line.split("|")] for line in lines if "|" in line]
+    return next((row[names.index("epoch")] for row in rows if row[1] == model), "")
 
 
 def _short(value: object) -> str:
