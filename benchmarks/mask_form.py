@@ -29,7 +29,7 @@ from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.evaluation.planted import mask_scores, planted_truth
 from recbole_painvrl.functional.mask_controls import control_masks
-from recbole_painvrl.functional.mask_form import cut_in_two
+from recbole_painvrl.functional.mask_form import best_form, cut_in_two
 from recbole_painvrl.models.painvrl.final_stage import FinalStage
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.runner import Run
@@ -88,10 +88,13 @@ def _of(one: dict[str, Any], mask: str) -> str | None:
     trained: dict[str, Any] = one["masks"]
     if mask != "auto":
         return mask if mask in trained else None
-    if not set(one["auto"]) <= set(trained):
+    names = [
+        name for name in ("binary", "ones", "zeros") if name in {*one["auto"], "ones", "zeros"}
+    ]
+    if not set(names) <= set(trained):
         return None
-    candidates: list[str] = one["auto"]
-    return max(candidates, key=lambda name: trained[name]["metrics"]["valid"][_SCORE])
+    scores = {name: trained[name]["metrics"]["valid"][_SCORE] for name in names}
+    return best_form(scores, "binary")
 
 
 def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,3 +133,19 @@ def reversed_columns(scores: Tensor, rate: float = 0.05) -> Tensor:
     if len(below):
         found[order[: int(below[-1]) + 1]] = True
     return found
+
+
+def best_form(scores: Mapping[str, float], without_spurious: str | None) -> str:
+    """The candidate with the best validation score, but for spurious columns that were found.
+
+    The mask without them is taken if the features help at all in distribution: that a spurious
+    column helps there is no reason to keep it.
+
+    Args:
+        scores: validation score of every candidate, higher is better; of equal ones the first.
+        without_spurious: name of the mask without spurious columns; taken as not found if it is no
+            candidate.
+    """
+    if without_spurious in scores and scores["ones"] >= scores["zeros"]:
+        return str(without_spurious)
+    return max(scores, key=lambda name: scores[name])

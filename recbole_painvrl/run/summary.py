@@ -62,16 +62,17 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
         "ones": f"all {columns} columns kept",
         "zeros": f"all {columns} columns dropped",
     }[mask["used"]]
+    found = mask.get("reversed_below_cut")
+    if found and mask["used"] == "binary":
+        return f"{sentence} ({found} of them reversed between environments)"
     if "candidates" in mask:
         words = {"ones": "all features", "soft": "the soft mask", "binary": "the cut mask"}
         others = " and ".join(
             words.get(one, "no features") for one in mask["candidates"] if one != mask["used"]
         )
         sentence += f", better on validation than {others}"
-    if "reversed_below_cut" in mask:
-        found = mask["reversed_below_cut"] if mask["used"] == "binary" else 0
-        why = f"{found} of them reversed between environments" if found else "none found spurious"
-        sentence += f" ({why})"
+    if found is not None and "binary" not in mask.get("candidates", ()):
+        sentence += " (none found spurious)"
     return sentence
 
 

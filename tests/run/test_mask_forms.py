@@ -111,7 +111,7 @@ def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) ->
 @pytest.mark.parametrize(
     ("low", "score", "expected"),
     [
-        (0.2, -9.0, ["binary"]),
+        (0.2, -9.0, ["binary", "ones", "zeros"]),
         # Two groups, but no column means something else in another environment.
         (0.2, 0.0, ["ones", "zeros"]),
         # Reversed columns, but the mask does not part them from the others.
@@ -124,8 +124,26 @@ def test_auto_drops_columns_only_where_mask_and_test_agree(
     learnt = torch.tensor([0.9, low, 0.85, low])
     stage = _decided(monkeypatch, learnt, torch.tensor([3.0, score, 2.0, score]))
     assert list(stage.candidates) == expected
-    if expected == ["binary"]:
+    if "binary" in expected:
         assert stage.mask.tolist() == [1, 0, 1, 0] and stage.figures["dropped"] == 2
+
+
+@pytest.mark.parametrize(
+    ("ones", "binary", "zeros", "expected"),
+    [
+        # Spurious columns help in distribution, which is no reason to keep them.
+        (0.5, 0.3, 0.4, "binary"),
+        # Features that only do harm are no case of spurious columns.
+        (0.3, 0.4, 0.5, "zeros"),
+        (0.3, 0.5, 0.4, "binary"),
+    ],
+)
+def test_auto_drops_spurious_columns_unless_no_features_are_better(
+    monkeypatch: pytest.MonkeyPatch, ones: float, binary: float, zeros: float, expected: str
+) -> None:
+    learnt, scores = torch.tensor([0.9, 0.2, 0.85, 0.2]), torch.tensor([3.0, -9.0, 2.0, -9.0])
+    stage = _decided(monkeypatch, learnt, scores)
+    assert stage.best({"binary": binary, "ones": ones, "zeros": zeros}) == expected
 
 
 def test_an_interrupted_choice_ends_as_an_uninterrupted_one(

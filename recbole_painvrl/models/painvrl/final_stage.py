@@ -103,10 +103,10 @@ class CandidateStage(FinalStage):
 
 
 class ChosenStage(Stage["StagedTrainer"]):
-    """Takes the candidate with the best validation score (``select_on``); trains nothing.
+    """Takes the candidate that :meth:`FormStage.best` names by validation; trains nothing.
 
     Args:
-        form: is told which one.
+        form: chooses by the validation scores (``select_on``).
         candidates: the finished candidates by name of the mask.
         backbone: the backbone, to compare with.
 
@@ -131,8 +131,7 @@ class ChosenStage(Stage["StagedTrainer"]):
         """Choose; returns the figures of the training that was chosen."""
         trainer, sign = context.trainer, 1 if context.trainer.valid_metric_bigger else -1
         scores = {name: one.outcome[0] for name, one in self._candidates.items() if one.outcome}
-        # Of equal ones the first.
-        self._take(max(scores, key=lambda name: sign * scores[name]))
+        self._take(self._form.best({name: sign * score for name, score in scores.items()}))
         used = self._form.figures["used"]
         entry = next(e for e in trainer.stage_log.entries if e["name"] == f"final {used}")
         figures = {key: value for key, value in entry.items() if key not in _OF_THE_STAGE}

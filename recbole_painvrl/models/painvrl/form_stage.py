@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +10,12 @@ from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import EnvironmentBatch, Representation, joint_losses
-from recbole_painvrl.functional.mask_form import agreement, cut_in_two, reversed_columns
+from recbole_painvrl.functional.mask_form import (
+    agreement,
+    best_form,
+    cut_in_two,
+    reversed_columns,
+)
 from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import FORM_PURPOSES, generator
 from recbole_painvrl.training.pipeline import Context, Stage
@@ -69,7 +75,9 @@ class FormStage(Stage["StagedTrainer"]):
             low = cut.mask == 0
             below, above = int(found[low].sum()), int(found[~low].sum())
             self.figures |= {"reversed_below_cut": below, "reversed_above_cut": above}
-            names = ["binary"] if cut.gap >= _GAP and below else ["ones", "zeros"]
+            names = ["ones", "zeros"]
+            if cut.gap >= _GAP and below:
+                names.insert(0, "binary")
         elif form == "validation":
             names = list(masks)
         if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
@@ -77,6 +85,10 @@ class FormStage(Stage["StagedTrainer"]):
         self.candidates = {name: masks[name] for name in names}
         self.choose(names[0])
         return self.figures
+
+    def best(self, scores: Mapping[str, float]) -> str:
+        """The candidate to take by its validation score, of which higher is better."""
+        return best_form(scores, "binary" if self.figures["form"] == "auto" else None)
 
     def choose(self, name: str) -> None:
         """Take a candidate."""
