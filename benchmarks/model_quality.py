@@ -95,7 +95,7 @@ def main() -> None:
     k = CUTOFFS.get(given.dataset, 10)
     names = [f"recall@{k}", f"ndcg@{k}"]
     columns = [
-        *("model", f"valid {names[1]}", f"test {names[0]}", f"test {names[1]}"),
+        *("model", f"valid {names[1]}", "at defaults", f"test {names[0]}", f"test {names[1]}"),
         *("counted as published", "published", "epochs", "s/epoch", "GB", "selected settings"),
     ]
     print_table(columns, (row[1] for row in rows))
@@ -199,6 +199,7 @@ def _row(
     return sum(valid) / len(valid), [
         label,
         spread(valid),
+        _at_defaults(given.output / slug(f"{dataset} {model}"), ndcg),
         spread([test[recall] for test in tests]),
         spread([test[ndcg] for test in tests]),
         " / ".join(f"{value:.4f}" for value in there),
@@ -208,6 +209,15 @@ def _row(
         f"{max(run['peak_memory_mb'] for run in runs) / 1024:.2f}",
         " ".join(f"{name}={_short(value)}" for name, value in best.items()) or "-",
     ]
+
+
+def _at_defaults(folder: Path, metric: str) -> str:
+    """Validation metric of the first trial, which has the defaults; empty without a search."""
+    first = folder / "search" / "trial-0000" / "trial.json"
+    if not first.is_file():
+        return ""
+    metrics = json.loads(first.read_text(encoding="utf-8"))["metrics"]
+    return f"{metrics['valid'][metric]:.4f}"
 
 
 def _seconds_per_epoch(table: Path | None, model: str) -> str:
