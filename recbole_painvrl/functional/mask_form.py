@@ -12,6 +12,8 @@ from torch import Tensor
 _OFF = 0.1
 # Scales among which the likelihood decides: reciprocals, logarithms (0), square roots, values.
 _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+# Relative loss by all features, against none, from which on they are not worth a mask.
+_CLEAR_HARM = 0.1
 # Groups without spread fit any scale equally well.
 _NO_SPREAD = 1e-12
 
@@ -138,14 +140,16 @@ def reversed_columns(scores: Tensor, rate: float = 0.05) -> Tensor:
 def best_form(scores: Mapping[str, float], without_spurious: str | None) -> str:
     """The candidate with the best validation score, but for spurious columns that were found.
 
-    The mask without them is taken if the features help at all in distribution: that a spurious
-    column helps there is no reason to keep it.
+    The mask without them is taken unless the features do clear harm in distribution: that spurious
+    columns help there is no reason to keep them, and small differences are noise.
 
     Args:
         scores: validation score of every candidate, higher is better; of equal ones the first.
         without_spurious: name of the mask without spurious columns; taken as not found if it is no
             candidate.
     """
-    if without_spurious in scores and scores["ones"] >= scores["zeros"]:
-        return str(without_spurious)
+    if without_spurious in scores:
+        harm = scores["zeros"] - scores["ones"]
+        if harm <= _CLEAR_HARM * abs(scores["zeros"]):
+            return str(without_spurious)
     return max(scores, key=lambda name: scores[name])

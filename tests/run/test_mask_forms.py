@@ -129,21 +129,32 @@ def test_auto_drops_columns_only_where_mask_and_test_agree(
 
 
 @pytest.mark.parametrize(
-    ("ones", "binary", "zeros", "expected"),
+    ("ones", "binary", "zeros", "select_on", "expected"),
     [
         # Spurious columns help in distribution, which is no reason to keep them.
-        (0.5, 0.3, 0.4, "binary"),
-        # Features that only do harm are no case of spurious columns.
-        (0.3, 0.4, 0.5, "zeros"),
-        (0.3, 0.5, 0.4, "binary"),
+        (0.5, 0.3, 0.4, "iid", "binary"),
+        (0.48, 0.47, 0.5, "iid", "binary"),
+        # Features that do clear harm in distribution are no case of spurious columns.
+        (0.4, 0.45, 0.5, "iid", "zeros"),
+        (0.3, 0.5, 0.4, "iid", "binary"),
+        # OOD validation sees what the columns cost.
+        (0.5, 0.3, 0.4, "harmonic", "ones"),
+        # A metric of which lower is better.
+        (-1.0, -1.2, -0.95, "iid", "binary"),
+        (-1.2, -1.1, -0.95, "iid", "zeros"),
     ],
 )
-def test_auto_drops_spurious_columns_unless_no_features_are_better(
-    monkeypatch: pytest.MonkeyPatch, ones: float, binary: float, zeros: float, expected: str
+def test_auto_drops_spurious_columns_unless_features_do_harm(
+    monkeypatch: pytest.MonkeyPatch,
+    ones: float,
+    binary: float,
+    zeros: float,
+    select_on: str,
+    expected: str,
 ) -> None:
     learnt, scores = torch.tensor([0.9, 0.2, 0.85, 0.2]), torch.tensor([3.0, -9.0, 2.0, -9.0])
     stage = _decided(monkeypatch, learnt, scores)
-    assert stage.best({"binary": binary, "ones": ones, "zeros": zeros}) == expected
+    assert stage.best({"binary": binary, "ones": ones, "zeros": zeros}, select_on) == expected
 
 
 def test_an_interrupted_choice_ends_as_an_uninterrupted_one(

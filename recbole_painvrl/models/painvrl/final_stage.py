@@ -131,7 +131,8 @@ class ChosenStage(Stage["StagedTrainer"]):
         """Choose; returns the figures of the training that was chosen."""
         trainer, sign = context.trainer, 1 if context.trainer.valid_metric_bigger else -1
         scores = {name: one.outcome[0] for name, one in self._candidates.items() if one.outcome}
-        self._take(self._form.best({name: sign * score for name, score in scores.items()}))
+        higher_is_better = {name: sign * score for name, score in scores.items()}
+        self._take(self._form.best(higher_is_better, trainer.config["select_on"]))
         used = self._form.figures["used"]
         entry = next(e for e in trainer.stage_log.entries if e["name"] == f"final {used}")
         figures = {key: value for key, value in entry.items() if key not in _OF_THE_STAGE}
