@@ -18,8 +18,7 @@ from recbole_painvrl.evaluation.comparison import (
 )
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
-from recbole_painvrl.report.render import render
-from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.report.render import metric_name, render
 
 # What a user set, beside where and how the run was written.
 _NOT_SHOWN = frozenset(
