@@ -20,9 +20,9 @@ and memory, caveats (planted data, limits, approximations), commands, settings, 
   python -m recbole_painvrl report runs/*                      compare models
   python -m recbole_painvrl report runs/a runs/b --output comparison.html
 
-Runs that differ only in their seed share a column; runs on different data are in separate
+Runs that differ only in their seed share a row; runs on different data are in separate
 sections; incomplete runs are listed as such. A folder of `benchmark`, `ablate` or `tune` stands for
-the runs in it. Anything else is skipped, with a note here and on the page.
+the runs in it, and the trials of a search have a section of their own, the best first. Anything else is skipped, with a note here and on the page.
 
 Files written: FILE.html, every figure as PNG and PDF in FILE_figures/, and with --latex tables in
 FILE_tables/ (\\usepackage{booktabs,graphicx}). The page needs no network, supports phones, print

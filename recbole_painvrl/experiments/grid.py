@@ -15,7 +15,7 @@ from recbole_painvrl.experiments.engines import Engine, open_engine, outcome
 from recbole_painvrl.experiments.launch import BUSY, FAILED, STOPPED
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
-from recbole_painvrl.experiments.progress import LiveLine, planned, say
+from recbole_painvrl.experiments.progress import LiveLine, planned
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.runs import ENDED, GridRun, distinct
 from recbole_painvrl.report.tables import Table, write_table_files
@@ -62,7 +62,7 @@ def run_grid(
     try:
         with open_engine(options.engine, options.workers, options.output, started) as engine:
             prepare_split(plan.config(runs[0].arguments), live.say)
-            run(runs, engine, changed, live=live)
+            run(runs, engine, changed, live)
     except KeyboardInterrupt as error:
         done = sum(one.state() == "done" for one in runs)
         what = f"{str(error) or 'stopped'} with {done} of {len(runs)} runs done"
@@ -89,8 +89,8 @@ def run(
     runs: Sequence[GridRun],
     engine: Engine,
     on_end: Callable[[GridRun, str], object],
+    live: LiveLine,
     pause: float = _WAIT,
-    live: LiveLine | None = None,
 ) -> None:
     """Execute runs until all are done or failed, by this or by other commands.
 
@@ -98,8 +98,8 @@ def run(
         runs: distinct runs.
         engine: where they are executed.
         on_end: called with a run and one line about its outcome.
-        pause: seconds between checks of runs that other commands execute.
         live: the line about the runs that are active.
+        pause: seconds between checks of runs that other commands execute.
 
     Raises:
         UserError: a machine lacks what a run needs.
@@ -114,16 +114,14 @@ def run(
             words = [json.dumps({"shared": engine.shared, "run": one.to_json()})]
             pending[engine.executor.submit(engine.task, words, one.folder.name)] = one
         if left and not pending and not is_told:
-            (live.say if live else say)(f"waiting for {len(left)} runs of other processes")
+            live.say(f"waiting for {len(left)} runs of other processes")
             is_told = True
         if not pending:
             time.sleep(pause if left else 0)
             continue
-        watched = live is not None and live.active
-        timeout = pause if left or watched else None
+        timeout = pause if left or live.active else None
         ended, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        if live is not None:
-            live.show(pending.values())
+        live.show(pending.values())
         for future in ended:
             one = pending.pop(future)
             code, text = outcome(future)
