@@ -86,6 +86,29 @@ def test_seeds_are_one_column_with_mean_and_deviation(page: Reported, run_folder
     assert "UltraGCN (modalities=[])" in text
 
 
+def test_the_oracle_is_beside_the_learnt_mask(reader: Reader, run_folders: Path) -> None:
+    results = [result(run_folders / f"painvrl-{n}") for n in (1, 2)]
+    for test in ("iid", "ood"):
+        values = [one["planted"]["oracle"][test]["ndcg@10"] for one in results]
+        assert f"{sum(values) / 2:.4f}" in reader.words
+
+
+def test_a_comparison_begins_with_its_verdict(page: Reported) -> None:
+    found = [
+        page.text.index(words)
+        for words in ("is significantly better in", "<svg", "Results, IID test",
+                      ">What the runs found</h3>", ">Mask</h3>", ">Environments</h3>", ">Runs</h3>")
+    ]  # fmt: skip
+    assert found == sorted(found)
+
+
+def test_figures_have_the_colours_of_the_theme(page: Reported) -> None:
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page.text, re.DOTALL)).lower()
+    assert "var(--paper)" in drawn and "currentcolor" in drawn
+    for fixed in ("#ffffff", "#000000", "fill: white"):
+        assert fixed not in drawn
+
+
 def test_every_number_leads_to_its_run(reader: Reader, page: Reported, run_folders: Path) -> None:
     local = [unquote(a) for a in reader.addresses if a.startswith("./")]
     assert local
