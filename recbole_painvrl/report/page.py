@@ -21,7 +21,7 @@ from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
 from recbole_painvrl.report.sections.runs import answers, incomplete, left_out, limits, provenance
-from recbole_painvrl.report.sections.search import searches
+from recbole_painvrl.report.sections.search import is_trial, searches
 from recbole_painvrl.report.sections.shift import shift
 from recbole_painvrl.report.sections.training import cost, training
 
@@ -81,7 +81,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         labels = unique(group.label for block in all_blocks for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
-    of_searches = {run.folder.parent for run in unfinished if run.trial}
+    of_searches = {run.folder.parent for run in found.runs if is_trial(run)}
     of_none = [run for run in unfinished if run.folder.parent not in of_searches]
     return render(
         "page.html",
@@ -96,7 +96,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         complete=len(found.runs) - len(unfinished),
-        searches=searches(unfinished, folder, output),
+        searches=searches(found.runs, folder, output),
         incomplete=incomplete(of_none, output),
         left=left_out(found.left, output),
     )

@@ -91,6 +91,11 @@ def test_a_folder_of_runs_alone(
     assert "1 more trial has" in page
     assert f"--resume={runs / 'search' / 'trial-0001'}" in page
     assert "trial-0002" not in page
+    # Once it is tested, it is still the best trial.
+    shutil.copy(runs / "single" / "result.json", runs / "search" / "trial-0001")
+    page = words(report(runs / name / "page.html", runs / name).text)
+    assert "The best of 2 complete trials is trial-0001" in page
+    assert "1 complete of 1 runs" in page and "has been tested since" in page
 
 
 def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Report) -> None:

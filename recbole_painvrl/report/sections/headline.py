@@ -100,7 +100,7 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
         name, _, k = metric.partition("@")
         if k == first_k.get(name, k):
             shown.append(metric)
-    main = method.valid_metric if method.valid_metric in shown else shown[0]
+    main = method.valid_metric if method.valid_metric in shown else next(iter(shown), "")
     drawn = {
         metric: forest(figures, method.label, found, metric, metric_name(metric))
         for metric in shown
@@ -113,7 +113,7 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
         "chosen": chosen,
         "tests": len(primary),
         "counts": Counter(one.outcome for one in primary),
-        "drawings": drawn.pop(main),
+        "drawings": drawn.pop(main, []),
         "others": [drawing for drawings in drawn.values() for drawing in drawings],
         "sentences": [sentence for sentence in sentences if sentence],
         # Its caption names the other one.

@@ -20,15 +20,20 @@ _SPLITS = {"valid": "validation", "ood_valid": "OOD validation"}
 _BEST = "#D55E00"
 
 
+def is_trial(run: RunData) -> bool:
+    """Whether a run is a trial that was evaluated; the best one may have been tested since."""
+    return any(run.trial.get(split) for split in _SPLITS)
+
+
 def searches(runs: Sequence[RunData], figures: Path, page: Path) -> list[dict[str, Any]]:
     """A section per folder of ``tune``: its trials, the best first, and a figure of them.
 
     Args:
-        runs: runs without a result; the other ones in a folder with trials are pruned or failed.
+        runs: all runs; incomplete ones beside trials are those that were pruned or failed.
         figures: folder of the figures.
         page: the page, from which links are relative.
     """
-    folders = dict.fromkeys(run.folder.parent for run in runs if run.trial)
+    folders = dict.fromkeys(run.folder.parent for run in runs if is_trial(run))
     return [
         _search([run for run in runs if run.folder.parent == folder], f"s{number}", figures, page)
         for number, folder in enumerate(folders, 1)
@@ -36,12 +41,13 @@ def searches(runs: Sequence[RunData], figures: Path, page: Path) -> list[dict[st
 
 
 def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[str, Any]:
-    trials = [run for run in runs if run.trial]
+    trials = [run for run in runs if is_trial(run)]
     first = trials[0]
-    known = unique(name for run in trials for values in run.trial.values() for name in values)
+    known = unique(name for run in trials for split in _SPLITS
+                   for name in run.trial.get(split, {}))  # fmt: skip
     metric = str(first.value("valid_metric")).lower()
     metric = metric if metric in known else known[0]
-    splits = [split for split in _SPLITS if split in first.trial]
+    splits = [split for split in _SPLITS if any(run.trial.get(split) for run in trials)]
     points = {run.folder: [_value(run, split, metric) for split in splits] for run in trials}
     rule = str(first.value("select_on"))
     order = sorted(trials, key=lambda run: _score(points[run.folder], rule), reverse=True)
@@ -61,9 +67,9 @@ def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[st
             for run in order
         ],
         "rule": rule if len(splits) > 1 else "",
-        "others": len(runs) - len(trials),
+        "others": sum(run.result is None and not is_trial(run) for run in runs),
         "best": order[0].folder.name,
-        "command": f"python run_recbole.py --resume={shlex.quote(str(order[0].folder))}",
+        "command": _test_command(order[0]),
         "drawing": _drawing(Figures(figures, key, []), list(points.values()),
                             points[order[0].folder], [_SPLITS[s] for s in splits], metric),
     }  # fmt: skip
@@ -78,7 +84,16 @@ def _score(values: Sequence[float], rule: str) -> float:
     """The value by which ``tune`` selects."""
     if len(values) == 1 or rule == "iid":
         return values[0]
-    return values[1] if rule == "ood" else harmonic_mean(values)
+    if rule == "ood":
+        return values[1]
+    return harmonic_mean(values) if min(values) > 0 else 0.0
+
+
+def _test_command(run: RunData) -> str:
+    """The command that tests a trial; empty if that was done."""
+    if run.result is not None:
+        return ""
+    return f"python run_recbole.py --resume={shlex.quote(str(run.folder))}"
 
 
 def _setting(value: Any) -> str:
