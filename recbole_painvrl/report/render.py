@@ -67,6 +67,7 @@ _TEMPLATES.filters |= {
     "markdown": lambda text: re.sub(r"([\\|*_`<\[\]])", r"\\\1", text),
     "test_set": part_name,
     "split_name": split_name,
+    "metric": metric_name,
     # Metrics in sentences that the terminal prints with the names of the results.
     "named": lambda text: re.sub(r"\b[a-z_]+@\d+", lambda found: metric_name(found[0]), text),
 }
