@@ -97,7 +97,10 @@ class _Checks:
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         present = {path.relative_to(self.folder).as_posix() for path in paths}
         for name in sorted(present - set(listed) - {MANIFEST}):
-            if not (name.startswith(("caches/", ".")) or _SPLIT_OF_A_RUN.fullmatch(name)):
+            of_runs = name.startswith(("caches/", "graphs/", ".")) or _SPLIT_OF_A_RUN.fullmatch(
+                name
+            )
+            if not of_runs:
                 print(f"warning: {self.folder / name}: not in the manifest")
 
     def interactions(self) -> None:

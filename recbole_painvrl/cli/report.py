@@ -12,17 +12,18 @@ from recbole_painvrl.cli import base
 from recbole_painvrl.errors import UserError
 
 PAGE = """
-Writes a self-contained HTML page about run folders: metrics with paired tests, the mask per
-modality, the environments, both losses and the Pareto weights over the steps, training curves, time
+Writes a self-contained HTML page about run folders: the verdict and metrics with paired tests, the
+mask per modality, the environments, both losses and their effective weights, training curves, time
 and memory, caveats (planted data, limits, approximations), commands, settings, versions and hashes.
 
   python -m recbole_painvrl report runs/PaInvRL-ml-trailers-20260101-120000-000
   python -m recbole_painvrl report runs/*                      compare models
   python -m recbole_painvrl report runs/a runs/b --output comparison.html
 
-Runs that differ only in their seed share a column; runs on different data are in separate
+Runs that differ only in their seed share a row; runs on different data are in separate
 sections; incomplete runs are listed as such. A folder of `benchmark`, `ablate` or `tune` stands for
-the runs in it. Anything else is skipped, with a note here and on the page.
+the runs in it; the trials of a search have a section of their own, the best first. Anything else is
+skipped, with a note here and on the page.
 
 Files written: FILE.html, every figure as PNG and PDF in FILE_figures/, and with --latex tables in
 FILE_tables/ (\\usepackage{booktabs,graphicx}). The page needs no network, supports phones, print

@@ -17,6 +17,8 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+# Incremented when the same data would give other measures.
+VERSION = 1
 # A shift is found where the AUC is this far from 0.5 and all tests of a split together find one
 # by chance in at most this fraction of splits without any.
 LEAST, LEVEL = 0.05, 0.01

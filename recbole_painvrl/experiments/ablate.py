@@ -9,9 +9,10 @@ from typing import Any
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS, controls
-from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, say, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, write_files
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row
+from recbole_painvrl.experiments.progress import say
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown

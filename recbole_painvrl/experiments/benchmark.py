@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, say, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, write_files
 from recbole_painvrl.experiments.options import GridOptions, models_of
+from recbole_painvrl.experiments.progress import say
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
 from recbole_painvrl.run.feature_mask import takes_feature_mask

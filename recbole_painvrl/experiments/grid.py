@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,17 +23,6 @@ from recbole_painvrl.report.tables import Table, write_table_files
 _WAIT = 2.0
 # How often a run that was stopped from outside is resumed.
 _ATTEMPTS = 3
-# The line of the grid that runs, which other lines must not be written into.
-_LIVE: list[LiveLine] = []
-
-
-def say(line: str) -> None:
-    """A line about the work; results go to stdout."""
-    for live in _LIVE:
-        live.clear()
-    # In one write: runs report from several threads.
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def run_grid(
@@ -52,18 +40,19 @@ def run_grid(
         InterruptedRunError: Ctrl-C or SIGTERM; re-running the command resumes.
     """
     runs = distinct([one for row in rows for one in row.runs])
+    live = LiveLine(runs, options.workers)
     (options.output / "cells").mkdir(parents=True, exist_ok=True)
     for line in write_record(options.output, rows, methods):
-        say(line)
+        live.say(line)
     if options.report_only:
         return runs
-    if set(_states(runs, options.retry_failed)) <= set(ENDED):
+    if set(_states(runs, options.retry_failed, live)) <= set(ENDED):
         return runs
     by_name = {one.folder.name: one for one in runs}
 
     def changed(one: GridRun, what: str) -> None:
         ended = sum(other.state() in ENDED for other in runs)
-        say(f"[{ended}/{len(runs)}] {one.folder.name}: {what}")
+        live.say(f"[{ended}/{len(runs)}] {one.folder.name}: {what}")
         write_record(options.output, rows, methods)
 
     def started(name: str) -> None:
@@ -72,21 +61,18 @@ def run_grid(
 
     try:
         with open_engine(options.engine, options.workers, options.output, started) as engine:
-            prepare_split(plan.config(runs[0].arguments), say)
-            _LIVE[:] = [LiveLine(runs, options.workers)]
-            run(runs, engine, changed, live=_LIVE[0])
+            prepare_split(plan.config(runs[0].arguments), live.say)
+            run(runs, engine, changed, live)
     except KeyboardInterrupt as error:
         done = sum(one.state() == "done" for one in runs)
         what = f"{str(error) or 'stopped'} with {done} of {len(runs)} runs done"
         raise InterruptedRunError(f"{what}; re-running the command resumes") from error
     finally:
-        for live in _LIVE:
-            live.clear()
-        _LIVE.clear()
+        live.clear()
     return runs
 
 
-def _states(runs: Sequence[GridRun], retry_failed: bool) -> Sequence[str]:
+def _states(runs: Sequence[GridRun], retry_failed: bool, live: LiveLine) -> Sequence[str]:
     """What has become of the runs so far; says how many are in which state."""
     if retry_failed:
         for one in runs:
@@ -95,7 +81,7 @@ def _states(runs: Sequence[GridRun], retry_failed: bool) -> Sequence[str]:
     states = [one.state() for one in runs]
     counts = {name: states.count(name) for name in ("done", "failed", "interrupted", "open")}
     known = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"{len(runs)} runs: {known}")
+    live.say(f"{len(runs)} runs: {known}")
     return states
 
 
@@ -103,8 +89,8 @@ def run(
     runs: Sequence[GridRun],
     engine: Engine,
     on_end: Callable[[GridRun, str], object],
+    live: LiveLine,
     pause: float = _WAIT,
-    live: LiveLine | None = None,
 ) -> None:
     """Execute runs until all are done or failed, by this or by other commands.
 
@@ -112,8 +98,8 @@ def run(
         runs: distinct runs.
         engine: where they are executed.
         on_end: called with a run and one line about its outcome.
-        pause: seconds between checks of runs that other commands execute.
         live: the line about the runs that are active.
+        pause: seconds between checks of runs that other commands execute.
 
     Raises:
         UserError: a machine lacks what a run needs.
@@ -128,16 +114,14 @@ def run(
             words = [json.dumps({"shared": engine.shared, "run": one.to_json()})]
             pending[engine.executor.submit(engine.task, words, one.folder.name)] = one
         if left and not pending and not is_told:
-            say(f"waiting for {len(left)} runs of other processes")
+            live.say(f"waiting for {len(left)} runs of other processes")
             is_told = True
         if not pending:
             time.sleep(pause if left else 0)
             continue
-        watched = live is not None and live.active
-        timeout = pause if left or watched else None
+        timeout = pause if left or live.active else None
         ended, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        if live is not None:
-            live.show(pending.values())
+        live.show(pending.values())
         for future in ended:
             one = pending.pop(future)
             code, text = outcome(future)

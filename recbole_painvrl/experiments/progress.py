@@ -91,19 +91,27 @@ def stage(folder: Path) -> str:
     return found[-1].decode() if found else ""
 
 
+def say(line: str, stream: TextIO | None = None) -> None:
+    """A line about the work; results go to stdout."""
+    stream = stream or sys.stderr
+    # In one write: runs report from several threads.
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
 class LiveLine:
     """One line on a terminal that is drawn anew; nothing where the output is no terminal.
 
     Args:
         runs: distinct runs of the grid.
         workers: number of parallel runs.
-        stream: the terminal.
+        stream: the terminal; None for stderr.
     """
 
-    def __init__(self, runs: Sequence[GridRun], workers: int, stream: TextIO = sys.stderr) -> None:
-        self._runs, self._workers, self._stream = runs, workers, stream
+    def __init__(self, runs: Sequence[GridRun], workers: int, stream: TextIO | None = None) -> None:
+        self._runs, self._workers, self._stream = runs, workers, stream or sys.stderr
         self._start, self._shown = time.monotonic(), False
-        self.active = stream.isatty()
+        self.active = self._stream.isatty()
 
     def show(self, pending: Iterable[GridRun]) -> None:
         """Draw it: runs ended, elapsed and remaining time, stage of the runs that are active."""
@@ -121,6 +129,11 @@ class LiveLine:
         self._stream.write(f"\r\033[K{text[:width]}")
         self._stream.flush()
         self._shown = True
+
+    def say(self, line: str) -> None:
+        """Another line, which this one makes room for."""
+        self.clear()
+        say(line, self._stream)
 
     def clear(self) -> None:
         """Make room for another line."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from recbole_painvrl.report.read import RunData, Stage, is_number
+from recbole_painvrl.report.render import split_name
 
 # The thresholds of the warnings that the stages log.
 _UNMOVED = 0.9
@@ -45,7 +46,7 @@ def _split(run: RunData) -> Iterator[str]:
     cold = run.done.split.get("cold_dropped")
     dropped = {split: n for split, n in cold.items() if n} if isinstance(cold, dict) else {}
     if dropped:
-        counts = ", ".join(f"{split} {n}" for split, n in dropped.items())
+        counts = ", ".join(f"{split_name(split)} {n}" for split, n in dropped.items())
         yield f"Dropped, since their user or item is not in training: {counts} interactions."
     for modality, found in run.done.modalities.items():
         if found.get("items_without_row"):

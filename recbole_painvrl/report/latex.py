@@ -18,8 +18,7 @@ from recbole_painvrl.evaluation.comparison import (
 )
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
-from recbole_painvrl.report.render import render
-from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.report.render import metric_name, render, split_name
 
 # What a user set, beside where and how the run was written.
 _NOT_SHOWN = frozenset(
@@ -126,10 +125,10 @@ def _data(block: Block) -> dict[str, Any]:
     rows += [(name.capitalize(), f"{size:,}") for name, size in done.data.items()]
     sizes = done.split.get("sizes")
     if isinstance(sizes, dict):
-        rows += [(f"Interactions, {part_name(k)}", f"{size:,}") for k, size in sizes.items()]
+        rows += [(f"Interactions, {split_name(k)}", f"{size:,}") for k, size in sizes.items()]
     cold = done.split.get("cold_dropped")
     if isinstance(cold, dict):
-        rows += [(f"Left out as cold, {part_name(k)}", f"{n:,}") for k, n in cold.items() if n]
+        rows += [(f"Left out as cold, {split_name(k)}", f"{n:,}") for k, n in cold.items() if n]
     rows += [
         (f"Columns, {name}", str(found["columns"]))
         for name, found in done.modalities.items()

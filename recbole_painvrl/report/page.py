@@ -21,8 +21,17 @@ from recbole_painvrl.report.sections.headline import headline
 from recbole_painvrl.report.sections.masks import masks
 from recbole_painvrl.report.sections.pareto import pareto
 from recbole_painvrl.report.sections.runs import answers, incomplete, left_out, limits, provenance
+from recbole_painvrl.report.sections.search import is_trial, searches
 from recbole_painvrl.report.sections.shift import shift
 from recbole_painvrl.report.sections.training import cost, training
+
+_PROTOCOLS = {
+    "random": "at random (protocol random)",
+    "files": "by the dataset's files (protocol files)",
+    "popularity": "OOD tests popular and rare items alike (protocol popularity)",
+    "time": "OOD is the latest part (protocol time)",
+    "iid_ood": "by two identified environments, as in 4.2.2 of the paper (protocol iid_ood)",
+}
 
 
 class Written(NamedTuple):
@@ -72,6 +81,8 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         labels = unique(group.label for block in all_blocks for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
+    of_searches = {run.folder.parent for run in found.runs if is_trial(run)}
+    of_none = [run for run in unfinished if run.folder.parent not in of_searches]
     return render(
         "page.html",
         blocks=[
@@ -81,10 +92,12 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         method=method or METHOD,
         models=unique(group.model for block in all_blocks for group in block.groups),
         datasets=unique(block.result.data_name for block in all_blocks),
-        runs=len(found.runs),
+        runs=len(found.runs) - len(unfinished) + len(of_none),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
-        incomplete=incomplete(unfinished, output),
+        complete=len(found.runs) - len(unfinished),
+        searches=searches(found.runs, folder, output),
+        incomplete=incomplete(of_none, output),
         left=left_out(found.left, output),
     )
 
@@ -93,11 +106,12 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
     """The sections of a block; None for those that its runs have no data for."""
     figures = Figures(folder, block.key, [(group.label, group.model) for group in block.groups])
     sizes = block.result.split.get("sizes")
-    return {
-        "data": block,
-        "sizes": sizes if isinstance(sizes, dict) else {},
-        "answer": answers(block),
-        "metrics": headline(block, figures, output, method),
+    protocol = block.result.protocol
+    first = {"answer": answers(block), "metrics": headline(block, figures, output, method)}
+    # A comparison says more than its single runs.
+    order = ("answer", "metrics") if len(block.groups) == 1 else ("metrics", "answer")
+    sections = {
+        **{name: first[name] for name in order},
         "shift": shift(block),
         "mask": masks(block, figures),
         "controls": controls(block),
@@ -107,4 +121,10 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
         "cost": cost(block, figures),
         "limits": limits(block),
         "runs": provenance(block, output),
+    }
+    return {
+        "data": block,
+        "protocol": _PROTOCOLS.get(protocol, protocol),
+        "sizes": sizes if isinstance(sizes, dict) else {},
+        "sections": sections,
     }

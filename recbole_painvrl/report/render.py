@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
+from markupsafe import Markup, escape
 
 from recbole_painvrl.evaluation.comparison import part_name
 
@@ -31,11 +33,43 @@ _LATEX = {
     "^": "\\textasciicircum{}",
     "~": "\\textasciitilde{}",
 }
+_SPLITS = {
+    "train": "training", "valid": "validation", "iid": "IID test", "ood": "OOD test",
+    "ood_valid": "OOD validation",
+}  # fmt: skip
+_CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
+
+
+def metric_name(metric: str) -> str:
+    """``ndcg@10`` as ``NDCG@10``."""
+    name, at, k = metric.partition("@")
+    shown = {"ndcg_hits": "NDCG of hits", "logloss": "LogLoss"}.get(name, name.capitalize())
+    return (name.upper() if name in _CAPITALS else shown) + at + k
+
+
+def split_name(split: str) -> str:
+    """``ood_valid`` as "OOD validation"."""
+    return _SPLITS.get(split, split)
+
+
+def turned(head: Sequence[object], rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """A table with its rows as columns, the head first."""
+    return [list(column) for column in zip(head, *rows, strict=True)]
+
+
+_TEMPLATES.globals["turned"] = turned
+_TEMPLATES.tests["is_command"] = lambda line: line.startswith("next: ")
 _TEMPLATES.filters |= {
+    # Names of settings have no spaces at which a browser could begin a new line.
+    "breakable": lambda text: Markup(str(escape(text)).replace("_", "_<wbr>")),
     "one_line": lambda text: " ".join(text.split()),
     "latex": lambda text: text.translate(str.maketrans(_LATEX)),
     "markdown": lambda text: re.sub(r"([\\|*_`<\[\]])", r"\\\1", text),
     "test_set": part_name,
+    "split_name": split_name,
+    "metric": metric_name,
+    # Metrics in sentences that the terminal prints with the names of the results.
+    "named": lambda text: re.sub(r"\b[a-z_]+@\d+", lambda found: metric_name(found[0]), text),
 }
 
 

@@ -59,6 +59,7 @@ def check_memory(
     settings: ConfigLike,
     on_gpu: bool,
     processes: tuple[int, int] = (1, 1),
+    final: ConfigLike | None = None,
 ) -> list[str]:
     """The estimate in words; refuse a run that does not fit, unless ``memory_check`` is false.
 
@@ -70,12 +71,17 @@ def check_memory(
         settings: effective settings of the run.
         on_gpu: whether the model is on a GPU.
         processes: how many divide the users, and how many of them are on this machine.
+        final: settings of the last stage where it trains another model, which may need more.
 
     Raises:
         UserError: there is not enough memory.
     """
     n_processes, n_here = processes
-    parts = estimate(model, replace(sizes, users=-(-sizes.users // n_processes)), settings)
+    sizes = replace(sizes, users=-(-sizes.users // n_processes))
+    stages = [(model, settings), *([] if final is None else [(str(final["model"]), final)])]
+    parts = max(
+        (estimate(name, sizes, own) for name, own in stages), key=lambda found: sum(found.values())
+    )
     if not on_gpu:
         # One process reads the dataset; every one has a part of the users.
         parts = {name: size * (1 if name == "dataset" else n_here) for name, size in parts.items()}

@@ -41,7 +41,7 @@ from recbole_painvrl.run.feature_mask import (
     keep_feature_mask,
     use_kept_mask,
 )
-from recbole_painvrl.run.final_model import final_trainer
+from recbole_painvrl.run.final_model import final_config, final_trainer
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -163,6 +163,7 @@ class Run:
             config,
             config["device"].type == "cuda",
             (group.size(), local_size() if group.size() > 1 else 1),
+            final_config(config) if config["final_model"] else None,
         )
         check_feature_mask(config, parts[TRAIN])
         return dataset, parts

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from logging import getLogger
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_painvrl.atomic import write_json
 from recbole_painvrl.data.splits.base import OOD, TEST, TRAIN, VALID, IntArray
 from recbole_painvrl.data.splits.iid_ood import departures, fixed_ultragcn
-from recbole_painvrl.evaluation.shift import LEAST, LEVEL, describe_shift
+from recbole_painvrl.evaluation.shift import LEAST, LEVEL, VERSION, FloatArray, describe_shift
+from recbole_painvrl.reading import parse_json
 
 if TYPE_CHECKING:
     from recbole_painvrl.data.dataset import ModalityDataset
@@ -75,7 +81,7 @@ def shift_of_run(
     users, items = (np.concatenate(sides) for sides in zip(*inside, strict=True))
     matrix = dataset.features.matrix.numpy()
     features = {name: matrix[:, columns] for name, columns in dataset.features.slices.items()}
-    found |= describe_shift((users, items), pairs[OOD], features, settings.split_seed)
+    found |= kept_shift(dataset.folder, (users, items), pairs[OOD], features, settings.split_seed)
     counts = np.bincount(pairs[TRAIN][1], minlength=dataset.item_num)
     found["mean_training_popularity"] = {
         _public(name): float(counts[pairs[name][1]].mean()) for name in (TEST, OOD) if name in pairs
@@ -92,7 +98,41 @@ def shift_of_run(
     metric = str(dataset.config["valid_metric"]).lower()
     # Pop is not compared with itself.
     own = {} if dataset.config["model"] == "Pop" else metrics
-    found["sentences"] = [*_sentences(found, own, metric)]
+    found["sentences"] = [*_sentences(found, own, metric, str(dataset.config["model"]))]
+    return found
+
+
+def kept_shift(
+    folder: Path,
+    iid: tuple[IntArray, IntArray],
+    ood: tuple[IntArray, IntArray],
+    features: Mapping[str, FloatArray],
+    seed: int,
+) -> dict[str, Any]:
+    """:func:`describe_shift`, computed once per data and split for all runs of a grid.
+
+    It is saved in the ``caches/`` of the dataset's folder under a hash of everything it depends on.
+    """
+    digest = hashlib.sha256(json.dumps([VERSION, seed, *features]).encode())
+    for array in (*iid, *ood, *features.values()):
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    path = folder / "caches" / f"shift-{digest.hexdigest()[:24]}.json"
+    try:
+        kept: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
+        if not {"kind", "shifted", "modalities"} <= set(kept):
+            raise ValueError("it lacks measures")
+        return kept
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        getLogger("recbole_painvrl").warning("%s: unreadable (%s), computed again", path, error)
+    found = describe_shift(iid, ood, features, seed)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, found)
+    except OSError as error:
+        getLogger("recbole_painvrl").debug("%s: not kept (%s)", path, error)
     return found
 
 
@@ -119,17 +159,21 @@ def _cold(diagnostics: Mapping[str, Any], has_ood: bool) -> dict[str, dict[str, 
 
 
 def _sentences(
-    found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]], metric: str
+    found: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    metric: str,
+    model: str,
 ) -> Iterator[str]:
     """The kind of shift first; then what puts the protocol in question."""
     yield _kind(found)
     cold = found["cold"].get(OOD, {"dropped": 0, "fraction": 0.0})
-    words = (
-        f"{cold['dropped']} ({cold['fraction']:.1%}) of the OOD interactions were dropped as cold"
-    )
-    if cold["fraction"] >= _MUCH_COLD:
-        words += ": the two sides hardly share users and items, so the test sees only what they do"
-    yield words
+    if cold["dropped"]:
+        words = f"{cold['dropped']} ({cold['fraction']:.1%}) of the OOD interactions were dropped "
+        words += "as cold"
+        if cold["fraction"] >= _MUCH_COLD:
+            words += ": the two sides hardly share users and items, so the test sees only what "
+            words += "they do"
+        yield words
     pop = found.get("pop", {})
     if metric in pop.get(OOD, {}):
         values = {name: one[metric] for name, one in pop.items()}
@@ -138,7 +182,7 @@ def _sentences(
         )
         own = metrics.get("iid", {}).get(metric)
         if own and values.get("iid", 0.0) >= _MOSTLY_POPULARITY * own:
-            words += f"; that is {values['iid'] / own:.0%} of this model's IID value, so the IID "
+            words += f"; that is {values['iid'] / own:.0%} of {model}'s IID value, so the IID "
             words += "test is mostly about popularity"
         yield words
     ndcg = found.get("ultragcn_ndcg@10", {})

@@ -89,8 +89,11 @@ def test_damage_is_found(folder: Path, name: str, signed: bool) -> None:
 def test_sound_folders(folder: Path, tmp_path: Path) -> None:
     write(folder / "splits" / "iid_ood-0123456789abcdef.npz", b"made by a run")
     write(folder / "splits" / "mine.npz", b"made by a user")
+    write(folder / "caches" / "shift-01.json", b"made by a run")
+    write(folder / "graphs" / "neighbours-01.npz", b"made by a run")
     result = done("check", folder)
     assert "broken" not in result.out and "iid_ood" not in result.out
+    assert "caches" not in result.out and "graphs" not in result.out
     assert "6 interactions, 2 users, 4 items" in result.out
     assert "0 users and 1 items have no training row" in result.out
     assert "3 of 4 items (75.0%)" in result.out

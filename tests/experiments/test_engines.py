@@ -20,11 +20,12 @@ from recbole_painvrl.errors import InterruptedRunError, UserError
 from recbole_painvrl.experiments import engines, launch
 from recbole_painvrl.experiments.engines import Engine
 from recbole_painvrl.experiments.grid import run
+from recbole_painvrl.experiments.progress import LiveLine
 
 
 def execute(runs: Any, task: Any) -> None:
     with ThreadPoolExecutor(1) as executor:
-        run(runs, Engine(executor, task), lambda one, line: None, pause=0.01)
+        run(runs, Engine(executor, task), lambda one, line: None, LiveLine(runs, 1), pause=0.01)
 
 
 def refuse(words: Any, name: str) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from recbole_painvrl.cli.__main__ import main as child_main
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.experiments.engines import open_engine
 from recbole_painvrl.experiments.grid import run
+from recbole_painvrl.experiments.progress import LiveLine
 from recbole_painvrl.experiments.runs import GridRun, distinct, run_folder
 from recbole_painvrl.locks import file_lock
 
@@ -33,7 +34,7 @@ def execute(
     """Lines about the outcomes of the runs."""
     lines: list[str] = []
     with open_engine("local", workers, Path("out"), started) as engine:
-        run(runs, engine, lambda one, line: lines.append(line), pause=0.05)
+        run(runs, engine, lambda one, line: lines.append(line), LiveLine(runs, 1), pause=0.05)
     return lines
 
 

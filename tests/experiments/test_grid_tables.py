@@ -131,8 +131,8 @@ def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_runs: MakeRu
     # Labels that differ only in a sign, as of `gradient_normalization: loss` and `loss+`.
     rows = [Row("x: loss", (runs[0],)), Row("x: loss+", (runs[1],))]
     page = write_table_files(assemble("T", rows, "x: loss"), runs[0].folder)["table.html"]
-    line = next(li for li in page.splitlines() if li.startswith("<tr><td>x: loss+"))
-    dash, number = re.findall(r"<td[^>]*>(.*?)</td>", line)[1:]
+    line = next(li for li in page.splitlines() if li.startswith('<tr><th scope="row">x: loss+'))
+    dash, number = re.findall(r"<td[^>]*>(.*?)</td>", line)
     assert dash == "-" and "0.3000" in number
     (target,) = re.findall(r'href="#([^"]+)"', number)
     (run,) = re.findall(rf'<li id="{target}">.*', page)

@@ -80,8 +80,10 @@ def test_the_line_fits_and_makes_room(
     shown = terminal.getvalue().removeprefix("\r\033[K")
     assert shown.startswith("[1/2] 0:00 elapsed, about 0:30 left; B-toy-seed0 final epoch 4")
     assert len(shown) < 70
-    live.clear()
-    assert terminal.getvalue().endswith("\r\033[K")
+    live.say("B done")
+    assert terminal.getvalue().endswith("\r\033[KB done\n")
+    live.say("and nothing to clear")
+    assert terminal.getvalue().endswith("B done\nand nothing to clear\n")
     silent = LiveLine(runs, 1, io.StringIO())
     silent.show(runs)
     assert not silent.active

@@ -36,6 +36,12 @@ def runs(run_folders: Path, tmp_path: Path) -> Path:
     shutil.copytree(run_folders / "ultragcn-ids", trial)
     (trial / "result.json").unlink()
     (trial / "trial.json").write_text('{"metrics": {"valid": {"ndcg@10": 0.4321}}}')
+    shutil.copytree(trial, root / "search" / "trial-0001")
+    (root / "search" / "trial-0001" / "trial.json").write_text(
+        '{"metrics": {"valid": {"ndcg@10": 0.5432}}}'
+    )
+    shutil.copytree(trial, root / "search" / "trial-0002")
+    (root / "search" / "trial-0002" / "trial.json").unlink()
     (root / "search" / "study.journal").write_text("")
     (root / "films_figures").mkdir()
     (root / "foreign").mkdir()
@@ -55,18 +61,17 @@ def test_everything_in_the_folder_of_runs(runs: Path, tmp_path: Path, report: Re
     found = report(tmp_path / "x.html", *sorted(runs.glob("*")))
     assert found.code == 0, found.err
     left = {"films_figures", "foreign", "archive", "notes.txt", "gone"}
-    assert found.err.count("\n") == len(left) + 1
+    assert found.err.count("\n") == len(left) + 2
     assert f"note: {runs / 'table2' / 'cells' / BEGUN}: not complete" in found.err
     for name in left:
         assert f"note: {runs / name}: left out" in found.err
         assert str(runs / name) in found.text
     assert f"such as {runs / 'archive' / 'old'}" in found.err
     page = words(found.text)
-    assert "2 complete of 4 runs" in page
+    assert "2 complete of 3 runs" in page
     for path in (runs / "single", runs / "table2" / "cells" / DONE):
         value = json.loads((path / "result.json").read_text())["metrics"]["ood"]["ndcg@10"]
         assert f"{value:.4f}" in page
-    assert "trial: ndcg@10 0.4321 on valid" in page
     assert f"--resume={runs / 'table2' / 'cells' / BEGUN}" in page
 
 
@@ -76,7 +81,21 @@ def test_a_folder_of_runs_alone(
 ) -> None:
     found = report(runs / name / "page.html", runs / name)
     assert found.code == 0, found.err
-    assert "of 2 runs" in found.text if name == "table2" else "1 incomplete run" in found.text
+    page = words(found.text)
+    if name == "table2":
+        assert "1 complete of 2 runs" in page
+        return
+    # The best trial is first, and one of three has no figures.
+    assert re.search(r"NDCG@10, validation trial-0001 0\.5432 trial-0000 0\.4321", page)
+    assert "The best of 2 complete trials is trial-0001" in page
+    assert "1 more trial has" in page
+    assert f"--resume={runs / 'search' / 'trial-0001'}" in page
+    assert "trial-0002" not in page
+    # Once it is tested, it is still the best trial.
+    shutil.copy(runs / "single" / "result.json", runs / "search" / "trial-0001")
+    page = words(report(runs / name / "page.html", runs / name).text)
+    assert "The best of 2 complete trials is trial-0001" in page
+    assert "1 complete of 1 runs" in page and "has been tested since" in page
 
 
 def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Report) -> None:
@@ -154,11 +173,14 @@ def test_a_smaller_error_is_better(run_folders: Path, tmp_path: Path, report: Re
     found = report(tmp_path / "x.html", *sorted(tmp_path.glob("*-1")))
     assert (found.code, found.err) == (0, "")
     rows = re.findall(r"<tr>.*?</tr>", found.text)
-    (rmse, *_), (auc, *_) = (
-        [row for row in rows if f">{name}<" in row] for name in ("RMSE", "AUC")
+    painvrl, ultragcn, invrl = (
+        next(row for row in rows if row.startswith(f'<tr><th scope="row">{name}<'))
+        for name in ("PaInvRL", "UltraGCN", "InvRL")
     )
-    assert "<b>0.5000</b>" in rmse and "<u>0.7500</u>" in rmse and "<b>0.8750" not in rmse
-    assert "<b>0.8750</b>" in auc and "<u>0.7500</u>" in auc
+    # RMSE, then AUC.
+    assert re.search("<b>0.5000</b>.*>0.5000<", ultragcn) and "<u>" not in ultragcn
+    assert re.search(">0.8750<.*<b>0.8750</b>", invrl) and "<u>" not in invrl
+    assert painvrl.count("<u>0.7500</u>") == 2
     page = words(found.text)
     behind = "PaInvRL (0.7500) does not win: it is behind"
     assert f"OOD rmse: {behind} UltraGCN (0.5000) by 0.2500, 50.0%; not tested" in page

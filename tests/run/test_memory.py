@@ -117,3 +117,23 @@ def test_a_card_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_free_gpu", lambda: 80 * GB)
     monkeypatch.setattr(memory, "available_memory", lambda: 2 * GB)
     check_memory("PaInvRL", TIKTOK, config, on_gpu=True)
+
+
+def test_another_final_model_counts_where_it_needs_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = SafeConfig("PaInvRL", "planted")
+    monkeypatch.setattr(memory, "available_memory", lambda: 100 * GB)
+    large: Any = SafeConfig("MMGCN", "planted", overrides={"train_batch_size": 200_000})
+    small: Any = SafeConfig("VBPR", "planted", overrides={"embedding_size": 2})
+    alone, with_large, with_small = (
+        check_memory("PaInvRL", MOVIELENS, config, on_gpu=False, final=final)
+        for final in (None, large, small)
+    )
+    assert with_small == alone
+    assert with_large == check_memory("MMGCN", MOVIELENS, large, on_gpu=False) != alone
+
+
+def test_a_run_asks_for_the_memory_of_its_final_model(tiny_data: Path, tmp_path: Path) -> None:
+    words = ("--final_model=VBPR", "--final_settings={embedding_size: 1000000000}")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", "--mask_form=soft", *words, name="x")
+    assert run.code == 2
+    assert "memory: this run needs" in run.err and "(parameters" not in run.out

@@ -10,6 +10,10 @@ import pandas as pd
 import pytest
 from support import Finished, run_main
 
+from recbole_painvrl.evaluation.shift import describe_shift
+from recbole_painvrl.run import shift
+from recbole_painvrl.run.shift import kept_shift
+
 SHORT_SPLIT = ("--split_epochs=1", "--split_rounds=2")
 
 
@@ -49,6 +53,45 @@ def test_the_entry_says_everything_it_promises(planted: Finished, tiny_data: Pat
     counts = train.value_counts()
     expected = ood.map(counts).dropna().mean()
     assert found["mean_training_popularity"]["ood"] == pytest.approx(expected)
+
+
+def test_the_measures_are_computed_once_per_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    iid, ood = (tuple(rng.integers(1, 40, (2, n))) for n in (600, 200))
+    features = {"visual": rng.normal(size=(40, 3))}
+    first = kept_shift(tmp_path, iid, ood, features, 0)
+    assert first["items"] == describe_shift(iid, ood, features, 0)["items"]
+    calls: list[object] = []
+
+    def computed(*given: object) -> object:
+        calls.append(given)
+        return first
+
+    monkeypatch.setattr(shift, "describe_shift", computed)
+    assert kept_shift(tmp_path, iid, ood, features, 0) == first
+    assert calls == []
+    # Anything that they depend on gives others.
+    kept_shift(tmp_path, iid, ood, features, 1)
+    kept_shift(tmp_path, iid, iid, features, 0)
+    kept_shift(tmp_path, iid, ood, {"visual": features["visual"] + 1}, 0)
+    kept_shift(tmp_path, iid, ood, {"text": features["visual"]}, 0)
+    assert len(calls) == 4
+    for path in (tmp_path / "caches").iterdir():
+        path.write_text("{")
+    kept_shift(tmp_path, iid, ood, features, 0)
+    assert len(calls) == 5 and "computed again" in caplog.text
+
+
+@pytest.mark.parametrize("dropped", [0, 3])
+def test_cold_interactions_are_mentioned_where_there_are_any(dropped: int) -> None:
+    found = {
+        "kind": "none found", "shifted": [], "modalities": {},
+        "cold": {"ood": {"dropped": dropped, "fraction": dropped / 100}},
+    }  # fmt: skip
+    said = " ".join(shift._sentences(found, {}, "ndcg@10", "UltraGCN"))
+    assert ("cold" in said) == (dropped > 0)
 
 
 def test_without_an_ood_test_it_names_the_option_that_gives_one(

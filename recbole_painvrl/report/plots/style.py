@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from recbole_painvrl.atomic import write_with
@@ -21,12 +22,14 @@ from recbole_painvrl.report.plots import COLOURS, MARKERS, METADATA
 from recbole_painvrl.report.render import Drawing
 from recbole_painvrl.specs import specs
 
-# The page replaces these two by colours of its light or dark theme.
-INK, LINE = "#1f2329", "#c9d1d8"
+# The page replaces these by colours of its light or dark theme.
+INK, LINE, PAPER = "#1f2329", "#c9d1d8", "#ffffff"
 # Inches of one column of a paper, which are as wide as a phone.
 WIDTH, HEIGHT = 3.5, 2.6
-# Readable in grey and for colour-blind readers.
-MASK_COLOURS, WEIGHT_COLOURS = "cividis", "viridis"
+# For colour-blind readers; the first also in grey.
+MASK_COLOURS = "cividis"
+# Neither end is as light or as dark as a page.
+WEIGHT_COLOURS = LinearSegmentedColormap.from_list("weights", ["#0072B2", "#8f8f8f", "#D55E00"])
 # Indices into the palette of RecBole's models; ours have one in their ModelSpec.
 _OF_RECBOLE = {"LightGCN": 3, "BPR": 7}
 _LEGEND_LINE = 0.165
@@ -129,7 +132,8 @@ class Sketch:
 
     def _legend_above(self) -> None:
         handles, labels = self.axes.get_legend_handles_labels()
-        if not handles:
+        # The only method of a page needs no name.
+        if not handles or (len(self.looks) == len(labels) == 1):
             return
         longest = max(len(line) for label in labels for line in label.split("\n"))
         columns = max(1, min(3, len(labels), 42 // (longest + 5)))
@@ -156,7 +160,11 @@ def _inline(svg: str, name: str, alt: str) -> Drawing:
     body = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", body).replace("xlink:href", "href")
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = body.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
-    body = body.replace(INK, "currentColor").replace(LINE, "var(--line)")
+    body = (
+        body.replace(INK, "currentColor")
+        .replace(LINE, "var(--line)")
+        .replace(PAPER, "var(--paper)")
+    )
     return Drawing(alt, head.partition('viewBox="')[2].partition('"')[0], body)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from recbole_painvrl.evaluation.comparison import TESTS, VALID, Comparison, compare, part_name
 from recbole_painvrl.report.groups import Block, Group
-from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.report.render import metric_name
+from recbole_painvrl.report.sections.headline import difference
 
 LEARNT = "learnt"
 # Names of the files of the masks, and what they keep of the learnt one.
@@ -15,10 +16,10 @@ _KEEPS = {
     LEARNT: "everything",
     "soft": "values before the cut",
     "uniform": "the mean",
-    "permuted": "values by modality, no order",
-    "ones": "nothing (all features)",
-    "zeros": "nothing (no features)",
-    "oracle": "nothing (planted truth)",
+    "permuted": "values, not their order",
+    "ones": "nothing; all features",
+    "zeros": "nothing; no features",
+    "oracle": "nothing; planted truth",
 }
 
 
@@ -68,6 +69,5 @@ def _difference(group: Group, test: str, compared: Sequence[Comparison]) -> str:
         return "–"
     if one.paired is None:
         return one.untested
-    p = one.paired
     verdict = "" if one.outcome == "not significant" else f", {one.outcome}"
-    return f"{p.difference:+.4f} [{p.low:+.4f}, {p.high:+.4f}]{verdict}"
+    return f"{difference(one.paired)}{verdict}"

@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 from sklearn.metrics import adjusted_rand_score
 
 from recbole_painvrl.report.groups import Block, Group
-from recbole_painvrl.report.plots.style import INK, Figures, wrap
+from recbole_painvrl.report.plots.style import INK, PAPER, Figures, wrap
 from recbole_painvrl.report.read import RunData, Stage, is_number
 from recbole_painvrl.report.render import Drawing
 
@@ -145,7 +145,7 @@ def _sizes(figures: Figures, frames: Frames) -> Drawing:
         left = 0.0
         for index, fraction in fractions.items():
             axes.barh(row, fraction, left=left, height=0.7, color=sketch.looks[label].colour,
-                      alpha=_alpha(index, len(fractions)), edgecolor="white")  # fmt: skip
+                      alpha=_alpha(index, len(fractions)), edgecolor=PAPER)  # fmt: skip
             if fraction > 0.12:
                 axes.text(left + fraction / 2, row, f"{index}: {fraction:.0%}",
                           ha="center", va="center", fontsize=8)  # fmt: skip

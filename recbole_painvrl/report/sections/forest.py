@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.evaluation.comparison import Comparison, part_name
-from recbole_painvrl.report.plots.style import INK, Figures, wrap
+from recbole_painvrl.report.plots.style import INK, PAPER, Figures, wrap
 from recbole_painvrl.report.render import Drawing
 
 _ROW = 0.26
@@ -34,7 +34,7 @@ def forest(
 
 
 def _forest(figures: Figures, method: str, rows: Sequence[Comparison], title: str) -> Drawing:
-    lines = [wrap(one.other, 24) for one in rows]
+    lines = [wrap(one.other, 20) for one in rows]
     sketch = figures.sketch(0.9 + _ROW * sum(line.count("\n") + 1 for line in lines))
     axes = sketch.axes
     axes.axvline(0, color=INK, linewidth=0.9)
@@ -45,7 +45,7 @@ def _forest(figures: Figures, method: str, rows: Sequence[Comparison], title: st
         significant = one.outcome in ("better", "worse")
         axes.plot([p.low, p.high], [height, height], color=colour, linewidth=1.6)
         axes.plot(p.difference, height, "o", color=colour, markersize=5.5,
-                  markerfacecolor=colour if significant else "white")  # fmt: skip
+                  markerfacecolor=colour if significant else PAPER)  # fmt: skip
         sketch.words.append(
             f"{one.other} {p.difference:+.4f}, {p.low:+.4f} to {p.high:+.4f}, {one.outcome}"
         )
@@ -54,5 +54,5 @@ def _forest(figures: Figures, method: str, rows: Sequence[Comparison], title: st
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     what = f"Difference of {method} to the other columns in {title}, with 95 % intervals"
-    x = "difference over users, with 95 % interval"
+    x = "difference, 95 % interval"
     return sketch.finish(f"forest-{title}", what, x, title=title)

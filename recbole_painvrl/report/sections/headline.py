@@ -20,19 +20,11 @@ from recbole_painvrl.evaluation.comparison import (
     smaller_is_better,
     standing,
 )
+from recbole_painvrl.evaluation.significance import PairedComparison
 from recbole_painvrl.report.groups import Block, Group, cutoffs
 from recbole_painvrl.report.plots.style import Figures, wrap
-from recbole_painvrl.report.render import Cell, Drawing, address
+from recbole_painvrl.report.render import Cell, Drawing, address, metric_name
 from recbole_painvrl.report.sections.forest import forest
-
-_CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
-
-
-def metric_name(metric: str) -> str:
-    """``ndcg@10`` as ``NDCG@10``."""
-    name, at, k = metric.partition("@")
-    shown = {"ndcg_hits": "NDCG of hits", "logloss": "LogLoss"}.get(name, name.capitalize())
-    return (name.upper() if name in _CAPITALS else shown) + at + k
 
 
 def headline(block: Block, figures: Figures, page: Path, method: Group | None) -> dict[str, Any]:
@@ -44,22 +36,30 @@ def headline(block: Block, figures: Figures, page: Path, method: Group | None) -
         page: the page, from which links are relative.
         method: the group that is compared with the others.
     """
-    head: list[str | Cell] = ["metric"]
-    for group in block.groups:
-        seeds = ", ".join(str(run.done.seed) for run in group.runs)
-        head.append(Cell(group.label, small=f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
+    seeds = [_seeds(group) for group in block.groups]
+    common = seeds[0] if len(set(seeds)) == 1 else ""
+    names = [
+        Cell(group.label, small="" if common else own)
+        for group, own in zip(block.groups, seeds, strict=True)
+    ]
     tables = []
     for split in block.splits:
-        rows = [[metric_name(name), *_cells(block, split, name, page)] for name in block.metrics]
-        tables.append((split, part_name(split), rows))
+        columns = [_cells(block, split, name, page) for name in block.metrics]
+        tables.append((split, list(zip(names, *columns, strict=True))))
     return {
         "columns": len(block.groups),
+        "seeds": common,
         "several": any(len(group.runs) > 1 for group in block.groups),
         "judged": _standing(block, figures, method) if method and len(block.groups) > 1 else None,
-        "head": head,
+        "metrics": [metric_name(name) for name in block.metrics],
         "tables": tables,
         "drawings": _over_k(block, figures),
     }
+
+
+def _seeds(group: Group) -> str:
+    seeds = ", ".join(str(run.done.seed) for run in group.runs)
+    return f"seed{'s' * (len(group.runs) > 1)} {seeds}"
 
 
 def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell]:
@@ -92,7 +92,7 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
     chosen = reference(methods, method.label, method.valid_metric)
     columns = [(split, m) for split in block.splits if split != VALID for m in block.metrics]
     found = compare(methods, method.label, chosen, columns)
-    main = [one for one in found if one.family == PRIMARY] or found
+    primary = [one for one in found if one.family == PRIMARY] or found
     # Sentences and the first table have the smallest cut-off of every metric only.
     first_k = {metric: str(ks[0]) for metric, ks in cutoffs(block.metrics).items()}
     shown = []
@@ -100,24 +100,35 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
         name, _, k = metric.partition("@")
         if k == first_k.get(name, k):
             shown.append(metric)
+    main = method.valid_metric if method.valid_metric in shown else next(iter(shown), "")
+    drawn = {
+        metric: forest(figures, method.label, found, metric, metric_name(metric))
+        for metric in shown
+    }
     sentences = (
         standing(methods, method.label, column, found) for column in columns if column[1] in shown
     )
     return {
         "label": method.label,
         "chosen": chosen,
-        "tests": len(main),
-        "counts": Counter(one.outcome for one in main),
-        "drawings": [
-            drawing
-            for metric in shown
-            for drawing in forest(figures, method.label, found, metric, metric_name(metric))
-        ],
+        "tests": len(primary),
+        "counts": Counter(one.outcome for one in primary),
+        "drawings": drawn.pop(main, []),
+        "others": [drawing for drawings in drawn.values() for drawing in drawings],
         "sentences": [sentence for sentence in sentences if sentence],
-        "main": _tests([one for one in main if one.metric in shown]),
+        # Its caption names the other one.
+        "main": [
+            row[:1] + row[2:] if chosen else row
+            for row in _tests([one for one in primary if one.metric in shown])
+        ],
         "every": _tests(found),
         "about": TESTS,
     }
+
+
+def difference(p: PairedComparison) -> str:
+    """A difference and its interval, which is not broken over lines."""
+    return f"{p.difference:+.4f} [{p.low:+.4f},\u00a0{p.high:+.4f}]"
 
 
 def _tests(found: Sequence[Comparison]) -> list[list[str]]:
@@ -129,7 +140,7 @@ def _tests(found: Sequence[Comparison]) -> list[list[str]]:
         if one.paired is not None:
             p = one.paired
             tested = [
-                f"{p.difference:+.4f} [{p.low:+.4f}, {p.high:+.4f}]",
+                difference(p),
                 f"{p.effect:+.2f}" if np.isfinite(p.effect) else "–",
                 *(
                     "< 0.001" if holm < 0.001 else f"{holm:.3f}"

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recbole_painvrl.evaluation.comparison import VALID, part_name
 from recbole_painvrl.report.groups import Block, Group, unique
-from recbole_painvrl.report.plots.style import MASK_COLOURS, WIDTH, Figures, wrap
+from recbole_painvrl.report.plots.style import MASK_COLOURS, PAPER, WIDTH, Figures, wrap
 from recbole_painvrl.report.read import RunData, is_number
-from recbole_painvrl.report.render import Drawing
+from recbole_painvrl.report.render import Drawing, metric_name
 
 # Label of a group -> its mask of one modality, [d].
 Masks = Mapping[str, npt.NDArray[np.float64]]
@@ -48,9 +49,37 @@ def masks(block: Block, figures: Figures) -> dict[str, Any] | None:
         "several": any(len(group.runs) > 1 for group in groups),
         "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
         "statistics": statistics,
+        **_oracle(block, groups),
         "forms": [row for group in groups for run in group.runs for row in _form(group, run)],
         "scores": [row for group in groups for run in group.runs for row in _scores(group, run)],
     }
+
+
+def _oracle(block: Block, groups: list[Group]) -> dict[str, Any]:
+    """Mean test metrics with the learnt and with the oracle mask; empty where that is not known."""
+    tests = [split for split in block.splits if split != VALID]
+    metric = groups[0].valid_metric
+    rows = []
+    for group in groups:
+        found = [run for run in group.runs if isinstance(run.done.planted.get("oracle"), dict)]
+        if found:
+            learnt = [[run.done.metrics.get(test, {}).get(metric) for run in found]
+                      for test in tests]  # fmt: skip
+            oracle = [[_of_oracle(run, test, metric) for run in found] for test in tests]
+            rows.append([f"{group.label}, learnt", *map(_mean, learnt)])
+            rows.append([f"{group.label}, oracle", *map(_mean, oracle)])
+    names = [f"{metric_name(metric)}, {part_name(test)}" for test in tests]
+    return {"oracle": rows, "metrics": names}
+
+
+def _of_oracle(run: RunData, test: str, metric: str) -> Any:
+    metrics = run.done.planted["oracle"].get(test)
+    return metrics.get(metric) if isinstance(metrics, dict) else None
+
+
+def _mean(values: list[Any]) -> str:
+    """Over the seeds; a dash where one has none."""
+    return f"{np.mean(values):.4f}" if all(map(is_number, values)) else "–"
 
 
 def _form(group: Group, run: RunData) -> list[list[str]]:
@@ -107,7 +136,7 @@ def _strips(figures: Figures, modality: str, found: Masks, truth: Truth) -> Draw
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
     for edge in range(1, len(rows)):
-        axes.axhline(edge, color="white", linewidth=2)
+        axes.axhline(edge, color=PAPER, linewidth=2)
     sketch.colour_bar(picture)
     sketch.words = [f"{label} mean {mask.mean():.2f}" for label, mask in found.items()]
     what = f"Mask of {modality}, one strip per method"
@@ -139,7 +168,7 @@ def _sorted(figures: Figures, modality: str, found: Masks, truth: Truth) -> Draw
         sketch.line(label, rank, mask[order])
         if truth is not None and marked:
             spurious = ~truth[order]
-            for chosen, face in ((~spurious, look.colour), (spurious, "white")):
+            for chosen, face in ((~spurious, look.colour), (spurious, PAPER)):
                 sketch.axes.plot(
                     rank[chosen], mask[order][chosen], look.marker, markersize=3.6,
                     color=look.colour, markerfacecolor=face, markeredgewidth=0.9,

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.plots.style import LINE, WEIGHT_COLOURS, Figures, smooth, wrap
+from recbole_painvrl.report.plots.style import LINE, PAPER, WEIGHT_COLOURS, Figures, smooth, wrap
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Drawing
 
@@ -45,10 +45,12 @@ def pareto(block: Block, figures: Figures) -> dict[str, Any] | None:
     if not found:
         return None
     drawn = [_path(figures, label, steps) for label, steps in found.items()]
-    drawn.append(_over_steps(figures, found, "w_erm", "weight of L_ERM"))
     raw = {label: steps for label, steps in found.items() if _has(steps, EFFECTIVE)}
     if raw:
-        drawn.append(_over_steps(figures, raw, EFFECTIVE, "weight of L_ERM on raw gradients"))
+        drawn.append(_over_steps(figures, raw, EFFECTIVE, "effective weight of L_ERM"))
+    # With `l2` they are 0.5 throughout.
+    if any(np.ptp(steps["w_erm"]) > 1e-3 for steps in found.values()) or not raw:
+        drawn.append(_over_steps(figures, found, "w_erm", "weight of L_ERM"))
     drawn.append(_over_steps(figures, found, "stationarity", "norm of the combined gradient"))
     rows = []
     for label, steps in found.items():
@@ -75,7 +77,8 @@ def _has(steps: Steps, name: str) -> bool:
 
 
 def _path(figures: Figures, label: str, steps: Steps) -> Drawing:
-    x, y, weight = (smooth(steps[name]) for name in ("l_erm", "l_irm", "w_erm"))
+    coloured = EFFECTIVE if _has(steps, EFFECTIVE) else "w_erm"
+    x, y, weight = (smooth(steps[name]) for name in ("l_erm", "l_irm", coloured))
     sketch = figures.sketch(_HEIGHT)
     axes = sketch.axes
     axes.plot(steps["l_erm"], steps["l_irm"], ".", color=LINE, markersize=1.5, zorder=0)
@@ -86,7 +89,7 @@ def _path(figures: Figures, label: str, steps: Steps) -> Drawing:
     pieces.set_array(weight[:-1] if len(weight) > 1 else weight)
     pieces.set_clim(0, 1)
     axes.add_collection(pieces)
-    for index, marker, said, face in ((0, "o", "start", "white"), (-1, "s", "end", _MARK)):
+    for index, marker, said, face in ((0, "o", "start", PAPER), (-1, "s", "end", _MARK)):
         axes.plot(x[index], y[index], marker, color=_MARK, markersize=6, label=said,
                   markerfacecolor=face, linestyle="none")  # fmt: skip
     for axis, values in (("x", steps["l_erm"]), ("y", steps["l_irm"])):
@@ -96,9 +99,10 @@ def _path(figures: Figures, label: str, steps: Steps) -> Drawing:
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         getattr(axes, f"set_{axis}lim")(low - margin, high + margin)
         getattr(axes, f"{axis}axis").set_major_locator(MaxNLocator(5))
-    sketch.colour_bar(pieces, "weight of L_ERM")
+    kind = "effective weight" if coloured == EFFECTIVE else "weight"
+    sketch.colour_bar(pieces, f"{kind} of L_ERM")
     sketch.words = [
-        f"L_ERM from {x[0]:.4g} to {x[-1]:.4g}, L_IRM from {y[0]:.4g} to {y[-1]:.4g}, weight of "
+        f"L_ERM from {x[0]:.4g} to {x[-1]:.4g}, L_IRM from {y[0]:.4g} to {y[-1]:.4g}, {kind} of "
         f"L_ERM from {weight[0]:.2f} to {weight[-1]:.2f}"
     ]
     return sketch.finish(f"path-{label}", f"Path of {label}", "L_ERM", "L_IRM", wrap(label, 40))

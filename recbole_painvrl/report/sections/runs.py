@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short, unique
-from recbole_painvrl.report.read import RunData
-from recbole_painvrl.report.render import Cell, address
-from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.report.read import RunData, is_number
+from recbole_painvrl.report.render import Cell, address, metric_name
 
 
 def limits(block: Block) -> dict[str, Any]:
@@ -43,16 +41,22 @@ def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
     return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
 
 
-def answers(block: Block) -> list[tuple[str, list[str]]]:
-    """The last lines of every run that learnt a mask; the same lines of several seeds once."""
+def answers(block: Block) -> dict[str, Any] | None:
+    """The last lines of every run that learnt a mask; of more than two, also their verdicts."""
     found: dict[tuple[str, ...], list[str]] = {}
+    verdicts = []
     for group in block.groups:
         for run in group.runs:
-            lines = run.done.answer.get("lines")
+            said = run.done.answer
+            lines = said.get("lines")
             if isinstance(lines, list):
                 name = f"{group.label}, seed {run.done.seed}"
                 found.setdefault(tuple(map(str, lines)), []).append(name)
-    return [("; ".join(names), [*lines]) for lines, names in found.items()]
+                gap = said.get("oracle_gap")
+                words = [str(said.get(key, "–")) for key in ("mask", "environments")]
+                verdicts.append([name, *words, f"{gap:.0%}" if is_number(gap) else "–"])
+    said_by = [("; ".join(names), [*lines]) for lines, names in found.items()]
+    return {"runs": said_by, "verdicts": verdicts if len(said_by) > 2 else []} if found else None
 
 
 def provenance(block: Block, page: Path) -> list[dict[str, Any]]:
@@ -78,7 +82,7 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
         "folder": Cell(run.folder.name, address(run.folder, page)),
         "result": result,
         "command": _command(result.command),
-        "splits": [part_name(split) for split in result.metrics],
+        "splits": [*result.metrics],
         "metrics": [
             [metric_name(name),
              *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
@@ -101,24 +105,13 @@ def incomplete(runs: Sequence[RunData], page: Path) -> list[list[str | Cell]]:
     return [
         [
             Cell(run.folder.name, address(run.folder, page)),
-            f"{run.value('model') or '?'} on {run.value('dataset') or '?'}",
+            f"{run.value('model') or '?'} on {run.value('dataset') or '?'}, "
             f"seed {run.value('seed')}",
-            _trial(run) or run.last_line or "nothing in train.log",
+            run.last_line or "nothing in train.log",
             f"python run_recbole.py --resume={shlex.quote(str(run.folder))}",
         ]
         for run in runs
     ]
-
-
-def _trial(run: RunData) -> str:
-    """The validation metrics of a trial of ``tune``; empty for any other run."""
-    words = [
-        f"{metric} {value:.4f} on {split}"
-        for split, metrics in run.trial.items()
-        for metric, value in metrics.items()
-        if value is not None
-    ]
-    return f"trial: {', '.join(words)}" if words else ""
 
 
 def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:

@@ -8,7 +8,7 @@ from typing import Any
 from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.report.groups import Block
 from recbole_painvrl.report.read import is_number
-from recbole_painvrl.report.sections.headline import metric_name
+from recbole_painvrl.report.render import metric_name
 
 
 def shift(block: Block) -> dict[str, Any] | None:
@@ -17,7 +17,7 @@ def shift(block: Block) -> dict[str, Any] | None:
     if found is None:
         return None
     measures = {
-        "which items (a score by item)": found.get("items"),
+        "which items": found.get("items"),
         "popularity": found.get("popularity"),
         **_mapping(found.get("modalities")),
     }
@@ -30,7 +30,7 @@ def shift(block: Block) -> dict[str, Any] | None:
             for name, one in measures.items()
             if isinstance(one, dict) and is_number(one.get("auc")) and is_number(one.get("p"))
         ],
-        "head": ["metric of Pop", *map(part_name, popularity)],
+        "head": ["metric", *map(part_name, popularity)],
         "figures": [
             [metric_name(metric), *(_figure(_mapping(one), metric) for one in popularity.values())]
             for metric in metrics

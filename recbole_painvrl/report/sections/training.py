@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import Figures, wrap
 from recbole_painvrl.report.read import Stage, is_number
-from recbole_painvrl.report.render import Drawing
+from recbole_painvrl.report.render import Drawing, metric_name
 
 # The only stage of most models is drawn with the last stage of the others.
 _SAME = {"train": "final"}
@@ -33,7 +33,7 @@ def training(block: Block, figures: Figures) -> dict[str, Any]:
     ]
     return {
         "drawings": drawn,
-        "chosen": unique(group.valid_metric for group in block.groups),
+        "chosen": unique(metric_name(group.valid_metric) for group in block.groups),
         "without": [
             group.label
             for group in block.groups
@@ -102,7 +102,8 @@ def _curves(
     if not sketch.words:
         return None
     sketch.axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    y, title = ("loss / first loss", "loss") if kind == "loss" else (metric, "validation")
+    name_of = metric_name(metric)
+    y, title = ("loss / first loss", "loss") if kind == "loss" else (name_of, "validation")
     what = f"Stage {name}, {metric} by epoch"
     return sketch.finish(f"{name}-{kind}", what, "epoch", y, f"{name}: {title}")
 
