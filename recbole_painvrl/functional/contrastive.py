@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Cosines computed at a time: on a CPU they stay in the cache.
-_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**24
+# Cosines computed at a time, fewer on a CPU, where they stay in the cache.
+_BLOCK = {"cpu": 2**20}
 
 
 def info_nce(
@@ -90,27 +91,22 @@ class _InfoNCE(torch.autograd.Function):
         n = (a.new_ones(size) if counts is None else counts.to(a.dtype)).unsqueeze(1)
         repeated = counts is not None and targets is None
         offset = size if own_view else 0
-        if targets is None:
-            targets = torch.arange(size, device=a.device)
-        columns = (targets + offset).unsqueeze(1)
-        wants_gradient = any(ctx.needs_input_grad)
+        own = torch.arange(size, device=a.device) if targets is None else targets
+        columns = (own + offset).unsqueeze(1)
         by_a, by_both = torch.zeros_like(a), torch.zeros_like(both)
         total = a.new_zeros(())
-        block = _CPU_BLOCK if a.device.type == "cpu" else _GPU_BLOCK
-        step = max(1, block // max(1, len(both)))
+        step = max(1, _BLOCK.get(a.device.type, 2**24) // max(1, len(both)))
         starts = range(0, size, step)
-        if excluded is not None:
-            edges = torch.tensor([*starts, size], device=a.device)
-            bounds = torch.searchsorted(excluded[0].contiguous(), edges).tolist()
+        pairs = None if excluded is None else _by_block(excluded, starts, size)
         for number, start in enumerate(starts):
             rows = a[start : start + step]
             logits = (rows @ both.T).div_(temperature)
             if own_view:
                 # A row is no negative of itself.
                 logits.diagonal(start).fill_(-torch.inf)
-            if excluded is not None:
-                pairs = slice(bounds[number], bounds[number + 1])
-                logits[excluded[0][pairs] - start, excluded[1][pairs] + offset] = -torch.inf
+            if pairs is not None:
+                left, right = pairs[number]
+                logits[left - start, right + offset] = -torch.inf
             target, times = columns[start : start + step], n[start : start + step]
             total = total - (times * logits.gather(1, target)).sum()
             if repeated:
@@ -119,7 +115,7 @@ class _InfoNCE(torch.autograd.Function):
             weights = logits.sub_(highest).exp_()
             sums = weights.sum(dim=1, keepdim=True)
             total = total + (times * (sums.log() + highest)).sum()
-            if wants_gradient:
+            if any(ctx.needs_input_grad):
                 weights.div_(sums / times)
                 weights.scatter_add_(1, target, -times)
                 by_a[start : start + step] = weights @ both
@@ -136,3 +132,12 @@ class _InfoNCE(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_first, by_second = ctx.saved_tensors
         return gradient * by_first, gradient * by_second, None, None, None, None, None
+
+
+def _by_block(
+    pairs: tuple[Tensor, Tensor], starts: range, size: int
+) -> list[tuple[Tensor, Tensor]]:
+    """The pairs of every block of rows; the first members ascend."""
+    edges = torch.tensor([*starts, size], device=pairs[0].device)
+    bounds = torch.searchsorted(pairs[0].contiguous(), edges).tolist()
+    return [(pairs[0][a:b], pairs[1][a:b]) for a, b in pairwise(bounds)]

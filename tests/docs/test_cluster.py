@@ -57,6 +57,20 @@ class Terminals:
         self._opened.callback(end, process)
         return process
 
+    @property
+    def cells(self) -> Path:
+        return self.folder / "runs" / "benchmark" / "cells"
+
+    def run_of(self, model: str) -> Path:
+        found = [path for path in self.cells.glob(f"{model}-*") if path.is_dir()]
+        return found[0] if found else self.cells / "none"
+
+    def epochs(self) -> list[str]:
+        """Those that the log of BPR names."""
+        log = self.run_of("BPR") / "train.log"
+        text = log.read_text() if log.is_file() else ""
+        return re.findall(r"train epoch (\d+):", text)
+
 
 def end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
@@ -88,17 +102,7 @@ def test_a_killed_worker_and_an_interrupted_command(
     scheduler, *workers, grid = COMMANDS
     for command in (scheduler, *workers):
         terminals.start(command)
-    cells = terminals.folder / "runs" / "benchmark" / "cells"
-
-    def run_of(model: str) -> Path:
-        found = [path for path in cells.glob(f"{model}-*") if path.is_dir()]
-        return found[0] if found else cells / "none"
-
-    def epochs() -> list[str]:
-        log = run_of("BPR") / "train.log"
-        text = log.read_text() if log.is_file() else ""
-        return re.findall(r"train epoch (\d+):", text)
-
+    cells, run_of, epochs = terminals.cells, terminals.run_of, terminals.epochs
     command = terminals.start(grid, *LENGTHS)
     until(lambda: len(epochs()) > 3)
     # The run's process, its worker, and the process that would start the worker again.

@@ -136,7 +136,7 @@ def small_blocks() -> Iterator[None]:
     """Blocks of the searches and contrasts as small as the data of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest, "_BLOCK", 2**12)
-        patch.setattr(contrastive, "_CPU_BLOCK", 2**12)
+        patch.setitem(contrastive._BLOCK, "cpu", 2**12)
         yield
 
 
