@@ -5,8 +5,10 @@
 
 Backbone, environments and mask are trained once per seed; then the final model is trained once
 per mask with the same random numbers, so that only the mask differs. The table has validation
-figures; ``--tests`` adds those of the tests, which were measured at the same time. Whatever is in
-``--output`` is not trained again. ``--data`` holds the real data sets (docs/reproduction.md).
+figures; ``--tests`` adds those of the tests, which were measured at the same time. With
+``--trainings`` the final model is trained several times per mask, and metrics are means over them:
+the epoch is chosen on IID validation, so one training says little about the OOD test. Whatever is
+in ``--output`` is not trained again. ``--data`` holds the real data sets (docs/reproduction.md).
 """
 
 from __future__ import annotations
@@ -51,13 +53,14 @@ def main() -> None:
     parser.add_argument("--protocol", default="files")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--trainings", type=int, default=1, help="of the final model per mask")
     parser.add_argument("--masks", nargs="*", choices=MASKS, default=list(MASKS))
     parser.add_argument("--settings", nargs="*", default=[], help="further name=value of the runs")
     parser.add_argument("--tests", action="store_true", help="show the tests, too")
     given = parser.parse_args()
     for dataset in given.datasets:
         seeds = range(given.first_seed, given.first_seed + given.seeds)
-        found = [_finals(given, dataset, seed) for seed in seeds]
+        found = [averaged(_finals(given, dataset, seed), given.trainings) for seed in seeds]
         print(f"\n{dataset}, {given.protocol}, {given.model}, seeds {seeds[0]} to {seeds[-1]}\n")
         names = ("valid", "ood_valid", *(("iid", "test", "ood") if given.tests else ()))
         print_table(("mask", *names, "gap closed"), rows(found, names))
@@ -102,8 +105,9 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     name = f"{given.model}-{dataset}-{given.protocol}-{seed}".lower()
     path = given.output / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"masks": {}}
-    missing = [mask for mask in given.masks if mask not in found["masks"]]
-    if found.get("mask") is not None and (not missing or missing == ["oracle"]):
+    wanted = [(mask, number) for number in range(given.trainings) for mask in given.masks]
+    missing = [(m, number) for m, number in wanted if _key(m, number) not in found["masks"]]
+    if found.get("mask") is not None and {mask for mask, _ in missing} <= {"oracle"}:
         return found
     generates = dataset in (EMBEDDED, PLANTED)
     data = generated(dataset, seed, given.output) if generates else given.data
@@ -122,13 +126,36 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
         finals = Finals(run)
         found |= finals.learnt()
         write_json(path, found)
-        for mask in missing:
+        for mask, number in missing:
             if mask in finals.masks:
-                print(name, mask, flush=True)
-                same = finals.same(mask, list(found["masks"]))
-                found["masks"][mask] = found["masks"][same] if same else finals.train(mask)
+                print(name, mask, number, flush=True)
+                trained = [one for one in MASKS if _key(one, number) in found["masks"]]
+                same = finals.same(mask, trained)
+                found["masks"][_key(mask, number)] = (
+                    found["masks"][_key(same, number)] if same else finals.train(mask, number)
+                )
                 write_json(path, found)
     return found
+
+
+def _key(mask: str, number: int) -> str:
+    """Name of a training in the file; the first has that of its mask."""
+    return f"{mask} {number}" if number else mask
+
+
+def averaged(found: dict[str, Any], trainings: int) -> dict[str, Any]:
+    """What was found for one seed, with the means of the metrics over the trainings of a mask."""
+    masks = {}
+    for mask in MASKS:
+        every = [found["masks"].get(_key(mask, number)) for number in range(trainings)]
+        if all(every):
+            metrics = [one["metrics"] for one in every]
+            means = {
+                part: {_SCORE: sum(one[part][_SCORE] for one in metrics) / trainings}
+                for part in metrics[0]
+            }
+            masks[mask] = {"metrics": means}
+    return {**found, "masks": masks}
 
 
 class Finals:
@@ -182,10 +209,19 @@ class Finals:
         equal = (one for one in trained if torch.equal(self.masks[one], self.masks[mask]))
         return next(equal, None)
 
-    def train(self, name: str) -> dict[str, Any]:
-        """Validation and test metrics of the final model under a mask."""
+    def train(self, name: str, number: int = 0) -> dict[str, Any]:
+        """Validation and test metrics of a training of the final model under a mask.
+
+        Args:
+            name: of the mask.
+            number: of the training; 0 has the random numbers of the run, others have their own.
+        """
         self._restore()
         run, start = self.run, time.perf_counter()
+        run.model.seed = run.config["seed"] + 1000 * number
+        if number:
+            for one in (run.train_loader.generator, run.model.negatives.generator):
+                one.manual_seed(run.model.seed)
         assert run.valid is not None
         stage = FinalStage(f"final {name}", self.masks[name].to(self.trainer.device))
         self.trainer.pipeline.begin(self.context)
