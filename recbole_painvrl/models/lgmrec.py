@@ -39,6 +39,9 @@ class LGMRecSettings(GraphSettings):
     content_layers: int = Field(
         ge=0, description="Layers of propagation of the projected features."
     )
+    local_weight: float = Field(
+        ge=0, description="Weight of the unit vectors of the propagated features (released: 1)."
+    )
     n_hyperedges: int = Field(ge=1, description="Hyperedges of every modality.")
     hyper_layers: int = Field(ge=1, description="Rounds of propagation over the hyperedges.")
     hyperedge_dropout: float = Field(
@@ -73,7 +76,7 @@ class LGMRec(GraphRecommender):
         Hu_m = softmax((R F_m V_m + Gumbel) / temperature)    users
         x = c of items; hyper_layers times:  t_m = D(Hi_m)^T x,  x = D(Hi_m) t_m
         G_m = [D(Hu_m) t_m ; D(Hi_m) t_m]
-        z = c + sum_m n(g_m) + global_weight n(sum_m G_m),   score = <z_u, z_i>
+        z = c + local_weight sum_m n(g_m) + global_weight n(sum_m G_m),   score = <z_u, z_i>
         loss = BPR(z) + reg_weight (|z_u| + |z_i+| + |z_i-|) / B
                + contrastive_weight 2048 sum_(m < m') NCE(G_m, G_m')
 
@@ -142,7 +145,8 @@ class LGMRec(GraphRecommender):
         """Vectors z of some users (side 0) or items (side 1)."""
         total, features = ids[side][rows], self._propagated_features()[side][rows]
         for project, columns in zip(self.content, self.modality_slices.values(), strict=True):
-            total = total + F.normalize(project(features[:, columns]))
+            content = F.normalize(project(features[:, columns]))
+            total = total + self.settings.local_weight * content
         by_hyperedges = torch.stack([members[side][rows] @ t for members, t in graphs]).sum(dim=0)
         return total + self.settings.global_weight * F.normalize(by_hyperedges)
 
