@@ -93,18 +93,6 @@ def check_settings(config: SafeConfig) -> None:
     _check_idle_arguments(config)
 
 
-def check_final_model(config: SafeConfig) -> None:
-    """Refuse a final model that cannot be one, or settings that it does not have.
-
-    Raises:
-        UserError: naming what is wrong.
-    """
-    if config["final_model"] is not None:
-        from recbole_painvrl.run.final_model import final_config
-
-        final_config(config)
-
-
 def _check_idle_arguments(config: SafeConfig) -> None:
     """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read."""
     split = config["eval_args"]["split"] or {}
