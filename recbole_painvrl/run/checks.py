@@ -181,6 +181,11 @@ def check_run(
             f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
             f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
         )
+    if config["mask_form"] == "validation" and VALID not in parts:
+        raise UserError(
+            "`mask_form: validation` needs a validation part, which this split lacks; set auto, "
+            "soft or binary, or another `eval_args: split`"
+        )
     most, n_items = max(config["topk"]), train.item_num - 1
     if config["eval_type"] != EvaluatorType.VALUE and most > n_items:
         raise UserError(
