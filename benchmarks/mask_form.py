@@ -83,7 +83,8 @@ def rows(found: list[dict[str, Any]], names: tuple[str, ...]) -> Iterator[tuple[
             (sum(column) for column in zip(*gaps, strict=True)) if gaps else (0, 0, 0)
         )
         share = f"{(reached - low) / (high - low):.0%}" if high > low else ""
-        yield (mask, *cells, share)
+        label = mask if len(metrics) == len(found) else f"{mask}, {len(metrics)} of {len(found)}"
+        yield (label, *cells, share)
 
 
 def _of(one: dict[str, Any], mask: str) -> str | None:
@@ -105,9 +106,11 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     name = f"{given.model}-{dataset}-{given.protocol}-{seed}".lower()
     path = given.output / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"masks": {}}
+    _forget_other_cut(found)
     wanted = [(mask, number) for number in range(given.trainings) for mask in given.masks]
     missing = [(m, number) for m, number in wanted if _key(m, number) not in found["masks"]]
-    if found.get("mask") is not None and {mask for mask, _ in missing} <= {"oracle"}:
+    # The oracle mask is known of planted data alone, which have an AUC.
+    if "mask" in found and all(mask == "oracle" and "auc" not in found for mask, _ in missing):
         return found
     generates = dataset in (EMBEDDED, PLANTED)
     data = generated(dataset, seed, given.output) if generates else given.data
@@ -136,6 +139,15 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
                 )
                 write_json(path, found)
     return found
+
+
+def _forget_other_cut(found: dict[str, Any]) -> None:
+    """Leave out trainings under the cut of an earlier rule."""
+    if "mask" in found:
+        values = torch.tensor([value for part in found["mask"].values() for value in part])
+        if cut_in_two(values).threshold != found["threshold"]:
+            for key in [key for key in found["masks"] if key.startswith("binary")]:
+                del found["masks"][key]
 
 
 def _key(mask: str, number: int) -> str:

@@ -12,9 +12,9 @@ from torch import Tensor
 _OFF = 0.1
 # Scales among which the likelihood decides: reciprocals, logarithms (0), square roots, values.
 _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-# Relative loss by all features, against none, from which on they are not worth a mask.
+# All features do clear harm where they score lower than none by more than this fraction.
 _CLEAR_HARM = 0.1
-# Groups without spread fit any scale equally well.
+# Least fraction of the variance within the groups; with 0 the likelihood has no bound.
 _NO_SPREAD = 1e-12
 
 
@@ -138,15 +138,16 @@ def reversed_columns(scores: Tensor, rate: float = 0.05) -> Tensor:
 
 
 def best_form(scores: Mapping[str, float], without_spurious: str | None) -> str:
-    """The candidate with the best validation score, but for spurious columns that were found.
+    """The candidate with the best validation score, or the mask without spurious columns.
 
-    The mask without them is taken unless the features do clear harm in distribution: that spurious
-    columns help there is no reason to keep them, and small differences are noise.
+    Where spurious columns were found, the mask without them is taken unless all features do clear
+    harm in distribution: that spurious columns help there is no reason to keep them, and small
+    differences are noise.
 
     Args:
         scores: validation score of every candidate, higher is better; of equal ones the first.
-        without_spurious: name of the mask without spurious columns; taken as not found if it is no
-            candidate.
+        without_spurious: name of the mask without spurious columns; ignored where it is no
+            candidate. None: the best score decides.
     """
     if without_spurious in scores:
         harm = scores["zeros"] - scores["ones"]

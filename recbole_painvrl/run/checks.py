@@ -93,18 +93,6 @@ def check_settings(config: SafeConfig) -> None:
     _check_idle_arguments(config)
 
 
-def check_final_model(config: SafeConfig) -> None:
-    """Refuse a final model that cannot be one, or settings that it does not have.
-
-    Raises:
-        UserError: naming what is wrong.
-    """
-    if config["final_model"] is not None:
-        from recbole_painvrl.run.final_model import final_config
-
-        final_config(config)
-
-
 def _check_idle_arguments(config: SafeConfig) -> None:
     """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read."""
     split = config["eval_args"]["split"] or {}
@@ -192,6 +180,11 @@ def check_run(
         raise UserError(
             f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
             f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
+        )
+    if config["mask_form"] == "validation" and VALID not in parts:
+        raise UserError(
+            "`mask_form: validation` needs a validation part, which this split lacks; set auto, "
+            "soft or binary, or another `eval_args: split`"
         )
     most, n_items = max(config["topk"]), train.item_num - 1
     if config["eval_type"] != EvaluatorType.VALUE and most > n_items:

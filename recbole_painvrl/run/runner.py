@@ -30,7 +30,6 @@ from recbole_painvrl.run.answer import Evaluated, answer, compared
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
 from recbole_painvrl.run.checks import (
     check_environments,
-    check_final_model,
     check_model,
     check_run,
     check_saved,
@@ -117,7 +116,7 @@ class Run:
         check_model(config)
         check_saved(config)
         check_settings(config)
-        check_final_model(config)
+        self.final = final_config(config, resume)
         if resume is not None:
             use_kept_mask(config, resume)
         self.config = config
@@ -140,6 +139,9 @@ class Run:
         # Before training, so that it is the hash of what was read.
         self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
         if resume is None and group.is_first():
+            # Before config.yaml, which holds every setting: of a resumed run it is no longer known
+            # which of them were set for the final model, too.
+            final_config(config, self.folder)
             write_config(self.folder, config.effective())
             keep_feature_mask(self.dataset, self.folder)
         self.trainer = build_trainer(config, self.model)
@@ -163,7 +165,7 @@ class Run:
             config,
             config["device"].type == "cuda",
             (group.size(), local_size() if group.size() > 1 else 1),
-            final_config(config) if config["final_model"] else None,
+            self.final,
         )
         check_feature_mask(config, parts[TRAIN])
         return dataset, parts

@@ -111,7 +111,7 @@ def kept_shift(
 ) -> dict[str, Any]:
     """:func:`describe_shift`, computed once per data and split for all runs of a grid.
 
-    It is saved in the ``caches/`` of the dataset's folder under a hash of everything it depends on.
+    It is saved in the ``caches/`` of the dataset's folder under a hash of data, split and seed.
     """
     digest = hashlib.sha256(json.dumps([VERSION, seed, *features]).encode())
     for array in (*iid, *ood, *features.values()):

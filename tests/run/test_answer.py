@@ -17,6 +17,8 @@ from recbole_painvrl.run.answer import answer, compared
 AUTO = {"form": "auto", "used": "binary", "gap": 0.7, "explained": 0.97}
 KEPT = {"form": "auto", "used": "ones", "gap": 0.1, "explained": 0.6}
 NONE = {**KEPT, "used": "zeros"}
+# Spurious columns were found, but validation decided for no features.
+HARM = {**AUTO, "used": "zeros", "candidates": {"binary": {}, "ones": {}, "zeros": {}}}
 SOFT = {**AUTO, "form": "soft", "used": "soft"}
 FLAT = {**SOFT, "gap": 0.1, "explained": 0.9}
 WIDE = {**SOFT, "gap": 0.5, "explained": 0.7}
@@ -115,6 +117,7 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
         ({"mask": KEPT}, "nothing found"),
         ({"mask": NONE}, "nothing found"),
         ({"mask": AUTO}, "not known"),
+        ({"mask": HARM}, "not known"),
         ({"mask": {**AUTO, "explained": 0.7}}, "not known"),
     ],
 )
@@ -124,6 +127,7 @@ def test_mask(changes: dict[str, Any], mask: str) -> None:
     (line,) = (line for line in found["lines"] if line.startswith(f"mask: {mask};"))
     unused = changes.get("planted") and changes.get("mask") is KEPT
     assert ("yet the final model has all features" in line) == bool(unused)
+    assert ("yet the final model has no features" in line) == (changes.get("mask") is HARM)
 
 
 @pytest.mark.parametrize("draw", ["normal", "uniform"])

@@ -77,13 +77,14 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
     assert report.main([folder, f"--output={tmp_path / 'page.html'}"]) == 0
 
 
+# Backbone twice and done, environments, two epochs of the mask and done, form: within the final
+# model from the tenth on.
+@pytest.mark.parametrize("at", [3, 10])
 def test_a_killed_run_goes_on_to_the_same_numbers(
-    run: Finished, tiny_data: Path, tmp_path: Path
+    at: int, run: Finished, tiny_data: Path, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        # Backbone twice and done, environments, two epochs of the mask and done, form: within
-        # the final model from here on.
-        kill_at(10, False, patch)
+        kill_at(at, False, patch)
         with pytest.raises(Killed):
             run_main(tiny_data, tmp_path, "PaInvRL", *WORDS, *FINAL, name="cut")
     folder = tmp_path / "runs" / "cut"

@@ -84,6 +84,12 @@ def test_validation_keeps_the_best_candidate_and_the_points_of_all(
     assert all(torch.equal(value, chosen[name]) for name, value in run.weights().items())
 
 
+def test_without_a_validation_part_it_cannot_decide(tiny_data: Path, tmp_path: Path) -> None:
+    words = ("--protocol=random", "--eval_args={split: {RS: [0.8, 0.0, 0.2]}}", *STAGES_ALONE)
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *words, "--mask_form=validation", name="none")
+    assert run.code == 2 and "needs a validation part" in run.err
+
+
 def test_ood_validation_decides_where_select_on_says_so(tiny_data: Path, tmp_path: Path) -> None:
     words = (*STAGES_ALONE, "--mask_form=validation", "--select_on=ood", "--oracle=False")
     run = run_main(tiny_data, tmp_path, "InvRL", *words, name="ood")

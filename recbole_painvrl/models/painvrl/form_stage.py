@@ -67,7 +67,7 @@ class FormStage(Stage["StagedTrainer"]):
             "zeros": torch.zeros_like(learnt),
         }
         self.figures = {"form": form, "explained": cut.explained, "gap": cut.gap}
-        self.figures |= {"power": cut.power}
+        self.figures["power"] = cut.power
         names: list[str] = [form]
         if form == "auto":
             self.scores = agreement(environment_gradients(self._learnt, trainer.model.seed))
@@ -87,11 +87,11 @@ class FormStage(Stage["StagedTrainer"]):
         return self.figures
 
     def best(self, scores: Mapping[str, float], select_on: str) -> str:
-        """The candidate to take by its validation score.
+        """The candidate to take.
 
         Args:
-            scores: higher is better.
-            select_on: validation sets of the scores; what spurious columns cost is seen in OOD.
+            scores: validation score of every candidate, higher is better.
+            select_on: of what the scores are; only `iid` cannot show what spurious columns cost.
         """
         blind = self.figures["form"] == "auto" and select_on == "iid"
         return best_form(scores, "binary" if blind else None)

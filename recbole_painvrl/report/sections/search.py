@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from recbole_painvrl.report.groups import short, unique
 from recbole_painvrl.report.plots.style import INK, Figures
 from recbole_painvrl.report.read import RunData
-from recbole_painvrl.report.render import Cell, Drawing, address, metric_name
+from recbole_painvrl.report.render import Cell, Drawing, address, metric_name, split_name
 
-_SPLITS = {"valid": "validation", "ood_valid": "OOD validation"}
+_SPLITS = ("valid", "ood_valid")
 _BEST = "#D55E00"
 
 
@@ -57,7 +57,7 @@ def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[st
     return {
         "key": key,
         "title": f"Search: {first.value('model') or '?'} on {first.value('dataset') or '?'}",
-        "head": ["trial", *(f"{metric_name(metric)}, {_SPLITS[s]}" for s in splits), *names],
+        "head": ["trial", *(f"{metric_name(metric)}, {split_name(s)}" for s in splits), *names],
         "rows": [
             [
                 Cell(run.folder.name, address(run.folder, page), mark="best" * (run is order[0])),
@@ -71,7 +71,7 @@ def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[st
         "best": order[0].folder.name,
         "command": _test_command(order[0]),
         "drawing": _drawing(Figures(figures, key, []), list(points.values()),
-                            points[order[0].folder], [_SPLITS[s] for s in splits], metric),
+                            points[order[0].folder], [split_name(s) for s in splits], metric),
     }  # fmt: skip
 
 
