@@ -91,6 +91,8 @@ class LGMRec(GraphRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
+        *Defaults*: the paper has ``local_weight`` 1, whose unit vectors cannot shrink where
+        features say nothing, and a contrast of 1e-4; ``preset=released`` has both.
         *Evaluation*: the release draws Gumbel noise there, too, so that its scores are random and
         its epochs chosen by them. ``gumbel_eval`` does, with the same noise at each evaluation.
         *Contrast*: the release adds it up over a batch, so that its weight grows with the batch;

@@ -56,7 +56,7 @@ def literal(model: Any, noise: torch.Generator | None, rate: float) -> tuple[Ten
         g = torch.cat([r @ projected / degrees.clamp(min=1), projected])
         for _ in range(s.content_layers):
             g = graph @ g
-        z = z + F.normalize(g)
+        z = z + s.local_weight * F.normalize(g)
         by_item = s.feature_scale * features.shape[1] ** 0.5 * features
         by_item = by_item @ model.hyperedges[m].weight.T
         by_user = r @ by_item if s.user_logits == "sum" else r @ by_item / degrees.clamp(min=1)
@@ -183,6 +183,7 @@ def test_settings_matter(tiny_config: MakeConfig) -> None:
         "embedding_size": 5,
         "n_layers": 1,
         "content_layers": 1,
+        "local_weight": 0.3,
         "n_hyperedges": 2,
         "hyper_layers": 2,
         "hyperedge_dropout": 0.2,
