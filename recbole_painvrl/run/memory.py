@@ -78,10 +78,12 @@ def check_memory(
     """
     n_processes, n_here = processes
     sizes = replace(sizes, users=-(-sizes.users // n_processes))
-    stages = [(model, settings), *([] if final is None else [(str(final["model"]), final)])]
-    parts = max(
-        (estimate(name, sizes, own) for name, own in stages), key=lambda found: sum(found.values())
-    )
+    parts = estimate(model, sizes, settings)
+    if final is not None:
+        # The run's own model stays while the other one is trained.
+        last = estimate(str(final["model"]), sizes, final)
+        last["backbone"] = parts["parameters"]
+        parts = max(parts, last, key=lambda found: sum(found.values()))
     if not on_gpu:
         # One process reads the dataset; every one has a part of the users.
         parts = {name: size * (1 if name == "dataset" else n_here) for name, size in parts.items()}
