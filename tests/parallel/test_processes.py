@@ -178,6 +178,8 @@ def trained(config: SafeConfig, data: Callable[[], Any], folder: Path) -> Any:
     model = build_model(config, parts[TRAIN]).double()
     config["run_folder"] = str(folder)
     config["checkpoint_dir"] = str(folder / "checkpoint")
+    # As a run does; RecBole's own way fails where another process makes it at the same moment.
+    (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
     trainer = build_trainer(config, model)
     valid = evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid")
     return trainer, trainer.fit(training_loader(config, parts[TRAIN]), valid)
