@@ -92,9 +92,7 @@ def _of(one: dict[str, Any], mask: str) -> str | None:
     trained: dict[str, Any] = one["masks"]
     if mask != "auto":
         return mask if mask in trained else None
-    names = [
-        name for name in ("binary", "ones", "zeros") if name in {*one["auto"], "ones", "zeros"}
-    ]
+    names = [name for name in ("binary",) if name in one["auto"]] + ["ones", "zeros"]
     if not set(names) <= set(trained):
         return None
     scores = {name: trained[name]["metrics"]["valid"][_SCORE] for name in names}
