@@ -31,7 +31,7 @@ from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import config_from_arguments
 from recbole_painvrl.evaluation.planted import mask_scores, planted_truth
 from recbole_painvrl.functional.mask_controls import control_masks
-from recbole_painvrl.functional.mask_form import best_form, cut_in_two
+from recbole_painvrl.functional.mask_form import best_form, cut_by_modality
 from recbole_painvrl.models.painvrl.final_stage import FinalStage
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.runner import Run
@@ -141,11 +141,15 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
 
 def _forget_other_cut(found: dict[str, Any]) -> None:
     """Leave out trainings under the cut of an earlier rule."""
-    if "mask" in found:
-        values = torch.tensor([value for part in found["mask"].values() for value in part])
-        if cut_in_two(values).threshold != found["threshold"]:
-            for key in [key for key in found["masks"] if key.startswith("binary")]:
-                del found["masks"][key]
+    if "mask" not in found:
+        return
+    slices, start = {}, 0
+    for name, values in found["mask"].items():
+        slices[name] = slice(start, start := start + len(values))
+    learnt = torch.tensor([value for values in found["mask"].values() for value in values])
+    if cut_by_modality(learnt, slices)[0].tolist() != found.get("kept"):
+        for key in [key for key in found["masks"] if key.startswith("binary")]:
+            del found["masks"][key]
 
 
 def _key(mask: str, number: int) -> str:
@@ -190,7 +194,7 @@ class Finals:
         parts = {name: self.mask[part] for name, part in slices.items()}
         controls = control_masks(parts, columns, generator(run.model.seed, "mask controls"))
         self.masks = {name: torch.cat(list(one.values())) for name, one in controls.items()}
-        self.masks["binary"] = cut_in_two(self.mask).mask
+        self.masks["binary"] = cut_by_modality(self.mask, slices)[0]
         self._draws = self._state()
         # Finals are not resumed: a mask that was interrupted is trained again.
         self.trainer.pipeline = Pipeline(
@@ -201,11 +205,10 @@ class Finals:
         """The mask, its cut and its scores against planted truth."""
         import numpy as np
 
-        cut = cut_in_two(self.mask)
         slices = self.run.model.modality_slices
         found = {
             "mask": {name: self.mask[part].tolist() for name, part in slices.items()},
-            "threshold": cut.threshold,
+            "kept": self.masks["binary"].tolist(),
             "form": self.form.figures,
             "auto": list(self.form.candidates),
         }

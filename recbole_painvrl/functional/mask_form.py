@@ -16,6 +16,9 @@ _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _CLEAR_HARM = 0.1
 # Least fraction of the variance within the groups; with 0 the likelihood has no bound.
 _NO_SPREAD = 1e-12
+# Two groups explain at least this share of the variance (one of evenly spread values has 0.75), and
+# their means are at least so far apart.
+_EXPLAINED, _GAP = 0.8, 0.25
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Cut:
     explained: float
     gap: float
 
+    @property
+    def two_groups(self) -> bool:
+        """Whether the values form two groups rather than one that was cut somewhere."""
+        return self.explained >= _EXPLAINED and self.gap >= _GAP
+
 
 def cut_in_two(mask: Tensor) -> Cut:
     """2-means of a mask in the scale in which its two groups are closest to normal.
@@ -48,7 +56,7 @@ def cut_in_two(mask: Tensor) -> Cut:
     columns, they gather closely at the lowest values; where they are pushed, they spread widely.
 
     Args:
-        mask: the learnt values of all columns of all modalities, ``[d]``.
+        mask: learnt values, ``[d]``.
     """
     plain = mask.detach().double().cpu()
     values, order = plain.clamp(min=_OFF).sort()
@@ -70,6 +78,27 @@ def cut_in_two(mask: Tensor) -> Cut:
     gap = plain[order[cut:]].mean() - plain[order[:cut]].mean()
     threshold = float((values[cut - 1] * values[cut]).sqrt())
     return Cut(kept, threshold, power, explained, float(gap))
+
+
+def cut_by_modality(mask: Tensor, slices: Mapping[str, slice]) -> tuple[Tensor, dict[str, Cut]]:
+    """A mask cut in two within each modality whose values form two groups; others are kept whole.
+
+    Columns of one modality have been scaled together and decay at the same speed. Modalities have
+    not, so a cut over all columns may only tell one modality from another.
+
+    Args:
+        mask: the learnt values of all columns of all modalities, ``[d]``.
+        slices: of every modality the columns.
+
+    Returns:
+        1 for the columns to keep and 0 for the others, ``[d]``, and the cut of every modality.
+    """
+    cuts = {name: cut_in_two(mask[columns]) for name, columns in slices.items()}
+    kept = torch.ones_like(mask)
+    for name, cut in cuts.items():
+        if cut.two_groups:
+            kept[slices[name]] = cut.mask
+    return kept, cuts
 
 
 def two_means(values: Tensor) -> tuple[int, float]:

@@ -7,8 +7,8 @@ Rules, by what ``result.json`` holds:
   was not compared.
 * *mask*: with planted truth ``recovered`` from an AUC of 0.9 of the learnt values on, and otherwise
   ``not recovered``; without truth ``nothing found`` where `mask_form: auto` finds no spurious
-  columns, the final model keeps all features or none, or the values form no two groups, and
-  otherwise ``not known``.
+  columns, the final model keeps all features or none, or the values of no modality form two
+  groups, and otherwise ``not known``.
 * *environments*: with planted truth ``recovered`` from an adjusted Rand index of 0.5 on, otherwise
   ``not recovered``; without truth ``not known``; ``given`` with ``known_environments``.
 * *oracle*: (final - all features) / (oracle mask - all features) on the OOD test, where both were
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from recbole_painvrl.evaluation.comparison import Comparison, Method
 
 RECOVERED_AUC, IN_PART, RECOVERED_RAND = 0.9, 0.7, 0.5
-# Two groups of values: difference of their means, and fraction of the variance between them in the
-# scale of the cut, which is about 0.64 of one normal distribution.
-GAP, EXPLAINED = 0.2, 0.85
 _PROGRAM = ("python", "-m", "recbole_painvrl")
 _FINAL, _ALL_FEATURES = "final", "all features"
 _VERDICTS = {
@@ -89,7 +86,7 @@ def _mask(planted: Mapping[str, Any], form: Mapping[str, Any]) -> str:
         # A test is behind the cut, which is a candidate also where validation decides against it.
         found = form["used"] == "binary" or "binary" in form.get("candidates", ())
     else:
-        two_groups = form["gap"] >= GAP and form["explained"] >= EXPLAINED
+        two_groups = any(one["found"] for one in form["two_groups"].values())
         found = form["used"] not in ("ones", "zeros") and two_groups
     return "not known" if found else "nothing found"
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recbole_painvrl.functional.mask_form import (
     agreement,
+    cut_by_modality,
     cut_in_two,
     reversed_columns,
     two_means,
@@ -110,6 +111,35 @@ def test_explained_tells_one_group_from_two() -> None:
     two = torch.cat([normal[:10_000], normal[10_000:] - 1])
     assert cut_in_two(normal.exp()).explained == pytest.approx(0.637, abs=0.01)
     assert cut_in_two(two.exp()).explained > 0.93
+
+
+def test_every_modality_with_two_groups_is_cut_where_its_own_groups_are() -> None:
+    """A higher mask of a whole modality is no cut, and hides none within the other."""
+    draws = generator(5, "values")
+    low, high = (
+        0.25 + 0.03 * torch.randn(32, generator=draws),
+        0.6 + 0.03 * torch.randn(32, generator=draws),
+    )
+    plain = 0.95 + 0.02 * torch.randn(64, generator=draws)
+    slices = {"plain": slice(0, 64), "mixed": slice(64, 128)}
+    kept, cuts = cut_by_modality(torch.cat([plain, low, high]), slices)
+    assert kept.tolist() == [1] * 64 + [0] * 32 + [1] * 32
+    assert [cuts[name].two_groups for name in ("plain", "mixed")] == [False, True]
+    pooled = cut_in_two(torch.cat([plain, low]))
+    assert pooled.two_groups and pooled.mask.tolist() == [1] * 64 + [0] * 32
+    kept, _ = cut_by_modality(torch.cat([plain, low]), {**slices, "mixed": slice(64, 96)})
+    assert kept.all()
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform", "exponential"])
+def test_one_group_of_any_shape_is_rarely_taken_for_two(draw: str) -> None:
+    source = torch.Generator().manual_seed(0)
+    bounds = {"normal": (0.3, 0.1), "uniform": (0.1, 0.6), "exponential": (7.0,)}[draw]
+    found = 0
+    for _ in range(200):
+        values = getattr(torch.empty(64), f"{draw}_")(*bounds, generator=source)
+        found += cut_in_two((values + 0.2 * (draw == "exponential")).clamp(0, 1)).two_groups
+    assert found < {"normal": 2, "uniform": 30, "exponential": 10}[draw]
 
 
 def _gradients(common: float, opposite: float, n: int = 40) -> list[torch.Tensor]:

@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from support import SHORT_STAGES, run_main
 
-from recbole_painvrl.functional.mask_form import cut_in_two
 from recbole_painvrl.run.answer import answer, compared
 
-AUTO = {"form": "auto", "used": "binary", "gap": 0.7, "explained": 0.97}
-KEPT = {"form": "auto", "used": "ones", "gap": 0.1, "explained": 0.6}
+ONE, TWO = {"visual": {"found": False}}, {"text": {"found": False}, "visual": {"found": True}}
+AUTO = {"form": "auto", "used": "binary", "two_groups": TWO}
+KEPT = {"form": "auto", "used": "ones", "two_groups": ONE}
 NONE = {**KEPT, "used": "zeros"}
 # Spurious columns were found, but validation decided for no features.
 HARM = {**AUTO, "used": "zeros", "candidates": {"binary": {}, "ones": {}, "zeros": {}}}
 SOFT = {**AUTO, "form": "soft", "used": "soft"}
-FLAT = {**SOFT, "gap": 0.1, "explained": 0.9}
-WIDE = {**SOFT, "gap": 0.5, "explained": 0.7}
+FLAT = {**SOFT, "two_groups": ONE}
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -112,13 +110,11 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
         ({"planted": planted(0.89)}, "not recovered"),
         ({"planted": planted(0.98), "mask": KEPT}, "recovered"),
         ({"mask": FLAT}, "nothing found"),
-        ({"mask": WIDE}, "nothing found"),
         ({"mask": SOFT}, "not known"),
         ({"mask": KEPT}, "nothing found"),
         ({"mask": NONE}, "nothing found"),
         ({"mask": AUTO}, "not known"),
         ({"mask": HARM}, "not known"),
-        ({"mask": {**AUTO, "explained": 0.7}}, "not known"),
     ],
 )
 def test_mask(changes: dict[str, Any], mask: str) -> None:
@@ -128,18 +124,6 @@ def test_mask(changes: dict[str, Any], mask: str) -> None:
     unused = changes.get("planted") and changes.get("mask") is KEPT
     assert ("yet the final model has all features" in line) == bool(unused)
     assert ("yet the final model has no features" in line) == (changes.get("mask") is HARM)
-
-
-@pytest.mark.parametrize("draw", ["normal", "uniform"])
-def test_chance_masks_have_no_two_groups(draw: str) -> None:
-    """Of 200 draws of 96 columns none is taken for two groups."""
-    source = torch.Generator().manual_seed(0)
-    bounds = (0.25, 0.08) if draw == "normal" else (0.1, 0.9)
-    for _ in range(200):
-        values = getattr(torch.empty(96), f"{draw}_")(*bounds, generator=source)
-        cut = cut_in_two(values.clamp(0, 1))
-        form = {"form": "soft", "used": "soft", "gap": cut.gap, "explained": cut.explained}
-        assert asked(mask=form)["mask"] == "nothing found"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support import STAGES_ALONE, Finished, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.functional.mask_form import cut_in_two
+from recbole_painvrl.functional.mask_form import cut_by_modality
 from recbole_painvrl.models.painvrl import form_stage
 from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.training.pipeline import Pipeline
@@ -43,6 +43,12 @@ def _whole(run: Finished, above: str = "") -> Tensor:
     return torch.cat([torch.from_numpy(arrays[above + name]) for name in ("acoustic", "visual")])
 
 
+def _columns(run: Finished) -> dict[str, slice]:
+    n_acoustic, arrays = len(_arrays(run)["acoustic"]), _arrays(run)
+    n = n_acoustic + len(arrays["visual"])
+    return {"acoustic": slice(0, n_acoustic), "visual": slice(n_acoustic, n)}
+
+
 def test_the_learnt_mask_is_kept_whatever_the_form(runs: dict[str, Finished]) -> None:
     learnt = [_whole(run) for run in runs.values()]
     assert all(torch.equal(one, learnt[0]) for one in learnt)
@@ -56,7 +62,7 @@ def test_the_final_model_has_the_mask_that_the_run_says(
     learnt, used, said = _whole(run), _whole(run, "used/"), run.result["mask"]
     expected = {
         "soft": learnt,
-        "binary": cut_in_two(learnt).mask,
+        "binary": cut_by_modality(learnt, _columns(run))[0],
         "ones": torch.ones_like(learnt),
         "zeros": torch.zeros_like(learnt),
     }[said["used"]]
@@ -106,9 +112,9 @@ def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) ->
     learner: Any = SimpleNamespace(mask=learnt)
     stage = FormStage(learner)
     trainer = SimpleNamespace(
-        settings=SimpleNamespace(mask_form="auto", final_model="UltraGCN"), model=SimpleNamespace()
+        settings=SimpleNamespace(mask_form="auto", final_model="UltraGCN"),
+        model=SimpleNamespace(seed=0, modality_slices={"visual": slice(0, len(learnt))}),
     )
-    trainer.model.seed = 0
     context: Any = SimpleNamespace(trainer=trainer, valid_data=())
     stage.run(context)
     return stage

@@ -13,7 +13,7 @@ from recbole_painvrl.functional.invariance import EnvironmentBatch, Representati
 from recbole_painvrl.functional.mask_form import (
     agreement,
     best_form,
-    cut_in_two,
+    cut_by_modality,
     reversed_columns,
 )
 from recbole_painvrl.parallel import group
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 # Batches of an environment for its mean gradient and the standard error of it.
 _BATCH, _FEWEST, _MOST, _NEGATIVES = 512, 8, 64, 256
-# Means of the two groups closer than this are not two groups.
-_GAP = 0.2
 
 
 class FormStage(Stage["StagedTrainer"]):
@@ -59,24 +57,32 @@ class FormStage(Stage["StagedTrainer"]):
         """Decide, or say what validation has to decide."""
         trainer, learnt = context.trainer, self._learnt.mask
         form = trainer.settings.mask_form
-        cut = cut_in_two(learnt)
+        kept, cuts = cut_by_modality(learnt, trainer.model.modality_slices)
         masks = {
             "ones": torch.ones_like(learnt),
             "soft": learnt,
-            "binary": cut.mask,
+            "binary": kept,
             "zeros": torch.zeros_like(learnt),
         }
-        self.figures = {"form": form, "explained": cut.explained, "gap": cut.gap}
-        self.figures["power"] = cut.power
+        groups = {
+            name: {
+                "found": cut.two_groups,
+                "explained": cut.explained,
+                "gap": cut.gap,
+                "power": cut.power,
+            }
+            for name, cut in cuts.items()
+        }
+        self.figures = {"form": form, "two_groups": groups}
         names: list[str] = [form]
         if form == "auto":
             self.scores = agreement(environment_gradients(self._learnt, trainer.model.seed))
             found = reversed_columns(self.scores.to(learnt.device))
-            low = cut.mask == 0
+            low = kept == 0
             below, above = int(found[low].sum()), int(found[~low].sum())
             self.figures |= {"reversed_below_cut": below, "reversed_above_cut": above}
             names = ["ones", "zeros"]
-            if cut.gap >= _GAP and below:
+            if below:
                 names.insert(0, "binary")
         elif form == "validation":
             names = list(masks)
