@@ -54,6 +54,8 @@ SPACES = {
 }
 # Without settings to search.
 FIXED = ("Pop",)
+# Models whose validation score falls at first need patience, whatever is given for all.
+PATIENCE = {"BM3": 30}
 # Dataset -> cut-off and what the published figures count (docs/reproduction.md).
 CUTOFFS = {"tiktok": 20, "ml1m-trailers": 10}
 # Test pairs of tiktok whose user or item is not in training count as misses there.
@@ -134,6 +136,7 @@ def _words(given: argparse.Namespace, model: str) -> list[str]:
         f"--topk=[{k}]",
         f"--valid_metric=NDCG@{k}",
         *given.settings,
+        *([f"--stopping_step={PATIENCE[model]}"] if model in PATIENCE else []),
     ]
 
 
