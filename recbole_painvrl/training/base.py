@@ -21,6 +21,7 @@ from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.evaluation.selection import selection_score
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.launch import refuse_several
 from recbole_painvrl.parallel.shards import user_tables
@@ -254,11 +255,8 @@ class RunTrainerMixin(_Trainer):
         if self.config["select_on"] in ("ood", "harmonic"):
             shifted = self.ood_valid(valid_data)
             result.update({f"ood_{name}": value for name, value in shifted.items()})
-            other = shifted[self.valid_metric]
-            if self.config["select_on"] == "ood":
-                score = other
-            else:
-                score = 2 * score * other / (score + other) if score + other > 0 else 0.0
+            values = (score, shifted[self.valid_metric])
+            score = selection_score(values, self.config["select_on"])
         self.log.debug("%s valid: %s", self.stage, dict(result))
         if self.history:
             self.history[-1]["valid"] = {name: float(value) for name, value in result.items()}

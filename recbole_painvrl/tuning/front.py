@@ -18,21 +18,6 @@ def dominates(a: Vector, b: Vector) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-def score(vector: Vector, select_on: str) -> float:
-    """The value by which a configuration is selected, as a run selects its epoch.
-
-    Args:
-        vector: ``[iid]`` or ``[iid, ood]``.
-        select_on: ``iid``, ``ood`` or ``harmonic`` (mean of the two).
-    """
-    if len(vector) == 1 or select_on == "iid":
-        return vector[0]
-    iid, ood = vector
-    if select_on == "ood":
-        return ood
-    return 2 * iid * ood / (iid + ood) if iid + ood > 0 else 0.0
-
-
 def is_rung(validations: int) -> bool:
     """Whether trials are compared after this many validations: 4, 8, 16, 32..."""
     steps, rest = divmod(validations, FIRST_RUNG)

@@ -13,8 +13,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.evaluation.selection import selection_score
 from recbole_painvrl.run.resume import can_resume
-from recbole_painvrl.tuning.front import score
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.plot import write_plots
 from recbole_painvrl.tuning.study import DEFAULTS, FOLDER, REASON, Search
@@ -53,7 +53,9 @@ def outcome(search: Search) -> Outcome:
     ended = {trial.number: trial for trial in search.ended()}
     front = sorted((ended[n] for n in best_numbers), key=lambda t: [-value for value in t.values])
     best = max(
-        front, key=lambda t: (score(t.values, search.plan.select_on), -t.number), default=None
+        front,
+        key=lambda t: (selection_score(t.values, search.plan.select_on), -t.number),
+        default=None,
     )
     return Outcome(search.plan, list(ended.values()), front, best)
 
@@ -100,7 +102,7 @@ def _against_defaults(found: Outcome) -> str:
     own = [trial for trial in found.complete if trial.user_attrs.get(DEFAULTS)]
     if not own or found.chosen is None:
         return ""
-    before, after = (score(t.values, plan.select_on) for t in (own[0], found.chosen))
+    before, after = (selection_score(t.values, plan.select_on) for t in (own[0], found.chosen))
     if own[0] is found.chosen:
         return "; it is the default configuration"
     return f" ({after:.4f}; the defaults, trial {own[0].number}, have {before:.4f})"

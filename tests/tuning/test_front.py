@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_painvrl.tuning.front import dominates, is_hopeless, is_rung, score
+from recbole_painvrl.evaluation.selection import selection_score
+from recbole_painvrl.tuning.front import dominates, is_hopeless, is_rung
 
 VECTORS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
 
@@ -14,16 +15,16 @@ VECTORS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, 
 def test_every_rule_chooses_from_the_front(values: list[tuple[int, int]]) -> None:
     front = [own for own in values if not any(dominates(other, own) for other in values)]
     for rule in ("iid", "ood", "harmonic"):
-        best = max(score(pair, rule) for pair in values)
-        assert best == max(score(pair, rule) for pair in front)
+        best = max(selection_score(pair, rule) for pair in values)
+        assert best == max(selection_score(pair, rule) for pair in front)
 
 
 def test_scores() -> None:
-    assert score((0.2,), "harmonic") == 0.2
-    assert score((0.3, 0.1), "iid") == 0.3
-    assert score((0.3, 0.1), "ood") == 0.1
-    assert score((0.3, 0.1), "harmonic") == 2 / (1 / 0.3 + 1 / 0.1)
-    assert score((0.0, 0.0), "harmonic") == 0
+    assert selection_score((0.2,), "harmonic") == 0.2
+    assert selection_score((0.3, 0.1), "iid") == 0.3
+    assert selection_score((0.3, 0.1), "ood") == 0.1
+    assert selection_score((0.3, 0.1), "harmonic") == 2 / (1 / 0.3 + 1 / 0.1)
+    assert selection_score((0.0, 0.0), "harmonic") == 0
 
 
 def test_rungs_double() -> None:

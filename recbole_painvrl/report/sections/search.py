@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from statistics import harmonic_mean
 from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
+from recbole_painvrl.evaluation.selection import selection_score
 from recbole_painvrl.report.groups import short, unique
 from recbole_painvrl.report.plots.style import INK, Figures
 from recbole_painvrl.report.read import RunData
@@ -50,7 +50,7 @@ def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[st
     splits = [split for split in _SPLITS if any(run.trial.get(split) for run in trials)]
     points = {run.folder: [_value(run, split, metric) for split in splits] for run in trials}
     rule = str(first.value("select_on"))
-    order = sorted(trials, key=lambda run: _score(points[run.folder], rule), reverse=True)
+    order = sorted(trials, key=lambda run: selection_score(points[run.folder], rule), reverse=True)
     names = unique(name for run in trials for name, one in run.config.items()
                    if one["from"] == "tune" and name != "run_name")  # fmt: skip
     names = [name for name in names if len({str(run.value(name)) for run in trials}) > 1]
@@ -78,15 +78,6 @@ def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[st
 def _value(run: RunData, split: str, metric: str) -> float:
     """A metric of a trial; 0 where it has none, as after a divergence."""
     return run.trial.get(split, {}).get(metric) or 0.0
-
-
-def _score(values: Sequence[float], rule: str) -> float:
-    """The value by which ``tune`` selects."""
-    if len(values) == 1 or rule == "iid":
-        return values[0]
-    if rule == "ood":
-        return values[1]
-    return harmonic_mean(values) if min(values) > 0 else 0.0
 
 
 def _test_command(run: RunData) -> str:

@@ -1,0 +1,20 @@
+"""The value by which an epoch, a candidate or a configuration is selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def selection_score(values: Sequence[float], select_on: str) -> float:
+    """One value from the validation scores.
+
+    Args:
+        values: ``[iid]`` or ``[iid, ood]``; with one value the rule does not matter.
+        select_on: ``iid``, ``ood`` or ``harmonic`` (mean of the two, 0 where both are).
+    """
+    if len(values) == 1 or select_on == "iid":
+        return values[0]
+    iid, ood = values
+    if select_on == "ood":
+        return ood
+    return 2 * iid * ood / (iid + ood) if iid + ood > 0 else 0.0
