@@ -128,6 +128,10 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
 
 def _words(given: argparse.Namespace, model: str) -> list[str]:
     k = CUTOFFS.get(given.dataset, 10)
+    settings = given.settings
+    if model in PATIENCE:
+        settings = [one for one in settings if not one.startswith("--stopping_step=")]
+        settings.append(f"--stopping_step={PATIENCE[model]}")
     return [
         f"--model={model}",
         f"--dataset={given.dataset}",
@@ -135,8 +139,7 @@ def _words(given: argparse.Namespace, model: str) -> list[str]:
         f"--modalities=[{','.join(modalities(given.data, given.dataset))}]",
         f"--topk=[{k}]",
         f"--valid_metric=NDCG@{k}",
-        *given.settings,
-        *([f"--stopping_step={PATIENCE[model]}"] if model in PATIENCE else []),
+        *settings,
     ]
 
 
