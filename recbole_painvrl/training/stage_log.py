@@ -16,7 +16,7 @@ import torch
 _NOT_IN_LINE = (
     *("name", "seconds", "peak_memory_mb", "history"),
     *("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "stationarity", "mask_std"),
-    *("mean_item_degree", "likelihoods", "reseeded"),
+    *("mean_item_degree", "likelihoods", "reseeded", "two_groups"),
 )
 
 

@@ -1,7 +1,7 @@
-"""What runs of all models give on a small planted dataset, as a file to compare with later.
+"""What runs of ten models give on a small planted dataset, as a file to compare with later.
 
-``python tests/frozen/frozen.py`` writes ``frozen.json``. A change that is meant is written again
-and named in CHANGELOG.md.
+``PYTHONPATH=. python tests/frozen/frozen.py`` writes ``frozen.json``. An intended change is written
+again and named in CHANGELOG.md.
 """
 
 from __future__ import annotations
