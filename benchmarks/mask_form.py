@@ -92,7 +92,7 @@ def _of(one: dict[str, Any], mask: str) -> str | None:
     trained: dict[str, Any] = one["masks"]
     if mask != "auto":
         return mask if mask in trained else None
-    names = [name for name in ("binary",) if name in one["auto"]] + ["ones", "zeros"]
+    names = ["ones", "zeros", "binary" if "binary" in one["auto"] else "learnt"]
     if not set(names) <= set(trained):
         return None
     scores = {name: trained[name]["metrics"]["valid"][_SCORE] for name in names}

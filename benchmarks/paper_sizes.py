@@ -35,7 +35,10 @@ _PAIRS = (
 )
 _WIDTHS = {"visual": 2048, "acoustic": 128, "textual": 100}
 _NOISE = 0.3
-_WHOLE = ("--model=PaInvRL", "--preset=large", "--oracle=False", "--profile=True")
+_WHOLE = (
+    *("--model=PaInvRL", "--preset=large", "--mask_form=soft"),
+    *("--oracle=False", "--profile=True"),
+)
 _STAGES = (
     "--train_batch_size=8192",
     "--backbone_epochs=1",

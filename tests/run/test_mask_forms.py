@@ -125,9 +125,9 @@ def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) ->
     [
         (0.2, -9.0, ["binary", "ones", "zeros"]),
         # Two groups, but no column means something else in another environment.
-        (0.2, 0.0, ["ones", "zeros"]),
+        (0.2, 0.0, ["ones", "soft", "zeros"]),
         # Reversed columns, but the mask does not part them from the others.
-        (0.75, -9.0, ["ones", "zeros"]),
+        (0.75, -9.0, ["ones", "soft", "zeros"]),
     ],
 )
 def test_auto_drops_columns_only_where_mask_and_test_agree(
@@ -138,6 +138,17 @@ def test_auto_drops_columns_only_where_mask_and_test_agree(
     assert list(stage.candidates) == expected
     if "binary" in expected:
         assert stage.mask.tolist() == [1, 0, 1, 0] and stage.figures["dropped"] == 2
+
+
+@pytest.mark.parametrize(("reversed_", "spurious"), [(1, False), (2, True)])
+def test_a_reversed_column_among_many_is_no_evidence(
+    monkeypatch: pytest.MonkeyPatch, reversed_: int, spurious: bool
+) -> None:
+    learnt, scores = torch.tensor([0.2] * 20 + [0.9] * 20), torch.full((40,), 5.0)
+    scores[:reversed_] = -9.0
+    stage = _decided(monkeypatch, learnt, scores)
+    assert stage.figures["reversed_below_cut"] == reversed_
+    assert ("binary" in stage.candidates) is spurious
 
 
 @pytest.mark.parametrize(

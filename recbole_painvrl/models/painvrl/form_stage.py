@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Batches of an environment for its mean gradient and the standard error of it.
 _BATCH, _FEWEST, _MOST, _NEGATIVES = 512, 8, 64, 256
+# Fraction of the columns below the cut that must be reversed for these columns to be spurious.
+_REVERSED = 0.1
 
 
 class FormStage(Stage["StagedTrainer"]):
@@ -81,9 +83,8 @@ class FormStage(Stage["StagedTrainer"]):
             low = kept == 0
             below, above = int(found[low].sum()), int(found[~low].sum())
             self.figures |= {"reversed_below_cut": below, "reversed_above_cut": above}
-            names = ["ones", "zeros"]
-            if below:
-                names.insert(0, "binary")
+            spurious = bool(below) and below >= _REVERSED * int(low.sum())
+            names = ["binary", "ones", "zeros"] if spurious else ["ones", "soft", "zeros"]
         elif form == "validation":
             names = list(masks)
         if context.valid_data is None or trainer.settings.final_model != "UltraGCN":

@@ -108,8 +108,8 @@ class StagedSettings(BackboneSettings):
     mask_form: Literal["soft", "binary", "auto", "validation"] = Field(
         description="Mask of the final model (docs/mask-form.md): the learnt values (soft, the "
         "paper); 0 or 1 below or above a cut (binary); binary if spurious columns are found, "
-        "unless features do clear harm in distribution, otherwise all or none by validation "
-        "(auto); or the best of the four on validation (validation)."
+        "unless features do clear harm in distribution, otherwise all, soft or none by "
+        "validation (auto); or the best of the four on validation (validation)."
     )
 
     final_model: str = Field(
