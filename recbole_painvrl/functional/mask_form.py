@@ -16,9 +16,9 @@ _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _CLEAR_HARM = 0.1
 # Least fraction of the variance within the groups; with 0 the likelihood has no bound.
 _NO_SPREAD = 1e-12
-# Two groups explain at least this share of the variance (one of evenly spread values has 0.75), and
+# Two groups explain at least this fraction of the variance (as much as of evenly spread values), and
 # their means are at least so far apart.
-_EXPLAINED, _GAP = 0.8, 0.25
+_EXPLAINED, _GAP = 0.75, 0.25
 
 
 @dataclass(frozen=True)
