@@ -16,8 +16,8 @@ _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _CLEAR_HARM = 0.1
 # Least fraction of the variance within the groups; with 0 the likelihood has no bound.
 _NO_SPREAD = 1e-12
-# Two groups explain at least this fraction of the variance (as much as of evenly spread values), and
-# their means are at least so far apart.
+# Two groups explain at least this fraction of the variance, which is that of evenly spread values,
+# and their means are at least so far apart.
 _EXPLAINED, _GAP = 0.75, 0.25
 
 
