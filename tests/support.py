@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
+from recbole_painvrl.functional.mask_form import Cut
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.training import pipeline
 
@@ -35,6 +36,14 @@ STAGES_ALONE = (
     "--mask_epochs=2",
 )
 SHORT_STAGES = (*STAGES_ALONE, "--mask_form=soft")
+
+
+@contextmanager
+def every_mask_is_cut() -> Iterator[None]:
+    """The mask of every modality counts as two groups, which two epochs do not form."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cut, "two_groups", property(lambda cut: cut.threshold is not None))
+        yield
 
 
 def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]:

@@ -86,7 +86,7 @@ def _mask(planted: Mapping[str, Any], form: Mapping[str, Any]) -> str:
         # A test is behind the cut, which is a candidate also where validation decides against it.
         found = form["used"] == "binary" or "binary" in form.get("candidates", ())
     else:
-        two_groups = any(one["found"] for one in form["two_groups"].values())
+        two_groups = any(one["found"] for one in form.get("two_groups", {}).values())
         found = form["used"] not in ("ones", "zeros") and two_groups
     return "not known" if found else "nothing found"
 

@@ -65,6 +65,8 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
     found = mask.get("reversed_below_cut")
     if found and mask["used"] == "binary":
         return f"{sentence} ({found} of them reversed between environments)"
+    if mask.get("form") == "binary" and mask["used"] == "ones":
+        sentence += " (the mask of no modality forms two groups)"
     if "candidates" in mask:
         words = {"ones": "all features", "soft": "the soft mask", "binary": "the cut mask"}
         others = " and ".join(

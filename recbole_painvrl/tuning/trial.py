@@ -23,8 +23,6 @@ from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning.front import is_hopeless, is_rung
 from recbole_painvrl.tuning.study import FOLDER, REASON, Search, TrialError, rung_name
 
-# Trials are compared only in the stage that trains the evaluated model.
-_LAST_STAGES = ("train", "final")
 RESULT = "trial.json"
 
 
@@ -50,7 +48,9 @@ class Watch:
             TrialPruned: to end the training.
         """
         trainer = self.trainer
-        if trainer.stage not in _LAST_STAGES:
+        # Trials are compared in the stage that trains the evaluated model, or its first candidate.
+        first = next(iter(getattr(trainer, "candidates", ())), None)
+        if trainer.stage not in ("train", f"final {first}" if first else "final"):
             return
         validations = len(trainer.train_loss_dict) // trainer.eval_step
         for known in (result, trainer.best_valid_result or {}):

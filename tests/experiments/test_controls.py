@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +14,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from forks import Fork
-from support import SHORT_STAGES
+from support import SHORT_STAGES, every_mask_is_cut
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.experiments import controls, launch
 from recbole_painvrl.experiments.options import GridOptions
-from recbole_painvrl.functional import mask_form
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
 from recbole_painvrl.report.render import Drawing
@@ -42,17 +41,16 @@ def ablate(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, Any]]:
+) -> Iterator[Callable[..., tuple[int, Any]]]:
     popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(launch, "subprocess", popen)
-    # Two epochs do not part the columns: every mask is cut.
-    monkeypatch.setattr(mask_form, "_GAP", 0.0)
     monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
 
     def run(*more: str) -> tuple[int, Any]:
         return main([*words(tiny_data), *more]), capsys.readouterr()
 
-    return run
+    with every_mask_is_cut():
+        yield run
 
 
 def entries(folder: Path) -> dict[str, Any]:

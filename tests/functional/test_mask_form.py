@@ -131,15 +131,17 @@ def test_every_modality_with_two_groups_is_cut_where_its_own_groups_are() -> Non
     assert kept.all()
 
 
-@pytest.mark.parametrize("draw", ["normal", "exponential"])
-def test_one_group_of_any_shape_is_rarely_taken_for_two(draw: str) -> None:
+@pytest.mark.parametrize(
+    ("draw", "n"), [("normal", 4), ("normal", 8), ("normal", 64), ("exponential", 64)]
+)
+def test_one_normal_or_skewed_group_is_rarely_taken_for_two(draw: str, n: int) -> None:
     source = torch.Generator().manual_seed(0)
     bounds = {"normal": (0.3, 0.1), "exponential": (7.0,)}[draw]
     found = 0
     for _ in range(200):
-        values = getattr(torch.empty(64), f"{draw}_")(*bounds, generator=source)
+        values = getattr(torch.empty(n), f"{draw}_")(*bounds, generator=source)
         found += cut_in_two((values + 0.2 * (draw == "exponential")).clamp(0, 1)).two_groups
-    assert found < 16
+    assert found < 20
 
 
 def _gradients(common: float, opposite: float, n: int = 40) -> list[torch.Tensor]:

@@ -81,7 +81,7 @@ def test_results_do_not_depend_on_the_number_of_processes(name: str, runs: Runs)
 @pytest.mark.parametrize(
     "settings",
     [
-        ("--model=InvRL", *STAGES_ALONE, "--mask_form=binary", "--known_environments=True",
+        ("--model=InvRL", *STAGES_ALONE, "--mask_form=soft", "--known_environments=True",
          "--compare_backbone=True"),
         ("--model=UltraGCN", "--modalities=[]"),
     ],

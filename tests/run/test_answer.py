@@ -172,7 +172,7 @@ def stages(*more: str) -> list[str]:
 def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = stages("--mask_form=binary")
+    argv = stages()
     alone = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="alone")
     both = run_main(tiny_data, tmp_path, "PaInvRL", *argv, "--compare_backbone=True", name="both")
     assert both.code == 0, both.err

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support import STAGES_ALONE, Finished, Killed, kill_at, run_main
+from support import STAGES_ALONE, Finished, Killed, every_mask_is_cut, kill_at, run_main
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli import export, recommend, report
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.functional import mask_form
 from recbole_painvrl.inference.vectors import content_vectors
 
 WORDS = (*STAGES_ALONE, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
@@ -23,9 +22,7 @@ FINAL = ("--final_model=VBPR", "--final_settings={reg_weight: 0.05, embedding_si
 
 @pytest.fixture(scope="module", autouse=True)
 def _cut() -> Iterator[None]:
-    """Every mask is cut, since two epochs do not part the columns."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mask_form, "_GAP", 0.0)
+    with every_mask_is_cut():
         yield
 
 

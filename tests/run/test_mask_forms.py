@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import STAGES_ALONE, Finished, run_main
+from support import STAGES_ALONE, Finished, every_mask_is_cut, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -25,10 +25,11 @@ FORMS = ("soft", "binary", "auto", "validation")
 def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     place = tmp_path_factory.mktemp("forms")
     common = (*STAGES_ALONE, "--seed=3", "--oracle=False")
-    found = {
-        form: run_main(tiny_data, place, "PaInvRL", *common, f"--mask_form={form}", name=form)
-        for form in FORMS
-    }
+    with every_mask_is_cut():
+        found = {
+            form: run_main(tiny_data, place, "PaInvRL", *common, f"--mask_form={form}", name=form)
+            for form in FORMS
+        }
     assert not [run.err for run in found.values() if run.code]
     return found
 
@@ -60,9 +61,11 @@ def test_the_final_model_has_the_mask_that_the_run_says(
 ) -> None:
     run = runs[form]
     learnt, used, said = _whole(run), _whole(run, "used/"), run.result["mask"]
+    with every_mask_is_cut():
+        kept, _ = cut_by_modality(learnt, _columns(run))
     expected = {
         "soft": learnt,
-        "binary": cut_by_modality(learnt, _columns(run))[0],
+        "binary": kept,
         "ones": torch.ones_like(learnt),
         "zeros": torch.zeros_like(learnt),
     }[said["used"]]
@@ -73,6 +76,20 @@ def test_the_final_model_has_the_mask_that_the_run_says(
     assert said["dropped"]["visual"] == int((_arrays(run)["used/visual"] == 0).sum())
     if form in ("soft", "binary"):
         assert said["used"] == form and "candidates" not in said
+
+
+@pytest.mark.parametrize("form", ["binary", "validation"])
+def test_a_mask_without_groups_is_that_of_all_features(
+    form: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    words = (*STAGES_ALONE, "--oracle=False", "--compare_backbone=True", f"--mask_form={form}")
+    run = run_main(tiny_data, tmp_path, "InvRL", *words, name="one")
+    said = run.result["mask"]
+    assert not any(one["found"] for one in said["two_groups"].values())
+    assert "binary" not in (said["used"], *said.get("candidates", ()))
+    if form == "binary":
+        assert said["used"] == "ones" and "all_features" not in run.result
+        assert "is the backbone" in run.result["answer"]["lines"][0]
 
 
 def test_validation_keeps_the_best_candidate_and_the_points_of_all(
@@ -197,7 +214,7 @@ def test_an_interrupted_choice_ends_as_an_uninterrupted_one(
                 self.save()
                 raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, every_mask_is_cut():
         patch.setattr(Pipeline, "checkpoint", stop_in_soft)
         stopped = run_main(tiny_data, tmp_path, "PaInvRL", *words, name="cut")
     assert stopped.code != 0

@@ -23,7 +23,7 @@ from recbole_painvrl.experiments import launch
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import worker as worker_module
-from recbole_painvrl.tuning.study import Search
+from recbole_painvrl.tuning.study import Search, rung_name
 from recbole_painvrl.tuning.trial import Watch
 
 SPACE = "learning_rate: {low: 0.001, high: 0.1, log: true}\nn_negatives: {choices: [32, 512]}\n"
@@ -194,6 +194,23 @@ def test_failed_and_hopeless_trials_are_recorded(
     assert [row["state"] for row in trials] == ["complete", "failed", "pruned"]
     assert trials[1]["reason"] == "RuntimeError: a planted fault"
     assert trials[2]["reason"] == "hopeless after 4 validations"
+
+
+def test_of_several_candidates_the_first_is_compared() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    losses = dict.fromkeys(range(4), 0.0)
+    trainer = SimpleNamespace(
+        candidates={"ones": None, "soft": None}, train_loss_dict=losses, eval_step=1,
+        best_valid_result={},
+    )  # fmt: skip
+    watch = Watch(search, trial, trainer, None)
+    for number, stage in enumerate(("backbone", "final ones", "final soft"), 1):
+        trainer.stage = stage
+        watch(0.1 * number, {"ndcg@10": 0.1 * number})
+    assert rungs == [(rung_name(4), [0.2])]
 
 
 def test_one_objective_without_an_ood_part(

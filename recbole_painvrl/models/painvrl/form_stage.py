@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # Batches of an environment for its mean gradient and the standard error of it.
 _BATCH, _FEWEST, _MOST, _NEGATIVES = 512, 8, 64, 256
-# Fraction of the columns below the cut that must be reversed for these columns to be spurious: as
-# many are at the level of the tests without any effect.
+# Fraction of the columns below the cut that must be reversed for these columns to be spurious: one
+# among many is weak evidence.
 _REVERSED = 0.05
 
 
@@ -77,7 +77,9 @@ class FormStage(Stage["StagedTrainer"]):
             for name, cut in cuts.items()
         }
         self.figures = {"form": form, "two_groups": groups}
-        names: list[str] = [form]
+        # Where nothing is cut, the cut mask is that of all features.
+        is_cut = not bool(kept.all())
+        names: list[str] = [form if is_cut or form != "binary" else "ones"]
         if form == "auto":
             self.scores = agreement(environment_gradients(self._learnt, trainer.model.seed))
             found = reversed_columns(self.scores.to(learnt.device))
@@ -87,7 +89,7 @@ class FormStage(Stage["StagedTrainer"]):
             spurious = bool(below) and below >= _REVERSED * int(low.sum())
             names = ["binary", "ones", "zeros"] if spurious else ["ones", "soft", "zeros"]
         elif form == "validation":
-            names = list(masks)
+            names = [name for name in masks if is_cut or name != "binary"]
         if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
             names = names[:1]
         self.candidates = {name: masks[name] for name in names}
