@@ -104,12 +104,7 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     name = f"{given.model}-{dataset}-{given.protocol}-{seed}".lower()
     path = given.output / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"masks": {}}
-    _forget_other_cut(found)
     wanted = [(mask, number) for number in range(given.trainings) for mask in given.masks]
-    missing = [(m, number) for m, number in wanted if _key(m, number) not in found["masks"]]
-    # The oracle mask is known of planted data alone, which have an AUC.
-    if "mask" in found and all(mask == "oracle" and "auc" not in found for mask, _ in missing):
-        return found
     generates = dataset in (EMBEDDED, PLANTED)
     data = generated(dataset, seed, given.output) if generates else given.data
     words = [
@@ -125,10 +120,12 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
         config = config_from_arguments(words)
         run = Run(config, log, held, folder if resumes else None, time.perf_counter())
         finals = Finals(run)
-        found |= finals.learnt()
+        learnt = finals.learnt()
+        forget_other_cut(found, learnt["kept"])
+        found |= learnt
         write_json(path, found)
-        for mask, number in missing:
-            if mask in finals.masks:
+        for mask, number in wanted:
+            if mask in finals.masks and _key(mask, number) not in found["masks"]:
                 print(name, mask, number, flush=True)
                 trained = [one for one in MASKS if _key(one, number) in found["masks"]]
                 same = finals.same(mask, trained)
@@ -139,15 +136,9 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
     return found
 
 
-def _forget_other_cut(found: dict[str, Any]) -> None:
+def forget_other_cut(found: dict[str, Any], kept: list[float]) -> None:
     """Leave out trainings under the cut of an earlier rule."""
-    if "mask" not in found:
-        return
-    slices, start = {}, 0
-    for name, values in found["mask"].items():
-        slices[name] = slice(start, start := start + len(values))
-    learnt = torch.tensor([value for values in found["mask"].values() for value in values])
-    if cut_by_modality(learnt, slices)[0].tolist() != found.get("kept"):
+    if found.get("kept") != kept:
         for key in [key for key in found["masks"] if key.startswith("binary")]:
             del found["masks"][key]
 
@@ -184,6 +175,8 @@ class Finals:
         )
         self.trainer.pipeline.run(learning, context)
         self.form = self.trainer.form_stage
+        # By the rule of today, whatever it was when the run was interrupted.
+        self.form.run(context)
         self.mask: Tensor = self.trainer.mask_stages[-1].mask
         truth = planted_truth(run.train)
         self.truth = truth

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from benchmarks.mask_form import _forget_other_cut, averaged, rows
-from recbole_painvrl.functional.mask_form import cut_by_modality
+from benchmarks.mask_form import averaged, forget_other_cut, rows
 
 
 def _trained(**ndcg: float) -> dict[str, Any]:
@@ -34,14 +31,7 @@ def test_means_over_trainings_and_the_pooled_share_of_the_gap() -> None:
 
 
 def test_trainings_under_the_cut_of_another_rule_are_forgotten() -> None:
-    mask = [0.9, 0.2, 0.21, 0.9, 0.95]
-    columns, _ = cut_by_modality(torch.tensor(mask), {"visual": slice(0, 1), "text": slice(1, 5)})
-    assert columns.tolist() == [1, 0, 0, 1, 1]
-    for known, kept in ((columns.tolist(), {"ones", "binary", "binary 1"}), ([1] * 5, {"ones"})):
-        found: dict[str, Any] = {
-            "mask": {"visual": mask[:1], "text": mask[1:]},
-            "kept": known,
-            "masks": {"ones": {}, "binary": {}, "binary 1": {}},
-        }
-        _forget_other_cut(found)
-        assert set(found["masks"]) == kept
+    for known, left in (([1.0, 0.0], {"ones", "binary", "binary 1"}), ([1.0, 1.0], {"ones"})):
+        found: dict[str, Any] = {"kept": known, "masks": {"ones": {}, "binary": {}, "binary 1": {}}}
+        forget_other_cut(found, [1.0, 0.0])
+        assert set(found["masks"]) == left
