@@ -46,6 +46,7 @@ _STAGES = (
     "--environment_restarts=1",
     "--mask_epochs=1",
     "--mask_batch_size=4096",
+    "--mask_form=soft",
 )
 # Model -> settings of its epoch.
 MODELS: dict[str, tuple[str, ...]] = {

@@ -71,7 +71,8 @@ VARIANTS = {
 }
 # Its runs also train the final model with the planted mask.
 _SOFT = "PaInvRL, soft mask (the paper)"
-# Backbone, environments and final training are the same in all methods; the mask differs.
+# Backbone, environments and final training are the same in all methods; the mask differs. Without
+# `mask_form` PaInvRL trains the final model with three masks and keeps one.
 METHODS = {
     "UltraGCN, ID-only": "--model=UltraGCN --modalities=[]",
     "UltraGCN with features": "--model=UltraGCN",

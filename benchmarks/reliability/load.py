@@ -34,6 +34,7 @@ _STAGES = (
     "--mask_epochs=1",
     "--mask_batch_size=8192",
     "--mask_negatives=16",
+    "--mask_form=soft",
 )
 MODELS: dict[str, tuple[str, ...]] = {
     "PaInvRL": _STAGES,

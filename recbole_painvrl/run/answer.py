@@ -178,7 +178,10 @@ def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], found: list[Com
     metric = str(result["valid_metric"]).lower()
     metric = metric if metric in oracle[test] else next(iter(oracle[test]))
     words = f"oracle mask: {test.upper()} {metric} {oracle[test][metric]:.4f}, "
-    words += f"learnt {result['metrics'][test][metric]:.4f}; "
+    value = result["metrics"][test][metric]
+    if result["mask"]["used"] == "ones":
+        return words + f"all features {value:.4f}, which the final model has; no gap is closed"
+    words += f"learnt {value:.4f}; "
     if entry["oracle_gap"] is not None:
         return words + f"{entry['oracle_gap']:.0%} of the gap to all features is closed"
     if found:

@@ -150,6 +150,8 @@ def test_share_of_the_gap_to_the_oracle() -> None:
     behind = asked(evaluated(0.1, 0.09, seed=1), planted=planted(1, oracle=0.08))
     assert behind["oracle_gap"] is None
     assert any("no gap" in line for line in behind["lines"])
+    kept = asked(planted=planted(1, oracle=0.08), mask=KEPT)
+    assert any("0.0800, all features 0.0600" in line for line in kept["lines"])
 
 
 def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
