@@ -16,8 +16,8 @@ PAGE = f"""
       --set PaInvRL.mask_decay=0.1
 
 experiments (--what)
-  losses         Table 3: ERM alone, IRM alone, fixed weights, InvRL, Pareto weights (the masks
-                 alone, as in the paper, with --set PaInvRL.mask_form=soft)
+  losses         Table 3: ERM alone, IRM alone, fixed weights, InvRL, Pareto weights, all with the
+                 `mask_form` of PaInvRL (the paper's is --set PaInvRL.mask_form=soft)
   recall_curve   Fig. 2: Recall@10, 20, ..., 100 of UltraGCN, InvRL and PaInvRL
   environments   Fig. 4: 2 to 10 environments
   choices        one implementation choice at a time: gradient_normalization, projection_objective,

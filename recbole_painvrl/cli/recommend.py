@@ -26,7 +26,11 @@ new users and items
                 the scores of a known user with these items. Other models are refused.
   --new-items   The folder contains features/<modality>.npy and <modality>.items.tsv like a
                 dataset. UltraGCN, InvRL, PaInvRL and VBPR with modalities, ContentEASE (not its
-                form joint), BM3 with score_content; other models are refused.
+                form joint), BM3 with score_content; other models need --map-features.
+  --map-features   New and unseen items get vectors by a ridge regression from the features to the
+                trained vectors of the run's items, each weighted by its interactions (Gantner et
+                al., ICDM '10); WEIGHT is that of the map's squared norm. For runs with modalities
+                of any model with vectors of users and items (such as BM3 and LightGCN).
 
 excluded items
   --exclude     all: every interaction of the dataset; train: training and validation, as in the
@@ -38,9 +42,9 @@ excluded items
                 otherwise); as-trained: scored with their untrained embeddings, as in the run's
                 own evaluation.
 
-Scored by their features: the id embedding (and VBPR's item bias), which needs training, is 0,
-and the score is what the features give. Such items stand lower than known ones as a rule; name
-them in --items to rank them among themselves.
+Scored by their features without --map-features: the id embedding (and VBPR's item bias), which
+needs training, is 0, and the score is what the features give. In both ways such items stand lower
+than known ones as a rule; name them in --items to rank them among themselves.
 
 writes: --out FILE.parquet, .csv or .jsonl with the columns user_id, item_id, rank (from 1) and
   score, whose scale is the model's. Users come in the order of the dataset or of your files,
@@ -69,6 +73,12 @@ _POSITIVE = click.IntRange(min=1)
     "--unseen-items",
     type=click.Choice(["content", "leave-out", "as-trained"]),
     help="how to treat items without a training interaction",
+)
+@base.option(
+    "--map-features",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="WEIGHT",
+    help="score new and unseen items by a map from features to trained vectors, see above",
 )
 @base.option(
     "--block",

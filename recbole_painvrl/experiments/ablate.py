@@ -140,7 +140,9 @@ def _losses(plan: Plan) -> Ablation:
         plan.row(label, METHOD, {"loss_weighting": value}, "losses")
         for label, value in _LOSSES.items()
     ]
-    rows.insert(3, plan.row("InvRL", "InvRL", group="losses"))
+    # The objectives are compared in one form of the mask, that of PaInvRL.
+    form = {"mask_form": str(_effective(plan, METHOD)["mask_form"]["value"])}
+    rows.insert(3, plan.row("InvRL", "InvRL", form, "losses"))
     title = f"Losses of the mask on {plan.dataset} (Table 3)"
     return Ablation(title, "Pareto weights (PaInvRL)", rows)
 

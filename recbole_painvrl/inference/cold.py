@@ -11,8 +11,9 @@ from torch import Tensor
 
 from recbole_painvrl.data.features import aligned_features, available_modalities, load_modality
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.closed_form import map_to
 from recbole_painvrl.inference.loading import LoadedRun
-from recbole_painvrl.inference.vectors import scores_by_content
+from recbole_painvrl.inference.vectors import score_tables, scores_by_content
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,37 @@ def require_content(run: LoadedRun, option: str) -> None:
     if not scores_by_content(run.model):
         raise UserError(
             f"`{option}`: this run of {run.config['model']} cannot score items that training has "
-            "not seen; leave the option out, or use a run of a model that scores them by their "
-            "features (such as UltraGCN with modalities)"
+            "not seen; leave the option out, add `--map-features` if the run has modalities, or "
+            "use a run of a model that scores them by their features (such as UltraGCN with "
+            "modalities)"
         )
+
+
+def mapped_vectors(run: LoadedRun, features: Tensor, degrees: Tensor, reg_weight: float) -> Tensor:
+    """Vectors of items by a ridge regression from features to trained vectors, ``[n, D]``.
+
+    The map of Gantner et al., ICDM '10 (``functional.closed_form.map_to``), is fitted on the
+    run's own items, each weighted by its training interactions.
+
+    Args:
+        run: a run whose scores are products of a user's and an item's vector.
+        features: ``[n, d]``, normalised as in training.
+        degrees: training interactions of the run's items, ``[n_items]``.
+        reg_weight: weight of the squared norm of the map.
+
+    Raises:
+        UserError: the run has no features, or its model no such vectors.
+    """
+    known: Tensor = run.dataset.features.matrix
+    if not known.shape[1]:
+        raise UserError(
+            f"`--map-features`: this run of {run.config['model']} has no features; train it with "
+            "`--modalities`, or leave the option out"
+        )
+    mask = getattr(run.model, "feature_mask", None)
+    if mask is not None:
+        known, features = known * mask.cpu(), features * mask.cpu()
+    return features @ map_to(known, score_tables(run.model)[1].detach(), degrees, reg_weight)
 
 
 def read_new_items(folder: Path, run: LoadedRun) -> NewItems:

@@ -50,6 +50,7 @@ class Request:
     k: int = 10
     exclude: Exclude = "all"
     unseen_items: Unseen | None = None
+    map_features: float | None = None
     block: int | None = None
     data_path: str | None = None
 
@@ -111,8 +112,10 @@ def recommend(request: Request) -> str:
 
 def _scorer(request: Request, run: LoadedRun, notes: list[str]) -> Scorer:
     new_items: NewItems | None = None
+    by_content = request.map_features is not None or scores_by_content(run.model)
     if request.new_items is not None:
-        require_content(run, "--new-items")
+        if not by_content:
+            require_content(run, "--new-items")
         new_items = read_new_items(Path(request.new_items), run)
         notes.append(f"{len(new_items.tokens)} new items {_UNSEEN['content']}")
         if new_items.n_known:
@@ -120,9 +123,8 @@ def _scorer(request: Request, run: LoadedRun, notes: list[str]) -> Scorer:
                 f"{new_items.n_known} items of {request.new_items} are in the dataset already "
                 "and keep their trained vectors"
             )
-    default: Unseen = "content" if scores_by_content(run.model) else "leave-out"
-    unseen = request.unseen_items or default
-    scorer = Scorer(run, unseen, new_items)
+    unseen = request.unseen_items or ("content" if by_content else "leave-out")
+    scorer = Scorer(run, unseen, new_items, request.map_features)
     if scorer.n_unseen:
         notes.append(
             f"{scorer.n_unseen} items of the dataset without a training interaction "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.inference.cold import NewItems, require_content
+from recbole_painvrl.inference.cold import NewItems, mapped_vectors, require_content
 from recbole_painvrl.inference.loading import LoadedRun
 from recbole_painvrl.inference.new_users import (
     FoldedVectors,
@@ -42,6 +42,8 @@ class Scorer:
             (``content``), no place in any list (``leave-out``), or what their untrained vectors
             happen to give, as in RecBole's evaluation (``as-trained``).
         new_items: items that the dataset lacks, or None.
+        map_features: L2 weight of a map from features to trained vectors, which then gives the
+            vectors of new and unseen items; None for the model's own content vectors.
 
     Raises:
         UserError: content is asked for, and the model cannot score by it.
@@ -52,11 +54,15 @@ class Scorer:
     """
 
     def __init__(
-        self, run: LoadedRun, unseen: Unseen = "as-trained", new_items: NewItems | None = None
+        self,
+        run: LoadedRun,
+        unseen: Unseen = "as-trained",
+        new_items: NewItems | None = None,
+        map_features: float | None = None,
     ) -> None:
-        if unseen == "content":
+        if unseen == "content" and map_features is None:
             require_content(run, "--unseen-items content")
-        if new_items is not None:
+        if new_items is not None and map_features is None:
             require_content(run, "--new-items")
         self.run, self.model = run, run.model
         self.n_items = run.dataset.item_num
@@ -66,7 +72,8 @@ class Scorer:
         self.column = {token: index for index, token in enumerate(self.tokens) if index}
         self.candidates = torch.ones(len(self.tokens), dtype=torch.bool)
         self.candidates[0] = False
-        untrained = torch.from_numpy(interactions(run, (TRAIN,)).getnnz(axis=0) == 0)
+        degrees = torch.from_numpy(interactions(run, (TRAIN,)).getnnz(axis=0))
+        untrained = degrees == 0
         untrained[0] = False
         self.n_unseen = int(untrained.sum())
         if unseen == "leave-out":
@@ -76,7 +83,10 @@ class Scorer:
         features = [run.dataset.features.matrix[self.by_content]]
         if new_items is not None:
             features.append(new_items.features)
-        vectors = content_vectors(self.model, torch.cat(features))
+        if map_features is None:
+            vectors = content_vectors(self.model, torch.cat(features))
+        else:
+            vectors = mapped_vectors(run, torch.cat(features), degrees, map_features)
         self._extra = torch.zeros(0, 0) if vectors is None else vectors
         self._new_users: NewUsers | None = None
 

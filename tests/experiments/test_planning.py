@@ -146,6 +146,9 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     weightings = {settings(r.runs[0]).get("loss_weighting") for r in made["losses"].rows}
     assert weightings == {"erm", "irm", "fixed", "pareto", None}
     assert [row.runs[0].model for row in made["losses"].rows].count("InvRL") == 1
+    grid = plan(tiny_data)
+    forms = [grid.config(row.runs[0].arguments)["mask_form"] for row in made["losses"].rows]
+    assert forms == ["auto"] * 5
     numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]
     assert numbers == [str(n) for n in range(2, 11)]
     for row in made["recall_curve"].rows:

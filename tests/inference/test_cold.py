@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from recbole_painvrl.inference.cold import read_new_items
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
+from recbole_painvrl.inference.vectors import score_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 MODELS = [
@@ -76,6 +78,40 @@ def test_contentease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path:
     assert torch.allclose(found[:, -3:], found[:, items], atol=1e-5)
     with pytest.raises(UserError, match="by items of training"):
         scorer.new([torch.tensor([3])])
+
+
+@pytest.mark.parametrize(
+    "words", [("BM3",), ("LightGCN", "--modalities=[visual,acoustic]")], ids=" ".join
+)
+def test_a_ridge_regression_gives_vectors_of_new_items(
+    words: tuple[str, ...], finished: MakeRun, tmp_path: Path
+) -> None:
+    run, items, users = load_run(finished(*words)), [3, 8, 40], torch.arange(1, 30)
+    folder = write_items(tmp_path / "new", twins(run, items))
+    new = read_new_items(folder, run)
+    with pytest.raises(UserError, match="--map-features"):
+        Scorer(run, "as-trained", new)
+    found = Scorer(run, "as-trained", new, map_features=0.5).known(users)
+    user_table, item_table = (table.detach().double() for table in score_tables(run.model))
+    features = run.dataset.features.matrix.double().numpy()
+    weight = np.sqrt(np.bincount(run.parts["train"].inter_feat["item_id"], minlength=91))
+    # The penalty as further rows of the least-squares problem.
+    rows = np.vstack([weight[:, None] * features, np.sqrt(0.5) * np.eye(features.shape[1])])
+    targets = np.zeros((len(rows), item_table.shape[1]))
+    targets[:91] = weight[:, None] * item_table.numpy()
+    vectors = features[items] @ np.linalg.lstsq(rows, targets, rcond=None)[0]
+    expected = user_table[users] @ torch.from_numpy(vectors).T
+    torch.testing.assert_close(found[:, -3:].double(), expected, rtol=1e-3, atol=1e-6)
+    assert torch.equal(found[:, :-3], Scorer(run).known(users))
+    request = Request(str(tmp_path), str(tmp_path / "x.csv"), "all", new_items=str(folder))
+    recommend(replace(request, run=str(finished(*words)), map_features=0.5))
+    assert len(pd.read_csv(tmp_path / "x.csv"))
+
+
+def test_a_map_needs_features(finished: MakeRun) -> None:
+    run = load_run(finished("BPR", "--modalities=[]"))
+    with pytest.raises(UserError, match="has no features"):
+        Scorer(run, "content", map_features=1.0)
 
 
 def test_new_items_can_be_recommended_and_known_ones_stay(
