@@ -32,7 +32,8 @@ from benchmarks.common import (
 )
 from recbole_painvrl.experiments.options import models_of
 
-# Search spaces of RecBole's models, as wide as those in properties/search/.
+# Search spaces of RecBole's models, as wide as those in properties/search/, and that of RP3beta
+# with its content, which data without features refuse.
 _LEARNING_RATE = {"low": 3.0e-4, "high": 1.0e-2, "log": True}
 SPACES = {
     "BPR": {"learning_rate": _LEARNING_RATE, "weight_decay": {"choices": [0.0, 1e-6, 1e-5, 1e-4]}},
@@ -45,6 +46,12 @@ SPACES = {
         "learning_rate": _LEARNING_RATE,
         "reg_weight": {"low": 1.0e-6, "high": 1.0e-2, "log": True},
         "message_dropout": {"choices": [0.0, 0.1, 0.3]},
+    },
+    "RP3beta": {
+        "alpha": {"low": 0.5, "high": 2.0},
+        "beta": {"low": 0.0, "high": 1.0},
+        "popularity_prior": {"choices": [0.0, 0.0003, 0.001, 0.003, 0.01, 0.03]},
+        "content_weight": {"choices": [0.0, 0.03, 0.1, 0.3]},
     },
     "EASE": {"reg_weight": {"low": 1.0, "high": 5000.0, "log": True}},
     "ItemKNN": {

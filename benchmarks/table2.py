@@ -26,8 +26,8 @@ from benchmarks.model_quality import modalities, search, selected
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
-# Those of the paper, popularity, and models added by this project.
-MODELS = "paper,FREEDOM,MGCN,RP3beta"
+# Those of the paper, popularity, models added by this project, and EASE.
+MODELS = "paper,FREEDOM,MGCN,RP3beta,EASE"
 TESTS = ("iid", "ood")
 METRICS = ("precision@10", "recall@10", "ndcg@10")
 

@@ -66,7 +66,10 @@ class RunSettings(Settings):
         description="Validation set that selects the epoch, or the harmonic mean of both.",
     )
     missing_modality: Literal["zero", "mean", "error"] = Field(
-        default="zero", description="How items without a row in a feature file are filled."
+        default="zero",
+        description="How items without a row in a feature file are filled. Models with item or "
+        "user graphs other than MMGCN and MMSSL treat such an item as lacking the modality, "
+        "whatever fills the row.",
     )
     unknown_items: Literal["error", "ignore"] = Field(
         default="error",

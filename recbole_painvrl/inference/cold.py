@@ -23,11 +23,13 @@ class NewItems:
     Attributes:
         tokens: their ids.
         features: all modalities side by side as in training, ``[n, d]``.
+        has_row: which modalities the folder has of each, ``[n, M]`` bool.
         n_known: items of the folder that the dataset has; these keep their trained vectors.
     """
 
     tokens: list[str]
     features: Tensor
+    has_row: Tensor
     n_known: int
 
 
@@ -97,13 +99,16 @@ def read_new_items(folder: Path, run: LoadedRun) -> NewItems:
     if not new:
         raise UserError(f"{folder}: all of its {len(tokens)} items are in the dataset already")
     indices = {token: index for index, token in enumerate(tokens, 1)}
-    columns = [_columns(folder, name, indices, run) for name in slices]
+    matrices, has_row = zip(*(_columns(folder, name, indices, run) for name in slices), strict=True)
     rows = torch.tensor([indices[token] for token in new])
-    return NewItems(new, torch.cat(columns, dim=1)[rows], len(tokens) - len(new))
+    features, known_rows = torch.cat(matrices, dim=1)[rows], torch.stack(has_row, dim=1)[rows]
+    return NewItems(new, features, known_rows, len(tokens) - len(new))
 
 
-def _columns(folder: Path, modality: str, indices: dict[str, int], run: LoadedRun) -> Tensor:
-    """One modality of the new items, ``[1 + n, d]``."""
+def _columns(
+    folder: Path, modality: str, indices: dict[str, int], run: LoadedRun
+) -> tuple[Tensor, Tensor]:
+    """One modality of the new items, ``[1 + n, d]``, and which of them have it, ``[1 + n]``."""
     rule = run.dataset.run_settings.missing_modality
     columns = run.dataset.features.slices[modality]
     aligned = aligned_features(
@@ -115,11 +120,9 @@ def _columns(folder: Path, modality: str, indices: dict[str, int], run: LoadedRu
             f"{folder / 'features' / modality}.npy: has {aligned.matrix.shape[1]} columns, the "
             f"run was trained on {width}; extract the features as those of the dataset"
         )
-    matrix = torch.from_numpy(aligned.matrix)
+    matrix, has_row = torch.from_numpy(aligned.matrix), torch.from_numpy(aligned.has_row)
     if rule == "mean":
         # Rows that were missing in training have this direction themselves and do not change it.
         mean = F.normalize(run.dataset.features.matrix[:, columns].double().sum(dim=0), dim=0)
-        present = set(load_modality(folder, modality)[1])
-        gaps = [index for token, index in indices.items() if token not in present]
-        matrix[gaps] = mean.float()
-    return matrix
+        matrix[~has_row] = mean.float()
+    return matrix, has_row

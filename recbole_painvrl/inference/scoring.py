@@ -80,13 +80,15 @@ class Scorer:
             self.candidates[: self.n_items][untrained] = False
         by_content = untrained if unseen == "content" else torch.zeros_like(untrained)
         self.by_content = by_content.nonzero().flatten()
-        features = [run.dataset.features.matrix[self.by_content]]
+        table = run.dataset.features
+        features, has_row = table.matrix[self.by_content], table.has_row[self.by_content]
         if new_items is not None:
-            features.append(new_items.features)
+            features = torch.cat([features, new_items.features])
+            has_row = torch.cat([has_row, new_items.has_row])
         if map_features is None:
-            vectors = content_vectors(self.model, torch.cat(features))
+            vectors = content_vectors(self.model, features, has_row)
         else:
-            vectors = mapped_vectors(run, torch.cat(features), degrees, map_features)
+            vectors = mapped_vectors(run, features, degrees, map_features)
         self._extra = torch.zeros(0, 0) if vectors is None else vectors
         self._new_users: NewUsers | None = None
 

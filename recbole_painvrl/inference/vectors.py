@@ -68,16 +68,26 @@ def _tensor(value: object) -> Tensor | None:
 
 
 @torch.no_grad()
-def content_vectors(model: Recommender, features: Tensor) -> Tensor | None:
+def content_vectors(
+    model: Recommender, features: Tensor, has_row: Tensor | None = None
+) -> Tensor | None:
     """Vectors of items by their features alone, ``[n, D]``; None of a model that has none.
 
     Args:
         model: the model.
         features: ``[n, d]``, normalised as in training, without ``feature_mask``.
+        has_row: which modalities each item has, ``[n, M]`` bool; None for all of them.
     """
     if not isinstance(model, TableRecommender):
         return None
     features = features.to(model.features.device)
+    if has_row is not None and model.follows_has_row:
+        # `missing_modality: mean` has filled what is missing.
+        widths = [columns.stop - columns.start for columns in model.modality_slices.values()]
+        present = has_row.to(features.device)
+        features = features * present.repeat_interleave(
+            torch.tensor(widths, device=features.device), dim=1
+        )
     if model.feature_mask is not None:
         features = features * model.feature_mask
     vectors = model.content_vectors(features)

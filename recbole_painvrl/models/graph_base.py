@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -51,7 +52,8 @@ class GraphRecommender(PairwiseRecommender):
         to_items: its transpose, from users to items.
         user_embedding: P, ``[n_users, k]``.
         item_embedding: Q, ``[n_items, k]``.
-        feature_table: the features as a parameter with ``train_features``, else None.
+        feature_table: the features without the mask as a parameter with ``train_features``, else
+            None.
 
     Raises:
         UserError: the dataset has no modality, or the loader draws no negatives.
@@ -59,6 +61,7 @@ class GraphRecommender(PairwiseRecommender):
 
     settings_class: type[GraphSettings]
     settings: GraphSettings
+    follows_has_row = True
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -70,9 +73,18 @@ class GraphRecommender(PairwiseRecommender):
         self.to_items = self.to_users.transpose()
         self.user_embedding = nn.Embedding(self.n_users, size)
         self.item_embedding = nn.Embedding(self.n_items, size)
-        self.feature_table = (
-            nn.Parameter(self.features.clone()) if self.settings.train_features else None
-        )
+        self.feature_table: nn.Parameter | None = None
+        if self.settings.train_features:
+            known: Any = dataset
+            self.feature_table = nn.Parameter(known.features.matrix.to(self.device, copy=True))
+
+    def feature_rows(self) -> Tensor:
+        """The features, kept or trained, under the mask of ``feature_mask``, ``[n_items, d]``."""
+        if self.feature_table is None:
+            return self.features
+        if self.feature_mask is None:
+            return self.feature_table
+        return self.feature_table * self.feature_mask
 
     def modality_features(self, items: Tensor | None = None) -> Iterator[Tensor]:
         """Scaled features of one modality after the other, ``[n_items, d_m]``.
@@ -80,7 +92,7 @@ class GraphRecommender(PairwiseRecommender):
         Args:
             items: items of which the rows are wanted, ``[n]``; None for all.
         """
-        table = self.features if self.feature_table is None else self.feature_table
+        table = self.feature_rows()
         if items is not None:
             table = table[items]
         for columns in self.modality_slices.values():

@@ -156,7 +156,7 @@ class LGMRec(GraphRecommender):
         """``A^content_layers [D_u^-1 R F ; F]`` of all modalities, before the projections W_m."""
         if self._spread is not None:
             return self._spread
-        items = self.features if self.feature_table is None else self.feature_table
+        items = self.feature_rows()
         widths = [columns.stop - columns.start for columns in self.modality_slices.values()]
         repeats = torch.tensor(widths, device=self.device)
         items = items * self.has_row.repeat_interleave(repeats, dim=1)

@@ -65,9 +65,9 @@ class MGCN(GraphRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
-        *Modalities*: any number. The release has two and divides by 3, which is M + 1 here. What an
-        item, or all items of a user, lack has no edges, no weight in the attention and no part in
-        ``side``.
+        *Modalities*: any number. The release has two and divides by 3, which is M + 1 here, without
+        those that no item has. What an item, or all items of a user, lack has no edges, no
+        weight in the attention and no part in ``side``.
         *Features* have rows of length 1, which leaves the graphs as they are, and are kept; the
         release trains the table (``train_features``).
         *Item graphs* leave out negative cosines, where the release may take the root of a negative
@@ -91,6 +91,7 @@ class MGCN(GraphRecommender):
         self.preferences = nn.ModuleList(nn.Linear(size, size) for _ in graphs)
         self.attention = QueryAttention(size)
         self.batch_size = int(config["train_batch_size"])
+        self.n_present = int(self.has_row.any(dim=0).sum())
         # A user has the modalities that one of the user's items has.
         seen = self.to_users(self.has_row.to(self.features.dtype)) > 0
         self.register_buffer("user_has_row", seen, persistent=False)
@@ -133,7 +134,7 @@ class MGCN(GraphRecommender):
         gates = torch.stack([prefer(behaviour) for prefer in self.preferences]).sigmoid()
         gates = gates * present.unsqueeze(2)
         own = (gates * (e - common)).sum(dim=0)
-        return (common + own) / (len(e) + 1)
+        return (common + own) / (self.n_present + 1)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """BPR, penalty and contrast of a batch's triples; a scalar."""

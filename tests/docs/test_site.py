@@ -83,7 +83,7 @@ def test_the_results_of_the_readme_are_those_of_the_pages() -> None:
     section = readme.partition("## Does it help?")[2].partition("## Start")[0]
     pages = "".join(
         (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-        for name in ("defaults", "reproduction", "performance")
+        for name in ("defaults", "reproduction", "performance", "model-quality")
     )
     figures = re.findall(r"0\.\d{4}", section)
     assert len(figures) > 25

@@ -12,7 +12,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
@@ -221,10 +220,6 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
     model.calculate_loss(batch_of(model)).backward()
     drawn = sorted({item for _, item, _ in TRIPLES})
     assert model.feature_table.grad.any(dim=1).nonzero().squeeze(1).tolist() == drawn
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("BM3", CONTENT, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from test_dualgnn import FIT, literal_loss, literal_tables
 from torch import Tensor
 from zoo_support import (
     as_stored,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
@@ -80,10 +79,6 @@ def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
         *("--item_graph_norm=in_out", "--modality_weights={visual: 1.0, acoustic: 3.0}"),
     )
     assert_settings_have_an_effect("DRAGON", SMALL, changes, tiny_config)
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("DRAGON", SMALL, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from zoo_support import (
     TRIPLES,
     adjacency,
     as_stored,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
@@ -147,10 +146,6 @@ def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
         *("--feature_scale=3.0", "--train_features=True"),
     )
     assert_settings_have_an_effect("DualGNN", SMALL, changes, tiny_config)
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("DualGNN", SMALL, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from support import MakeConfig
+from support import MakeConfig, quick, run_command
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
     build,
+    data_with_gaps,
     shaken,
 )
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.item_graph import neighbour_graph
 from recbole_painvrl.functional.nearest import nearest_rows
+from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.inference.vectors import score_tables
 from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
@@ -75,6 +79,72 @@ def test_loss_and_scores_by_hand(layers: tuple[int, int], tiny_config: MakeConfi
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_items_without_a_modality_say_nothing_about_it(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    data = data_with_gaps(tmp_path / "gaps")
+    words = (*SMALL, "--pruned_fraction=0.0", "--content_weight=0.3")
+    model = shaken(tiny_config("FREEDOM", *words, data=data))
+    triples = [(1 + t, 1 + t, 40 + t) for t in range(40)]
+    users, items = model.tables()
+    loss = torch.zeros((), dtype=torch.float64)
+    for u, i, j in triples:
+        loss = loss + F.softplus(users[u] @ (items[j] - items[i])) / len(triples)
+    for m, columns in enumerate(model.modality_slices.values()):
+        known = [t for t in triples if model.has_row[t[1], m] and model.has_row[t[2], m]]
+        assert 0 < len(known) < len(triples)
+        for u, i, j in known:
+            gap = model.content[m](model.features[j, columns] - model.features[i, columns])
+            gap = gap - model.content[m].bias
+            loss = loss + 0.3 * F.softplus(users[u] @ gap) / len(known)
+    assert_same_gradients(model, model.calculate_loss(batch_of(model, triples)), loss)
+
+
+@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+def test_without_item_graph_and_content_it_is_lightgcn(tiny_config: MakeConfig) -> None:
+    words = ("--pruned_fraction=0.0", "--content_weight=0.0", "--n_layers=2")
+    model = shaken(tiny_config("FREEDOM", *SMALL, *words))
+    model.item_graph.matrix = 0 * model.item_graph.matrix
+    recboles = build(
+        tiny_config("LightGCN", "--embedding_size=6", "--n_layers=2", "--reg_weight=0.0")
+    ).double()
+    recboles.norm_adj_matrix = recboles.norm_adj_matrix.double()
+    names = ("user_embedding.weight", "item_embedding.weight")
+    recboles.load_state_dict({name: model.state_dict()[name] for name in names})
+    # RecBole's matrix is float32 and its BPR adds 1e-10 to the probability.
+    for table, expected in zip(model.tables(), recboles.forward(), strict=True):
+        torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-6)
+    batch = batch_of(model)
+    loss, expected = model.calculate_loss(batch), recboles.calculate_loss(batch)
+    torch.testing.assert_close(loss.float(), expected.squeeze(), rtol=1e-5, atol=1e-7)
+
+
+def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_data, tmp_path / "data")) / "tiny"
+    path = folder / "tiny.train.inter"
+    train = pd.read_csv(path, sep="\t", dtype=str)
+    items = train["item_id:token"].value_counts().index
+    popular, clone, other = items[0], items[-1], items[-2]
+    train[~train["item_id:token"].isin([clone, other])].to_csv(path, sep="\t", index=False)
+    for name in ("visual", "acoustic"):
+        rows = pd.read_csv(folder / f"features/{name}.items.tsv", sep="\t", dtype=str)
+        rows = rows.set_index("item_id")["row"].astype(int)
+        matrix = np.load(folder / f"features/{name}.npy")
+        matrix[rows[clone]] = matrix[rows[popular]]
+        np.save(folder / f"features/{name}.npy", matrix)
+    words = [word for word in quick(folder.parent, tmp_path) if "--epochs" not in word]
+    words += [*SMALL, "--epochs=30", "--learning_rate=0.02"]
+    done = run_command("--model=FREEDOM", *words, name="clone")
+    assert done.code == 0, done.err
+    run = load_run(done.folder)
+    users, vectors = score_tables(run.model)
+    number = run.dataset.field2token_id["item_id"]
+    scores = users[1:] @ vectors[[number[clone], number[other]]].T
+    assert (scores[:, 0] > scores[:, 1]).float().mean() > 0.7
 
 
 def test_a_graph_by_hand() -> None:
@@ -152,19 +222,5 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
     assert model.feature_table.grad.any()
 
 
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("FREEDOM", SMALL, tiny_config)
-
-
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
     assert_nothing_is_square("FREEDOM", SMALL, tiny_config, tmp_path)
-
-
-def test_a_modality_of_zeros_is_left_out(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    """Also by a mask: rows of zeros are nobody's neighbours."""
-    np.savez(tmp_path / "mask.npz", visual=np.ones(16), acoustic=np.zeros(8))
-    masked = build(tiny_config("FREEDOM", *SMALL, f"--feature_mask={tmp_path / 'mask.npz'}"))
-    without = build(tiny_config("FREEDOM", *SMALL, "--modalities=[visual]"))
-    graphs = [model.item_graph.matrix.to_dense() for model in (masked, without)]
-    torch.testing.assert_close(*graphs)
-    assert not masked.has_row[:, list(masked.modality_slices).index("acoustic")].any()

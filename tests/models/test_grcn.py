@@ -14,7 +14,6 @@ from support import MakeConfig
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
@@ -243,10 +242,6 @@ def test_initial_values(tiny_config: MakeConfig) -> None:
         assert table.std().item() == pytest.approx((2 / (n + 64)) ** 0.5, rel=0.05)
     xavier = build(tiny_config("GRCN", "--confidence_init=xavier"))
     assert xavier.user_confidence.std().item() == pytest.approx((2 / (n_nodes + 2)) ** 0.5, rel=0.2)
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("GRCN", ROUTED, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

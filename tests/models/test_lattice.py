@@ -13,7 +13,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_resumes,
     assert_same_gradients,
@@ -267,11 +266,6 @@ def test_settings_of_the_scores_have_an_effect(
         shaken(tiny_config(model, *argv, *more)) for more in ((), (f"--{setting}={value}",))
     )
     assert not torch.allclose(one.tables()[1], other.tables()[1])
-
-
-@pytest.mark.parametrize("model", BOTH)
-def test_modality_order(model: str, tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free(model, (*SMALL, "--raw_graph_weight=0.5"), tiny_config)
 
 
 @pytest.mark.parametrize("model", BOTH)

@@ -14,7 +14,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_matter,
@@ -197,10 +196,6 @@ def test_settings_matter(tiny_config: MakeConfig) -> None:
         "reg_weight": 0.1,
     }
     assert_settings_matter("LGMRec", SMALL, changes, tiny_config)
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("LGMRec", SMALL, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from support import MakeConfig
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
@@ -148,10 +147,6 @@ def test_released_decay_is_that_of_the_summed_loss() -> None:
     preset = read_yaml(properties_root() / "preset" / "MGAT" / "released.yaml")
     expected = 0.1 * math.log(2) / preset["train_batch_size"]
     assert preset["weight_decay"] == pytest.approx(expected, rel=1e-4)
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("MGAT", SMALL, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

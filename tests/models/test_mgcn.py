@@ -13,7 +13,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_modality_order_is_free,
     assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_matter,
@@ -170,10 +169,6 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("MGCN", "--preset=released", *SMALL))
     model.calculate_loss(batch_of(model)).backward()
     assert model.feature_table.grad.any()
-
-
-def test_modality_order(tiny_config: MakeConfig) -> None:
-    assert_modality_order_is_free("MGCN", SMALL, tiny_config)
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

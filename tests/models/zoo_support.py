@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -87,35 +86,6 @@ def assert_same_gradients(
         first, second = (zero if g is None else g for g in (first, second))
         allowed = max(atol, of_largest * float(second.abs().max()))
         torch.testing.assert_close(first, second, rtol=1e-5, atol=allowed, msg=name)
-
-
-def assert_modality_order_is_free(name: str, settings: Sequence[str], make: MakeConfig) -> None:
-    """Modalities in another order, their parameters exchanged with them: the same scores."""
-    first = shaken(make(name, *settings, "--modalities=[visual,acoustic]")).eval()
-    second = shaken(make(name, *settings, "--modalities=[acoustic,visual]")).eval()
-    columns = [*range(8, 24), *range(8)]
-    state = first.state_dict()
-    swapped = {}
-    for key, tensor in state.items():
-        # Lists with an entry per modality, tables with a column per modality or per feature.
-        to = re.sub(r"\.([01])\.", lambda match: f".{1 - int(match[1])}.", f".{key}.", count=1)
-        to = to[1:-1]
-        swapped[to] = tensor
-        if tensor.dim() and tensor.shape[-1] == 2:
-            swapped[to] = tensor.flip(-1)
-        elif tensor.dim() and tensor.shape[-1] == 24:
-            order = torch.empty(24, dtype=torch.long)
-            order[columns] = torch.arange(24)
-            swapped[to] = tensor[..., order]
-    second.load_state_dict(swapped)
-    users = torch.arange(1, 30)
-    with torch.no_grad():
-        scores = [
-            model.full_sort_predict(Interaction({model.USER_ID: users}))
-            for model in (first, second)
-        ]
-    torch.testing.assert_close(*scores)
-    assert scores[0].std() > 0
 
 
 class _Largest(TorchDispatchMode):

@@ -1,0 +1,166 @@
+"""What holds for every graph model whatever the number and the names of its modalities."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+from support import MakeConfig
+from torch import Tensor
+from zoo_support import batch_of, build, data_with_gaps, shaken
+
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.functional.nearest import nearest_rows
+from recbole_painvrl.inference.vectors import content_vectors
+
+# Settings of small models in which every part has an effect.
+SETTINGS = {
+    "BM3": ("--score_content=0.5",),
+    "DRAGON": ("--user_neighbours=4", "--knn_k=4"),
+    "DualGNN": ("--user_neighbours=4",),
+    "EliMRec": (),
+    "FREEDOM": ("--knn_k=4",),
+    "GRCN": ("--content_size=5", "--routing=True"),
+    "LATTICE": ("--knn_k=4", "--raw_graph_weight=0.5"),
+    "LGMRec": ("--n_hyperedges=4",),
+    "MGAT": ("--latent_size=5",),
+    "MGCN": ("--knn_k=4",),
+    "MICRO": ("--knn_k=4", "--raw_graph_weight=0.5"),
+    "SLMRec": ("--ssl_task=FAC",),
+}
+# Their vectors or weights say which modality is which, or one has no part in the score at all.
+_ORDERED = ("SLMRec",)
+WIDTHS = {"visual": 7, "acoustic": 9, "textual": 11}
+WHOLE = sum(WIDTHS.values())
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data with three modalities."""
+    design = PlantedDesign(
+        n_users=120, n_items=90, min_interactions=15, max_interactions=20, modalities=WIDTHS
+    )
+    folder = tmp_path_factory.mktemp("three")
+    write_dataset(generate_planted(design, "tiny"), folder / "tiny")
+    return folder
+
+
+def scores(model: Any) -> Tensor:
+    users = torch.arange(1, 30)
+    with torch.no_grad():
+        found: Tensor = model.eval().full_sort_predict(Interaction({model.USER_ID: users}))
+    return found
+
+
+def columns(order: list[str]) -> dict[str, list[int]]:
+    start, found = 0, {}
+    for name in order:
+        found[name] = list(range(start, start + WIDTHS[name]))
+        start += WIDTHS[name]
+    return found
+
+
+def moved(state: dict[str, Tensor], before: list[str], after: list[str]) -> dict[str, Tensor]:
+    """Parameters of a model with the modalities ``before`` for one with some of them, ``after``."""
+    to, places = {before.index(name): at for at, name in enumerate(after)}, columns(before)
+    kept = [before.index(name) for name in after]
+    features = [column for name in after for column in places[name]]
+    found = {}
+    for key, tensor in state.items():
+        # Lists with an entry per modality, tables with a column per modality or per feature.
+        index = re.search(r"\.(\d+)\.", f".{key}.")
+        if index and int(index[1]) < len(before):
+            if int(index[1]) not in to:
+                continue
+            key = re.sub(r"\.\d+\.", f".{to[int(index[1])]}.", f".{key}.", count=1)[1:-1]
+        if tensor.dim() and tensor.shape[-1] == len(before):
+            tensor = tensor[..., kept]
+        elif tensor.dim() and tensor.shape[-1] == WHOLE:
+            tensor = tensor[..., features]
+        found[key] = tensor
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name not in _ORDERED])
+def test_the_order_of_three_modalities_is_free(
+    name: str, three: Path, tiny_config: MakeConfig
+) -> None:
+    before, after = ["visual", "acoustic", "textual"], ["textual", "visual", "acoustic"]
+    words = (*SETTINGS[name], "--embedding_size=6")
+    first, second = (
+        shaken(tiny_config(name, *words, f"--modalities=[{','.join(order)}]", data=three))
+        for order in (before, after)
+    )
+    second.load_state_dict(moved(first.state_dict(), before, after))
+    torch.testing.assert_close(scores(first), scores(second))
+    assert scores(first).std() > 0
+
+
+@pytest.mark.parametrize("name", ["BM3", "FREEDOM", "GRCN", "LATTICE", "MGCN", "MICRO"])
+def test_a_modality_of_zeros_is_left_out(
+    name: str, three: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Also by a mask: rows of zeros are no features."""
+    mask = {key: np.full(width, float(key != "acoustic")) for key, width in WIDTHS.items()}
+    np.savez(tmp_path / "mask.npz", **mask)
+    words = (*SETTINGS[name], "--embedding_size=6")
+    names, rest = list(WIDTHS), ["visual", "textual"]
+    masked, without = (
+        shaken(tiny_config(name, *words, *more, data=three))
+        for more in (
+            (f"--modalities=[{','.join(names)}]", f"--feature_mask={tmp_path / 'mask.npz'}"),
+            (f"--modalities=[{','.join(rest)}]",),
+        )
+    )
+    without.load_state_dict(moved(masked.state_dict(), names, rest))
+    torch.testing.assert_close(scores(masked), scores(without))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_trained_features_stay_under_the_mask(
+    name: str, three: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    source = np.random.default_rng(1)
+    parts = {key: source.random(width) * (np.arange(width) % 2) for key, width in WIDTHS.items()}
+    np.savez(tmp_path / "mask.npz", **parts)
+    words = (*SETTINGS[name], "--embedding_size=6", f"--feature_mask={tmp_path / 'mask.npz'}")
+    words = (*words, "--modalities=[visual,acoustic,textual]")
+    trained = build(tiny_config(name, *words, "--train_features=True", data=three))
+    kept = build(tiny_config(name, *words, "--train_features=False", data=three))
+    torch.testing.assert_close(scores(trained), scores(kept))
+    trained.train()
+    trained.start_epoch(0)
+    trained.calculate_loss(batch_of(trained)).backward()
+    gradient = trained.feature_table.grad
+    masked = torch.from_numpy(np.concatenate([parts[key] == 0 for key in WIDTHS]))
+    assert gradient[:, ~masked].any() and not gradient[:, masked].any()
+
+
+@pytest.mark.parametrize("name", ["BM3", "DualGNN", "GRCN", "SLMRec"])
+def test_content_vectors_follow_what_an_item_has(
+    name: str, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Whatever fills the rows that are missing."""
+    data = data_with_gaps(tmp_path / "gaps")
+    words = (*SETTINGS[name], "--embedding_size=6")
+    filled, empty = (
+        build(tiny_config(name, *words, f"--missing_modality={rule}", data=data))
+        for rule in ("mean", "zero")
+    )
+    assert not torch.equal(filled.features, empty.features)
+    found = content_vectors(filled, filled.features, filled.has_row)
+    torch.testing.assert_close(found, content_vectors(empty, empty.features, empty.has_row))
+
+
+def test_doubling_a_modality_leaves_its_neighbours() -> None:
+    rows = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
+    present = torch.ones(30, dtype=torch.bool)
+    found, doubled = (nearest_rows(scale * rows, present, 4) for scale in (1.0, 2.0))
+    assert torch.equal(found[0], doubled[0])
+    torch.testing.assert_close(found[1], doubled[1])
