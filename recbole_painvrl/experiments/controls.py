@@ -53,11 +53,14 @@ def control_rows(plan: Plan, source: Row) -> list[Row]:
     settings = final_settings(plan)
     files = {one: mask_files(one, plan.output) for one in source.runs if one.state() == "done"}
     known = [name for name in LABELS if any(name in found for found in files.values())]
+    if not _cut(source):
+        # The learnt mask has these values itself.
+        known = [name for name in known if name != "soft"]
     rows = []
     for name in known:
         runs = (
             plan.run(MODEL, one.seed, {**settings, "feature_mask": str(files[one][name])})
-            if name in files.get(one, {})
+            if one in files
             else one
             for one in source.runs
         )
@@ -86,7 +89,7 @@ def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
     """Files with the controls of a finished run's mask, by name; written once.
 
     The mask is that of the run's final model, or the learnt values where that has all features or
-    none; ``soft`` are these values where the mask is them cut in two.
+    none; ``soft`` are these values.
     """
     arrays = read_arrays(mask_file(run.folder), "run it again")
     modalities = [name for name in arrays if "/" not in name]
@@ -103,9 +106,7 @@ def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
         if _TRUTH + name in arrays
     }
     draws = generator(run.seed, "mask controls", "cpu")
-    masks = control_masks(learnt, truth or None, draws)
-    if any(not torch.equal(learnt[name], soft[name]) for name in modalities):
-        masks["soft"] = soft
+    masks = control_masks(learnt, truth or None, draws) | {"soft": soft}
     return _written(masks, output / "masks" / run.folder.name)
 
 
@@ -118,13 +119,26 @@ def _written(masks: Mapping[str, Mapping[str, torch.Tensor]], folder: Path) -> d
     return files
 
 
+def _cut(source: Row) -> list[int]:
+    """Seeds whose final model has the mask cut in two."""
+    done = [one for one in source.runs if one.state() == "done"]
+    return [one.seed for one in done if one.result()["mask"]["used"] == "binary"]
+
+
 def note(source: Row, labels: Sequence[str]) -> str:
     """What a reader of the table has to know."""
-    seeds = ", ".join(str(one.seed) for one in source.runs if one.state() == "done")
+    done, cut = [one.seed for one in source.runs if one.state() == "done"], _cut(source)
+    seeds = ", ".join(map(str, done))
+    forms = ""
+    if cut and len(cut) < len(done):
+        forms = (
+            f" It is cut in two on seeds {', '.join(map(str, cut))}; on the others, whose final "
+            "model is not, it has the learnt values."
+        )
     oracle = (
         "" if LABELS["oracle"] in labels else " No columns are known to be spurious: no oracle."
     )
     return (
         f"One mask per seed ({seeds}), learnt by {SOURCE} and used by every row of that seed: "
-        f"{MODEL} with the settings and the initial values of one final model.{oracle}"
+        f"{MODEL} with the settings and the initial values of one final model.{forms}{oracle}"
     )

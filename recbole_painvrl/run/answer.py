@@ -3,8 +3,9 @@
 Rules, by what ``result.json`` holds:
 
 * *backbone*: the final model against the same model with all features, same settings, by paired
-  tests over the users on each test (``compare_backbone: True``); otherwise it is said that this
-  was not compared.
+  tests over the users on each test, where that was trained (a candidate of ``mask_form: auto``, or
+  ``compare_backbone: True``); otherwise against the backbone of the first stage, which has L2
+  weights of its own. Another final model is not compared.
 * *mask*: with planted truth ``recovered`` from an AUC of 0.9 of the learnt values on, and otherwise
   ``not recovered``; without truth ``nothing found`` where `mask_form: auto` finds no spurious
   columns, the final model keeps all features or none, or the values of no modality form two
@@ -12,7 +13,7 @@ Rules, by what ``result.json`` holds:
 * *environments*: with planted truth ``recovered`` from an adjusted Rand index of 0.5 on, otherwise
   ``not recovered``; without truth ``not known``; ``given`` with ``known_environments``.
 * *oracle*: (final - all features) / (oracle mask - all features) on the OOD test, where both were
-  trained and the oracle is ahead.
+  trained and the oracle is ahead by at least 2 %.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from recbole_painvrl.evaluation.comparison import Comparison, Method
 
 RECOVERED_AUC, IN_PART, RECOVERED_RAND = 0.9, 0.7, 0.5
+# Relative lead of the oracle mask below which the share of it says nothing.
+SMALLEST_GAP = 0.02
 _PROGRAM = ("python", "-m", "recbole_painvrl")
-_FINAL, _ALL_FEATURES = "final", "all features"
+_FINAL, _OTHER = "final", "other"
+# What belongs to a run alone, and not to a grid of runs on the same data.
+_OF_A_RUN = ("model", "dataset", "seed", "n_threads", "compare_backbone", "oracle")
 _VERDICTS = {
     "better": "significantly better",
     "worse": "significantly worse",
@@ -36,12 +41,12 @@ _VERDICTS = {
 Evaluated = Mapping[str, tuple[Mapping[str, float], Any]]
 
 
-def compared(final: Evaluated, unmasked: Evaluated, metric: str, seed: int) -> list[Comparison]:
-    """The final model against the one with all features, one comparison per test.
+def compared(final: Evaluated, other: Evaluated, metric: str, seed: int) -> list[Comparison]:
+    """The final model against another one, one comparison per test.
 
     Args:
         final: test to its metrics, and its frame of values per user.
-        unmasked: the same of the model with all features.
+        other: the same of the model with all features, or of the backbone.
         metric: the metric of both.
         seed: of the run.
     """
@@ -55,26 +60,30 @@ def compared(final: Evaluated, unmasked: Evaluated, metric: str, seed: int) -> l
         frame = pd.concat([one for _, one in found.values()], ignore_index=True)
         return Method(label, values, [seed], lambda _: frame)
 
-    methods = [method(_FINAL, final), method(_ALL_FEATURES, unmasked)]
-    return compare(methods, _FINAL, _ALL_FEATURES, [(test, metric) for test in final])
+    methods = [method(_FINAL, final), method(_OTHER, other)]
+    return compare(methods, _FINAL, _OTHER, [(test, metric) for test in final])
 
 
-def answer(result: Mapping[str, Any], known: bool, found: list[Comparison]) -> dict[str, Any]:
+def answer(
+    result: Mapping[str, Any], known: bool, found: list[Comparison], same_settings: bool = True
+) -> dict[str, Any]:
     """The entry ``answer`` of ``result.json``.
 
     Args:
         result: the rest of ``result.json``.
         known: whether the environments were given.
-        found: of :func:`compared`; empty where it was not asked for.
+        found: of :func:`compared`; empty where there is nothing to compare with.
+        same_settings: whether that was with the model with all features, trained with the same
+            settings; otherwise with the backbone.
     """
     planted, form = result.get("planted", {}), result["mask"]
     entry: dict[str, Any] = {
         "backbone": {one.part: one.outcome for one in found},
         "mask": _mask(planted, form),
         "environments": _environments(planted, known),
-        "oracle_gap": _gap(result, found),
+        "oracle_gap": _gap(result, found) if same_settings else None,
     }
-    entry["lines"] = [*_lines(result, entry, found)]
+    entry["lines"] = [*_lines(result, entry, found, same_settings)]
     return entry
 
 
@@ -101,21 +110,26 @@ def _environments(planted: Mapping[str, Any], known: bool) -> str:
 
 
 def _gap(result: Mapping[str, Any], found: list[Comparison]) -> float | None:
-    """Share of the oracle's gap that the learnt mask closes on the OOD test."""
+    """Share of the oracle's lead on the OOD test that the final model has, where there is one."""
     one = next((each for each in found if each.part == "ood"), None)
     oracle = result.get("planted", {}).get("oracle", {}).get("ood")
     if one is None or oracle is None:
         return None
     gap = oracle[one.metric] - one.other_value
-    return float((one.value - one.other_value) / gap) if gap > 0 else None
+    if gap <= 0 or gap < SMALLEST_GAP * one.other_value:
+        return None
+    return float((one.value - one.other_value) / gap)
 
 
 def _lines(
-    result: Mapping[str, Any], entry: Mapping[str, Any], found: list[Comparison]
+    result: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    found: list[Comparison],
+    same_settings: bool,
 ) -> Iterator[str]:
     planted, used = result.get("planted", {}), result["mask"]["used"]
     kept = used == "ones"
-    yield _backbone(kept, found)
+    yield _backbone(kept, found, same_settings)
     words = {
         "recovered": "the planted columns are told apart",
         "not recovered": "the planted columns are not told apart",
@@ -127,13 +141,14 @@ def _lines(
         if IN_PART <= auc < RECOVERED_AUC:
             words = "the planted columns are told apart only in part"
         words += f" (AUC {auc:.2f}, chance 0.50)"
-    if used in ("ones", "zeros") and entry["mask"] != "nothing found":
-        words += f"; yet the final model has {'all' if kept else 'no'} features"
+    if used == "zeros" or (kept and entry["mask"] != "nothing found"):
+        but = "but " if entry["mask"] == "recovered" else ""
+        words += f"; {but}the final model has {'all' if kept else 'no'} features"
     yield f"mask: {entry['mask']}; {words}"
     words = {
         "recovered": "the planted ones",
         "not recovered": "they are not the planted ones",
-        "not known": "these data have no planted ones to compare with",
+        "not known": "this split has no planted ones to compare with",
         "given": "the planted ones were used, none were identified",
     }[entry["environments"]]
     if planted.get("environment_ari") is not None:
@@ -143,19 +158,17 @@ def _lines(
         )
     yield f"environments: {entry['environments']}; {words}"
     if "oracle" in planted:
-        yield _oracle(result, entry, found)
+        yield _oracle(result, entry, bool(found) and same_settings)
     if "planted" in result["edition"]:
         yield f"synthetic: {result['edition']}; figures like these need not hold for real data"
     else:
-        yield f"synthetic: nothing that the data say ({result['edition']})"
+        yield f"synthetic: no part of the data is known to be ({result['edition']})"
     yield "one training of each model: how much another seed changes is not known"
-    yield f"next: {_next(result, bool(found) or kept)}"
+    yield f"next: {_next(result, (bool(found) and same_settings) or kept)}"
 
 
-def _backbone(kept: bool, found: list[Comparison]) -> str:
+def _backbone(kept: bool, found: list[Comparison], same_settings: bool) -> str:
     if not found:
-        if kept:
-            return "backbone: the final model is the backbone with all features; nothing to compare"
         return (
             "backbone: not compared with the same model on all features, so whether the mask "
             "helps is not known"
@@ -168,24 +181,33 @@ def _backbone(kept: bool, found: list[Comparison]) -> str:
             f"{one.part.upper() if one.part != 'test' else 'test'} {one.metric} {one.value:.4f} "
             f"against {one.other_value:.4f} ({change}, {verdict})"
         )
-    return f"backbone (all features, same settings): {'; '.join(words)}"
+    if same_settings:
+        return f"backbone (all features, same settings): {'; '.join(words)}"
+    rest = (
+        "the final model has all features, too"
+        if kept
+        else "with all features and the same settings: not trained"
+    )
+    return f"backbone (first stage, L2 weights of its own): {'; '.join(words)}; {rest}"
 
 
-def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], found: list[Comparison]) -> str:
-    """With the true mask; the share of its gap only where the gap is known."""
+def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], same_settings: bool) -> str:
+    """With the true mask; the share of its lead only where that is known."""
     oracle = result["planted"]["oracle"]
     test = "ood" if "ood" in oracle else next(iter(oracle))
     metric = str(result["valid_metric"]).lower()
     metric = metric if metric in oracle[test] else next(iter(oracle[test]))
     words = f"oracle mask: {test.upper()} {metric} {oracle[test][metric]:.4f}, "
-    value = result["metrics"][test][metric]
-    if result["mask"]["used"] == "ones":
+    value, used = result["metrics"][test][metric], result["mask"]["used"]
+    if used == "ones":
         return words + f"all features {value:.4f}, which the final model has; no gap is closed"
+    if used == "zeros":
+        return words + f"the final model, which has no features, {value:.4f}"
     words += f"learnt {value:.4f}; "
     if entry["oracle_gap"] is not None:
         return words + f"{entry['oracle_gap']:.0%} of the gap to all features is closed"
-    if found:
-        return words + "there is no gap: all features are as good as the oracle mask"
+    if same_settings and test == "ood":
+        return words + f"all features are within {SMALLEST_GAP:.0%} of the oracle mask, or above it"
     return words + "the gap to all features was not measured"
 
 
@@ -195,15 +217,42 @@ def _next(result: Mapping[str, Any], is_compared: bool) -> str:
     if "ood" not in result["metrics"]:
         return shlex.join([*_without(command, "protocol"), "--protocol=popularity"])
     model = result.get("final_model", "UltraGCN")
-    if not is_compared and model != "UltraGCN":
-        words = [f"--dataset={result['dataset']}", f"--models={model}"]
-        return shlex.join(
-            [*_PROGRAM, "benchmark", *words, f"--feature-mask={result['run_folder']}"]
-        )
-    if not is_compared:
+    if not is_compared and model == "UltraGCN":
         return shlex.join([*_without(command, "compare_backbone"), "--compare_backbone=True"])
-    words = [f"--dataset={result['dataset']}", "--what=controls", "--seeds=5"]
-    return shlex.join([*_PROGRAM, "ablate", *words])
+    if not is_compared:
+        # The final model has settings of its own; only those of the data must be the same.
+        words = [f"--models={model}", *_grid_settings(result, None)]
+        words.append(f"--feature-mask={result['run_folder']}")
+        return shlex.join([*_PROGRAM, "benchmark", *words])
+    if result["model"] == "PaInvRL":
+        words = ["--what=controls", "--seeds=5", *_grid_settings(result, "PaInvRL")]
+        return shlex.join([*_PROGRAM, "ablate", *words])
+    words = [f"--models={result['model']},UltraGCN", "--seeds=5"]
+    words += _grid_settings(result, result["model"])
+    return shlex.join([*_PROGRAM, "benchmark", f"--method={result['model']}", *words])
+
+
+def _grid_settings(result: Mapping[str, Any], model: str | None) -> list[str]:
+    """Dataset and settings of the run as options of a grid; those of the model by ``--set``.
+
+    Args:
+        result: of the run.
+        model: whose own settings are kept; None for the settings of all models alone.
+    """
+    from recbole_painvrl.specs import spec_of
+
+    spec = spec_of(result["model"])
+    own = {"preset", *(spec.schema.model_fields if spec and spec.schema else ())}
+    words = [f"--dataset={result['dataset']}"]
+    for word in result["command"]:
+        name, given, value = word.removeprefix("--").partition("=")
+        if not given or name in _OF_A_RUN:
+            continue
+        if name not in own:
+            words.append(word)
+        elif model:
+            words.append(f"--set={model}.{name}={value}")
+    return words
 
 
 def _without(command: list[str], setting: str) -> list[str]:

@@ -208,36 +208,36 @@ class Run:
         self.tests.unlock()
         # Evaluations are made by all processes, the rest by the first.
         final = self._tested()
-        oracle = self._with_weights(report.oracle)
-        unmasked = self._with_weights(report.unmasked)
-        popularity = self._popularity()
-        return group.from_first(
-            lambda: self._write(metrics, report, final, oracle, unmasked, popularity)
-        )
+        others = {
+            "oracle": self._with_weights(report.oracle),
+            "all_features": self._with_weights(report.unmasked),
+            "backbone": self._with_weights(report.backbone),
+            "popularity": self._popularity(),
+        }
+        return group.from_first(lambda: self._write(metrics, report, final, others))
 
     def _write(
         self,
         metrics: dict[str, dict[str, float]],
         report: Artefacts,
         final: Evaluated,
-        oracle: Evaluated,
-        unmasked: Evaluated,
-        popularity: Evaluated,
+        others: dict[str, Evaluated],
     ) -> dict[str, Any]:
         """Write the figures and arrays of the run, the result last."""
         log = getLogger("recbole_painvrl")
         metrics |= _metrics(final)
         frames = [frame for _, frame in final.values()]
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
-        if oracle:
-            report.planted["oracle"] = _metrics(oracle)
+        if others["oracle"]:
+            report.planted["oracle"] = _metrics(others["oracle"])
         result = result_of(self, metrics, report)
-        result["shift"] = shift_of_run(self.dataset, self._parts(), _metrics(popularity), metrics)
+        popularity = _metrics(others["popularity"])
+        result["shift"] = shift_of_run(self.dataset, self._parts(), popularity, metrics)
         for line in result["shift"]["sentences"]:
             # At the end of the run the summary says it on the console.
             log.debug("shift: %s", line)
         if report.mask:
-            result |= self._answer(result, final, unmasked)
+            result |= self._answer(result, final, others)
         for name, arrays in report.arrays.items():
             write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
@@ -294,18 +294,17 @@ class Run:
         return tested
 
     def _answer(
-        self, result: dict[str, Any], final: Evaluated, unmasked: Evaluated
+        self, result: dict[str, Any], final: Evaluated, others: dict[str, Evaluated]
     ) -> dict[str, Any]:
-        """What was found; metrics with all features where these were trained, too."""
-        entries: dict[str, Any] = {}
-        found = []
-        if unmasked:
-            entries["all_features"] = _metrics(unmasked)
-            metric = str(self.config["valid_metric"]).lower()
-            found = compared(final, unmasked, metric, self.config["seed"])
-        known = bool(self.config["known_environments"])
-        final_model = self.config["final_model"]
-        entries["answer"] = answer({**result, "final_model": final_model}, known, found)
+        """What was found, and the metrics of the models with which the final one is compared."""
+        names = ("all_features", "backbone")
+        entries: dict[str, Any] = {name: _metrics(others[name]) for name in names if others[name]}
+        other = others["all_features"] or others["backbone"]
+        metric, seed = str(self.config["valid_metric"]).lower(), self.config["seed"]
+        found = compared(final, other, metric, seed) if other else []
+        said = {**result, "final_model": self.config["final_model"]}
+        known, same = bool(self.config["known_environments"]), bool(others["all_features"])
+        entries["answer"] = answer(said, known, found, same)
         for line in entries["answer"]["lines"]:
             getLogger("recbole_painvrl").debug("answer: %s", line)
         return entries

@@ -68,6 +68,7 @@ class Artefacts:
         planted: scores against planted truth, for ``result.json``.
         oracle: weights of the final model trained with the true mask, to be evaluated; or None.
         unmasked: the same of the final model trained with all features.
+        backbone: the same of the backbone, where it is of the final model's kind.
     """
 
     arrays: dict[str, dict[str, Array]] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class Artefacts:
     planted: dict[str, Any] = field(default_factory=dict)
     oracle: dict[str, Tensor] | None = None
     unmasked: dict[str, Tensor] | None = None
+    backbone: dict[str, Tensor] | None = None
 
 
 class Stage(Generic[TrainerT]):

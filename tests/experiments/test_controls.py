@@ -128,7 +128,7 @@ def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path
     assert controls.control_rows(plan, source) == [], "nothing is learnt yet"
     good, bad = source.runs
     good.folder.mkdir(parents=True)
-    (good.folder / "result.json").write_text('{"metrics": {}}')
+    (good.folder / "result.json").write_text('{"metrics": {}, "mask": {"used": "soft"}}')
     np.savez(good.folder / "mask.npz", visual=np.full(16, 0.5), acoustic=np.full(8, 0.25))
     assert controls.control_rows(plan, source) == [], "one seed is not learnt yet"
     bad.fail("no luck", resumable=False)
@@ -143,6 +143,29 @@ def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path
     assert len(set(keys.values())) == 4
     with np.load(tmp_path / "out" / "masks" / good.folder.name / "uniform.npz") as uniform:
         assert uniform["visual"][0] == pytest.approx((16 * 0.5 + 8 * 0.25) / 24)
+
+
+def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_path: Path) -> None:
+    """The final model of one seed has the mask cut in two, that of the other all features."""
+    options = GridOptions("tiny", "3,4", tmp_path / "out", settings=[f"--data_path={tiny_data}"])
+    plan = options.plan({name: name for name in ("PaInvRL", "UltraGCN")})
+    source = controls.source_row(plan)
+    learnt = {"visual": np.linspace(0.1, 0.9, 16), "acoustic": np.linspace(0.2, 0.8, 8)}
+    for run, form in zip(source.runs, ("binary", "ones"), strict=True):
+        run.folder.mkdir(parents=True)
+        result = {"metrics": {}, "mask": {"used": form}}
+        (run.folder / "result.json").write_text(json.dumps(result))
+        values = {name: (one > 0.5) * 1.0 for name, one in learnt.items()}
+        if form == "ones":
+            values = {name: np.ones_like(one) for name, one in learnt.items()}
+        used = {f"used/{name}": one for name, one in values.items()}
+        np.savez(run.folder / "mask.npz", **learnt, **used)
+    rows = controls.control_rows(plan, source)
+    assert "learnt values, not cut" in [row.label for row in rows]
+    for row in rows:
+        assert [run.model for run in row.runs] == ["UltraGCN", "UltraGCN"], row.label
+    words = controls.note(source, [row.label for row in rows])
+    assert "cut in two on seeds 3;" in words
 
 
 def test_the_rows_have_the_settings_of_the_final_model(tiny_data: Path) -> None:

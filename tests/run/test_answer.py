@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +92,33 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
     assert found["lines"][-1].endswith(
         "run_recbole.py --model=PaInvRL --dataset=mine --compare_backbone=True"
     )
-    assert "--what=controls" in asked(evaluated(0.1, 0.1))["lines"][-1]
-    kept = asked(mask=KEPT)
-    assert "is the backbone" in kept["lines"][0]
-    assert "--what=controls" in kept["lines"][-1]
-    other = asked(final_model="FREEDOM")
-    assert other["lines"][-1].endswith(
-        "benchmark --dataset=mine --models=FREEDOM --feature-mask=runs/x"
-    )
     no_ood = asked(metrics={"test": {"ndcg@10": 0.1}})
     assert no_ood["lines"][-1].endswith("--protocol=popularity")
+
+
+def test_the_next_command_has_the_settings_of_the_run(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each can be given as it is: it names the same data, split and settings."""
+    words = ["--protocol=popularity", f"--data_path={tiny_data}", "--mask_decay=0.02"]
+    words += ["--preset=large", "--epochs=2", "--seed=3"]
+    for model, more, kind in (
+        ("PaInvRL", {}, "ablate --what=controls"),
+        ("InvRL", {}, "benchmark --method=InvRL --models=InvRL,UltraGCN"),
+        ("PaInvRL", {"final_model": "FREEDOM"}, "benchmark --models=FREEDOM"),
+    ):
+        command = ["python", "run_recbole.py", f"--model={model}", "--dataset=tiny", *words]
+        unmasked = None if more else evaluated(0.1, 0.05)
+        entry = asked(unmasked, model=model, dataset="tiny", command=command, **more)
+        line = entry["lines"][-1].removeprefix("next: ")
+        assert line.startswith(f"python -m recbole_painvrl {kind}")
+        assert f"--data_path={tiny_data}" in line and "--protocol=popularity" in line
+        assert (f"--set={model}.preset=large" in line) == (not more)
+        assert "--seed=" not in line
+        given = [one for one in shlex.split(line)[3:] if "feature-mask" not in one]
+        command_line = importlib.import_module(f"recbole_painvrl.cli.{given[0]}")
+        assert command_line.main([*given[1:], f"--output={tmp_path}", "--dry-run"]) == 0
+        assert model in capsys.readouterr().out or more
 
 
 @pytest.mark.parametrize(
@@ -122,8 +141,8 @@ def test_mask(changes: dict[str, Any], mask: str) -> None:
     assert found["mask"] == mask
     (line,) = (line for line in found["lines"] if line.startswith(f"mask: {mask};"))
     unused = changes.get("planted") and changes.get("mask") is KEPT
-    assert ("yet the final model has all features" in line) == bool(unused)
-    assert ("yet the final model has no features" in line) == (changes.get("mask") is HARM)
+    assert ("the final model has all features" in line) == bool(unused)
+    assert ("the final model has no features" in line) == (changes.get("mask") in (NONE, HARM))
 
 
 @pytest.mark.parametrize(
@@ -149,9 +168,29 @@ def test_share_of_the_gap_to_the_oracle() -> None:
     assert asked(planted=planted(1, oracle=0.08))["oracle_gap"] is None
     behind = asked(evaluated(0.1, 0.09, seed=1), planted=planted(1, oracle=0.08))
     assert behind["oracle_gap"] is None
-    assert any("no gap" in line for line in behind["lines"])
+    assert any("within 2%" in line for line in behind["lines"])
+    close = asked(evaluated(0.1, 0.0799, seed=1), planted=planted(1, oracle=0.08))
+    assert close["oracle_gap"] is None
     kept = asked(planted=planted(1, oracle=0.08), mask=KEPT)
     assert any("0.0800, all features 0.0600" in line for line in kept["lines"])
+    none = asked(unmasked, planted=planted(1, oracle=0.08), mask=NONE)
+    assert any("which has no features, 0.0600" in line for line in none["lines"])
+    # Against the backbone of the first stage, whose L2 differs, no share is given.
+    final = compared(evaluated(0.10, 0.06), unmasked, "ndcg@10", 0)
+    assert (
+        answer(result(planted=planted(1, oracle=0.08)), False, final, False)["oracle_gap"] is None
+    )
+
+
+def test_without_an_ood_test_no_share_of_a_gap_is_claimed() -> None:
+    truth = {"mask_auc": {"overall": 1.0}, "oracle": {"test": {"ndcg@10": 0.100}}}
+    final, unmasked = (
+        {"test": evaluated(mean, 0.0, seed=seed)["iid"]} for mean, seed in ((0.08, 0), (0.05, 1))
+    )
+    found = compared(final, unmasked, "ndcg@10", 0)
+    entry = answer(result(planted=truth, metrics={"test": {"ndcg@10": 0.08}}), False, found)
+    assert entry["oracle_gap"] is None
+    assert any("gap to all features was not measured" in line for line in entry["lines"])
 
 
 def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
@@ -162,7 +201,7 @@ def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
     )
     assert any(line.startswith("synthetic: embedded (visual") for line in found["lines"])
     assert len(found["lines"]) <= 8
-    assert any("nothing that the data say" in line for line in asked()["lines"])
+    assert any(line.startswith("synthetic: no part") for line in asked()["lines"])
 
 
 def stages(*more: str) -> list[str]:
@@ -189,7 +228,12 @@ def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     assert both.result["stages"][-1]["name"] == "final with all features"
     for line in both.result["answer"]["lines"]:
         assert line in both.out
+    # Without being asked it is compared with the backbone.
     assert "all_features" not in alone.result
+    assert (
+        set(alone.result["backbone"]) == set(alone.result["answer"]["backbone"]) == {"iid", "ood"}
+    )
+    assert alone.result["answer"]["lines"][0].startswith("backbone (first stage")
     plain = run_main(tiny_data, tmp_path, "UltraGCN", name="plain")
     assert "answer" not in plain.result
 
@@ -204,7 +248,7 @@ def test_a_candidate_with_all_features_is_compared_without_being_asked(
     assert "final with all features" not in names
     if run.result["mask"]["used"] == "ones":
         assert "all_features" not in run.result
-        assert "is the backbone" in run.result["answer"]["lines"][0]
+        assert "has all features, too" in run.result["answer"]["lines"][0]
     else:
         assert set(run.result["answer"]["backbone"]) == {"iid", "ood"}
 

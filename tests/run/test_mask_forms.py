@@ -89,7 +89,7 @@ def test_a_mask_without_groups_is_that_of_all_features(
     assert "binary" not in (said["used"], *said.get("candidates", ()))
     if form == "binary":
         assert said["used"] == "ones" and "all_features" not in run.result
-        assert "is the backbone" in run.result["answer"]["lines"][0]
+        assert "has all features, too" in run.result["answer"]["lines"][0]
 
 
 def test_validation_keeps_the_best_candidate_and_the_points_of_all(
@@ -104,6 +104,9 @@ def test_validation_keeps_the_best_candidate_and_the_points_of_all(
     assert metrics == pytest.approx(said["candidates"][said["used"]]["valid"], abs=1e-6)
     last, chosen = run.result["stages"][-1], run.weights(f"final-{said['used']}")
     assert last["name"] == "final" and last["mask"] == said["used"]
+    # What is not decided yet is not said.
+    (decided,) = (one for one in run.result["stages"] if one["name"] == "form")
+    assert decided["candidates"] == [*said["candidates"]] and "used" not in decided
     assert all(torch.equal(value, chosen[name]) for name, value in run.weights().items())
 
 
@@ -154,6 +157,8 @@ def test_auto_drops_columns_only_where_mask_and_test_agree(
     stage = _decided(monkeypatch, learnt, torch.tensor([3.0, score, 2.0, score]))
     assert list(stage.candidates) == expected
     if "binary" in expected:
+        assert stage.candidates["binary"].tolist() == [1, 0, 1, 0]
+        stage.choose("binary")
         assert stage.mask.tolist() == [1, 0, 1, 0] and stage.figures["dropped"] == 2
 
 

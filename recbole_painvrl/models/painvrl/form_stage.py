@@ -93,7 +93,10 @@ class FormStage(Stage["StagedTrainer"]):
         if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
             names = names[:1]
         self.candidates = {name: masks[name] for name in names}
-        self.choose(names[0])
+        if len(names) == 1:
+            self.choose(names[0])
+        else:
+            self.figures |= {"candidates": names}
         return self.figures
 
     def best(self, scores: Mapping[str, float], select_on: str) -> str:

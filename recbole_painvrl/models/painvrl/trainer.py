@@ -37,6 +37,7 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
         items: item of every such interaction, ``[n]``.
         all_items: item of every training interaction of all processes, on the CPU.
         own: which of all interactions are those of this process; None of one process.
+        weights: of the best epoch, once finished.
 
     Deviations:
         The paper does not say where p^t, p^f and t of the mask stage come from; as in InvRL's
@@ -45,6 +46,7 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
 
     def __init__(self) -> None:
         super().__init__("backbone")
+        self.weights: dict[str, Tensor] = {}
         self._tables: FrozenTables | None = None
 
     def prepare(self, context: Context[StagedTrainer]) -> None:
@@ -86,10 +88,11 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
 
     def _freeze(self) -> None:
         model = self.context.trainer.model
+        self.weights = {name: one.detach().clone() for name, one in model.state_dict().items()}
         self._tables = FrozenTables(
-            model.user_id_embedding.weight.detach().clone(),
-            model.user_content_embedding.weight.detach().clone(),
-            model.item_id_embedding.weight.detach().clone(),
+            self.weights["user_id_embedding.weight"],
+            self.weights["user_content_embedding.weight"],
+            self.weights["item_id_embedding.weight"],
             model.features,
             model.graph,
         )
@@ -99,6 +102,7 @@ class StagedTrainer(RunTrainer):
     """Runs the stages of PaInvRL and of InvRL, which differ by their settings alone.
 
     Attributes:
+        backbone: the first stage.
         environment_stages: one per outer round; none with ``known_environments``.
         mask_stages: one per outer round.
         form_stage: decides in which form the last mask is used.
@@ -126,7 +130,7 @@ class StagedTrainer(RunTrainer):
                 f"`final_model: {final_model}`: RecBole's own run_recbole cannot train it; use "
                 "`python run_recbole.py` of this project"
             )
-        backbone = BackboneStage()
+        backbone = self.backbone = BackboneStage()
         yield backbone
         self.environment_stages, self.mask_stages = [], []
         mask = None
@@ -153,9 +157,11 @@ class StagedTrainer(RunTrainer):
         yield ChosenStage(form, self.candidates, backbone)
 
     def artefacts(self) -> Artefacts:
-        """Masks and environments, and weights under other masks where asked for."""
+        """Masks and environments, weights of the backbone and, where asked for, of other masks."""
         found = collect(self, self.context)
         assert self.form_stage is not None
+        if self.evaluated is self:
+            found.backbone = self.backbone.weights
         if self.form_stage.figures["used"] == "ones":
             return found
         if "ones" in self.candidates:
