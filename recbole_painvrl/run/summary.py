@@ -60,7 +60,7 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
         "soft": f"soft, every one of the {columns} columns has its learnt weight",
         "binary": f"cut in two, {dropped} of {columns} columns dropped",
         "ones": f"all {columns} columns kept",
-        "zeros": f"all {columns} columns dropped",
+        "zeros": f"no features, all {columns} columns dropped",
     }[mask["used"]]
     found = mask.get("reversed_below_cut")
     if found and mask["used"] == "binary":
@@ -74,7 +74,7 @@ def mask_sentence(mask: Mapping[str, Any]) -> str:
         )
         sentence += f", better on validation than {others}"
     if found is not None and "binary" not in mask.get("candidates", ()):
-        sentence += " (none found spurious)"
+        sentence += " (no column found spurious)"
     return sentence
 
 
