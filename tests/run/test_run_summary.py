@@ -37,7 +37,7 @@ def test_metrics_table() -> None:
                 "reversed_below_cut": 3,
                 "candidates": {"ones": {}, "zeros": {}},
             },
-            "all 96 columns kept, better on validation than no features (none found spurious)",
+            "all 96 columns kept, better on validation than no features (no column found spurious)",
         ),
     ],
 )
