@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.common import command_line, print_table, run_process, slug
-from benchmarks.model_quality import modalities, search, selected
+from benchmarks.model_quality import OWN, modalities, search, selected, with_own
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
@@ -103,11 +103,12 @@ def compare(given: argparse.Namespace, output: Path) -> int:
     options, searched = [], []
     for model in models_of(given.models):
         folder = output / "search" / slug(model)
-        if not search(model, [f"--model={model}", "--select_on=iid", *words], given.trials, folder):
+        own = with_own(model, [f"--model={model}", "--select_on=iid", *words])
+        if not search(model, own, given.trials, folder):
             print(f"error: {model}: the search failed, see above", file=sys.stderr)
             continue
         searched.append(model)
-        best = selected(folder) or {}
+        best = {**OWN.get(model, {}), **(selected(folder) or {})}
         options += [f"--set={model}.{name}={json.dumps(value)}" for name, value in best.items()]
     command = [sys.executable, "-m", "recbole_painvrl", "benchmark", *words, *options]
     command += [f"--models={','.join(searched)}", f"--seeds={given.seeds}"]
