@@ -26,8 +26,8 @@ from benchmarks.model_quality import OWN, modalities, search, selected, with_own
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
-# Those of the paper, popularity, models added by this project, and EASE.
-MODELS = "paper,FREEDOM,MGCN,RP3beta,EASE"
+# Those of the paper, whose UltraGCN has no features, popularity, models added by this project, EASE.
+MODELS = "paper,UltraGCN-ids=UltraGCN,FREEDOM,MGCN,RP3beta,EASE"
 TESTS = ("iid", "ood")
 METRICS = ("precision@10", "recall@10", "ndcg@10")
 
@@ -100,20 +100,20 @@ def compare(given: argparse.Namespace, output: Path) -> int:
         f"--modalities=[{','.join(modalities(given.data, given.dataset))}]",
         *given.settings,
     ]
-    options, searched = [], []
-    for model in models_of(given.models):
-        folder = output / "search" / slug(model)
-        own = with_own(model, [f"--model={model}", "--select_on=iid", *words])
+    options, searched, models = [], [], models_of(given.models)
+    for label, model in models.items():
+        folder = output / "search" / slug(label)
+        own = with_own(label, [f"--model={model}", "--select_on=iid", *words])
         if not search(model, own, given.trials, folder):
-            print(f"error: {model}: the search failed, see above", file=sys.stderr)
+            print(f"error: {label}: the search failed, see above", file=sys.stderr)
             continue
-        searched.append(model)
-        best = {**OWN.get(model, {}), **(selected(folder) or {})}
-        options += [f"--set={model}.{name}={json.dumps(value)}" for name, value in best.items()]
+        searched.append(label if label == model else f"{label}={model}")
+        best = {**OWN.get(label, {}), **(selected(folder) or {})}
+        options += [f"--set={label}.{name}={json.dumps(value)}" for name, value in best.items()]
     command = [sys.executable, "-m", "recbole_painvrl", "benchmark", *words, *options]
     command += [f"--models={','.join(searched)}", f"--seeds={given.seeds}"]
     code = run_process([*command, f"--output={output / 'benchmark'}"]).code
-    return code or int(len(searched) < len(models_of(given.models)))
+    return code or int(len(searched) < len(models))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ PAGE = f"""
   python -m recbole_painvrl benchmark --dataset mine --workers 4 --epochs=50 \\
       --set PaInvRL.mask_decay=0.1 --model-config MMGCN=mmgcn.yaml
   python -m recbole_painvrl benchmark --dataset planted --models FREEDOM --feature-mask runs/M
+  python -m recbole_painvrl benchmark --dataset planted --models UltraGCN,ids=UltraGCN \\
+      --set ids.modalities=[]
 {grid.PAGE}
 The best baseline is selected on validation, never on a test set.
 
@@ -29,7 +31,8 @@ files: table.csv table.md table.tex table.html, significance.csv, cells.json (th
     metavar="A,B,...",
     shell_complete=names.listed(names.models_and_groups),
     help="models and groups of them: paper (the default: those of Table 2, BPR and Pop), "
-    "multimodal, graph, training-free, all",
+    "multimodal, graph, training-free, all; LABEL=MODEL for a second row of a model, whose "
+    "settings are given by --set LABEL.SETTING=VALUE",
 )
 @base.option("--method", help="the method that is compared with all others; default PaInvRL")
 @base.option(

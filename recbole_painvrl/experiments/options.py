@@ -110,6 +110,7 @@ def models_of(text: str) -> dict[str, str]:
     A name in ``GROUPS`` stands for its members, which may be named beside it.
 
     The name of ``package.module:Class`` is that of the class, as in every table and report.
+    ``LABEL=MODEL`` gives a row a name of its own, so that one model can have several.
 
     Raises:
         UserError: for an unknown or repeated one.
@@ -122,7 +123,17 @@ def models_of(text: str) -> dict[str, str]:
             typed += [member for member in group_members(name) if member not in named]
         elif name:
             typed.append(name)
-    models = {model_class(name).__name__: name for name in typed}
+    models = {}
+    for word in typed:
+        label, is_labelled, name = word.rpartition("=")
+        known = model_class(name).__name__
+        is_word = label.replace("-", "_").isidentifier()
+        if is_labelled and not (is_word and label not in group_members("all")):
+            raise UserError(
+                f"`--models`: found label {label!r}, expected letters, digits, _ and -, and not "
+                "the name of a model, such as UltraGCN-ids=UltraGCN"
+            )
+        models[label or known] = name
     if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")
     return models

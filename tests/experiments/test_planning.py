@@ -129,6 +129,20 @@ def test_models_exist_and_differ() -> None:
         models_of("BPR,BPR")
 
 
+def test_a_model_may_have_a_second_row_with_settings_of_its_own(tiny_data: Path) -> None:
+    models = models_of("UltraGCN,ids=UltraGCN")
+    assert models == {"UltraGCN": "UltraGCN", "ids": "UltraGCN"}
+    own = {"ids": {"modalities": "[]"}}
+    grid = Plan("tiny", [0], Path("out"), models, {"data_path": str(tiny_data)}, own=own)
+    first, second = (grid.row(label, label).runs[0] for label in models)
+    assert first.key != second.key and first.folder != second.folder
+    assert "--model=UltraGCN" in second.arguments and "--modalities=[]" in second.arguments
+    assert grid.config(first.arguments)["modalities"] != []
+    for wrong in ("BPR=UltraGCN", "a b=UltraGCN", "a.b=UltraGCN", "ids=NoSuch", "=UltraGCN"):
+        with pytest.raises(UserError):
+            models_of(wrong)
+
+
 @pytest.mark.parametrize(
     "words",
     [{"own": ["BPR"]}, {"own": ["BPR=1"]}, {"own": ["Pop.epochs=1"]}, {"own_files": ["x.yaml"]}],
