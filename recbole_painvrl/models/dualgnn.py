@@ -71,7 +71,8 @@ class DualGNN(GraphRecommender):
         the sum is a new tensor (``sum``).
         *User graph*: users with fewer than ``user_neighbours`` co-users have those that exist; the
         release fills up with random repetitions of them in every epoch, which is the same in
-        expectation for equal weights. A user without co-users has ``u = u0``.
+        expectation for equal weights, and not offered: scores would depend on an epoch's draws.
+        A user without co-users has ``u = u0``.
         *Softmax* of raw counts (``user_weights: softmax``, released) gives a neighbour with 5 more
         common items 148 times the weight. The default weighs all co-users equally (``mean``).
         *Item weights* of the release are regularised, but never read; left out.

@@ -94,7 +94,7 @@ class SLMRec(LateFusionRecommender):
         on, so that the best items tie; the default leaves it out. With it scores are no products
         of two vectors: ``export`` has no embeddings.
         *Modalities*: any number; the release branches on the name of the data set, and of MMRec's
-        tasks only FAC works.
+        tasks only FAC works, in whose chain MMRec keeps the linear layer of the modality it drops.
         *Negatives* are the other items of a batch. The
         user's other items and repetitions among them stay as released
         (``mask_false_negatives: False``).
