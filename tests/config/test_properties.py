@@ -109,7 +109,7 @@ def test_published_ultragcn_settings(preset: str, expected: tuple[Any, ...]) -> 
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        # hyper layers, hyperedges, 1 - keep, alpha of Baby, Sports (the log, MMRec's file) and Clothing
+        # Baby, Sports in the authors' log and in MMRec's file, Clothing
         ("released", (1, 4, 0.5, 0.3)),
         ("sports", (4, 4, 0.6, 0.6)),
         ("mmrec", (1, 4, 0.6, 0.6)),
