@@ -36,6 +36,19 @@ EASE, MultiVAE and about thirty more) run beside them with the same commands. A 
 - Differences from paper and released code are under *Deviations* in the docstring of each class;
   the presets set what the released codes do, as far as their comments do not say otherwise
   (features, for example, always have rows of length 1).
+
+Not offered, by no setting:
+
+- Scores by the tables of the last training step (the releases of GRCN, DualGNN, DRAGON, SLMRec,
+  EliMRec and MGAT): they always come from the parameters.
+- Epochs or settings chosen by test metrics (GRCN, SLMRec, MMRec's search), and rankings of which
+  only the training items are taken out; MGAT's 1,000 sampled negatives.
+- Random repetitions of few co-users, drawn in every epoch (DualGNN, DRAGON), with which scores
+  would depend on the draws; parameters that are regularised and never read (DualGNN).
+- Dense matrices of items by items or users by users, and graph caches that ignore a setting.
+- Row sums below 0 in graphs of cosines, which give NaN: such cosines count as 0.
+- Negatives among the items of the training set alone (MMRec): RecBole draws among all items.
+- Unused options: EliMRec's mean of the views, GRCN's other `weight_mode` and `fusion_mode`.
 """
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 GraphNorm = Literal["symmetric", "mean", "row_sqrt"]
 
@@ -105,15 +107,61 @@ def layer_mean(
     """
     user_sum, item_sum = users, items
     for _ in range(n_layers):
-        next_users, next_items = to_users(items), to_items(users)
-        if self_factors is not None:
-            next_users = torch.addcmul(next_users, self_factors[0].unsqueeze(1), users)
-            next_items = torch.addcmul(next_items, self_factors[1].unsqueeze(1), items)
-        users, items = next_users, next_items
+        users, items = _next_layer(users, items, to_users, to_items, self_factors)
         user_sum, item_sum = user_sum + users, item_sum + items
     if reduce == "sum":
         return user_sum, item_sum
     return user_sum / (n_layers + 1), item_sum / (n_layers + 1)
+
+
+def _next_layer(
+    users: Tensor,
+    items: Tensor,
+    to_users: Propagation,
+    to_items: Propagation,
+    self_factors: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    next_users, next_items = to_users(items), to_items(users)
+    if self_factors is not None:
+        next_users = torch.addcmul(next_users, self_factors[0].unsqueeze(1), users)
+        next_items = torch.addcmul(next_items, self_factors[1].unsqueeze(1), items)
+    return next_users, next_items
+
+
+def ngcf_mean(
+    users: Tensor,
+    items: Tensor,
+    to_users: Propagation,
+    to_items: Propagation,
+    self_factors: tuple[Tensor, Tensor] | None,
+    layers: Sequence[tuple[nn.Module, nn.Module]],
+    drop: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Mean of layer 0 and of NGCF's layers, scaled to length 1.
+
+    A layer is ``e <- drop(LeakyReLU(V A e) + LeakyReLU(W (e * A e)))`` with the propagation A.
+
+    Args:
+        users: layer 0 of users, ``[n_users, k]``.
+        items: layer 0 of items, ``[n_items, k]``.
+        to_users: from items to users, ``[n_users, n_items]``.
+        to_items: from users to items, ``[n_items, n_users]``.
+        self_factors: as of :func:`layer_mean`.
+        layers: the linear layers V and W of every layer, from k to k.
+        drop: dropout.
+
+    Returns:
+        Users ``[n_users, k]`` and items ``[n_items, k]``.
+    """
+    sums = [users, items]
+    for own, product in layers:
+        near = _next_layer(users, items, to_users, to_items, self_factors)
+        users, items = (
+            drop(F.leaky_relu(own(a)) + F.leaky_relu(product(e * a)))
+            for e, a in zip((users, items), near, strict=True)
+        )
+        sums = [total + F.normalize(e) for total, e in zip(sums, (users, items), strict=True)]
+    return sums[0] / (len(layers) + 1), sums[1] / (len(layers) + 1)
 
 
 def layer_sum_of_one_side(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,10 @@ class BM3Settings(GraphSettings):
     """BM3."""
 
     target_dropout: float = Field(ge=0, lt=1, description="Dropout rate of the target views.")
+    target_dropout_per: Literal["pair", "row"] = Field(
+        description="Draw the dropout for every pair of a batch (pair), or once for every user and "
+        "item in it, as of a whole table (row, released)."
+    )
     content_weight: float = Field(ge=0, description="Weight of the losses of the features.")
     reg_weight: float = Field(
         ge=0, description="Weight of the unsquared norms of the whole tables of vectors."
@@ -58,8 +62,9 @@ class BM3(GraphRecommender):
         *Features* have rows of length 1 and are kept; the release trains the table
         (``train_features``) and takes it as it is in the file (``feature_scale``).
         *Modalities*: any number. An item without a modality takes no part in its two losses.
-        *Dropout* is drawn for the rows of the batch; the release draws it for the whole tables,
-        so that an item which is twice in a batch has the same mask twice.
+        *Dropout* is drawn for every pair of the batch; the release draws it for the whole tables,
+        so that an item which is twice in a batch has the same mask twice
+        (``target_dropout_per: row``, drawn for the rows in the batch alone).
         *Norms* leave the padding rows out.
         *The weight of the features* is 2 in the paper, which on dense interactions keeps the model
         near popularity for long; the default is lower.
@@ -101,8 +106,9 @@ class BM3(GraphRecommender):
         """The loss of a batch's pairs; a scalar."""
         s, items = self.settings, interaction[self.ITEM_ID]
         user_table, item_table = self._representations()
-        user, item = user_table[interaction[self.USER_ID]], item_table[items]
-        user_target, item_target = self._target(user), self._target(item)
+        users = interaction[self.USER_ID]
+        user, item = user_table[users], item_table[items]
+        user_target, item_target = self._target(user, users), self._target(item, items)
         pairs = bootstrap_loss(self.predictor(user), item_target)
         pairs = pairs + bootstrap_loss(self.predictor(item), user_target)
         loss = self.note("L_pairs", pairs)
@@ -122,14 +128,20 @@ class BM3(GraphRecommender):
             content = project(features)
             predicted = self.predictor(content)[inverse]
             total = total + bootstrap_loss(predicted, item_target, known)
-            total = total + bootstrap_loss(predicted, self._target(content[inverse]), known)
+            total = total + bootstrap_loss(predicted, self._target(content[inverse], items), known)
         return total
 
-    def _target(self, vectors: Tensor) -> Tensor:
-        """A view without gradient; cosines are the same with and without dropout's rescaling."""
-        rate, source = self.settings.target_dropout, self.dropout_source
-        kept = torch.rand(vectors.shape, generator=source, device=vectors.device) >= rate
-        return vectors.detach() * kept
+    def _target(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        """A view of rows ``[B]`` of a table, ``[B, k]``, without gradient.
+
+        Cosines are the same with and without dropout's rescaling.
+        """
+        s, (n, size), source = self.settings, vectors.shape, self.dropout_source
+        if s.target_dropout_per == "row":
+            distinct, rows = rows.unique(return_inverse=True)
+            n = len(distinct)
+        kept = torch.rand(n, size, generator=source, device=vectors.device) >= s.target_dropout
+        return vectors.detach() * (kept[rows] if s.target_dropout_per == "row" else kept)
 
     def _representations(self) -> tuple[Tensor, Tensor]:
         users, items = self.propagate_ids()

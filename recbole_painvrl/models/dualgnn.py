@@ -22,9 +22,9 @@ from recbole_painvrl.specs import ModelSpec
 class DualGNNSettings(GraphSettings):
     """DualGNN."""
 
-    fusion: Literal["sum", "concat"] = Field(
-        description="Add the vectors of the modalities up (DualGNN) or put them side by side "
-        "(DRAGON)."
+    fusion: Literal["sum", "sum_in_place", "concat"] = Field(
+        description="Add the vectors of the modalities up (DualGNN), with the first weight of a "
+        "user on the sum of all (sum_in_place, MMRec), or put them side by side (concat, DRAGON)."
     )
     user_neighbours: int = Field(
         ge=0, description="Co-users of a user in the user graph; 0 for no user graph."
@@ -55,7 +55,8 @@ class DualGNN(GraphRecommender):
                + reg_weight (sum_m mean p_m[u]^2 + mean v^2)
 
     The score is ``<u, i>``; ``fusion: concat`` puts the modalities side by side in place of the
-    sums. An item without a row of features has ``x_m = 0``.
+    sums; with ``sum_in_place``, ``u0 = v_u1 sum_m X_m[u] + sum_{m > 1} v_um X_m[u]``. An item
+    without a row of features has ``x_m = 0``.
 
     Args:
         config: RecBole configuration; the settings are ``DualGNNSettings``.
@@ -65,11 +66,13 @@ class DualGNN(GraphRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
-        *Sum*: MMRec adds the second modality in place into the first, so that the first user
-        weight multiplies both; here and in the official code the sum is a new tensor.
+        *Sum*: MMRec adds the other modalities in place into the first of ``modalities``, so that
+        the first weight of a user multiplies all (``fusion: sum_in_place``); in the official code
+        the sum is a new tensor (``sum``).
         *User graph*: users with fewer than ``user_neighbours`` co-users have those that exist; the
         release fills up with random repetitions of them in every epoch, which is the same in
-        expectation for equal weights. A user without co-users has ``u = u0``.
+        expectation for equal weights, and not offered: scores would depend on an epoch's draws.
+        A user without co-users has ``u = u0``.
         *Softmax* of raw counts (``user_weights: softmax``, released) gives a neighbour with 5 more
         common items 148 times the weight. The default weighs all co-users equally (``mean``).
         *Item weights* of the release are regularised, but never read; left out.
@@ -138,6 +141,8 @@ class DualGNN(GraphRecommender):
         items = self.content([*self.modality_features()], self.has_row)
         to_users, to_items = self.to_users, self.to_items
         user = layer_sum_of_one_side(users, items, to_users, to_items, s.n_layers)
+        if s.fusion == "sum_in_place":
+            user = torch.cat([self.fused(user), user[:, s.embedding_size :]], dim=1)
         weights = self.modality_weight.repeat_interleave(s.embedding_size, dim=1)
         user = self.fused(user * weights)
         # The sum over modalities commutes with the propagation.

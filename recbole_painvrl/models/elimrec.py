@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -31,6 +32,10 @@ class EliMRecSettings(GraphSettings):
         description="Score pairs by the total indirect effect (the paper), by the total effect, or "
         "by the product of the fused vectors (plain)."
     )
+    score_fusion: Literal["product", "hm", "sum"] = Field(
+        description="How TIE and TE join the fused score and the cosines of the modalities: by a "
+        "product (released), or by the release's options hm and sum, of logarithms."
+    )
 
 
 class EliMRec(LateFusionRecommender):
@@ -46,7 +51,13 @@ class EliMRec(LateFusionRecommender):
         g_ui = sigma(<u, i>);   z_ui = prod_m sigma(cos(D_m u_m, D_m i_m))
         TE:  g_ui z_ui;         TIE: (g_ui - mean_j g_uj) z_ui;         plain: <u, i>
 
-    The mean is over all items. An item without a row of modality m has the neutral factor 1/2.
+    The mean is over all items. With ``score_fusion`` hm and sum, and the cosines c_m above::
+
+        f(g) = log(p / (1 + p)),  p = sigma(g) prod_m sigma(c_m)            hm
+        f(g) = log sigma(g + sum_m c_m)                                     sum
+        TE:  f(g_ui);           TIE: f(g_ui) - f(mean_j g_uj)
+
+    An item without a row of modality m has the cosine 0, and with it the neutral factor 1/2.
     The optimiser's ``weight_decay`` is the only regulariser. Scores of TIE and TE are no products
     of two vectors: ``export`` has no embeddings, and ``recommend`` no new users.
 
@@ -62,7 +73,9 @@ class EliMRec(LateFusionRecommender):
         item would rank above others for lacking a modality, since every factor is below 1.
         *Score*: the sigmoid around the effect is left out, which changes no ranking. The tables
         are those of the current parameters; the release's are of the last training step.
-        *Fusion* by concatenation only; the release has two more forms.
+        *Fusion* of the scores by ``score_fusion: hm`` or ``sum``, which the release has as options,
+        leaves its 1e-12 inside the logarithms out. That of the vectors is by concatenation; the
+        release also has their mean, as an option that none of its commands sets.
         *Modalities*: any number, where the release branches on the name of the data set.
     """
 
@@ -100,14 +113,17 @@ class EliMRec(LateFusionRecommender):
         of_items = items.split(size, dim=1)
         blocks = []
         for block in users[interaction[self.USER_ID]].split(self._users_per_block()):
-            first, *others = (
-                (user @ item.T).sigmoid_()
-                for user, item in zip(block.split(size, dim=1), of_items, strict=True)
+            first, *cosines = (
+                user @ item.T for user, item in zip(block.split(size, dim=1), of_items, strict=True)
             )
+            average = first.sigmoid_()[:, 1:].mean(dim=1, keepdim=True)
+            if self.settings.score_fusion != "product":
+                blocks.append(self._effect_of_logarithms(first, average, cosines))
+                continue
             if self.settings.score == "TIE":
-                first -= first[:, 1:].mean(dim=1, keepdim=True)
-            for factor in others:
-                first *= factor
+                first -= average
+            for cosine in cosines:
+                first *= cosine.sigmoid_()
             blocks.append(first)
         return torch.cat(blocks).view(-1)
 
@@ -118,13 +134,32 @@ class EliMRec(LateFusionRecommender):
         users, items = self._evaluation_tables()
         rows, size = interaction[self.USER_ID], self.settings.embedding_size
         products = users[rows] * items[interaction[self.ITEM_ID]]
-        first, *others = products.view(len(rows), -1, size).sum(dim=2).sigmoid().unbind(dim=1)
+        products = products.view(len(rows), -1, size).sum(dim=2)
+        first, *factors = products.sigmoid().unbind(dim=1)
+        average = torch.zeros_like(first)
         if self.settings.score == "TIE":
             distinct, inverse = torch.unique(rows, return_inverse=True)
             blocks = users[distinct, :size].split(self._users_per_block())
             means = [(block @ items[1:, :size].T).sigmoid_().mean(dim=1) for block in blocks]
-            first = first - torch.cat(means)[inverse]
-        return first * torch.stack(others).prod(dim=0)
+            average = torch.cat(means)[inverse]
+        if self.settings.score_fusion != "product":
+            return self._effect_of_logarithms(first, average, products[:, 1:].unbind(dim=1))
+        return (first - average) * torch.stack(factors).prod(dim=0)
+
+    def _effect_of_logarithms(
+        self, fused: Tensor, average: Tensor, cosines: Sequence[Tensor]
+    ) -> Tensor:
+        """TE ``f(fused)``, or TIE ``f(fused) - f(average)``, of ``score_fusion`` hm or sum."""
+        harmonic = self.settings.score_fusion == "hm"
+
+        def f(g: Tensor) -> Tensor:
+            total = F.logsigmoid(g) if harmonic else g
+            for cosine in cosines:
+                total = total + (F.logsigmoid(cosine) if harmonic else cosine)
+            # log(p / (1 + p)) is log sigma(log p).
+            return F.logsigmoid(total)
+
+        return f(fused) - f(average) if self.settings.score == "TIE" else f(fused)
 
     def _users_per_block(self) -> int:
         return int(max(1, _BLOCK // self.n_items))

@@ -17,7 +17,7 @@ from recbole_painvrl.functional.item_graph import ItemGraphNorm
 from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices, layer_mean
 from recbole_painvrl.models.graph_base import GraphRecommender, GraphSettings, graph_memory
-from recbole_painvrl.models.item_graphs import mixed_graph
+from recbole_painvrl.models.item_graphs import mixed_graph, warn_of_equal_weights
 from recbole_painvrl.models.memory import Sizes
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
@@ -90,6 +90,7 @@ class FREEDOM(GraphRecommender):
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings
+        warn_of_equal_weights(self, config)
         graph = mixed_graph(self, s.knn_k, "binary", s.item_graph_norm, s.modality_weights)
         self.item_graph = Propagation(graph).to(self.device)
         self.content = self.projections(s.embedding_size)

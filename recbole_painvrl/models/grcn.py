@@ -38,12 +38,20 @@ class GRCNSettings(GraphSettings):
     confidence_init: Literal["one", "xavier"] = Field(
         description="Initial confidence of a node in a modality: 1, or Xavier normal (released)."
     )
+    projection_init: Literal["pytorch", "xavier"] = Field(
+        description="Initial weights of the projections of the features: PyTorch's (released), or "
+        "Xavier normal (MMRec)."
+    )
     pruning: Literal["hard", "soft", "none"] = Field(
         description="Weight of an interaction: with negative ones cut to 0 (hard), as they are "
         "(soft, the release's commands), or 1 / degree whatever the features say (none)."
     )
     reg_weight: float = Field(
         ge=0, description="Weight of the mean squares of a batch's ID embeddings and prototypes."
+    )
+    reg_prototypes: Literal["batch", "first_table"] = Field(
+        description="Prototypes in the penalty: those of the batch's users, or also the first "
+        "modality's of all users (first_table; MMRec, whose first is the visual one)."
     )
 
 
@@ -86,7 +94,10 @@ class GRCN(EdgeRecommender):
         so that IDs hardly propagate at first: ``confidence_init: xavier``. The default is 1.
         *Missing modalities*: an item without a row in m takes no part in the softmax, the content
         and the maximum of m; an edge to an item without any weighs 1 / d_v.
-        *Regulariser*: MMRec adds the mean square of the whole table of visual prototypes.
+        *Regulariser*: MMRec adds the mean square of the whole table of visual prototypes, here of
+        the first of ``modalities`` (``reg_prototypes: first_table``).
+        *Projections* start as PyTorch's linear layers; in MMRec their weights are Xavier normal
+        (``projection_init: xavier``).
         *Scores* come from the current parameters; the release ranks with the tables of the last
         training step. Its dropout of edges is 0 in all its commands and left out, as are its
         other forms of ``weight_mode`` and ``fusion_mode``.
@@ -108,12 +119,15 @@ class GRCN(EdgeRecommender):
 
     def initialize(self, name: str, parameter: Tensor, source: torch.Generator) -> None:
         """Xavier normal tables, of users and items together where both have one."""
+        xavier = self.settings.projection_init == "xavier"
         if name.endswith("_confidence") and self.settings.confidence_init == "one":
             nn.init.ones_(parameter)
         elif name.endswith("_confidence"):
             xavier_normal(parameter, self.n_users + self.n_items, source)
         elif name.startswith("prototypes."):
             xavier_normal(parameter, self.n_users, source)
+        elif name.startswith("content.") and parameter.dim() == 2 and xavier:
+            nn.init.xavier_normal_(parameter, generator=source)
         else:
             super().initialize(name, parameter, source)
 
@@ -197,6 +211,9 @@ class GRCN(EdgeRecommender):
             penalty = penalty + self.item_embedding(items).square().mean()
             for prototypes in self.prototypes:
                 penalty = penalty + prototypes.index_select(0, users).square().mean()
+            if self.settings.reg_prototypes == "first_table":
+                # Row 0 is padding.
+                penalty = penalty + self.prototypes[0][1:].square().mean()
             loss = loss + self.settings.reg_weight * self.note("reg", penalty)
         return loss
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recbole_painvrl.atomic import write_with
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.functional.item_graph import (
     EdgeForm,
@@ -99,6 +100,19 @@ def mixed_graph(
     return mix_graphs(
         modality_graphs(model, k, form, norm), modality_weights(names, weights), model.has_row
     )
+
+
+def warn_of_equal_weights(model: TableRecommender, config: ConfigLike) -> None:
+    """Say which setting gives the weights of the release that its preset cannot have.
+
+    The names of modalities depend on the data; those of the release are visual and textual.
+    """
+    released = config["preset"] == "released" and config["modality_weights"] is None
+    if released and set(model.modality_slices) == {"visual", "textual"}:
+        getLogger("recbole_painvrl").warning(
+            "`preset: released` weighs the modalities in the item graph equally; the release's "
+            "weights are --modality_weights='{visual: 0.1, textual: 0.9}'"
+        )
 
 
 def modality_weights(names: list[str], weights: Mapping[str, float] | None) -> list[float]:

@@ -34,7 +34,7 @@ class LATTICE(LearntGraphRecommender):
         w  = softmax(theta)                            renormalised over an item's modalities
         S  = raw_graph_weight sum_m w_m lap(kNN(F_m))
              + (1 - raw_graph_weight) lap(sum_m w_m kNN(F_m W_m + b_m))
-        (u, g) = LightGCN(P, Q) by D^-1 (A + I)
+        (u, g) = LightGCN(P, Q) by D^-1 (A + I)               the backbone
         i  = g + content_scale h / |h|,   h = S^item_layers Q
         loss = BPR(<u, i>) + reg_weight half squared norms of the batch's vectors / B
 
@@ -61,8 +61,10 @@ class LATTICE(LearntGraphRecommender):
         lack a modality; an item without any has no content vector.
         *Features* have rows of length 1 and are kept; the release trains the table
         (``train_features``), though not for the graph of the features.
-        *Backbone*: LightGCN without weights and matrix factorization; the release has NGCF, too.
-        The penalty is divided by the size of the batch, in the release by ``train_batch_size``.
+        *Backbone*: LightGCN without weights, matrix factorization or NGCF (``backbone``), whose
+        layers are ``e <- dropout(LeakyReLU(V A e) + LeakyReLU(W (e * A e)))``, of length 1.
+        *Penalty*: divided by the triples of the batch; in the release by ``train_batch_size``, also
+        where a batch has fewer (``reg_divisor``).
     """
 
     settings_class = LATTICESettings

@@ -15,15 +15,22 @@ from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.edges import EdgePattern
 from recbole_painvrl.functional.item_graph import ItemGraphNorm
 from recbole_painvrl.functional.learnt_graph import Edges, kept_cosines, merged, multiply, normalise
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.functional.pairwise import square_penalty
-from recbole_painvrl.functional.propagation import Propagation, layer_mean, self_loop_matrices
+from recbole_painvrl.functional.propagation import (
+    Propagation,
+    layer_mean,
+    ngcf_mean,
+    self_loop_matrices,
+)
 from recbole_painvrl.models.graph_base import GraphRecommender, GraphSettings, graph_memory
 from recbole_painvrl.models.item_graphs import item_neighbours_by_features
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes
+from recbole_painvrl.seeds import generator
 
 Graph = Callable[[Tensor], Tensor]
 
@@ -31,11 +38,12 @@ Graph = Callable[[Tensor], Tensor]
 class LearntGraphSettings(GraphSettings):
     """Settings of LATTICE and MICRO."""
 
-    backbone: Literal["lightgcn", "mf"] = Field(
+    backbone: Literal["lightgcn", "ngcf", "mf"] = Field(
         description="Model of the ID embeddings; mf is lightgcn with no layers."
     )
+    backbone_dropout: float = Field(ge=0, lt=1, description="Dropout after each layer of ngcf.")
     backbone_operator: Literal["mean_self", "symmetric"] = Field(
-        description="Propagation of lightgcn: D^-1 (A + I), as released, or D^-1/2 A D^-1/2."
+        description="Propagation of the backbone: D^-1 (A + I), as released, or D^-1/2 A D^-1/2."
     )
     item_layers: int = Field(ge=0, description="Layers of propagation over the item graphs.")
     knn_k: int = Field(ge=1, description="Neighbours of an item in an item graph, itself included.")
@@ -58,6 +66,10 @@ class LearntGraphSettings(GraphSettings):
         description="Batches of interactions, or of distinct users with one interaction each."
     )
     reg_weight: float = Field(ge=0, description="Weight of the squared norm of a batch's vectors.")
+    reg_divisor: Literal["batch", "train_batch_size"] = Field(
+        description="Divide that norm by the triples of the batch, or by train_batch_size "
+        "(released), also in a smaller batch."
+    )
     lr_decay: float = Field(gt=0, le=1, description="Factor on learning_rate in 50 epochs.")
 
 
@@ -95,7 +107,12 @@ class LearntGraphRecommender(GraphRecommender):
             self.to_items = Propagation(to_items).to(self.device)
             self.register_buffer("user_factors", by_user.to(self.device), persistent=False)
             self.register_buffer("item_factors", by_item.to(self.device), persistent=False)
-        self.content = self.projections(s.embedding_size)
+        size, n_layers = s.embedding_size, s.n_layers if s.backbone == "ngcf" else 0
+        self.own_layers = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
+        self.product_layers = nn.ModuleList(nn.Linear(size, size) for _ in range(n_layers))
+        self.dropout_source = generator(self.seed, "backbone of epoch 0", self.device)
+        self.batch_size = int(config["train_batch_size"])
+        self.content = self.projections(size)
         self.raw_patterns = nn.ModuleList()
         for m, (name, columns) in enumerate(self.modality_slices.items()):
             indices, _ = item_neighbours_by_features(self, name, s.knn_k)
@@ -146,7 +163,11 @@ class LearntGraphRecommender(GraphRecommender):
         return edges
 
     def start_epoch(self, epoch: int) -> None:
-        """Keep the graphs of an earlier epoch, or let the first step rebuild them."""
+        """Keep the graphs of an earlier epoch, or let the first step rebuild them.
+
+        Also begins this epoch's sequence of dropout masks.
+        """
+        self.dropout_source = generator(self.seed, f"backbone of epoch {epoch}", self.device)
         self._keeps_graphs = epoch % self.settings.refresh_every > 0
 
     def train(self, mode: bool = True) -> Any:
@@ -182,24 +203,31 @@ class LearntGraphRecommender(GraphRecommender):
     def ranking_loss(self, interaction: Any, views: Sequence[Tensor]) -> Tensor:
         """BPR and the penalty of a batch's triples; a scalar."""
         users, positives, negatives = self.triples(interaction)
-        user_table, item_table = self._collaborative()
+        user_table, item_table = self._collaborative(self.settings.backbone_dropout)
         items = torch.cat([positives, negatives])
         user = user_table.index_select(0, users)
         positive, negative = self._add_content(item_table, views, items).chunk(2)
         loss = self.bpr(user, positive, negative)
-        penalty = self.note("reg", square_penalty(user, positive, negative))
-        loss = loss + self.settings.reg_weight * penalty
+        penalty = square_penalty(user, positive, negative)
+        if self.settings.reg_divisor == "train_batch_size":
+            penalty = penalty * (len(users) / self.batch_size)
+        loss = loss + self.settings.reg_weight * self.note("reg", penalty)
         if self.settings.graph_gradient == "momentum":
             # A gradient of 0 in place of none: Adam moves what it has a momentum for.
             loss = loss + 0.0 * torch.stack([p.sum() for p in self.graph_parameters()]).sum()
         return loss
 
-    def _collaborative(self) -> tuple[Tensor, Tensor]:
+    def _collaborative(self, rate: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Vectors of the backbone, with dropout at a rate where it has any."""
         users, items = self.user_embedding.weight, self.item_embedding.weight
         n_layers = 0 if self.settings.backbone == "mf" else self.settings.n_layers
         factors = None
         if self.settings.backbone_operator == "mean_self":
             factors = self.user_factors, self.item_factors
+        if self.settings.backbone == "ngcf":
+            layers = [*zip(self.own_layers, self.product_layers, strict=True)]
+            drop = functools.partial(dropout, rate=rate, source=self.dropout_source)
+            return ngcf_mean(users, items, self.to_users, self.to_items, factors, layers, drop)
         return layer_mean(
             users, items, self.to_users, self.to_items, n_layers, self_factors=factors
         )
@@ -247,4 +275,7 @@ def learnt_graph_memory(sizes: Sizes, settings: ConfigLike, n_graphs: int) -> di
     parts["graphs"] += ENTRY * (sizes.interactions + 2 * edges) + 2 * (24 + 4 * FLOAT) * edges
     # Projected features, with gradients, where the graphs are rebuilt.
     parts["forward pass"] += (8 * n_modalities + 3 * n_graphs) * table
+    if settings["backbone"] == "ngcf":
+        nodes, size = sizes.users + sizes.items, int(settings["embedding_size"])
+        parts["forward pass"] += 9 * FLOAT * nodes * size * int(settings["n_layers"])
     return parts

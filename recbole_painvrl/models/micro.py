@@ -70,7 +70,7 @@ class MICRO(LearntGraphRecommender):
         items in every step (``all``), which takes time in proportion to the square of their
         number, here without the matrix of all pairs. An item counts in the modalities that it
         has. With one modality, whose fusion is itself, there is no contrast.
-        For gradient, batches, cosines, modalities, features and penalty see LATTICE.
+        For gradient, batches, cosines, modalities, features, backbone and penalty see LATTICE.
     """
 
     settings_class = MICROSettings

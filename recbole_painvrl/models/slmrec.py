@@ -36,9 +36,9 @@ class SLMRecSettings(GraphSettings):
         description="Take a batch's items that the user has in training out of the negatives, and "
         "repeated users and items out of the task; as released they stay."
     )
-    score: Literal["product", "cosine"] = Field(
-        description="Score pairs by the product of their vectors (released), or by the cosine, on "
-        "which the model is trained."
+    score: Literal["product", "cosine", "sigmoid"] = Field(
+        description="Score pairs by the product of their vectors, by the cosine, on which the "
+        "model is trained, or by the sigmoid of the product (released), with ties near 1."
     )
 
 
@@ -90,9 +90,11 @@ class SLMRec(LateFusionRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
-        *Score*: the release applies a sigmoid, whose ties at 1 in float32 break rankings; left out.
+        *Score*: the release applies a sigmoid (``score: sigmoid``), which in float32 is 1 from 17
+        on, so that the best items tie; the default leaves it out. With it scores are no products
+        of two vectors: ``export`` has no embeddings.
         *Modalities*: any number; the release branches on the name of the data set, and of MMRec's
-        tasks only FAC works.
+        tasks only FAC works, in whose chain MMRec keeps the linear layer of the modality it drops.
         *Negatives* are the other items of a batch. The
         user's other items and repetitions among them stay as released
         (``mask_false_negatives: False``).
@@ -108,6 +110,7 @@ class SLMRec(LateFusionRecommender):
         size, n_modalities = self.settings.embedding_size, len(self.modality_slices)
         needs_heads = self.settings.ssl_task == "FAC" and self.settings.ssl_weight > 0
         self.alignment = FactorAlignment(size, n_modalities) if needs_heads else None
+        self.scores_are_products = self.settings.score != "sigmoid"
         self.noise_source = torch.Generator(self.device)
         self.start_epoch(0)
         self.reset()
@@ -125,6 +128,16 @@ class SLMRec(LateFusionRecommender):
 
     def _scored(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors) if self.settings.score == "cosine" else vectors
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of (user, item) pairs, ``[B]``."""
+        scores = super().predict(interaction)
+        return scores if self.scores_are_products else scores.sigmoid()
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of users with all items, ``[B * n_items]``."""
+        scores = super().full_sort_predict(interaction)
+        return scores if self.scores_are_products else scores.sigmoid_()
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """Vectors of items without interactions and ID; a modality of zeros counts as missing."""

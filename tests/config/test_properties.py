@@ -106,6 +106,26 @@ def test_published_ultragcn_settings(preset: str, expected: tuple[Any, ...]) -> 
     assert (values["topk"], values["valid_metric"]) == ([20], "Recall@20")
 
 
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        # Baby, Sports in the authors' log and in MMRec's file, Clothing
+        ("released", (1, 4, 0.5, 0.3)),
+        ("sports", (4, 4, 0.6, 0.6)),
+        ("mmrec", (1, 4, 0.6, 0.6)),
+        ("clothing", (2, 64, 0.8, 0.2)),
+    ],
+)
+def test_published_lgmrec_settings(preset: str, expected: tuple[float, ...]) -> None:
+    values, released = (
+        read_yaml(properties_root() / "preset" / "LGMRec" / f"{name}.yaml")
+        for name in (preset, "released")
+    )
+    names = ("hyper_layers", "n_hyperedges", "hyperedge_dropout", "global_weight")
+    assert tuple(values[name] for name in names) == expected
+    assert values | {name: released[name] for name in names} == released
+
+
 # RecBole stops at the first evaluation after `stopping_step` without gain; spec.md 2.5 and 4 name
 # the evaluation at which the releases stop.
 @pytest.mark.parametrize(
@@ -116,6 +136,9 @@ def test_published_ultragcn_settings(preset: str, expected: tuple[Any, ...]) -> 
         ("MMGCN", "kwai", 22),
         ("MMGCN", "tiktok", 22),
         ("MMGCN", "mmrec", 21),
+        ("LATTICE", "mmrec", 21),
+        ("DualGNN", "mmrec", 21),
+        ("SLMRec", "mmrec", 21),
         ("MMSSL", "released", 8),
         ("VBPR", "mmrec", 21),
     ],

@@ -61,13 +61,15 @@ def literal_loss(model: Any, users: Tensor, items: Tensor) -> Tensor:
     s, c = model.settings, model.predictor
     source = generator(model.seed, "dropout of epoch 2")
 
-    def target(rows: list[Tensor]) -> list[Tensor]:
-        kept = torch.rand(len(rows), 6, generator=source) >= s.target_dropout
-        masks = kept.double() / (1 - s.target_dropout)
-        return [row.detach() * mask for row, mask in zip(rows, masks, strict=True)]
+    def target(rows: list[Tensor], side: int) -> list[Tensor]:
+        """One mask for every pair, or for every user or item in the order of their numbers."""
+        of = [b if s.target_dropout_per == "pair" else t[side] for b, t in enumerate(TRIPLES)]
+        kept = torch.rand(len(set(of)), 6, generator=source) >= s.target_dropout
+        masks = dict(zip(sorted(set(of)), kept.double() / (1 - s.target_dropout), strict=True))
+        return [row.detach() * masks[key] for row, key in zip(rows, of, strict=True)]
 
     u, i = [users[t[0]] for t in TRIPLES], [items[t[1]] for t in TRIPLES]
-    u_target, i_target = target(u), target(i)
+    u_target, i_target = target(u, 0), target(i, 1)
     loss = torch.zeros((), dtype=torch.float64)
     for b in range(len(TRIPLES)):
         loss = loss + (2 - cosine(c(u[b]), i_target[b]) - cosine(c(i[b]), u_target[b])) / len(
@@ -75,7 +77,7 @@ def literal_loss(model: Any, users: Tensor, items: Tensor) -> Tensor:
         )
     for m, columns in enumerate(model.modality_slices.values()):
         e = [model.content[m](s.feature_scale * model.features[t[1], columns]) for t in TRIPLES]
-        e_target = target(e)
+        e_target = target(e, 1)
         known = [b for b, t in enumerate(TRIPLES) if model.has_row[t[1], m]]
         for b in known:
             both = cosine(c(e[b]), i_target[b]) + cosine(c(e[b]), e_target[b])
@@ -88,6 +90,7 @@ def literal_loss(model: Any, users: Tensor, items: Tensor) -> Tensor:
     "argv",
     [
         ("--n_layers=1", "--target_dropout=0.5"),
+        ("--n_layers=1", "--target_dropout=0.5", "--target_dropout_per=row"),
         ("--n_layers=2", "--target_dropout=0.0", "--feature_scale=3.0", "--content_weight=0.7"),
     ],
 )
@@ -203,6 +206,7 @@ def test_content_stands_in_for_ids(tiny_config: MakeConfig) -> None:
         "n_layers=2",
         "feature_scale=2.0",
         "target_dropout=0.1",
+        "target_dropout_per=row",
         "content_weight=1.0",
         "reg_weight=0.5",
     ],

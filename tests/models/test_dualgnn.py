@@ -71,8 +71,11 @@ def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
         for _ in range(s.n_layers):
             layers.append(graph @ layers[-1])
         total = torch.stack(layers).sum(dim=0)
-        users.append(model.modality_weight[:, m, None] * total[:n])
+        users.append(total[:n])
         items.append(total[n:])
+    if s.fusion == "sum_in_place":
+        users[0] = torch.stack(users).sum(dim=0)
+    users = [weight[:, None] * x for weight, x in zip(model.modality_weight.T, users, strict=True)]
     concat = s.fusion == "concat"
     user, item = (torch.cat(p, 1) if concat else torch.stack(p).sum(0) for p in (users, items))
     if not s.user_neighbours:
@@ -97,6 +100,7 @@ def literal_loss(model: Any, users: Tensor, items: Tensor) -> Tensor:
         ("--user_weights=mean", "--n_layers=3", "--user_layers=2"),
         ("--user_weights=cosine", "--n_layers=1", "--fusion=concat"),
         ("--user_neighbours=0", "--n_layers=0"),
+        ("--fusion=sum_in_place", "--modalities=[acoustic,visual]"),
     ],
 )
 def test_loss_and_scores_by_hand(settings: tuple[str, ...], tiny_config: MakeConfig) -> None:
@@ -141,7 +145,8 @@ def test_vectors_of_new_items(tiny_config: MakeConfig) -> None:
 
 def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
     changes = (
-        *("--n_layers=1", "--fusion=concat", "--user_neighbours=0", "--user_neighbours=2"),
+        *("--n_layers=1", "--fusion=concat", "--fusion=sum_in_place"),
+        *("--user_neighbours=0", "--user_neighbours=2"),
         *("--user_weights=softmax", "--user_weights=cosine", "--user_layers=2", "--reg_weight=0.5"),
         *("--feature_scale=3.0", "--train_features=True"),
     )

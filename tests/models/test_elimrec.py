@@ -44,11 +44,36 @@ def scores(model: Any, users: Tensor) -> Tensor:
     return torch.as_tensor(found).view(len(users), model.n_items)
 
 
+def literal_effects(
+    fusion: str, score: str, plain: Tensor, cosines: list[Tensor], present: Tensor
+) -> Tensor:
+    """The docstring's TE or TIE of ``<u, i>`` and the cosines of all users and items."""
+    g = plain.sigmoid()
+    factors = [
+        torch.where(known, c.sigmoid(), 0.5) for c, known in zip(cosines, present.T, strict=True)
+    ]
+
+    def f(fused: Tensor) -> Tensor:
+        if fusion == "sum":
+            terms = [
+                torch.where(known, c, 0.0) for c, known in zip(cosines, present.T, strict=True)
+            ]
+            return torch.stack([fused.expand_as(g), *terms]).sum(dim=0).sigmoid().log()
+        if fusion == "hm":
+            p = torch.stack([fused.expand_as(g).sigmoid(), *factors]).prod(dim=0)
+            return (p / (1 + p)).log()
+        return torch.stack([fused.expand_as(g), *factors]).prod(dim=0)
+
+    return f(g) - f(g[:, 1:].mean(dim=1, keepdim=True)) if score == "TIE" else f(g)
+
+
+@pytest.mark.parametrize("fusion", ["product", "hm", "sum"])
 @pytest.mark.parametrize("score", ["TIE", "TE", "plain"])
 def test_loss_and_scores_by_hand(
-    score: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    score: str, fusion: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = shaken(tiny_config("EliMRec", *SMALL, f"--score={score}", "--modality_loss_weight=0.7"))
+    form = (f"--score={score}", f"--score_fusion={fusion}", "--modality_loss_weight=0.7")
+    model = shaken(tiny_config("EliMRec", *SMALL, *form))
     model.has_row[[3, 44], 0] = False
     model.has_row[60] = False
     views = literal_views(model)
@@ -62,12 +87,8 @@ def test_loss_and_scores_by_hand(
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
     expected = pairs[0][1] @ pairs[0][2].T
     if score != "plain":
-        expected = expected.sigmoid()
-        if score == "TIE":
-            expected = expected - expected[:, 1:].mean(dim=1, keepdim=True)
-        for m, (_, user, item) in enumerate(pairs[1:]):
-            factor = (F.normalize(user) @ F.normalize(item).T).sigmoid()
-            expected = expected * torch.where(model.has_row[:, m], factor, 0.5)
+        cosines = [F.normalize(user) @ F.normalize(item).T for _, user, item in pairs[1:]]
+        expected = literal_effects(fusion, score, expected, cosines, model.has_row)
     # Blocks of two users.
     monkeypatch.setattr(elimrec, "_BLOCK", 2 * model.n_items + 5)
     users = torch.tensor([5, 7, 5, 80, 1])
@@ -83,18 +104,20 @@ def test_effects_in_limits(tiny_config: MakeConfig) -> None:
     """Without rows of features TIE ranks like plain; without differences of g it is 0."""
     users = torch.arange(1, 20)
     models = [
-        shaken(tiny_config("EliMRec", *SMALL, f"--score={score}")) for score in ("TIE", "plain")
+        shaken(tiny_config("EliMRec", *SMALL, *form))
+        for form in ((), ("--score_fusion=hm",), ("--score_fusion=sum",), ("--score=plain",))
     ]
     ranks = []
     for model in models:
         model.has_row[:] = False
         ranks.append(scores(model, users)[:, 1:].argsort(dim=1))
-    assert torch.equal(*ranks)
-    with torch.no_grad():
-        for parameter in models[0].item_fusion.parameters():
-            parameter.zero_()
-    models[0].forget_tables()
-    torch.testing.assert_close(scores(models[0], users), torch.zeros(19, 91).double())
+    assert all(torch.equal(rank, ranks[-1]) for rank in ranks)
+    for model in models[:-1]:
+        with torch.no_grad():
+            for parameter in model.item_fusion.parameters():
+                parameter.zero_()
+        model.forget_tables()
+        torch.testing.assert_close(scores(model, users), torch.zeros(19, 91).double())
 
 
 def test_only_what_is_above_the_mean_gains_from_the_modalities(tiny_config: MakeConfig) -> None:
@@ -120,7 +143,10 @@ def test_padding_is_not_in_the_mean(tiny_config: MakeConfig) -> None:
 
 
 def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
-    changes = ("--score=TE", "--score=plain", "--modality_loss_weight=0.3", "--n_layers=1")
+    changes = (
+        *("--score=TE", "--score=plain", "--score_fusion=hm", "--score_fusion=sum"),
+        *("--modality_loss_weight=0.3", "--n_layers=1"),
+    )
     assert_settings_have_an_effect("EliMRec", SMALL, changes, tiny_config)
 
 

@@ -93,6 +93,7 @@ def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
         (("--routing=False", "--pruning=soft"), True),
         (("--pruning=none", "--n_layers=1", "--n_routings=1"), True),
         (("--modalities=[visual]", "--feature_scale=3.0"), False),
+        (("--reg_prototypes=first_table", "--modalities=[acoustic,visual]"), False),
     ],
 )
 def test_loss_and_scores_by_hand(
@@ -105,6 +106,8 @@ def test_loss_and_scores_by_hand(
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-9)
     loss = torch.zeros((), dtype=torch.float64)
+    if "--reg_prototypes=first_table" in argv:
+        loss = 0.3 * sum(p.square().mean() for p in model.prototypes[0][1:]) / (model.n_users - 1)
     for u, i, j in TRIPLES:
         ids = (model.user_embedding.weight[u], model.item_embedding.weight)
         squares = ids[0].square().mean() + ids[1][[i, j]].square().mean()
@@ -240,8 +243,16 @@ def test_initial_values(tiny_config: MakeConfig) -> None:
     n_nodes = model.n_users + model.n_items
     for table, n in ((model.item_embedding.weight, n_nodes), (model.prototypes[1], model.n_users)):
         assert table.std().item() == pytest.approx((2 / (n + 64)) ** 0.5, rel=0.05)
-    xavier = build(tiny_config("GRCN", "--confidence_init=xavier"))
+    for layer in model.content:
+        assert layer.weight.abs().max().item() == pytest.approx(layer.in_features**-0.5, rel=0.02)
+    xavier = build(tiny_config("GRCN", "--confidence_init=xavier", "--projection_init=xavier"))
     assert xavier.user_confidence.std().item() == pytest.approx((2 / (n_nodes + 2)) ** 0.5, rel=0.2)
+    std = (2 / (n_nodes + 64)) ** 0.5
+    assert xavier.user_embedding.weight.std().item() == pytest.approx(std, rel=0.05)
+    for layer in xavier.content:
+        std = (2 / (layer.in_features + 64)) ** 0.5
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
+        assert layer.bias.abs().max() <= layer.in_features**-0.5
 
 
 def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:

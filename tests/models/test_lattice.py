@@ -27,7 +27,9 @@ from zoo_support import (
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.splits.base import TRAIN
+from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.run.build import build_trainer
+from recbole_painvrl.seeds import generator
 from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
@@ -50,18 +52,26 @@ def mean_self(model: Any) -> Tensor:
     return both / both.sum(dim=1, keepdim=True)
 
 
-def literal_backbone(model: Any) -> tuple[Tensor, Tensor]:
-    s = model.settings
+def literal_backbone(model: Any, source: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """With a generator the dropout of training, of users and items in turn."""
+    s, n = model.settings, (model.n_users, model.n_items)
     operator = mean_self(model) if s.backbone_operator == "mean_self" else adjacency(model)
     layers = [torch.cat([model.user_embedding.weight, model.item_embedding.weight])]
     for _ in range(s.n_layers if s.backbone == "lightgcn" else 0):
         layers.append(operator @ layers[-1])
-    users, items = torch.stack(layers).mean(dim=0).split([model.n_users, model.n_items])
+    e = layers[0]
+    for own, product in zip(model.own_layers, model.product_layers, strict=True):
+        near = operator @ e
+        e = F.leaky_relu(own(near), 0.01) + F.leaky_relu(product(e * near), 0.01)
+        if source is not None:
+            e = torch.cat([dropout(side, s.backbone_dropout, source) for side in e.split(n)])
+        layers.append(F.normalize(e))
+    users, items = torch.stack(layers).mean(dim=0).split(n)
     return users, items
 
 
-def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
-    """The docstring's vectors on dense matrices."""
+def literal_tables(model: Any, source: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """The docstring's vectors on dense matrices; with a generator those of training."""
     s, present = model.settings, model.has_row
     weights = model.modality_logits.softmax(dim=0) * present
     weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-9)
@@ -76,7 +86,7 @@ def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
     smoothed = model.item_embedding.weight
     for _ in range(s.item_layers):
         smoothed = graph @ smoothed
-    users, items = literal_backbone(model)
+    users, items = literal_backbone(model, source)
     return users, items + s.content_scale * F.normalize(smoothed)
 
 
@@ -87,6 +97,7 @@ def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
         ("--item_layers=2", "--content_scale=0.3", "--raw_graph_weight=0.2"),
         ("--backbone=mf", "--item_layers=0"),
         ("--backbone_operator=symmetric", "--n_layers=1", "--knn_k=90"),
+        ("--backbone=ngcf", "--backbone_dropout=0.3", "--reg_divisor=train_batch_size"),
     ],
 )
 @pytest.mark.parametrize("gaps", [False, True])
@@ -94,16 +105,20 @@ def test_loss_and_scores_by_hand(
     argv: tuple[str, ...], gaps: bool, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     data = data_with_gaps(tmp_path) if gaps else None
-    model = shaken(tiny_config("LATTICE", *SMALL, "--reg_weight=0.2", *argv, data=data))
+    words = (*SMALL, "--reg_weight=0.2", "--train_batch_size=50", *argv)
+    model = shaken(tiny_config("LATTICE", *words, data=data))
     assert bool(model.has_row[1:].all()) != gaps
-    model.start_epoch(0)
-    users, items = literal_tables(model)
+    model.start_epoch(3)
+    users, items = literal_tables(model, generator(model.seed, "backbone of epoch 3"))
+    per_batch = "--reg_divisor=train_batch_size" not in argv
     loss = torch.zeros((), dtype=torch.float64)
     for u, i, j in TRIPLES:
         gap = users[u] @ (items[j] - items[i])
         squares = sum(v.square().sum() for v in (users[u], items[i], items[j]))
-        loss = loss + (F.softplus(gap) + 0.2 * squares / 2) / len(TRIPLES)
+        loss = loss + F.softplus(gap) / len(TRIPLES)
+        loss = loss + 0.2 * squares / 2 / (len(TRIPLES) if per_batch else 50)
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss, of_largest=1e-5)
+    users, items = literal_tables(model)
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-6)
 
@@ -195,7 +210,7 @@ def test_scores_have_the_present_graph(model: str, tiny_config: MakeConfig) -> N
     [
         ("LATTICE", 2, ("--graph_gradient=momentum", "--sampling=users")),
         # Killed in the third epoch, with the graph of the first.
-        ("LATTICE", 3, ("--refresh_every=3",)),
+        ("LATTICE", 3, ("--refresh_every=3", "--backbone=ngcf")),
         ("MICRO", 2, ("--contrast_items=20", "--refresh_every=2")),
     ],
 )
@@ -252,6 +267,7 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
         ("feature_scale", "3.0"),
         ("raw_graph_weight", "0.1"),
         ("backbone_operator", "symmetric"),
+        ("backbone", "ngcf"),
         ("content_scale", "0.1"),
         ("knn_k", "9"),
         ("n_layers", "1"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
 from zoo_support import (
@@ -24,6 +25,7 @@ from zoo_support import (
 )
 
 from recbole_painvrl.functional.dropout import dropout
+from recbole_painvrl.inference.vectors import find_tables
 from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6",)
@@ -152,6 +154,26 @@ def test_known_values(tiny_config: MakeConfig) -> None:
     torch.testing.assert_close(one, other)
 
 
+def test_the_sigmoid_of_the_score(tiny_config: MakeConfig) -> None:
+    """It keeps the order but where float32 rounds it to 1, and is no product of vectors."""
+    plain, sigmoid = (
+        build(tiny_config("SLMRec", *SMALL, f"--score={score}")).eval()
+        for score in ("product", "sigmoid")
+    )
+    users, items = torch.arange(1, 6), torch.arange(11, 16)
+    batch = Interaction({plain.USER_ID: users, plain.ITEM_ID: items})
+    for method in ("predict", "full_sort_predict"):
+        one, other = (getattr(model, method)(batch) for model in (plain, sigmoid))
+        torch.testing.assert_close(other, 1 / (1 + (-one).exp()))
+    with torch.no_grad():
+        sigmoid.user_fusion.ids.bias += 100
+        sigmoid.item_fusion.ids.bias += 100
+    sigmoid.forget_tables()
+    assert (sigmoid.full_sort_predict(batch) == 1).all()
+    assert find_tables(plain) is not None
+    assert find_tables(sigmoid) is None
+
+
 def test_heads_of_the_alignment(tiny_config: MakeConfig) -> None:
     two = build(tiny_config("SLMRec", *SMALL)).alignment
     assert [link.out_features for link in two.chain] == [6, 3]
@@ -192,7 +214,7 @@ def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
     changes = (
         *("--n_layers=1", "--temperature=0.5", "--ssl_task=FD", "--ssl_task=FM"),
         *("--ssl_weight=0.5", "--ssl_temperature=0.7", "--mask_false_negatives=True"),
-        *("--score=cosine", "--feature_scale=3.0", "--train_features=True"),
+        *("--score=cosine", "--score=sigmoid", "--feature_scale=3.0", "--train_features=True"),
     )
     assert_settings_have_an_effect("SLMRec", SMALL, changes, tiny_config)
     dropout = (*SMALL, "--ssl_task=FD")

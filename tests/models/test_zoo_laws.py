@@ -164,3 +164,21 @@ def test_doubling_a_modality_leaves_its_neighbours() -> None:
     found, doubled = (nearest_rows(scale * rows, present, 4) for scale in (1.0, 2.0))
     assert torch.equal(found[0], doubled[0])
     torch.testing.assert_close(found[1], doubled[1])
+
+
+@pytest.mark.parametrize("name", ["FREEDOM", "DRAGON"])
+def test_a_released_run_says_which_weights_it_lacks(
+    name: str, three: Path, tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The suggested setting is accepted and ends the warning; other names have none."""
+    words = (*SETTINGS[name], "--embedding_size=6", "--preset=released")
+    both = (*words, "--modalities=[visual,textual]")
+    build(tiny_config(name, *both, data=three))
+    assert len(caplog.messages) == 1
+    suggested = caplog.messages[0].rpartition(" --")[2].replace("'", "")
+    caplog.clear()
+    model = build(tiny_config(name, *both, f"--{suggested}", data=three))
+    assert model.settings.modality_weights == {"visual": 0.1, "textual": 0.9}
+    build(tiny_config(name, *words, data=three))
+    build(tiny_config(name, *both, "--preset=~", data=three))
+    assert not caplog.messages
