@@ -11,9 +11,7 @@ from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.evaluation.comparison import (
     VALID,
     Comparison,
-    compare,
     part_name,
-    reference,
     smaller_is_better,
 )
 from recbole_painvrl.report.collect import collect
@@ -64,11 +62,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     found: list[Comparison] = []
     chosen = None
     if method is not None and len(block.groups) > 1:
-        methods = [group.method() for group in block.groups]
-        chosen = reference(methods, method.label, method.valid_metric)
-        # All tests, since the correction is over all of them.
-        columns = [(part, name) for part in block.splits if part != VALID for name in block.metrics]
-        found = compare(methods, method.label, chosen, columns)
+        _, chosen, _, found = block.judge(method)
     marks = {
         one.metric: _MARKS.get(one.outcome, "")
         for one in found
