@@ -77,7 +77,7 @@ def _found(group: Group, run: RunData) -> list[str]:
     """How the environments of a run were found, and their agreement with the truth."""
     name = f"{group.label}, seed {run.done.seed}"
     if not run.environments:
-        return [name, *["–"] * 7]
+        return [name, *["–"] * 9]
     frame, truth = interactions(run), run.environments.get("truth")
     ari = run.done.planted.get("environment_ari")
     if truth is not None and len(truth) == len(frame):
@@ -97,7 +97,14 @@ def _found(group: Group, run: RunData) -> list[str]:
         numbers("stability", ".2f"),
         f"{one_environment_users(frame):.0%}",
         f"{ari:.3f}" if is_number(ari) else "not known",
+        *(_control(run, key) for key in ("shuffled", "supervised")),
     ]
+
+
+def _control(run: RunData, key: str) -> str:
+    """A control of the agreement with the truth."""
+    value = run.done.planted.get(f"environment_ari_{key}")
+    return f"{value:.3f}" if is_number(value) else "–"
 
 
 def _rows(label: str, frame: pd.DataFrame) -> list[list[str]]:
