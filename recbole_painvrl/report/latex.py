@@ -22,6 +22,8 @@ from recbole_painvrl.report.render import metric_name, render, split_name
 _NOT_SHOWN = frozenset(
     {"data_path", "use_gpu", "show_progress", "output_dir", "run_name", "gpu_id"}
 )
+# `kind` of `shift` where it is not a word that says it.
+_KINDS = {"both": "popularity and content", "other": "items, by neither popularity nor content"}
 # The other column, against which the method is marked in its table.
 _MARKS = {"better": "*", "worse": r"\dagger", "the tests disagree": r"\ddagger"}
 
@@ -128,8 +130,8 @@ def _data(block: Block) -> dict[str, Any]:
         for name, found in done.modalities.items()
         if "columns" in found
     ]
-    if done.shift.get("kind"):
-        rows.append(("Shift of the OOD test", str(done.shift["kind"])))
+    if kind := done.shift.get("kind"):
+        rows.append(("Shift of the OOD test", _KINDS.get(str(kind), str(kind))))
     return {"caption": f"Data: {block.title}.", "head": ("Statistic", "Value"), "rows": rows}
 
 
