@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_painvrl.data.splits.iid_ood import shift_words
 from recbole_painvrl.evaluation.comparison import (
     TESTS,
     VALID,
@@ -124,9 +125,8 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
         f"Dataset {dataset}, variant: {result['edition']}, protocol {protocol}, "
         f"seeds {', '.join(map(str, seeds))}."
     ]
-    shift = result["split"].get("shift")
-    if shift is not None:
-        notes.append(f"Shift: {shift}.")
+    if result["split"].get("shift") is not None:
+        notes.append(f"Shift: {shift_words(result['split'])}.")
     notes.append(
         "Mean ± sample standard deviation over the seeds."
         if len(seeds) > 1

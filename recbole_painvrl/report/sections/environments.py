@@ -16,9 +16,10 @@ from matplotlib.ticker import (
 )
 from sklearn.metrics import adjusted_rand_score
 
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.plots.style import INK, PAPER, Figures, wrap
-from recbole_painvrl.report.read import RunData, Stage, is_number
+from recbole_painvrl.report.read import RunData, Stage
 from recbole_painvrl.report.render import Drawing
 
 ENVIRONMENT = "environment"

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.evaluation.comparison import VALID, part_name
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import MASK_COLOURS, PAPER, WIDTH, Figures, wrap
-from recbole_painvrl.report.read import RunData, is_number
+from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Drawing, metric_name, split_name
 
 # Label of a group -> its mask of one modality, [d].
