@@ -28,11 +28,13 @@ class Estimate:
         seconds: of all of them together, on as many workers; None without a complete run, and
             where all that is left has been running for longer than the complete runs.
         unknown: models of which none is complete, counted with the mean of the others.
+        is_least: whether a run has been running for longer than it was expected to.
     """
 
     runs: int
     seconds: float | None
     unknown: tuple[str, ...]
+    is_least: bool = False
 
 
 def estimate(
@@ -61,7 +63,7 @@ def estimate(
         return Estimate(len(left), None, unknown)
     # The longest run is not divided among the workers.
     seconds = max(sum(rest) / workers, max(rest, default=0.0))
-    return Estimate(len(left), seconds, unknown)
+    return Estimate(len(left), seconds, unknown, is_least=0.0 in rest)
 
 
 def planned(runs: Sequence[GridRun], workers: int) -> list[str]:
@@ -138,7 +140,7 @@ class LiveLine:
         left = estimate(self._runs, self._workers, running)
         rest = "time left not known"
         if left.seconds is not None:
-            rest = f"about {clock(left.seconds)} left"
+            rest = f"{'at least' if left.is_least else 'about'} {clock(left.seconds)} left"
         words = [f"{one.folder.name.rpartition('-')[0]} {stage(one.folder)}" for one in running]
         text = (
             f"[{len(self._runs) - left.runs}/{len(self._runs)}] {clock(now - self._start)} "
