@@ -16,6 +16,7 @@ import numpy.typing as npt
 from recbole_painvrl.errors import UserError
 
 Array = npt.NDArray[Any]
+_HUGE = 1e300
 
 # What damaged files make the readers of Python, NumPy and zlib raise; a UserError is one of them.
 DAMAGED = (
@@ -49,6 +50,12 @@ def parse_json(text: str | bytes, finite: bool = True) -> Any:
         return json.loads(text, parse_constant=refuse if finite else None)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and bool(-_HUGE < value < _HUGE)
 
 
 def read_arrays(path: Path, advice: str) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ VALID = "valid"
 LEVEL = 0.05
 # Comparisons with the best baseline, and with all other methods: each is one family for Holm.
 PRIMARY, OTHERS = "best baseline", "other rows"
+# Names of the masks that explain a learnt one (`ablate`), the planted truth last.
+ORACLE = "oracle"
+CONTROLS = ("learnt", "soft", "uniform", "permuted", "ones", "zeros", ORACLE)
 # What a reader of a table has to know about the tests.
 TESTS = (
     "paired over users whose values are averaged over seeds, so they speak of users and not of "
@@ -43,6 +47,7 @@ class Method:
             ``user_id``; None where the run kept none.
         complete: whether every planned seed is there; otherwise it cannot be the reference.
         shown: how sentences call it, where that is not the label.
+        control: which of ``CONTROLS`` its mask is; such a method is no baseline. Empty for others.
     """
 
     label: str
@@ -51,6 +56,7 @@ class Method:
     per_user: Callable[[int], pd.DataFrame | None]
     complete: bool = True
     shown: str = ""
+    control: str = ""
 
     def mean(self, column: Column) -> float:
         """Mean over the seeds; NaN without a value."""
@@ -120,10 +126,31 @@ def best(metric: str, values: Mapping[str, float]) -> str | None:
     return choose(finite, key=lambda label: finite[label]) if finite else None
 
 
+def control_of(feature_mask: str | None) -> str:
+    """Which of ``CONTROLS`` the file of a setting ``feature_mask`` is; empty for other masks."""
+    path = Path(feature_mask or "")
+    return path.stem if path.suffix == ".npz" and path.stem in CONTROLS else ""
+
+
+def rivals(methods: Sequence[Method], label: str) -> list[Method]:
+    """The methods that one has to beat: no oracle, and controls only if it is a control itself."""
+    own = next(one for one in methods if one.label == label)
+    return [
+        one
+        for one in methods
+        if one is not own and one.control != ORACLE and (own.control or not one.control)
+    ]
+
+
 def reference(methods: Sequence[Method], label: str, valid_metric: str) -> str | None:
-    """The best other method by mean validation metric; None without validation values."""
+    """The best baseline by mean validation metric.
+
+    None without validation values, and for a control of a mask: the others explain it.
+    """
+    if any(one.control for one in methods if one.label == label):
+        return None
     column = (VALID, valid_metric)
-    others = {one.label: one.mean(column) for one in methods if one.label != label and one.complete}
+    others = {one.label: one.mean(column) for one in rivals(methods, label) if one.complete}
     return best(valid_metric, others)
 
 
@@ -163,9 +190,9 @@ def standing(
     methods: Sequence[Method], label: str, column: Column, found: Sequence[Comparison]
 ) -> str:
     """How a method stands in a column, beside whom, and with what confidence, as a sentence."""
-    means = {one.label: one.mean(column) for one in methods}
+    means = {one.label: one.mean(column) for one in rivals(methods, label)}
     names = {one.label: one.shown or one.label for one in methods}
-    value = means.pop(label)
+    value = next(one.mean(column) for one in methods if one.label == label)
     part, metric = column
     rival = best(metric, means)
     if rival is None or not math.isfinite(value):

@@ -57,6 +57,7 @@ def run_grid(
 
     def started(name: str) -> None:
         one = by_name[name]
+        live.begin(one)
         changed(one, "resumes" if one.state() == "interrupted" else "starts")
 
     try:
@@ -121,7 +122,7 @@ def run(
             continue
         timeout = pause if left or live.active else None
         ended, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        live.show(pending.values())
+        live.show(one for future, one in pending.items() if future not in ended)
         for future in ended:
             one = pending.pop(future)
             code, text = outcome(future)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -25,36 +25,45 @@ class Estimate:
 
     Attributes:
         runs: number of open runs.
-        seconds: of all of them together, on as many workers; None without a complete run.
+        seconds: of all of them together, on as many workers; None without a complete run, and
+            where all that is left has been running for longer than the complete runs.
         unknown: models of which none is complete, counted with the mean of the others.
+        is_least: whether a run has been running for longer than it was expected to.
     """
 
     runs: int
     seconds: float | None
     unknown: tuple[str, ...]
+    is_least: bool = False
 
 
-def estimate(runs: Sequence[GridRun], workers: int) -> Estimate:
+def estimate(
+    runs: Sequence[GridRun], workers: int, running: Mapping[GridRun, float] | None = None
+) -> Estimate:
     """Time left, from the mean time of the complete runs of each model.
 
     Args:
         runs: distinct runs.
         workers: number of parallel runs.
+        running: seconds for which runs have been running, whose processes have not ended.
     """
+    running = running or {}
     times: dict[str, list[float]] = defaultdict(list)
     for one in runs:
         if one.state() == "done":
             times[one.model].append(float(one.result().get("seconds") or 0.0))
     means = {model: sum(values) / len(values) for model, values in times.items()}
-    left = [one for one in runs if one.state() not in ENDED]
+    left = [one for one in runs if one in running or one.state() not in ENDED]
     if not means:
         return Estimate(len(left), None, tuple(dict.fromkeys(one.model for one in left)))
     usual = sum(means.values()) / len(means)
-    total = sum(means.get(one.model, usual) for one in left)
+    rest = [max(means.get(one.model, usual) - running.get(one, 0.0), 0.0) for one in left]
+    unknown = tuple(dict.fromkeys(one.model for one in left if one.model not in means))
+    if left and not any(rest):
+        return Estimate(len(left), None, unknown)
     # The longest run is not divided among the workers.
-    longest = max((means.get(one.model, usual) for one in left), default=0.0)
-    unknown = dict.fromkeys(one.model for one in left if one.model not in means)
-    return Estimate(len(left), max(total / workers, longest), tuple(unknown))
+    seconds = max(sum(rest) / workers, max(rest, default=0.0))
+    return Estimate(len(left), seconds, unknown, is_least=0.0 in rest)
 
 
 def planned(runs: Sequence[GridRun], workers: int) -> list[str]:
@@ -111,19 +120,31 @@ class LiveLine:
     def __init__(self, runs: Sequence[GridRun], workers: int, stream: TextIO | None = None) -> None:
         self._runs, self._workers, self._stream = runs, workers, stream or sys.stderr
         self._start, self._shown = time.monotonic(), False
+        self._began: dict[GridRun, float] = {}
         self.active = self._stream.isatty()
 
+    def begin(self, run: GridRun) -> None:
+        """A run starts or resumes."""
+        self._began[run] = time.monotonic()
+
     def show(self, pending: Iterable[GridRun]) -> None:
-        """Draw it: runs ended, elapsed and remaining time, stage of the runs that are active."""
-        if not self.active:
+        """Draw it: runs ended, elapsed and remaining time, stage of the runs that are active.
+
+        Args:
+            pending: runs whose processes have not ended; without any, nothing is drawn.
+        """
+        waiting, now = set(pending), time.monotonic()
+        if not self.active or not waiting:
             return
-        left = estimate(self._runs, self._workers)
-        rest = "not known" if left.seconds is None else f"about {clock(left.seconds)}"
-        active = [one.folder for one in pending if one.folder.is_dir()]
-        words = [f"{folder.name.rpartition('-')[0]} {stage(folder)}".strip() for folder in active]
+        running = {one: now - start for one, start in self._began.copy().items() if one in waiting}
+        left = estimate(self._runs, self._workers, running)
+        rest = "time left not known"
+        if left.seconds is not None:
+            rest = f"{'at least' if left.is_least else 'about'} {clock(left.seconds)} left"
+        words = [f"{one.folder.name.rpartition('-')[0]} {stage(one.folder)}" for one in running]
         text = (
-            f"[{len(self._runs) - left.runs}/{len(self._runs)}] "
-            f"{clock(time.monotonic() - self._start)} elapsed, {rest} left; {', '.join(words)}"
+            f"[{len(self._runs) - left.runs}/{len(self._runs)}] {clock(now - self._start)} "
+            f"elapsed, {rest}; {', '.join(word.strip() for word in words)}"
         )
         width = shutil.get_terminal_size().columns - 1
         self._stream.write(f"\r\033[K{text[:width]}")

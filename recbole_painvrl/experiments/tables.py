@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_painvrl.data.splits.iid_ood import shift_words
 from recbole_painvrl.evaluation.comparison import (
     TESTS,
     VALID,
     Column,
     Method,
     compare,
+    control_of,
     reference,
     smaller_is_better,
     standing,
@@ -21,6 +23,7 @@ from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.report.tables import BEST, SECOND, Number, Table, TableRow
 
+_MASK = "--feature_mask="
 _ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
 
 
@@ -82,7 +85,9 @@ def _table_row(row: Row) -> TableRow:
                 # A run writes null for NaN, which is not a missing seed.
                 known = float("nan") if value is None else value
                 numbers.setdefault((part, metric), Number([])).values.append(known)
-    return TableRow(row.label, folders, missing, numbers)
+    given = (word for run in row.runs for word in run.arguments if word.startswith(_MASK))
+    control = control_of(next(given, "").removeprefix(_MASK))
+    return TableRow(row.label, folders, missing, numbers, control)
 
 
 def _missing(run: GridRun) -> str:
@@ -107,7 +112,8 @@ def _method(row: TableRow) -> Method:
         return pd.read_parquet(row.folders[seed] / "per_user.parquet")
 
     values = {column: number.values for column, number in row.numbers.items()}
-    return Method(row.label, values, list(row.folders), per_user, row.complete, row.shown)
+    seeds = list(row.folders)
+    return Method(row.label, values, seeds, per_user, row.complete, row.shown, row.control)
 
 
 def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> list[str]:
@@ -119,9 +125,8 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
         f"Dataset {dataset}, variant: {result['edition']}, protocol {protocol}, "
         f"seeds {', '.join(map(str, seeds))}."
     ]
-    shift = result["split"].get("shift")
-    if shift is not None:
-        notes.append(f"Shift: {shift}.")
+    if result["split"].get("shift") is not None:
+        notes.append(f"Shift: {shift_words(result['split'])}.")
     notes.append(
         "Mean ± sample standard deviation over the seeds."
         if len(seeds) > 1
@@ -136,6 +141,8 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
             f"Best baseline, that is, best of the other rows: {table.reference}, by its mean "
             f"{valid} on validation; no test set was used to select it."
         )
+    if any(row.control for row in table.rows):
+        notes.append("Controls of a mask are no baselines; the oracle mask knows the truth.")
     if table.comparisons:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")
     return notes

@@ -7,9 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from recbole_painvrl.evaluation.comparison import Method
+from recbole_painvrl.evaluation.comparison import (
+    VALID,
+    Column,
+    Comparison,
+    Method,
+    compare,
+    control_of,
+    reference,
+)
 from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.report.tables import Number
 from recbole_painvrl.run.folder import config_hash
@@ -76,7 +84,27 @@ class Group:
         }
         numbers = {column: self.number(*column) for column in columns}
         values = {column: one.values for column, one in numbers.items() if one is not None}
-        return Method(self.label, values, list(runs), lambda seed: runs[seed].per_user)
+        given = self.first.value("feature_mask")
+        return Method(
+            self.label, values, list(runs), lambda seed: runs[seed].per_user,
+            control=control_of(None if given is None else str(given)),
+        )  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """A column compared with all others on every test and metric.
+
+    Attributes:
+        methods: all columns.
+        chosen: label of the best baseline by validation, or None.
+        columns: tests and metrics.
+        found: the comparisons, corrected together.
+    """
+
+    methods: list[Method]
+    chosen: str | None
+    columns: list[Column]
+    found: list[Comparison]
 
 
 @dataclass
@@ -115,6 +143,14 @@ class Block:
         return unique(
             name for run in self.runs for metrics in run.done.metrics.values() for name in metrics
         )
+
+    def judge(self, method: Group) -> Judged:
+        """The comparison of a column with all others, of which every section shows a part."""
+        methods = [group.method() for group in self.groups]
+        chosen = reference(methods, method.label, method.valid_metric)
+        columns = [(split, name) for split in self.splits if split != VALID
+                   for name in self.metrics]  # fmt: skip
+        return Judged(methods, chosen, columns, compare(methods, method.label, chosen, columns))
 
     def anchor(self, group: Group) -> str:
         """Id of the list of a group's runs on the page."""

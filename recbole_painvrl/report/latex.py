@@ -11,9 +11,7 @@ from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.evaluation.comparison import (
     VALID,
     Comparison,
-    compare,
     part_name,
-    reference,
     smaller_is_better,
 )
 from recbole_painvrl.report.collect import collect
@@ -24,6 +22,8 @@ from recbole_painvrl.report.render import metric_name, render, split_name
 _NOT_SHOWN = frozenset(
     {"data_path", "use_gpu", "show_progress", "output_dir", "run_name", "gpu_id"}
 )
+# `kind` of `shift` where it is not a word that says it.
+_KINDS = {"both": "popularity and content", "other": "items, by neither popularity nor content"}
 # The other column, against which the method is marked in its table.
 _MARKS = {"better": "*", "worse": r"\dagger", "the tests disagree": r"\ddagger"}
 
@@ -64,11 +64,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     found: list[Comparison] = []
     chosen = None
     if method is not None and len(block.groups) > 1:
-        methods = [group.method() for group in block.groups]
-        chosen = reference(methods, method.label, method.valid_metric)
-        # All tests, since the correction is over all of them.
-        columns = [(part, name) for part in block.splits if part != VALID for name in block.metrics]
-        found = compare(methods, method.label, chosen, columns)
+        _, chosen, _, found = block.judge(method)
     marks = {
         one.metric: _MARKS.get(one.outcome, "")
         for one in found
@@ -134,8 +130,8 @@ def _data(block: Block) -> dict[str, Any]:
         for name, found in done.modalities.items()
         if "columns" in found
     ]
-    if done.shift.get("kind"):
-        rows.append(("Shift of the OOD test", str(done.shift["kind"])))
+    if kind := done.shift.get("kind"):
+        rows.append(("Shift of the OOD test", _KINDS.get(str(kind), str(kind))))
     return {"caption": f"Data: {block.title}.", "head": ("Statistic", "Value"), "rows": rows}
 
 

@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import parse_json, read_arrays, reason
+from recbole_painvrl.reading import is_number, parse_json, read_arrays, reason
 from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.folder import CONFIG, Array, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
-_HUGE = 1e300
 # Bytes of a log in which its last line is looked for.
 _LOG_TAIL = 1 << 16
 _ADVICE = "restore the file or run again"
@@ -170,12 +169,6 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T:
     # Any exception of the parsers means that the file is damaged.
     except Exception as error:
         raise UserError(f"{path}: damaged ({reason(error)}); {_ADVICE}") from error
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of a JSON file is a finite number."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and bool(-_HUGE < value < _HUGE)
 
 
 def _read_result(path: Path) -> Result | None:

@@ -52,12 +52,14 @@ class TableRow:
         folders: run folder of every complete seed.
         missing: a line for every run that is not complete.
         numbers: by split and metric.
+        control: of a mask, see :class:`~recbole_painvrl.evaluation.comparison.Method`.
     """
 
     label: str
     folders: dict[int, Path]
     missing: list[str]
     numbers: dict[Column, Number]
+    control: str = ""
 
     @property
     def shown(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_painvrl.data.splits.iid_ood import shift_words
+
 _NAMES = {"valid": "valid", "test": "test", "iid": "test (IID)", "ood": "test (OOD)"}
 
 
@@ -34,9 +36,8 @@ def run_summary(result: Mapping[str, Any]) -> str:
         f"variant: {result['edition']}",
         metrics_table(result["metrics"]),
     ]
-    shift = result["split"].get("shift")
-    if shift is not None:
-        lines.append(f"shift by protocol: {shift}")
+    if result["split"].get("shift") is not None:
+        lines.append(f"shift by protocol: {shift_words(result['split'])}")
     lines += result["shift"]["sentences"]
     if result.get("mask"):
         lines.append(f"form of the mask: {mask_sentence(result['mask'])}")

@@ -107,6 +107,26 @@ def test_a_shift_needs_moved_pairs_and_a_lower_ndcg(agreement: float, ood: int, 
     assert found["ultragcn_ndcg@10"] == pytest.approx(expected)
 
 
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize(
+    ("agreement", "ood", "said", "unsaid"),
+    [
+        (0.5, 5, "identified environments", "criterion"),
+        (0.5, 3, "a fixed ID-only UltraGCN has NDCG@10 1.0000 IID and 1.0000 OOD", "kept"),
+        (0.95, 5, "95% of the interactions kept their environment", "UltraGCN"),
+        (0.95, 3, "counts; 95%", "identified"),
+    ],
+)
+def test_no_shift_is_explained_by_the_criterion_that_failed(
+    agreement: float, ood: int, said: str, unsaid: str
+) -> None:
+    split = {"agreement_with_start": agreement, **verdict(agreement, 3, ood)}
+    words = iid_ood_module.shift_words(split)
+    assert said in words and unsaid not in words
+    damaged = iid_ood_module.shift_words({**split, "ultragcn_ndcg@10": 3})
+    assert damaged.startswith(words[:12]) and "UltraGCN" not in damaged
+
+
 @pytest.mark.parametrize(
     ("iid", "ood", "shift"),
     [

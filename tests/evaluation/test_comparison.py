@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from recbole_painvrl.evaluation.comparison import (
     Method,
     best,
     compare,
+    control_of,
     is_better,
     reference,
     standing,
@@ -58,6 +60,22 @@ def test_the_reference_is_chosen_by_validation_among_complete_methods() -> None:
     incomplete = Method("BB", METHODS[1].values, (0,), METHODS[1].per_user, complete=False)
     assert reference([METHODS[0], incomplete, METHODS[2]], "A", "ndcg@10") == "CCC"
     assert reference(METHODS, "A", "recall@10") is None
+
+
+def test_controls_of_a_mask_are_no_baselines_and_nobody_has_to_beat_the_oracle() -> None:
+    a, weak, strong = METHODS
+    zeros, oracle = replace(weak, control="zeros"), replace(strong, control="oracle")
+    assert reference([a, zeros, strong], "A", "ndcg@10") == "CCC"
+    assert reference([a, zeros, oracle], "A", "ndcg@10") is None
+    assert standing([a, zeros, oracle], "A", NDCG, []) == ""
+    learnt = replace(a, control="learnt")
+    assert reference([learnt, weak, oracle], "A", "ndcg@10") is None
+    assert "leads, ahead of BB" in standing([learnt, zeros, oracle], "A", NDCG, [])
+
+
+def test_the_name_of_a_file_says_which_control_a_mask_is() -> None:
+    files = ["masks/run/oracle.npz", "zeros.npz", "runs/oracle", "runs/x/mask.npz", "", None]
+    assert [control_of(one) for one in files] == ["oracle", "zeros", "", "", "", ""]
 
 
 def test_two_families_are_corrected_apart() -> None:

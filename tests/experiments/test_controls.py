@@ -17,6 +17,7 @@ from forks import Fork
 from support import SHORT_STAGES, every_mask_is_cut
 
 from recbole_painvrl.__main__ import main
+from recbole_painvrl.evaluation.comparison import CONTROLS
 from recbole_painvrl.experiments import controls, launch
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
@@ -93,6 +94,8 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     table = (out / "controls" / "table.md").read_text()
     assert all(label in table for label in found)
     assert "Tests: learnt mask against every other row" in table
+    assert "Best baseline" not in table
+    assert "with oracle mask" not in table and "behind oracle mask" not in table
     tests = (out / "controls" / "significance.csv").read_text()
     assert len(tests.splitlines()) > 6
     again, second = ablate()
@@ -101,6 +104,10 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     assert "8 runs: 8 done" in second.err
     assert ablate("--report-only")[0] == 0
     check_report(out, found)
+
+
+def test_the_names_of_the_controls_are_known_to_the_comparison() -> None:
+    assert set(controls.LABELS) == set(CONTROLS)
 
 
 def check_report(out: Path, found: dict[str, Any]) -> None:
@@ -119,6 +126,8 @@ def check_report(out: Path, found: dict[str, Any]) -> None:
         for test in ("iid", "ood"):
             assert f"{metrics[test]['ndcg@10']:.4f}" in cells
     assert "UltraGCN (mask=permuted)" in page
+    assert "the best other one by validation" not in page
+    assert "the oracle mask knows the truth and is not counted" in page
 
 
 def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path: Path) -> None:

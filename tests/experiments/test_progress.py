@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_time_left_is_that_of_complete_runs_of_the_same_model(
     assert planned(runs, 1)[-1].startswith("6 runs, 6 done, 0 left")
 
 
+def test_a_running_run_counts_with_the_rest_of_its_time(
+    make_runs: MakeRuns, done: Callable[[GridRun, float], None]
+) -> None:
+    first, second, third = make_runs("A", seeds=3)
+    done(first, 100)
+    runs = [first, second, third]
+    assert estimate(runs, 1, {second: 30}).seconds == pytest.approx(70 + 100)
+    late = estimate(runs, 1, {second: 500})
+    assert (late.seconds, late.is_least) == (pytest.approx(100), True)
+    assert estimate(runs, 2, {second: 30, third: 90}).seconds == pytest.approx(70)
+    overdue = estimate(runs, 2, {second: 101, third: 500})
+    assert (overdue.runs, overdue.seconds) == (2, None), "0 seconds would be a wrong promise"
+
+
 def test_clock() -> None:
     assert [clock(seconds) for seconds in (9, 125, 3725)] == ["0:09", "2:05", "1:02:05"]
 
@@ -76,6 +91,7 @@ def test_the_line_fits_and_makes_room(
     runs[1].folder.mkdir(parents=True)
     (runs[1].folder / "train.log").write_text("2026 DEBUG final epoch 4: loss 1\n")
     live = LiveLine(runs, 1, terminal)
+    live.begin(runs[1])
     live.show([runs[1]])
     shown = terminal.getvalue().removeprefix("\r\033[K")
     assert shown.startswith("[1/2] 0:00 elapsed, about 0:30 left; B-toy-seed0 final epoch 4")
@@ -87,3 +103,20 @@ def test_the_line_fits_and_makes_room(
     silent = LiveLine(runs, 1, io.StringIO())
     silent.show(runs)
     assert not silent.active
+
+
+def test_the_line_counts_no_run_whose_process_has_not_ended(
+    make_runs: MakeRuns, done: Callable[[GridRun, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    runs, terminal = make_runs("A", seeds=2), Terminal()
+    live = LiveLine(runs, 1, terminal)
+    live.begin(runs[1])
+    done(runs[0], 0.001)
+    done(runs[1], 0.001)
+    time.sleep(0.01)
+    live.show([runs[1]])
+    shown = terminal.getvalue()
+    assert "[1/2] 0:00 elapsed, time left not known; A-toy-seed1" in shown
+    live.show([])
+    assert terminal.getvalue() == shown, "all have ended, there is nothing to wait for"

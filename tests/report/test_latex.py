@@ -51,6 +51,27 @@ def test_data_settings_and_versions(tables: Path, run_folders: Path) -> None:
     assert result["versions"]["torch"] in (tables / "b1-versions.tex").read_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("both", "popularity and content"),
+        ("content", "content"),
+        ("other", "items, by neither popularity nor content"),
+    ],
+)
+def test_the_kind_of_shift_is_said_in_words(
+    kind: str, said: str, run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    shutil.copytree(run_folders / "ultragcn-1", tmp_path / "run")
+    file = tmp_path / "run" / "result.json"
+    result = json.loads(file.read_text())
+    result["shift"]["kind"] = kind
+    file.write_text(json.dumps(result))
+    assert report(tmp_path / "x.html", tmp_path / "run", "--latex").code == 0
+    data = (tmp_path / "x_tables" / "b1-data.tex").read_text()
+    assert f"Shift of the OOD test & {said} " in data
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
 def test_the_tables_compile_within_a_column(tables: Path, tmp_path: Path) -> None:
     body = "".join(f"\\input{{{path}}}\n" for path in sorted(tables.glob("*.tex")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recbole_painvrl.run.summary import mask_sentence, metrics_table
+from recbole_painvrl.run.summary import mask_sentence, metrics_table, run_summary
 
 METRICS = {
     "valid": {"recall@10": 0.25, "ndcg@10": 0.125},
@@ -20,6 +20,21 @@ def test_metrics_table() -> None:
     assert lines[2].split() == ["test", "(IID)", "0.5000", "-"]
     assert lines[3].split() == ["test", "(OOD)", "0.3333", "0.0625"]
     assert len({len(line) for line in lines}) == 1, "columns are aligned"
+
+
+def test_a_shift_that_is_not_detected_does_not_deny_the_one_that_was_found() -> None:
+    found = "shift of popularity: OOD interactions are with less popular items (AUC 0.44)"
+    split = {"shift": "not detected", "ultragcn_ndcg@10": {"test": 0.025, "ood": 0.0289}}
+    result = {
+        "model": "UltraGCN", "dataset": "toy", "protocol": "iid_ood", "seed": 0, "edition": "x",
+        "metrics": METRICS, "split": split, "shift": {"sentences": [found]}, "run_folder": "runs/x",
+    }  # fmt: skip
+    lines = run_summary(result).splitlines()
+    place = lines.index(found)
+    assert lines[place - 1] == (
+        "shift by protocol: not detected by the criterion of this protocol: a fixed ID-only "
+        "UltraGCN has NDCG@10 0.0250 IID and 0.0289 OOD, where a loss of more than 10% counts"
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.ranking import mean_ndcg
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.locks import file_lock
-from recbole_painvrl.reading import parse_json, read_arrays, reason
+from recbole_painvrl.reading import is_number, parse_json, read_arrays, reason
 from recbole_painvrl.seeds import generator
 
 # The split is the same for all models, so its UltraGCN has fixed settings (4.2.2).
@@ -53,6 +53,7 @@ _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _PAPER_EPOCHS, _STRICT_TEST = 10, 50, 20,
 # A shift is detected only below this agreement with the random initialization, and if the OOD
 # NDCG@10 of a fixed UltraGCN is below this fraction of its IID NDCG@10.
 _AGREEMENT, _KEPT_NDCG = 0.8, 0.9
+_NOT_DETECTED = "not detected"
 # Incremented when the same data and settings would give another split.
 _VERSION = 2
 
@@ -221,8 +222,32 @@ def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings
     detected = agreement < _AGREEMENT and ndcg[OOD] < _KEPT_NDCG * ndcg[TEST]
     return {
         "ultragcn_ndcg@10": ndcg,
-        "shift": "identified environments" if detected else "not detected",
+        "shift": "identified environments" if detected else _NOT_DETECTED,
     }
+
+
+def shift_words(split: Mapping[str, Any]) -> str:
+    """What the protocol says of the shift, and where it detected none, by which of its criteria.
+
+    Args:
+        split: ``split`` of ``result.json``, with a ``shift``.
+    """
+    if split["shift"] != _NOT_DETECTED:
+        return str(split["shift"])
+    why, kept = list[str](), split.get("agreement_with_start", np.nan)
+    ndcg = split.get("ultragcn_ndcg@10")
+    iid, ood = (ndcg.get(n, np.nan) if isinstance(ndcg, dict) else np.nan for n in (TEST, OOD))
+    if is_number(iid) and is_number(ood) and ood >= _KEPT_NDCG * iid:
+        why.append(
+            f"a fixed ID-only UltraGCN has NDCG@10 {iid:.4f} IID and {ood:.4f} OOD, where a "
+            f"loss of more than {1 - _KEPT_NDCG:.0%} counts"
+        )
+    if is_number(kept) and kept >= _AGREEMENT:
+        why.append(
+            f"{kept:.0%} of the interactions kept their environment of the random initialization, "
+            f"where less than {_AGREEMENT:.0%} counts"
+        )
+    return f"not detected by the criterion of this protocol{': ' * bool(why)}{'; '.join(why)}"
 
 
 def fixed_ultragcn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recbole_painvrl.evaluation.comparison import TESTS, VALID, Comparison, compare, part_name
+from recbole_painvrl.evaluation.comparison import TESTS, VALID, Comparison, part_name
 from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.render import metric_name
 from recbole_painvrl.report.sections.headline import difference
@@ -30,9 +30,7 @@ def controls(block: Block) -> dict[str, Any] | None:
         return None
     metric = found[LEARNT].valid_metric
     tests = [split for split in block.splits if split != VALID]
-    methods = [group.method() for group in found.values()]
-    columns = [(test, metric) for test in tests]
-    compared = compare(methods, found[LEARNT].label, None, columns)
+    compared = [one for one in block.judge(found[LEARNT]).found if one.metric == metric]
     return {
         "head": [
             "mask",

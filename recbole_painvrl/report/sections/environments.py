@@ -16,9 +16,10 @@ from matplotlib.ticker import (
 )
 from sklearn.metrics import adjusted_rand_score
 
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.plots.style import INK, PAPER, Figures, wrap
-from recbole_painvrl.report.read import RunData, Stage, is_number
+from recbole_painvrl.report.read import RunData, Stage
 from recbole_painvrl.report.render import Drawing
 
 ENVIRONMENT = "environment"
@@ -77,7 +78,7 @@ def _found(group: Group, run: RunData) -> list[str]:
     """How the environments of a run were found, and their agreement with the truth."""
     name = f"{group.label}, seed {run.done.seed}"
     if not run.environments:
-        return [name, *["–"] * 7]
+        return [name, *["–"] * 9]
     frame, truth = interactions(run), run.environments.get("truth")
     ari = run.done.planted.get("environment_ari")
     if truth is not None and len(truth) == len(frame):
@@ -97,7 +98,14 @@ def _found(group: Group, run: RunData) -> list[str]:
         numbers("stability", ".2f"),
         f"{one_environment_users(frame):.0%}",
         f"{ari:.3f}" if is_number(ari) else "not known",
+        *(_control(run, key) for key in ("shuffled", "supervised")),
     ]
+
+
+def _control(run: RunData, key: str) -> str:
+    """A control of the agreement with the truth."""
+    value = run.done.planted.get(f"environment_ari_{key}")
+    return f"{value:.3f}" if is_number(value) else "–"
 
 
 def _rows(label: str, frame: pd.DataFrame) -> list[list[str]]:

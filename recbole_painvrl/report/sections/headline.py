@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from recbole_painvrl.evaluation.comparison import (
+    ORACLE,
     PRIMARY,
     TESTS,
     VALID,
     Comparison,
-    compare,
+    Method,
     part_name,
-    reference,
+    rivals,
     smaller_is_better,
     standing,
 )
@@ -88,11 +89,10 @@ def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell
 
 def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
     """Where the method is better, worse or neither, as sentences, figures and tables."""
-    methods = [group.method() for group in block.groups]
-    chosen = reference(methods, method.label, method.valid_metric)
-    columns = [(split, m) for split in block.splits if split != VALID for m in block.metrics]
-    found = compare(methods, method.label, chosen, columns)
-    primary = [one for one in found if one.family == PRIMARY] or found
+    methods, chosen, columns, found = block.judge(method)
+    oracles = {one.label for one in methods if one.control == ORACLE}
+    fair = [one for one in found if one.other not in oracles]
+    primary = [one for one in found if one.family == PRIMARY] or fair
     # Sentences and the first table have the smallest cut-off of every metric only.
     first_k = {metric: str(ks[0]) for metric, ks in cutoffs(block.metrics).items()}
     shown = []
@@ -112,18 +112,31 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
         "label": method.label,
         "chosen": chosen,
         "tests": len(primary),
+        "oracle": len(fair) < len(found) and not chosen,
         "counts": Counter(one.outcome for one in primary),
         "drawings": drawn.pop(main, []),
         "others": [drawing for drawings in drawn.values() for drawing in drawings],
+        "without": _without(methods, method.label),
         "sentences": [sentence for sentence in sentences if sentence],
         # Its caption names the other one.
         "main": [
             row[:1] + row[2:] if chosen else row
-            for row in _tests([one for one in primary if one.metric in shown])
+            for row in _tests(
+                [one for one in primary if one.metric in (shown if chosen else [main])]
+            )
         ],
         "every": _tests(found),
         "about": TESTS,
     }
+
+
+def _without(methods: Sequence[Method], label: str) -> str:
+    """Which columns the sentences leave out."""
+    compared = {one.label for one in rivals(methods, label)} | {label}
+    left_out = {one.control for one in methods if one.label not in compared}
+    if not left_out:
+        return ""
+    return "; without the oracle" if left_out == {ORACLE} else "; without the controls of a mask"
 
 
 def difference(p: PairedComparison) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole_painvrl.evaluation.comparison import VALID, part_name
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import MASK_COLOURS, PAPER, WIDTH, Figures, wrap
-from recbole_painvrl.report.read import RunData, is_number
-from recbole_painvrl.report.render import Drawing, metric_name
+from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.render import Drawing, metric_name, split_name
 
 # Label of a group -> its mask of one modality, [d].
 Masks = Mapping[str, npt.NDArray[np.float64]]
@@ -22,6 +23,13 @@ _HEIGHT = 0.62 * WIDTH
 _BINS = np.linspace(0, 1, 26)
 # With more columns the symbols of single columns would overlap.
 _MAX_SYMBOLS = 512
+# Masks that a final model can have (`mask_form`).
+_WORDS = {
+    "soft": "soft mask",
+    "binary": "cut mask",
+    "ones": "all features",
+    "zeros": "no features",
+}
 _SCORES = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
 
 
@@ -50,24 +58,27 @@ def masks(block: Block, figures: Figures) -> dict[str, Any] | None:
         "seeds": [f"{group.label}: {group.first.done.seed}" for group in groups],
         "statistics": statistics,
         **_oracle(block, groups),
+        **_candidates(groups),
         "forms": [row for group in groups for run in group.runs for row in _form(group, run)],
         "scores": [row for group in groups for run in group.runs for row in _scores(group, run)],
     }
 
 
 def _oracle(block: Block, groups: list[Group]) -> dict[str, Any]:
-    """Mean test metrics with the learnt and with the oracle mask; empty where that is not known."""
+    """Mean test metrics of the final and of the oracle's model; empty where that is not known."""
     tests = [split for split in block.splits if split != VALID]
     metric = groups[0].valid_metric
     rows = []
     for group in groups:
         found = [run for run in group.runs if isinstance(run.done.planted.get("oracle"), dict)]
         if found:
-            learnt = [[run.done.metrics.get(test, {}).get(metric) for run in found]
+            final = [[run.done.metrics.get(test, {}).get(metric) for run in found]
                       for test in tests]  # fmt: skip
             oracle = [[_of_oracle(run, test, metric) for run in found] for test in tests]
-            rows.append([f"{group.label}, learnt", *map(_mean, learnt)])
-            rows.append([f"{group.label}, oracle", *map(_mean, oracle)])
+            used = unique(str(run.done.mask.get("used")) for run in found)
+            words = ", ".join(_WORDS.get(one, "learnt mask") for one in used)
+            rows.append([f"{group.label}, final model ({words})", *map(_mean, final)])
+            rows.append([f"{group.label}, oracle mask", *map(_mean, oracle)])
     names = [f"{metric_name(metric)}, {part_name(test)}" for test in tests]
     return {"oracle": rows, "metrics": names}
 
@@ -80,6 +91,32 @@ def _of_oracle(run: RunData, test: str, metric: str) -> Any:
 def _mean(values: list[Any]) -> str:
     """Over the seeds; a dash where one has none."""
     return f"{np.mean(values):.4f}" if all(map(is_number, values)) else "–"
+
+
+def _candidates(groups: list[Group]) -> dict[str, Any]:
+    """Validation metrics of the masks among which validation chose; empty where it did not."""
+    metric, rows = groups[0].valid_metric, []
+    for group, run in ((one, run) for one in groups for run in one.runs):
+        found = run.done.mask.get("candidates")
+        for name, points in found.items() if isinstance(found, dict) else ():
+            values = [_point(points, split, metric) for split in ("valid", "ood_valid")]
+            label = f"{group.label}, seed {run.done.seed}: {_WORDS.get(name, name)}"
+            taken = "taken" if name == run.done.mask.get("used") else "not taken"
+            rows.append([label, taken, *values])
+    head = [f"{metric_name(metric)}, {split_name(split)}" for split in ("valid", "ood_valid")]
+    # Without an OOD test there is no OOD validation.
+    known = 3 if all(row[3] == "–" for row in rows) else 4
+    return {
+        "candidates": [row[:known] for row in rows],
+        "candidates_head": ["mask", "final model", *head][:known],
+    }
+
+
+def _point(points: Any, split: str, metric: str) -> str:
+    """The metric of a candidate on a validation split."""
+    metrics = points.get(split) if isinstance(points, dict) else None
+    value = metrics.get(metric) if isinstance(metrics, dict) else None
+    return f"{value:.4f}" if is_number(value) else "–"
 
 
 def _form(group: Group, run: RunData) -> list[list[str]]:

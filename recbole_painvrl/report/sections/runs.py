@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short, unique
-from recbole_painvrl.report.read import RunData, is_number
+from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, address, metric_name
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_painvrl.evaluation.comparison import part_name
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.read import is_number
 from recbole_painvrl.report.render import metric_name
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import Figures, wrap
-from recbole_painvrl.report.read import Stage, is_number
+from recbole_painvrl.report.read import Stage
 from recbole_painvrl.report.render import Drawing, metric_name
 
 # The only stage of most models is drawn with the last stage of the others.

@@ -1,0 +1,57 @@
+"""The table of the controls shows what the comparison of all columns found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_painvrl.evaluation.comparison import compare
+from recbole_painvrl.report.groups import Block, blocks
+from recbole_painvrl.report.read import Result, RunData
+from recbole_painvrl.report.sections.controls import controls
+
+METRICS = ("ndcg@10", "recall@10", "hit@10", "mrr@10")
+USERS = 40
+
+
+def run(mask: str | None, level: float) -> RunData:
+    """A run whose users are all ``level`` better than noise that two masks do not share."""
+    noise = np.random.default_rng(len(mask or "")).normal(0, 0.1, USERS)
+    values = level + noise - noise.mean()
+    frame = pd.DataFrame(
+        {"test_set": "ood", "user_id": [*map(str, range(USERS))], **dict.fromkeys(METRICS, values)}
+    )
+    metrics = {"ood": dict.fromkeys(METRICS, level), "valid": dict.fromkeys(METRICS, level)}
+    result = Result(
+        model="UltraGCN" if mask else "PaInvRL", dataset="toy", protocol="files", seed=0,
+        valid_metric="NDCG@10", metrics=metrics,
+    )  # fmt: skip
+    given = f"masks/x/{mask}.npz" if mask else None
+    config = {"feature_mask": {"value": given, "from": "command line"}}
+    return RunData(Path(str(mask)), config, result, {}, {}, frame, "")
+
+
+def block() -> Block:
+    levels = {None: 0.9, "learnt": 0.5, "ones": 0.44, "permuted": 0.45, "oracle": 0.8}
+    (found,) = blocks([run(mask, level) for mask, level in levels.items()])
+    return found
+
+
+def test_the_table_has_the_outcomes_of_the_comparison_of_all_columns() -> None:
+    toy = block()
+    learnt = next(group for group in toy.groups if group.mask == "learnt")
+    judged = toy.judge(learnt)
+    assert judged.chosen is None, "the others explain the mask"
+    outcomes = {one.other: one.outcome for one in judged.found if one.metric == "ndcg@10"}
+    table = controls(toy)
+    assert table is not None
+    for name, *_, difference in table["rows"][1:]:
+        (label,) = (group.label for group in toy.groups if group.mask == name)
+        outcome = outcomes[label]
+        assert difference.endswith("]" if outcome == "not significant" else outcome)
+    # The outcomes of a smaller family would be others.
+    methods = [one for one in judged.methods if one.control]
+    alone = compare(methods, learnt.label, None, [("ood", "ndcg@10")])
+    assert any(one.outcome != outcomes[one.other] for one in alone)
