@@ -33,6 +33,11 @@ EASE, MultiVAE and about thirty more) run beside them with the same commands. A 
 - *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
   users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
   starts, and is refused if it does not fit.
+- Training stops after RecBole's 10 evaluations without improvement (`stopping_step`; BM3: 30), the
+  presets after the released number.
+- Every model passes the laws of [testing](api/testing.md) that apply to it. A model that compares
+  features by cosines alone has no law of permuted columns, one without an ID-only form none of
+  features that are zero.
 - Differences from paper and released code are under *Deviations* in the docstring of each class;
   the presets set what the released codes do, as far as their comments do not say otherwise
   (features, for example, always have rows of length 1).
