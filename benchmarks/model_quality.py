@@ -116,29 +116,30 @@ def main() -> None:
 
 
 def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
-    for model in models_of(given.models):
-        folder = given.output / slug(f"{given.dataset} {model}")
-        if not given.report and not search(model, _words(given, model), given.trials, folder):
-            print(f"{model}: the search failed, see above", file=sys.stderr)
+    for label, model in models_of(given.models).items():
+        folder = given.output / slug(f"{given.dataset} {label}")
+        words = _words(given, label, model)
+        if not given.report and not search(model, words, given.trials, folder):
+            print(f"{label}: the search failed, see above", file=sys.stderr)
             continue
         best = selected(folder)
         if best is None and model not in FIXED:
             continue
         runs = []
         for seed in range(given.seeds):
-            words = [*_words(given, model), f"--seed={seed}", *_options(best or {})]
+            own = [*words, f"--seed={seed}", *_options(best or {})]
             try:
-                runs.append(finished_run(folder / f"seed-{seed}", words, not given.report))
+                runs.append(finished_run(folder / f"seed-{seed}", own, not given.report))
             except NotRunError:
                 continue
             except SystemExit as error:
                 print(error, file=sys.stderr)
         if runs:
-            label = model if len(runs) == given.seeds else f"{model}, {len(runs)} of {given.seeds}"
-            yield _row(given, label, runs, best or {})
+            missing = "" if len(runs) == given.seeds else f", {len(runs)} of {given.seeds}"
+            yield _row(given, label + missing, runs, best or {})
 
 
-def _words(given: argparse.Namespace, model: str) -> list[str]:
+def _words(given: argparse.Namespace, label: str, model: str) -> list[str]:
     k = CUTOFFS.get(given.dataset, 10)
     words = [
         f"--model={model}",
@@ -149,12 +150,12 @@ def _words(given: argparse.Namespace, model: str) -> list[str]:
         f"--valid_metric=NDCG@{k}",
         *given.settings,
     ]
-    return with_own(model, words)
+    return with_own(label, words)
 
 
-def with_own(model: str, words: Sequence[str]) -> list[str]:
+def with_own(label: str, words: Sequence[str]) -> list[str]:
     """Settings ``--name=value``, those of ``OWN`` in place of the given ones."""
-    own = OWN.get(model, {})
+    own = OWN.get(label, {})
     others = [word for word in words if word.partition("=")[0].removeprefix("--") not in own]
     return [*others, *_options(own)]
 

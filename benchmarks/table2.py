@@ -56,18 +56,20 @@ def main() -> None:
 
 
 def rows(output: Path) -> Iterator[list[str]]:
-    """A line per model of the table that ``benchmark`` wrote."""
-    table, tests = (
-        _read(output / "benchmark" / name) for name in ("table.csv", "significance.csv")
-    )
+    """A line per model of the table that ``benchmark`` wrote, if it has complete runs."""
+    folder = output / "benchmark"
+    if not (folder / "table.csv").is_file():
+        sys.exit(f"{folder}: no table yet; run the same command without --report first")
+    table, tests = _read(folder / "table.csv"), _read(folder / "significance.csv")
     means = {(line["row"], line["part"], line["metric"]): line for line in table}
-    for model in dict.fromkeys(line["row"] for line in table):
+    for model in dict.fromkeys(line["row"] for line in table if line["mean"]):
         cells = [_spread(means[model, "valid", "ndcg@10"])]
         cells += [_spread(means[model, part, metric]) for part in TESTS for metric in METRICS]
         tested = {
             line["part"]: line
             for line in tests
             if (line["method"], line["other"], line["metric"]) == (METHOD, model, "ndcg@10")
+            and line["difference"]
         }
         cells += [_higher(tested[part]) if part in tested else "" for part in TESTS]
         best = selected(output / "search" / slug(model)) or {}

@@ -75,7 +75,7 @@ def _changed(run: GridRun) -> list[str]:
     from recbole_painvrl.experiments.planning import prepared_hash, run_key
 
     config = config_from_arguments(run.arguments)
-    here = run_key(config, run.model, prepared_hash(config), code_hash())
+    here = run_key(config, prepared_hash(config), code_hash())
     return run.key.changed(vars(here))
 
 

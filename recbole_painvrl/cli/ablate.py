@@ -17,7 +17,8 @@ PAGE = f"""
 
 experiments (--what)
   losses         Table 3: ERM alone, IRM alone, fixed weights, InvRL, Pareto weights, all with the
-                 `mask_form` of PaInvRL (the paper's is --set PaInvRL.mask_form=soft)
+                 `mask_form` of PaInvRL unless InvRL's is given by --set (the paper's is
+                 --set PaInvRL.mask_form=soft)
   recall_curve   Fig. 2: Recall@10, 20, ..., 100 of UltraGCN, InvRL and PaInvRL
   environments   Fig. 4: 2 to 10 environments
   choices        one implementation choice at a time: gradient_normalization, projection_objective,

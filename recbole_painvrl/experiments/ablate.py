@@ -140,8 +140,9 @@ def _losses(plan: Plan) -> Ablation:
         plan.row(label, METHOD, {"loss_weighting": value}, "losses")
         for label, value in _LOSSES.items()
     ]
-    # The objectives are compared in one form of the mask, that of PaInvRL.
+    # The objectives are compared in one form of the mask, that of PaInvRL, unless InvRL's is given.
     form = {"mask_form": str(_effective(plan, METHOD)["mask_form"]["value"])}
+    form |= {name: text for name, text in plan.own.get("InvRL", {}).items() if name in form}
     rows.insert(3, plan.row("InvRL", "InvRL", form, "losses"))
     title = f"Losses of the mask on {plan.dataset} (Table 3)"
     return Ablation(title, "Pareto weights (PaInvRL)", rows)

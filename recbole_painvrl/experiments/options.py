@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,16 +128,24 @@ def models_of(text: str) -> dict[str, str]:
     for word in typed:
         label, is_labelled, name = word.rpartition("=")
         known = model_class(name).__name__
-        is_word = label.replace("-", "_").isidentifier()
-        if is_labelled and not (is_word and label not in group_members("all")):
+        is_word = re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", label) is not None
+        if is_labelled and (not is_word or label in GROUPS or _is_model(label)):
             raise UserError(
                 f"`--models`: found label {label!r}, expected letters, digits, _ and -, and not "
-                "the name of a model, such as UltraGCN-ids=UltraGCN"
+                "the name of a model or a group, such as UltraGCN-ids=UltraGCN"
             )
         models[label or known] = name
     if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")
     return models
+
+
+def _is_model(name: str) -> bool:
+    try:
+        model_class(name)
+    except UserError:
+        return False
+    return True
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments, parse_overrides
 from recbole_painvrl.config.loading import read_yaml
+from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
@@ -99,7 +100,7 @@ class Plan:
         """One run of a model with some settings."""
         arguments = self.arguments(model, {**settings, "seed": str(seed)})
         config = self.config(arguments)
-        key = run_key(config, model, self.data_hash(config), self.code)
+        key = run_key(config, self.data_hash(config), self.code)
         folder = run_folder(self.output / "cells", model, self.dataset, seed, key)
         return GridRun(model, seed, arguments, key, folder)
 
@@ -139,18 +140,18 @@ class Plan:
         return self._data[folder]
 
 
-def run_key(config: SafeConfig, model: str, data: str, code: str) -> RunKey:
+def run_key(config: SafeConfig, data: str, code: str) -> RunKey:
     """Identity of a run with this configuration.
 
     Args:
         config: of the run.
-        model: name of its model.
         data: hash of the dataset, see :func:`prepared_hash`.
         code: hash of the package's code.
     """
     if config["feature_mask"] is not None:
         mask = file_hash(mask_file(Path(config["feature_mask"])))
         data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
+    model = model_class(config["model"]).__name__
     return RunKey(data, _config_hash(config), code_of(model, code))
 
 

@@ -54,7 +54,7 @@ def _entry(row: Row, run: GridRun, output: Path) -> dict[str, Any]:
     return {
         "group": row.group,
         "row": row.label,
-        "model": run.model,
+        "model": run.arguments[0].partition("=")[2].rpartition(":")[2],
         "seed": run.seed,
         "state": state,
         "reason": run.reason() if state == "failed" else None,

@@ -48,7 +48,7 @@ class GridRun:
     """One run of a grid.
 
     Attributes:
-        model: name of the model.
+        model: name of the model, or the label of its row where a grid has several rows of it.
         seed: seed of the run.
         arguments: of ``recbole_painvrl run``, without output folder and run name.
         key: identity of the run.

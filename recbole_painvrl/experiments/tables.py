@@ -19,6 +19,7 @@ from recbole_painvrl.evaluation.comparison import (
     smaller_is_better,
     standing,
 )
+from recbole_painvrl.experiments import controls
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.report.tables import BEST, SECOND, Number, Table, TableRow
@@ -86,7 +87,9 @@ def _table_row(row: Row) -> TableRow:
                 known = float("nan") if value is None else value
                 numbers.setdefault((part, metric), Number([])).values.append(known)
     given = (word for run in row.runs for word in run.arguments if word.startswith(_MASK))
-    control = control_of(next(given, "").removeprefix(_MASK))
+    # Elsewhere a file of such a name is a mask like any other.
+    is_control = row.group == controls.GROUP
+    control = control_of(next(given, "").removeprefix(_MASK)) if is_control else ""
     return TableRow(row.label, folders, missing, numbers, control)
 
 

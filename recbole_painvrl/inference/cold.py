@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,17 +62,26 @@ def mapped_vectors(run: LoadedRun, features: Tensor, degrees: Tensor, reg_weight
         reg_weight: weight of the squared norm of the map.
 
     Raises:
-        UserError: the run has no features, or its model no such vectors.
+        UserError: the run has no features or uses none, its model has no such vectors, or
+            ``reg_weight`` is no positive number.
     """
+    if not 0 < reg_weight < math.inf:
+        raise UserError(f"`--map-features`: found {reg_weight}, expected a number above 0")
     known: Tensor = run.dataset.features.matrix
     if not known.shape[1]:
         raise UserError(
             f"`--map-features`: this run of {run.config['model']} has no features; train it with "
             "`--modalities`, or leave the option out"
         )
-    mask = getattr(run.model, "feature_mask", None)
-    if mask is not None:
-        known, features = known * mask.cpu(), features * mask.cpu()
+    # The mask that was given, and the one that PaInvRL and InvRL learnt.
+    for mask in (getattr(run.model, name, None) for name in ("feature_mask", "mask")):
+        if isinstance(mask, Tensor):
+            known, features = known * mask.cpu(), features * mask.cpu()
+    if not known.any():
+        raise UserError(
+            f"`--map-features`: the mask of this run of {run.config['model']} leaves no features; "
+            "leave the option out, or use another run"
+        )
     return features @ map_to(known, score_tables(run.model)[1].detach(), degrees, reg_weight)
 
 

@@ -117,7 +117,7 @@ def _scorer(request: Request, run: LoadedRun, notes: list[str]) -> Scorer:
         if not by_content:
             require_content(run, "--new-items")
         new_items = read_new_items(Path(request.new_items), run)
-        notes.append(f"{len(new_items.tokens)} new items {_UNSEEN['content']}")
+        notes.append(f"{len(new_items.tokens)} new items {_how('content', request)}")
         if new_items.n_known:
             notes.append(
                 f"{new_items.n_known} items of {request.new_items} are in the dataset already "
@@ -128,9 +128,21 @@ def _scorer(request: Request, run: LoadedRun, notes: list[str]) -> Scorer:
     if scorer.n_unseen:
         notes.append(
             f"{scorer.n_unseen} items of the dataset without a training interaction "
-            f"{_UNSEEN[unseen]} (`--unseen-items {unseen}`)"
+            f"{_how(unseen, request)} (`--unseen-items {unseen}`)"
+        )
+    maps = new_items is not None or (scorer.n_unseen and unseen == "content")
+    if request.map_features is not None and not maps:
+        raise UserError(
+            "`--map-features`: there is nothing to map; add `--new-items`, use `--unseen-items "
+            "content` with data in which some items have no training interaction, or leave it out"
         )
     return scorer
+
+
+def _how(unseen: Unseen, request: Request) -> str:
+    if unseen == "content" and request.map_features is not None:
+        return f"are scored by a map from their features (weight {request.map_features:g})"
+    return _UNSEEN[unseen]
 
 
 def _known_users(asked: str, users: Mapping[str, None]) -> list[str]:

@@ -24,7 +24,7 @@ class BM3Settings(GraphSettings):
     target_dropout: float = Field(ge=0, lt=1, description="Dropout rate of the target views.")
     target_dropout_per: Literal["pair", "row"] = Field(
         description="Draw the dropout for every pair of a batch (pair), or once for every user and "
-        "item in it, as of a whole table (row, released)."
+        "item in it (row), as the release does for its whole tables."
     )
     content_weight: float = Field(ge=0, description="Weight of the losses of the features.")
     reg_weight: float = Field(

@@ -38,7 +38,8 @@ class SLMRecSettings(GraphSettings):
     )
     score: Literal["product", "cosine", "sigmoid"] = Field(
         description="Score pairs by the product of their vectors, by the cosine, on which the "
-        "model is trained, or by the sigmoid of the product (released), with ties near 1."
+        "model is trained, or by the sigmoid of the product. The last is the release's, but not "
+        "in its presets: scores near 1 are equal."
     )
 
 
@@ -142,6 +143,8 @@ class SLMRec(LateFusionRecommender):
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """Vectors of items without interactions and ID; a modality of zeros counts as missing."""
         s = self.settings
+        if not self.scores_are_products:
+            return None
         views = [features.new_zeros(len(features), s.embedding_size)]
         for layer, columns in zip(self.projection, self.modality_slices.values(), strict=True):
             rows = features[:, columns]

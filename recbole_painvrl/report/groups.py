@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,6 +147,9 @@ class Block:
     def judge(self, method: Group) -> Judged:
         """The comparison of a column with all others, of which every section shows a part."""
         methods = [group.method() for group in self.groups]
+        if len({one.control for one in methods} - {""}) < 2:
+            # A single mask whose file has such a name is the user's, not a set of controls.
+            methods = [replace(one, control="") for one in methods]
         chosen = reference(methods, method.label, method.valid_metric)
         columns = [(split, name) for split in self.splits if split != VALID
                    for name in self.metrics]  # fmt: skip

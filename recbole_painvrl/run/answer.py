@@ -18,9 +18,10 @@ Rules, by what ``result.json`` holds:
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from recbole_painvrl.run.next_command import next_command
 
 if TYPE_CHECKING:
     from recbole_painvrl.evaluation.comparison import Comparison, Method
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 RECOVERED_AUC, IN_PART, RECOVERED_RAND = 0.9, 0.7, 0.5
 # Relative lead of the oracle mask below which the share of it says nothing.
 SMALLEST_GAP = 0.02
-_PROGRAM = ("python", "-m", "recbole_painvrl")
 _FINAL, _OTHER = "final", "other"
-# What belongs to a run alone, and not to a grid of runs on the same data.
-_OF_A_RUN = ("model", "dataset", "seed", "n_threads", "compare_backbone", "oracle")
 _VERDICTS = {
     "better": "significantly better",
     "worse": "significantly worse",
@@ -164,10 +162,12 @@ def _lines(
     else:
         yield f"synthetic: no part of the data is known to be ({result['edition']})"
     yield "one training of each model: how much another seed changes is not known"
-    yield f"next: {_next(result, (bool(found) and same_settings) or kept)}"
+    yield f"next: {next_command(result, (bool(found) and same_settings) or kept)}"
 
 
 def _backbone(kept: bool, found: list[Comparison], same_settings: bool) -> str:
+    if not found and kept:
+        return "backbone: not compared; the final model has all features"
     if not found:
         return (
             "backbone: not compared with the same model on all features, so whether the mask "
@@ -186,7 +186,7 @@ def _backbone(kept: bool, found: list[Comparison], same_settings: bool) -> str:
     rest = (
         "the final model has all features, too"
         if kept
-        else "with all features and the same settings: not trained"
+        else "the same model with all features was not trained (`--compare_backbone=True`)"
     )
     return f"backbone (first stage, L2 weights of its own): {'; '.join(words)}; {rest}"
 
@@ -209,51 +209,3 @@ def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], same_settings: 
     if same_settings and test == "ood":
         return words + f"all features are within {SMALLEST_GAP:.0%} of the oracle mask, or above it"
     return words + "the gap to all features was not measured"
-
-
-def _next(result: Mapping[str, Any], is_compared: bool) -> str:
-    """The command that answers what is open."""
-    command = list(result["command"])
-    if "ood" not in result["metrics"]:
-        return shlex.join([*_without(command, "protocol"), "--protocol=popularity"])
-    model = result.get("final_model", "UltraGCN")
-    if not is_compared and model == "UltraGCN":
-        return shlex.join([*_without(command, "compare_backbone"), "--compare_backbone=True"])
-    if not is_compared:
-        # The final model has settings of its own; only those of the data must be the same.
-        words = [f"--models={model}", *_grid_settings(result, None)]
-        words.append(f"--feature-mask={result['run_folder']}")
-        return shlex.join([*_PROGRAM, "benchmark", *words])
-    if result["model"] == "PaInvRL":
-        words = ["--what=controls", "--seeds=5", *_grid_settings(result, "PaInvRL")]
-        return shlex.join([*_PROGRAM, "ablate", *words])
-    words = [f"--models={result['model']},UltraGCN", "--seeds=5"]
-    words += _grid_settings(result, result["model"])
-    return shlex.join([*_PROGRAM, "benchmark", f"--method={result['model']}", *words])
-
-
-def _grid_settings(result: Mapping[str, Any], model: str | None) -> list[str]:
-    """Dataset and settings of the run as options of a grid; those of the model by ``--set``.
-
-    Args:
-        result: of the run.
-        model: whose own settings are kept; None for the settings of all models alone.
-    """
-    from recbole_painvrl.specs import spec_of
-
-    spec = spec_of(result["model"])
-    own = {"preset", *(spec.schema.model_fields if spec and spec.schema else ())}
-    words = [f"--dataset={result['dataset']}"]
-    for word in result["command"]:
-        name, given, value = word.removeprefix("--").partition("=")
-        if not given or name in _OF_A_RUN:
-            continue
-        if name not in own:
-            words.append(word)
-        elif model:
-            words.append(f"--set={model}.{name}={value}")
-    return words
-
-
-def _without(command: list[str], setting: str) -> list[str]:
-    return [word for word in command if not word.startswith(f"--{setting}=")]

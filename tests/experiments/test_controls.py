@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from support import SHORT_STAGES, every_mask_is_cut
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
-from recbole_painvrl.experiments import controls, launch
+from recbole_painvrl.experiments import controls, launch, tables
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
@@ -173,6 +174,10 @@ def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_p
     assert "learnt values, not cut" in [row.label for row in rows]
     for row in rows:
         assert [run.model for run in row.runs] == ["UltraGCN", "UltraGCN"], row.label
+    (learnt_row,) = (row for row in rows if row.label == "learnt mask")
+    assert tables._table_row(learnt_row).control == "learnt"
+    # In a benchmark the same file is a mask like any other.
+    assert tables._table_row(replace(learnt_row, group="")).control == ""
     words = controls.note(source, [row.label for row in rows])
     assert "cut in two on seeds 3;" in words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ def test_the_code_hash_is_of_what_numbers_depend_on(tmp_path: Path) -> None:
 
 
 def test_the_key_is_of_the_code_of_a_model_of_another_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "foreign_model.py"
     file.write_text("class Tiny: pass\n")
@@ -79,6 +80,13 @@ def test_the_key_is_of_the_code_of_a_model_of_another_package(
     assert code_of("UltraGCN", "code") == code_of("BPR", "code") == "code" != first
     file.write_text("class Tiny: size = 2\n")
     assert code_of("Tiny", "code") != first
+    # Also under a label of its own.
+    monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", {"BPR": spec}.get)
+    common = {"data_path": str(tiny_data), "use_gpu": "False"}
+    grid = Plan("tiny", [0], Path("out"), {"mine": "BPR"}, common)
+    labelled = grid.run("mine", 0, {}).key
+    file.write_text("class Tiny: size = 3\n")
+    assert grid.run("mine", 0, {}).key.code != labelled.code
 
 
 def settings(run: GridRun) -> dict[str, str]:
@@ -138,9 +146,11 @@ def test_a_model_may_have_a_second_row_with_settings_of_its_own(tiny_data: Path)
     assert first.key != second.key and first.folder != second.folder
     assert "--model=UltraGCN" in second.arguments and "--modalities=[]" in second.arguments
     assert grid.config(first.arguments)["modalities"] != []
-    for wrong in ("BPR=UltraGCN", "a b=UltraGCN", "a.b=UltraGCN", "ids=NoSuch", "=UltraGCN"):
-        with pytest.raises(UserError):
-            models_of(wrong)
+    for label in ("BPR", "NeuMF", "paper", "a b", "a.b", ""):
+        with pytest.raises(UserError, match="label"):
+            models_of(f"{label}=UltraGCN")
+    with pytest.raises(UserError):
+        models_of("ids=NoSuch")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +173,9 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     grid = plan(tiny_data)
     forms = [grid.config(row.runs[0].arguments)["mask_form"] for row in made["losses"].rows]
     assert forms == ["auto"] * 5
+    own = {"InvRL": {"mask_form": "binary"}}
+    rows_of_losses = ablation("losses", replace(grid, own=own)).rows
+    assert "--mask_form=binary" in rows_of_losses[3].runs[0].arguments
     numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]
     assert numbers == [str(n) for n in range(2, 11)]
     for row in made["recall_curve"].rows:

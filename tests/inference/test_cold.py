@@ -15,7 +15,7 @@ from serving_support import MakeRun, everybody, lists
 from support import run_main
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.inference.cold import read_new_items
+from recbole_painvrl.inference.cold import mapped_vectors, read_new_items
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
@@ -108,10 +108,29 @@ def test_a_ridge_regression_gives_vectors_of_new_items(
     assert len(pd.read_csv(tmp_path / "x.csv"))
 
 
-def test_a_map_needs_features(finished: MakeRun) -> None:
+def test_a_map_needs_features(finished: MakeRun, tmp_path: Path) -> None:
     run = load_run(finished("BPR", "--modalities=[]"))
     with pytest.raises(UserError, match="has no features"):
         Scorer(run, "content", map_features=1.0)
+    known = load_run(finished("BM3"))
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="expected a number above 0"):
+            Scorer(known, "content", map_features=wrong)
+    request = Request(str(finished("BM3")), str(tmp_path / "x.csv"), "all", map_features=1.0)
+    with pytest.raises(UserError, match="nothing to map"):
+        recommend(request)
+
+
+def test_a_map_reads_no_columns_that_the_learnt_mask_drops(finished: MakeRun) -> None:
+    run = load_run(finished("PaInvRL"))
+    run.model.set_mask(torch.cat([torch.ones(16), torch.zeros(8)]))
+    features, degrees = run.dataset.features.matrix[3:6], torch.ones(run.dataset.item_num)
+    found = mapped_vectors(run, features, degrees, 1.0)
+    without = torch.cat([features[:, :16], torch.zeros(3, 8)], dim=1)
+    torch.testing.assert_close(found, mapped_vectors(run, without, degrees, 1.0))
+    run.model.set_mask(torch.zeros(24))
+    with pytest.raises(UserError, match="leaves no features"):
+        mapped_vectors(run, features, degrees, 1.0)
 
 
 def test_new_items_can_be_recommended_and_known_ones_stay(

@@ -101,17 +101,30 @@ def test_the_next_command_has_the_settings_of_the_run(
 ) -> None:
     """Each can be given as it is: it names the same data, split and settings."""
     words = ["--protocol=popularity", f"--data_path={tiny_data}", "--mask_decay=0.02"]
-    words += ["--preset=large", "--epochs=2", "--seed=3"]
+    words += ["--preset=large", "--epochs=2", "--seed=3", "--embedding_size=32"]
+    words.append("--final_settings={n_layers: 1}")
     for model, more, kind in (
         ("PaInvRL", {}, "ablate --what=controls"),
         ("InvRL", {}, "benchmark --method=InvRL --models=InvRL,UltraGCN"),
         ("PaInvRL", {"final_model": "FREEDOM"}, "benchmark --models=FREEDOM"),
+        (
+            "PaInvRL",
+            {"final_model": "FREEDOM", "mask": KEPT},
+            "benchmark --models=FREEDOM,UltraGCN",
+        ),
     ):
-        command = ["python", "run_recbole.py", f"--model={model}", "--dataset=tiny", *words]
+        launcher = ["torchrun", "--nproc-per-node=2", "-m", "recbole_painvrl", "run"]
+        command = [*launcher, f"--model={model}", "--dataset=tiny", *words]
         unmasked = None if more else evaluated(0.1, 0.05)
         entry = asked(unmasked, model=model, dataset="tiny", command=command, **more)
         line = entry["lines"][-1].removeprefix("next: ")
-        assert line.startswith(f"python -m recbole_painvrl {kind}")
+        assert line.startswith("python -m recbole_painvrl ")
+        assert set(kind.split()) <= set(line.split())
+        assert "nproc" not in line
+        sized = {"InvRL", "UltraGCN"} if model == "InvRL" else {model}
+        for one in {"FREEDOM"} if more else sized:
+            assert f"--set={one}.embedding_size=32" in line
+        assert ("--set=FREEDOM.n_layers=1" in line) == bool(more)
         assert f"--data_path={tiny_data}" in line and "--protocol=popularity" in line
         assert (f"--set={model}.preset=large" in line) == (not more)
         assert "--seed=" not in line
