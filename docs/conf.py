@@ -46,7 +46,7 @@ _PAGES = {
     "Start": ["docs/install", "docs/tutorial", "docs/usage", "docs/data"],
     "The method": ["docs/method", "docs/mask-form", "docs/plainly"],
     "Models": ["docs/models", "docs/your-own-model", "docs/settings"],
-    "Results": ["docs/defaults", "docs/reproduction", "docs/model-quality"],
+    "Results": ["docs/defaults", "docs/table2", "docs/reproduction", "docs/model-quality"],
     "Engineering": [
         "docs/performance",
         "docs/cluster",
