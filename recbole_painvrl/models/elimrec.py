@@ -34,7 +34,8 @@ class EliMRecSettings(GraphSettings):
     )
     score_fusion: Literal["product", "hm", "sum"] = Field(
         description="How TIE and TE join the fused score and the cosines of the modalities: by a "
-        "product (released), or by the release's options hm and sum, of logarithms."
+        "product (released), or by the release's options hm and sum, of logarithms. No effect on "
+        "plain."
     )
 
 

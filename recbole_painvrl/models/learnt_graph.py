@@ -39,7 +39,8 @@ class LearntGraphSettings(GraphSettings):
     """Settings of LATTICE and MICRO."""
 
     backbone: Literal["lightgcn", "ngcf", "mf"] = Field(
-        description="Model of the ID embeddings; mf is lightgcn with no layers."
+        description="Model of the ID embeddings: LightGCN, NGCF, or none (mf: lightgcn with no "
+        "layers)."
     )
     backbone_dropout: float = Field(ge=0, lt=1, description="Dropout after each layer of ngcf.")
     backbone_operator: Literal["mean_self", "symmetric"] = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -280,7 +281,11 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         if str(entry["from"]).endswith(("command line", ".yaml", ".yml"))
     }
     differing.sort(key=lambda name: name not in given)
-    for number, group in enumerate(groups, 1):
+    rows = [_row_label(group) for group in groups]
+    for number, (group, row) in enumerate(zip(groups, rows, strict=True), 1):
+        if row is not None and rows.count(row) == 1:
+            group.label = row
+            continue
         words = [
             f"mask={short(group.mask)}"
             if name == "feature_mask"
@@ -288,3 +293,14 @@ def _tell_apart(groups: Sequence[Group]) -> None:
             for name in differing
         ]
         group.label = f"{group.model} ({_few(words) or number})"
+
+
+def _row_label(group: Group) -> str | None:
+    """Name of the group's row in a grid (``LABEL=MODEL``), with which its run folders begin."""
+    labels = set()
+    for run in group.runs:
+        dataset = re.escape(run.done.dataset)
+        pattern = rf"(.+)-{dataset}-seed{run.done.seed}-[0-9a-f]{{12}}"
+        found = re.fullmatch(pattern, run.folder.name)
+        labels.add(found[1] if found else group.model)
+    return labels.pop() if len(labels) == 1 and group.model not in labels else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,22 @@ def run(mask: str | None, level: float) -> RunData:
     given = f"masks/x/{mask}.npz" if mask else None
     config = {"feature_mask": {"value": given, "from": "command line"}}
     return RunData(Path(str(mask)), config, result, {}, {}, frame, "")
+
+
+def test_a_row_with_a_label_of_its_own_keeps_it_unless_two_have_it() -> None:
+    def labels(*folders: str) -> list[str]:
+        runs = [run("learnt", 0.5), run("ones", 0.4), run("zeros", 0.3)]
+        named = (replace(a, folder=Path(b)) for a, b in zip(runs, folders, strict=True))
+        (found,) = blocks(list(named))
+        return [group.label for group in found.groups]
+
+    end = "-toy-seed0-0123456789ab"
+    assert labels(f"ids{end}", f"UltraGCN{end}", "x") == [
+        "ids", "UltraGCN (mask=ones)", "UltraGCN (mask=zeros)",
+    ]  # fmt: skip
+    assert labels(f"ids{end}", f"ids{end}", f"other{end}") == [
+        "UltraGCN (mask=learnt)", "UltraGCN (mask=ones)", "other",
+    ]  # fmt: skip
 
 
 def block() -> Block:
