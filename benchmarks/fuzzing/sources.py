@@ -146,6 +146,7 @@ def _mmgcn(folder: Path) -> list[str]:
     for name, lists in (("val_full", [[0, 5], [1], [2, 3]]), ("test_full", [[1, 3, 4]])):
         array = np.empty(len(lists), dtype=object)
         array[:] = lists
+        # The release's own format, lists as a pickle, which has to be read without unpickling.
         np.save(folder / f"{name}.npy", array, allow_pickle=True)
     np.save(folder / "FeatureVideo_normal.npy", _matrix(4, 2))
     torch.save(torch.tensor([[1.0, 4], [2, 3], [3, 2], [5, 1]]), folder / "feat_a.pt")

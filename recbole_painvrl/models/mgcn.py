@@ -65,8 +65,8 @@ class MGCN(GraphRecommender):
         UserError: the dataset has no modality.
 
     Deviations:
-        *Modalities*: any number. The release has two and divides by 3, which is M + 1 here, without
-        those that no item has. What an item, or all items of a user, lack has no edges, no
+        *Modalities*: any number. The release has two and divides by 3; here the divisor is 1 plus
+        the number of modalities that some item has. What an item, or all items of a user, lack has no edges, no
         weight in the attention and no part in ``side``.
         *Features* have rows of length 1, which leaves the graphs as they are, and are kept; the
         release trains the table (``train_features``).

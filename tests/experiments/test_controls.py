@@ -24,6 +24,7 @@ from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
 from recbole_painvrl.report.render import Drawing
+from recbole_painvrl.report.sections import controls as section
 
 
 def words(data: Path) -> list[str]:
@@ -180,6 +181,10 @@ def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_p
     assert tables._table_row(replace(learnt_row, group="")).control == ""
     words = controls.note(source, [row.label for row in rows])
     assert "cut in two on seeds 3;" in words
+
+
+def test_table_comparison_and_report_know_the_same_controls() -> None:
+    assert [*controls.LABELS] == [*CONTROLS] == [*section._KEEPS]
 
 
 def test_the_rows_have_the_settings_of_the_final_model(tiny_data: Path) -> None:
