@@ -49,7 +49,7 @@ class MGCN(GraphRecommender):
         y_m = A_ui x_m                                         users;  e_m = [y_m ; x_m]
         c = LightGCN(P, Q)                                     behaviour of users and items
         common = sum_m alpha_m e_m,   alpha = softmax_m q(e_m)
-        side = (common + sum_m sigma(H_m c) (.) (e_m - common)) / (M + 1)
+        side = (common + sum_m sigma(H_m c) (.) (e_m - common)) / (1 + M)
         z = c + side,   score = <z_u, z_i>
         loss = BPR(z) + reg_weight (|z_u|^2 + |z_i+|^2 + |z_i-|^2) / (2 train_batch_size)
                + contrastive_weight (NCE(side_i+, c_i+) + NCE(side_u, c_u))
@@ -66,8 +66,8 @@ class MGCN(GraphRecommender):
 
     Deviations:
         *Modalities*: any number. The release has two and divides by 3; here the divisor is 1 plus
-        the number of modalities that some item has. What an item, or all items of a user, lack has no edges, no
-        weight in the attention and no part in ``side``.
+        the number of modalities that some item has. What an item, or all items of a user, lack has
+        no edges, no weight in the attention and no part in ``side``.
         *Features* have rows of length 1, which leaves the graphs as they are, and are kept; the
         release trains the table (``train_features``).
         *Item graphs* leave out negative cosines, where the release may take the root of a negative
