@@ -9,7 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,21 +31,28 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 NAMES = re.findall(r"`([\w/]+\.(?:py|yaml|toml))`[^`]*(?=\n\n```(?:python|yaml|toml))", PAGE)
 
 
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def write_planted(root: Path) -> None:
+    """A small dataset of the name in the page's commands."""
+    design = PlantedDesign(
+        n_users=40, n_items=60, min_interactions=10, max_interactions=12, modalities={"visual": 4}
+    )
+    write_dataset(generate_planted(design, "planted"), root / "dataset" / "planted")
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of the page, and a small dataset of the name in its commands."""
     root = tmp_path_factory.mktemp("site")
     files = [text for kind, text in BLOCKS if kind != "bash"]
     for name, text in zip(NAMES, files, strict=True):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    preset = root / "my_models/properties/preset/ContentMF/wide.yaml"
-    preset.parent.mkdir(parents=True)
-    preset.write_text("embedding_size: 48\n")
-    design = PlantedDesign(
-        n_users=40, n_items=60, min_interactions=10, max_interactions=12, modalities={"visual": 4}
-    )
-    write_dataset(generate_planted(design, "planted"), root / "dataset" / "planted")
+        write(root / name, text)
+    write(root / "my_models/properties/preset/ContentMF/wide.yaml", "embedding_size: 48\n")
+    write_planted(root)
     return root
 
 
@@ -59,12 +68,6 @@ def installed(package: Path) -> Path:
     lines = [f"{model} = {value}" for model, value in points.items()]
     (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     return package
-
-
-def commands(first: str) -> list[list[str]]:
-    """The words of the commands in the block that begins with ``first``, without ``python``."""
-    (block,) = [text for kind, text in BLOCKS if kind == "bash" and text.startswith(first)]
-    return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
 @pytest.fixture(autouse=True)
@@ -83,15 +86,48 @@ def call(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[s
     return python(site, folder, "-m", "recbole_painvrl", *words)
 
 
-def test_the_page_by_name_of_the_module(package: Path) -> None:
-    """Nothing is installed; later commands find the model by what the run folder says."""
-    for words in commands("python -m recbole_painvrl run"):
-        done = python(package, package, *words)
-        assert done.returncode == 0, done.stderr
-    result = json.loads((package / "runs/first/result.json").read_text())
+def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
+    """From top to bottom in a virtual environment of its own, with both packages installed."""
+    home, page = tmp_path / "environment", tmp_path / "page"
+    venv.create(home, symlinks=True)
+    inside = home / "bin" / "python"
+    (packages,) = home.glob("lib/python*/site-packages")
+    # The dependencies, which are not installed again.
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    source = tmp_path / "source"
+    for name in ("recbole_painvrl", "dataset_prep", "properties"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "run_recbole.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    write_planted(page)
+
+    def done(*words: str) -> str:
+        run = subprocess.run(
+            words, capture_output=True, text=True, cwd=page, env=os.environ | {"PYTHONPATH": ""}
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    pip = (sys.executable, "-m", "pip", "--python", str(inside), "install", "--quiet")
+    pip += ("--no-deps", "--no-build-isolation")
+    done(*pip, str(source))
+    fewer = {"benchmark": ["--epochs=1", "--seeds=1"], "tune": ["--epochs=1", "--trials=1"]}
+    names, output = iter(NAMES), ""
+    for kind, text in BLOCKS:
+        if kind != "bash":
+            write(page / next(names), text)
+            if kind == "toml":
+                done(*pip, "-e", ".")
+            continue
+        for words in (shlex.split(line)[1:] for line in text.splitlines()):
+            output += done(str(inside), *words, *fewer.get(words[2], []))
+    result = json.loads((page / "runs/first/result.json").read_text())
     assert result["model"] == "ContentMF"
     assert any("my_models.content_mf:ContentMF" in word for word in result["command"])
-    assert len((package / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
+    assert len((page / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
+    assert "| ContentMF |" in output and "reg_weight" in output
+    assert (page / "runs/search/best.yaml").is_file()
+    assert int(re.findall(r"(\d+) passed", output)[-1]) >= 6
 
 
 def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: Path) -> None:
@@ -104,25 +140,6 @@ def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: 
     done = call(package, tmp_path, "report", "grid", "--output=grid.html")
     assert done.returncode == 0, done.stderr
     assert "ContentMF" in (tmp_path / "grid.html").read_text(encoding="utf-8")
-
-
-def test_the_page_installed(installed: Path) -> None:
-    """Settings, a grid, a search and, in a process of their own, the laws."""
-    for words in commands("python -m recbole_painvrl settings"):
-        fewer = {"benchmark": ["--epochs=1", "--seeds=1"], "tune": ["--epochs=1", "--trials=2"]}
-        done = python(installed, installed, *words, *fewer.get(words[2], []))
-        assert done.returncode == 0, done.stdout + done.stderr
-        if "benchmark" in words:
-            assert "| ContentMF |" in done.stdout
-        if "settings" in words:
-            assert "reg_weight" in done.stdout and "wide" in done.stdout
-    assert (installed / "runs/search/best.yaml").is_file()
-    (words,) = commands("python -m pytest")
-    done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, cwd=installed,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.count(".") >= 6, done.stdout + done.stderr
 
 
 def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Path) -> None:
