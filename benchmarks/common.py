@@ -1,6 +1,7 @@
 """What the benchmarks share: run folders, measured processes, timings and Markdown tables.
 
-Importing it does not import NumPy or PyTorch, whose settings ``reliability.runs.warm_up`` changes.
+Importing it needs the standard library only: ``stacks --install-only`` runs before anything is
+installed, and ``reliability.runs.warm_up`` changes settings of PyTorch before its import.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 ROOT = Path(__file__).parents[1]
 Result = dict[str, Any]
@@ -66,6 +65,8 @@ def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) ->
 
 def check_settings(folder: Path, settings: Sequence[str]) -> None:
     """Raise SystemExit if the run in a folder has other settings; it names the first of them."""
+    import yaml
+
     from recbole_painvrl.config import parse_overrides
 
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@
     python -m benchmarks.stacks --stacks old,3.11 --models ItemKNN
     python -m benchmarks.stacks --reuse                  tables of the results of earlier calls
     python -m benchmarks.stacks --here FILE              results of this environment as JSON
+    python -m benchmarks.stacks --install-only           environments; needs only Python itself
 
 Creates a virtual environment for every interpreter that it finds, trains the same models in each
 by RecBole's own ``run_recbole`` and prints how far their test metrics are from those of the first
@@ -28,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import ROOT, command_line, table
-from recbole_painvrl._compat.versions import INSTALL_RECBOLE
 
 TOLERANCE = 1e-6
 # NumPy's partition decides which of their equally similar neighbours are kept.
@@ -144,16 +144,18 @@ def pins(name: str) -> str:
     return "\n".join([*kept, *changed.values(), ""])
 
 
-def environment(name: str, folder: Path, python: str, cpu_only: bool) -> Path:
+def environment(name: str, given: Any) -> Path:
     """Interpreter of the stack's virtual environment, which is created if it is missing.
 
     Raises:
         SkippedError: there is no such interpreter, its packages cannot be installed, or PyTorch
-            would bring GPU libraries where ``cpu_only`` excludes them.
+            would bring GPU libraries where ``--cpu-only`` excludes them.
     """
     if name == "this":
         return Path(sys.executable)
-    home = folder / name
+    paths = dict(one.split("=", 1) for one in given.python)
+    python = paths.get(name, f"python{STACKS[name][0]}")
+    home = Path(given.envs).resolve() / name
     inside, requirements = home / "bin" / "python", home / "requirements.txt"
     ready = home / "installed.txt"
     if ready.is_file() and ready.read_text(encoding="utf-8") == pins(name):
@@ -161,12 +163,13 @@ def environment(name: str, folder: Path, python: str, cpu_only: bool) -> Path:
     _command(python, "-m", "venv", "--clear", str(home))
     requirements.write_text(pins(name), encoding="utf-8")
     install = (str(inside), "-m", "pip", "install", "--quiet", "-r", str(requirements))
-    if cpu_only:
+    if given.cpu_only:
         report = json.loads(_command(*install, "--dry-run", "--report", "-"))
         if any(one["metadata"]["name"].startswith("nvidia-") for one in report["install"]):
             raise SkippedError("there is no PyTorch without GPU libraries for it here")
     _command(*install)
-    _command(str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet")
+    # `recbole_painvrl`, which knows this command, cannot be imported where nothing is installed.
+    _command(str(inside), "-m", "pip", "install", "--quiet", "--no-deps", "recbole==1.2.1")
     requirements.rename(ready)
     return inside
 
@@ -200,9 +203,7 @@ def results(name: str, given: Any) -> dict[str, Any]:
     made_with = json.dumps([settings, pins(name)])
     file = folder / f"{name}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}.json"
     if not (given.reuse and file.is_file()):
-        paths = dict(one.split("=", 1) for one in given.python)
-        python = paths.get(name, f"python{STACKS[name][0]}")
-        inside = environment(name, folder, python, given.cpu_only)
+        inside = environment(name, given)
         words = ["--models", given.models, "--epochs", str(given.epochs), "--here", str(file)]
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
@@ -287,6 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
     parser.add_argument("--cpu-only", action="store_true", help="skip a PyTorch with GPU libraries")
     parser.add_argument("--reuse", action="store_true", help="use results of earlier calls")
+    parser.add_argument("--install-only", action="store_true", help="create environments, no runs")
     parser.add_argument("--here", type=Path, help="train in this environment and write this file")
     given = parser.parse_args(argv)
     if given.here:
@@ -299,9 +301,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         print(f"+ {name}", file=sys.stderr, flush=True)
         try:
-            found[name] = results(name, given)
+            if given.install_only:
+                environment(name, given)
+            else:
+                found[name] = results(name, given)
         except SkippedError as reason:
             found[name] = str(reason)
+    if given.install_only:
+        print("\n".join(f"{name} skipped: {reason}" for name, reason in found.items()))
+        return int(bool(found))
     print("\n\n".join(tables(found)))
     ran = [one["models"] for one in found.values() if isinstance(one, dict)]
     differing = (
