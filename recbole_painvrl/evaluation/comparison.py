@@ -126,6 +126,20 @@ def best(metric: str, values: Mapping[str, float]) -> str | None:
     return choose(finite, key=lambda label: finite[label]) if finite else None
 
 
+def places(methods: Sequence[Method], column: Column) -> dict[str, str]:
+    """``best`` and ``second``, by label, of the means of a column; equal means share a place.
+
+    The oracle mask, which knows the truth, has no place; a method without all of its seeds has one
+    only if all others lack some. Where all means are equal there is none.
+    """
+    able = [one for one in methods if one.control != ORACLE and math.isfinite(one.mean(column))]
+    able = [one for one in able if one.complete] or able
+    means = {one.label: round(one.mean(column), 6) for one in able}
+    ranks = sorted(set(means.values()), reverse=not smaller_is_better(column[1]))
+    names = dict(zip(ranks, ("best", "second"), strict=False)) if len(ranks) > 1 else {}
+    return {label: names[value] for label, value in means.items() if value in names}
+
+
 def control_of(feature_mask: str | None) -> str:
     """Which of ``CONTROLS`` the file of a setting ``feature_mask`` is; empty for other masks."""
     path = Path(feature_mask or "")

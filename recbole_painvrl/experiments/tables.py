@@ -15,14 +15,14 @@ from recbole_painvrl.evaluation.comparison import (
     Method,
     compare,
     control_of,
+    places,
     reference,
-    smaller_is_better,
     standing,
 )
 from recbole_painvrl.experiments import controls
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
-from recbole_painvrl.report.tables import BEST, SECOND, Number, Table, TableRow
+from recbole_painvrl.report.tables import Number, Table, TableRow
 
 _MASK = "--feature_mask="
 _ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
@@ -38,12 +38,15 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     """
     found = [_table_row(row) for row in rows]
     columns = dict.fromkeys(column for row in found for column in row.numbers)
+    compared, chosen = methods(found), None
     for column in columns:
-        _rank(found, column)
+        marks = places(compared, column)
+        for row in found:
+            if column in row.numbers:
+                row.numbers[column].place = marks.get(row.label, "")
     done = (run for row in rows for run in row.runs if run.state() == "done")
     # Columns that all runs have.
     result = next((run.result() for run in done), None)
-    compared, chosen = methods(found), None
     if result is not None:
         chosen = reference(compared, method, str(result["valid_metric"]).lower())
     # Tests in a fixed order; validation is not compared.
@@ -54,18 +57,6 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     table.sentences = [sentence for sentence in sentences if sentence]
     table.notes = _notes(table, rows, result)
     return table
-
-
-def places(values: dict[str, float], smaller_is_better: bool = False) -> dict[str, str]:
-    """Labels of the best and the second best; equal values share a rank.
-
-    Args:
-        values: label to mean.
-        smaller_is_better: True for error metrics.
-    """
-    ranks = sorted(set(values.values()), reverse=not smaller_is_better)
-    names = dict(zip(ranks, (BEST, SECOND), strict=False))
-    return {label: names.get(value, "") for label, value in values.items()}
 
 
 def methods(rows: Sequence[TableRow]) -> list[Method]:
@@ -98,16 +89,6 @@ def _missing(run: GridRun) -> str:
     if state == "failed":
         return f"seed {run.seed} failed: {run.reason()}"
     return f"seed {run.seed} {'not complete' if state == 'interrupted' else 'not run'}"
-
-
-def _rank(rows: Sequence[TableRow], column: Column) -> None:
-    """Rank the rows of a column; those with missing seeds count only if all rows have some."""
-    able = [row for row in rows if row.has(column)]
-    complete = [row for row in able if row.complete] or able
-    means = {row.label: row.numbers[column].mean for row in complete}
-    found = places(means, smaller_is_better(column[1]))
-    for row in complete:
-        row.numbers[column].place = found[row.label]
 
 
 def _method(row: TableRow) -> Method:
@@ -145,7 +126,10 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
             f"{valid} on validation; no test set was used to select it."
         )
     if any(row.control for row in table.rows):
-        notes.append("Controls of a mask are no baselines; the oracle mask knows the truth.")
+        notes.append(
+            "Controls of a mask are no baselines; the oracle mask, which knows the truth, is "
+            "neither best nor second."
+        )
     if table.comparisons:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")
     return notes

@@ -17,6 +17,7 @@ from recbole_painvrl.evaluation.comparison import (
     Method,
     compare,
     control_of,
+    places,
     reference,
 )
 from recbole_painvrl.report.read import Result, RunData
@@ -145,12 +146,21 @@ class Block:
             name for run in self.runs for metrics in run.done.metrics.values() for name in metrics
         )
 
-    def judge(self, method: Group) -> Judged:
-        """The comparison of a column with all others, of which every section shows a part."""
+    def methods(self) -> list[Method]:
+        """The groups for :func:`compare`."""
         methods = [group.method() for group in self.groups]
         if len({one.control for one in methods} - {""}) < 2:
             # A single mask whose file has such a name is the user's, not a set of controls.
             methods = [replace(one, control="") for one in methods]
+        return methods
+
+    def places(self, column: Column) -> dict[str, str]:
+        """``best`` and ``second``, by label of the group."""
+        return places(self.methods(), column)
+
+    def judge(self, method: Group) -> Judged:
+        """The comparison of a column with all others, of which every section shows a part."""
+        methods = self.methods()
         chosen = reference(methods, method.label, method.valid_metric)
         columns = [(split, name) for split in self.splits if split != VALID
                    for name in self.metrics]  # fmt: skip

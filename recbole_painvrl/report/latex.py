@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.atomic import write_bytes
-from recbole_painvrl.evaluation.comparison import (
-    VALID,
-    Comparison,
-    part_name,
-    smaller_is_better,
-)
+from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
 from recbole_painvrl.report.render import metric_name, render, split_name
@@ -99,17 +94,11 @@ def _cell(
     number = _number(group, split, metric)
     if number is None:
         return {"mean": "--", "sd": "", "place": "", "mark": ""}
-    means = {
-        round(one.mean, 6)
-        for each in block.groups
-        if (one := _number(each, split, metric)) is not None
-    }
-    ranks = sorted(means, reverse=not smaller_is_better(metric))
-    places = dict(zip(ranks, ("best", "second"), strict=False)) if len(ranks) > 1 else {}
+    places = block.places((split, metric))
     return {
         "mean": f"{number.mean:.4f}",
         "sd": "" if number.sd is None else f"{number.sd:.4f}",
-        "place": places.get(round(number.mean, 6), ""),
+        "place": places.get(group.label, ""),
         "mark": marks.get(metric, ""),
     }
 

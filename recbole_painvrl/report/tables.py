@@ -17,8 +17,6 @@ import pandas as pd
 from recbole_painvrl.evaluation.comparison import VALID, Column, Comparison
 from recbole_painvrl.report.render import render
 
-BEST, SECOND = "best", "second"
-
 
 @dataclass
 class Number:

@@ -16,20 +16,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from recbole_painvrl.evaluation.comparison import PRIMARY, paired_users
+from recbole_painvrl.evaluation.comparison import PRIMARY, Method, paired_users, places
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.runs import GridRun
-from recbole_painvrl.experiments.tables import assemble, places
+from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import Table, write_table_files
 
 
-@given(st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 4), min_size=1), st.booleans())
-def test_best_and_second(values: dict[str, float], smaller: bool) -> None:
-    found = places(values, smaller)
-    for label, value in values.items():
-        better = {v for v in values.values() if (v < value if smaller else v > value)}
-        assert found[label] == {0: "best", 1: "second"}.get(len(better), "")
+@given(
+    st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 4), min_size=1),
+    st.sampled_from(["ndcg@10", "rmse"]),
+    st.sets(st.sampled_from("ABCDEF")),
+    st.sampled_from(["", *"ABCDEF"]),
+)
+def test_best_and_second(
+    values: dict[str, float], metric: str, missing: set[str], oracle: str
+) -> None:
+    column = ("ood", metric)
+    methods = [
+        Method(label, {column: [value]}, [0], lambda _: None, label not in missing,
+               control="oracle" if label == oracle else "")
+        for label, value in values.items()
+    ]  # fmt: skip
+    found = places(methods, column)
+    able = {label: value for label, value in values.items() if label != oracle}
+    able = {label: able[label] for label in able if label not in missing} or able
+    assert set(found) <= set(able)
+    for label, value in able.items():
+        better = {v for v in able.values() if (v < value if metric == "rmse" else v > value)}
+        place = {0: "best", 1: "second"}.get(len(better)) if len(set(able.values())) > 1 else None
+        assert found.get(label) == place
 
 
 def rows_of(runs: list[GridRun]) -> list[Row]:
@@ -147,15 +164,14 @@ def test_what_does_not_win_is_said(make_runs: MakeRuns) -> None:
 
 
 def test_a_row_with_missing_seeds_does_not_compete(make_runs: MakeRuns) -> None:
-    runs = make_runs("A", "B")
-    for run in runs[:3]:
-        write_run(run, 0.9 if run.model == "B" else 0.5)
+    runs = make_runs("A", "C", "B")
+    for run in runs[:-1]:
+        write_run(run, {"A": 0.5, "C": 0.4, "B": 0.9}[run.model])
     table = assemble("T", rows_of(runs), "A")
-    a, b = table.rows
-    assert a.numbers["iid", "ndcg@10"].place == "best"
-    assert b.numbers["iid", "ndcg@10"].place == ""
-    assert b.shown == "B (1 of 2 seeds)"
-    assert table.reference is None
+    found = [row.numbers["iid", "ndcg@10"].place for row in table.rows]
+    assert found == ["best", "second", ""]
+    assert table.rows[2].shown == "B (1 of 2 seeds)"
+    assert table.reference == "C"
 
 
 def test_every_file_shows_numbers_failures_and_runs(make_runs: MakeRuns, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from recbole_painvrl.evaluation.comparison import (
     Method,
     part_name,
     rivals,
-    smaller_is_better,
     standing,
 )
 from recbole_painvrl.evaluation.significance import PairedComparison
@@ -66,9 +65,7 @@ def _seeds(group: Group) -> str:
 def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell]:
     """Mean and standard deviation of every group; the best and second mean are marked."""
     numbers = [group.number(split, metric) for group in block.groups]
-    means = {round(one.mean, 6) for one in numbers if one is not None}
-    order = sorted(means, reverse=not smaller_is_better(metric))
-    marks = dict(zip(order, ("best", "second"), strict=False)) if len(order) > 1 else {}
+    places = block.places((split, metric))
     cells: list[str | Cell] = []
     for group, number in zip(block.groups, numbers, strict=True):
         if number is None:
@@ -80,7 +77,7 @@ def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell
                 f"{number.mean:.4f}",
                 f"#{block.anchor(group)}" if one is None else address(one, page),
                 "" if one is None else str(one),
-                marks.get(round(number.mean, 6), ""),
+                places.get(group.label, ""),
                 "" if number.sd is None else f"± {number.sd:.4f}",
             )
         )
