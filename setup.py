@@ -76,7 +76,7 @@ setup(
         "docs": ["sphinx>=9,<10", "furo>=2025.12", "myst-parser>=5,<6", "pytest>=8"],
         "dev": [
             "pytest>=8",
-            "pytest-xdist>=3",
+            "pytest-xdist>=3.8",
             "hypothesis>=6",
             "torchjd>=0.7",
             "matplotlib>=3.7",

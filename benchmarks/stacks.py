@@ -30,6 +30,8 @@ from typing import Any
 
 from benchmarks.common import ROOT, command_line, table
 
+# That of `_compat.versions`, which cannot be imported where nothing is installed.
+INSTALL_RECBOLE = "pip install --no-deps recbole==1.2.1"
 TOLERANCE = 1e-6
 # NumPy's partition decides which of their equally similar neighbours are kept.
 TIES = {"AsymKNN": 1e-2, "ItemKNN": 1e-2}
@@ -155,7 +157,7 @@ def environment(name: str, given: Any) -> Path:
         return Path(sys.executable)
     paths = dict(one.split("=", 1) for one in given.python)
     python = paths.get(name, f"python{STACKS[name][0]}")
-    home = Path(given.envs).resolve() / name
+    home: Path = given.envs.resolve() / name
     inside, requirements = home / "bin" / "python", home / "requirements.txt"
     ready = home / "installed.txt"
     if ready.is_file() and ready.read_text(encoding="utf-8") == pins(name):
@@ -168,8 +170,7 @@ def environment(name: str, given: Any) -> Path:
         if any(one["metadata"]["name"].startswith("nvidia-") for one in report["install"]):
             raise SkippedError("there is no PyTorch without GPU libraries for it here")
     _command(*install)
-    # `recbole_painvrl`, which knows this command, cannot be imported where nothing is installed.
-    _command(str(inside), "-m", "pip", "install", "--quiet", "--no-deps", "recbole==1.2.1")
+    _command(str(inside), "-m", *INSTALL_RECBOLE.split(), "--quiet")
     requirements.rename(ready)
     return inside
 
@@ -308,7 +309,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SkippedError as reason:
             found[name] = str(reason)
     if given.install_only:
-        print("\n".join(f"{name} skipped: {reason}" for name, reason in found.items()))
+        for name, why in found.items():
+            print(f"{name} skipped: {why}")
         return int(bool(found))
     print("\n\n".join(tables(found)))
     ran = [one["models"] for one in found.values() if isinstance(one, dict)]

@@ -88,6 +88,7 @@ def call(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[s
 
 def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
     """From top to bottom in a virtual environment of its own, with both packages installed."""
+    pytest.importorskip("pip", reason="`uv venv` installs no pip")
     home, page = tmp_path / "environment", tmp_path / "page"
     venv.create(home, symlinks=True)
     inside = home / "bin" / "python"
@@ -112,7 +113,7 @@ def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
     pip += ("--no-deps", "--no-build-isolation")
     done(*pip, str(source))
     fewer = {"benchmark": ["--epochs=1", "--seeds=1"], "tune": ["--epochs=1", "--trials=1"]}
-    names, output = iter(NAMES), ""
+    names, outputs = iter(NAMES), {}
     for kind, text in BLOCKS:
         if kind != "bash":
             write(page / next(names), text)
@@ -120,14 +121,14 @@ def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
                 done(*pip, "-e", ".")
             continue
         for words in (shlex.split(line)[1:] for line in text.splitlines()):
-            output += done(str(inside), *words, *fewer.get(words[2], []))
+            outputs[words[2]] = done(str(inside), *words, *fewer.get(words[2], []))
     result = json.loads((page / "runs/first/result.json").read_text())
     assert result["model"] == "ContentMF"
     assert any("my_models.content_mf:ContentMF" in word for word in result["command"])
     assert len((page / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
-    assert "| ContentMF |" in output and "reg_weight" in output
+    assert "reg_weight" in outputs["settings"] and "| ContentMF |" in outputs["benchmark"]
     assert (page / "runs/search/best.yaml").is_file()
-    assert int(re.findall(r"(\d+) passed", output)[-1]) >= 6
+    assert int(re.findall(r"(\d+) passed", outputs["-q"])[0]) >= 6
 
 
 def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: Path) -> None:
@@ -175,6 +176,8 @@ def test_presets_reports_exports_and_names(
     ):
         done = call(installed, tmp_path, *command.split())
         assert done.returncode == 0, done.stderr
+    done = call(installed, tmp_path, "settings", "ContentMF")
+    assert "reg_weight" in done.stdout and "wide" in done.stdout
     done = call(installed, tmp_path, "run", "--model=ContentFM", *common)
     assert "did you mean `ContentMF`?" in done.stderr
 

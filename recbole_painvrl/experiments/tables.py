@@ -127,8 +127,8 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
         )
     if any(row.control for row in table.rows):
         notes.append(
-            "Controls of a mask are no baselines; the oracle mask, which knows the truth, is "
-            "neither best nor second."
+            "Controls of a mask are no baselines; the oracle mask, which knows the truth, is left "
+            "out where the best and second best are marked."
         )
     if table.comparisons:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")

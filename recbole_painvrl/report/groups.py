@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recbole_painvrl.evaluation.comparison import (
+    ORACLE,
     VALID,
     Column,
     Comparison,
@@ -155,8 +156,16 @@ class Block:
         return methods
 
     def places(self, column: Column) -> dict[str, str]:
-        """``best`` and ``second``, by label of the group."""
+        """``best`` and ``second``, by label of the group.
+
+        All groups count as complete: which seeds were planned is not known here.
+        """
         return places(self.methods(), column)
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether one of several controls is the oracle mask."""
+        return any(one.control == ORACLE for one in self.methods())
 
     def judge(self, method: Group) -> Judged:
         """The comparison of a column with all others, of which every section shows a part."""
@@ -272,6 +281,11 @@ def _groups(runs: Sequence[RunData]) -> list[Group]:
     for same in by_model.values():
         if len(same) > 1:
             _tell_apart(same)
+    # Comparisons and marks go by the label.
+    for label, count in Counter(group.label for group in groups).items():
+        if count > 1:
+            for number, group in enumerate((one for one in groups if one.label == label), 1):
+                group.label = f"{label} {number}"
     return groups
 
 

@@ -12,6 +12,7 @@ from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
 from recbole_painvrl.report.render import metric_name, render, split_name
+from recbole_painvrl.report.tables import Number
 
 # What a user set, beside where and how the run was written.
 _NOT_SHOWN = frozenset(
@@ -70,36 +71,41 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     words = [f"{block.title}, {part_name(split)} test, protocol {block.result.protocol}"]
     words.append("mean and standard deviation over seeds" if spread else "one seed")
     words.append(f"seeds {', '.join(map(str, seeds))}")
+    without = ", the oracle mask left out" if block.has_oracle else ""
+    places = {name: block.places((split, name)) for name in metrics}
     return {
-        "caption": "; ".join(words) + ". Best in bold, second underlined.",
+        "caption": "; ".join(words) + f". Best in bold, second underlined{without}.",
         "compared": chosen if marks else None,
         "method": method.label if method else None,
         "head": [metric_name(name) for name in metrics],
         "rows": [
-            (group.label, [_cell(block, group, split, name, marks if group is method else {})
-                           for name in metrics])
+            (
+                group.label,
+                [
+                    {
+                        **_cell(_number(group, split, name)),
+                        "place": places[name].get(group.label, ""),
+                        "mark": marks.get(name, "") if group is method else "",
+                    }
+                    for name in metrics
+                ],
+            )
             for group in block.groups
         ],
-    }  # fmt: skip
+    }
 
 
-def _number(group: Group, split: str, metric: str) -> Any:
+def _number(group: Group, split: str, metric: str) -> Number | None:
     number = group.number(split, metric)
     return number if number is not None and math.isfinite(number.mean) else None
 
 
-def _cell(
-    block: Block, group: Group, split: str, metric: str, marks: dict[str, str]
-) -> dict[str, str]:
-    number = _number(group, split, metric)
+def _cell(number: Number | None) -> dict[str, str]:
     if number is None:
-        return {"mean": "--", "sd": "", "place": "", "mark": ""}
-    places = block.places((split, metric))
+        return {"mean": "--", "sd": ""}
     return {
         "mean": f"{number.mean:.4f}",
         "sd": "" if number.sd is None else f"{number.sd:.4f}",
-        "place": places.get(group.label, ""),
-        "mark": marks.get(metric, ""),
     }
 
 

@@ -71,10 +71,6 @@ class TableRow:
         reasons = dict.fromkeys(line.split(" ", 2)[2] for line in self.missing)
         return "; ".join(textwrap.shorten(one, 90, placeholder=" ...") for one in reasons) or "-"
 
-    def has(self, column: Column) -> bool:
-        """Whether the mean in a column is a finite number."""
-        return column in self.numbers and math.isfinite(self.numbers[column].mean)
-
     @property
     def complete(self) -> bool:
         """Whether every seed is complete."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import stacks
 from benchmarks.paper_sizes import whole_rows
 from benchmarks.quality import _unless_given, seconds_to, variant_cells
 from benchmarks.stacks import PACKAGES, difference, pins, tables, ties
+from recbole_painvrl._compat import versions
 
 
 def run(scores: list[float], ood: bool = False) -> dict[str, Any]:
@@ -34,6 +39,15 @@ def run(scores: list[float], ood: bool = False) -> dict[str, Any]:
             last,
         ],
     }
+
+
+def test_environments_of_stacks_are_made_where_nothing_is_installed() -> None:
+    root = Path(stacks.__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", "import benchmarks.stacks"], cwd=root, stderr=subprocess.PIPE
+    )
+    assert run.returncode == 0, run.stderr
+    assert stacks.INSTALL_RECBOLE == versions.INSTALL_RECBOLE
 
 
 def test_seconds_to_a_score() -> None:

@@ -49,6 +49,12 @@ def test_best_and_second(
         assert found.get(label) == place
 
 
+def test_numbers_that_are_equal_to_six_decimals_or_none() -> None:
+    values = {"A": 0.5, "B": 0.5 + 1e-8, "C": 0.4, "D": float("nan")}
+    methods = [Method(a, {("ood", "ndcg@10"): [b]}, [0], lambda _: None) for a, b in values.items()]
+    assert places(methods, ("ood", "ndcg@10")) == {"A": "best", "B": "best", "C": "second"}
+
+
 def rows_of(runs: list[GridRun]) -> list[Row]:
     models = dict.fromkeys(run.model for run in runs)
     return [Row(m, tuple(run for run in runs if run.model == m)) for m in models]

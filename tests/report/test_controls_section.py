@@ -50,8 +50,27 @@ def test_a_row_with_a_label_of_its_own_keeps_it_unless_two_have_it() -> None:
     ]  # fmt: skip
 
 
+def test_labels_are_unique_whatever_they_leave_out() -> None:
+    runs = []
+    for level, words in ((0.15, "111"), (0.11, "112"), (0.13, "221")):
+        values = zip("abc", words, strict=True)
+        config = {name: {"value": word, "from": "command line"} for name, word in values}
+        runs.append(replace(run(None, level), config=config))
+    (found,) = blocks(runs)
+    labels = [group.label for group in found.groups]
+    assert len(set(labels)) == 3
+    assert found.places(("ood", "ndcg@10")) == {labels[0]: "best", labels[2]: "second"}
+
+
+def test_the_oracle_is_neither_best_nor_second() -> None:
+    places = block().places(("ood", "ndcg@10"))
+    marked = {label.partition("=")[2]: place for label, place in places.items()}
+    assert marked == {"": "best", "learnt)": "second"}
+    assert block().has_oracle
+
+
 def block() -> Block:
-    levels = {None: 0.9, "learnt": 0.5, "ones": 0.44, "permuted": 0.45, "oracle": 0.8}
+    levels = {None: 0.9, "learnt": 0.5, "ones": 0.44, "permuted": 0.45, "oracle": 0.95}
     (found,) = blocks([run(mask, level) for mask, level in levels.items()])
     return found
 

@@ -49,6 +49,7 @@ def headline(block: Block, figures: Figures, page: Path, method: Group | None) -
     return {
         "columns": len(block.groups),
         "seeds": common,
+        "has_oracle": block.has_oracle,
         "several": any(len(group.runs) > 1 for group in block.groups),
         "judged": _standing(block, figures, method) if method and len(block.groups) > 1 else None,
         "metrics": [metric_name(name) for name in block.metrics],
