@@ -116,6 +116,8 @@ def neighbours(model: str) -> Neighbours:
 
 def results_here(models: str, epochs: int) -> dict[str, Any]:
     """Versions, metrics, seconds and neighbours of the models in this environment."""
+    # First, since it makes RecBole run on today's packages; it also registers our models.
+    import recbole_painvrl  # noqa: F401  # isort: skip
     from recbole.model import general_recommender
 
     # RecBole's Config reads the command line.
