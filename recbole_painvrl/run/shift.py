@@ -184,6 +184,10 @@ def _sentences(
         if own and values.get("iid", 0.0) >= _MOSTLY_POPULARITY * own:
             words += f"; that is {values['iid'] / own:.0%} of {model}'s IID value, so the IID "
             words += "test is mostly about popularity"
+        shifted = metrics.get(OOD, {}).get(metric, np.inf)
+        if own and own > values.get("iid", np.inf) and shifted < values[OOD]:
+            words += f"; {model} is above it in distribution ({own:.4f}) and below it out of "
+            words += f"distribution ({shifted:.4f}): what it learnt beyond that does not help there"
         yield words
     ndcg = found.get("ultragcn_ndcg@10", {})
     if ndcg.get("iid"):

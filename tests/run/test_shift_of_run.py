@@ -94,6 +94,21 @@ def test_cold_interactions_are_mentioned_where_there_are_any(dropped: int) -> No
     assert ("cold" in said) == (dropped > 0)
 
 
+@pytest.mark.parametrize(
+    ("iid", "ood", "misled"), [(0.3, 0.1, True), (0.3, 0.25, False), (0.05, 0.1, False)]
+)
+def test_a_model_that_loses_to_popularity_only_out_of_distribution(
+    iid: float, ood: float, misled: bool
+) -> None:
+    found = {
+        "kind": "none found", "shifted": [], "modalities": {}, "cold": {},
+        "pop": {"iid": {"ndcg@10": 0.1}, "ood": {"ndcg@10": 0.2}},
+    }  # fmt: skip
+    metrics = {"iid": {"ndcg@10": iid}, "ood": {"ndcg@10": ood}}
+    said = " ".join(shift._sentences(found, metrics, "ndcg@10", "LightGCN"))
+    assert ("below it out of distribution" in said) == misled
+
+
 def test_without_an_ood_test_it_names_the_option_that_gives_one(
     tiny_data: Path, tmp_path: Path
 ) -> None:
