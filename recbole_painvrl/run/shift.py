@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.data.splits.base import OOD, TEST, TRAIN, VALID, IntArray
 from recbole_painvrl.data.splits.iid_ood import departures, fixed_ultragcn
+from recbole_painvrl.evaluation.comparison import smaller_is_better
 from recbole_painvrl.evaluation.shift import LEAST, LEVEL, VERSION, FloatArray, describe_shift
 from recbole_painvrl.reading import parse_json
 
@@ -184,10 +185,11 @@ def _sentences(
         if own and values.get("iid", 0.0) >= _MOSTLY_POPULARITY * own:
             words += f"; that is {values['iid'] / own:.0%} of {model}'s IID value, so the IID "
             words += "test is mostly about popularity"
-        shifted = metrics.get(OOD, {}).get(metric, np.inf)
-        if own and own > values.get("iid", np.inf) and shifted < values[OOD]:
-            words += f"; {model} is above it in distribution ({own:.4f}) and below it out of "
-            words += f"distribution ({shifted:.4f}): what it learnt beyond that does not help there"
+        iid, ood = values.get("iid", np.nan), values[OOD]
+        shifted = metrics.get(OOD, {}).get(metric, np.nan)
+        if own and own > iid and shifted < ood and not smaller_is_better(metric):
+            words += f"; {model} is above popularity in distribution ({own:.4f}) and below it out "
+            words += f"of distribution ({shifted:.4f})"
         yield words
     ndcg = found.get("ultragcn_ndcg@10", {})
     if ndcg.get("iid"):

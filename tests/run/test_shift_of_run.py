@@ -95,18 +95,28 @@ def test_cold_interactions_are_mentioned_where_there_are_any(dropped: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("iid", "ood", "misled"), [(0.3, 0.1, True), (0.3, 0.25, False), (0.05, 0.1, False)]
+    ("metric", "own", "said"),
+    [
+        ("ndcg@10", {"iid": 0.3, "ood": 0.1}, True),
+        ("ndcg@10", {"iid": 0.3, "ood": 0.25}, False),
+        ("ndcg@10", {"iid": 0.05, "ood": 0.1}, False),
+        ("ndcg@10", {"iid": 0.3}, False),
+        ("ndcg@10", {"ood": 0.1}, False),
+        ("ndcg@10", {"iid": 0.3, "ood": float("nan")}, False),
+        ("ndcg@10", {}, False),
+        ("averagepopularity@10", {"iid": 0.3, "ood": 0.1}, False),
+    ],
 )
 def test_a_model_that_loses_to_popularity_only_out_of_distribution(
-    iid: float, ood: float, misled: bool
+    metric: str, own: dict[str, float], said: bool
 ) -> None:
     found = {
         "kind": "none found", "shifted": [], "modalities": {}, "cold": {},
-        "pop": {"iid": {"ndcg@10": 0.1}, "ood": {"ndcg@10": 0.2}},
+        "pop": {"iid": {metric: 0.1}, "ood": {metric: 0.2}},
     }  # fmt: skip
-    metrics = {"iid": {"ndcg@10": iid}, "ood": {"ndcg@10": ood}}
-    said = " ".join(shift._sentences(found, metrics, "ndcg@10", "LightGCN"))
-    assert ("below it out of distribution" in said) == misled
+    metrics = {name: {metric: value} for name, value in own.items()}
+    sentences = " ".join(shift._sentences(found, metrics, metric, "LightGCN"))
+    assert ("below it out of distribution" in sentences) == said
 
 
 def test_without_an_ood_test_it_names_the_option_that_gives_one(
