@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.data.splits.base import OOD, TEST, TRAIN, VALID, IntArray
 from recbole_painvrl.data.splits.iid_ood import departures, fixed_ultragcn
-from recbole_painvrl.evaluation.comparison import smaller_is_better
 from recbole_painvrl.evaluation.shift import LEAST, LEVEL, VERSION, FloatArray, describe_shift
 from recbole_painvrl.reading import parse_json
 
@@ -97,8 +96,9 @@ def shift_of_run(
     if dataset.protocol == "iid_ood":
         found["departures"] = departures(settings)
     metric = str(dataset.config["valid_metric"]).lower()
-    # Pop is not compared with itself.
-    own = {} if dataset.config["model"] == "Pop" else metrics
+    # Pop is not compared with itself, nor a metric of which less is better.
+    compared = dataset.config["model"] != "Pop" and dataset.config["valid_metric_bigger"]
+    own = metrics if compared else {}
     found["sentences"] = [*_sentences(found, own, metric, str(dataset.config["model"]))]
     return found
 
@@ -187,7 +187,7 @@ def _sentences(
             words += "test is mostly about popularity"
         iid, ood = values.get("iid", np.nan), values[OOD]
         shifted = metrics.get(OOD, {}).get(metric, np.nan)
-        if own and own > iid and shifted < ood and not smaller_is_better(metric):
+        if own and own > iid and shifted < ood:
             words += f"; {model} is above popularity in distribution ({own:.4f}) and below it out "
             words += f"of distribution ({shifted:.4f})"
         yield words
