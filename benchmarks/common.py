@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+# Settings of a run that depend on where it is written and read, or that show its progress.
+_OF_A_FOLDER = {"data_path", "output_dir", "run_name", "show_progress"}
 Result = dict[str, Any]
 
 
@@ -70,12 +72,15 @@ def check_settings(folder: Path, settings: Sequence[str]) -> None:
     from recbole_painvrl.config import parse_overrides
 
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    for name, expected in parse_overrides(settings).items():
+    expected = parse_overrides(settings)
+    given = {name for name, entry in stored.items() if entry["from"] == "command line"}
+    for name in sorted((given | expected.keys()) - _OF_A_FOLDER):
         found = stored[name]["value"]
-        if name != "data_path" and found != expected:
+        if name not in expected or found != expected[name]:
+            wanted = f"expected {expected[name]}" if name in expected else "which is not given now"
             raise SystemExit(
-                f"{folder}: was run with {name}={found}, expected {expected}; delete the folder "
-                "or choose another --output"
+                f"{folder}: was run with {name}={found}, {wanted}; delete the folder or choose "
+                "another --output"
             )
 
 

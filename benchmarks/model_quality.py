@@ -175,7 +175,9 @@ def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
         trials: number of trials, the first with the defaults.
         folder: holds ``search/`` with ``best.yaml``.
     """
-    if model in FIXED or (folder / "searched").is_file():
+    asked = json.dumps([trials, *words])
+    done = folder / "searched"
+    if model in FIXED or (done.is_file() and done.read_text(encoding="utf-8") == asked):
         return True
     command = [sys.executable, "-m", "recbole_painvrl", "tune", *words]
     command += [f"--trials={trials}", f"--output={folder / 'search'}", "--seed=0"]
@@ -184,10 +186,11 @@ def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
         space = folder / "space.yaml"
         space.write_text(yaml.safe_dump(SPACES[model]), encoding="utf-8")
         command.append(f"--space={space}")
-    done = run_process(command, quiet=True).code == 0 and selected(folder) is not None
-    if done:
-        (folder / "searched").touch()
-    return done
+    # It resumes, and refuses other settings than it has begun with.
+    if run_process(command, quiet=True).code or selected(folder) is None:
+        return False
+    done.write_text(asked, encoding="utf-8")
+    return True
 
 
 def selected(folder: Path) -> dict[str, object] | None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.experiments.launch import BUSY, FAILED, REFUSED, STOPPED
-from recbole_painvrl.experiments.runs import ENDED, GridRun, code_hash
+from recbole_painvrl.experiments.runs import ENDED, GridRun
 from recbole_painvrl.locks import HeldError, file_lock
 from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.code import code_hash
 
 _PR_SET_PDEATHSIG = 1
 

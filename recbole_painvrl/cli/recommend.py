@@ -23,10 +23,12 @@ Works for runs of any model, without training; needs the run folder and its data
 new users and items
   --new-users   Models with embeddings: the user's embedding minimises the training loss with all
                 items frozen. ItemKNN (by items), EASE, SLIMElastic, Pop, RP3beta, ContentEASE:
-                the scores of a known user with these items. Other models are refused.
+                the scores of a known user with these items. Other models are refused, also BM3
+                and SLMRec, whose losses do not give the embedding of one user.
   --new-items   The folder contains features/<modality>.npy and <modality>.items.tsv like a
-                dataset. UltraGCN, InvRL, PaInvRL and VBPR with modalities, ContentEASE (not its
-                form joint), BM3 with score_content; other models need --map-features.
+                dataset. UltraGCN, InvRL, PaInvRL and VBPR with modalities, DualGNN, GRCN,
+                SLMRec, ContentEASE (not its form joint), BM3 with score_content, DRAGON with
+                item_layers 0; other models need --map-features.
   --map-features   New and unseen items get vectors by a ridge regression from the features to the
                 trained vectors of the run's items, each weighted by its interactions (Gantner et
                 al., ICDM '10); WEIGHT is that of the map's squared norm. For runs with modalities

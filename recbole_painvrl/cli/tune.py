@@ -192,7 +192,7 @@ def _spread(
     """Run workers, which are this command again, on an engine; returns how many ended early."""
     from recbole_painvrl.experiments.engines import open_engine, outcome
     from recbole_painvrl.experiments.launch import REFUSED, STOPPED
-    from recbole_painvrl.experiments.runs import code_hash
+    from recbole_painvrl.run.code import code_hash
 
     task = {"words": [*words, f"--until={until}"], "code": code_hash()}
     died, resumed = 0, 0

@@ -68,8 +68,8 @@ class RunSettings(Settings):
     missing_modality: Literal["zero", "mean", "error"] = Field(
         default="zero",
         description="How items without a row in a feature file are filled. The models from "
-        "FREEDOM to MGAT of docs/models.md treat such an item as lacking the modality, whatever "
-        "fills the row.",
+        "FREEDOM to MGAT of docs/models.md, and RP3beta, treat such an item as lacking the "
+        "modality, whatever fills the row.",
     )
     unknown_items: Literal["error", "ignore"] = Field(
         default="error",

@@ -78,11 +78,12 @@ def _problems(folder: Path) -> Iterator[str]:
 def _open_run(folder: Path) -> Finding:
     # Imported here: a missing package is reported as a finding.
     from recbole_painvrl.locks import LOCK, holder
+    from recbole_painvrl.run.program import shell_command
 
     process = holder(folder / LOCK)
     if process:
         return Finding("ok", f"{folder}: process {process} is running it")
-    advice = f"resume with: python run_recbole.py --resume={folder}"
+    advice = f"resume with: {shell_command(resume=folder)}"
     if (folder.parent / "study.journal").is_file():
         advice = "the same `tune` command resumes it, if it was still active"
     return Finding("note", f"{folder}: was interrupted", advice)

@@ -8,7 +8,7 @@ families by Holm.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,9 +58,12 @@ class Method:
     shown: str = ""
     control: str = ""
 
-    def mean(self, column: Column) -> float:
-        """Mean over the seeds; NaN without a value."""
+    def mean(self, column: Column, of: Collection[int] | None = None) -> float:
+        """Mean over the seeds, or over some of them; NaN without a value."""
         values = self.values.get(column, ())
+        if of is not None:
+            found = zip(self.seeds, values, strict=True) if len(values) else ()
+            values = [value for seed, value in found if seed in of]
         return float(np.mean(values)) if len(values) else math.nan
 
 
@@ -74,7 +77,7 @@ class Comparison:
         metric: metric.
         family: which comparisons it is corrected with.
         seeds: seeds that both have, over which every user's values are averaged.
-        value: mean of the method over its seeds.
+        value: mean of the method over these seeds; without a common one, over its own.
         other_value: mean of the other one.
         paired: difference over users (method minus other), effect and p; None without a test.
         holm_t: p of the t test, corrected.
@@ -101,7 +104,8 @@ class Comparison:
             return "not tested"
         if min(self.holm_t, self.holm_wilcoxon) >= LEVEL:
             return "not significant"
-        if max(self.holm_t, self.holm_wilcoxon) >= LEVEL:
+        opposite = self.paired.difference * self.paired.signed_ranks < 0
+        if max(self.holm_t, self.holm_wilcoxon) >= LEVEL or opposite:
             return "the tests disagree"
         return "better" if is_better(self.metric, self.paired.difference, 0.0) else "worse"
 
@@ -187,13 +191,13 @@ def compare(
         family = PRIMARY if other.label == chosen else OTHERS
         first, second, seeds = _frames(method, other)
         for column in columns:
-            value, other_value = method.mean(column), other.mean(column)
+            value, other_value = (one.mean(column, seeds or None) for one in (method, other))
             if not (math.isfinite(value) and math.isfinite(other_value)):
                 continue
             paired, untested = _paired(first, second, column)
             found.append(
                 Comparison(
-                    other.label, *column, family, seeds, value, other_value, paired,
+                    other.label, *column, family, len(seeds), value, other_value, paired,
                     untested=untested,
                 )
             )  # fmt: skip
@@ -204,14 +208,21 @@ def standing(
     methods: Sequence[Method], label: str, column: Column, found: Sequence[Comparison]
 ) -> str:
     """How a method stands in a column, beside whom, and with what confidence, as a sentence."""
-    means = {one.label: one.mean(column) for one in rivals(methods, label)}
+    known = [one for one in rivals(methods, label) if math.isfinite(one.mean(column))]
+    known = [one for one in known if one.complete] or known
     names = {one.label: one.shown or one.label for one in methods}
-    value = next(one.mean(column) for one in methods if one.label == label)
+    own = next(one for one in methods if one.label == label)
     part, metric = column
-    rival = best(metric, means)
-    if rival is None or not math.isfinite(value):
+    rival = best(metric, {one.label: one.mean(column) for one in known})
+    if rival is None or not math.isfinite(own.mean(column)):
         return ""
-    theirs = means[rival]
+    tests = {(one.other, one.part, one.metric): one for one in found}
+    test = tests.get((rival, *column))
+    other = next(one for one in known if one.label == rival)
+    value, theirs = own.mean(column), other.mean(column)
+    if test:
+        # Over the seeds of the test, of which one of the two may have more.
+        value, theirs = test.value, test.other_value
     if is_better(metric, theirs, value):
         verb = "does not win: it is behind"
     else:
@@ -221,8 +232,9 @@ def standing(
     words = f"{part_name(part)} {metric}: {names[label]} ({value:.4f}) {verb} "
     words += f"{names[rival]} ({theirs:.4f})"
     words += f" by {gap:.4f}{fraction}" if gap else ""
-    tests = {(one.other, one.part, one.metric): one for one in found}
-    return f"{words}; {confidence(tests.get((rival, *column)))}."
+    if test and 0 < test.seeds < max(len(own.seeds), len(other.seeds)):
+        words += f" over the {test.seeds} seed{'s' * (test.seeds > 1)} that both have"
+    return f"{words}; {confidence(test)}."
 
 
 def confidence(one: Comparison | None) -> str:
@@ -262,11 +274,11 @@ def paired_users(first: pd.Series, second: pd.Series, test_set: str) -> pd.DataF
     return rows.groupby("user_id", sort=True).mean()
 
 
-def _frames(one: Method, other: Method) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Values per user of both, by seed; without a common seed, averaged over the seeds of each."""
+def _frames(one: Method, other: Method) -> tuple[pd.DataFrame, pd.DataFrame, list[int]]:
+    """Values per user of both, by common seed; without one, averaged over the seeds of each."""
     seeds = sorted(set(one.seeds) & set(other.seeds))
     if seeds:
-        return _per_user(one, seeds), _per_user(other, seeds), len(seeds)
+        return _per_user(one, seeds), _per_user(other, seeds), seeds
     keys = ["test_set", "user_id"]
     averaged = []
     for method in (one, other):
@@ -274,7 +286,7 @@ def _frames(one: Method, other: Method) -> tuple[pd.DataFrame, pd.DataFrame, int
         if not frame.empty:
             frame = pd.concat({0: frame.groupby(keys).mean()}, names=["seed"])
         averaged.append(frame)
-    return averaged[0], averaged[1], 0
+    return averaged[0], averaged[1], []
 
 
 def _per_user(method: Method, seeds: Sequence[int]) -> pd.DataFrame:

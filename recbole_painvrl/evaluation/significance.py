@@ -31,6 +31,7 @@ class PairedComparison:
         p_t: two-sided p of the paired t test.
         p_wilcoxon: two-sided p of Wilcoxon's signed-rank test; zero differences are left out, equal
             ones share the mean of their ranks.
+        signed_ranks: their sum, whose sign is the direction of Wilcoxon's test.
     """
 
     n: int
@@ -42,6 +43,7 @@ class PairedComparison:
     effect_high: float
     p_t: float
     p_wilcoxon: float
+    signed_ranks: float
 
 
 def compare_paired(first: FloatArray, second: FloatArray) -> PairedComparison:
@@ -69,10 +71,11 @@ def compare_paired(first: FloatArray, second: FloatArray) -> PairedComparison:
     half = float(stats.t.ppf(0.975, n - 1)) * error
     # Without any variance there is no standard error either.
     spread = 1.96 * float(np.sqrt(1 / n + effect**2 / (2 * n))) if error > 0 else 0.0
+    p_wilcoxon, signed_ranks = _wilcoxon(differences)
     return PairedComparison(
         n=n, difference=mean, low=mean - half, high=mean + half,
         effect=effect, effect_low=effect - spread, effect_high=effect + spread,
-        p_t=p_t, p_wilcoxon=_wilcoxon(differences),
+        p_t=p_t, p_wilcoxon=p_wilcoxon, signed_ranks=signed_ranks,
     )  # fmt: skip
 
 
@@ -105,19 +108,24 @@ def _differences(first: FloatArray, second: FloatArray) -> FloatArray:
     return differences
 
 
-def _wilcoxon(differences: FloatArray) -> float:
-    """Two-sided p of the signed ranks: exact up to 50 differences, ties included, else normal."""
+def _wilcoxon(differences: FloatArray) -> tuple[float, float]:
+    """Two-sided p and sum of the signed ranks.
+
+    Exact up to 50 differences, ties included, otherwise by the normal distribution.
+    """
     nonzero = differences[differences != 0]
     n = len(nonzero)
     if n == 0:
-        return 1.0
+        return 1.0, 0.0
     ranks = stats.rankdata(np.abs(nonzero))
-    distance = abs(float(ranks[nonzero > 0].sum()) - n * (n + 1) / 4)
+    signed = float(np.copysign(ranks, nonzero).sum())
+    # Of the positive ranks' sum from its mean.
+    distance = abs(signed) / 2
     if n <= _MOST_EXACT:
-        return _exact_tail(ranks, distance)
+        return _exact_tail(ranks, distance), signed
     ties = np.unique(ranks, return_counts=True)[1].astype(np.float64)
     variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
-    return 2 * float(stats.norm.sf(distance / np.sqrt(variance)))
+    return 2 * float(stats.norm.sf(distance / np.sqrt(variance))), signed
 
 
 def _exact_tail(ranks: FloatArray, distance: float) -> float:

@@ -16,6 +16,7 @@ from recbole_painvrl.experiments.progress import say
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.tables import table_markdown
+from recbole_painvrl.run.command import setting_text
 
 METHOD = "PaInvRL"
 MODELS = {name: name for name in (METHOD, "InvRL", "UltraGCN")}
@@ -140,8 +141,13 @@ def _losses(plan: Plan) -> Ablation:
         plan.row(label, METHOD, {"loss_weighting": value}, "losses")
         for label, value in _LOSSES.items()
     ]
-    # The objectives are compared in one form of the mask, that of PaInvRL, unless InvRL's is given.
-    form = {"mask_form": str(_effective(plan, METHOD)["mask_form"]["value"])}
+    # The objectives are compared in one form of the mask and with one final model, those of
+    # PaInvRL, unless InvRL's are given.
+    effective = _effective(plan, METHOD)
+    form = {
+        name: setting_text(name, effective[name]["value"])
+        for name in ("mask_form", "final_model", "final_settings")
+    }
     form |= {name: text for name, text in plan.own.get("InvRL", {}).items() if name in form}
     rows.insert(3, plan.row("InvRL", "InvRL", form, "losses"))
     title = f"Losses of the mask on {plan.dataset} (Table 3)"

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from recbole_painvrl.data.feature_mask import mask_file
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.functional.mask_controls import control_masks
@@ -36,7 +37,17 @@ _USED, _TRUTH = "used/", "truth/"
 
 
 def source_row(plan: Plan) -> Row:
-    """The runs that learn the masks."""
+    """The runs that learn the masks.
+
+    Raises:
+        UserError: their final model is not UltraGCN, which the rows of the controls train.
+    """
+    final = plan.config(plan.arguments(SOURCE, {}))["final_model"]
+    if final not in (None, MODEL):
+        raise UserError(
+            f"`final_model`: found {final}, but the controls train {MODEL}; leave it out, or give "
+            f"a run's mask to {final} by `benchmark --models={final} --feature-mask=RUN`"
+        )
     return plan.row(f"{SOURCE} as configured", SOURCE, group=GROUP)
 
 
@@ -86,7 +97,7 @@ def final_settings(plan: Plan) -> dict[str, str]:
 
 
 def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
-    """Files with the controls of a finished run's mask, by name; written once.
+    """Files with the controls of a finished run's mask, by name.
 
     The mask is that of the run's final model, or the learnt values where that has all features or
     none; ``soft`` are these values.
@@ -114,8 +125,8 @@ def _written(masks: Mapping[str, Mapping[str, torch.Tensor]], folder: Path) -> d
     files = {}
     for name, mask in masks.items():
         files[name] = folder / f"{name}.npz"
-        if not files[name].is_file():
-            write_arrays(files[name], {modality: one.numpy() for modality, one in mask.items()})
+        # Equal masks give equal bytes, so nothing changes for rows that have used the file.
+        write_arrays(files[name], {modality: one.numpy() for modality, one in mask.items()})
     return files
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,11 @@ from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.runs import GridRun, RunKey, code_hash, run_folder
+from recbole_painvrl.evaluation.test_sets import test_set_settings
+from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
+from recbole_painvrl.run.code import code_hash, code_of
+from recbole_painvrl.run.final_model import final_config
 from recbole_painvrl.run.folder import config_hash
-from recbole_painvrl.specs import spec_of
 
 # Settings that a grid sets -> the option that controls them.
 _OWN = {
@@ -68,6 +69,7 @@ class Plan:
     own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _data: dict[Path, str] = field(default_factory=dict)
+    _test_sets: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.common:
@@ -94,7 +96,22 @@ class Plan:
             UserError: the configuration or the data are wrong.
         """
         runs = tuple(self.run(model, seed, settings or {}) for seed in self.seeds)
+        self._check_test_sets(label, group, self.config(runs[0].arguments))
         return Row(label, runs, group)
+
+    def _check_test_sets(self, label: str, group: str, config: SafeConfig) -> None:
+        """Refuse a row whose runs have other test sets than those of the table's first row."""
+        path = Path(config["data_path"])
+        protocol = config["protocol"] or read_manifest(path).get("default_protocol") or "random"
+        found = {"protocol": protocol, **test_set_settings(config.__getitem__)}
+        first, expected = self._test_sets.setdefault(group, (label, found))
+        for name in found.keys() | expected.keys():
+            if found.get(name) != expected.get(name):
+                raise UserError(
+                    f"`{name}`: found {found.get(name)} for {label} and {expected.get(name)} for "
+                    f"{first}, which would be compared on different test sets; set it for all "
+                    "models, or use a grid for each"
+                )
 
     def run(self, model: str, seed: int, settings: Mapping[str, str]) -> GridRun:
         """One run of a model with some settings."""
@@ -151,17 +168,13 @@ def run_key(config: SafeConfig, data: str, code: str) -> RunKey:
     if config["feature_mask"] is not None:
         mask = file_hash(mask_file(Path(config["feature_mask"])))
         data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
-    model = model_class(config["model"]).__name__
-    return RunKey(data, _config_hash(config), code_of(model, code))
-
-
-def code_of(model: str, code: str) -> str:
-    """Hash of the code of a model, including its file if it is in another package."""
-    spec = spec_of(model)
-    if spec is None or spec.properties is None:
-        return code
-    own = Path(inspect.getfile(spec.model)).read_bytes()
-    return hashlib.sha256(code.encode() + own).hexdigest()
+    code = code_of(model_class(config["model"]).__name__, code)
+    settings = _config_hash(config)
+    final = final_config(config) if "final_model" in config else None
+    if final is not None:
+        code = code_of(final["model"], code)
+        settings = hashlib.sha256(f"{settings} {_config_hash(final)}".encode()).hexdigest()
+    return RunKey(data, settings, code)
 
 
 def prepared_hash(config: SafeConfig) -> str:

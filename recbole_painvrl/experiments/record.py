@@ -19,7 +19,8 @@ def write_record(
 ) -> list[str]:
     """Write ``cells.json``; returns one line for each run whose key changed since the last call.
 
-    The old folder of a changed run is kept and listed under ``left``.
+    The old folder of a changed run is kept and listed under ``left``, the runs of rows of earlier
+    calls under ``earlier``.
 
     Args:
         output: folder of the grid.
@@ -30,7 +31,9 @@ def write_record(
     before = _read(path)
     entries = [_entry(row, run, output) for row in rows for run in row.runs]
     wanted = {entry["folder"] for entry in entries}
-    recorded = {(e["group"], e["row"], e["seed"]): e for e in before.get("cells", [])}
+    # Another call may have had other rows.
+    recorded = {_place(e): e for e in [*before.get("earlier", []), *before.get("cells", [])]}
+    planned = {_place(entry) for entry in entries}
     left = {e["folder"]: e for e in before.get("left", [])}
     lines = []
     for row in rows:
@@ -45,8 +48,14 @@ def write_record(
                 f"again; the earlier run stays in {output / old['folder']}"
             )
     kept = [entry for folder, entry in left.items() if folder not in wanted]
-    write_json(path, {"methods": dict(methods or {}), "cells": entries, "left": kept})
+    earlier = [entry for place, entry in recorded.items() if place not in planned]
+    record = {"methods": dict(methods or {}), "cells": entries, "left": kept, "earlier": earlier}
+    write_json(path, record)
     return lines
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    return entry["group"], entry["row"], entry["seed"]
 
 
 def _entry(row: Row, run: GridRun, output: Path) -> dict[str, Any]:
@@ -70,11 +79,11 @@ def _entry(row: Row, run: GridRun, output: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for entry in [*value.get("cells", []), *value.get("left", [])]:
+        for entry in [*value.get("cells", []), *value.get("left", []), *value.get("earlier", [])]:
             if not isinstance(entry["folder"], str):
                 raise TypeError("folder")
-        for entry in value.get("cells", []):
-            _ = entry["group"], entry["row"], entry["seed"]
+        for entry in [*value.get("cells", []), *value.get("earlier", [])]:
+            _ = _place(entry)
     # A damaged record only loses what earlier keys left behind.
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}

@@ -21,9 +21,6 @@ State = Literal["done", "failed", "interrupted", "open"]
 # States in which nothing is left to do.
 ENDED = ("done", "failed")
 
-# Drawn from finished runs or starting them: nothing here changes what a run computes.
-_NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing", "tuning")
-
 
 @dataclass(frozen=True)
 class RunKey:
@@ -143,19 +140,6 @@ def run_folder(runs: Path, model: str, dataset: str, seed: int, key: RunKey) -> 
     return runs / f"{model.rpartition(':')[2]}-{dataset}-seed{seed}-{key.digest[:12]}"
 
 
-def code_hash(package: Path | None = None) -> str:
-    """SHA-256 of the package's version and of every source file that a run's results depend on."""
-    from recbole_painvrl import __version__
-
-    root = package or Path(__file__).resolve().parent.parent
-    total = hashlib.sha256(__version__.encode())
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root)
-        if name.parts[0] not in _NO_INFLUENCE:
-            total.update(f"{name.as_posix()}\t".encode() + path.read_bytes() + b"\n")
-    return total.hexdigest()
-
-
 def distinct(runs: Sequence[GridRun]) -> list[GridRun]:
     """The distinct runs: rows of several tables may share one."""
-    return list({run.key.digest: run for run in runs}.values())
+    return list({run.folder: run for run in runs}.values())

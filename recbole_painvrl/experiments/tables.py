@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_painvrl.data.splits.iid_ood import shift_words
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.comparison import (
     TESTS,
     VALID,
@@ -35,7 +36,11 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
         title: heading.
         rows: of the plan.
         method: label of the row of interest.
+
+    Raises:
+        UserError: two rows have other training or test interactions.
     """
+    _require_equal_splits(rows)
     found = [_table_row(row) for row in rows]
     columns = dict.fromkeys(column for row in found for column in row.numbers)
     compared, chosen = methods(found), None
@@ -57,6 +62,23 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     table.sentences = [sentence for sentence in sentences if sentence]
     table.notes = _notes(table, rows, result)
     return table
+
+
+def _require_equal_splits(rows: Sequence[Row]) -> None:
+    seen: dict[int, tuple[str, Any]] = {}
+    for row in rows:
+        for run in row.runs:
+            if run.state() != "done":
+                continue
+            result = run.result()
+            split = result["split"].get("sizes"), result.get("hashes", {}).get("train")
+            first, expected = seen.setdefault(run.seed, (row.label, split))
+            if split != expected:
+                raise UserError(
+                    f"{row.label} and {first} were split differently with seed {run.seed}, so they "
+                    f"are not compared; give both the same data and split, or a grid each "
+                    f"({run.folder})"
+                )
 
 
 def methods(rows: Sequence[TableRow]) -> list[Method]:

@@ -28,8 +28,9 @@ def info_nce(
 
     ``e(x, y) = exp(cos(x, y) / temperature)``; a is the first view, z the second. Rows of zeros
     have cosine 0 with everything, so that a first view of zeros gives the constant
-    ``log(2 B - 1)`` without a gradient. No table of all cosines is made, and the gradient, which
-    has a closed form, comes with the loss; it cannot be differentiated again.
+    ``log(2 B - 1)``; their own gradient is unbounded, and must not reach parameters. No table of
+    all cosines is made, and the gradient, which has a closed form, comes with the loss; it cannot
+    be differentiated again.
 
     Args:
         first: a, ``[B, k]``.

@@ -31,6 +31,7 @@ from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import use_kept_mask
 from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, experiment_runs, versions
+from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
@@ -185,7 +186,7 @@ def _read_result(folder: Path) -> dict[str, Any]:
         if (folder / "config.yaml").is_file():
             raise UserError(
                 f"{folder}: the run is not complete, there is no {RESULT}; go on with "
-                f"`python run_recbole.py --resume={folder}`"
+                f"`{shell_command(resume=folder)}`"
             )
         inside = [*experiment_runs(folder), *sorted(folder.glob("*"))]
         complete = [path for path in inside if (path / RESULT).is_file()]

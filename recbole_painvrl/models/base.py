@@ -52,6 +52,8 @@ class TableRecommender(GeneralRecommender):
     learns_mask = False
     # Whether the loss gives the vector of a new user, all items frozen.
     folds_in = True
+    # Whether all items are scored by their features alone, also those of training.
+    content_only = False
     # Whether an item without a row lacks the modality, also where `missing_modality` fills the row.
     follows_has_row = False
     # How users are divided over the processes of a run; None of a model whose are not. A subclass

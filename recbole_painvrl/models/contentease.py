@@ -78,6 +78,7 @@ class ContentEASE(ClosedFormRecommender):
     """
 
     settings_class = ContentEASESettings
+    content_only = True
     settings: ContentEASESettings
     column_weights: Tensor
     content_map: Tensor
@@ -136,16 +137,17 @@ class ContentEASE(ClosedFormRecommender):
         items = self.content_vectors(self.features)
         if items is None:
             raise NotImplementedError
+        if self.settings.form == "whitened":
+            # G has every item's own row, which EASE takes out. New items have none in it.
+            items = items / (1 - quadratic_forms(items, self.content_map)).unsqueeze(1)
         return self._profiles(self.interaction_matrix) @ self.content_map, items
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
-        """The items' factor, from features as in training, ``[n, d]``; None in the form joint."""
-        if self.settings.form == "joint":
-            return None
-        items = features * self.column_weights
-        if self.settings.form == "whitened":
-            items = items / (1 - quadratic_forms(items, self.content_map)).unsqueeze(1)
-        return items
+        """The factor of new items by their features, ``[n, d]``; None in the form joint.
+
+        In the form whitened it gives the scores of a fit with the item among the others.
+        """
+        return None if self.settings.form == "joint" else features * self.column_weights
 
     def history_scores(self, histories: sp.csr_matrix) -> Tensor:
         """Scores of all items for users given by their items, ``[B, n_items]``."""

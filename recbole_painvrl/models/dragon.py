@@ -11,7 +11,7 @@ from recbole_painvrl.functional.item_graph import ItemGraphNorm
 from recbole_painvrl.functional.propagation import Propagation
 from recbole_painvrl.models.dualgnn import DualGNN, DualGNNSettings
 from recbole_painvrl.models.dualgnn import memory as dualgnn_memory
-from recbole_painvrl.models.item_graphs import mixed_graph, warn_of_equal_weights
+from recbole_painvrl.models.item_graphs import mixed_graph, modality_weights, warn_of_equal_weights
 from recbole_painvrl.models.memory import ENTRY, Sizes
 from recbole_painvrl.specs import ModelSpec
 
@@ -69,6 +69,7 @@ class DRAGON(DualGNN):
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings
+        modality_weights(list(self.modality_slices), s.modality_weights)
         self.item_graph: Propagation | None = None
         if s.item_layers:
             warn_of_equal_weights(self, config)

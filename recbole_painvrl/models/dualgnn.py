@@ -132,7 +132,8 @@ class DualGNN(GraphRecommender):
         """Modalities side by side ``[n, M k]``, or their sum ``[n, k]``."""
         if self.settings.fusion == "concat":
             return table
-        return table.view(len(table), -1, self.settings.embedding_size).sum(dim=1)
+        parts: Tensor = table.unflatten(1, (len(self.modality_slices), -1))
+        return parts.sum(dim=1)
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of users and items, of width k, or M k with ``fusion: concat``."""

@@ -58,7 +58,8 @@ class LATTICE(LearntGraphRecommender):
         interaction each (``sampling: users``).
         *Cosines below 0* count as 0: row sums below 0 have no square root.
         *Modalities*: any number; the release has two. Weights are renormalised for items that
-        lack a modality; an item without any has no content vector.
+        lack a modality; an item without any has no content vector (with ``item_layers: 0`` that
+        of every item is its embedding).
         *Features* have rows of length 1 and are kept; the release trains the table
         (``train_features``), though not for the graph of the features.
         *Backbone*: LightGCN without weights, matrix factorization or NGCF (``backbone``), whose
@@ -86,6 +87,11 @@ class LATTICE(LearntGraphRecommender):
         """Also the weights of the modalities."""
         yield from super().graph_parameters()
         yield self.modality_logits
+
+    @property
+    def n_graphs(self) -> int:
+        """One graph of all modalities."""
+        return 1
 
     def graphs(self) -> list[list[Edges]]:
         """One graph of all modalities."""

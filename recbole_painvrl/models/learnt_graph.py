@@ -127,6 +127,11 @@ class LearntGraphRecommender(GraphRecommender):
         self._keeps_graphs = False
         self._found: list[tuple[Tensor, Tensor]] = []
 
+    @property
+    def n_graphs(self) -> int:
+        """Number of item graphs: one per modality."""
+        return len(self.modality_slices)
+
     def graphs(self) -> list[list[Edges]]:
         """The item graphs of the current parameters, each a sum of matrices; differentiable."""
         raise NotImplementedError
@@ -257,7 +262,7 @@ class LearntGraphRecommender(GraphRecommender):
         assert self.kept_edges is not None and self.kept_values is not None
         graph, rows, columns = self.kept_edges.cpu().numpy()
         values, shape = self.kept_values.cpu().numpy(), (self.n_items, self.n_items)
-        chosen = [graph == g for g in range(graph.max() + 1)]
+        chosen = [graph == g for g in range(self.n_graphs)]
         return [sp.csr_matrix((values[c], (rows[c], columns[c])), shape=shape) for c in chosen]
 
 

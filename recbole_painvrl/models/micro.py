@@ -69,7 +69,7 @@ class MICRO(LearntGraphRecommender):
         *Contrast*: over the batch's items (``contrast_items: batch``); the release compares all
         items in every step (``all``), which takes time in proportion to the square of their
         number, here without the matrix of all pairs. An item counts in the modalities that it
-        has. With one modality, whose fusion is itself, there is no contrast.
+        has. Where items have one modality only, whose fusion is itself, there is no contrast.
         For gradient, batches, cosines, modalities, features, backbone and penalty see LATTICE.
     """
 
@@ -80,6 +80,7 @@ class MICRO(LearntGraphRecommender):
         super().__init__(config, dataset)
         size, n_modalities = self.settings.embedding_size, len(self.modality_slices)
         self.attention = QueryAttention(size)
+        self.n_present = int(self.has_row.any(dim=0).sum())
         # Three products of all items with twice as many vectors.
         products = 6.0 * n_modalities * self.n_items**2 * size
         if self.settings.contrast_items == "all" and products > _MANY_PRODUCTS:
@@ -116,7 +117,7 @@ class MICRO(LearntGraphRecommender):
         """BPR, the penalty and the contrast of a batch's triples; a scalar."""
         views = self.views()
         loss = self.ranking_loss(interaction, views)
-        if self.settings.contrastive_weight and len(views) > 1:
+        if self.settings.contrastive_weight and self.n_present > 1:
             contrast = self._contrast(views, self._contrasted(interaction))
             loss = loss + self.settings.contrastive_weight * self.note("contrastive", contrast)
         return loss

@@ -112,6 +112,9 @@ class RP3beta(ClosedFormRecommender):
         """C of the form ``knn``, or ``content_weight S`` of the walk."""
         s = self.settings
         table = self.features * self.column_scale(s.modality_weights)
+        # `missing_modality: mean` has filled what is missing.
+        for m, columns in enumerate(self.modality_slices.values()):
+            table[:, columns] *= self.has_row[:, m, None]
         indices, cosines = kept_neighbours(
             self.dataset_folder, table, self.has_row.any(dim=1), s.knn_k, include_self=False
         )

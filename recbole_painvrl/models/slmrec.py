@@ -105,6 +105,8 @@ class SLMRec(LateFusionRecommender):
     settings_class = SLMRecSettings
     settings: SLMRecSettings
     input_type = InputType.POINTWISE
+    # Its loss is a contrast within batches, of which the vector of a new user is no minimum.
+    folds_in = False
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)

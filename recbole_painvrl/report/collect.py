@@ -40,24 +40,36 @@ class Collected:
     Attributes:
         runs: complete or not, each once.
         left: paths that are not on the page.
+        missing: runs that grids have planned and that have no folder, and why.
         of_methods: run folders of the methods that grids have recorded.
+        of_partial_rows: run folders of the rows of grids that lack seeds.
     """
 
     runs: list[RunData] = field(default_factory=list)
     left: list[LeftOut] = field(default_factory=list)
+    missing: list[LeftOut] = field(default_factory=list)
     of_methods: set[Path] = field(default_factory=set)
+    of_partial_rows: set[Path] = field(default_factory=set)
 
 
 class _GridRun(BaseModel):
     group: str
     row: str
     folder: str
+    seed: int = 0
+    reason: str | None = None
+
+
+class _EarlierRun(BaseModel):
+    folder: str
+    changed: list[str] = []
 
 
 class _Grid(BaseModel):
     """The values of ``cells.json`` that a report reads; ``methods`` is a row by table."""
 
     cells: list[_GridRun] = []
+    left: list[_EarlierRun] = []
     methods: dict[str, str] = {}
 
 
@@ -81,10 +93,10 @@ def collect(paths: Sequence[Path]) -> Collected:
         inside = [path] if is_run(path) else experiment_runs(path)
         if not inside:
             found.left.append(LeftOut(path, _why_no_run(path)))
+        if inside and (path / GRID).is_file():
+            inside = _of_grid(path, inside, found)
         for folder in inside:
             folders.setdefault(folder.resolve(), folder)
-        if inside and (path / GRID).is_file():
-            found.of_methods |= _of_methods(path)
     seen: dict[tuple[str, ...], Path] = {}
     for folder in folders.values():
         try:
@@ -105,14 +117,28 @@ def collect(paths: Sequence[Path]) -> Collected:
     return found
 
 
-def _of_methods(folder: Path) -> set[Path]:
-    """Folders of the runs of a grid's methods."""
-    grid = read_file(folder / GRID, lambda path: _Grid.model_validate_json(path.read_text()))
-    return {
-        (folder / run.folder).resolve()
-        for run in grid.cells
-        if grid.methods.get(run.group) == run.row
-    }
+def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]:
+    """The runs of a grid without those that its latest call has made again."""
+    grid = read_file(path / GRID, lambda file: _Grid.model_validate_json(file.read_text()))
+    rows: dict[tuple[str, str], set[Path]] = {}
+    for run in grid.cells:
+        folder = path / run.folder
+        rows.setdefault((run.group, run.row), set()).add(folder.resolve())
+        if not is_run(folder):
+            state = f"failed: {run.reason}" if run.reason else "not run"
+            found.missing.append(LeftOut(folder, f"{run.row}, seed {run.seed}: {state}"))
+    for (group, row), folders in rows.items():
+        if grid.methods.get(group) == row:
+            found.of_methods |= folders
+        if not all((folder / RESULT).is_file() for folder in folders):
+            found.of_partial_rows |= folders
+    changed = {(path / run.folder).resolve(): " and ".join(run.changed) for run in grid.left}
+    earlier = [folder for folder in inside if folder.resolve() in changed]
+    found.left += [
+        LeftOut(folder, f"made again since, as {changed[folder.resolve()]} had changed")
+        for folder in earlier
+    ]
+    return [folder for folder in inside if folder not in earlier]
 
 
 def _identity(run: RunData) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -21,6 +22,7 @@ from recbole_painvrl.evaluation.comparison import (
     places,
     reference,
 )
+from recbole_painvrl.evaluation.test_sets import test_set_settings
 from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.report.tables import Number
 from recbole_painvrl.run.folder import config_hash
@@ -30,12 +32,6 @@ METHOD = "PaInvRL"
 _MAX_SETTINGS = 2
 # Derived from the seed or the machine, so not compared.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
-# Runs that differ in one of these have other test sets, or rank other candidates.
-_EVALUATION = (
-    "eval_args", "threshold", "split_seed", "split_variant", "ood_fraction", "validation_share",
-    "val_interval", "user_inter_num_interval", "item_inter_num_interval",
-    "filter_inter_by_user_or_item",
-)  # fmt: skip
 
 
 @dataclass
@@ -45,10 +41,12 @@ class Group:
     Attributes:
         label: name of the column: the model, and settings that differ from its other columns.
         runs: complete runs, in order of their seeds.
+        complete: whether there is a run for every seed that a grid has planned.
     """
 
     label: str
     runs: list[RunData] = field(default_factory=list)
+    complete: bool = True
 
     @property
     def first(self) -> RunData:
@@ -73,8 +71,9 @@ class Group:
     def number(self, split: str, metric: str) -> Number | None:
         """The metric of every run that has it; None if no run has it."""
         found = [run.done.metrics.get(split, {}).get(metric) for run in self.runs]
-        values = [value for value in found if value is not None]
-        return Number(values) if values else None
+        # A run writes null for NaN, which is not a missing seed.
+        values = [math.nan if value is None else value for value in found]
+        return Number(values) if any(value is not None for value in found) else None
 
     def method(self) -> Method:
         """The group for :func:`compare`."""
@@ -89,7 +88,7 @@ class Group:
         values = {column: one.values for column, one in numbers.items() if one is not None}
         given = self.first.value("feature_mask")
         return Method(
-            self.label, values, list(runs), lambda seed: runs[seed].per_user,
+            self.label, values, list(runs), lambda seed: runs[seed].per_user, self.complete,
             control=control_of(None if given is None else str(given)),
         )  # fmt: skip
 
@@ -156,10 +155,7 @@ class Block:
         return methods
 
     def places(self, column: Column) -> dict[str, str]:
-        """``best`` and ``second``, by label of the group.
-
-        All groups count as complete: which seeds were planned is not known here.
-        """
+        """``best`` and ``second``, by label of the group."""
         return places(self.methods(), column)
 
     @property
@@ -194,8 +190,13 @@ class Block:
         return next(of_grid, next(default, None))
 
 
-def blocks(runs: Sequence[RunData]) -> list[Block]:
-    """Sort complete runs into blocks and groups, in the given order."""
+def blocks(runs: Sequence[RunData], of_partial_rows: Set[Path] = frozenset()) -> list[Block]:
+    """Sort complete runs into blocks and groups, in the given order.
+
+    Args:
+        runs: complete or not.
+        of_partial_rows: folders of runs whose row in a grid lacks seeds.
+    """
     complete = [run for run in runs if run.result is not None]
     # A run without a configuration is assumed to be evaluated like the others on its data.
     usual = {_data(run): _evaluation(run) for run in reversed(complete) if run.config}
@@ -211,7 +212,11 @@ def blocks(runs: Sequence[RunData]) -> list[Block]:
         words = [f"{name}={value}" for name, value in mine
                  if not all((name, value) in other for other in alike)]  # fmt: skip
         title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
-        found.append(Block(f"b{index}", title, _groups(members)))
+        groups = _groups(members)
+        for group in groups:
+            of_group = {run.folder.resolve() for run in group.runs}
+            group.complete = not of_group & of_partial_rows
+        found.append(Block(f"b{index}", title, groups))
     return found
 
 
@@ -222,7 +227,8 @@ def _data(run: RunData) -> tuple[str, ...]:
 
 def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
     """Settings that decide the test sets and the ranked candidates, beside data and protocol."""
-    return tuple(pair for name in _EVALUATION for pair in _flat(name, run.value(name)))
+    settings = test_set_settings(run.value)
+    return tuple(pair for name, value in settings.items() for pair in _flat(name, value))
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -267,12 +273,16 @@ def mask_name(run: RunData) -> str | None:
 
 def _groups(runs: Sequence[RunData]) -> list[Group]:
     by_settings: dict[str, list[RunData]] = defaultdict(list)
+    seen: Counter[tuple[str, int]] = Counter()
     by_model: dict[str, list[Group]] = defaultdict(list)
     for run in runs:
         settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
         # Seeds of a control have a mask file each, of one name.
         settings["feature_mask"] = {"value": mask_name(run)}
-        by_settings[f"{run.done.model} {config_hash(settings)}"].append(run)
+        key = f"{run.done.model} {config_hash(settings)}"
+        # A seed that was run again, by other code or on another machine, is in another column.
+        by_settings[f"{key} {seen[key, run.done.seed]}"].append(run)
+        seen[key, run.done.seed] += 1
     groups = []
     for members in by_settings.values():
         model = members[0].done.model

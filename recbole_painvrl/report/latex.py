@@ -37,7 +37,7 @@ def write_latex(folders: Sequence[Path], folder: Path, method: str | None = None
     """
     found = collect(folders)
     paths = []
-    for block in blocks(found.runs):
+    for block in blocks(found.runs, found.of_partial_rows):
         name = block.key
         chosen = block.method(method, found.of_methods)
         for split in (one for one in block.splits if one != VALID):
@@ -136,7 +136,7 @@ def _settings(block: Block) -> dict[str, Any]:
     for group in block.groups:
         for name, entry in sorted(group.first.config.items()):
             source = str(entry["from"])
-            given = source.endswith(("command line", ".yaml", ".yml")) or "preset" in source
+            given = source.endswith(("command line", ".yaml", ".yml", "tune")) or "preset" in source
             if given and name not in _NOT_SHOWN and name not in ("model", "dataset", "seed"):
                 value = group.mask if name == "feature_mask" else entry["value"]
                 rows.append((f"{group.label}: {name}", short(value, 40)))

@@ -75,7 +75,7 @@ def write_report(folders: Sequence[Path], output: Path, method: str | None = Non
 
 def _page(found: Collected, output: Path, folder: Path, method: str | None) -> str:
     """The page as text; the figures are written to the folder."""
-    all_blocks = blocks(found.runs)
+    all_blocks = blocks(found.runs, found.of_partial_rows)
     methods = [block.method(method, found.of_methods) for block in all_blocks]
     if method is not None and not any(methods):
         labels = unique(group.label for block in all_blocks for group in block.groups)
@@ -92,12 +92,12 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         method=method or METHOD,
         models=unique(group.model for block in all_blocks for group in block.groups),
         datasets=unique(block.result.data_name for block in all_blocks),
-        runs=len(found.runs) - len(unfinished) + len(of_none),
+        runs=len(found.runs) - len(unfinished) + len(of_none) + len(found.missing),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         complete=len(found.runs) - len(unfinished),
         searches=searches(found.runs, folder, output),
-        incomplete=incomplete(of_none, output),
+        incomplete=incomplete(of_none, found.missing, output),
         left=left_out(found.left, output),
     )
 

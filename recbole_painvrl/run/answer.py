@@ -113,10 +113,13 @@ def _gap(result: Mapping[str, Any], found: list[Comparison]) -> float | None:
     oracle = result.get("planted", {}).get("oracle", {}).get("ood")
     if one is None or oracle is None:
         return None
-    gap = oracle[one.metric] - one.other_value
-    if gap <= 0 or gap < SMALLEST_GAP * one.other_value:
+    from recbole_painvrl.evaluation.comparison import smaller_is_better
+
+    lead = oracle[one.metric] - one.other_value
+    gap = -lead if smaller_is_better(one.metric) else lead
+    if gap <= 0 or gap < SMALLEST_GAP * abs(one.other_value):
         return None
-    return float((one.value - one.other_value) / gap)
+    return float((one.value - one.other_value) / lead)
 
 
 def _lines(
@@ -207,5 +210,5 @@ def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], same_settings: 
     if entry["oracle_gap"] is not None:
         return words + f"{entry['oracle_gap']:.0%} of the gap to all features is closed"
     if same_settings and test == "ood":
-        return words + f"all features are within {SMALLEST_GAP:.0%} of the oracle mask, or above it"
+        return words + f"all features are within {SMALLEST_GAP:.0%} of the oracle mask, or better"
     return words + "the gap to all features was not measured"

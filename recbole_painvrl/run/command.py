@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from recbole_painvrl.config.loading import TEXT_SETTINGS, PlainLoader
-from recbole_painvrl.parallel import launch
+from recbole_painvrl.run.program import program
 from recbole_painvrl.run.resume import stored_entries, stored_settings
 
 # Sources of values that the same command gives again by itself.
@@ -21,7 +19,6 @@ _INTERNAL = frozenset(
 )
 # Where a run is written and what it shows: its folder is taken, and nothing is left to resume.
 _LEFT_OUT = frozenset({"output_dir", "run_name", "show_progress", "resume"})
-_MODULE = ["-m", "recbole_painvrl", "run"]
 _FIRST = ("model", "dataset")
 
 
@@ -43,27 +40,7 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
     if threads is not None:
         given["n_threads"] = threads
     names = [*_FIRST, *sorted(set(given) - _LEFT_OUT - set(_FIRST))]
-    return [*_program(), *(f"--{name}={setting_text(name, given[name])}" for name in names)]
-
-
-def _program() -> list[str]:
-    """What was called, as it can be called again in the same place."""
-    name = Path(sys.argv[0]).name
-    if launch.world_size() > 1:
-        return [*launch.command(), *(["run_recbole.py"] if name == "run_recbole.py" else _MODULE)]
-    if name == "recbole-painvrl" and _is_found(name):
-        return [name, "run"]
-    script = ["run_recbole.py"] if name == "run_recbole.py" else _MODULE
-    if _is_found("python"):
-        return ["python", *script]
-    path, here = Path(sys.executable), Path.cwd()
-    return [str(path.relative_to(here) if path.is_relative_to(here) else path), *script]
-
-
-def _is_found(program: str) -> bool:
-    """Whether a shell finds the program of this Python under its plain name."""
-    found = shutil.which(program)
-    return found is not None and Path(found).parent == Path(sys.executable).parent
+    return [*program(), *(f"--{name}={setting_text(name, given[name])}" for name in names)]
 
 
 def setting_text(name: str, value: Any) -> str:

@@ -22,9 +22,10 @@ _OF_A_RUN = ("model", "dataset", "seed", "n_threads", "compare_backbone", "oracl
 def next_command(result: Mapping[str, Any], is_compared: bool) -> str:
     """One line for a shell.
 
-    Without an OOD test: the run with one. Without the same model on all features: the run with it,
-    or a benchmark of another final model with and without the mask. Otherwise the controls of
-    PaInvRL's mask, InvRL beside UltraGCN, or the other final model beside UltraGCN.
+    Without an OOD test: the run with one, if its interactions can be split anew. Without the same
+    model on all features: the run with it, or a benchmark of another final model with and without
+    the mask. Otherwise the controls of PaInvRL's mask, InvRL beside UltraGCN, or the other final
+    model beside UltraGCN.
 
     Args:
         result: ``result.json``, with ``final_model``.
@@ -32,8 +33,9 @@ def next_command(result: Mapping[str, Any], is_compared: bool) -> str:
             has them.
     """
     command, final = list(result["command"]), result.get("final_model", BACKBONE)
-    if "ood" not in result["metrics"]:
-        return shlex.join([*_without(command, "protocol"), "--protocol=popularity"])
+    shift = result.get("shift", {})
+    if "ood" not in result["metrics"] and shift.get("other_protocols", True):
+        return shlex.join([*_without_split(command), "--protocol=popularity"])
     if final != BACKBONE:
         words = [f"--models={final}", f"--feature-mask={result['run_folder']}"]
         if is_compared:
@@ -103,5 +105,18 @@ def _fields(model: str) -> set[str]:
     return set(spec.schema.model_fields) if spec and spec.schema else set()
 
 
-def _without(command: list[str], setting: str) -> list[str]:
-    return [word for word in command if not word.startswith(f"--{setting}=")]
+def _without(command: list[str], *settings: str) -> list[str]:
+    starts = tuple(f"--{setting}=" for setting in settings)
+    return [word for word in command if not word.startswith(starts)]
+
+
+def _without_split(command: list[str]) -> Iterator[str]:
+    """Without the settings of the split; of ``eval_args`` those of the ranking stay."""
+    for word in _without(command, "protocol", "benchmark_filename"):
+        if not word.startswith("--eval_args="):
+            yield word
+            continue
+        given = yaml.load(word.partition("=")[2], Loader=PlainLoader)
+        kept = {name: value for name, value in given.items() if name == "mode"}
+        if kept:
+            yield f"--eval_args={setting_text('eval_args', kept)}"

@@ -15,8 +15,9 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
-from recbole_painvrl.parallel import group, launch
+from recbole_painvrl.parallel import group
 from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.training.shard_files import is_saved
 
 if TYPE_CHECKING:
@@ -139,8 +140,7 @@ def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
         InterruptedRunError: Ctrl-C, with the command to type.
         WriteError: a file could not be written, with the command to type once it can.
     """
-    start = "python" if launch.world_size() == 1 else " ".join(launch.command())
-    advice = f"go on with: {start} run_recbole.py --resume={folder}"
+    advice = f"go on with: {shell_command(resume=folder)}"
     try:
         yield
     except KeyboardInterrupt as error:

@@ -22,9 +22,10 @@ from recbole_painvrl.reading import parse_json
 if TYPE_CHECKING:
     from recbole_painvrl.data.dataset import ModalityDataset
 
-_WITHOUT = (
-    "no OOD test: nothing is known about robustness; `--protocol=popularity` makes one of any "
-    "data, `--protocol=time` of data with times, `--protocol=iid_ood` as in the paper"
+_WITHOUT = "no OOD test: nothing is known about robustness; "
+_PROTOCOLS = (
+    "`--protocol=popularity` makes one, `--protocol=time` of data with times, "
+    "`--protocol=iid_ood` as in the paper"
 )
 # From this fraction of cold interactions on, the two sides hardly share users or items.
 _MUCH_COLD = 0.2
@@ -73,9 +74,12 @@ def shift_of_run(
     """
     settings = dataset.run_settings
     cold = _cold(dataset.split_diagnostics, OOD in parts)
-    found: dict[str, Any] = {"kind": None, "sentences": [_WITHOUT], "cold": cold}
+    found: dict[str, Any] = {"kind": None, "cold": cold}
     if OOD not in parts:
-        return found
+        whole = dataset.folder / f"{dataset.dataset_name}.inter"
+        found["other_protocols"] = whole.is_file()
+        remedy = _PROTOCOLS if whole.is_file() else f"protocols that make one need {whole.name}"
+        return found | {"sentences": [_WITHOUT + remedy]}
     pairs = {name: _pairs(part) for name, part in parts.items()}
     inside = [pairs[name] for name in (TRAIN, VALID, TEST) if name in pairs]
     users, items = (np.concatenate(sides) for sides in zip(*inside, strict=True))
@@ -182,10 +186,12 @@ def _sentences(
             f"{metric} {value:.4f} {name.upper()}" for name, value in values.items()
         )
         own = metrics.get("iid", {}).get(metric)
-        if own and values.get("iid", 0.0) >= _MOSTLY_POPULARITY * own:
-            words += f"; that is {values['iid'] / own:.0%} of {model}'s IID value, so the IID "
-            words += "test is mostly about popularity"
         iid, ood = values.get("iid", np.nan), values[OOD]
+        if own and own <= iid:
+            words += f"; {model} is not above it in distribution ({own:.4f})"
+        elif own and iid >= _MOSTLY_POPULARITY * own:
+            words += f"; that is {iid / own:.0%} of {model}'s IID value, so the IID test is mostly "
+            words += "about popularity"
         shifted = metrics.get(OOD, {}).get(metric, np.nan)
         if own and own > iid and shifted < ood:
             words += f"; {model} is above popularity in distribution ({own:.4f}) and below it out "

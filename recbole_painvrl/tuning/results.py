@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.evaluation.selection import selection_score
+from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.run.resume import can_resume
 from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.plot import write_plots
@@ -89,10 +91,11 @@ def summary(found: Outcome) -> str:
         lines.append(f"  {star}{trial.number:>6}  {figures}  {trial.user_attrs[FOLDER]}")
     rule = plan.select_on if len(heads) > 1 else "the one objective"
     lines.append(f"* selected by {rule}{_against_defaults(found)}")
-    lines.append(f"run it: python run_recbole.py --config_files={plan.output / 'best.yaml'}")
+    best = shlex.quote(str(plan.output / "best.yaml"))
+    lines.append(f"run it: {shell_command(config_files=best)}")
     folder = Path(found.chosen.user_attrs[FOLDER])
     if can_resume(folder):
-        lines.append(f"test it without training again: python run_recbole.py --resume={folder}")
+        lines.append(f"test it without training again: {shell_command(resume=folder)}")
     return "\n".join(lines)
 
 

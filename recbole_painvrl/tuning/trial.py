@@ -47,11 +47,12 @@ class Watch:
         Raises:
             TrialPruned: to end the training.
         """
-        trainer = self.trainer
         # Trials are compared in the stage that trains the evaluated model, or its first candidate.
-        first = next(iter(getattr(trainer, "candidates", ())), None)
-        if trainer.stage not in ("train", f"final {first}" if first else "final"):
+        first = next(iter(getattr(self.trainer, "candidates", ())), None)
+        if self.trainer.stage not in ("train", f"final {first}" if first else "final"):
             return
+        # Another final model has a trainer of its own.
+        trainer = self.trainer.evaluated
         validations = len(trainer.train_loss_dict) // trainer.eval_step
         for known in (result, trainer.best_valid_result or {}):
             self._see([known.get(name) for name in self._names()])

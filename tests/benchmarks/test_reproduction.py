@@ -113,3 +113,5 @@ def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
     common.check_settings(tmp_path, ["--reg_weight=1e-2"])
     with pytest.raises(SystemExit, match=r"reg_weight=0.01, expected 0.1; delete the folder"):
         common.check_settings(tmp_path, ["--reg_weight=0.1"])
+    with pytest.raises(SystemExit, match=r"reg_weight=0.01, which is not given now"):
+        common.check_settings(tmp_path, [])

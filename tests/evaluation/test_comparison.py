@@ -105,6 +105,34 @@ def test_outcomes_follow_the_direction_of_the_metric() -> None:
     assert "A (0.5000) does not win: it is behind BB (0.2000) by 0.3000" in sentences[1]
 
 
+def test_tests_that_find_opposite_directions_disagree() -> None:
+    """Few users gain much, most lose a little: the mean is higher and the ranks are lower."""
+    differences = np.array([-0.01] * 1240 + [0.3] * 240 + [0.0] * 520)
+    users = [f"u{number}" for number in range(len(differences))]
+
+    def made(label: str, values: np.ndarray) -> Method:
+        frame = pd.DataFrame({"test_set": "ood", "user_id": users, "ndcg@10": values})
+        return Method(label, {NDCG: [values.mean()]}, [0], lambda _: frame)
+
+    level = np.full(len(differences), 0.5)
+    (found,) = compare([made("A", level + differences), made("B", level)], "A", "B", [NDCG])
+    assert found.paired is not None and found.paired.difference > 0 > found.paired.signed_ranks
+    assert max(found.holm_t, found.holm_wilcoxon) < 1e-6
+    assert found.outcome == "the tests disagree"
+
+
+def test_a_row_that_lacks_seeds_is_compared_over_those_of_both() -> None:
+    whole = replace(method("A", 0.5, 0.1), values={NDCG: [0.1, 0.3]})
+    part = replace(method("BB", 0.2, 0.9, (1,)), values={NDCG: [0.25]}, complete=False)
+    (found,) = compare([whole, part], "A", None, [NDCG])
+    assert (found.seeds, found.value, found.other_value) == (1, 0.3, 0.25)
+    assert "A (0.3000) leads, ahead of BB (0.2500) by 0.0500, 20.0% over the 1 seed" in standing(
+        [whole, part], "A", NDCG, [found]
+    )
+    other = replace(method("CCC", 0.8, 0.3), values={NDCG: [0.01, 0.01]})
+    assert "ahead of CCC (0.0100)" in standing([whole, part, other], "A", NDCG, [])
+
+
 def test_methods_without_a_common_seed_are_averaged_over_their_own() -> None:
     one, other = method("A", 0.5, 0.1, (0, 1)), method("BB", 0.2, 0.9, (2,))
     (found,) = compare([one, other], "A", "BB", [NDCG])

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.comparison import PRIMARY, Method, paired_users, places
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_record
@@ -213,8 +215,6 @@ def test_a_table_of_nothing(make_runs: MakeRuns, tmp_path: Path) -> None:
 
 
 def test_a_changed_run_leaves_its_run_and_is_named(tmp_path: Path, make_runs: MakeRuns) -> None:
-    from dataclasses import replace
-
     output = tmp_path / "out"
     (run, _) = make_runs("A")
     write_run(run)
@@ -226,6 +226,34 @@ def test_a_changed_run_leaves_its_run_and_is_named(tmp_path: Path, make_runs: Ma
     assert run.state() == "done" and changed.state() == "open"
     assert write_record(output, [Row("A", (changed,))]) == [], "said once"
     assert run.folder.name in (output / "cells.json").read_text()
+
+
+def test_a_changed_run_is_known_after_a_call_with_other_rows(
+    tmp_path: Path, make_runs: MakeRuns
+) -> None:
+    output, (a, _), (b, _) = tmp_path / "out", make_runs("A"), make_runs("B")
+    for run in (a, b):
+        write_run(run)
+    write_record(output, [Row("A", (a,)), Row("B", (b,))])
+    write_record(output, [Row("A", (a,))])
+    changed = replace(b, key=replace(b.key, code="new"), folder=b.folder.with_name("B-new"))
+    (line,) = write_record(output, [Row("A", (a,)), Row("B", (changed,))])
+    assert "code changed" in line and b.folder.name in line
+    record = json.loads((output / "cells.json").read_text())
+    assert [one["folder"] for one in record["left"]] == [f"cells/{b.folder.name}"]
+    assert record["earlier"] == []
+
+
+def test_rows_that_were_split_differently_are_not_compared(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B")
+    for run in runs:
+        write_run(run)
+    path = runs[-1].folder / "result.json"
+    result = json.loads(path.read_text())
+    result["split"]["sizes"] = {"train": 1}
+    path.write_text(json.dumps(result))
+    with pytest.raises(UserError, match="B and A were split differently with seed 1"):
+        assemble("T", rows_of(runs), "A")
 
 
 def test_the_curves_of_a_table_are_over_its_rows(make_runs: MakeRuns, tmp_path: Path) -> None:

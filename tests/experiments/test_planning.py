@@ -10,12 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS
 from recbole_painvrl.experiments.ablate import CHOICES, ablation, parts_of
 from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
-from recbole_painvrl.experiments.planning import Plan, code_of, words_of
-from recbole_painvrl.experiments.runs import GridRun, code_hash
+from recbole_painvrl.experiments.planning import Plan, words_of
+from recbole_painvrl.experiments.runs import GridRun, distinct
+from recbole_painvrl.run.code import code_hash, code_of
 
 
 def plan(data: Path, output: str = "out", **more: str) -> Plan:
@@ -75,13 +77,13 @@ def test_the_key_is_of_the_code_of_a_model_of_another_package(
     monkeypatch.syspath_prepend(tmp_path)
     spec = SimpleNamespace(properties=tmp_path, model=importlib.import_module("foreign_model").Tiny)
     specs = {"Tiny": spec, "UltraGCN": SimpleNamespace(properties=None), "BPR": None}
-    monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", specs.get)
+    monkeypatch.setattr("recbole_painvrl.run.code.spec_of", specs.get)
     first = code_of("Tiny", "code")
     assert code_of("UltraGCN", "code") == code_of("BPR", "code") == "code" != first
     file.write_text("class Tiny: size = 2\n")
     assert code_of("Tiny", "code") != first
     # Also under a label of its own.
-    monkeypatch.setattr("recbole_painvrl.experiments.planning.spec_of", {"BPR": spec}.get)
+    monkeypatch.setattr("recbole_painvrl.run.code.spec_of", {"BPR": spec}.get)
     common = {"data_path": str(tiny_data), "use_gpu": "False"}
     grid = Plan("tiny", [0], Path("out"), {"mine": "BPR"}, common)
     labelled = grid.run("mine", 0, {}).key
@@ -91,6 +93,74 @@ def test_the_key_is_of_the_code_of_a_model_of_another_package(
 
 def settings(run: GridRun) -> dict[str, str]:
     return words_of(run.arguments)
+
+
+def test_the_key_is_of_all_files_of_another_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "foreign_package"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "deep" / "__init__.py").write_text("")
+    (package / "deep" / "model.py").write_text("class Tiny: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    tiny = importlib.import_module("foreign_package.deep.model").Tiny
+    spec = SimpleNamespace(properties=tmp_path, model=tiny)
+    monkeypatch.setattr("recbole_painvrl.run.code.spec_of", {"Tiny": spec}.get)
+    first = code_of("Tiny", "code")
+    (package / "helper.py").write_text("x = 1\n")
+    assert code_of("Tiny", "code") != first
+
+
+def test_the_key_is_of_the_defaults_of_another_final_model(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"final_model": "VBPR"}
+    first = plan(tiny_data).run("PaInvRL", 0, more).key
+    assert plan(tiny_data).run("PaInvRL", 0, more).key == first
+    monkeypatch.setattr(
+        "recbole_painvrl.experiments.planning.final_config",
+        lambda config: SafeConfig(
+            overrides={"model": "VBPR", "dataset": "tiny", "data_path": str(tiny_data),
+                       "reg_weight": 0.9}
+        ),
+    )  # fmt: skip
+    assert plan(tiny_data).run("PaInvRL", 0, more).key.config != first.config
+
+
+@pytest.mark.parametrize(
+    ("common", "own"),
+    [
+        ({}, {"protocol": "popularity"}),
+        ({"protocol": "iid_ood"}, {"split_rounds": "3"}),
+        ({"protocol": "popularity"}, {"split_seed": "5"}),
+        ({}, {"eval_args": "{mode: {test: uni100}}"}),
+        ({"protocol": "iid_ood", "split_environment_model": "content"}, {"modalities": "[visual]"}),
+    ],
+)
+def test_rows_with_other_test_sets_are_refused(
+    tiny_data: Path, common: dict[str, str], own: dict[str, str]
+) -> None:
+    grid = replace(plan(tiny_data, **common), own={"UltraGCN": own})
+    grid.row("PaInvRL", "PaInvRL")
+    name = next(iter(own))
+    with pytest.raises(UserError, match=f"`{name}`: found .* for UltraGCN and .* for PaInvRL"):
+        grid.row("UltraGCN", "UltraGCN")
+    grid.row("UltraGCN", "UltraGCN", group="another table")
+
+
+def test_the_protocol_of_the_data_may_be_named(tiny_data: Path) -> None:
+    grid = replace(plan(tiny_data), own={"UltraGCN": {"protocol": "files"}})
+    for model in ("BPR", "UltraGCN"):
+        grid.row(model, model)
+
+
+def test_rows_with_equal_settings_are_both_run(tiny_data: Path) -> None:
+    models = {"UltraGCN": "UltraGCN", "again": "UltraGCN"}
+    grid = Plan("tiny", [0], Path("out"), models, {"data_path": str(tiny_data)})
+    runs = [grid.row(label, label).runs[0] for label in models]
+    assert runs[0].key == runs[1].key
+    assert distinct(runs) == runs
 
 
 def test_a_models_own_settings_are_stronger(tiny_data: Path, tmp_path: Path) -> None:
@@ -176,6 +246,12 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     own = {"InvRL": {"mask_form": "binary"}}
     rows_of_losses = ablation("losses", replace(grid, own=own)).rows
     assert "--mask_form=binary" in rows_of_losses[3].runs[0].arguments
+    own = {"PaInvRL": {"final_model": "VBPR"}}
+    rows_of_losses = ablation("losses", replace(grid, own=own)).rows
+    finals = {grid.config(row.runs[0].arguments)["final_model"] for row in rows_of_losses}
+    assert finals == {"VBPR"}
+    with pytest.raises(UserError, match="`final_model`: found VBPR, but the controls train Ultra"):
+        ablation("controls", replace(grid, own=own))
     numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]
     assert numbers == [str(n) for n in range(2, 11)]
     for row in made["recall_curve"].rows:

@@ -80,6 +80,12 @@ def test_contentease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path:
         scorer.new([torch.tensor([3])])
 
 
+def test_whitened_scores_of_unseen_items_are_those_of_their_rows(finished: MakeRun) -> None:
+    run, users = load_run(finished("ContentEASE", "--form=whitened")), torch.arange(1, 30)
+    trained, by_content = (Scorer(run, how).known(users) for how in ("as-trained", "content"))
+    assert torch.equal(trained, by_content)
+
+
 @pytest.mark.parametrize(
     "words", [("BM3",), ("LightGCN", "--modalities=[visual,acoustic]")], ids=" ".join
 )

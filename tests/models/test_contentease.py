@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo_support import assert_nothing_is_square, build
 
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.closed_form import whitened_map
 from recbole_painvrl.models import contentease
 from recbole_painvrl.testing import ModelLaws, Subject
 
@@ -95,10 +96,24 @@ def test_products_of_tables(tiny_config: MakeConfig) -> None:
         torch.testing.assert_close(
             (users @ items.T)[1:].double(), all_scores(model), rtol=1e-4, atol=1e-5
         )
-        # Unseen in training, an item with the same features has the same vector.
-        torch.testing.assert_close(model.content_vectors(model.features[5:7]), items[5:7])
     with pytest.raises(NotImplementedError):
         build(tiny_config("ContentEASE", *FORMS["joint"])).tables()
+
+
+def test_a_new_item_has_the_score_of_a_fit_with_it(tiny_config: MakeConfig) -> None:
+    """Also where its direction hardly occurs in training, so that its own row would weigh most."""
+    words = ("--form=whitened", "--reg_weight=0.5")
+    model = build(tiny_config("ContentEASE", *words))
+    new = torch.nn.functional.normalize(model.features[5:8].flip(1) - 0.2)
+    found = model.tables()[0] @ model.content_vectors(new).T
+    for number, row in enumerate(new):
+        items = torch.cat([model.features, row[None]]) * model.column_weights
+        fitted = whitened_map(items, 0.5).double()
+        row = items[-1].double()
+        vector = fitted @ row / (1 - row @ fitted @ row)
+        histories = torch.from_numpy(model.interaction_matrix.toarray()).double()
+        expected = histories @ items[:-1].double() @ vector
+        torch.testing.assert_close(found[:, number].double(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_too_many_items(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -219,6 +220,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     quick = (*SMALL, "--epochs=3", "--train_batch_size=512", "--learning_rate=0.05")
     assert_resumes(model, (*quick, "--raw_graph_weight=0.5", *argv), save, tiny_data, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["LATTICE", "MICRO"])
+def test_kept_graphs_have_also_one_without_edges(
+    model: str, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """The last modality is masked; a resumed run has the kept graphs alone."""
+    np.savez(tmp_path / "mask.npz", visual=np.ones(16), acoustic=np.zeros(8))
+    words = (*SMALL, "--raw_graph_weight=0.5", "--refresh_every=2")
+    made = shaken(tiny_config(model, *words, f"--feature_mask={tmp_path / 'mask.npz'}"))
+    made.train()
+    made.calculate_loss(batch_of(made))
+    before = made.calculate_loss(batch_of(made))
+    made._constant = ()
+    torch.testing.assert_close(made.calculate_loss(batch_of(made)), before)
 
 
 def test_batches_of_users(tiny_config: MakeConfig, tiny_data: Path) -> None:

@@ -122,6 +122,29 @@ def test_a_modality_of_zeros_is_left_out(
     torch.testing.assert_close(scores(masked), scores(without))
 
 
+@pytest.mark.parametrize("name", ["BM3", "FREEDOM", "LATTICE", "MGCN", "MICRO"])
+def test_a_modality_of_zeros_is_left_out_of_the_loss(
+    name: str, three: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Also where it was one of two, which leaves nothing to contrast."""
+    np.savez(tmp_path / "mask.npz", visual=np.ones(7), acoustic=np.zeros(9))
+    words = (*SETTINGS[name], "--embedding_size=6")
+    mask = f"--feature_mask={tmp_path / 'mask.npz'}"
+    masked = shaken(tiny_config(name, *words, "--modalities=[visual,acoustic]", mask, data=three))
+    without = shaken(tiny_config(name, *words, "--modalities=[visual]", data=three))
+    without.load_state_dict(moved(masked.state_dict(), ["visual", "acoustic"], ["visual"]))
+    one, other = (model.train().calculate_loss(batch_of(model)) for model in (masked, without))
+    torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, "ContentEASE", "UltraGCN", "VBPR"])
+def test_no_items_have_no_content_vectors(name: str, three: Path, tiny_config: MakeConfig) -> None:
+    """``recommend`` asks for them to learn whether a model has any."""
+    model = build(tiny_config(name, *SETTINGS.get(name, ()), data=three))
+    found = content_vectors(model, model.features[:0])
+    assert found is None or (len(found) == 0 and found.shape[1] == model.tables()[1].shape[1])
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_trained_features_stay_under_the_mask(
     name: str, three: Path, tiny_config: MakeConfig, tmp_path: Path

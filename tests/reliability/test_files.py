@@ -19,6 +19,7 @@ from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import WriteError
+from recbole_painvrl.run.program import shell_command
 
 REASONS = {
     errno.ENOSPC: "free some space",
@@ -96,7 +97,7 @@ def test_a_run_on_a_full_disk_can_be_resumed(
     assert full.code == 1
     line = full.err.splitlines()[-1]
     assert "cannot be written (No space left on device)" in line and str(full.folder) in line
-    assert f"free some space; then go on with: python run_recbole.py --resume={full.folder}" in line
+    assert line.endswith(f"free some space; then go on with: {shell_command(resume=full.folder)}")
     assert not (full.folder / "result.json").exists() and hidden(full.folder) == []
     assert main([f"--resume={full.folder}", "--show_progress=False"]) == 0
     for name in ("checkpoint/best.safetensors", "per_user.parquet"):

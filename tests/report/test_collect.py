@@ -116,6 +116,53 @@ def test_the_method_of_a_grid_is_judged(runs: Path, tmp_path: Path, report: Repo
     assert "cells.json: damaged" in report(tmp_path / "y.html", *two).err
 
 
+def test_a_grid_is_read_by_its_record(
+    run_folders: Path, runs: Path, tmp_path: Path, report: Report
+) -> None:
+    """Runs made again since are left out, rows without all seeds get no place, failures count."""
+    grid, old = runs / "table2", "UltraGCN-tiny-seed1-old"
+    shutil.copytree(run_folders / "painvrl-1", grid / "cells" / "PaInvRL-tiny-seed1-00")
+    shutil.copytree(grid / "cells" / DONE, grid / "cells" / old)
+    cells = [
+        {"group": "", "row": "PaInvRL", "seed": 1, "folder": "cells/PaInvRL-tiny-seed1-00"},
+        {"group": "", "row": "UltraGCN", "seed": 1, "folder": f"cells/{DONE}"},
+        {"group": "", "row": "UltraGCN", "seed": 2, "folder": "cells/UltraGCN-tiny-seed2-none",
+         "state": "failed", "reason": "too <much> memory"},
+    ]  # fmt: skip
+    left = [{"folder": f"cells/{old}", "row": "UltraGCN", "changed": ["code", "data"]}]
+    shutil.rmtree(grid / "cells" / BEGUN)
+    edit_json(grid / "cells" / DONE / "result.json", lambda result: raise_valid(result))
+    (grid / "cells.json").write_text(json.dumps({"cells": cells, "left": left}))
+    found = report(tmp_path / "x.html", grid)
+    assert found.code == 0, found.err
+    assert f"{old}: left out: made again since, as code and data had changed" in found.err
+    page = words(found.text)
+    assert "2 complete of 3 runs" in page
+    assert "UltraGCN, seed 2 failed: too &lt;much&gt; memory" in page
+    # Its one seed is best, but not all of its row.
+    assert "<b>" not in next(
+        row for row in re.findall(r"<tr>.*?</tr>", found.text) if 'scope="row">UltraGCN' in row
+    )
+
+
+def raise_valid(result: dict[str, Any]) -> None:
+    for values in result["metrics"].values():
+        values |= dict.fromkeys(values, 0.99)
+
+
+def test_a_seed_that_was_run_again_has_a_column_of_its_own(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)
+    edit_json(tmp_path / "two" / "result.json", lambda r: r["hashes"].update(weights="other"))
+    found = report(tmp_path / "x.html", tmp_path / "one", tmp_path / "two")
+    assert found.code == 0, found.err
+    page = words(found.text)
+    assert "UltraGCN (1)" in page and "UltraGCN (2)" in page
+    assert "seeds 1, 1" not in page
+
+
 def test_a_damaged_run_among_others_is_named_and_gives_exit_code_1(
     runs: Path, tmp_path: Path, report: Report
 ) -> None:

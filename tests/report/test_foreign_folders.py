@@ -138,7 +138,7 @@ def test_an_incomplete_run_is_shown_as_incomplete(
     found = report(tmp_path / "x.html", copy, run_folders / "ultragcn-1")
     assert found.code == 0, found.err
     assert "1 complete of 2 runs" in found.text
-    assert f"run_recbole.py --resume={copy}" in found.text
+    assert f"--resume={copy}" in found.text
     assert "PaInvRL on tiny" in found.text
     alone = report(tmp_path / "y.html", copy)
     assert alone.code == 0, alone.err

@@ -92,8 +92,14 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
     assert found["lines"][-1].endswith(
         "run_recbole.py --model=PaInvRL --dataset=mine --compare_backbone=True"
     )
-    no_ood = asked(metrics={"test": {"ndcg@10": 0.1}})
-    assert no_ood["lines"][-1].endswith("--protocol=popularity")
+    no_ood = {"metrics": {"test": {"ndcg@10": 0.1}}}
+    words = ["--protocol=random", "--eval_args={split: {RS: [7, 1, 2]}, mode: {test: uni100}}"]
+    command = ["python", "run_recbole.py", "--model=PaInvRL", "--dataset=mine", *words]
+    line = asked(**no_ood, command=command)["lines"][-1]
+    assert line.endswith("'--eval_args={mode: {test: uni100}}' --protocol=popularity")
+    assert "random" not in line
+    files = asked(**no_ood, shift={"other_protocols": False})
+    assert "--protocol" not in files["lines"][-1]
 
 
 def test_the_next_command_has_the_settings_of_the_run(
@@ -102,7 +108,6 @@ def test_the_next_command_has_the_settings_of_the_run(
     """Each can be given as it is: it names the same data, split and settings."""
     words = ["--protocol=popularity", f"--data_path={tiny_data}", "--mask_decay=0.02"]
     words += ["--preset=large", "--epochs=2", "--seed=3", "--embedding_size=32"]
-    words.append("--final_settings={n_layers: 1}")
     for model, more, kind in (
         ("PaInvRL", {}, "ablate --what=controls"),
         ("InvRL", {}, "benchmark --method=InvRL --models=InvRL,UltraGCN"),
@@ -115,6 +120,7 @@ def test_the_next_command_has_the_settings_of_the_run(
     ):
         launcher = ["torchrun", "--nproc-per-node=2", "-m", "recbole_painvrl", "run"]
         command = [*launcher, f"--model={model}", "--dataset=tiny", *words]
+        command += ["--final_settings={n_layers: 1}"] if more else []
         unmasked = None if more else evaluated(0.1, 0.05)
         entry = asked(unmasked, model=model, dataset="tiny", command=command, **more)
         line = entry["lines"][-1].removeprefix("next: ")
@@ -171,6 +177,25 @@ def test_mask(changes: dict[str, Any], mask: str) -> None:
 def test_environments(found: dict[str, Any], known: bool, expected: str) -> None:
     entry = answer(result(planted=found), known, [])
     assert entry["environments"] == expected
+
+
+def test_the_gap_where_less_is_better() -> None:
+    metric = "giniindex@10"
+    final, other = (
+        {
+            "ood": (
+                {metric: value},
+                pd.DataFrame({"test_set": "ood", "user_id": ["a", "b"], metric: value}),
+            )
+        }
+        for value in (0.4, 0.6)
+    )
+    found = compared(final, other, metric, 0)
+    truth = {"mask_auc": {"overall": 1.0}, "oracle": {"ood": {metric: 0.2}}}
+    run = result(planted=truth, valid_metric=metric, metrics={"ood": {metric: 0.4}})
+    assert answer(run, False, found)["oracle_gap"] == pytest.approx(0.5)
+    truth["oracle"]["ood"][metric] = 0.7
+    assert answer(run, False, found)["oracle_gap"] is None
 
 
 def test_share_of_the_gap_to_the_oracle() -> None:

@@ -13,6 +13,7 @@ from support import run_command, run_main
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.locks import LOCK, run_lock
+from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.training.base import RunTrainer
 
 
@@ -28,7 +29,7 @@ def test_ctrl_c_names_the_run_to_resume(
         run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
     assert run.code == 1
     command = run.err.strip().splitlines()[-1]
-    assert command == f"stopped; go on with: python run_recbole.py --resume={run.folder}"
+    assert command == f"stopped; go on with: {shell_command(resume=run.folder)}"
     assert f"run folder: {run.folder}" in run.err
 
 

@@ -118,6 +118,32 @@ def test_a_model_that_loses_to_popularity_only_out_of_distribution(
     assert ("below it out of distribution" in sentences) == said
 
 
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [(0.05, "is not above it in distribution"), (0.11, "that is 91% of"), (0.3, "")],
+)
+def test_what_popularity_says_of_the_iid_test(own: float, words: str) -> None:
+    found = {
+        "kind": "none found", "shifted": [], "modalities": {}, "cold": {},
+        "pop": {"iid": {"ndcg@10": 0.1}, "ood": {"ndcg@10": 0.2}},
+    }  # fmt: skip
+    said = " ".join(shift._sentences(found, {"iid": {"ndcg@10": own}}, "ndcg@10", "VBPR"))
+    assert words in said
+    assert ("mostly about popularity" in said) == words.startswith("that is")
+
+
+def test_a_folder_that_cannot_be_split_anew_needs_its_interactions(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
+    (data / "tiny" / "tiny.ood.inter").unlink()
+    (data / "tiny" / "tiny.inter").unlink(missing_ok=True)
+    run = run_main(data, tmp_path, "UltraGCN", "--protocol=files", name="x")
+    assert run.code == 0, run.err
+    (sentence,) = run.result["shift"]["sentences"]
+    assert "need tiny.inter" in sentence and "--protocol=" not in sentence
+
+
 def test_without_an_ood_test_it_names_the_option_that_gives_one(
     tiny_data: Path, tmp_path: Path
 ) -> None:

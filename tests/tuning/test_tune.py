@@ -206,11 +206,30 @@ def test_of_several_candidates_the_first_is_compared() -> None:
         candidates={"ones": None, "soft": None}, train_loss_dict=losses, eval_step=1,
         best_valid_result={},
     )  # fmt: skip
+    trainer.evaluated = trainer
     watch = Watch(search, trial, trainer, None)
     for number, stage in enumerate(("backbone", "final ones", "final soft"), 1):
         trainer.stage = stage
         watch(0.1 * number, {"ndcg@10": 0.1 * number})
     assert rungs == [(rung_name(4), [0.2])]
+
+
+def test_another_final_model_is_compared_by_its_own_training() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    common = {"candidates": {}, "eval_step": 1, "stage": "final"}
+    final = SimpleNamespace(train_loss_dict={}, best_valid_result={}, **common)
+    backbone = SimpleNamespace(
+        train_loss_dict=dict.fromkeys(range(8), 0.0), best_valid_result={"ndcg@10": 0.9},
+        evaluated=final, **common,
+    )  # fmt: skip
+    watch = Watch(search, trial, backbone, None)
+    for epoch in range(4):
+        final.train_loss_dict[epoch] = 0.0
+        watch(0.1, {"ndcg@10": 0.1 * (epoch + 1)})
+    assert rungs == [(rung_name(4), [pytest.approx(0.4)])]
 
 
 def test_one_objective_without_an_ood_part(
@@ -274,3 +293,6 @@ def test_another_search_in_the_same_folder_is_refused(
     assert tune("--trials=1") == 1
     assert tune("--trials=1", "--epochs=3") == 2
     assert "has a search with other settings" in capsys.readouterr().err
+    monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
+    assert tune("--trials=1") == 2
+    assert "has a search with other code" in capsys.readouterr().err

@@ -153,7 +153,8 @@ class PaInvRLSettings(StagedSettings):
         description="Loss that trains W and the attention: the weighted losses, or L_ERM (erm)."
     )
     gradient_normalization: GradientNormalization = Field(
-        description="How both mask gradients are normalized before Eq. 17 (the paper: none)."
+        description="How both mask gradients are normalized before Eq. 17 (the paper: none); "
+        "without effect on `loss_weighting: fixed`, whose weights are of the losses themselves."
     )
     loss_weighting: Literal["pareto", "fixed", "erm", "irm"] = Field(
         description="Eq. 17 (pareto), L_ERM + irm_weight L_IRM (fixed), or one loss alone."

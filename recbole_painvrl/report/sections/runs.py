@@ -13,6 +13,7 @@ from recbole_painvrl.report.collect import LeftOut
 from recbole_painvrl.report.groups import Block, Group, short, unique
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, address, metric_name
+from recbole_painvrl.run.program import shell_command
 
 
 def limits(block: Block) -> dict[str, Any]:
@@ -101,18 +102,28 @@ def _command(words: Sequence[str]) -> str:
     return shlex.join([*(["python"] if words[0].endswith(".py") else []), *words])
 
 
-def incomplete(runs: Sequence[RunData], page: Path) -> list[list[str | Cell]]:
-    """Runs without a result, with their last log line and the command that resumes them."""
-    return [
+def incomplete(
+    runs: Sequence[RunData], missing: Sequence[LeftOut], page: Path
+) -> list[list[str | Cell]]:
+    """Runs without a result, with their last log line and the command that resumes them.
+
+    Args:
+        runs: with a run folder.
+        missing: planned runs without one, and why.
+        page: the page, for links.
+    """
+    begun: list[list[str | Cell]] = [
         [
             Cell(run.folder.name, address(run.folder, page)),
             f"{run.value('model') or '?'} on {run.value('dataset') or '?'}, "
             f"seed {run.value('seed')}",
             run.last_line or "nothing in train.log",
-            f"python run_recbole.py --resume={shlex.quote(str(run.folder))}",
+            shell_command(resume=run.folder),
         ]
         for run in runs
     ]
+    retry = "that of the grid, with --retry-failed for failed runs"
+    return begun + [[one.path.name, *one.reason.split(": ", 1), retry] for one in missing]
 
 
 def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:

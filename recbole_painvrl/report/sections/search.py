@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +14,7 @@ from recbole_painvrl.report.groups import short, unique
 from recbole_painvrl.report.plots.style import INK, Figures
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, Drawing, address, metric_name, split_name
+from recbole_painvrl.run.program import shell_command
 
 _SPLITS = ("valid", "ood_valid")
 _BEST = "#D55E00"
@@ -84,7 +84,7 @@ def _test_command(run: RunData) -> str:
     """The command that tests a trial; empty if that was done."""
     if run.result is not None:
         return ""
-    return f"python run_recbole.py --resume={shlex.quote(str(run.folder))}"
+    return shell_command(resume=run.folder)
 
 
 def _setting(value: Any) -> str:

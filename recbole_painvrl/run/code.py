@@ -1,0 +1,47 @@
+"""Hashes of the code that the results of a run depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from pathlib import Path
+
+from recbole_painvrl.specs import spec_of
+
+# Drawn from finished runs or starting them: nothing here changes what a run computes.
+_NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing", "tuning")
+
+
+def code_hash(package: Path | None = None) -> str:
+    """SHA-256 of the package's version and of every source file that a run's results depend on."""
+    from recbole_painvrl import __version__
+
+    root = package or Path(__file__).resolve().parent.parent
+    total = hashlib.sha256(__version__.encode())
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if name.parts[0] not in _NO_INFLUENCE:
+            total.update(f"{name.as_posix()}\t".encode() + path.read_bytes() + b"\n")
+    return total.hexdigest()
+
+
+def code_of(model: str, code: str) -> str:
+    """Hash of the code of a model, including its package if that is another one.
+
+    Args:
+        model: its name.
+        code: :func:`code_hash`.
+    """
+    spec = spec_of(model)
+    if spec is None or spec.properties is None:
+        return code
+    total = hashlib.sha256(code.encode())
+    own = Path(inspect.getfile(spec.model))
+    package = sys.modules[spec.model.__module__.partition(".")[0]]
+    # A module may use all of its package.
+    folders = [Path(folder) for folder in getattr(package, "__path__", ())]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    for path in files or [own]:
+        total.update(path.read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,37 @@
+"""The command line of a run, as the user can type it in the same place."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from recbole_painvrl.parallel import launch
+
+_MODULE = ["-m", "recbole_painvrl", "run"]
+
+
+def program() -> list[str]:
+    """Words that start a run: what was called, as it can be called again."""
+    name = Path(sys.argv[0]).name
+    if launch.world_size() > 1:
+        return [*launch.command(), *(["run_recbole.py"] if name == "run_recbole.py" else _MODULE)]
+    if name == "recbole-painvrl" and _is_found(name):
+        return [name, "run"]
+    script = ["run_recbole.py"] if name == "run_recbole.py" else _MODULE
+    if _is_found("python"):
+        return ["python", *script]
+    path, here = Path(sys.executable), Path.cwd()
+    return [str(path.relative_to(here) if path.is_relative_to(here) else path), *script]
+
+
+def shell_command(**settings: object) -> str:
+    """One line for a shell: a run with these settings."""
+    return shlex.join([*program(), *(f"--{name}={value}" for name, value in settings.items())])
+
+
+def _is_found(name: str) -> bool:
+    """Whether a shell finds the program of this Python under its plain name."""
+    found = shutil.which(name)
+    return found is not None and Path(found).parent == Path(sys.executable).parent
