@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from recbole_painvrl.data.splits.files import READ_BY
+
 _SETTINGS = (
-    "eval_args", "threshold", "split_seed", "split_variant", "split_environment_model",
-    "split_epochs", "split_rounds", "ood_fraction", "validation_share", "benchmark_filename",
-    "val_interval", "user_inter_num_interval", "item_inter_num_interval",
-    "filter_inter_by_user_or_item", "rm_dup_inter",
+    "eval_args", "threshold", "benchmark_filename", "val_interval", "user_inter_num_interval",
+    "item_inter_num_interval", "filter_inter_by_user_or_item", "rm_dup_inter",
 )  # fmt: skip
 
 
-def test_set_settings(value: Callable[[str], Any]) -> dict[str, Any]:
+def test_set_settings(value: Callable[[str], Any], protocol: str) -> dict[str, Any]:
     """Settings that decide, beside data and protocol, what is tested and what is ranked.
 
     Args:
         value: a setting by name, None for one that the run does not have.
+        protocol: name of the split.
     """
-    names = list(_SETTINGS)
-    if value("split_environment_model") == "content":
+    # Sampled candidates follow `split_seed` with every protocol.
+    names = [name for name in READ_BY if protocol in READ_BY[name] or name == "split_seed"]
+    if protocol == "iid_ood" and value("split_environment_model") == "content":
         # The environments of the split come from the features in use.
-        names.append("modalities")
-    return {name: value(name) for name in names}
+        names += ["modalities", "missing_modality"]
+    found = {name: value(name) for name in (*_SETTINGS, *names)}
+    return {k: "".join(v.split()) if isinstance(v, str) else v for k, v in found.items()}

@@ -12,14 +12,13 @@ from typing import Any
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments, parse_overrides
 from recbole_painvrl.config.loading import read_yaml
-from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.test_sets import test_set_settings
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
-from recbole_painvrl.run.code import code_hash, code_of
+from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.final_model import final_config
 from recbole_painvrl.run.folder import config_hash
 
@@ -68,8 +67,8 @@ class Plan:
     files: tuple[str, ...] = ()
     own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    _data: dict[Path, str] = field(default_factory=dict)
-    _test_sets: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    _data: dict[Path, str] = field(init=False, default_factory=dict)
+    _test_sets: dict[str, tuple[str, dict[str, Any]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.common:
@@ -100,17 +99,17 @@ class Plan:
         return Row(label, runs, group)
 
     def _check_test_sets(self, label: str, group: str, config: SafeConfig) -> None:
-        """Refuse a row whose runs have other test sets than those of the table's first row."""
+        """Refuse a row whose runs are evaluated otherwise than those of the table's first row."""
         path = Path(config["data_path"])
         protocol = config["protocol"] or read_manifest(path).get("default_protocol") or "random"
-        found = {"protocol": protocol, **test_set_settings(config.__getitem__)}
+        found = {"protocol": protocol, **test_set_settings(config.__getitem__, protocol)}
         first, expected = self._test_sets.setdefault(group, (label, found))
-        for name in found.keys() | expected.keys():
+        for name in {**found, **expected}:
             if found.get(name) != expected.get(name):
                 raise UserError(
                     f"`{name}`: found {found.get(name)} for {label} and {expected.get(name)} for "
-                    f"{first}, which would be compared on different test sets; set it for all "
-                    "models, or use a grid for each"
+                    f"{first}, which would be compared although they are evaluated differently; "
+                    "set it for all models, or use a grid for each"
                 )
 
     def run(self, model: str, seed: int, settings: Mapping[str, str]) -> GridRun:
@@ -124,14 +123,22 @@ class Plan:
     def arguments(self, model: str, settings: Mapping[str, str]) -> tuple[str, ...]:
         """Arguments of ``run`` for a model; ``own`` overrides files, which override ``common``."""
         own_files = self.own_files.get(model, ())
-        in_files = {name for path in own_files for name in read_yaml(Path(path))}
-        values = {name: text for name, text in self.common.items() if name not in in_files}
+        own = self.own_names(model)
+        values = {name: text for name, text in self.common.items() if name not in own}
         values.update(self.own.get(model, {}))
         values.update(settings)
         files = (*self.files, *own_files)
         words = [f"--model={self.models[model]}", f"--dataset={self.dataset}"]
         words += [f"--config_files={shlex.join(files)}"] if files else []
         return (*words, *(f"--{name}={text}" for name, text in values.items()))
+
+    def own_names(self, model: str) -> set[str]:
+        """Settings that are given to a model alone, on the command line or in files."""
+        files = self.own_files.get(model, ())
+        return {
+            *self.own.get(model, {}),
+            *(name for path in files for name in read_yaml(Path(path))),
+        }
 
     def config(self, arguments: Sequence[str]) -> SafeConfig:
         """The effective configuration of a run.
@@ -168,13 +175,11 @@ def run_key(config: SafeConfig, data: str, code: str) -> RunKey:
     if config["feature_mask"] is not None:
         mask = file_hash(mask_file(Path(config["feature_mask"])))
         data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
-    code = code_of(model_class(config["model"]).__name__, code)
     settings = _config_hash(config)
     final = final_config(config) if "final_model" in config else None
     if final is not None:
-        code = code_of(final["model"], code)
         settings = hashlib.sha256(f"{settings} {_config_hash(final)}".encode()).hexdigest()
-    return RunKey(data, settings, code)
+    return RunKey(data, settings, run_code(config, code))
 
 
 def prepared_hash(config: SafeConfig) -> str:

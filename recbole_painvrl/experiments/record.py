@@ -19,8 +19,8 @@ def write_record(
 ) -> list[str]:
     """Write ``cells.json``; returns one line for each run whose key changed since the last call.
 
-    The old folder of a changed run is kept and listed under ``left``, the runs of rows of earlier
-    calls under ``earlier``.
+    The old folder of a changed run is kept and listed under ``left``, with the folder of the new
+    run; the runs of rows of earlier calls are under ``earlier``.
 
     Args:
         output: folder of the grid.
@@ -42,7 +42,10 @@ def write_record(
             if old is None or old["folder"] in wanted or not (output / old["folder"]).is_dir():
                 continue
             changed = run.key.changed(old)
-            left[old["folder"]] = {"folder": old["folder"], "row": row.label, "changed": changed}
+            by = run.folder.relative_to(output).as_posix()
+            left[old["folder"]] = {
+                "folder": old["folder"], "row": row.label, "changed": changed, "by": by
+            }  # fmt: skip
             lines.append(
                 f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it is run "
                 f"again; the earlier run stays in {output / old['folder']}"

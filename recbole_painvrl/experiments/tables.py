@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,17 +89,15 @@ def methods(rows: Sequence[TableRow]) -> list[Method]:
 
 def _table_row(row: Row) -> TableRow:
     numbers: dict[Column, Number] = {}
-    folders, missing = {}, []
-    for run in row.runs:
-        if run.state() != "done":
-            missing.append(_missing(run))
-            continue
-        folders[run.seed] = run.folder
+    done = [run for run in row.runs if run.state() == "done"]
+    folders = {run.seed: run.folder for run in done}
+    missing = [_missing(run) for run in row.runs if run not in done]
+    for index, run in enumerate(done):
         for part, metrics in run.result()["metrics"].items():
             for metric, value in metrics.items():
                 # A run writes null for NaN, which is not a missing seed.
-                known = float("nan") if value is None else value
-                numbers.setdefault((part, metric), Number([])).values.append(known)
+                number = numbers.setdefault((part, metric), Number([math.nan] * len(done)))
+                number.values[index] = math.nan if value is None else value
     given = (word for run in row.runs for word in run.arguments if word.startswith(_MASK))
     # Elsewhere a file of such a name is a mask like any other.
     is_control = row.group == controls.GROUP

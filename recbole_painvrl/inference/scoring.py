@@ -78,9 +78,10 @@ class Scorer:
         self.n_unseen = int(untrained.sum())
         if unseen == "leave-out":
             self.candidates[: self.n_items][untrained] = False
-        # The trained vectors of some models are those of the content.
-        replaced = unseen == "content" and not getattr(self.model, "content_only", False)
-        by_content = untrained if replaced else torch.zeros_like(untrained)
+        by_content = untrained if unseen == "content" else torch.zeros_like(untrained)
+        if map_features is None and getattr(self.model, "content_only", False):
+            # Their trained vectors are made from their features.
+            by_content = torch.zeros_like(untrained)
         self.by_content = by_content.nonzero().flatten()
         table = run.dataset.features
         features, has_row = table.matrix[self.by_content], table.has_row[self.by_content]

@@ -52,7 +52,7 @@ class TableRecommender(GeneralRecommender):
     learns_mask = False
     # Whether the loss gives the vector of a new user, all items frozen.
     folds_in = True
-    # Whether all items are scored by their features alone, also those of training.
+    # Whether an item's trained vector is made from its features, seen in training or not.
     content_only = False
     # Whether an item without a row lacks the modality, also where `missing_modality` fills the row.
     follows_has_row = False

@@ -69,6 +69,7 @@ class DRAGON(DualGNN):
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings
+        # Checked also without an item graph.
         modality_weights(list(self.modality_slices), s.modality_weights)
         self.item_graph: Propagation | None = None
         if s.item_layers:

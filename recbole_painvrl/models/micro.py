@@ -69,7 +69,7 @@ class MICRO(LearntGraphRecommender):
         *Contrast*: over the batch's items (``contrast_items: batch``); the release compares all
         items in every step (``all``), which takes time in proportion to the square of their
         number, here without the matrix of all pairs. An item counts in the modalities that it
-        has. Where items have one modality only, whose fusion is itself, there is no contrast.
+        has. Where one modality alone has rows, the fusion is itself: there is no contrast.
         For gradient, batches, cosines, modalities, features, backbone and penalty see LATTICE.
     """
 

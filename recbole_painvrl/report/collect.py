@@ -33,6 +33,23 @@ class LeftOut:
     damaged: bool = False
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a grid that has no folder.
+
+    Attributes:
+        folder: where it will be.
+        row: label of its row.
+        seed: its seed.
+        state: ``not run``, or why it failed.
+    """
+
+    folder: Path
+    row: str
+    seed: int
+    state: str
+
+
 @dataclass
 class Collected:
     """Runs and other paths among the given ones.
@@ -40,14 +57,14 @@ class Collected:
     Attributes:
         runs: complete or not, each once.
         left: paths that are not on the page.
-        missing: runs that grids have planned and that have no folder, and why.
+        missing: runs that grids have planned and that have no folder, by folder.
         of_methods: run folders of the methods that grids have recorded.
         of_partial_rows: run folders of the rows of grids that lack seeds.
     """
 
     runs: list[RunData] = field(default_factory=list)
     left: list[LeftOut] = field(default_factory=list)
-    missing: list[LeftOut] = field(default_factory=list)
+    missing: dict[Path, PlannedRun] = field(default_factory=dict)
     of_methods: set[Path] = field(default_factory=set)
     of_partial_rows: set[Path] = field(default_factory=set)
 
@@ -60,16 +77,17 @@ class _GridRun(BaseModel):
     reason: str | None = None
 
 
-class _EarlierRun(BaseModel):
+class _ChangedRun(BaseModel):
     folder: str
     changed: list[str] = []
+    by: str | None = None
 
 
 class _Grid(BaseModel):
     """The values of ``cells.json`` that a report reads; ``methods`` is a row by table."""
 
     cells: list[_GridRun] = []
-    left: list[_EarlierRun] = []
+    left: list[_ChangedRun] = []
     methods: dict[str, str] = {}
 
 
@@ -126,13 +144,18 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
         rows.setdefault((run.group, run.row), set()).add(folder.resolve())
         if not is_run(folder):
             state = f"failed: {run.reason}" if run.reason else "not run"
-            found.missing.append(LeftOut(folder, f"{run.row}, seed {run.seed}: {state}"))
+            planned = PlannedRun(folder, run.row, run.seed, state)
+            found.missing.setdefault(folder.resolve(), planned)
     for (group, row), folders in rows.items():
         if grid.methods.get(group) == row:
             found.of_methods |= folders
         if not all((folder / RESULT).is_file() for folder in folders):
             found.of_partial_rows |= folders
-    changed = {(path / run.folder).resolve(): " and ".join(run.changed) for run in grid.left}
+    changed = {
+        (path / run.folder).resolve(): " and ".join(run.changed)
+        for run in grid.left
+        if run.by is None or (path / run.by / RESULT).is_file()
+    }
     earlier = [folder for folder in inside if folder.resolve() in changed]
     found.left += [
         LeftOut(folder, f"made again since, as {changed[folder.resolve()]} had changed")

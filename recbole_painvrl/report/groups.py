@@ -69,9 +69,8 @@ class Group:
         return self.first.done.valid_metric.lower()
 
     def number(self, split: str, metric: str) -> Number | None:
-        """The metric of every run that has it; None if no run has it."""
+        """The metric by run, NaN where a run has none; None where all lack it."""
         found = [run.done.metrics.get(split, {}).get(metric) for run in self.runs]
-        # A run writes null for NaN, which is not a missing seed.
         values = [math.nan if value is None else value for value in found]
         return Number(values) if any(value is not None for value in found) else None
 
@@ -227,7 +226,7 @@ def _data(run: RunData) -> tuple[str, ...]:
 
 def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
     """Settings that decide the test sets and the ranked candidates, beside data and protocol."""
-    settings = test_set_settings(run.value)
+    settings = test_set_settings(run.value, run.done.protocol)
     return tuple(pair for name, value in settings.items() for pair in _flat(name, value))
 
 
@@ -279,8 +278,8 @@ def _groups(runs: Sequence[RunData]) -> list[Group]:
         settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
         # Seeds of a control have a mask file each, of one name.
         settings["feature_mask"] = {"value": mask_name(run)}
-        key = f"{run.done.model} {config_hash(settings)}"
-        # A seed that was run again, by other code or on another machine, is in another column.
+        key = f"{run.done.model} {config_hash(settings)} {run.done.hashes.get('code')}"
+        # What was run again, such as on another machine, is in another column.
         by_settings[f"{key} {seen[key, run.done.seed]}"].append(run)
         seen[key, run.done.seed] += 1
     groups = []

@@ -97,7 +97,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         complete=len(found.runs) - len(unfinished),
         searches=searches(found.runs, folder, output),
-        incomplete=incomplete(of_none, found.missing, output),
+        incomplete=incomplete(of_none, found.missing.values(), output),
         left=left_out(found.left, output),
     )
 

@@ -7,6 +7,8 @@ import inspect
 import sys
 from pathlib import Path
 
+from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.specs import spec_of
 
 # Drawn from finished runs or starting them: nothing here changes what a run computes.
@@ -21,7 +23,8 @@ def code_hash(package: Path | None = None) -> str:
     total = hashlib.sha256(__version__.encode())
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root)
-        if name.parts[0] not in _NO_INFLUENCE:
+        # Editors leave links to nowhere beside a file that is open.
+        if name.parts[0] not in _NO_INFLUENCE and path.is_file():
             total.update(f"{name.as_posix()}\t".encode() + path.read_bytes() + b"\n")
     return total.hexdigest()
 
@@ -43,5 +46,18 @@ def code_of(model: str, code: str) -> str:
     folders = [Path(folder) for folder in getattr(package, "__path__", ())]
     files = sorted(path for folder in folders for path in folder.rglob("*.py"))
     for path in files or [own]:
-        total.update(path.read_bytes())
+        if path.is_file():
+            total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def run_code(config: ConfigLike, code: str) -> str:
+    """Hash of the code of a run: the package's, its model's, and that of another final model.
+
+    Args:
+        config: of the run.
+        code: :func:`code_hash`.
+    """
+    found = code_of(model_class(config["model"]).__name__, code)
+    final = config["final_model"]
+    return found if final is None else code_of(str(final), found)

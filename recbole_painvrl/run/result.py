@@ -77,6 +77,7 @@ def _hashes(run: Run) -> dict[str, str]:
         "data": run.data_hash,
         "train": training_hash(run.train),
         "config": run.config_hash,
+        "code": run.code_hash,
         "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
     }
     if run.dataset.features.mask is not None:

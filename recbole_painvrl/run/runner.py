@@ -35,6 +35,7 @@ from recbole_painvrl.run.checks import (
     check_saved,
     check_settings,
 )
+from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.feature_mask import (
     check_feature_mask,
     keep_feature_mask,
@@ -138,6 +139,7 @@ class Run:
         self.config_hash = config_hash(config.effective())
         # Before training, so that it is the hash of what was read.
         self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
+        self.code_hash = run_code(config, code_hash())
         if resume is None and group.is_first():
             # Before config.yaml, which holds every setting: of a resumed run it is no longer known
             # which of them were set for the final model, too.

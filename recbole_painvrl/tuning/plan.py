@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.splits.base import OOD_VALID, VALID
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.run.code import code_hash, code_of
+from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.folder import config_hash
 from recbole_painvrl.tuning.space import Space, default_values, describe
 
@@ -116,7 +115,7 @@ def make_plan(
             "data": dataset_hash(dataset.folder),
             "space": describe(searched),
             "objectives": list(objectives),
-            "code": code_of(model_class(config["model"]).__name__, code_hash()),
+            "code": run_code(config, code_hash()),
         },
     )
 

@@ -91,6 +91,7 @@ def summary(found: Outcome) -> str:
         lines.append(f"  {star}{trial.number:>6}  {figures}  {trial.user_attrs[FOLDER]}")
     rule = plan.select_on if len(heads) > 1 else "the one objective"
     lines.append(f"* selected by {rule}{_against_defaults(found)}")
+    # Quoted twice: the setting takes several files, separated by spaces.
     best = shlex.quote(str(plan.output / "best.yaml"))
     lines.append(f"run it: {shell_command(config_files=best)}")
     folder = Path(found.chosen.user_attrs[FOLDER])

@@ -144,6 +144,11 @@ class Search:
                 self.study.enqueue_trial(self.plan.defaults, user_attrs={DEFAULTS: True})
             return
         changed = [name for name, value in self.plan.identity.items() if known.get(name) != value]
+        if changed == ["code"]:
+            raise UserError(
+                f"{self.plan.storage}: has a search by another version of the code, whose trials "
+                "are not comparable; choose another `--output` or `--storage`"
+            )
         if changed:
             raise UserError(
                 f"{self.plan.storage}: has a search with other {', '.join(changed)}; "

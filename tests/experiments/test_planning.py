@@ -18,6 +18,7 @@ from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
 from recbole_painvrl.experiments.planning import Plan, words_of
 from recbole_painvrl.experiments.runs import GridRun, distinct
 from recbole_painvrl.run.code import code_hash, code_of
+from recbole_painvrl.run.final_model import final_config
 
 
 def plan(data: Path, output: str = "out", **more: str) -> Plan:
@@ -118,13 +119,15 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
     more = {"final_model": "VBPR"}
     first = plan(tiny_data).run("PaInvRL", 0, more).key
     assert plan(tiny_data).run("PaInvRL", 0, more).key == first
-    monkeypatch.setattr(
-        "recbole_painvrl.experiments.planning.final_config",
-        lambda config: SafeConfig(
-            overrides={"model": "VBPR", "dataset": "tiny", "data_path": str(tiny_data),
-                       "reg_weight": 0.9}
-        ),
-    )  # fmt: skip
+
+    def changed(config: SafeConfig) -> SafeConfig | None:
+        found = final_config(config)
+        assert found is not None
+        effective = found.effective() | {"reg_weight": {"value": 0.9, "from": "model"}}
+        found.effective = lambda: effective
+        return found
+
+    monkeypatch.setattr("recbole_painvrl.experiments.planning.final_config", changed)
     assert plan(tiny_data).run("PaInvRL", 0, more).key.config != first.config
 
 
@@ -136,6 +139,10 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
         ({"protocol": "popularity"}, {"split_seed": "5"}),
         ({}, {"eval_args": "{mode: {test: uni100}}"}),
         ({"protocol": "iid_ood", "split_environment_model": "content"}, {"modalities": "[visual]"}),
+        (
+            {"protocol": "iid_ood", "split_environment_model": "content"},
+            {"missing_modality": "mean"},
+        ),
     ],
 )
 def test_rows_with_other_test_sets_are_refused(
@@ -152,6 +159,25 @@ def test_rows_with_other_test_sets_are_refused(
 def test_the_protocol_of_the_data_may_be_named(tiny_data: Path) -> None:
     grid = replace(plan(tiny_data), own={"UltraGCN": {"protocol": "files"}})
     for model in ("BPR", "UltraGCN"):
+        grid.row(model, model)
+
+
+@pytest.mark.parametrize(
+    ("common", "own"),
+    [
+        ({"protocol": "popularity"}, {"split_rounds": "3"}),
+        (
+            {"protocol": "popularity", "split_environment_model": "content"},
+            {"modalities": "[]"},
+        ),
+        ({"user_inter_num_interval": "[0,inf)"}, {"user_inter_num_interval": "[0, inf)"}),
+    ],
+)
+def test_settings_without_an_effect_on_the_test_sets_may_differ(
+    tiny_data: Path, common: dict[str, str], own: dict[str, str]
+) -> None:
+    grid = replace(plan(tiny_data, **common), own={"UltraGCN": own})
+    for model in ("PaInvRL", "UltraGCN"):
         grid.row(model, model)
 
 
@@ -250,6 +276,12 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     rows_of_losses = ablation("losses", replace(grid, own=own)).rows
     finals = {grid.config(row.runs[0].arguments)["final_model"] for row in rows_of_losses}
     assert finals == {"VBPR"}
+    both = {
+        "PaInvRL": {**own["PaInvRL"], "final_settings": "{reg_weight: 0.1}"},
+        "InvRL": {"final_model": "UltraGCN"},
+    }
+    rows_of_losses = ablation("losses", replace(grid, own=both)).rows
+    assert grid.config(rows_of_losses[3].runs[0].arguments)["final_model"] == "UltraGCN"
     with pytest.raises(UserError, match="`final_model`: found VBPR, but the controls train Ultra"):
         ablation("controls", replace(grid, own=own))
     numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]

@@ -129,7 +129,10 @@ def test_a_grid_is_read_by_its_record(
         {"group": "", "row": "UltraGCN", "seed": 2, "folder": "cells/UltraGCN-tiny-seed2-none",
          "state": "failed", "reason": "too <much> memory"},
     ]  # fmt: skip
-    left = [{"folder": f"cells/{old}", "row": "UltraGCN", "changed": ["code", "data"]}]
+    left = [
+        {"folder": f"cells/{old}", "changed": ["code", "data"], "by": f"cells/{DONE}"},
+        {"folder": "cells/PaInvRL-tiny-seed1-00", "changed": ["code"], "by": "cells/not-yet"},
+    ]
     shutil.rmtree(grid / "cells" / BEGUN)
     edit_json(grid / "cells" / DONE / "result.json", lambda result: raise_valid(result))
     (grid / "cells.json").write_text(json.dumps({"cells": cells, "left": left}))

@@ -295,4 +295,4 @@ def test_another_search_in_the_same_folder_is_refused(
     assert "has a search with other settings" in capsys.readouterr().err
     monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
     assert tune("--trials=1") == 2
-    assert "has a search with other code" in capsys.readouterr().err
+    assert "has a search by another version of the code" in capsys.readouterr().err

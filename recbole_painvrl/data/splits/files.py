@@ -29,7 +29,7 @@ _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval"
 _SPLIT_ARGUMENTS = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user"}
 
 # Settings of a split by the protocols that read them.
-_READ_BY = {
+READ_BY = {
     "split_seed": ("files", "iid_ood", "popularity", "time"),
     "split_environment_model": ("iid_ood",),
     "split_epochs": ("iid_ood",),
@@ -155,7 +155,7 @@ def refuse_split_arguments(config: Any, protocol: str) -> None:
 def warn_of_idle_settings(settings: RunSettings, config: Any, protocol: str) -> None:
     """Warn of split settings that the protocol does not use."""
     sampled = any(mode[:3] in ("uni", "pop") for mode in config["eval_args"]["mode"].values())
-    for name, protocols in _READ_BY.items():
+    for name, protocols in READ_BY.items():
         changed = getattr(settings, name) != type(settings).model_fields[name].default
         if changed and protocol not in protocols and not (name == "split_seed" and sampled):
             instead = "; its split follows `seed`" if name == "split_seed" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ _KEEPS = {
 
 def controls(block: Block) -> dict[str, Any] | None:
     """A table of all controls, each against the learnt mask; None without such runs."""
-    found = {group.mask: group for group in block.groups if group.mask in _KEEPS}
+    found: dict[str | None, Group] = {}
+    for group in block.groups:
+        if group.mask in _KEEPS:
+            found.setdefault(group.mask, group)
     if LEARNT not in found or len(found) < 2:
         return None
     metric = found[LEARNT].valid_metric
@@ -55,7 +59,7 @@ def controls(block: Block) -> dict[str, Any] | None:
 
 def _value(group: Group, test: str, metric: str) -> str:
     number = group.number(test, metric)
-    if number is None:
+    if number is None or not math.isfinite(number.mean):
         return "–"
     return f"{number.mean:.4f}" + ("" if number.sd is None else f" ± {number.sd:.4f}")
 

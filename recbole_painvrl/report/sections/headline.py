@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell
     places = block.places((split, metric))
     cells: list[str | Cell] = []
     for group, number in zip(block.groups, numbers, strict=True):
-        if number is None:
+        if number is None or not math.isfinite(number.mean):
             cells.append("–")
             continue
         one = group.first.folder if len(group.runs) == 1 else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.caveats import caveats
-from recbole_painvrl.report.collect import LeftOut
+from recbole_painvrl.report.collect import LeftOut, PlannedRun
 from recbole_painvrl.report.groups import Block, Group, short, unique
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, address, metric_name
@@ -103,13 +103,13 @@ def _command(words: Sequence[str]) -> str:
 
 
 def incomplete(
-    runs: Sequence[RunData], missing: Sequence[LeftOut], page: Path
+    runs: Sequence[RunData], missing: Iterable[PlannedRun], page: Path
 ) -> list[list[str | Cell]]:
     """Runs without a result, with their last log line and the command that resumes them.
 
     Args:
         runs: with a run folder.
-        missing: planned runs without one, and why.
+        missing: planned runs without one.
         page: the page, for links.
     """
     begun: list[list[str | Cell]] = [
@@ -123,7 +123,9 @@ def incomplete(
         for run in runs
     ]
     retry = "that of the grid, with --retry-failed for failed runs"
-    return begun + [[one.path.name, *one.reason.split(": ", 1), retry] for one in missing]
+    return begun + [
+        [one.folder.name, f"{one.row}, seed {one.seed}", one.state, retry] for one in missing
+    ]
 
 
 def left_out(found: Sequence[LeftOut], page: Path) -> list[list[str | Cell]]:
