@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import numpy as np
@@ -40,7 +41,7 @@ def repair_ids(selection: Selection, rated: Collection[str], report: Report) -> 
 def _repair_shift(selection: Selection, rated: Collection[str], report: Report) -> None:
     """Ids for which a shift by one matches far more items of the interactions."""
     tokens = selection.tokens
-    if not len(tokens) or not all(token.lstrip("-").isdigit() for token in tokens):
+    if not len(tokens) or not all(re.fullmatch(r"-?[0-9]{1,18}", token) for token in tokens):
         return
     numbers = [int(token) for token in tokens]
     matched = {step: sum(str(n + step) in rated for n in numbers) for step in (0, 1, -1)}

@@ -143,6 +143,11 @@ def _first_item(folder: Path, pairs: dict[str, npt.NDArray[np.int64]], given: in
     first = last_user + 1 if given is None else given
     if given is None and lowest <= last_user:
         return 0
+    if given is None and lowest > first:
+        raise UserError(
+            f"{folder}: users end at {last_user} and items start at {lowest}, so the number of the "
+            "first item is not known; give the number of users by --users"
+        )
     if lowest < first:
         raise UserError(
             f"{folder}: item {lowest} is below the first item number {first}; correct --users"

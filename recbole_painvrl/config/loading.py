@@ -64,11 +64,13 @@ class PlainLoader(BoundedLoader):
 
 # Adding a resolver copies the tables to the subclass; yaml.SafeLoader does not change.
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+_INT = "tag:yaml.org,2002:int"
 for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
-    # A run named 2024-01-01 is text.
+    # A run named 2024-01-01 is text, and so are the ids 011, 1:30, 0x1f and 1_000.
     PlainLoader.yaml_implicit_resolvers[_first] = [
-        pair for pair in _resolvers if pair[0] != "tag:yaml.org,2002:timestamp"
+        pair for pair in _resolvers if pair[0] not in ("tag:yaml.org,2002:timestamp", _INT)
     ]
+PlainLoader.add_implicit_resolver(_INT, re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
 
 # Settings that are always text: a run may be named 2024 or 1e3.
 TEXT_SETTINGS = {

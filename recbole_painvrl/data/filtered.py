@@ -39,11 +39,21 @@ class FilteredDataset(Dataset):
     times: FloatArray | None = None
 
     def _data_filtering(self) -> None:
+        """RecBole's filters; without ``rm_dup_inter`` those by value come before the pairs'."""
         if self.inter_feat is None:
             raise UserError(
                 f"{self.folder}: no column of the interactions is loaded; check `load_col`"
             )
-        super()._data_filtering()
+        self._filter_nan_user_or_item()
+        steps = [self._remove_duplication, self._filter_by_field_value]
+        if not self.config["rm_dup_inter"]:
+            # Another row of a repeated pair may be within the intervals where the first is not.
+            steps.reverse()
+        for step in steps:
+            step()
+        self._filter_inter_by_user_or_item()
+        self._filter_by_inter_num()
+        self._reset_index()
 
     def _filter_nan_user_or_item(self) -> None:
         """Drop rows without user or item (RecBole's version confuses labels and positions)."""
@@ -125,14 +135,37 @@ class FilteredDataset(Dataset):
                     f"`val_interval: {name}`: found {values!r}, expected {expected} for a column "
                     f"`{name}:{kind.value}`"
                 )
-            # Ids are text, but YAML reads [1, 2] as numbers.
-            intervals[name] = values if number else [str(value) for value in values]
+            if not number:
+                values = self._tokens(name, values)
+            self._refuse_two_tables(name)
+            intervals[name] = values
         self.config.final_config_dict["val_interval"] = intervals or None
         before = len(self.inter_feat)
         super()._filter_by_field_value()
         if len(self.inter_feat) < before:
             # Rows without a value are dropped, too.
             _LOG.info("`val_interval` kept %d of %d interactions", len(self.inter_feat), before)
+
+    def _tokens(self, name: str, values: list[Any]) -> list[str]:
+        """Values of a column of tokens; YAML reads [1, 2] as numbers, which are the same text."""
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | str):
+                raise UserError(
+                    f"`val_interval: {name}`: found {value!r}, which YAML made of the text; write "
+                    "it in quotes, such as ['no']"
+                )
+        return [str(value) for value in values]
+
+    def _refuse_two_tables(self, name: str) -> None:
+        """Refuse a column of several files, of which RecBole would filter the last."""
+        tables = {"inter": self.inter_feat, "user": self.user_feat, "item": self.item_feat}
+        found = [kind for kind, table in tables.items() if table is not None and name in table]
+        if len(found) > 1 and name not in (self.uid_field, self.iid_field):
+            files = " and ".join(f"{self.dataset_name}.{kind}" for kind in found)
+            raise UserError(
+                f"`val_interval`: found the column `{name}` in {files}; load it from one of them "
+                "by `load_col`"
+            )
 
     def _set_label_by_threshold(self) -> None:
         for name in self.config["threshold"] or {}:

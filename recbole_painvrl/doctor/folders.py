@@ -48,16 +48,17 @@ def check_runs(output: Path) -> list[Finding]:
 
 def _problems(folder: Path) -> Iterator[str]:
     """Faults of a dataset folder with which a run would fail."""
-    inter = folder / f"{folder.name}.inter"
-    if not inter.is_file():
-        yield f"{folder}: lacks {inter.name}"
+    files = [folder / f"{folder.name}{part}.inter" for part in ("", ".train")]
+    inter = next((path for path in files if path.is_file()), None)
+    if inter is None:
+        yield f"{folder}: lacks {files[0].name} or {files[1].name}"
         return
     with open(inter, "rb") as stream:
-        header = stream.readline().decode(errors="replace").strip().split("\t")
+        header = stream.readline().decode("utf-8-sig", errors="replace").strip().split("\t")
         first = stream.readline()
-    missing = {"user_id:token", "item_id:token"} - set(header)
-    if missing:
-        yield f"{inter}: the first line lacks {', '.join(sorted(missing))}"
+    # Settings may give the columns other names.
+    if sum(column.endswith(":token") for column in header) < 2:
+        yield f"{inter}: the first line lacks two columns such as user_id:token and item_id:token"
     elif not first.strip():
         yield f"{inter}: holds no interaction"
     for matrix in sorted((folder / "features").glob("*.npy")):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from recbole_painvrl.run.cgroups import cgroup_memory
+
 _GIB = 2**30
 # Importing PyTorch and RecBole alone takes about half of it.
 _LEAST_MEMORY = 1.0
 _LEAST_DISK, _LITTLE_DISK = 0.5, 5.0
-_GROUP = Path("/sys/fs/cgroup")
 # Run in a separate process, since a library may crash it.
 _PROBE = """
 import json
@@ -117,14 +118,10 @@ def check_memory() -> list[Finding]:
 
 
 def free_memory() -> int:
-    """Free bytes of the machine, or of the container if that has less."""
+    """Free bytes of the machine, or of the container or job if that has less."""
     import psutil
 
-    free = int(psutil.virtual_memory().available)
-    limit, used = (_GROUP / f"memory.{name}" for name in ("max", "current"))
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return max(free, 0)
+    return min([int(psutil.virtual_memory().available), *cgroup_memory()])
 
 
 def check_disk(output: Path) -> list[Finding]:

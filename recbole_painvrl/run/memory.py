@@ -6,7 +6,6 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from logging import getLogger
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,6 +14,7 @@ import torch
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, embedding_tables, short_size
+from recbole_painvrl.run.cgroups import cgroup_memory
 from recbole_painvrl.specs import spec_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def check_memory(
 
 def available_memory() -> int:
     """Bytes that this process may still take: of the machine, its cgroup or its own limit."""
-    found = [psutil.virtual_memory().available, *_cgroups(), _own_limit()]
+    found = [psutil.virtual_memory().available, *cgroup_memory(), _own_limit()]
     known = [size for size in found if size is not None]
     return int(min(known))
 
@@ -166,36 +166,6 @@ _RECBOLE: dict[str, Callable[[Sizes, ConfigLike], dict[str, int]]] = {
     "LightGCN": _light,
     "NGCF": _ngcf,
 }
-
-
-def _cgroups() -> list[int | None]:
-    """What is left of the limits of this process's control groups (containers, job systems)."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    left: list[int | None] = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, names = Path("/sys/fs/cgroup"), ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            root = Path("/sys/fs/cgroup/memory")
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
-            continue
-        # Inside a container the path is the host's and its own group is the root.
-        for group in (root / path.lstrip("/"), root):
-            left.append(_left(group / names[0], group / names[1]))
-    return left
-
-
-def _left(limit: Path, used: Path) -> int | None:
-    try:
-        return max(0, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):
-        # No such group, or "max".
-        return None
 
 
 def _own_limit() -> int | None:

@@ -169,7 +169,7 @@ def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
     loss = training_loss(model, batch) if subject.learns else None
     with torch.no_grad():
         for parameter in model.parameters():
-            if len(parameter) in (model.n_users, model.n_items):
+            if parameter.dim() and len(parameter) in (model.n_users, model.n_items):
                 parameter[0] = 1e3
     model.train()
     torch.testing.assert_close(scores(model)[:, 1:], before)

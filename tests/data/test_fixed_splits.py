@@ -45,6 +45,21 @@ def test_benchmark_filename_is_the_protocol_files(build: Any) -> None:
     assert named.split_diagnostics["cold_dropped"]
 
 
+def test_a_repeated_pair_of_the_training_file_is_in_one_split(build: Any) -> None:
+    folder = build.root / "tiny"
+    expected = {name: pairs(part) for name, part in build("--protocol=files").build_parts().items()}
+    path = folder / "tiny.train.inter"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *rows, *rows, *rows]) + "\n")
+    found = {name: pairs(part) for name, part in build("--protocol=files").build_parts().items()}
+    assert {name: sorted(one) for name, one in found.items()} == {
+        name: sorted(one) for name, one in expected.items()
+    }
+    (folder / "tiny.valid.inter").unlink()
+    held_out = build("--protocol=files").build_parts()
+    assert not set(pairs(held_out[TRAIN])) & set(pairs(held_out[VALID]))
+
+
 def test_files_of_other_names_in_the_order_of_the_splits(build: Any) -> None:
     folder = build.root / "tiny"
     expected = {name: pairs(part) for name, part in build(THREE).build_parts().items()}

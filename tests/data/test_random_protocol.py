@@ -233,6 +233,39 @@ def test_ids_in_a_filter_are_text(build: Any, timed: Path) -> None:
     )
 
 
+def test_a_repeated_pair_stays_if_one_of_its_rows_is_in_the_interval(
+    build: Any, timed: Path
+) -> None:
+    path = timed / "t" / "t.inter"
+    lines = path.read_text().splitlines()
+    expected = build("--val_interval={rating: '[3,inf)'}").inter_num
+    # Before the first row of every pair one whose rating is outside.
+    again = ["\t".join([*line.split("\t")[:2], "1", line.split("\t")[3]]) for line in lines[1:]]
+    path.write_text("\n".join([lines[0], *again, *lines[1:]]) + "\n")
+    assert build("--val_interval={rating: '[3,inf)'}").inter_num == expected
+    # RecBole's order, where the user asked for its removal of repeated pairs.
+    assert build("--val_interval={rating: '[2,inf)'}", "--rm_dup_inter=last").inter_num > 0
+
+
+def test_ids_that_yaml_1_1_reads_as_other_numbers_are_text(build: Any, timed: Path) -> None:
+    path = timed / "t" / "t.inter"
+    text = path.read_text()
+    path.write_text(text.replace("\ti0\t", "\t011\t").replace("\ti3\t", "\t1:30\t"))
+    expected = sum(
+        item_of(user, position) in (0, 3) for user in range(N_USERS) for position in range(PER_USER)
+    )
+    assert build("--val_interval={item_id: [011, 1:30]}").inter_num == expected
+    with pytest.raises(UserError, match=r"found 1\.5, which YAML made of the text"):
+        build("--val_interval={item_id: [1.50]}")
+
+
+def test_a_filter_by_a_column_of_two_files_is_refused(build: Any, timed: Path) -> None:
+    rows = "".join(f"i{item}\t{item % 5}\n" for item in range(N_ITEMS))
+    (timed / "t" / "t.item").write_text("item_id:token\trating:float\n" + rows)
+    with pytest.raises(UserError, match=r"the column `rating` in t\.inter and t\.item"):
+        build("--val_interval={rating: '[3,inf)'}", "--load_col=~")
+
+
 def test_fractions_of_every_users_early_rows() -> None:
     """Times 0 to 15: the latest quarter is 12 to 15; of the others two thirds are trained on."""
     times = np.array([5, 1, 9, 3, 0, 15, 7, 12, 2, 13, 4, 6, 8, 10, 11, 14], dtype=np.float64)

@@ -155,6 +155,20 @@ def test_mmgcn(tmp_path: Path) -> None:
     assert "difference" in result.out
 
 
+def test_mmgcn_does_not_guess_the_first_item(tmp_path: Path) -> None:
+    """User 3 and item 4, the first, have no interaction: the rows begin with item 4."""
+    source = tmp_path / "in"
+    source.mkdir()
+    np.save(source / "train.npy", np.array([[0, 5], [1, 6], [2, 7], [2, 5]]))
+    np.save(source / "val_full.npy", np.array([[1, 5]]))
+    np.save(source / "test_full.npy", np.array([[0, 6]]))
+    np.save(source / "FeatureVideo_normal.npy", np.array([[1.0, 0], [2, 1], [3, 5], [4, 7]]))
+    arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]
+    assert "users end at 2 and items start at 5" in prepare(*arguments).refusal
+    done(*arguments, "--users", "4", "--fix", "drop-unrated")
+    assert features(tmp_path / "ml", "visual")["1"] == [2.0, 1.0]
+
+
 def test_mmgcn_word_bags_in_numpy_files_and_two_candidates(tmp_path: Path) -> None:
     source = mmgcn(tmp_path / "movielens")
     arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]

@@ -18,6 +18,7 @@ from recbole_painvrl.doctor.folders import check_datasets, check_runs
 from recbole_painvrl.doctor.packages import check_extras, check_required, requirements
 from recbole_painvrl.doctor.system import Finding, check_imports, isolated
 from recbole_painvrl.locks import file_lock
+from recbole_painvrl.run import cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,10 +140,37 @@ def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
     (root / "features" / "features" / "text.items.tsv").write_text("row\titem_id\n")
     texts = " | ".join(failures(check_datasets(root)))
     for part in (
-        "empty: lacks empty.inter", "lacks item_id:token, user_id:token", "holds no interaction",
+        "empty: lacks empty.inter or empty.train.inter",
+        "headless.inter: the first line lacks two", "holds no interaction",
         "visual.npy: lacks visual.items.tsv", "text.npy: not a .npy file",
     ):  # fmt: skip
         assert part in texts
+
+
+def test_datasets_that_run_are_no_failures(tmp_path: Path) -> None:
+    """Splits as files alone, a byte order mark, columns that settings rename."""
+    for name, file, header in (
+        ("split", "split.train.inter", "user_id:token\titem_id:token"),
+        ("marked", "marked.inter", "\ufeffuser_id:token\titem_id:token"),
+        ("renamed", "renamed.inter", "who:token\twhat:token\twhen:float"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(header + "\n1\t2\t3\n", encoding="utf-8")
+    assert failures(check_datasets(tmp_path)) == []
+
+
+def test_memory_of_a_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it leaves, with the cached files that the kernel would drop."""
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    left = cgroups._left(tmp_path / "memory.max", tmp_path / "memory.current")
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 600\n")
+    assert left == 100
+    assert cgroups._left(tmp_path / "memory.max", tmp_path / "memory.current") == 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert cgroups._left(tmp_path / "memory.max", tmp_path / "memory.current") is None
+    monkeypatch.setattr(system, "cgroup_memory", lambda: [5, 7])
+    assert system.free_memory() == 5
 
 
 def test_interrupted_runs_and_locks(tmp_path: Path) -> None:

@@ -99,14 +99,8 @@ def test_the_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=9 * GB))
     monkeypatch.setattr(memory, "psutil", machine)
     monkeypatch.setattr(memory, "_own_limit", lambda: None)
-    monkeypatch.setattr(memory, "_cgroups", lambda: [None, 3 * GB])
+    monkeypatch.setattr(memory, "cgroup_memory", lambda: [3 * GB])
     assert available_memory() == 3 * GB
-    (tmp_path / "limit").write_text("5000\n")
-    (tmp_path / "used").write_text("2000\n")
-    (tmp_path / "none").write_text("max\n")
-    assert memory._left(tmp_path / "limit", tmp_path / "used") == 3000
-    assert memory._left(tmp_path / "none", tmp_path / "used") is None
-    assert memory._left(tmp_path / "absent", tmp_path / "used") is None
 
 
 def test_a_card_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from recbole_painvrl.data.splits.base import (
     IntArray,
     Split,
     check_splits,
+    distinct_rows,
     drop_cold,
     hold_out,
 )
@@ -108,6 +109,14 @@ def files_split(
     ends = np.cumsum(list(sizes.values()))
     rows = {name: np.arange(end - sizes[name], end) for name, end in zip(sizes, ends, strict=True)}
     check_splits(rows, users, items, folder)
+    for name, of_split in rows.items():
+        # A repeated pair could otherwise be in training and in the validation held out of it.
+        rows[name] = of_split[distinct_rows(users[of_split], items[of_split])]
+        if len(rows[name]) < len(of_split):
+            getLogger("recbole_painvrl").info(
+                "%d repeated (user, item) rows of the %s file were dropped",
+                len(of_split) - len(rows[name]), name,
+            )  # fmt: skip
     diagnostics: dict[str, Any] = {"shift": "planted" if planted else "as in the files"}
     fraction = settings.validation_share
     if VALID not in rows and fraction > 0:
