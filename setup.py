@@ -35,8 +35,9 @@ setup(
     install_requires=[
         # RecBole is not among them: it asks for a ray that has no wheel above Python 3.11, and pip
         # knows no exception. `pip install --no-deps recbole==1.2.1` beside this package.
-        # Lower bounds are the oldest versions with which a run was tried. Upper ones: a major
-        # version may remove names that RecBole uses, as NumPy 2, pandas 3 and SciPy 1.13 did.
+        # Lower bounds of PyTorch, NumPy, pandas, SciPy and pyarrow are the oldest versions with
+        # which a run was tried; the others are estimates. Upper ones: a major version may remove
+        # names that RecBole uses, as NumPy 2, pandas 3 and SciPy 1.13 did.
         "torch>=2.4,<2.15",  # 2.14 was tried; private names, see _compat/torch.py
         "numpy>=1.24,<3",
         "pandas>=2,<4",  # pandas 3 announces the end of `inplace`, by which RecBole drops columns

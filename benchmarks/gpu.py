@@ -1,4 +1,4 @@
-"""Equality with the CPU, speed and memory on an NVIDIA GPU; about 8 minutes on one.
+"""Equality with the CPU, speed and memory on an NVIDIA GPU.
 
     python -m benchmarks.gpu                   everything
     python -m benchmarks.gpu --quick           small shapes, to try it

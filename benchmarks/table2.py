@@ -89,7 +89,7 @@ def _spread(line: dict[str, str]) -> str:
 
 def _higher(line: dict[str, str]) -> str:
     difference, low, high = (float(line[name]) for name in ("difference", "low", "high"))
-    sure = all(float(line[name]) < 0.05 for name in ("holm_t", "holm_wilcoxon"))
+    sure = line["outcome"] in ("better", "worse")
     return f"{difference:+.4f} ({low:+.4f} to {high:+.4f}){'*' if sure else ''}"
 
 

@@ -164,13 +164,14 @@ def table_csv(table: Table, folder: Path) -> str:
 def significance_csv(table: Table) -> str:
     """One line per comparison of the method with another row."""
     names = ("method", "other", "part", "metric", "family", "seeds", "users", "difference", "low",
-             "high", "effect", "effect_low", "effect_high", "p_t", "p_wilcoxon", "holm_t",
-             "holm_wilcoxon")  # fmt: skip
+             "high", "effect", "effect_low", "effect_high", "p_t", "p_wilcoxon", "signed_ranks",
+             "holm_t", "holm_wilcoxon", "outcome")  # fmt: skip
     lines = [
-        {**asdict(one), **asdict(one.paired), "method": table.method, "users": one.paired.n}
+        {**asdict(one), **asdict(one.paired), "method": table.method, "users": one.paired.n,
+         "outcome": one.outcome}
         for one in table.tested
         if one.paired is not None
-    ]
+    ]  # fmt: skip
     return _csv([{name: line[name] for name in names} for line in lines], names)
 
 

@@ -80,7 +80,7 @@ def test_the_readme_cites_what_the_citation_file_says(citation: dict[str, Any]) 
 def test_the_results_of_the_readme_are_those_of_the_pages() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme == readme_page(), "run `python -m docs.make_results`"
-    section = readme.partition("## Does it help?")[2].partition("## Start")[0]
+    section = readme.partition("## Does it help?")[2].partition("## Which page")[0]
     pages = "".join(
         (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
         for name in ("defaults", "reproduction", "performance", "model-quality")
