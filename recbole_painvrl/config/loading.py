@@ -70,7 +70,7 @@ for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
     PlainLoader.yaml_implicit_resolvers[_first] = [
         pair for pair in _resolvers if pair[0] not in ("tag:yaml.org,2002:timestamp", _INT)
     ]
-PlainLoader.add_implicit_resolver(_INT, re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
+PlainLoader.add_implicit_resolver(_INT, re.compile(r"^(?:0|-?[1-9][0-9]*)$"), list("-0123456789"))
 
 # Settings that are always text: a run may be named 2024 or 1e3.
 TEXT_SETTINGS = {

@@ -156,7 +156,7 @@ class DatasetSettings(Settings):
     unused_col: dict[Name, Names] | None = None
     additional_feat_suffix: Names | Name | None = None
     rm_dup_inter: Literal["first", "last"] | None = None
-    val_interval: dict[Name, Interval | list[str | int | float]] | None = None
+    val_interval: dict[Name, Interval | list[str | int]] | None = None
     filter_inter_by_user_or_item: bool = True
     user_inter_num_interval: Interval | None = None
     item_inter_num_interval: Interval | None = None

@@ -135,26 +135,15 @@ class FilteredDataset(Dataset):
                     f"`val_interval: {name}`: found {values!r}, expected {expected} for a column "
                     f"`{name}:{kind.value}`"
                 )
-            if not number:
-                values = self._tokens(name, values)
             self._refuse_two_tables(name)
-            intervals[name] = values
+            # Ids are text, but YAML reads [1, 2] as numbers, of the same text.
+            intervals[name] = values if number else [str(value) for value in values]
         self.config.final_config_dict["val_interval"] = intervals or None
         before = len(self.inter_feat)
         super()._filter_by_field_value()
         if len(self.inter_feat) < before:
             # Rows without a value are dropped, too.
             _LOG.info("`val_interval` kept %d of %d interactions", len(self.inter_feat), before)
-
-    def _tokens(self, name: str, values: list[Any]) -> list[str]:
-        """Values of a column of tokens; YAML reads [1, 2] as numbers, which are the same text."""
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | str):
-                raise UserError(
-                    f"`val_interval: {name}`: found {value!r}, which YAML made of the text; write "
-                    "it in quotes, such as ['no']"
-                )
-        return [str(value) for value in values]
 
     def _refuse_two_tables(self, name: str) -> None:
         """Refuse a column of several files, of which RecBole would filter the last."""

@@ -144,8 +144,8 @@ def _losses(plan: Plan) -> Ablation:
     # The objectives are compared in one form of the mask and with one final model, those of
     # PaInvRL, unless InvRL's are given.
     effective, given = _effective(plan, METHOD), plan.own_names("InvRL")
-    shared = ["mask_form"] if "mask_form" not in given else []
-    shared += ["final_model", "final_settings"] if "final_model" not in given else []
+    names = ["mask_form"] + ["final_model", "final_settings"] * ("final_model" not in given)
+    shared = [name for name in names if name not in given]
     form = {name: setting_text(name, effective[name]["value"]) for name in shared}
     rows.insert(3, plan.row("InvRL", "InvRL", form, "losses"))
     title = f"Losses of the mask on {plan.dataset} (Table 3)"

@@ -102,6 +102,7 @@ class Plan:
         """Refuse a row whose runs are evaluated otherwise than those of the table's first row."""
         path = Path(config["data_path"])
         protocol = config["protocol"] or read_manifest(path).get("default_protocol") or "random"
+        protocol = "files" if config["benchmark_filename"] else protocol
         found = {"protocol": protocol, **test_set_settings(config.__getitem__, protocol)}
         first, expected = self._test_sets.setdefault(group, (label, found))
         for name in {**found, **expected}:

@@ -19,8 +19,8 @@ def write_record(
 ) -> list[str]:
     """Write ``cells.json``; returns one line for each run whose key changed since the last call.
 
-    The old folder of a changed run is kept and listed under ``left``, with the folder of the new
-    run; the runs of rows of earlier calls are under ``earlier``.
+    The old folder of a changed run is kept and listed under ``left``, the runs of rows of earlier
+    calls under ``earlier``.
 
     Args:
         output: folder of the grid.
@@ -42,9 +42,9 @@ def write_record(
             if old is None or old["folder"] in wanted or not (output / old["folder"]).is_dir():
                 continue
             changed = run.key.changed(old)
-            by = run.folder.relative_to(output).as_posix()
             left[old["folder"]] = {
-                "folder": old["folder"], "row": row.label, "changed": changed, "by": by
+                "folder": old["folder"], "group": row.group, "row": row.label, "seed": run.seed,
+                "changed": changed,
             }  # fmt: skip
             lines.append(
                 f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it is run "

@@ -79,8 +79,10 @@ class _GridRun(BaseModel):
 
 class _ChangedRun(BaseModel):
     folder: str
+    group: str = ""
+    row: str = ""
+    seed: int | None = None
     changed: list[str] = []
-    by: str | None = None
 
 
 class _Grid(BaseModel):
@@ -136,12 +138,15 @@ def collect(paths: Sequence[Path]) -> Collected:
 
 
 def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]:
-    """The runs of a grid without those that its latest call has made again."""
+    """The runs of a grid without those that were made again with other code, data or settings."""
     grid = read_file(path / GRID, lambda file: _Grid.model_validate_json(file.read_text()))
     rows: dict[tuple[str, str], set[Path]] = {}
+    open_runs = set()
     for run in grid.cells:
         folder = path / run.folder
         rows.setdefault((run.group, run.row), set()).add(folder.resolve())
+        if not (folder / RESULT).is_file():
+            open_runs.add((run.group, run.row, run.seed))
         if not is_run(folder):
             state = f"failed: {run.reason}" if run.reason else "not run"
             planned = PlannedRun(folder, run.row, run.seed, state)
@@ -151,23 +156,29 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
             found.of_methods |= folders
         if not all((folder / RESULT).is_file() for folder in folders):
             found.of_partial_rows |= folders
-    changed = {
-        (path / run.folder).resolve(): " and ".join(run.changed)
-        for run in grid.left
-        if run.by is None or (path / run.by / RESULT).is_file()
-    }
-    earlier = [folder for folder in inside if folder.resolve() in changed]
+    again = {}
+    for earlier in grid.left:
+        folder = (path / earlier.folder).resolve()
+        if (earlier.group, earlier.row, earlier.seed) in open_runs:
+            # On the page until it is made again, but not among rows that can win.
+            found.of_partial_rows.add(folder)
+        else:
+            again[folder] = " and ".join(earlier.changed)
+    left = [folder for folder in inside if folder.resolve() in again]
     found.left += [
-        LeftOut(folder, f"made again since, as {changed[folder.resolve()]} had changed")
-        for folder in earlier
+        LeftOut(folder, f"made again since, as {again[folder.resolve()]} had changed")
+        for folder in left
     ]
-    return [folder for folder in inside if folder not in earlier]
+    return [folder for folder in inside if folder not in left]
 
 
 def _identity(run: RunData) -> tuple[str, ...]:
     """Equal for a run and its copy, which must not count as another seed."""
     weights = "" if run.result is None else run.result.hashes.get("weights", "")
-    return (weights, config_hash(run.config)) if weights else (str(run.folder.resolve()),)
+    code = "" if run.result is None else run.result.hashes.get("code", "")
+    if weights:
+        return weights, config_hash(run.config), code
+    return (str(run.folder.resolve()),)
 
 
 def _why_no_run(path: Path) -> str:

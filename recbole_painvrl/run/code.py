@@ -40,7 +40,11 @@ def code_of(model: str, code: str) -> str:
     if spec is None or spec.properties is None:
         return code
     total = hashlib.sha256(code.encode())
-    own = Path(inspect.getfile(spec.model))
+    try:
+        own = Path(inspect.getfile(spec.model))
+    except (OSError, TypeError):
+        # Defined in a notebook.
+        return code
     package = sys.modules[spec.model.__module__.partition(".")[0]]
     # A module may use all of its package.
     folders = [Path(folder) for folder in getattr(package, "__path__", ())]

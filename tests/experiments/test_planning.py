@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -113,6 +114,13 @@ def test_the_key_is_of_all_files_of_another_package(
     assert code_of("Tiny", "code") != first
 
 
+def test_a_model_of_a_notebook_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cell", ModuleType("cell"))
+    spec = SimpleNamespace(properties=tmp_path, model=type("Tiny", (), {"__module__": "cell"}))
+    monkeypatch.setattr("recbole_painvrl.run.code.spec_of", {"Tiny": spec}.get)
+    assert code_of("Tiny", "code") == "code"
+
+
 def test_the_key_is_of_the_defaults_of_another_final_model(
     tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +146,7 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
         ({"protocol": "iid_ood"}, {"split_rounds": "3"}),
         ({"protocol": "popularity"}, {"split_seed": "5"}),
         ({}, {"eval_args": "{mode: {test: uni100}}"}),
+        ({"benchmark_filename": "[train, test]"}, {"validation_share": "0.3"}),
         ({"protocol": "iid_ood", "split_environment_model": "content"}, {"modalities": "[visual]"}),
         (
             {"protocol": "iid_ood", "split_environment_model": "content"},
@@ -282,6 +291,10 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     }
     rows_of_losses = ablation("losses", replace(grid, own=both)).rows
     assert grid.config(rows_of_losses[3].runs[0].arguments)["final_model"] == "UltraGCN"
+    shared = plan(tiny_data, final_model="FREEDOM")
+    own_settings = {"InvRL": {"final_settings": "{n_layers: 1}"}}
+    words = ablation("losses", replace(shared, own=own_settings)).rows[3].runs[0].arguments
+    assert "--final_settings={n_layers: 1}" in words and "--final_model=FREEDOM" in words
     with pytest.raises(UserError, match="`final_model`: found VBPR, but the controls train Ultra"):
         ablation("controls", replace(grid, own=own))
     numbers = [settings(r.runs[0])["n_environments"] for r in made["environments"].rows]

@@ -135,7 +135,9 @@ def refuse_filters(config: Any) -> None:
     """
     for name in _FILTERS:
         value = config[name]
-        if value is not None and str(value).replace(" ", "") != "[0,inf)":
+        # The first of repeated rows stays with this protocol, too.
+        idle = "first" if name == "rm_dup_inter" else "[0,inf)"
+        if value is not None and str(value).replace(" ", "") != idle:
             raise UserError(
                 f"`{name}`: found {value!r} with protocol `files`, which does not filter "
                 "its splits; filter with `python -m dataset_prep` or change the `protocol`"
