@@ -16,7 +16,7 @@ from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.evaluation.test_sets import test_set_settings
+from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
 from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.final_model import final_config
@@ -103,7 +103,7 @@ class Plan:
         path = Path(config["data_path"])
         protocol = config["protocol"] or read_manifest(path).get("default_protocol") or "random"
         protocol = "files" if config["benchmark_filename"] else protocol
-        found = {"protocol": protocol, **test_set_settings(config.__getitem__, protocol)}
+        found = {"protocol": protocol, **evaluation_settings(config.__getitem__, protocol)}
         first, expected = self._test_sets.setdefault(group, (label, found))
         for name in {**found, **expected}:
             if found.get(name) != expected.get(name):

@@ -22,7 +22,7 @@ from recbole_painvrl.evaluation.comparison import (
     places,
     reference,
 )
-from recbole_painvrl.evaluation.test_sets import test_set_settings
+from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
 from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.report.tables import Number
 from recbole_painvrl.run.folder import config_hash
@@ -226,7 +226,7 @@ def _data(run: RunData) -> tuple[str, ...]:
 
 def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
     """Settings that decide the test sets and the ranked candidates, beside data and protocol."""
-    settings = test_set_settings(run.value, run.done.protocol)
+    settings = evaluation_settings(run.value, run.done.protocol)
     return tuple(pair for name, value in settings.items() for pair in _flat(name, value))
 
 

@@ -13,7 +13,7 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def test_set_settings(value: Callable[[str], Any], protocol: str) -> dict[str, Any]:
+def evaluation_settings(value: Callable[[str], Any], protocol: str) -> dict[str, Any]:
     """Settings that decide, beside data and protocol, what is tested and what is ranked.
 
     Args:
