@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from dataset_prep import check, describe
 from dataset_prep.sources import (
@@ -37,8 +37,36 @@ _MODULES = (
 COMMANDS = {module.COMMAND.name: module.COMMAND for module in _MODULES}
 
 
+class _Once(argparse.Action):
+    """Stores the value of an option; several values add up if the option is repeated."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value or values."""
+        given = namespace.__dict__.setdefault("_given", set())
+        if self.dest in given and self.nargs == "+":
+            values = [*getattr(namespace, self.dest), *values]
+        elif self.dest in given:
+            raise UserError(f"{option_string}: occurs twice; give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line instead of the usage; exit code 2."""
+    """A parser whose errors are one line instead of the usage; exit code 2.
+
+    An option that is given twice does not silently lose its first value.
+    """
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
 
     def error(self, message: str) -> NoReturn:
         """Print the message and the command that shows all options, and exit."""

@@ -6,12 +6,12 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from recbole_painvrl.errors import WriteError
+from recbole_painvrl.errors import UserError, WriteError
 
 # Reasons for which a file cannot be written, each with what to do about it.
 _ADVICE = {
@@ -87,6 +87,23 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def make_folder(folder: Path, option: str, exist_ok: bool = True) -> None:
+    """Make the folder that an option names, with its parents.
+
+    Raises:
+        UserError: it cannot be made.
+        FileExistsError: a folder is there, and ``exist_ok`` is False.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); choose another `{option}`"
+        ) from error
+
+
 def remove_temporary(folder: Path) -> list[str]:
     """Remove what a killed process left half-written below a folder that nobody else writes."""
     left = sorted(path for path in folder.rglob(".*.tmp") if path.is_file())
@@ -99,6 +116,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     with atomic_file(path) as stream:
         stream.write(content)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, none of which is replaced before all are written."""
+    with ExitStack() as files:
+        for path, content in contents.items():
+            stream = files.enter_context(atomic_file(path))
+            with writing(path):
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:

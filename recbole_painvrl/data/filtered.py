@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
@@ -28,6 +29,7 @@ class FilteredDataset(Dataset):
         times: time of every interaction in the order of the table before it is split, ``[n]``;
             None if no times are loaded. RecBole converts its column to float32, with a
             resolution of two minutes for current timestamps.
+        filtered_pairs: user and item ids of the interactions that ``val_interval`` has dropped.
 
     Raises:
         UserError: data that contradict the settings.
@@ -37,6 +39,7 @@ class FilteredDataset(Dataset):
     needed: dict[str, str]
     inter_feat: Any
     times: FloatArray | None = None
+    filtered_pairs: pd.DataFrame | None = None
 
     def _data_filtering(self) -> None:
         """RecBole's filters; without ``rm_dup_inter`` those by value come before the pairs'."""
@@ -139,11 +142,13 @@ class FilteredDataset(Dataset):
             # Ids are text, but YAML reads [1, 2] as numbers, of the same text.
             intervals[name] = values if number else [str(value) for value in values]
         self.config.final_config_dict["val_interval"] = intervals or None
-        before = len(self.inter_feat)
+        pairs = self.inter_feat[[self.uid_field, self.iid_field]]
         super()._filter_by_field_value()
-        if len(self.inter_feat) < before:
+        n_kept = len(self.inter_feat)
+        if n_kept < len(pairs):
             # Rows without a value are dropped, too.
-            _LOG.info("`val_interval` kept %d of %d interactions", len(self.inter_feat), before)
+            _LOG.info("`val_interval` kept %d of %d interactions", n_kept, len(pairs))
+            self.filtered_pairs = pairs[~pairs.index.isin(self.inter_feat.index)]
 
     def _refuse_two_tables(self, name: str) -> None:
         """Refuse a column of several files, of which RecBole would filter the last."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Parts = dict[str, "ModalityDataset"]
 _FEATURES = "features"
 # Attributes that are large or belong to a process.
-_LEFT_OUT = {"inter_feat": None, "features": None, "config": None, "times": None, "_parts": None}
+_LEFT_OUT = dict.fromkeys(("inter_feat", "features", "config", "times", "filtered_pairs", "_parts"))
 
 
 def shared_data(

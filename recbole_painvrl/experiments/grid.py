@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.errors import InterruptedRunError, UserError
 from recbole_painvrl.experiments.engines import Engine, open_engine, outcome
 from recbole_painvrl.experiments.launch import BUSY, FAILED, STOPPED
@@ -41,7 +41,7 @@ def run_grid(
     """
     runs = distinct([one for row in rows for one in row.runs])
     live = LiveLine(runs, options.workers)
-    (options.output / "cells").mkdir(parents=True, exist_ok=True)
+    make_folder(options.output / "cells", "--output")
     for line in write_record(options.output, rows, methods):
         live.say(line)
     if options.report_only:

@@ -10,10 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from recbole_painvrl.functional.precision import full_precision
+
 # Cosines computed at a time, fewer on a CPU, where they stay in the cache.
 _BLOCK = {"cpu": 2**20}
 
 
+@full_precision
 def info_nce(
     first: Tensor,
     second: Tensor,

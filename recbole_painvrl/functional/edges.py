@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recbole_painvrl.functional.precision import full_precision
+
 
 class EdgePattern(nn.Module):
     """Positions of the entries of a sparse matrix ``[n, m]``, with its transpose.
@@ -97,12 +99,14 @@ class EdgePattern(nn.Module):
         return products.values()
 
 
+@full_precision
 def edge_products(pattern: EdgePattern, left: Tensor, right: Tensor) -> Tensor:
     """``<x_r, y_c>`` of every edge (r, c): ``[n, k], [m, k] -> [E]``."""
     result: Tensor = _EdgeProducts.apply(pattern, left, right)  # type: ignore[no-untyped-call]
     return result
 
 
+@full_precision
 def edge_softmax(pattern: EdgePattern, scores: Tensor) -> Tensor:
     """Softmax of the scores ``[E]`` over the edges of a row, ``[E]``.
 
@@ -117,6 +121,7 @@ def row_sums(pattern: EdgePattern, values: Tensor) -> Tensor:
     return propagate_edges(pattern, values, values.new_ones(pattern.shape[1], 1)).squeeze(1)
 
 
+@full_precision
 def propagate_edges(pattern: EdgePattern, values: Tensor, table: Tensor) -> Tensor:
     """The sparse matrix with these values times a table, ``[E], [m, k] -> [n, k]``."""
     result: Tensor = _Propagate.apply(pattern, values, table)  # type: ignore[no-untyped-call]

@@ -136,9 +136,13 @@ def agreement(gradients: Sequence[Tensor]) -> Tensor:
     product is 0. Below 0, what the column says for one environment is wrong for another.
 
     Args:
-        gradients: of every environment the gradients of independent batches, ``[n_e, k, d]``, at
-            least two.
+        gradients: of every environment the gradients of independent batches, ``[n_e, k, d]``. An
+            environment of one batch is left out, since nothing is known about its noise.
     """
+    width, device = gradients[0].shape[-1], gradients[0].device
+    gradients = [one for one in gradients if len(one) > 1]
+    if not gradients:
+        return torch.zeros(width, dtype=torch.float64, device=device)
     means = torch.stack([one.double().mean(dim=0) for one in gradients])
     total = means.sum(dim=0)
     products = (total.square() - means.square().sum(dim=0)).sum(dim=0) / 2

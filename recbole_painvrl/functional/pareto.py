@@ -125,9 +125,10 @@ def _scale(norm: float, loss: float, normalization: GradientNormalization) -> fl
 
 def mask_direction(grad_erm: Tensor, grad_irm: Tensor, weights: ParetoWeights) -> Tensor:
     """Combined direction of Eq. 16, ``w a + (1 - w) b`` on the normalised gradients, ``[d]``."""
-    return (weights.w_erm * weights.scale_erm) * grad_erm + (
-        weights.w_irm * weights.scale_irm
-    ) * grad_irm
+    # float64: 1 / norm of a tiny gradient is infinite in float32.
+    erm = (weights.w_erm * weights.scale_erm) * grad_erm.double()
+    irm = (weights.w_irm * weights.scale_irm) * grad_irm.double()
+    return (erm + irm).to(grad_erm.dtype)
 
 
 def mask_step(

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_painvrl.functional.precision import full_precision
+
 GraphNorm = Literal["symmetric", "mean", "row_sqrt"]
 
 
@@ -37,6 +39,7 @@ class Propagation(torch.nn.Module):
         self.register_buffer("matrix", own, persistent=False)
         self.register_buffer("transposed", other, persistent=False)
 
+    @full_precision
     def forward(self, table: Tensor) -> Tensor:
         """``A x``, ``[m, k] -> [n, k]``."""
         result: Tensor = _Product.apply(  # type: ignore[no-untyped-call]

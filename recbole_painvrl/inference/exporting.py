@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from recbole_painvrl.atomic import write_bytes, write_with
+from recbole_painvrl.atomic import write_together
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant, variant
 from recbole_painvrl.inference.files import check_out
@@ -95,23 +95,23 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
         WriteError: the disk is full or the place cannot be written.
     """
     check_out(path, SUFFIXES)
-    written = []
-    for table, rows in export.rows.items():
-        written.append(path.with_suffix(f".{table}.tsv"))
-        text = rows.to_csv(sep="\t", index_label="row", lineterminator="\n")
-        write_bytes(written[-1], text.encode())
+    contents: dict[Path, bytes] = {}
     notes = {"model": run.result["model"], "dataset": run.result["dataset"], **export.notes}
     if path.suffix == ".safetensors":
         header = {name: value if isinstance(value, str) else json.dumps(value)
                   for name, value in notes.items()}  # fmt: skip
         tensors = {name: tensor.contiguous().clone() for name, tensor in export.tensors.items()}
-        write_bytes(path, save(tensors, metadata=header))
-        return [path, *written]
-    for name, tensor in export.tensors.items():
-        target = path.with_suffix(f".{name}.npy")
-        write_with(target, partial(np.save, arr=tensor.numpy()))
-        written.insert(0, target)
-    return written
+        contents[path] = save(tensors, metadata=header)
+    else:
+        for name, tensor in export.tensors.items():
+            stream = io.BytesIO()
+            np.save(stream, tensor.numpy())
+            contents[path.with_suffix(f".{name}.npy")] = stream.getvalue()
+    for table, rows in export.rows.items():
+        text = rows.to_csv(sep="\t", index_label="row", lineterminator="\n")
+        contents[path.with_suffix(f".{table}.tsv")] = text.encode()
+    write_together(contents)
+    return list(contents)
 
 
 def _mask(run: LoadedRun, what: str) -> Tensor:

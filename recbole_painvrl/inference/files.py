@@ -14,6 +14,7 @@ from recbole_painvrl.atomic import atomic_file
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.recommending import Recommended
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
+from recbole_painvrl.run.folder import PER_USER, is_run
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _COLUMNS = ("user_id", "item_id", "rank", "score")
@@ -100,7 +101,8 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
         inputs: files that are read and must not be overwritten.
 
     Raises:
-        UserError: another suffix, a folder, a place that cannot be written, or an input.
+        UserError: another suffix, a folder, a place that cannot be written, or an input, or a
+            file of a run.
     """
     if path.suffix not in suffixes:
         raise UserError(f"`--out`: found {path.name}, expected a name on {', '.join(suffixes)}")
@@ -108,6 +110,9 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
         raise UserError(f"`--out`: {path} is a folder, expected the name of a file")
     if path.resolve() in {source.resolve() for source in inputs}:
         raise UserError(f"`--out`: {path} is an input, too; choose another name")
+    of_run = path.name == PER_USER or path.parent.name == "checkpoint"
+    if of_run and any(map(is_run, path.absolute().parents)):
+        raise UserError(f"`--out`: {path} is a file of the run; choose another name")
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir():
         raise UserError(f"`--out`: {path}: {place} is a file, expected a folder; choose another")

@@ -29,10 +29,10 @@ from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.build import build_model
-from recbole_painvrl.run.feature_mask import use_kept_mask
+from recbole_painvrl.run.feature_mask import training_hash, use_kept_mask
 from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, experiment_runs, versions
 from recbole_painvrl.run.program import shell_command
-from recbole_painvrl.run.resume import stored_settings
+from recbole_painvrl.run.resume import moved_data_path, stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
@@ -147,7 +147,9 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         dataset = ModalityDataset(config)
         parts = _build_splits(folder, dataset, result)
         # RecBole's own classes: new users and items are propagated by them.
-        model = build_model(config, liked(config, parts[TRAIN]), fast=False)
+        train = liked(config, parts[TRAIN])
+        _check_training(folder, train, result)
+        model = build_model(config, train, fast=False)
     _load_weights(folder / "checkpoint" / "best.safetensors", model, config["device"], result)
     model.eval()
     _warn_of_versions(folder, result)
@@ -172,6 +174,15 @@ def _build_splits(
             f"restore {dataset.folder / 'splits'}, or train again"
         )
     return splits
+
+
+def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]) -> None:
+    """Other libraries may shuffle otherwise before they split."""
+    if training_hash(train) != result["hashes"].get("train"):
+        raise UserError(
+            f"{folder}: the training split, made again, has other interactions than that of the "
+            f"run; install its versions of the libraries (`versions` in {RESULT}), or train again"
+        )
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
@@ -207,12 +218,8 @@ def _data_path(
     folder: Path, values: dict[str, Any], result: dict[str, Any], given: str | Path | None
 ) -> Path:
     """Where the dataset's folder is; a relative path is that of the directory of the run."""
-    path = Path(values["data_path"] if given is None else given)
-    recorded, here = Path(str(result.get("run_folder", "."))), folder.resolve()
-    if given is None and not (path.is_absolute() or recorded.is_absolute()):
-        depth = len(recorded.parts)
-        if depth and here.parts[-depth:] == recorded.parts:
-            path = here.parents[depth - 1] / path
+    path = moved_data_path(folder, values["data_path"], str(result.get("run_folder", ".")))
+    path = path if given is None else Path(given)
     if not (path / str(values["dataset"])).is_dir():
         raise UserError(
             f"{path / str(values['dataset'])}: no such folder, and the run was made with the data "

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
@@ -178,14 +179,21 @@ class Scorer:
 
 
 def interactions(run: LoadedRun, splits: Sequence[str] | None) -> sp.csr_matrix:
-    """Binary users x items matrix of some of the splits, or of the whole dataset."""
+    """Binary users x items matrix of some of the splits, or of the whole dataset.
+
+    The latter has also what ``val_interval`` keeps out of all splits, such as low ratings.
+    """
     dataset = run.dataset
     sources = [dataset] if splits is None else [run.parts[s] for s in splits if s in run.parts]
     shape = (dataset.user_num, dataset.item_num)
     total = sp.csr_matrix(shape, dtype=np.float32)
-    for source in sources:
-        table = source.inter_feat
-        users, items = (np.asarray(table[f]) for f in (dataset.uid_field, dataset.iid_field))
+    fields = (dataset.uid_field, dataset.iid_field)
+    pairs = [tuple(np.asarray(source.inter_feat[f]) for f in fields) for source in sources]
+    if splits is None and dataset.filtered_pairs is not None:
+        ids = dataset.filtered_pairs
+        table = pd.DataFrame({f: ids[f].map(dataset.field2token_id[f]) for f in fields}).dropna()
+        pairs.append(tuple(table[f].to_numpy(dtype=np.int64) for f in fields))
+    for users, items in pairs:
         ones = np.ones(len(users), dtype=np.float32)
         total = total + sp.csr_matrix((ones, (users, items)), shape=shape)
     total.data[:] = 1

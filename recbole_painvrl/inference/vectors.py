@@ -42,7 +42,8 @@ def find_tables(model: Recommender) -> tuple[Tensor, Tensor] | None:
         if not model.scores_are_products:
             return None
         users, items = model.tables()
-        return users.cpu(), items.cpu()
+        # A model's tables may be its parameters themselves.
+        return users.detach().cpu(), items.detach().cpu()
     sample = torch.arange(1, min(model.n_users, _CHECKED_USERS + 1), device=model.device)
     try:
         scores = model.full_sort_predict({model.USER_ID: sample})

@@ -181,9 +181,9 @@ def check_run(
             f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
             f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
         )
-    if config["mask_form"] == "validation" and VALID not in parts:
+    if config["mask_form"] == "validation" and (VALID not in parts or not config["eval_step"]):
         raise UserError(
-            "`mask_form: validation` needs a validation part, which this split lacks; set auto, "
+            "`mask_form: validation` needs a validation part and `eval_step` above 0; set auto, "
             "soft or binary, or another `eval_args: split`"
         )
     most, n_items = max(config["topk"]), train.item_num - 1

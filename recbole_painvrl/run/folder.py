@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from recbole_painvrl.atomic import write_bytes, write_json, write_with
+from recbole_painvrl.atomic import make_folder, write_bytes, write_json, write_with
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run import RESULT
@@ -25,6 +25,7 @@ from recbole_painvrl.run import RESULT
 Array = npt.NDArray[Any]
 
 CONFIG = "config.yaml"
+PER_USER = "per_user.parquet"
 # Of the final model, where it is another than that of the run.
 FINAL_CONFIG = "final.yaml"
 
@@ -45,14 +46,10 @@ def create_run_folder(output_dir: str, run_name: str | None, model: str, dataset
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     folder = Path(output_dir) / (run_name or f"{model}-{dataset}-{stamp}")
     try:
-        folder.mkdir(parents=True)
+        make_folder(folder, "--output_dir", exist_ok=False)
     except FileExistsError as error:
         raise UserError(
             f"{folder}: the run folder exists; choose another `--run_name` or remove it"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be made ({error.strerror}); choose another `--output_dir`"
         ) from error
     return folder
 
@@ -82,7 +79,7 @@ def config_hash(effective: Mapping[str, Any]) -> str:
 
 def write_per_user(folder: Path, frame: pd.DataFrame) -> None:
     """Write ``per_user.parquet``: one row per test set and user."""
-    write_with(folder / "per_user.parquet", lambda stream: frame.to_parquet(stream, index=False))
+    write_with(folder / PER_USER, lambda stream: frame.to_parquet(stream, index=False))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -105,11 +102,12 @@ def versions() -> dict[str, str]:
     return {"recbole_painvrl": __version__, "python": platform.python_version(), **packages}
 
 
-def origin(config: ConfigLike, data_hash: str, settings_hash: str) -> dict[str, str]:
-    """What the figures of a run depend on, by name: data, settings, versions and machine."""
+def origin(config: ConfigLike, data_hash: str, settings_hash: str, code: str) -> dict[str, str]:
+    """What the figures of a run depend on, by name: data, settings, code, versions and machine."""
     return {
         "data": data_hash,
         "settings": settings_hash,
+        "code": code,
         **versions(),
         "device": str(config["device"]),
         "processor": platform.machine(),

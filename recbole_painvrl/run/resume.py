@@ -30,7 +30,7 @@ _SET_BY_RUN = "set by the run"
 _DECISIVE = frozenset({"data", "settings", "recbole_painvrl", "recbole", "torch"})
 _HASH_LENGTH = 64
 # What a resumed run may change: nothing that its numbers depend on.
-_FREE = frozenset({"resume", "show_progress", "memory_check"})
+_FREE = frozenset({"resume", "show_progress", "memory_check", "data_path"})
 
 
 def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
@@ -54,6 +54,8 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
         )
     refuse_complete(folder)
     values = stored_settings(path)
+    recorded = Path(values["output_dir"], values["run_name"] or folder.name)
+    values["data_path"] = str(moved_data_path(folder, values["data_path"], recorded))
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
     return folder, SafeConfig(overrides=values, overrides_from=str(path))
 
@@ -64,13 +66,16 @@ def refuse_complete(folder: Path) -> None:
         raise UserError(f"{folder}: the run is complete, see {RESULT}; nothing is left to do")
 
 
-def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> None:
+def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> Mapping[str, Any]:
     """Load where a run of this process's folder stands; from the start if it had not saved yet.
 
     Args:
         folder: the run folder, locked.
         pipeline: that of the trainer.
-        now: data, settings and versions of this process (:func:`run.folder.origin`).
+        now: data, settings, code and versions of this process (:func:`run.folder.origin`).
+
+    Returns:
+        The same of the process that saved it; empty if the run begins again.
 
     Raises:
         UserError: the checkpoint is unreadable, or something its numbers depend on has changed.
@@ -82,7 +87,7 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> None:
     group.wait()
     if not pipeline.is_saved:
         log.info("%s: stopped before its first checkpoint; it begins again", folder)
-        return
+        return {}
     began = pipeline.load()
     changed = [
         f"{name} ({_shown(began.get(name))} then, {_shown(value)} now)"
@@ -98,6 +103,7 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> None:
     if changed:
         log.warning("%s: resumed with other %s; figures may differ", folder, ", ".join(changed))
     log.info("%s: goes on after the %.0f s until its last checkpoint", folder, pipeline.spent()[0])
+    return began
 
 
 def _shown(value: Any) -> str:
@@ -120,6 +126,22 @@ def stored_settings(path: Path) -> dict[str, Any]:
         # RecBole rewrites "no negatives" to a form that it does not accept as input.
         values["train_neg_sample_args"] = None
     return values
+
+
+def moved_data_path(folder: Path, data_path: str | Path, recorded: str | Path) -> Path:
+    """The ``data_path`` of a run, seen from here.
+
+    Args:
+        folder: of the run.
+        data_path: of its configuration; if relative, to the directory where the run began.
+        recorded: the path of the folder, as seen from that directory.
+    """
+    path, recorded, here = Path(data_path), Path(recorded), folder.resolve()
+    depth = len(recorded.parts)
+    relative = depth and not (path.is_absolute() or recorded.is_absolute())
+    if relative and here.parts[-depth:] == recorded.parts:
+        return here.parents[depth - 1] / path
+    return path
 
 
 def can_resume(folder: Path) -> bool:

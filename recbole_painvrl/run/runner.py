@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -149,11 +150,15 @@ class Run:
         self.trainer = build_trainer(config, self.model)
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
-        now = origin(config, self.data_hash, self.config_hash)
+        now = origin(config, self.data_hash, self.config_hash, self.code_hash)
         # Before an interrupted run is taken up, which moves it back.
         self.trainer.pipeline.start = start
         if resume is not None:
-            take_up(self.folder, self.trainer.pipeline, now)
+            began = take_up(self.folder, self.trainer.pipeline, now)
+            if began.get("code", self.code_hash) != self.code_hash:
+                # The result is that of neither code alone.
+                both = f"{began['code']} {self.code_hash}"
+                self.code_hash = now["code"] = hashlib.sha256(both.encode()).hexdigest()
         self.trainer.pipeline.origin = now
 
     def _data(self) -> tuple[ModalityDataset, dict[str, ModalityDataset]]:

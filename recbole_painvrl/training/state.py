@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class ModelAttributes:
     def __init__(self, model: Recommender) -> None:
         self._model = model
         self._initial = {
-            name: (value, value._version if isinstance(value, Tensor) else None)
+            name: (value, value._version if isinstance(value, Tensor) else _content(value))
             for name, value in self._all()
         }
 
@@ -69,7 +70,7 @@ class ModelAttributes:
         known = {name for name, _ in self._all()}
         known |= {name for name, value in vars(self._model).items() if value is None}
         for name, value in state.items():
-            if name not in known or not isinstance(value, Tensor | int | float):
+            if name not in known or not isinstance(value, Tensor | np.ndarray | int | float):
                 raise ValueError(f"the model keeps nothing in `{name}`")
             setattr(self._model, name, value)
 
@@ -79,15 +80,21 @@ class ModelAttributes:
         first, version = self._initial[name]
         if isinstance(value, Tensor):
             return value is not first or value._version != version
-        return bool(value != first)
+        return bool(_content(value) != version)
 
     def _all(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self._model).items():
             if name.startswith(("_", "restore_")) or name == "training":
                 continue
             dense = isinstance(value, Tensor) and value.layout == torch.strided
-            if dense or type(value) in (int, float):
+            numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+            if dense or numbers or type(value) in (int, float):
                 yield name, value
+
+
+def _content(value: Any) -> Any:
+    """A number itself; of an array, which may be changed in place, its hash."""
+    return hashlib.sha256(value.tobytes()).digest() if isinstance(value, np.ndarray) else value
 
 
 def further_optimizers(trainer: Trains) -> dict[str, torch.optim.Optimizer]:

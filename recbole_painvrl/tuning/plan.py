@@ -13,7 +13,7 @@ from recbole_painvrl.data.splits.base import OOD_VALID, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.folder import config_hash
-from recbole_painvrl.tuning.space import Space, default_values, describe
+from recbole_painvrl.tuning.space import Interval, Space, default_values, describe
 
 # Settings that the search sets for every trial -> what to use instead.
 _OWN = {
@@ -92,6 +92,12 @@ def make_plan(
     examples = {name: domain.example() for name, domain in searched.items()}
     SafeConfig(overrides={**given, **examples}, overrides_from="search space")
     config = SafeConfig(overrides=given)
+    for setting, domain in searched.items():
+        if isinstance(domain, Interval) and domain.is_whole and isinstance(config[setting], float):
+            raise UserError(
+                f"`{setting}`: found an interval of whole numbers, expected real ones as its "
+                f"default {config[setting]}; write `low: {domain.low:.1f}`"
+            )
     if not config["valid_metric_bigger"]:
         raise UserError(
             f"`valid_metric: {config['valid_metric']}`: lower is better, but a search maximizes; "

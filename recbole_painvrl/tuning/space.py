@@ -27,10 +27,15 @@ class Interval:
     high: float
     log: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its numbers are integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
     def suggest(self, trial: Trial, name: str) -> Any:
         """Let the sampler draw a value."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(name, self.low, self.high, log=self.log)
+        if self.is_whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def stored(self, value: Any) -> Any:
@@ -48,9 +53,9 @@ class Interval:
 
     def recbole(self, name: str) -> str:
         """The line in RecBole's parameter file."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
+        if self.is_whole:
             # RecBole's quniform draws floats, which an integer setting refuses.
-            return f"{name} choice {list(range(self.low, self.high + 1))}"
+            return f"{name} choice {list(range(int(self.low), int(self.high) + 1))}"
         if self.log:
             # RecBole's loguniform takes natural logarithms.
             return f"{name} loguniform {math.log(self.low)},{math.log(self.high)}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from logging import getLogger
 from pathlib import Path
 
 import optuna
@@ -16,10 +18,11 @@ from optuna.storages import (
     RetryHeartbeatStaleTrialCallback,
     fail_stale_trials,
 )
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from recbole_painvrl.atomic import make_folder
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.locks import file_lock, holder
@@ -54,9 +57,11 @@ class Search:
         # Heartbeats are experimental to Optuna.
         warnings.simplefilter("ignore", ExperimentalWarning)
         self.plan = plan
-        plan.output.mkdir(parents=True, exist_ok=True)
+        make_folder(plan.output, "--output")
         with self._alone():
             self.study = _open(plan)
+            # Before a first trial is queued, whose folder would count as known.
+            self._refuse_other_trials()
             self._check_identity()
 
     def step(self, objective: Objective) -> bool:
@@ -147,12 +152,22 @@ class Search:
         if changed == ["code"]:
             raise UserError(
                 f"{self.plan.storage}: has a search by another version of the code, whose trials "
-                "are not comparable; choose another `--output` or `--storage`"
+                "are not comparable; choose another `--output`"
             )
         if changed:
             raise UserError(
                 f"{self.plan.storage}: has a search with other {', '.join(changed)}; "
-                "resume with its command, or choose another `--output` or `--storage`"
+                "resume with its command, or choose another `--output`"
+            )
+
+    def _refuse_other_trials(self) -> None:
+        """Refuse a folder with trials of another search, which this one would take for its own."""
+        known = {self.folder(trial).name for trial in self.study.get_trials(deepcopy=False)}
+        others = [one for one in sorted(self.plan.output.glob("trial-*")) if one.name not in known]
+        if others:
+            raise UserError(
+                f"`--output`: {others[0]} is a trial of another search than that of "
+                f"{self.plan.storage}; choose another folder, or delete it"
             )
 
     def _lock(self, number: int) -> Path:
@@ -180,7 +195,7 @@ def _open(plan: Plan) -> optuna.Study:
     if found != len(plan.parts):
         raise UserError(
             f"{plan.storage}: contains a search with {found} objectives, this one has "
-            f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output` or `--storage`"
+            f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output`"
         )
     return study
 
@@ -199,9 +214,11 @@ def _open_storage(where: str) -> BaseStorage:
                 grace_period=_DEAD,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
-        Path(where).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(where))
-    except ModuleNotFoundError:
+        make_folder(Path(where).parent, "--storage")
+        lock = JournalFileSymlinkLock(where)
+        _drop_cut_line(Path(where), lock)
+        return JournalStorage(JournalFileBackend(where, lock))
+    except (ModuleNotFoundError, UserError):
         raise
     except Exception as error:
         message = " ".join(str(error).split())
@@ -209,3 +226,20 @@ def _open_storage(where: str) -> BaseStorage:
             f"`--storage`: {where} cannot be used ({type(error).__name__}: {message}); expected "
             "the path of a journal file or a database URL such as sqlite:///study.db"
         ) from error
+
+
+def _drop_cut_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
+    """Remove a last line that was not written to its end, to which Optuna would append."""
+    if not journal.is_file():
+        return
+    lock.acquire()
+    try:
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(journal, whole)
+            getLogger("recbole_painvrl").warning(
+                "%s: its last line was not written completely, and is dropped", journal
+            )
+    finally:
+        lock.release()

@@ -52,6 +52,9 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("recommend RUN --users all --out x.csv --data-path away", "away"),
         ("recommend RUN --users empty.csv --out empty.csv", "empty.csv is an input, too"),
         ("recommend RUN --users all --out empty/x.csv", "empty is a file, expected a folder"),
+        ("recommend RUN --users all --users x --out x.csv", "--users occurs twice; give it once"),
+        ("recommend RUN --users all --out RUN/per_user.parquet", "is a file of the run"),
+        ("export RUN --what embeddings --out RUN/checkpoint/best.safetensors", "file of the run"),
         ("export ABOVE --what embeddings --out x.npy", "name a run in it, such as "),
         ("export RUN --what mask --out x.npy", "UltraGCN learns no mask"),
     ],
@@ -70,7 +73,9 @@ def test_wrong_input_is_one_line(
     before = set(tmp_path.iterdir())
     monkeypatch.chdir(tmp_path)
     places = {"RUN": str(folder), "ABOVE": str(folder.parent)}
-    argv = [places.get(word, word) for word in words.split()]
+    argv = words.split()
+    for name, place in places.items():
+        argv = [word.replace(name, place, 1) if word.startswith(name) else word for word in argv]
     assert main(argv) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()

@@ -80,6 +80,37 @@ def test_files_without_a_header_need_names(tmp_path: Path) -> None:
     assert pairs(tmp_path / "out") == [("1", "10"), ("2", "11")]
 
 
+@pytest.mark.parametrize(
+    ("content", "columns", "named"),
+    [
+        ("member,film\n1,10\n2,11\n", "user,item", "is a header"),
+        ("member,film\n1,a\n2,b\n", "user,item", "is a header"),
+        ("uid,iid\na,b\nc,d\n", "user,item", "is a header"),
+        ("item,user\n10,1\n11,2\n", "user,item", "in another order"),
+    ],
+)
+def test_named_columns_and_a_header_may_not_contradict(
+    content: str, columns: str, named: str, tmp_path: Path
+) -> None:
+    """The header would be an interaction, or the columns be exchanged."""
+    refused(table(tmp_path, content, "--columns", columns), named)
+
+
+def test_ids_of_two_kinds_are_no_header(tmp_path: Path) -> None:
+    passed(table(tmp_path, "anna,10,4\n1,11,5\n2,12,5\n", "--columns", "user,item,rating"))
+    assert pairs(tmp_path / "out")[0] == ("anna", "10")
+
+
+def test_an_option_that_is_repeated_loses_nothing(tmp_path: Path) -> None:
+    for name, content in (("a", "user,item\n1,10\n"), ("b", "user,item\n2,11\n")):
+        (tmp_path / f"{name}.csv").write_text(content)
+    one, two = (f"--input={tmp_path / name}.csv" for name in ("a", "b"))
+    base = ["table", "--output", str(tmp_path / "out")]
+    passed(prepare(*base, one, two))
+    assert pairs(tmp_path / "out") == [("1", "10"), ("2", "11")]
+    refused(prepare(*base, one, "--output", str(tmp_path / "other")), "--output: occurs twice")
+
+
 def test_splits_in_a_column(tmp_path: Path) -> None:
     passed(table(tmp_path, "userID,itemID,x_label\na,x,0\nb,y,0\na,y,1\nb,x,2\n"))
     assert pairs(tmp_path / "out", "train") == [("a", "x"), ("b", "y")]

@@ -201,3 +201,9 @@ def test_benjamini_and_hochberg_is_scipys() -> None:
         scores = torch.randn(40, generator=draws).double() - 1
         expected = stats.false_discovery_control(stats.norm.cdf(scores.numpy())) <= rate
         assert reversed_columns(scores, rate).tolist() == expected.tolist()
+
+
+def test_an_environment_of_one_batch_does_not_hide_the_others() -> None:
+    gradients = _gradients(0.5, 0.5)
+    torch.testing.assert_close(agreement([*gradients, gradients[0][:1]]), agreement(gradients))
+    assert not agreement([one[:1] for one in gradients]).any()

@@ -213,3 +213,11 @@ def test_mask_step_by_hand() -> None:
     ]
     assert stepped.tolist() == pytest.approx(expected)
     assert mask.tolist() == pytest.approx([0.5, 0.9, 0.1])
+
+
+def test_a_tiny_gradient_has_a_direction() -> None:
+    """Its norm has a reciprocal in float64 alone."""
+    a, b = torch.tensor([1.0, 2.0, 0.0]), torch.tensor([3e-40, 0.0, -4e-40])
+    direction = mask_direction(a, b, plain(a, b, "l2"))
+    expected = (a / a.norm() + torch.tensor([0.6, 0.0, -0.8])) / 2
+    torch.testing.assert_close(direction, expected, rtol=1e-4, atol=1e-5)

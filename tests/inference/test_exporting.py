@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from serving_support import MakeRun
 
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, WriteError
 from recbole_painvrl.inference.exporting import KINDS, write_export
 from recbole_painvrl.inference.loading import LoadedRun, load_run
 
@@ -96,3 +98,24 @@ def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"found v.pt, expected a name on .safetensors, .npy"):
         write_export(tmp_path / "v.pt", KINDS["embeddings"](run), run)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_what_was_there(
+    finished: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of one run beside the vectors of another would look right and be wrong."""
+    export(load_run(finished("BPR")), "embeddings", tmp_path / "v.safetensors")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = load_run(finished("LightGCN"))
+    sync, calls = os.fsync, []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match="No space left"):
+        export(other, "embeddings", tmp_path / "v.safetensors")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

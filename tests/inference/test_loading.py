@@ -257,3 +257,14 @@ def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixtu
     load_run(copy)
     (line,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert "was made with torch 1.0 (now " in line
+
+
+def test_another_training_split_is_refused(finished: MakeRun, tmp_path: Path) -> None:
+    """Of the same size: other libraries may shuffle otherwise."""
+    folder = Path(shutil.copytree(finished("BPR", "--protocol=random"), tmp_path / "run"))
+    path = folder / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["seed"]["value"] += 1
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match="has other interactions"):
+        load_run(folder)

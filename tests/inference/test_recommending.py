@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_support import MakeRun, everybody, lists, pairs
+from support import quick, run_command
 
 from recbole_painvrl.inference import scoring
 from recbole_painvrl.inference.loading import load_run
@@ -210,3 +211,24 @@ def test_top_k_is_sorting_with_ties_by_column(rows: int, n: int, k: int, seed: i
         expected = sorted(range(n), key=lambda column: (-scores[row, column], column))[:k]
         assert places == expected
         assert found == scores[row, expected].tolist()
+
+
+def test_what_val_interval_has_dropped_is_known_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "rated"
+    folder.mkdir()
+    rows = [f"u{u}\ti{(u + j) % 12}\t{1 + (u + j) % 5}" for u in range(30) for j in range(8)]
+    head = "user_id:token\titem_id:token\trating:float\n"
+    (folder / "rated.inter").write_text(head + "\n".join(rows) + "\n")
+    run = run_command(
+        "--model=BPR", *quick(tmp_path, tmp_path, "rated"), "--protocol=random",
+        "--load_col={inter: [user_id, item_id, rating]}", "--val_interval={rating: '[4,inf)'}",
+        name="run",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    loaded = load_run(run.folder)
+    known = {tuple(row.split("\t")[:2]) for row in rows}
+    scorer = Scorer(loaded, "as-trained")
+    for exclude, overlaps in (("all", False), ("train", True)):
+        listed = lists(scorer, 12, exclude)  # type: ignore[arg-type]
+        found = set(zip(listed["user_id"], listed["item_id"], strict=True))
+        assert found and bool(found & known) == overlaps

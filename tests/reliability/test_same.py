@@ -180,3 +180,41 @@ def test_a_run_without_a_checkpoint_starts_over(
     assert "stopped before its first checkpoint; it begins again" in message
     assert (folder / "checkpoint" / "best.safetensors").read_bytes() == expected
     assert json.loads((folder / "result.json").read_text())["metrics"]
+
+
+def test_other_code_is_said_and_recorded(
+    stopped: Stopped,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The result of two codes has the hash of neither."""
+    folder, _ = stopped
+    before = json.loads((tmp_path / "before" / "runs" / "x" / "result.json").read_text())
+    monkeypatch.setattr("recbole_painvrl.run.runner.code_hash", lambda: "0" * 64)
+    code, message = resumed(folder, capsys)
+    assert code == 0
+    assert "resumed with other code (" in message
+    assert json.loads((folder / "result.json").read_text())["hashes"]["code"] not in (
+        before["hashes"]["code"],
+        "0" * 64,
+    )
+
+
+def test_a_run_is_resumed_from_another_directory(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(tiny_data, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    run = run_main(Path("data"), Path(), "BPR", name="x")
+    assert run.code == 0, run.err
+    (tmp_path / "runs" / "x" / "result.json").unlink()
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    code, message = resumed(Path("../runs/x"), capsys)
+    assert code == 0, message
+    assert (tmp_path / "runs" / "x" / "result.json").is_file()
+    assert not any((tmp_path / "else").iterdir())

@@ -116,6 +116,18 @@ def test_without_a_validation_part_it_cannot_decide(tiny_data: Path, tmp_path: P
     assert run.code == 2 and "needs a validation part" in run.err
 
 
+def test_nothing_is_chosen_by_validation_that_is_never_made(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    words = (*STAGES_ALONE, "--eval_step=0")
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *words, "--mask_form=validation", name="none")
+    assert run.code == 2 and "`eval_step` above 0" in run.err
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *words, "--mask_form=auto", name="auto")
+    assert run.code == 0, run.err
+    assert run.result["mask"]["used"] == "ones" and "candidates" not in run.result["mask"]
+    assert not any("validation" in line for line in run.result["answer"]["lines"])
+
+
 def test_ood_validation_decides_where_select_on_says_so(tiny_data: Path, tmp_path: Path) -> None:
     words = (*STAGES_ALONE, "--mask_form=validation", "--select_on=ood", "--oracle=False")
     run = run_main(tiny_data, tmp_path, "InvRL", *words, name="ood")
@@ -133,6 +145,7 @@ def _decided(monkeypatch: pytest.MonkeyPatch, learnt: Tensor, scores: Tensor) ->
     stage = FormStage(learner)
     trainer = SimpleNamespace(
         settings=SimpleNamespace(mask_form="auto", final_model="UltraGCN"),
+        config={"eval_step": 1},
         model=SimpleNamespace(seed=0, modality_slices={"visual": slice(0, len(learnt))}),
     )
     context: Any = SimpleNamespace(trainer=trainer, valid_data=())

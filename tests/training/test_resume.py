@@ -19,6 +19,7 @@ from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
+from recbole_painvrl.models.painvrl.trainer import BackboneStage
 from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training import pipeline
 from recbole_painvrl.training.checkpoint import read_checkpoint
@@ -252,3 +253,28 @@ def test_a_second_fit_trains_again(tiny_config: MakeConfig, tmp_path: Path) -> N
     assert first is not None and second is not None
     assert len(trainer.stage_log.entries) == 2
     assert sorted(trainer.train_loss_dict) == [0, 1, 2, 3]
+
+
+def test_a_second_fit_of_all_stages_begins_anew(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its backbone has all features, and not the mask and the weights of the final model."""
+    config = tiny_config("PaInvRL", f"--checkpoint_dir={tmp_path / 'saved'}", *STAGES)
+    built = build(config)
+    trainer = build_trainer(config, built.model)
+    trainer.tensorboard.close()
+    train = training_loader(config, built.parts[TRAIN])
+    valid = evaluation_loader(config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+    initial = {name: value.clone() for name, value in built.model.state_dict().items()}
+    seen, original = [], BackboneStage.prepare
+
+    def prepare(self: BackboneStage, context: Any) -> None:
+        original(self, context)
+        seen.append({name: value.clone() for name, value in built.model.state_dict().items()})
+
+    monkeypatch.setattr(BackboneStage, "prepare", prepare)
+    for _ in range(2):
+        trainer.fit(train, valid)
+    assert len(seen) == 2
+    for state in seen:
+        assert all(torch.equal(value, initial[name]) for name, value in state.items())

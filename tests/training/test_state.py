@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,12 +19,14 @@ class Counting(torch.nn.Module):
         self.steps, self.rate, self.name = 0, 0.5, "x"
         self.losses, self.constant = torch.zeros(3), torch.ones(3)
         self.clusters: Any = None
+        self.order, self.names = np.arange(5), np.array(["a"])
         self.restore_user_e, self._private = torch.zeros(2), 1
         self.weight = torch.nn.Parameter(torch.zeros(2))
 
     def train_a_bit(self) -> None:
         self.steps += 3
         self.losses[1] = 7.0
+        self.order[:] = self.order[::-1].copy()
         self.clusters = torch.arange(4)
         self.restore_user_e, self._private = torch.ones(2), 2
 
@@ -34,13 +37,14 @@ def test_what_has_changed_is_kept_and_put_back() -> None:
     assert attributes.state_dict() == {}
     model.train_a_bit()
     state = attributes.state_dict()
-    assert set(state) == {"losses", "clusters", "steps"}
+    assert set(state) == {"losses", "clusters", "steps", "order"}
     assert state["steps"] == 3
     fresh = Counting()
     ModelAttributes(fresh).load_state_dict(state)
     assert fresh.steps == 3
     assert torch.equal(fresh.losses, model.losses)
     assert torch.equal(fresh.clusters, model.clusters)
+    assert fresh.order.tolist() == [4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(

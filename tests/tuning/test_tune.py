@@ -275,15 +275,71 @@ def test_two_workers(
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
         (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
+        (["--space=whole.yaml"], "write `low: 1.0`"),
+        (["--output=whole.yaml"], "whole.yaml: cannot be made (File exists)"),
+        (["--storage=whole.yaml/x.journal"], "whole.yaml: cannot be made (File exists)"),
     ],
 )
 def test_wrong_input_is_one_line(
-    argv: list[str], part: str, tune: Tune, capsys: pytest.CaptureFixture[str]
+    argv: list[str],
+    part: str,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "whole.yaml").write_text("learning_rate: {low: 1, high: 3}\n")
+    monkeypatch.chdir(tmp_path)
     assert tune(*argv) == 2
     err = capsys.readouterr().err
     assert part in err
     assert err.count("\n") == 1
+
+
+def test_trials_of_another_search_are_never_taken_for_own_ones(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study is named by model and dataset, its trials' folders by their index alone."""
+    assert tune("--trials=1") == 0
+    before = (tmp_path / "search" / "trials.csv").read_bytes()
+    (tmp_path / "bpr.yaml").write_text("learning_rate: {low: 0.001, high: 0.1}\n")
+    other = ("--model=BPR", f"--space={tmp_path / 'bpr.yaml'}")
+    for words in (other, (f"--storage={tmp_path / 'other.journal'}", "--seed=9")):
+        assert tune("--trials=1", *words) == 2
+        assert "trial-0000 is a trial of another search" in capsys.readouterr().err
+    assert (tmp_path / "search" / "trials.csv").read_bytes() == before
+
+
+def test_a_trial_of_other_settings_is_not_continued(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the folder of a second machine that shares the database alone."""
+
+    def stop(self: Watch, score: float, result: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Watch, "__call__", stop)
+        assert tune("--trials=1") == 1
+    path = tmp_path / "search" / "trial-0000" / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    assert values["n_negatives"]["value"] == 512
+    values["n_negatives"]["value"] = 32
+    path.write_text(yaml.safe_dump(values))
+    assert tune("--trials=1") == 1
+    (row,) = rows(tmp_path)
+    assert row["state"] == "failed" and "is the run of another search" in row["reason"]
+
+
+def test_a_journal_that_was_cut_is_mended(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune("--trials=1") == 0
+    journal = tmp_path / "search" / "study.journal"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    for trials in (2, 3):
+        assert tune(f"--trials={trials}") == 0, capsys.readouterr().err
+    assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
 
 
 def test_another_search_in_the_same_folder_is_refused(

@@ -134,7 +134,8 @@ class ChosenStage(Stage["StagedTrainer"]):
         higher_is_better = {name: sign * score for name, score in scores.items()}
         self._take(self._form.best(higher_is_better, trainer.config["select_on"]))
         used = self._form.figures["used"]
-        entry = next(e for e in trainer.stage_log.entries if e["name"] == f"final {used}")
+        entries = reversed(trainer.stage_log.entries)
+        entry = next(e for e in entries if e["name"] == f"final {used}")
         figures = {key: value for key, value in entry.items() if key not in _OF_THE_STAGE}
         if context.saved:
             trainer._save_checkpoint(figures["best_epoch"] - 1)

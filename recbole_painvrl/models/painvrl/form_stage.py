@@ -90,7 +90,8 @@ class FormStage(Stage["StagedTrainer"]):
             names = ["binary", "ones", "zeros"] if spurious else ["ones", "soft", "zeros"]
         elif form == "validation":
             names = [name for name in masks if is_cut or name != "binary"]
-        if context.valid_data is None or trainer.settings.final_model != "UltraGCN":
+        validates = context.valid_data is not None and trainer.config["eval_step"] > 0
+        if not validates or trainer.settings.final_model != "UltraGCN":
             names = names[:1]
         self.candidates = {name: masks[name] for name in names}
         if len(names) == 1:

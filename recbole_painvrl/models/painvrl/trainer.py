@@ -50,9 +50,12 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
         self._tables: FrozenTables | None = None
 
     def prepare(self, context: Context[StagedTrainer]) -> None:
-        """Reset the trainer, with the backbone's own L2 and patience."""
+        """Reset model and trainer, with the backbone's own L2 and patience."""
         super().prepare(context)
         trainer, s = context.trainer, context.trainer.settings
+        # A second `fit` begins with the final model of the first.
+        trainer.model.reset("initial values")
+        trainer.model.set_mask(torch.ones_like(trainer.model.mask))
         data = context.train_data._dataset
         users, items = (data.inter_feat[name].long() for name in (data.uid_field, data.iid_field))
         self.own, self.all_items = own_rows(data), items

@@ -1,0 +1,33 @@
+"""Functions that stay in single precision where RecBole trains in mixed precision."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Let a function have no autocast, and float32 in place of its arguments in half precision.
+
+    For sparse products and for gradients in closed form, which have no half-precision version.
+    """
+
+    def cast(value: Any) -> Any:
+        return value.float() if isinstance(value, Tensor) and value.dtype in _HALF else value
+
+    @functools.wraps(function)
+    def single(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        device = next((one.device.type for one in args if isinstance(one, Tensor)), "cpu")
+        with torch.autocast(device, enabled=False):
+            cast_args: Any = map(cast, args)
+            cast_kwargs: Any = {name: cast(value) for name, value in kwargs.items()}
+            return function(*cast_args, **cast_kwargs)
+
+    return single
