@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from recbole_painvrl.data.splits.base import (
     OOD,
@@ -106,3 +107,36 @@ def test_the_measured_score_is_the_mean_rank_of_mann_and_whitney() -> None:
     found = shift_module._measure(np.array([3, 2]), np.array([1, 2, 0]))
     assert found["auc"] == pytest.approx((3 + 2.5) / 6)
     assert shift_module._measure(np.ones(4), np.ones(3)) == {"auc": 0.5, "p": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("p", "n_tests", "expected"), [(0.0049, 2, True), (0.0051, 2, False), (0.0034, 3, False)]
+)
+def test_the_level_is_that_of_all_tests_together(p: float, n_tests: int, expected: bool) -> None:
+    assert shift_module._found({"auc": 0.6, "p": p}, n_tests) == expected
+
+
+def test_scores_are_permuted_among_items_of_equal_popularity() -> None:
+    """Scores that are equal within a stratum stay where they are."""
+    rng = np.random.default_rng(0)
+    strata = rng.integers(0, 5, 60)
+    iid, ood = rng.random(60), rng.random(60)
+    found = shift_module._permuted(strata.astype(float), iid, ood, strata, rng)
+    expected = shift_module._weighted_auc(strata.astype(float), iid, ood)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_what_occurs_once_inside_is_not_compared() -> None:
+    """Its kind was dropped from the OOD test as cold."""
+    users, items = np.array([1, 1, 2, 2, 3, 4, 4]), np.array([7, 8, 7, 9, 8, 8, 6])
+    # User 3, and items 9 and 6, have one interaction.
+    assert shift_module._warm(users, items).tolist() == [7, 8, 7, 8]
+    outside = np.array([7, 8, 8]), np.array([7, 8, 9])
+    found = describe_shift((users, items), outside, {}, 0)
+    popularity = {6: 1, 7: 3, 8: 4, 9: 2}
+    expected = mannwhitneyu(
+        [popularity[i] for i in outside[1]], [popularity[i] for i in (7, 8, 7, 8)],
+        method="asymptotic",
+    )  # fmt: skip
+    assert found["popularity"]["p"] == pytest.approx(expected.pvalue)
+    assert found["popularity"]["auc"] == pytest.approx(expected.statistic / 12)

@@ -149,3 +149,12 @@ def test_the_interval_is_as_wide_as_the_spread_of_d() -> None:
     assert 0.92 < covered < 0.98
     half = np.mean([one.effect_high - one.effect_low for one in samples]) / 2
     assert half == pytest.approx(1.96 * np.std([one.effect for one in samples]), rel=0.1)
+
+
+def test_many_ties_beyond_the_exact_test() -> None:
+    """As metrics of users have, which take few values."""
+    differences = np.random.default_rng(3).choice([-2, -1, 0, 1, 2, 2], 200) / 10
+    found = compare_paired(differences, np.zeros(200)).p_wilcoxon
+    nonzero = differences[differences != 0]
+    expected = stats.wilcoxon(nonzero, correction=False, method="asymptotic").pvalue
+    assert found == pytest.approx(expected)

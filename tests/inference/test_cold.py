@@ -19,7 +19,7 @@ from recbole_painvrl.inference.cold import mapped_vectors, read_new_items
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
-from recbole_painvrl.inference.vectors import score_tables
+from recbole_painvrl.inference.vectors import content_vectors, score_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 MODELS = [
@@ -96,11 +96,17 @@ def test_whitened_scores_of_unseen_items_are_those_of_their_rows(
 
 
 @pytest.mark.parametrize(
-    "words", [("BM3",), ("LightGCN", "--modalities=[visual,acoustic]")], ids=" ".join
+    "words",
+    [("BM3",), ("BM3", "MASK"), ("LightGCN", "--modalities=[visual,acoustic]")],
+    ids=" ".join,
 )
 def test_a_ridge_regression_gives_vectors_of_new_items(
     words: tuple[str, ...], finished: MakeRun, tmp_path: Path
 ) -> None:
+    mask = np.linspace(0.2, 0.9, 24)
+    if "MASK" in words:
+        np.savez(tmp_path / "mask.npz", visual=mask[:16], acoustic=mask[16:])
+        words = (words[0], f"--feature_mask={tmp_path / 'mask.npz'}")
     run, items, users = load_run(finished(*words)), [3, 8, 40], torch.arange(1, 30)
     folder = write_items(tmp_path / "new", twins(run, items))
     new = read_new_items(folder, run)
@@ -109,6 +115,8 @@ def test_a_ridge_regression_gives_vectors_of_new_items(
     found = Scorer(run, "as-trained", new, map_features=0.5).known(users)
     user_table, item_table = (table.detach().double() for table in score_tables(run.model))
     features = run.dataset.features.matrix.double().numpy()
+    if run.dataset.features.mask is not None:
+        features = features * run.dataset.features.mask.numpy()
     weight = np.sqrt(np.bincount(run.parts["train"].inter_feat["item_id"], minlength=91))
     # The penalty as further rows of the least-squares problem.
     rows = np.vstack([weight[:, None] * features, np.sqrt(0.5) * np.eye(features.shape[1])])
@@ -230,6 +238,31 @@ def test_a_missing_modality_is_treated_as_in_training(
     outside = torch.ones(table.shape[1], dtype=torch.bool)
     outside[part] = False
     assert torch.allclose(new.features[1, outside], table[5, outside], atol=1e-6)
+
+
+def test_what_fills_a_missing_modality_is_no_content_of_a_new_item(
+    finished: MakeRun, tmp_path: Path
+) -> None:
+    """In a model that knows what an item has."""
+    run = load_run(finished("GRCN", "--missing_modality=mean"))
+    given = twins(run, [4, 5])
+    name = next(iter(given))
+    given[name] = (given[name][0][:1], given[name][1][:1])
+    new = read_new_items(write_items(tmp_path / "new", given), run)
+    users = torch.arange(1, 30)
+    found = Scorer(run, "as-trained", new).known(users)[:, -1]
+    part = run.dataset.features.slices[name]
+    bare = new.features[1:].clone()
+    bare[:, part] = 0
+    assert new.features[1, part].any()
+    by_user = score_tables(run.model)[0][users]
+    scores = []
+    for row in (bare, new.features[1:]):
+        vectors = content_vectors(run.model, row)
+        assert vectors is not None
+        scores.append((by_user @ vectors.T).squeeze(1))
+    torch.testing.assert_close(found, scores[0])
+    assert not torch.allclose(found, scores[1])
 
 
 def test_faulty_folders(finished: MakeRun, tmp_path: Path) -> None:

@@ -115,3 +115,12 @@ def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
     refused(f"user_id,item_id\n{user},{item}\n", f"in the run already, first '{user}'")
     for model in ("MultiVAE", "BM3"):
         refused(f"user_id,item_id\nx,{item}\n", f"{model} has no score for a user", finished(model))
+
+
+@pytest.mark.parametrize("model", ["ItemKNN", "UltraGCN"])
+def test_what_a_new_user_has_is_left_out_unless_nothing_is(model: str, finished: MakeRun) -> None:
+    scorer = Scorer(load_run(finished(model)))
+    history = {"x": scorer.tokens[1:6].tolist()}
+    for exclude, expected in (("all", set()), ("train", set()), ("none", set(history["x"]))):
+        found = frame(Recommender(scorer, len(scorer.tokens), exclude).new(history))
+        assert set(found["item_id"]) & set(history["x"]) == expected

@@ -159,7 +159,8 @@ def test_scores_are_those_of_the_literal_forward_pass(
 
 
 def test_loss_by_hand(tiny_config: MakeConfig) -> None:
-    weights = ("--embedding_reg_weight=0.3", "--feature_reg_weight=0.2", "--contrastive_weight=0.7")
+    # Large, so that the term is seen beside the others.
+    weights = ("--embedding_reg_weight=0.3", "--feature_reg_weight=90", "--contrastive_weight=0.7")
     model = build(
         tiny_config, *weights, "--contrastive_temperature=0.4", "--graph_norm=symmetric"
     ).eval()
@@ -172,7 +173,7 @@ def test_loss_by_hand(tiny_config: MakeConfig) -> None:
         squares = user @ user + liked @ liked + other @ other
         expected = expected + 0.3 * squares / 2 / b
     for table in (*views["U"], *views["I"]):
-        expected = expected + 0.2 * table.square().sum() / 2 / (model.n_items - 1)
+        expected = expected + 90 * table.square().sum() / 2 / (model.n_items - 1)
     users = triples(model)[0].tolist()
     for ids in views["ids"]:
         for u in users:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
-from zoo_support import build
+from zoo_support import build, data_with_gaps
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import write_dataset
@@ -179,3 +179,16 @@ def test_nothing_is_square(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 5 * peaks[0], peaks
+
+
+@pytest.mark.parametrize("words", [KNN, ("--content_weight=1", "--shrink=2", "--knn_k=5")])
+def test_what_fills_a_missing_row_is_no_content(
+    words: tuple[str, ...], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    data = data_with_gaps(tmp_path)
+    filled, empty = (
+        build(tiny_config("RP3beta", *words, f"--missing_modality={rule}", data=data))
+        for rule in ("mean", "zero")
+    )
+    assert not torch.equal(filled.features, empty.features)
+    torch.testing.assert_close(all_scores(filled), all_scores(empty))

@@ -53,6 +53,26 @@ def test_candidates_are_the_same_for_every_model_and_seed(tiny_config: MakeConfi
     assert len({tuple(items[-10:]) for items in first}) > 1
 
 
+def test_candidates_are_no_items_that_the_user_has(tiny_config: MakeConfig) -> None:
+    """Else positives would be pushed down by what is known, or stand twice."""
+    config = tiny_config("BPR", "--eval_args={mode: uni50}")
+    parts = ModalityDataset(config).build_parts()
+    for split, history in ((VALID, [TRAIN]), (TEST, [TRAIN, VALID])):
+        loader = evaluation_loader(config, [parts[name] for name in history], parts[split], "test")
+        known = set()
+        for name in (*history, split):
+            table = parts[name].inter_feat
+            known |= set(zip(*(table[f].tolist() for f in ("user_id", "item_id")), strict=True))
+        n_negatives = 0
+        for batch, *_ in loader:
+            drawn = batch["label"] == 0
+            users, items = (batch[f][drawn].tolist() for f in ("user_id", "item_id"))
+            assert 0 not in items
+            assert known.isdisjoint(zip(users, items, strict=True))
+            n_negatives += len(users)
+        assert n_negatives == 50 * len(parts[split].inter_feat)
+
+
 def test_evaluating_leaves_the_training_alone(tiny_data: Path, tmp_path: Path) -> None:
     """NeuMF draws its dropout and negatives from global generators, as sampled tests did."""
     weights = {

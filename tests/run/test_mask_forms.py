@@ -241,3 +241,20 @@ def test_an_interrupted_choice_ends_as_an_uninterrupted_one(
         assert stopped.result[key] == runs["validation"].result[key]
     weights = (run.result["hashes"]["weights"] for run in (stopped, runs["validation"]))
     assert len(set(weights)) == 1
+
+
+def test_the_lowest_of_a_metric_of_which_less_is_better_is_taken(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    words = (
+        *STAGES_ALONE, "--mask_form=validation", "--oracle=False",
+        "--metrics=[AveragePopularity]", "--valid_metric=AveragePopularity@10",
+    )  # fmt: skip
+    run = run_main(tiny_data, tmp_path, "InvRL", *words, name="less")
+    assert run.code == 0, run.err
+    said = run.result["mask"]
+    points = {
+        name: one["valid"]["averagepopularity@10"] for name, one in said["candidates"].items()
+    }
+    assert len(set(points.values())) > 1
+    assert points[said["used"]] == min(points.values())

@@ -9,10 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import SHORT_STAGES, run_main
+import torch
+from support import SHORT_STAGES, MakeConfig, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.splits.base import OOD, TEST, LockedTestError, LockedTests
+from recbole_painvrl.data.loaders import evaluation_loader
+from recbole_painvrl.data.splits.base import (
+    OOD,
+    OOD_VALID,
+    TEST,
+    TRAIN,
+    VALID,
+    LockedTestError,
+    LockedTests,
+)
+from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training.base import RunTrainerMixin
 
 CASES = pytest.mark.parametrize(
@@ -160,3 +171,43 @@ def test_select_on(
     chosen = seen[-2:][last["best_epoch"] - 1]
     assert chosen[0] == best
     assert run.result["metrics"]["valid"]["ndcg@10"] == pytest.approx(chosen[1]["ndcg@10"])
+
+
+def test_ood_validation_leaves_out_the_training_items(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """NDCG@10 user by user, from the model's scores."""
+    config = tiny_config("BPR", f"--checkpoint_dir={tmp_path / 'saved'}", "--select_on=ood")
+    built = build(config)
+    trainer = build_trainer(config, built.model)
+    trainer.tensorboard.close()
+    parts = built.parts
+    parts[VALID].further, parts[VALID].history = {OOD_VALID: parts[OOD_VALID]}, [parts[TRAIN]]
+    valid = evaluation_loader(config, [parts[TRAIN]], parts[VALID], "valid")
+    # The same order of the items for every user.
+    order = torch.rand(built.model.n_items, generator=torch.Generator().manual_seed(0))
+    for table, values in (
+        (built.model.item_embedding.weight, order),
+        (built.model.user_embedding.weight, torch.ones(built.model.n_users)),
+    ):
+        table.data.zero_()[:, 0] = values
+
+    def pairs(name: str) -> dict[int, set[int]]:
+        table, found = parts[name].inter_feat, {}
+        for user, item in zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True):
+            found.setdefault(user, set()).add(item)
+        return found
+
+    def ndcg(excluded: dict[int, set[int]]) -> float:
+        values = []
+        for user, wanted in pairs(OOD_VALID).items():
+            scores = order.numpy().copy()
+            scores[[0, *excluded.get(user, ())]] = -np.inf
+            best = np.argsort(-scores)[:10]
+            gains = sum(1 / np.log2(n + 2) for n, item in enumerate(best) if item in wanted)
+            values.append(gains / sum(1 / np.log2(n + 2) for n in range(min(10, len(wanted)))))
+        return float(np.mean(values))
+
+    found = trainer.ood_valid(valid)["ndcg@10"]
+    assert found == pytest.approx(ndcg(pairs(TRAIN)), abs=1e-6)
+    assert abs(found - ndcg({})) > 1e-3

@@ -11,6 +11,7 @@ import pytest
 from support import Finished, run_main
 
 from recbole_painvrl.evaluation.shift import describe_shift
+from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.run import shift
 from recbole_painvrl.run.shift import kept_shift
 
@@ -180,3 +181,21 @@ def test_strict_follows_the_paper_and_adapted_names_its_departures(
     assert again.result["split"] == split, "read from the cache"
     assert len(list((data / "tiny" / "splits").glob("*.npz"))) == 2
     assert np.isfinite(list(result["shift"]["ultragcn_ndcg@10"].values())).all()
+
+
+def test_inside_are_training_validation_and_iid_test(planted: Finished) -> None:
+    run = load_run(planted.folder)
+
+    def pairs(*names: str) -> tuple[np.ndarray, np.ndarray]:
+        tables = [run.parts[name].inter_feat for name in names]
+        return tuple(  # type: ignore[return-value]
+            np.concatenate([table[field].numpy() for table in tables])
+            for field in ("user_id", "item_id")
+        )
+
+    matrix = run.dataset.features.matrix.numpy()
+    features = {name: matrix[:, c] for name, c in run.dataset.features.slices.items()}
+    seed = run.config["split_seed"]
+    expected = describe_shift(pairs("train", "valid", "test"), pairs("ood"), features, seed)
+    for name in ("items", "popularity"):
+        assert planted.result["shift"][name] == pytest.approx(expected[name])

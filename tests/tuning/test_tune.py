@@ -352,3 +352,21 @@ def test_another_search_in_the_same_folder_is_refused(
     monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
     assert tune("--trials=1") == 2
     assert "has a search by another version of the code" in capsys.readouterr().err
+
+
+def test_the_best_value_of_either_part_is_compared() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid", "ood_valid"), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    shifted = iter([0.3, 0.1])
+    trainer = SimpleNamespace(
+        train_loss_dict={}, eval_step=1, best_valid_result={}, stage="train",
+        ood_valid=lambda loader: {"ndcg@10": next(shifted)},
+    )  # fmt: skip
+    trainer.evaluated = trainer
+    watch = Watch(search, trial, trainer, None)
+    for validations, value in ((4, 0.5), (8, 0.4)):
+        trainer.train_loss_dict = dict.fromkeys(range(validations), 0.0)
+        watch(value, {"ndcg@10": value})
+    assert rungs == [(rung_name(4), [0.5, 0.3]), (rung_name(8), [0.5, 0.3])]
