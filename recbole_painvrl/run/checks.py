@@ -71,6 +71,11 @@ def check_settings(config: SafeConfig) -> None:
         raise UserError(
             "`enable_scaler`: found True, but PyTorch scales gradients on GPUs only; leave it out"
         )
+    if config["enable_scaler"] and config["clip_grad_norm"]:
+        raise UserError(
+            "`clip_grad_norm`: found it with `enable_scaler`, but RecBole would clip the scaled "
+            "gradients; leave one of them out"
+        )
     by_users = get_dataloader(config, "train") is not TrainDataLoader
     if not config["shuffle"] and (by_users or config["sampling"] == "users"):
         raise UserError(

@@ -102,7 +102,9 @@ class Guard:
             raise self._error(f"the weights `{name}` are not finite")
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        sums = [gradient.sum() for gradient in _gradients(optimizer)]
+        # A fused optimiser skips the step itself where scaled gradients (`enable_scaler`) overflow.
+        scaled = getattr(optimizer, "found_inf", None) is not None
+        sums = [] if scaled else [gradient.sum() for gradient in _gradients(optimizer)]
         if not sums:
             return
         finite = torch.isfinite(torch.stack(sums)).all()

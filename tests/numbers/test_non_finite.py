@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from support import SHORT_STAGES, Finished, run_main
 from torch import Tensor
 
 from recbole_painvrl.environments.content import ContentEnvironmentModel
+from recbole_painvrl.errors import NonFiniteLossError
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.mmssl import MMSSL
 from recbole_painvrl.models.mmssl.adversary import Discriminator
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.models.ultragcn import UltraGCN
-from recbole_painvrl.training.guard import blame, column_name
+from recbole_painvrl.training.guard import Guard, blame, column_name
 
 SLICES = {"acoustic": slice(0, 3), "visual": slice(3, 8)}
 SMALL = ("--train_batch_size=512",)
@@ -220,8 +222,6 @@ def test_guards_do_not_change_the_numbers(
 ) -> None:
     """Runs with and without guards have the same weights."""
     with_guard = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, name="guarded")
-    from recbole_painvrl.training.guard import Guard
-
     monkeypatch.setattr(Guard, "watch", lambda *_: None)
     monkeypatch.setattr(Guard, "check_weights", lambda *_: None)
     without = run_main(tiny_data, tmp_path, "UltraGCN", *SMALL, name="free")
@@ -251,3 +251,20 @@ def test_terms_of_the_loss_sum_to_it() -> None:
     for name in ("w1", "w2", "w3", "w4", "item_item"):
         assert sum(getattr(term, name) for term in terms.values()) == getattr(weights, name)
     assert MMSSL.note is UltraGCN.note
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_an_overflow_of_scaled_gradients_is_left_to_the_scaler(scaled: bool) -> None:
+    """It skips the step, and goes on with a smaller scale."""
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    trainer: Any = SimpleNamespace(model=model, stage="train", device=torch.device("cpu"))
+    guard = Guard(trainer)
+    model.weight.grad = torch.full((1, 2), torch.inf)
+    if scaled:
+        # As torch.amp.GradScaler does for the step of a fused optimiser.
+        optimizer.found_inf = torch.ones(())  # type: ignore[attr-defined]
+        guard._before_step(optimizer)
+    else:
+        with pytest.raises(NonFiniteLossError, match="`weight`"):
+            guard._before_step(optimizer)
