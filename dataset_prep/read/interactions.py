@@ -15,12 +15,15 @@ from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.read.files import file_kind, text_sample
 from dataset_prep.read.frames import add_frames, part_name
 from dataset_prep.read.matrices import open_archive, read_array
-from dataset_prep.read.tables import Layout, find_role, sniff
+from dataset_prep.read.rows import is_number
+from dataset_prep.read.tables import Layout, find_role, simple, sniff
 from dataset_prep.read.tabular import ROWS_PER_FRAME, open_table, text_table
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError, did_you_mean
 
 ROLES = ("user", "item", "rating", "time", "part")
+# After the name of a column of RecBole.
+_TYPES = ("", "token", "token_seq", "float", "float_seq")
 # Larger than any rating, and smaller than any time since 1970.
 _LARGEST_RATING = 1e6
 
@@ -184,6 +187,8 @@ def _layout(file: _File) -> Layout:
     path, columns = file.path, file.columns
     named = tuple(columns.roles.values())
     layout = sniff(path, columns.names, columns.encoding, named, columns.separator)
+    if columns.options and columns.names is not None:
+        _check_named(file, layout, columns.names)
     if not layout.has_header and columns.names is None:
         lines = text_sample(path, columns.encoding).lines if layout.separator == " " else []
         if len({len(line.split()) for line in lines if line.strip()}) > 1:
@@ -198,3 +203,33 @@ def _layout(file: _File) -> Layout:
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")
     return layout
+
+
+def _check_named(file: _File, layout: Layout, given: Sequence[str]) -> None:
+    """Refuse named columns that contradict a header; note where the first row may be one."""
+    path, own, wanted = file.path, [*map(simple, layout.names)], [*map(simple, given)]
+    if layout.has_header:
+        if own != wanted and sorted(own) == sorted(wanted):
+            raise UserError(
+                f"{path}: its header has the columns in another order "
+                f"({', '.join(layout.names)}) than `--columns`; leave `--columns` out"
+            )
+        return
+    first, *rows = layout.sample or [()]
+    if any(map(is_number, first)):
+        return
+    shown = ", ".join(first)[:60]
+    known = sum(
+        cell.partition(":")[2] in _TYPES and any(find_role([cell], role) for role in ROLES)
+        for cell in map(str.strip, first)
+    )
+    if known > 1:
+        raise UserError(
+            f"{path}: its first line ({shown}) is a header; leave `--columns` out, or name the "
+            "columns with `--user-column` and `--item-column`"
+        )
+    if known or any(all(map(is_number, cells)) for cells in zip(*rows, strict=False)):
+        file.report.note(
+            f"{path.name}: its first line ({shown}) is read as an interaction; if it is a header, "
+            "give `--user-column` and `--item-column` in place of `--columns`"
+        )

@@ -109,8 +109,6 @@ def sniff(
     first = {cell.strip() for cell in rows[0]}
     has_header = bool(set(expected) & first) or _looks_like_header(rows, columns)
     names = _names(path, rows, columns, has_header)
-    if columns:
-        _check_named(path, rows, columns, has_header)
     body = lines[1:] if has_header else lines
     table = Rows(body, separator, len(names))
     fitting = tuple(tuple(row) for _, block in table for row in block)
@@ -211,28 +209,6 @@ def _names(
     if twice is not None:
         raise UserError(f"{path}: two columns are called {twice!r}; rename one")
     return names
-
-
-def _check_named(
-    path: Path, rows: Sequence[Sequence[str]], columns: Sequence[str], has_header: bool
-) -> None:
-    """Refuse named columns that contradict the first line, or a header that would be data."""
-    first, shown = [cell.strip() for cell in rows[0]], ", ".join(rows[0])[:60]
-    own, given = [simple(cell) for cell in first], [simple(name) for name in columns]
-    if has_header and own != given and sorted(own) == sorted(given):
-        raise UserError(
-            f"{path}: its header has the columns in another order ({shown}) than `--columns`; "
-            "leave `--columns` out"
-        )
-    below = list(zip(*(row for row in rows[1:] if len(row) == len(first)), strict=True))
-    text_above_numbers = not any(map(is_number, first)) and any(
-        all(map(is_number, cells)) for cells in below
-    )
-    if not has_header and (text_above_numbers or sum(name in _KNOWN for name in own) > 1):
-        raise UserError(
-            f"{path}: its first line ({shown}) is a header, which `--columns` is not for; name the "
-            "columns with `--user-column` and `--item-column`, or remove the line"
-        )
 
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Sequence[str] | None) -> bool:

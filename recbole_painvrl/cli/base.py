@@ -83,7 +83,7 @@ class Command(click.Command):
         ctx.meta["words"] = list(args)
         if not args and not self.without_words and not ctx.resilient_parsing:
             args = ["--help"]
-        given = self.make_parser(ctx).parse_args(list(args))[2]
+        given = [] if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[2]
         for param in {id(param): param for param in given}.values():
             # click takes the last value; several are most likely meant to be joined.
             once = isinstance(param, click.Option) and not (param.multiple or param.is_flag)

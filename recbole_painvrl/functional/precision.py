@@ -24,7 +24,8 @@ def full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(function)
     def single(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        device = next((one.device.type for one in args if isinstance(one, Tensor)), "cpu")
+        given = [*args, *kwargs.values()]
+        device = next((one.device.type for one in given if isinstance(one, Tensor)), "cpu")
         with torch.autocast(device, enabled=False):
             cast_args: Any = map(cast, args)
             cast_kwargs: Any = {name: cast(value) for name, value in kwargs.items()}

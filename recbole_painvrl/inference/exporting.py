@@ -110,6 +110,9 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     for table, rows in export.rows.items():
         text = rows.to_csv(sep="\t", index_label="row", lineterminator="\n")
         contents[path.with_suffix(f".{table}.tsv")] = text.encode()
+    for target in contents:
+        if target.is_dir():
+            raise UserError(f"`--out`: {target} is a folder; choose another name")
     write_together(contents)
     return list(contents)
 

@@ -110,8 +110,10 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
         raise UserError(f"`--out`: {path} is a folder, expected the name of a file")
     if path.resolve() in {source.resolve() for source in inputs}:
         raise UserError(f"`--out`: {path} is an input, too; choose another name")
-    of_run = path.name == PER_USER or path.parent.name == "checkpoint"
-    if of_run and any(map(is_run, path.absolute().parents)):
+    place = path.resolve().parent
+    if is_run(place.parent if place.name == "checkpoint" else place) and (
+        place.name == "checkpoint" or path.name == PER_USER
+    ):
         raise UserError(f"`--out`: {path} is a file of the run; choose another name")
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir():

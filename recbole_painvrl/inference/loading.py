@@ -32,7 +32,7 @@ from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import training_hash, use_kept_mask
 from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, experiment_runs, versions
 from recbole_painvrl.run.program import shell_command
-from recbole_painvrl.run.resume import moved_data_path, stored_settings
+from recbole_painvrl.run.resume import data_path_from_here, stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
@@ -178,7 +178,8 @@ def _build_splits(
 
 def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]) -> None:
     """Other libraries may shuffle otherwise before they split."""
-    if training_hash(train) != result["hashes"].get("train"):
+    recorded = result["hashes"].get("train")
+    if recorded is not None and training_hash(train) != recorded:
         raise UserError(
             f"{folder}: the training split, made again, has other interactions than that of the "
             f"run; install its versions of the libraries (`versions` in {RESULT}), or train again"
@@ -218,7 +219,7 @@ def _data_path(
     folder: Path, values: dict[str, Any], result: dict[str, Any], given: str | Path | None
 ) -> Path:
     """Where the dataset's folder is; a relative path is that of the directory of the run."""
-    path = moved_data_path(folder, values["data_path"], str(result.get("run_folder", ".")))
+    path = data_path_from_here(folder, values["data_path"], str(result.get("run_folder", ".")))
     path = path if given is None else Path(given)
     if not (path / str(values["dataset"])).is_dir():
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging import getLogger
@@ -17,6 +18,7 @@ from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run import RESULT
+from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, write_config
 from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.training.shard_files import is_saved
 
@@ -55,7 +57,7 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
     refuse_complete(folder)
     values = stored_settings(path)
     recorded = Path(values["output_dir"], values["run_name"] or folder.name)
-    values["data_path"] = str(moved_data_path(folder, values["data_path"], recorded))
+    values["data_path"] = str(data_path_from_here(folder, values["data_path"], recorded))
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
     return folder, SafeConfig(overrides=values, overrides_from=str(path))
 
@@ -90,9 +92,9 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> Mapping
         return {}
     began = pipeline.load()
     changed = [
-        f"{name} ({_shown(began.get(name))} then, {_shown(value)} now)"
+        f"{name} ({_shown(began[name])} then, {_shown(value)} now)"
         for name, value in now.items()
-        if began.get(name) != value
+        if name in began and began[name] != value
     ]
     decisive = [text for text in changed if text.partition(" (")[0] in _DECISIVE]
     if decisive:
@@ -128,20 +130,32 @@ def stored_settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def moved_data_path(folder: Path, data_path: str | Path, recorded: str | Path) -> Path:
-    """The ``data_path`` of a run, seen from here.
+def data_path_from_here(folder: Path, data_path: str | Path, recorded: str | Path) -> Path:
+    """The ``data_path`` of a run, seen from the present directory.
 
     Args:
         folder: of the run.
         data_path: of its configuration; if relative, to the directory where the run began.
         recorded: the path of the folder, as seen from that directory.
     """
-    path, recorded, here = Path(data_path), Path(recorded), folder.resolve()
+    path, recorded, here = Path(data_path), Path(recorded), Path(os.path.abspath(folder))
     depth = len(recorded.parts)
     relative = depth and not (path.is_absolute() or recorded.is_absolute())
     if relative and here.parts[-depth:] == recorded.parts:
-        return here.parents[depth - 1] / path
+        began = here.parents[depth - 1]
+        if began != Path.cwd() and (began / path).is_dir():
+            return began / path
     return path
+
+
+def keep_data_path(folder: Path, data_path: str) -> None:
+    """Write where the data are now into the configuration of a run that goes on elsewhere."""
+    for path in (folder / CONFIG, folder / FINAL_CONFIG):
+        if path.is_file():
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
+            if content["data_path"]["value"] != data_path:
+                content["data_path"]["value"] = os.path.abspath(data_path)
+                write_config(folder, content, path.name)
 
 
 def can_resume(folder: Path) -> bool:

@@ -58,7 +58,7 @@ from recbole_painvrl.run.opening import opening
 from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.result import result_of
-from recbole_painvrl.run.resume import how_to_go_on, take_up
+from recbole_painvrl.run.resume import how_to_go_on, keep_data_path, take_up
 from recbole_painvrl.run.shift import Popularity, shift_of_run
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
@@ -153,13 +153,18 @@ class Run:
         now = origin(config, self.data_hash, self.config_hash, self.code_hash)
         # Before an interrupted run is taken up, which moves it back.
         self.trainer.pipeline.start = start
+        codes = [self.code_hash]
         if resume is not None:
             began = take_up(self.folder, self.trainer.pipeline, now)
-            if began.get("code", self.code_hash) != self.code_hash:
-                # The result is that of neither code alone.
-                both = f"{began['code']} {self.code_hash}"
-                self.code_hash = now["code"] = hashlib.sha256(both.encode()).hexdigest()
-        self.trainer.pipeline.origin = now
+            codes = began.get("codes", codes)
+            if codes[-1] != self.code_hash:
+                codes = [*codes, self.code_hash]
+            if len(codes) > 1:
+                # The result is that of none of them alone.
+                self.code_hash = hashlib.sha256(" ".join(codes).encode()).hexdigest()
+            if group.is_first():
+                keep_data_path(self.folder, str(config["data_path"]))
+        self.trainer.pipeline.origin = {**now, "codes": codes}
 
     def _data(self) -> tuple[ModalityDataset, dict[str, ModalityDataset]]:
         """Dataset and splits, checked."""

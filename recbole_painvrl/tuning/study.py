@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,16 +23,20 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from recbole_painvrl.atomic import make_folder
+from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.locks import file_lock, holder
+from recbole_painvrl.reading import parse_json
+from recbole_painvrl.run.folder import experiment_runs
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.tuning.plan import Plan
 
 # Attributes of a trial.
 FOLDER, REASON, DEFAULTS = "folder", "reason", "defaults"
-_IDENTITY, _RETRIED = "identity", "retry_history"
+_IDENTITY, _ID, _RETRIED = "identity", "id", "retry_history"
+# A file in the folder of a search, with the id of its study.
+_MARK = ".search"
 _LARGEST_SEED = 2**32
 # Seconds between heartbeats of a trial in a database, and until its worker counts as dead.
 _BEAT, _DEAD = 15, 120
@@ -60,9 +65,8 @@ class Search:
         make_folder(plan.output, "--output")
         with self._alone():
             self.study = _open(plan)
-            # Before a first trial is queued, whose folder would count as known.
-            self._refuse_other_trials()
             self._check_identity()
+            self._mark_output()
 
     def step(self, objective: Objective) -> bool:
         """Run one more trial; returns False if all are done or running.
@@ -144,6 +148,7 @@ class Search:
     def _check_identity(self) -> None:
         known = self.study.user_attrs.get(_IDENTITY)
         if known is None:
+            self.study.set_user_attr(_ID, secrets.token_hex(16))
             self.study.set_user_attr(_IDENTITY, self.plan.identity)
             if self.plan.defaults is not None:
                 self.study.enqueue_trial(self.plan.defaults, user_attrs={DEFAULTS: True})
@@ -152,23 +157,22 @@ class Search:
         if changed == ["code"]:
             raise UserError(
                 f"{self.plan.storage}: has a search by another version of the code, whose trials "
-                "are not comparable; choose another `--output`"
+                f"are not comparable; {_another(self.plan)}"
             )
         if changed:
             raise UserError(
-                f"{self.plan.storage}: has a search with other {', '.join(changed)}; "
-                "resume with its command, or choose another `--output`"
+                f"{self.plan.storage}: has a search with other {', '.join(changed)}; resume with "
+                f"its command, or {_another(self.plan)}"
             )
 
-    def _refuse_other_trials(self) -> None:
-        """Refuse a folder with trials of another search, which this one would take for its own."""
-        known = {self.folder(trial).name for trial in self.study.get_trials(deepcopy=False)}
-        others = [one for one in sorted(self.plan.output.glob("trial-*")) if one.name not in known]
-        if others:
-            raise UserError(
-                f"`--output`: {others[0]} is a trial of another search than that of "
-                f"{self.plan.storage}; choose another folder, or delete it"
-            )
+    def _mark_output(self) -> None:
+        """Refuse a folder of another search, whose trials this one would take for its own."""
+        mark, own = self.plan.output / _MARK, str(self.study.user_attrs[_ID])
+        found = mark.read_text(encoding="utf-8") if mark.is_file() else None
+        if found not in (own, None) or (found is None and experiment_runs(self.plan.output)):
+            raise _other_search(self.plan)
+        if found is None:
+            write_bytes(mark, own.encode())
 
     def _lock(self, number: int) -> Path:
         return self.plan.output / f".trial-{number:04d}.lock"
@@ -185,9 +189,14 @@ def rung_name(rung: int) -> str:
 
 
 def _open(plan: Plan) -> optuna.Study:
+    storage = _open_storage(plan.storage)
+    name = f"{plan.given['model'].rpartition(':')[2]}-{plan.given['dataset']}"
+    is_new = name not in optuna.get_all_study_names(storage)
+    if is_new and ((plan.output / _MARK).is_file() or experiment_runs(plan.output)):
+        raise _other_search(plan)
     study = optuna.create_study(
-        storage=_open_storage(plan.storage),
-        study_name=f"{plan.given['model'].rpartition(':')[2]}-{plan.given['dataset']}",
+        storage=storage,
+        study_name=name,
         directions=[StudyDirection.MAXIMIZE] * len(plan.parts),
         load_if_exists=True,
     )
@@ -195,9 +204,23 @@ def _open(plan: Plan) -> optuna.Study:
     if found != len(plan.parts):
         raise UserError(
             f"{plan.storage}: contains a search with {found} objectives, this one has "
-            f"{len(plan.parts)} ({OOD_VALID} or not); choose another `--output`"
+            f"{len(plan.parts)} ({OOD_VALID} or not); {_another(plan)}"
         )
     return study
+
+
+def _another(plan: Plan) -> str:
+    """What to do where the study cannot be continued."""
+    if Path(plan.storage).parent == plan.output:
+        return "choose another `--output`"
+    return "choose another `--storage` and another `--output`"
+
+
+def _other_search(plan: Plan) -> UserError:
+    return UserError(
+        f"`--output`: {plan.output} holds another search than that of {plan.storage}; choose "
+        "another folder"
+    )
 
 
 def _is_database(storage: str) -> bool:
@@ -229,7 +252,11 @@ def _open_storage(where: str) -> BaseStorage:
 
 
 def _drop_cut_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
-    """Remove a last line that was not written to its end, to which Optuna would append."""
+    """Remove a last line that was not written to its end, to which Optuna would append.
+
+    Raises:
+        UserError: another line is damaged.
+    """
     if not journal.is_file():
         return
     lock.acquire()
@@ -243,3 +270,11 @@ def _drop_cut_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
             )
     finally:
         lock.release()
+    for number, line in enumerate(content[:whole].splitlines(), 1):
+        try:
+            parse_json(line, finite=False)
+        except ValueError as error:
+            raise UserError(
+                f"{journal}: line {number} is damaged; restore the file, or choose another "
+                "`--output`"
+            ) from error

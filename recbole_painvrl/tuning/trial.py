@@ -15,8 +15,8 @@ from recbole.utils import init_seed
 
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.errors import UserError, WriteError
-from recbole_painvrl.run.folder import config_hash, versions
+from recbole_painvrl.errors import WriteError
+from recbole_painvrl.run.folder import versions
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.resume import can_resume, stored_settings
 from recbole_painvrl.run.runner import Run
@@ -117,13 +117,9 @@ def _validated(
     """Objectives, all validation metrics and seconds of a trained configuration."""
     folder = search.folder(trial)
     if can_resume(folder):
+        # With its stored settings: the number of workers, and so of threads, may have changed.
         resume, path = folder, folder / "config.yaml"
         config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
-        # The number of workers, and so of threads, may have changed.
-        kept = {"n_threads": config["n_threads"]}
-        planned = search.plan.config({**params, **kept}, folder.name)
-        if config_hash(config.effective()) != config_hash(planned.effective()):
-            raise UserError(f"{folder}: is the run of another search; choose another `--output`")
     else:
         # Left by a trial that was killed before its first checkpoint.
         shutil.rmtree(folder, ignore_errors=True)

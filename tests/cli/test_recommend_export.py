@@ -82,3 +82,11 @@ def test_wrong_input_is_one_line(
     assert line.startswith("error: ") and message in line
     assert captured.out == ""
     assert set(tmp_path.iterdir()) == before
+
+
+def test_the_weights_are_no_place_for_an_export(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder / "checkpoint")
+    assert main(["export", "..", "--what", "embeddings", "--out", "best.safetensors"]) == 2
+    assert "is a file of the run" in capsys.readouterr().err

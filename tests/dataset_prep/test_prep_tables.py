@@ -83,9 +83,8 @@ def test_files_without_a_header_need_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "named"),
     [
-        ("member,film\n1,10\n2,11\n", "user,item", "is a header"),
-        ("member,film\n1,a\n2,b\n", "user,item", "is a header"),
         ("uid,iid\na,b\nc,d\n", "user,item", "is a header"),
+        ("user_id:token,item_id:token\n1,2\n", "user,item", "is a header"),
         ("item,user\n10,1\n11,2\n", "user,item", "in another order"),
     ],
 )
@@ -96,9 +95,24 @@ def test_named_columns_and_a_header_may_not_contradict(
     refused(table(tmp_path, content, "--columns", columns), named)
 
 
-def test_ids_of_two_kinds_are_no_header(tmp_path: Path) -> None:
-    passed(table(tmp_path, "anna,10,4\n1,11,5\n2,12,5\n", "--columns", "user,item,rating"))
-    assert pairs(tmp_path / "out")[0] == ("anna", "10")
+@pytest.mark.parametrize(
+    ("first", "below", "noted"),
+    [
+        ("member,film,score", "1,10,4", True),
+        ("client,article,score", "a,b,4", True),
+        ("guest,B24,NA", "17,24,3", True),
+        ("anna,10,4", "1,11,5", False),
+        ("user:0,item:12,x", "user:1,item:3,y", False),
+        ("0,like,song", "1,like,song", False),
+    ],
+)
+def test_what_may_be_a_header_is_data_and_noted(
+    first: str, below: str, noted: bool, tmp_path: Path
+) -> None:
+    done = table(tmp_path, f"{first}\n{below}\n", "--columns", "user,item,comment")
+    passed(done)
+    assert pairs(tmp_path / "out")[0] == tuple(first.split(",")[:2])
+    assert ("is read as an interaction" in done.out) == noted
 
 
 def test_an_option_that_is_repeated_loses_nothing(tmp_path: Path) -> None:

@@ -119,3 +119,12 @@ def test_a_failed_export_leaves_what_was_there(
     with pytest.raises(WriteError, match="No space left"):
         export(other, "embeddings", tmp_path / "v.safetensors")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_in_place_of_one_of_the_files_is_refused(
+    finished: MakeRun, tmp_path: Path
+) -> None:
+    (tmp_path / "v.items.npy").mkdir()
+    with pytest.raises(UserError, match=r"items\.npy is a folder"):
+        export(load_run(finished("BPR")), "embeddings", tmp_path / "v.npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["v.items.npy"]

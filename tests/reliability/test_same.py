@@ -14,6 +14,7 @@ from support import SHORT_STAGES, Finished, run_main
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.locks import LOCK
 from recbole_painvrl.run import folder as run_folder
 from recbole_painvrl.seeds import derive_seed
@@ -192,13 +193,14 @@ def test_other_code_is_said_and_recorded(
     folder, _ = stopped
     before = json.loads((tmp_path / "before" / "runs" / "x" / "result.json").read_text())
     monkeypatch.setattr("recbole_painvrl.run.runner.code_hash", lambda: "0" * 64)
-    code, message = resumed(folder, capsys)
-    assert code == 0
-    assert "resumed with other code (" in message
-    assert json.loads((folder / "result.json").read_text())["hashes"]["code"] not in (
-        before["hashes"]["code"],
-        "0" * 64,
-    )
+    hashes = []
+    for _ in range(2):
+        code, message = resumed(folder, capsys)
+        assert code == 0
+        assert "resumed with other code (" in message
+        hashes.append(json.loads((folder / "result.json").read_text())["hashes"]["code"])
+        (folder / "result.json").unlink()
+    assert hashes[0] == hashes[1] not in (before["hashes"]["code"], "0" * 64)
 
 
 def test_a_run_is_resumed_from_another_directory(
@@ -218,3 +220,25 @@ def test_a_run_is_resumed_from_another_directory(
     assert code == 0, message
     assert (tmp_path / "runs" / "x" / "result.json").is_file()
     assert not any((tmp_path / "else").iterdir())
+    for place in (tmp_path / "else", tmp_path, tmp_path.parent):
+        monkeypatch.chdir(place)
+        load_run(tmp_path / "runs" / "x")
+
+
+def test_a_link_to_the_runs_leaves_the_data_where_they_are(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(tiny_data, tmp_path / "data")
+    (tmp_path / "scratch" / "runs").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "scratch" / "runs")
+    monkeypatch.chdir(tmp_path)
+    run = run_main(Path("data"), Path(), "BPR", name="x")
+    (run.folder / "result.json").unlink()
+    before = (run.folder / "config.yaml").read_bytes()
+    code, message = resumed(run.folder, capsys)
+    assert code == 0, message
+    assert (run.folder / "config.yaml").read_bytes() == before
+    load_run(run.folder)

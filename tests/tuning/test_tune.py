@@ -71,7 +71,8 @@ def test_a_search_and_its_files(
     assert "ndcg@10 on IID validation and ndcg@10 on OOD validation" in out
     assert "Pareto front:" in out
     assert {path.name for path in (tmp_path / "search").iterdir()} == {
-        "best.yaml", "front.csv", "front.pdf", "front.png", "front.svg", "study.journal",
+        ".search", "best.yaml", "front.csv", "front.pdf", "front.png", "front.svg",
+        "study.journal",
         "trial-0000", "trial-0001", "trial-0002", "trials.csv",
     }  # fmt: skip
     trials = rows(tmp_path)
@@ -306,29 +307,43 @@ def test_trials_of_another_search_are_never_taken_for_own_ones(
     other = ("--model=BPR", f"--space={tmp_path / 'bpr.yaml'}")
     for words in (other, (f"--storage={tmp_path / 'other.journal'}", "--seed=9")):
         assert tune("--trials=1", *words) == 2
-        assert "trial-0000 is a trial of another search" in capsys.readouterr().err
+        assert "holds another search" in capsys.readouterr().err
     assert (tmp_path / "search" / "trials.csv").read_bytes() == before
 
 
-def test_a_trial_of_other_settings_is_not_continued(
+def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its trials have the same names."""
+    database = f"--storage=sqlite:///{tmp_path / 'study.db'}"
+    other = f"--output={tmp_path / 'other'}"
+    assert tune("--trials=1", "--seed=9", other) == 0
+    # A refused search leaves nothing in the storage.
+    assert tune("--trials=1", database, other) == 2
+    assert "holds another search" in capsys.readouterr().err
+    assert tune("--trials=1", database) == 0
+    assert tune("--trials=1", database, other) == 2
+    assert "holds another search" in capsys.readouterr().err
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / "trial-notes.txt").touch()
+    assert tune("--trials=1", database, f"--output={tmp_path / 'third'}") == 0
+    assert tune("--trials=1", "--seed=9", database, f"--output={tmp_path / 'third'}") == 2
+    assert "choose another `--storage` and another `--output`" in capsys.readouterr().err
+
+
+def test_an_interrupted_trial_with_text_values_goes_on(
     tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in the folder of a second machine that shares the database alone."""
+    """The dataset rewrites `val_interval`."""
 
     def stop(self: Watch, score: float, result: Any) -> None:
         raise KeyboardInterrupt
 
+    words = ("--trials=1", "--protocol=random", "--val_interval={}")
     with monkeypatch.context() as stopping:
         stopping.setattr(Watch, "__call__", stop)
-        assert tune("--trials=1") == 1
-    path = tmp_path / "search" / "trial-0000" / "config.yaml"
-    values = yaml.safe_load(path.read_text())
-    assert values["n_negatives"]["value"] == 512
-    values["n_negatives"]["value"] = 32
-    path.write_text(yaml.safe_dump(values))
-    assert tune("--trials=1") == 1
-    (row,) = rows(tmp_path)
-    assert row["state"] == "failed" and "is the run of another search" in row["reason"]
+        assert tune(*words) == 1
+    assert tune(*words) == 0
 
 
 def test_a_journal_that_was_cut_is_mended(
@@ -340,6 +355,11 @@ def test_a_journal_that_was_cut_is_mended(
     for trials in (2, 3):
         assert tune(f"--trials={trials}") == 0, capsys.readouterr().err
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
+    journal.write_bytes(journal.read_bytes().replace(b"}\n{", b"{", 1))
+    capsys.readouterr()
+    assert tune("--trials=4") == 2
+    line = capsys.readouterr().err
+    assert "study.journal: line 1 is damaged" in line and line.count("\n") == 1
 
 
 def test_another_search_in_the_same_folder_is_refused(
