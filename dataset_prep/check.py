@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.fix.selection import Selection
-from dataset_prep.folder import Ids, dataset_folder, read_table, split_files
+from dataset_prep.folder import SPLITS, Ids, dataset_folder, read_table, split_files
 from dataset_prep.options import Command
 from dataset_prep.read.matrices import FeatureTable, open_matrix
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
@@ -21,6 +21,9 @@ from recbole_painvrl.errors import UserError
 
 # Splits that runs with protocol `iid_ood` store, named by a hash of their settings.
 _SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
+
+# Columns in which runs take 0 for a dislike.
+_RATINGS = ("rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked")
 
 Pairs = npt.NDArray[np.int64]
 
@@ -126,6 +129,11 @@ class _Checks:
                 self._bad(
                     f"{path}: {count} rows have no finite number in {name}:float; prepare it again"
                 )
+            if name in _RATINGS and (count := int((table[name] <= 0).sum())):
+                print(
+                    f"warning: {path}: {count} of {len(table)} rows have {name} <= 0; runs need a "
+                    f"`val_interval` for it, such as \"--val_interval={{{name}: '(0,inf)'}}\""
+                )
         users, items = self._users.encode(table["user_id"]), self._items.encode(table["item_id"])
         return pd.DataFrame({"user": users, "item": items})
 
@@ -133,9 +141,19 @@ class _Checks:
         """Fixed splits: disjoint, parts of the main table, users and items with training rows."""
         seen = self._pairs[:0]
         train: pd.DataFrame | None = None
-        for part, path in split_files(self.folder).items() if self.rated else ():
+        files = split_files(self.folder) if self.rated else {}
+        if files and not ("train" in files and {"test", "iid", "ood"} & set(files)):
+            self._bad(
+                f"{self.folder}: splits {', '.join(files)}; runs need "
+                f"{self.folder.name}.train.inter and {self.folder.name}.test.inter"
+            )
+        for part in set(files) - set(SPLITS):
+            print(f"warning: {files[part]}: no split of this name is read")
+        for part, path in files.items():
             table = self._read(path)
             pairs = _keys(table)
+            if repeated := len(table) - len(pairs):
+                self._bad(f"{path}: {repeated} rows repeat a pair; remove them")
             if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
                 self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
             if unknown := int((~np.isin(pairs, self._pairs)).sum()):
@@ -211,6 +229,20 @@ class _Checks:
                     f"{self.folder / 'truth' / 'columns.tsv'}: {len(mask)} columns for {name}, "
                     f"which has {width}; prepare the dataset again"
                 )
+        environments = truth.environments
+        known = _keys(
+            pd.DataFrame(
+                {
+                    "user": self._users.encode(environments["user_id"]),
+                    "item": self._items.encode(environments["item_id"]),
+                }
+            )
+        )
+        if lost := len(np.setdiff1d(known, self._pairs)):
+            self._bad(
+                f"{self.folder / 'truth' / 'environments.tsv'}: {lost} pairs are not in "
+                f"{self.folder.name}.inter; prepare the dataset again"
+            )
         if any(mask.any() for mask in truth.columns.values()):
             rows = len(truth.environments)
             print(f"ok: truth: {len(truth.columns)} modalities, {rows:,} rows")

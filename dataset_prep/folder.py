@@ -12,7 +12,8 @@ from recbole_painvrl.data.atomic_files import read_columns, read_header
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
-_ORDER = ("train", "valid", "test", "iid", "ood_valid", "ood")
+# What a run reads.
+SPLITS = ("train", "valid", "test", "iid", "ood_valid", "ood")
 
 
 def dataset_folder(given: Path) -> Path:
@@ -56,7 +57,7 @@ def split_files(folder: Path) -> dict[str, Path]:
         path.name[len(folder.name) + 1 : -len(".inter")]: path
         for path in folder.glob(f"{folder.name}.*.inter")
     }
-    known = {part: found.pop(part) for part in _ORDER if part in found}
+    known = {part: found.pop(part) for part in SPLITS if part in found}
     return known | dict(sorted(found.items()))
 
 

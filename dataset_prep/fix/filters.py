@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataset_prep.interactions import Interactions, Mask
+from dataset_prep.interactions import PARTS, Interactions, Mask
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
@@ -116,9 +116,13 @@ def _report_nonpositive(interactions: Interactions, report: Report) -> None:
 
 
 def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
-    """Keep the first row of a pair; a pair in two splits is a fault."""
+    """Keep the first row of a pair; a pair in two splits is a fault, and stays in the earlier."""
     pairs = ["user", "item"]
-    again = interactions.rows.duplicated(pairs).to_numpy()
+    again = interactions.rows.duplicated(pairs).to_numpy(copy=True)
+    if interactions.part_names:
+        places = np.array([PARTS.index(name) for name in interactions.part_names])
+        order = np.argsort(places[interactions.column("part")], kind="stable")
+        again[order] = interactions.rows.iloc[order].duplicated(pairs).to_numpy()
     if interactions.part_names and again.any():
         repeated = interactions.rows[interactions.rows.duplicated(pairs, keep=False)]
         first = repeated.groupby(pairs, sort=False)["part"].transform("first")

@@ -158,6 +158,10 @@ def parse_dates(values: pd.Series, starts_with_day: bool | None) -> pd.Series:
                 dates[rows] = pd.to_datetime(
                     distinct[rows], errors="coerce", utc=True, format="mixed", dayfirst=day
                 )
+            if pattern == _DAY_FIRST:
+                # pandas would take the first number for the month where the second is none.
+                months = distinct[rows].str.extract(r"\.(\d{1,2})\.")[0].astype(int)
+                dates[months.index[months > 12]] = pd.NaT
     known = pd.Series(dates.array, index=distinct)
     return pd.Series(known.reindex(text).array, index=values.index)
 

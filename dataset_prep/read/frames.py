@@ -174,7 +174,7 @@ def _expanded(path: Path, frame: pd.DataFrame, item: str) -> tuple[pd.DataFrame,
     named = simple(item) in _LISTS
     known = cells[~is_missing(cells)]
     if all(isinstance(cell, str) for cell in known):
-        lists = _lists_in_text(known, named)
+        lists = _lists_in_text(path, known, named)
         if lists is None:
             return frame, 0
         frame = frame.assign(**{item: pd.Series(lists, index=known.index).reindex(frame.index)})
@@ -196,16 +196,29 @@ def _is_list(cell: object) -> bool:
     return isinstance(cell, list | tuple | np.ndarray)
 
 
-def _lists_in_text(cells: pd.Series, named: bool) -> list[list[Any]] | None:
+def _lists_in_text(path: Path, cells: pd.Series, named: bool) -> list[list[Any]] | None:
     """Lists in text, ``[1, 2]`` or, in a column named like a list, ``1 2``; None for ids."""
     text = cells.str.strip()
-    if len(text) and (text.str.startswith("[") & text.str.endswith("]")).all():
-        return [_parsed(cell) for cell in text]
-    if named and len(text):
+    whole = text.str.startswith("[") & text.str.endswith("]")
+    most = 2 * whole.sum() > len(whole)
+    if named and not most:
         lists = [[entry for entry in re.split(r"[\s,;|]+", cell) if entry] for cell in text]
-        numbered = all(re.search(r"\d", entry) for entries in lists for entry in entries)
-        return lists if numbered and max(map(len, lists)) > 1 else None
-    return None
+        numbered = np.array([any(map(str.isdigit, e)) for entries in lists for e in entries])
+        if not len(numbered) or max(map(len, lists)) < 2 or 2 * numbered.sum() < len(numbered):
+            return None
+        if numbered.all():
+            return lists
+        entry = [entry for entries in lists for entry in entries][int(np.argmin(numbered))]
+        raise UserError(
+            f"{path}: column `{cells.name}` holds lists of numbered items, and {entry!r}; write "
+            "its lists as [a, b], or give the column another name if its cells are ids"
+        )
+    if whole.all() or not most:
+        return [_parsed(cell) for cell in text] if len(text) and whole.all() else None
+    raise UserError(
+        f"{path}: column `{cells.name}` holds lists such as {text[whole].iloc[0]!r:.40}, and "
+        f"{text[~whole].iloc[0]!r:.40}; write every cell as a list, or correct what was cut"
+    )
 
 
 def _parsed(text: str) -> list[Any]:

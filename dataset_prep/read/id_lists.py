@@ -24,7 +24,7 @@ from dataset_prep.read.ids import (
 )
 from dataset_prep.read.matrices import Array, open_archive, read_array
 from dataset_prep.read.rows import is_number
-from dataset_prep.read.tables import chunks, sniff
+from dataset_prep.read.tables import chunks, simple, sniff
 from dataset_prep.read.tabular import open_table
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
@@ -176,8 +176,13 @@ def _order(
     """Row of each id by a column of row indices, else the order of the file; None if unclear."""
     as_is = list(range(len(tokens[chosen])))
     others = [name for name in tokens if name != chosen]
-    # An index that pandas wrote numbers the lines, also after lines were filtered out.
-    named = [n for n in others if is_row_name(n) and not (is_index(n) and _ascends(tokens[n]))]
+    # An index that pandas wrote numbers the lines, also after lines were filtered out. After they
+    # were sorted or drawn it has their former order, which the matrix may have or not.
+    reset = next(iter(tokens))
+    indices = [n for n in others if is_index(n) or (n == reset and simple(n) == "index")]
+    if not all(_ascends(tokens[name]) for name in indices):
+        return None
+    named = [n for n in others if is_row_name(n) and n not in indices]
     claims = named or [name for name in others if nearly_rows(tokens[name])]
     found = [orders.get(name) for name in claims]
     if not found:

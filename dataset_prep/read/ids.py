@@ -20,6 +20,8 @@ _ROW_WORDS = """
 row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos remap remapid
 remappedid mappedid newid featureid featureindex featureidx embeddingid embeddingindex embeddingidx
 """
+# Of the values of a column, where it may hold the ids.
+_MOST = 0.9
 _ROW_NAMES = frozenset(_ROW_WORDS.split())
 # `key` and `i` may be features (the musical key, or the ninth of the columns a, b, c, ...).
 _LABELS = frozenset(["id", "ids", "index", "idx", "row", "rowid", "remapid", "orgid"]) | (
@@ -138,11 +140,12 @@ def refuse_other_ids(
     """Raise :class:`UserError` if another column also holds distinct items of the interactions."""
     for name, values in others.items():
         tokens = set(as_tokens(values))
-        if len(tokens) == len(values) and tokens.issubset(rated):
+        met = len(tokens.intersection(rated))
+        if len(tokens) == len(values) and met >= _MOST * len(tokens):
             raise UserError(
-                f"{path}: column `{name}` may hold the ids as well as `{chosen}`, since all its "
-                "values are items of the interactions; name the id column item_id in a header, or "
-                "by `--feature-id-column`"
+                f"{path}: column `{name}` may hold the ids as well as `{chosen}`, since {met} of "
+                f"its {len(tokens)} values are items of the interactions; name the id column "
+                "item_id in a header, or by `--feature-id-column`"
             )
 
 

@@ -221,16 +221,18 @@ def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
         start += len(block)
         total += block.sum(axis=0)
     sizes = np.bincount(groups)
-    largest = int(sizes.argmax())
-    if sizes[largest] < 2 or sizes[largest] == len(groups) or not np.isfinite(total).all():
+    if len(sizes) < 2 or not np.isfinite(total).all():
         return None
-    index = first[largest]
-    row = np.asarray(matrix.read(index, index + 1)[0], dtype=np.float64)
-    others = (total - sizes[largest] * row) / (len(groups) - sizes[largest])
-    scale = max(float(np.abs(others).max()), 1e-12)
-    if float(np.abs(row - others).max()) > _CLOSE.get(matrix.dtype.itemsize, 1e-6) * scale:
-        return None
-    return np.asarray(groups == largest, dtype=np.bool_)
+    # Another group of equal rows, such as a placeholder picture, may be larger.
+    for group in np.argsort(-sizes, kind="stable"):
+        if sizes[group] < 2:
+            break
+        row = np.asarray(matrix.read(first[group], first[group] + 1)[0], dtype=np.float64)
+        others = (total - sizes[group] * row) / (len(groups) - sizes[group])
+        scale = max(float(np.abs(others).max()), 1e-12)
+        if float(np.abs(row - others).max()) <= _CLOSE.get(matrix.dtype.itemsize, 1e-6) * scale:
+            return np.asarray(groups == group, dtype=np.bool_)
+    return None
 
 
 def read_mapping(path: Path, report: Report, encoding: str) -> dict[str, str]:

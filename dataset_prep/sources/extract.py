@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
@@ -126,9 +127,8 @@ def _run_features(arguments: argparse.Namespace) -> int:
     report = Report(parse_fixes(arguments.fix))
     tables = _content_features(arguments, report, None)
     refuse_twice([table.name for table in tables])
-    selections = _repaired(tables, report)
+    selections = _repaired(tables, np.dtype(arguments.dtype), report)
     for selection in selections:
-        selection.out = np.dtype(arguments.dtype)
         rows, width = selection.shape
         title = f"modality {selection.table.name}"
         print(f"{title:>28} {rows:,} rows x {width} columns, {selection.table.encoder}")
@@ -143,11 +143,14 @@ def _run_features(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _repaired(tables: Sequence[FeatureTable], report: Report) -> list[Selection]:
+def _repaired(
+    tables: Sequence[FeatureTable], dtype: npt.DTypeLike, report: Report
+) -> list[Selection]:
     """Repaired rows; all columns are kept, since later items may need them."""
     selections = []
     for table in tables:
         selection = Selection.of(table)
+        selection.out = np.dtype(dtype)
         repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
         repair_rows(selection, report)
         check_result(selection, report)

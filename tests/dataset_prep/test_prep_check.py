@@ -59,6 +59,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         partial(edit, name="set.test.inter", change=lambda t: t + "b\ty\n"),
         "1 pairs are not in set.inter",
     ),
+    "twice in a split": (
+        partial(edit, name="set.test.inter", change=lambda t: t + "a\tz\n"),
+        "set.test.inter: 1 rows repeat a pair",
+    ),
+    "misspelt split": (
+        lambda f: (f / "set.train.inter").rename(f / "set.trian.inter"),
+        "splits test, trian; runs need",
+    ),
     "no header": (partial(edit, name="set.inter", change=lambda t: "a\tx\n"), "has no type"),
     "cut": (partial(edit, name="set.inter", change=lambda t: t[:-3]), "1 in line 7"),
     "no id": (partial(edit, name="set.inter", change=lambda t: t + "NULL\tx\n"), "no user or item"),
@@ -102,6 +110,14 @@ def test_sound_folders(folder: Path, tmp_path: Path) -> None:
     assert "cannot be verified" in done("check", folder).out
     done("planted", "--users", "60", "--items", "50", "--output", tmp_path / "p")
     assert "truth: 2 modalities" in done("check", tmp_path / "p").out
+    edit(tmp_path / "p", "truth/environments.tsv", lambda t: t + "nobody\tnothing\t0\n")
+    assert "1 pairs are not in p.inter" in prepare("check", tmp_path / "p").out
+
+
+def test_dislikes_are_a_warning(folder: Path) -> None:
+    edit(folder, "set.inter", rated("-1"))
+    out = prepare("check", folder).out
+    assert "6 of 6 rows have rating <= 0; runs need a `val_interval`" in out
 
 
 @pytest.mark.parametrize("command", ["check", "describe"])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from prep_support import Result, features, prepare, write
+from prep_support import Result, features, prepare, refused, write
 from scipy.io import wavfile
 
 from dataset_prep.encoders.audio import RATE, log_mel_statistics, mel_bank, read_sound
@@ -154,11 +154,14 @@ def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> N
     folder = content(tmp_path)
     write(tmp_path / "mine_audio.py", "def frames(samples, rate):\n"
           "    n = len(samples) // 4\n    return abs(samples[:4 * n].reshape(-1, 4))\n"
+          "def loud(samples, rate):\n    return 1e7 * frames(samples, rate)\n"
           "def wrong(samples, rate):\n    raise RuntimeError('no model')\n")  # fmt: skip
     monkeypatch.syspath_prepend(str(tmp_path))
     options = ("--audio", f"trailer={folder / 'wav'}", "--audio-encoder")
     assert convert(folder, *options, "mine_audio:frames").code == 0
     assert len(features(folder / "out", "trailer")["i1"]) == 4
+    alone = ("extract", *map(str, options), "mine_audio:loud", "--output", tmp_path / "alone")
+    refused(prepare(*alone, "--dtype", "float16"), "do not fit float16")
     for name, word in (
         ("mine_audio:wrong", "failed on"),
         ("mine_audio:nothing", "cannot be imported"),

@@ -92,6 +92,31 @@ def test_standardise_and_float16(tmp_path: Path) -> None:
     assert written(tmp_path).dtype == np.float16
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-8, 0.0), (0.1, 4000.0)])
+def test_what_float16_would_lose_is_a_fault(tmp_path: Path, scale: float, offset: float) -> None:
+    matrix = scale * healthy() + offset
+    passed(run(tmp_path, matrix))
+    refused(run(tmp_path, matrix, "", None, "--dtype", "float16"), "vary by less than float16")
+    passed(run(tmp_path, matrix, "standardise", None, "--dtype", "float16"))
+    assert (written(tmp_path).std(axis=0) > 0.5).all()
+
+
+def test_right_ids_among_missing_ones_are_not_off_by_one(tmp_path: Path) -> None:
+    """One more of them would be rated after a shift, by chance."""
+    rated = [n for n in range(1, 101) if n not in (50, 51)]
+    ids = [n for n in range(1, 101) if n not in (49, 100)]
+    matrix = np.random.default_rng(0).random((len(ids), 4))
+    shifted, kept = (sum(n + step in rated for n in ids) for step in (1, 0))
+    assert shifted > kept
+    np.save(tmp_path / "f.npy", matrix)
+    write(tmp_path / "f.ids", "".join(f"{n}\n" for n in ids))
+    events = "user,item\n" + "".join(f"u{n % 4},{n}\n" for n in rated)
+    words = ("--features", f"v={tmp_path / 'f.npy'}", "--fix", "drop-unrated,shift-ids")
+    passed(table(tmp_path, events, *words))
+    found = features(tmp_path / "out", "v")
+    assert all(np.allclose(found[str(n)], matrix[ids.index(n)]) for n in ids if n in rated)
+
+
 def test_columns_of_different_scale_are_noted(tmp_path: Path) -> None:
     columns = healthy(width=8)
     assert "nearly all variance" not in passed(run(tmp_path, columns)).out

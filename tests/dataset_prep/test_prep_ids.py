@@ -55,14 +55,22 @@ def check_listed(folder: Path, ids: Sequence[str], path: Path, *options: Any) ->
         ("row,item_id", "{k},{i}"),
         ("iid,idx", "{i},{k}"),
         ("org_id remap_id", "{i} {k}"),
-        (",item_id", "{k},{i}"),
-        ("Unnamed: 0\tasin", "{k}\t{i}"),
         ("item_id;index;title", "{i};{k};A title"),
     ],
 )
 def test_row_indices_are_used(tmp_path: Path, kind: str, header: str, line: str) -> None:
     ids = KINDS[kind]
     check_listed(tmp_path, ids, write(tmp_path / "l.txt", lines(ids, header, line)))
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [(",item_id", "{k},{i}"), ("Unnamed: 0\tasin", "{k}\t{i}"), ("index,item_id", "{k},{i}")],
+)
+def test_an_index_of_sorted_rows_is_ambiguous(tmp_path: Path, header: str, line: str) -> None:
+    """The vectors may have been made before the rows were sorted, or after."""
+    path = write(tmp_path / "l.txt", lines(KINDS["words"], header, line))
+    refused(listed(tmp_path, KINDS["words"], path), "cannot tell the row of each item")
 
 
 @pytest.mark.parametrize(

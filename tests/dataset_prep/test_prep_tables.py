@@ -316,3 +316,33 @@ def test_other_matrices_are_refused(tmp_path: Path, array: Any) -> None:
     np.save(tmp_path / "f.npy", array, allow_pickle=True)
     write(tmp_path / "f.ids", "i1\ni2\n")
     refused(table(tmp_path, text(), "--features", f"v={tmp_path / 'f.npy'}"), "f.npy")
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "named"),
+    [
+        ("item_ids", ["[1, 2, 3]", "[2, 3]", "4"], "and '4'"),
+        ("item_id", ["[1, 2, 3]", "[2, 3]", "[7"], "and '[7'"),
+        ("item_ids", ["a1 b2 c3", "b2 c3", "abc b2"], "'abc'"),
+    ],
+)
+def test_a_cell_that_is_no_list_among_lists(
+    column: str, cells: list[str], named: str, tmp_path: Path
+) -> None:
+    """It must not turn the lists into ids such as `[1`."""
+    rows = "".join(f'u{n},"{cell}"\n' for n, cell in enumerate(cells))
+    refused(table(tmp_path, f"user_id,{column}\n{rows}"), named)
+
+
+def test_a_pair_of_two_splits_stays_in_the_earlier(tmp_path: Path) -> None:
+    """Whatever split the first row of the file has."""
+    content = "user,item,split\nx,a,test\nu,a,train\nu,b,train\nx,b,train\nu,c,test\nu,b,test\n"
+    refused(table(tmp_path, content), "1 pairs of one split are also in another")
+    passed(table(tmp_path, content, "--fix", "drop-duplicates"))
+    assert ("u", "b") in pairs(tmp_path / "out", "train")
+    assert ("u", "b") not in pairs(tmp_path / "out", "test")
+
+
+def test_a_month_above_twelve_is_no_date(tmp_path: Path) -> None:
+    rows = "a,x,10.05.2020\nb,x,09.13.2020\nc,x,13.06.2020\n"
+    refused(table(tmp_path, f"user,item,date\n{rows}"), "09.13.2020")
