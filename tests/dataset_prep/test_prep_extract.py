@@ -154,7 +154,7 @@ def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> N
     folder = content(tmp_path)
     write(tmp_path / "mine_audio.py", "def frames(samples, rate):\n"
           "    n = len(samples) // 4\n    return abs(samples[:4 * n].reshape(-1, 4))\n"
-          "def loud(samples, rate):\n    return 1e7 * frames(samples, rate)\n"
+          "def loud(samples, rate):\n    return 1e6 * frames(samples, rate)\n"
           "def wrong(samples, rate):\n    raise RuntimeError('no model')\n")  # fmt: skip
     monkeypatch.syspath_prepend(str(tmp_path))
     options = ("--audio", f"trailer={folder / 'wav'}", "--audio-encoder")
