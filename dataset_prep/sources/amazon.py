@@ -143,6 +143,8 @@ def _read_reviews(
         raise UserError(
             f"{path}: is read as JSON lines; leave out --columns, --separator and --part-column"
         )
+    if given.encoding != TableColumns().encoding:
+        raise UserError(f"{path}: is read as JSON lines, which are UTF-8; leave out --encoding")
     names = {role: (given.roles[role],) if role in given.roles else _NAMES[role] for role in _NAMES}
     rows: list[tuple[Any, Any, float, float]] = []
     bad = 0

@@ -18,7 +18,7 @@ from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.finish import refuse_twice, run_source
-from dataset_prep.fix.features import check_result, repair_ids, repair_rows
+from dataset_prep.fix.features import check_result, repair_ids, repair_rows, standardise
 from dataset_prep.fix.filters import Filters
 from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
@@ -153,6 +153,8 @@ def _repaired(
         selection.out = np.dtype(dtype)
         repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
         repair_rows(selection, report)
+        if "standardise" in report.fixes:
+            standardise(selection, report)
         check_result(selection, report)
         selections.append(selection)
     return selections

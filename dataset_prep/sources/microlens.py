@@ -90,6 +90,9 @@ def _split(line: str) -> tuple[str, list[str]] | None:
     """User and items of ``user<TAB>item item item``."""
     user, _, rest = line.rstrip("\r\n").partition("\t")
     items = rest.split()
+    if find_role([user], "user") and items and find_role(items[:1], "item"):
+        # A header, which has no place in this form.
+        return None
     return (user, items) if user.strip() and items else None
 
 

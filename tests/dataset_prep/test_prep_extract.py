@@ -162,6 +162,9 @@ def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> N
     assert len(features(folder / "out", "trailer")["i1"]) == 4
     alone = ("extract", *map(str, options), "mine_audio:loud", "--output", tmp_path / "alone")
     refused(prepare(*alone, "--dtype", "float16"), "do not fit float16")
+    assert prepare(*alone, "--dtype", "float16", "--fix", "standardise").code == 0
+    made = np.load(tmp_path / "alone" / "trailer.npy").astype(np.float64)
+    np.testing.assert_allclose(made.mean(axis=0), 0, atol=1e-3)
     for name, word in (
         ("mine_audio:wrong", "failed on"),
         ("mine_audio:nothing", "cannot be imported"),

@@ -112,6 +112,10 @@ def test_damaged_reviews_are_faults(tmp_path: Path, damage: Any, word: str) -> N
     passed(amazon(tmp_path, damage(reviews(2014)), "--fix", "drop-rows"))
 
 
+def test_an_encoding_of_json_is_refused(tmp_path: Path) -> None:
+    refused(amazon(tmp_path, reviews(2014), "--encoding", "latin-1"), "leave out --encoding")
+
+
 def test_python_literals_are_never_evaluated(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     bad = f"{{'asin': open({str(mark)!r}, 'w'), 'title': 'x'}}\n"
@@ -161,3 +165,11 @@ def test_malformed_lists_are_faults(tmp_path: Path) -> None:
     result = microlens(tmp_path, lists=True, header=False)
     refused(result, "1 lines are not a user, a tab and items, first line 9")
     passed(microlens(tmp_path, "--fix", "drop-rows", lists=True, header=False))
+
+
+def test_a_header_of_lists_is_no_interaction(tmp_path: Path) -> None:
+    base = write(tmp_path / "m" / "x_pairs.tsv", "user_id\titem_ids\n0\t1 2\n1\t2 3\n").parent
+    words = ("microlens", "--input", base, "--output", tmp_path / "out")
+    refused(prepare(*words), "1 lines are not a user, a tab and items, first line 1")
+    passed(prepare(*words, "--fix", "drop-rows"))
+    assert len(pairs(tmp_path / "out")) == 4
