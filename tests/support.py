@@ -58,6 +58,18 @@ def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]
     ]
 
 
+def replaced(words: list[str], options: list[str]) -> list[str]:
+    """A command with other values of some options, ``--name=value``, which may not occur twice."""
+    names = {option.partition("=")[0] for option in options}
+    kept, left = [], iter(words)
+    for word in left:
+        if word in names:
+            next(left)
+        elif word.partition("=")[0] not in names:
+            kept.append(word)
+    return [*kept, *options]
+
+
 def random_graph(
     n_users: int, n_items: int, n_neighbours: int, source: torch.Generator
 ) -> GraphWeights:

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from forks import Fork, forked
+from support import replaced
 
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
@@ -121,7 +122,8 @@ def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
                 done(*pip, "-e", ".")
             continue
         for words in (shlex.split(line)[1:] for line in text.splitlines()):
-            outputs[words[2]] = done(str(inside), *words, *fewer.get(words[2], []))
+            shorter = replaced(words, fewer.get(words[2], []))
+            outputs[words[2]] = done(str(inside), *shorter)
     result = json.loads((page / "runs/first/result.json").read_text())
     assert result["model"] == "ContentMF"
     assert any("my_models.content_mf:ContentMF" in word for word in result["command"])

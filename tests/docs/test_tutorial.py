@@ -6,6 +6,7 @@ import code
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 from forks import forked
 from pages import page_commands
-from support import run_command
+from support import replaced, run_command
 
 from docs.make_notebook import NOTEBOOK, SETUP, SOURCE, blocks, cells, execute
 from recbole_painvrl.data.folder import write_dataset
@@ -28,8 +29,8 @@ PAGE = SOURCE.read_text(encoding="utf-8")
 STAGES = ("backbone_epochs=1", "environment_rounds=2", "environment_restarts=1", "mask_epochs=1")
 # What makes the commands of the README short.
 SHORT = {
-    "run_recbole": " ".join(f"--{setting}" for setting in (*STAGES, "epochs=1")),
-    "benchmark": f"--seeds 2 --epochs=1 {' '.join(f'--set PaInvRL.{one}' for one in STAGES)}",
+    "run_recbole": [f"--{setting}" for setting in (*STAGES, "epochs=1")],
+    "benchmark": ["--seeds=2", "--epochs=1", *(f"--set=PaInvRL.{one}" for one in STAGES)],
 }
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 
@@ -90,7 +91,8 @@ def test_the_lines_of_the_readme_run(planted: Path) -> None:
     (shell,) = (b.text for b in page if b.kind == "bash" and "\n" in b.text)
     with page_commands(planted) as run, redirect_stdout(io.StringIO()):
         for line in shell.splitlines():
-            run(" ".join([line, *(words for name, words in SHORT.items() if name in line)]))
+            options = [one for name, words in SHORT.items() if name in line for one in words]
+            run(shlex.join(replaced(shlex.split(line), options)))
     assert (planted / "first.html").is_file() and (planted / "lists.csv").is_file()
     assert list(planted.glob("runs/*/table.md"))
     at = next(i for i, block in enumerate(page) if block.kind == "python")
