@@ -16,14 +16,11 @@ from dataset_prep.folder import SPLITS, Ids, dataset_folder, read_table, split_f
 from dataset_prep.options import Command
 from dataset_prep.read.matrices import FeatureTable, open_matrix
 from recbole_painvrl.data.features import LIMIT, available_modalities, load_modality
-from recbole_painvrl.data.folder import MANIFEST, file_hash, read_manifest, read_truth
+from recbole_painvrl.data.folder import MANIFEST, RATINGS, file_hash, read_manifest, read_truth
 from recbole_painvrl.errors import UserError
 
 # Splits that runs with protocol `iid_ood` store, named by a hash of their settings.
 _SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
-
-# Columns in which runs take 0 for a dislike.
-_RATINGS = ("rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked")
 
 Pairs = npt.NDArray[np.int64]
 
@@ -129,7 +126,7 @@ class _Checks:
                 self._bad(
                     f"{path}: {count} rows have no finite number in {name}:float; prepare it again"
                 )
-            if name in _RATINGS and (count := int((table[name] <= 0).sum())):
+            if name in RATINGS and (count := int((table[name] <= 0).sum())):
                 print(
                     f"warning: {path}: {count} of {len(table)} rows have {name} <= 0; runs need a "
                     f"`val_interval` for it, such as \"--val_interval={{{name}: '(0,inf)'}}\""

@@ -201,24 +201,26 @@ def _lists_in_text(path: Path, cells: pd.Series, named: bool) -> list[list[Any]]
     text = cells.str.strip()
     whole = text.str.startswith("[") & text.str.endswith("]")
     most = 2 * whole.sum() > len(whole)
-    if named and not most:
-        lists = [[entry for entry in re.split(r"[\s,;|]+", cell) if entry] for cell in text]
-        numbered = np.array([any(map(str.isdigit, e)) for entries in lists for e in entries])
-        if not len(numbered) or max(map(len, lists)) < 2 or 2 * numbered.sum() < len(numbered):
-            return None
-        if numbered.all():
-            return lists
-        entry = [entry for entries in lists for entry in entries][int(np.argmin(numbered))]
+    if most and not whole.all():
         raise UserError(
-            f"{path}: column `{cells.name}` holds lists of numbered items, and {entry!r}; write "
+            f"{path}: column `{cells.name}` holds lists such as {text[whole].iloc[0]!r:.40}, and "
+            f"{text[~whole].iloc[0]!r:.40}; write every cell as a list, or correct what was cut"
+        )
+    if most:
+        return [_parsed(cell) for cell in text]
+    if not named:
+        return None
+    lists = [[entry for entry in re.split(r"[\s,;|]+", cell) if entry] for cell in text]
+    entries = [entry for row in lists for entry in row]
+    other = [entry for entry in entries if not any(map(str.isdigit, entry))]
+    if max(map(len, lists), default=0) < 2 or 2 * len(other) > len(entries):
+        return None
+    if other:
+        raise UserError(
+            f"{path}: column `{cells.name}` holds lists of numbered items, and {other[0]!r}; write "
             "its lists as [a, b], or give the column another name if its cells are ids"
         )
-    if whole.all() or not most:
-        return [_parsed(cell) for cell in text] if len(text) and whole.all() else None
-    raise UserError(
-        f"{path}: column `{cells.name}` holds lists such as {text[whole].iloc[0]!r:.40}, and "
-        f"{text[~whole].iloc[0]!r:.40}; write every cell as a list, or correct what was cut"
-    )
+    return lists
 
 
 def _parsed(text: str) -> list[Any]:

@@ -14,14 +14,11 @@ from recbole.utils import EvaluatorType, FeatureSource, FeatureType
 
 from recbole_painvrl.data.atomic_files import quotes_of, read_columns, read_header
 from recbole_painvrl.data.filtered import FilteredDataset
+from recbole_painvrl.data.folder import RATINGS
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.reading import reason
 
 _LOG = getLogger("recbole_painvrl")
-# Columns in which 0 means that the user did not like the item.
-_RATINGS = frozenset(
-    {"rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked"}
-)
 
 
 class CheckedDataset(FilteredDataset):
@@ -162,7 +159,7 @@ class CheckedDataset(FilteredDataset):
         An explicit ``val_interval`` for the column is accepted. For fixed splits, which cannot be
         filtered, this is a warning.
         """
-        names = {self.config["RATING_FIELD"], self.config["LABEL_FIELD"], *_RATINGS} & set(types)
+        names = {self.config["RATING_FIELD"], self.config["LABEL_FIELD"], *RATINGS} & set(types)
         names -= set(self.config["val_interval"] or {})
         if self.config["eval_type"] != EvaluatorType.RANKING or not names:
             return

@@ -43,6 +43,8 @@ _COLUMNS, _ENVIRONMENTS = "truth/columns.tsv", "truth/environments.tsv"
 _COLUMNS_HEADER = ["modality", "column", "invariant"]
 _AGAIN = "delete the folder and prepare the dataset again with `python -m dataset_prep`"
 _TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
+# Columns in which 0 means that the user did not like the item.
+RATINGS = frozenset({"rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked"})
 # Strings that RecBole, with pandas' defaults, reads as missing values.
 MISSING_TOKENS = frozenset((
     "", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A", "#N/A N/A",

@@ -101,8 +101,8 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
         inputs: files that are read and must not be overwritten.
 
     Raises:
-        UserError: another suffix, a folder, a place that cannot be written, or an input, or a
-            file of a run.
+        UserError: another suffix, a folder, a place that cannot be written, an input, or a file
+            of a run.
     """
     if path.suffix not in suffixes:
         raise UserError(f"`--out`: found {path.name}, expected a name on {', '.join(suffixes)}")
@@ -111,8 +111,9 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
     if path.resolve() in {source.resolve() for source in inputs}:
         raise UserError(f"`--out`: {path} is an input, too; choose another name")
     place = path.resolve().parent
-    if is_run(place.parent if place.name == "checkpoint" else place) and (
-        place.name == "checkpoint" or path.name == PER_USER
+    beside_weights = place.name == "checkpoint"
+    if (beside_weights or path.name == PER_USER) and is_run(
+        place.parent if beside_weights else place
     ):
         raise UserError(f"`--out`: {path} is a file of the run; choose another name")
     place = next(parent for parent in path.absolute().parents if parent.exists())

@@ -203,42 +203,45 @@ def test_other_code_is_said_and_recorded(
     assert hashes[0] == hashes[1] not in (before["hashes"]["code"], "0" * 64)
 
 
-def test_a_run_is_resumed_from_another_directory(
-    tiny_data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def interrupted(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
+    """A run to be resumed, begun in a directory with relative paths and perhaps a link."""
     shutil.copytree(tiny_data, tmp_path / "data")
+    if request.param == "link":
+        (tmp_path / "scratch" / "runs").mkdir(parents=True)
+        (tmp_path / "runs").symlink_to(tmp_path / "scratch" / "runs")
     monkeypatch.chdir(tmp_path)
     run = run_main(Path("data"), Path(), "BPR", name="x")
     assert run.code == 0, run.err
-    (tmp_path / "runs" / "x" / "result.json").unlink()
-    (tmp_path / "else").mkdir()
-    monkeypatch.chdir(tmp_path / "else")
-    code, message = resumed(Path("../runs/x"), capsys)
-    assert code == 0, message
-    assert (tmp_path / "runs" / "x" / "result.json").is_file()
-    assert not any((tmp_path / "else").iterdir())
-    for place in (tmp_path / "else", tmp_path, tmp_path.parent):
-        monkeypatch.chdir(place)
-        load_run(tmp_path / "runs" / "x")
+    (run.folder / "result.json").unlink()
+    return run.folder
 
 
-def test_a_link_to_the_runs_leaves_the_data_where_they_are(
-    tiny_data: Path,
+@pytest.mark.parametrize("interrupted", ["plain"], indirect=True)
+def test_a_run_is_resumed_from_another_directory(
+    interrupted: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(tiny_data, tmp_path / "data")
-    (tmp_path / "scratch" / "runs").mkdir(parents=True)
-    (tmp_path / "runs").symlink_to(tmp_path / "scratch" / "runs")
-    monkeypatch.chdir(tmp_path)
-    run = run_main(Path("data"), Path(), "BPR", name="x")
-    (run.folder / "result.json").unlink()
-    before = (run.folder / "config.yaml").read_bytes()
-    code, message = resumed(run.folder, capsys)
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    code, message = resumed(Path("..") / interrupted, capsys)
     assert code == 0, message
-    assert (run.folder / "config.yaml").read_bytes() == before
-    load_run(run.folder)
+    assert not any((tmp_path / "else").iterdir())
+    for place in (tmp_path / "else", tmp_path, tmp_path.parent):
+        monkeypatch.chdir(place)
+        load_run(tmp_path / interrupted)
+
+
+@pytest.mark.parametrize("interrupted", ["link"], indirect=True)
+def test_a_link_to_the_runs_leaves_the_data_where_they_are(
+    interrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (interrupted / "config.yaml").read_bytes()
+    code, message = resumed(interrupted, capsys)
+    assert code == 0, message
+    assert (interrupted / "config.yaml").read_bytes() == before
+    load_run(interrupted)
