@@ -35,9 +35,10 @@ EASE, MultiVAE and about thirty more) run beside them with the same commands. A 
   starts, and is refused if it does not fit.
 - Training stops after RecBole's 10 evaluations without improvement (`stopping_step`; BM3: 30), the
   presets after the released number.
-- Every model passes the laws of [testing](api/testing.md) that apply to it. A model that compares
-  features by cosines alone has no law of permuted columns, one without an ID-only form none of
-  features that are zero.
+- Every model passes the laws of [testing](api/testing.md) that apply to it. Where features
+  enter only what is computed before training or once an epoch (FREEDOM, the training-free models,
+  the released LATTICE and MICRO) there is no law of permuted columns, and without an ID-only form
+  none of features that are zero.
 - Differences from paper and released code are under *Deviations* in the docstring of each class;
   the presets set what the released codes do, as far as their comments do not say otherwise
   (features, for example, always have rows of length 1).
@@ -53,6 +54,9 @@ Not offered, by no setting:
 - Dense matrices of items by items or users by users, and graph caches that ignore a setting.
 - Row sums below 0 in graphs of cosines, which give NaN: such cosines count as 0.
 - Negatives among the items of the training set alone (MMRec): RecBole draws among all items.
+- Fresh draws at every evaluation (LGMRec; `gumbel_eval` repeats one draw), top-k item
+  similarities in place of all (RP3beta), a width of its own for every modality (MGAT), and raw
+  features as node inputs (DualGNN on its authors' TikTok data).
 - Unused options: EliMRec's mean of the views, GRCN's other `weight_mode` and `fusion_mode`.
 """
 

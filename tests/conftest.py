@@ -29,6 +29,14 @@ TINY = PlantedDesign(
     modalities={"visual": 16, "acoustic": 8},
 )
 
+# Files that take a minute: a worker that began one last would keep the others waiting.
+LONGEST = ("test_other_packages.py", "test_cluster.py", "test_kills.py", "test_resume.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; with ``--dist=loadfile`` workers take files in this order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

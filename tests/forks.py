@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from recbole_painvrl import specs
@@ -74,6 +75,10 @@ class Fork:
     def kill(self) -> None:
         """Send SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
+
+
+# In place of `subprocess` in experiments.launch: the runs of a grid are forks of its process.
+SUBPROCESS = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
 
 
 def _run(words: list[str]) -> int:

@@ -46,6 +46,17 @@ def every_mask_is_cut() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def empty_figures() -> Iterator[None]:
+    """The figures of a report are empty: drawing them takes seconds."""
+    from recbole_painvrl.report.plots.style import Figures
+    from recbole_painvrl.report.render import Drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
+        yield
+
+
 def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]:
     """Arguments of a short run on the CPU, quiet, with its run folder in ``output_dir``."""
     return [

@@ -12,24 +12,41 @@ import sys
 import sysconfig
 import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
-from forks import Fork, forked
-from support import replaced
+from forks import SUBPROCESS, forked
+from support import empty_figures, replaced
 
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.experiments import launch
-from recbole_painvrl.report.plots.style import Figures
-from recbole_painvrl.report.render import Drawing
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "your-own-model.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 NAMES = re.findall(r"`([\w/]+\.(?:py|yaml|toml))`[^`]*(?=\n\n```(?:python|yaml|toml))", PAGE)
+
+
+# Commands in forks of one process of the new environment: its imports take seconds.
+COMMANDS = """
+import json, sys
+from pathlib import Path
+sys.path.append({tests!r})
+from forks import SUBPROCESS, forked
+from recbole_painvrl.experiments import launch
+assert Path(launch.__file__).is_relative_to({home!r}), launch.__file__
+launch.subprocess = SUBPROCESS
+outputs = []
+for words in json.loads(sys.argv[1]):
+    done = forked([sys.executable, *words], Path.cwd())
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    outputs.append(done.stdout)
+print(json.dumps(outputs))
+"""
 
 
 def write(path: Path, text: str) -> None:
@@ -72,11 +89,11 @@ def installed(package: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The runs of a grid are forks of the grid's process, and figures of a report are empty."""
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
-    monkeypatch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
+    with empty_figures():
+        yield
 
 
 def python(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -115,22 +132,27 @@ def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
     done(*pip, str(source))
     fewer = {"benchmark": ["--epochs=1", "--seeds=1"], "tune": ["--epochs=1", "--trials=1"]}
     names, outputs = iter(NAMES), {}
+    program = COMMANDS.format(tests=str(ROOT / "tests"), home=str(home))
     for kind, text in BLOCKS:
         if kind != "bash":
             write(page / next(names), text)
             if kind == "toml":
                 done(*pip, "-e", ".")
             continue
-        for words in (shlex.split(line)[1:] for line in text.splitlines()):
-            shorter = replaced(words, fewer.get(words[2], []))
-            outputs[words[2]] = done(str(inside), *shorter)
+        lines = [shlex.split(line)[1:] for line in text.splitlines()]
+        if lines[0][1] == "pytest":
+            outputs["pytest"] = done(str(inside), *lines[0])
+            continue
+        words = [replaced(line, fewer.get(line[2], [])) for line in lines]
+        printed = json.loads(done(str(inside), "-c", program, json.dumps(words)).splitlines()[-1])
+        outputs |= dict(zip((line[2] for line in lines), printed, strict=True))
     result = json.loads((page / "runs/first/result.json").read_text())
     assert result["model"] == "ContentMF"
     assert any("my_models.content_mf:ContentMF" in word for word in result["command"])
     assert len((page / "lists.csv").read_text().splitlines()) == 1 + 40 * 5
     assert "reg_weight" in outputs["settings"] and "| ContentMF |" in outputs["benchmark"]
     assert (page / "runs/search/best.yaml").is_file()
-    assert int(re.findall(r"(\d+) passed", outputs["-q"])[0]) >= 6
+    assert int(re.findall(r"(\d+) passed", outputs["pytest"])[0]) >= 6
 
 
 def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: Path) -> None:

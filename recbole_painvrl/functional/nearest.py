@@ -50,7 +50,8 @@ def nearest_rows(
         rows: X, ``[n, d]``; row 0 is padding and is nobody's neighbour.
         present: which rows exist, ``[n]`` bool; the others have no neighbours and are none.
         k: number of neighbours, the row itself included if ``include_self``.
-        include_self: whether a row, which has cosine 1 with itself, is its own neighbour.
+        include_self: whether a row, which has cosine 1 with itself, is its own neighbour. Of more
+            than k equal rows only the first k are neighbours, of themselves and of the others.
         block: largest number of cosines held at once (one row at least); None for the default.
 
     Returns:

@@ -74,7 +74,7 @@ class DRAGON(DualGNN):
         self.item_graph: Propagation | None = None
         if s.item_layers:
             warn_of_equal_weights(self, config)
-            graph = mixed_graph(self, s.knn_k, "binary", s.item_graph_norm, s.modality_weights)
+            graph = mixed_graph(self, s.knn_k, s.item_graph_norm, s.modality_weights)
             self.item_graph = Propagation(graph).to(self.device)
 
     def tables(self) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,7 @@ class FREEDOM(GraphRecommender):
         super().__init__(config, dataset)
         s = self.settings
         warn_of_equal_weights(self, config)
-        graph = mixed_graph(self, s.knn_k, "binary", s.item_graph_norm, s.modality_weights)
+        graph = mixed_graph(self, s.knn_k, s.item_graph_norm, s.modality_weights)
         self.item_graph = Propagation(graph).to(self.device)
         self.content = self.projections(s.embedding_size)
         degrees = self.interactions.getnnz(axis=0)

@@ -31,9 +31,9 @@ _WORTH_KEEPING = 1e11
 
 
 def item_neighbours_by_features(
-    model: TableRecommender, modality: str, k: int, include_self: bool = True
+    model: TableRecommender, modality: str, k: int
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest items by cosine of the features of a modality.
+    """The k nearest items by cosine of the features of a modality, the item itself included.
 
     Returns:
         ``(indices [n_items, k], cosines [n_items, k])`` of
@@ -42,7 +42,7 @@ def item_neighbours_by_features(
     """
     rows = model.features[:, model.modality_slices[modality]]
     present = model.has_row[:, list(model.modality_slices).index(modality)]
-    return kept_neighbours(model.dataset_folder, rows, present, k, include_self)
+    return kept_neighbours(model.dataset_folder, rows, present, k, include_self=True)
 
 
 def kept_neighbours(
@@ -80,17 +80,17 @@ def modality_graphs(
 def mixed_graph(
     model: TableRecommender,
     k: int,
-    form: EdgeForm,
     norm: ItemGraphNorm,
     weights: Mapping[str, float] | None,
 ) -> sp.csr_matrix:
     """``sum_m w_m S_m``, weights renormalised for items that lack a modality; CSR.
 
+    Every neighbour has the same weight before the normalisation.
+
     Args:
         model: whose features.
         k: neighbours of an item, itself included.
-        form: see :func:`recbole_painvrl.functional.item_graph.neighbour_graph`.
-        norm: as ``form``.
+        norm: see :func:`recbole_painvrl.functional.item_graph.neighbour_graph`.
         weights: weight of each modality, None for equal weights.
 
     Raises:
@@ -98,7 +98,7 @@ def mixed_graph(
     """
     names = list(model.modality_slices)
     return mix_graphs(
-        modality_graphs(model, k, form, norm), modality_weights(names, weights), model.has_row
+        modality_graphs(model, k, "binary", norm), modality_weights(names, weights), model.has_row
     )
 
 

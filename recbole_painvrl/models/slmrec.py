@@ -81,7 +81,8 @@ class SLMRec(LateFusionRecommender):
     The score is ``<u, i>``. The optimiser's ``weight_decay`` is the only regulariser.
 
     FAC chains the modalities in the order of ``modalities``: with another order it is another
-    model, which holds for no other model of the project.
+    model. In the project's other models that is so only with DualGNN's ``fusion: sum_in_place`` and
+    GRCN's ``reg_prototypes: first_table``.
 
     Args:
         config: RecBole configuration; the settings are ``SLMRecSettings``.

@@ -12,12 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from forks import Fork, forked
+from forks import SUBPROCESS, forked
+from support import empty_figures
 
 from recbole_painvrl.doctor import system
 from recbole_painvrl.experiments import launch
-from recbole_painvrl.report.plots.style import Figures
-from recbole_painvrl.report.render import Drawing
 
 
 @contextmanager
@@ -36,10 +35,8 @@ def page_commands(folder: Path) -> Iterator[Callable[[str], None]]:
     def probe(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return forked(lambda: exec(command[2], {}) or 0, folder)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, empty_figures():
         patch.setattr(system, "subprocess", SimpleNamespace(run=probe, TimeoutExpired=OSError))
-        popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-        patch.setattr(launch, "subprocess", popen)
-        patch.setattr(Figures, "write", lambda *given: Drawing(given[-1], "0 0 1 1", ""))
+        patch.setattr(launch, "subprocess", SUBPROCESS)
         patch.chdir(folder)
         yield run

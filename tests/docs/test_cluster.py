@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
-from forks import Fork
+from forks import SUBPROCESS
 
 from docs.make_notebook import blocks
 from recbole_painvrl.cli.benchmark import main
@@ -132,8 +131,7 @@ def test_a_killed_worker_and_an_interrupted_command(
     assert len(epochs()) <= 40 + 2
     assert (run_of("BPR") / "train.log").read_text().count("run folder:") == 3
     assert not [*cells.parent.glob(".shared-*"), *cells.glob(".*.lock")]
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     other = terminals.folder / "whole"
     words = ["--dataset=planted", "--models=BPR", "--seeds=1", *LENGTHS[:2], f"--output={other}"]
     assert main(words) == 0

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from forks import Fork
+from forks import SUBPROCESS
 
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
@@ -60,8 +58,7 @@ def quick_run(words: list[str]) -> int:
 @pytest.fixture
 def quick_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs of a grid are forks of this process, and end in no time."""
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
     monkeypatch.setattr("recbole_painvrl.cli.run.main", quick_run)
 

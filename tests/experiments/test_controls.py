@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-from forks import Fork
-from support import SHORT_STAGES, every_mask_is_cut
+from forks import SUBPROCESS
+from support import SHORT_STAGES, empty_figures, every_mask_is_cut
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
@@ -23,7 +20,6 @@ from recbole_painvrl.experiments import controls, launch, tables
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
-from recbole_painvrl.report.render import Drawing
 from recbole_painvrl.report.sections import controls as section
 
 
@@ -45,8 +41,7 @@ def ablate(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Callable[..., tuple[int, Any]]]:
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
 
     def run(*more: str) -> tuple[int, Any]:
@@ -115,8 +110,7 @@ def test_the_names_of_the_controls_are_known_to_the_comparison() -> None:
 def check_report(out: Path, found: dict[str, Any]) -> None:
     """The page has every control, with the values of its runs."""
     pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")
-    write = "recbole_painvrl.report.plots.style.Figures.write"
-    with patch(write, lambda *words: Drawing(words[-1], "0 0 1 1", "")):
+    with empty_figures():
         assert main(["report", str(out), "--output", str(out / "page.html")]) == 0
     page = (out / "page.html").read_text()
     section = page.partition('-controls"><h3>')[2].partition("</section>")[0]

@@ -39,7 +39,10 @@ BOTH = ("LATTICE", "MICRO")
 
 class TestLaws(ModelLaws):
     subject = Subject(
-        "LATTICE", SMALL, fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60")
+        "LATTICE",
+        SMALL,
+        fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60"),
+        uses_features=True,
     )
 
 

@@ -32,7 +32,10 @@ IN_BATCH = sorted({item for _, *items in TRIPLES for item in items})
 
 class TestLaws(ModelLaws):
     subject = Subject(
-        "MICRO", SMALL, fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60")
+        "MICRO",
+        SMALL,
+        fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60"),
+        uses_features=True,
     )
 
 

@@ -15,7 +15,7 @@ from benchmarks.reliability import kills
 from recbole_painvrl.evaluation import planted
 # More shuffles would take longer than these runs.
 planted._SHUFFLES = 2
-print("exit code", kills.main(["--runs", "3", "--cases", "PaInvRL", "MMSSL", "LightGCN"]))
+print("exit code", kills.main(["--runs", "2", "--cases", "PaInvRL", "MMSSL", "LightGCN"]))
 from recbole_painvrl.training.pipeline import Pipeline
 restore = Pipeline.begin
 def begin(self, context):

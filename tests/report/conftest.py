@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
+from filelock import FileLock
 from report_support import RUNS, Report, Reported
-from support import run_main
+from support import empty_figures, run_main
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +19,10 @@ def report() -> Report:
 
     def call(page: Path, *words: Path | str, drawn: bool = False) -> Reported:
         from recbole_painvrl.cli.report import main
-        from recbole_painvrl.report.render import Drawing
 
         out, err = io.StringIO(), io.StringIO()
-        write = "recbole_painvrl.report.plots.style.Figures.write"
-        empty = patch(write, lambda *words: Drawing(words[-1], "0 0 1 1", ""))
-        with redirect_stdout(out), redirect_stderr(err), nullcontext() if drawn else empty:
+        figures = nullcontext() if drawn else empty_figures()
+        with redirect_stdout(out), redirect_stderr(err), figures:
             code = main([*map(str, words), "--output", str(page)])
         return Reported(code, out.getvalue(), err.getvalue(), page)
 
@@ -32,12 +30,18 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="session")
-def run_folders(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the runs of ``RUNS``, several cut-offs each."""
-    place = tmp_path_factory.mktemp("report")
-    for name, model, argv in RUNS:
-        run = run_main(tiny_data, place, model, *argv, "--topk=[5,10,20]", name=name)
-        assert run.code == 0, run.err
+def run_folders(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Folder of the runs of ``RUNS``, several cut-offs each, which the workers divide."""
+    place = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        place = place.parent
+    place /= "report"
+    place.mkdir(exist_ok=True)
+    for name, model, argv in RUNS if worker_id.endswith("0") else reversed(RUNS):
+        with FileLock(place / f"{name}.lock"):
+            if not (place / "runs" / name / "result.json").exists():
+                run = run_main(tiny_data, place, model, *argv, "--topk=[5,10,20]", name=name)
+                assert run.code == 0, run.err
     return place / "runs"
 
 

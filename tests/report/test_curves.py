@@ -48,7 +48,6 @@ import numpy as np
 from dataset_prep.plot import check_plot, plot_degrees
 from recbole_painvrl.report.plots.curves import blank, save
 from recbole_painvrl.report.plots.style import Figures, house_style
-import recbole_painvrl.tuning.plot, recbole_painvrl.experiments.figures
 folder = Path(sys.argv[1])
 check_plot(folder / "degrees.png")
 plot_degrees(folder / "degrees.png", "x", np.arange(1, 9), np.arange(1, 9))

@@ -9,12 +9,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from forks import Fork, forked
+from forks import SUBPROCESS, forked
 
 from recbole_painvrl.cli.benchmark import main as benchmark
 from recbole_painvrl.cli.run import main as run
@@ -62,8 +61,7 @@ def data(tiny_data: Path, tmp_path: Path) -> Path:
 
 
 def test_of_a_benchmarks_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     settings = tmp_path / "common settings.yaml"
     settings.write_text("epochs: 2\neval_args: {split: {RS: [0.7, 0.1, 0.2]}}\nprotocol: random\n")
     own = tmp_path / "own.yaml"

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support import STAGES_ALONE, Finished, Killed, every_mask_is_cut, kill_at, run_main
+from support import (
+    STAGES_ALONE,
+    Finished,
+    Killed,
+    empty_figures,
+    every_mask_is_cut,
+    kill_at,
+    run_main,
+)
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli import export, recommend, report
@@ -81,7 +89,8 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
     opened = load_run(folder)
     cold = content_vectors(opened.model, torch.rand(2, 24))
     assert cold is not None and cold.shape[0] == 2
-    assert report.main([folder, f"--output={tmp_path / 'page.html'}"]) == 0
+    with empty_figures():
+        assert report.main([folder, f"--output={tmp_path / 'page.html'}"]) == 0
 
 
 # Backbone twice and done, environments, two epochs of the mask and done, form: within the final

@@ -22,6 +22,7 @@ SETTINGS = (
     "--mask_decay=0.0",
     "--gradient_normalization=l2",
     "--loss_weighting=pareto",
+    "--mask_form=soft",
 )
 
 

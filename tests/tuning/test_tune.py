@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from forks import Fork
+from forks import SUBPROCESS
 from optuna.storages import fail_stale_trials
 from support import run_command
 
@@ -260,8 +259,7 @@ def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) 
 def test_two_workers(
     tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    popen = SimpleNamespace(Popen=Fork, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(launch, "subprocess", popen)
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     assert tune("--trials=3", "--workers=2", "--epochs=1") == 0
     assert len({row["folder"] for row in rows(tmp_path)}) == 3
     assert [row["state"] for row in rows(tmp_path)] == ["complete"] * 3
