@@ -69,7 +69,7 @@ def command(runs: tuple[Path, ...], output: Path | None, method: str | None, lat
         print(f"note: {one.path}: left out: {one.reason}", file=sys.stderr)
     for run in written.unfinished:
         # A pruned or failed trial of a search is never completed.
-        if not run.trial:
+        if not run.trial.metrics:
             print(f"note: {run.folder}: not complete, listed without figures", file=sys.stderr)
     print(f"{page}\nfigures: {written.figures}")
     if latex:

@@ -218,6 +218,7 @@ def _opening(plan: Plan, ended: int, taken: int) -> str:
     objectives = " and ".join(plan.label(part) for part in plan.parts)
     lines = [
         f"tuning {plan.given['model']} on {plan.given['dataset']}: {', '.join(plan.space)}",
+        f"variant: {plan.variant}",
         f"objectives: {objectives}"
         if len(plan.parts) > 1
         else f"one objective, since this protocol has no OOD validation split: {objectives}",

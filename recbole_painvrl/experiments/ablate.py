@@ -73,8 +73,12 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         importlib.import_module("recbole_painvrl.report.plots")
     plan = options.plan(MODELS)
     ablations = {part: ablation(part, plan) for part in parts}
+    _check_own(plan, ablations)
     if options.dry_run:
         dry_run(options, [row for one in ablations.values() for row in one.rows])
+        if "controls" in ablations and len(ablations["controls"].rows) == 1:
+            n_runs = len(controls.LABELS) * len(ablations["controls"].rows[0].runs)
+            say(f"not counted: at most {n_runs} runs of the controls, known with the masks")
         return []
     runs = _run(options, plan, ablations)
     if "controls" in ablations and len(ablations["controls"].rows) == 1:
@@ -85,6 +89,19 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")
     return failures(runs)
+
+
+def _check_own(plan: Plan, ablations: Mapping[str, Ablation]) -> None:
+    """Refuse settings of a model that no row trains."""
+    trained = {run.model for one in ablations.values() for row in one.rows for run in row.runs}
+    if "controls" in ablations:
+        trained.add(controls.MODEL)
+    for model in (*plan.own, *plan.own_files):
+        if model not in trained:
+            raise UserError(
+                f"`--set`: found settings of {model}, expected of {', '.join(sorted(trained))}; "
+                f"`--what={','.join(ablations)}` trains no other model"
+            )
 
 
 def _run(options: GridOptions, plan: Plan, ablations: Mapping[str, Ablation]) -> list[GridRun]:

@@ -151,5 +151,7 @@ def note(source: Row, labels: Sequence[str]) -> str:
     )
     return (
         f"One mask per seed ({seeds}), learnt by {SOURCE} and used by every row of that seed: "
-        f"{MODEL} with the settings and the initial values of one final model.{forms}{oracle}"
+        f"{MODEL} with the settings and the initial values of one final model.{forms}{oracle} "
+        f"{source.label} has other random numbers and the form of mask that it chose: its distance "
+        "from the learnt mask is that of two trainings."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from recbole_painvrl.run.folder import CONFIG, config_hash, experiment_runs, is_
 
 # Written by `benchmark` and `ablate`.
 GRID = "cells.json"
+_MASK = "--feature_mask="
 _SHOWN = 3
 
 
@@ -35,10 +36,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of a grid that has no folder.
+    """A run of a grid that failed or has no folder.
 
     Attributes:
-        folder: where it will be.
+        folder: where it is or will be.
         row: label of its row.
         seed: its seed.
         state: ``not run``, or why it failed.
@@ -57,9 +58,10 @@ class Collected:
     Attributes:
         runs: complete or not, each once.
         left: paths that are not on the page.
-        missing: runs that grids have planned and that have no folder, by folder.
+        missing: runs that grids have planned and that failed or have no folder, by folder.
         of_methods: run folders of the methods that grids have recorded.
         of_partial_rows: run folders of the rows of grids that lack seeds.
+        masks: values of ``feature_mask`` of the rows of grids that share a run, by its folder.
     """
 
     runs: list[RunData] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Collected:
     missing: dict[Path, PlannedRun] = field(default_factory=dict)
     of_methods: set[Path] = field(default_factory=set)
     of_partial_rows: set[Path] = field(default_factory=set)
+    masks: dict[Path, list[str]] = field(default_factory=dict)
 
 
 class _GridRun(BaseModel):
@@ -75,6 +78,12 @@ class _GridRun(BaseModel):
     folder: str
     seed: int = 0
     reason: str | None = None
+    arguments: list[str] = []
+
+    @property
+    def mask(self) -> str | None:
+        """The value of ``feature_mask``."""
+        return next((w.removeprefix(_MASK) for w in self.arguments if w.startswith(_MASK)), None)
 
 
 class _ChangedRun(BaseModel):
@@ -128,7 +137,7 @@ def collect(paths: Sequence[Path]) -> Collected:
             continue
         first = seen.setdefault(_identity(run), folder)
         if first == folder:
-            found.runs.append(run)
+            found.runs += _by_row(run, found.masks.get(folder.resolve(), []))
         else:
             reason = f"repeats {first}: the same settings and weights"
             found.left.append(LeftOut(folder, reason))
@@ -145,9 +154,13 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
     for run in grid.cells:
         folder = path / run.folder
         rows.setdefault((run.group, run.row), set()).add(folder.resolve())
-        if not (folder / RESULT).is_file():
-            open_runs.add((run.group, run.row, run.seed))
-        if not is_run(folder):
+        masks = found.masks.setdefault(folder.resolve(), [])
+        if run.mask is not None and run.mask not in masks:
+            masks.append(run.mask)
+        if (folder / RESULT).is_file():
+            continue
+        open_runs.add((run.group, run.row, run.seed))
+        if run.reason or not is_run(folder):
             state = f"failed: {run.reason}" if run.reason else "not run"
             planned = PlannedRun(folder, run.row, run.seed, state)
             found.missing.setdefault(folder.resolve(), planned)
@@ -164,12 +177,22 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
             found.of_partial_rows.add(folder)
         else:
             again[folder] = " and ".join(earlier.changed)
+    inside = [folder for folder in inside if folder.resolve() not in found.missing]
     left = [folder for folder in inside if folder.resolve() in again]
     found.left += [
         LeftOut(folder, f"made again since, as {again[folder.resolve()]} had changed")
         for folder in left
     ]
     return [folder for folder in inside if folder not in left]
+
+
+def _by_row(run: RunData, masks: Sequence[str]) -> list[RunData]:
+    """The run once for every row of a grid that shares it: controls whose masks are equal."""
+    if len(masks) < 2:
+        return [run]
+    entry = run.config.get("feature_mask", {"from": "command line"})
+    given = [{**run.config, "feature_mask": {**entry, "value": mask}} for mask in masks]
+    return [replace(run, config=config) for config in given]
 
 
 def _identity(run: RunData) -> tuple[str, ...]:

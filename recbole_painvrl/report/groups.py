@@ -30,6 +30,8 @@ from recbole_painvrl.run.folder import config_hash
 # The default method, unless the user or a grid names another.
 METHOD = "PaInvRL"
 _MAX_SETTINGS = 2
+# Settings that come first in the label of a column.
+_DECISIVE = ("final_model", "modalities", "preset", "mask_form", "feature_mask")
 # Derived from the seed or the machine, so not compared.
 _NO_SETTING = frozenset({"seed", "nproc", "gpu_id", "device"})
 
@@ -125,8 +127,11 @@ class Block:
 
     @property
     def result(self) -> Result:
-        """The result of one run, for what all have in common: dataset, protocol, variant, sizes."""
-        return self.groups[0].first.done
+        """The result of one run, for what all have in common: dataset, protocol, variant, sizes.
+
+        Of the runs it is the first with most modalities, which knows most about the shift.
+        """
+        return max((run.done for run in self.runs), key=lambda one: one.n_compared)
 
     @property
     def runs(self) -> list[RunData]:
@@ -184,9 +189,11 @@ class Block:
         if name is not None:
             names = {name, name.rpartition(":")[2]}
             return next((g for g in self.groups if names & {g.label, g.model}), None)
-        of_grid = (g for g in self.groups for run in g.runs if run.folder.resolve() in of_grids)
-        default = (group for group in self.groups if group.model == METHOD)
-        return next(of_grid, next(default, None))
+        # Rows of other masks may share runs with the method, but not those of all seeds.
+        counts = [sum(run.folder.resolve() in of_grids for run in g.runs) for g in self.groups]
+        if any(counts):
+            return self.groups[counts.index(max(counts))]
+        return next((group for group in self.groups if group.model == METHOD), None)
 
 
 def blocks(runs: Sequence[RunData], of_partial_rows: Set[Path] = frozenset()) -> list[Block]:
@@ -313,7 +320,7 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         for name, entry in group.first.config.items()
         if str(entry["from"]).endswith(("command line", ".yaml", ".yml"))
     }
-    differing.sort(key=lambda name: name not in given)
+    differing.sort(key=lambda name: (name not in given, name not in _DECISIVE))
     rows = [_row_label(group) for group in groups]
     for number, (group, row) in enumerate(zip(groups, rows, strict=True), 1):
         if row is not None and rows.count(row) == 1:
@@ -336,4 +343,4 @@ def _row_label(group: Group) -> str | None:
         pattern = rf"(.+)-{dataset}-seed{run.done.seed}-[0-9a-f]{{12}}"
         found = re.fullmatch(pattern, run.folder.name)
         labels.add(found[1] if found else group.model)
-    return labels.pop() if len(labels) == 1 and group.model not in labels else None
+    return labels.pop() if len(labels) == 1 else None

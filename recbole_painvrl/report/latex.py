@@ -12,6 +12,7 @@ from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
 from recbole_painvrl.report.render import metric_name, render, split_name
+from recbole_painvrl.report.sections.search import Search, found_searches
 from recbole_painvrl.report.tables import Number
 
 # What a user set, beside where and how the run was written.
@@ -46,6 +47,10 @@ def write_latex(folders: Sequence[Path], folder: Path, method: str | None = None
         for kind, table in (("data", _data), ("settings", _settings), ("versions", _versions)):
             paths.append(folder / f"{name}-{kind}.tex")
             _write(paths[-1], "latex_list.tex", table(block))
+    for number, search in enumerate(found_searches(found.runs), 1):
+        for kind, values in (("trials", _trials(search)), ("facts", _facts(search))):
+            paths.append(folder / f"s{number}-{kind}.tex")
+            _write(paths[-1], "latex_list.tex", values)
     return paths
 
 
@@ -131,18 +136,40 @@ def _data(block: Block) -> dict[str, Any]:
 
 
 def _settings(block: Block) -> dict[str, Any]:
-    """What the user set, or a preset, by column."""
-    rows = []
+    """What the user set, by column; one line for what all columns have in common."""
+    given: dict[str, dict[str, str]] = {}
     for group in block.groups:
-        for name, entry in sorted(group.first.config.items()):
-            source = str(entry["from"])
-            given = source.endswith(("command line", ".yaml", ".yml", "tune")) or "preset" in source
-            if given and name not in _NOT_SHOWN and name not in ("model", "dataset", "seed"):
+        for name, entry in group.first.config.items():
+            by_user = str(entry["from"]).endswith(("command line", ".yaml", ".yml", "tune"))
+            if by_user and name not in (*_NOT_SHOWN, "model", "dataset", "seed"):
                 value = group.mask if name == "feature_mask" else entry["value"]
-                rows.append((f"{group.label}: {name}", short(value, 40)))
-    rows = rows or [("all", "defaults")]
-    caption = f"Settings that differ from the defaults: {block.title}."
+                given.setdefault(name, {})[group.label] = short(value, 40)
+    shared, own = [], []
+    for name, values in sorted(given.items()):
+        if len(values) == len(block.groups) and len({*values.values()}) == 1:
+            shared.append((name, next(iter(values.values()))))
+        else:
+            own += [(f"{label}: {name}", value) for label, value in values.items()]
+    rows = [*shared, *sorted(own)] or [("all", "defaults")]
+    caption = (
+        f"Settings that were given: {block.title}. All others are those of the preset, where one "
+        "is given, or the defaults."
+    )
     return {"caption": caption, "head": ("Setting", "Value"), "rows": rows}
+
+
+def _trials(search: Search) -> dict[str, Any]:
+    """The trials of a search, the best first."""
+    rows = [(run.folder.name, *search.row(run)) for run in search.trials]
+    others = f" {search.others} more were pruned, failed or are not complete." * bool(search.others)
+    caption = f"{search.title}. Trials by validation, the best first.{others}"
+    return {"caption": caption, "head": search.head, "rows": rows}
+
+
+def _facts(search: Search) -> dict[str, Any]:
+    """What all trials of a search have in common."""
+    caption = f"{search.title}. Data, settings, costs and versions."
+    return {"caption": caption, "head": ("What", "Value"), "rows": search.facts()}
 
 
 def _versions(block: Block) -> dict[str, Any]:

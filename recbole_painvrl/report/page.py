@@ -81,6 +81,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         labels = unique(group.label for block in all_blocks for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
+    complete = len({run.folder for run in found.runs}) - len(unfinished)
     of_searches = {run.folder.parent for run in found.runs if is_trial(run)}
     of_none = [run for run in unfinished if run.folder.parent not in of_searches]
     return render(
@@ -92,10 +93,10 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         method=method or METHOD,
         models=unique(group.model for block in all_blocks for group in block.groups),
         datasets=unique(block.result.data_name for block in all_blocks),
-        runs=len(found.runs) - len(unfinished) + len(of_none) + len(found.missing),
+        runs=complete + len(of_none) + len(found.missing),
         version=__version__,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
-        complete=len(found.runs) - len(unfinished),
+        complete=complete,
         searches=searches(found.runs, folder, output),
         incomplete=incomplete(of_none, found.missing.values(), output),
         left=left_out(found.left, output),

@@ -75,10 +75,39 @@ class Result(BaseModel):
     answer: dict[str, Any] = {}
 
     @property
+    def n_compared(self) -> int:
+        """Number of modalities in which the shift was measured."""
+        modalities = self.shift.get("modalities")
+        return len(modalities) if isinstance(modalities, dict) else -1
+
+    @property
     def data_name(self) -> str:
         """The dataset, with its variant where two have the same name (``ml-trailers``)."""
-        variant = _VARIANTS.get(self.edition.partition(" (")[0])
-        return f"{self.dataset}, {variant}" if variant else self.dataset
+        return _data_name(self.dataset, self.edition)
+
+
+class TrialRecord(BaseModel):
+    """The values of ``trial.json`` that a report reads; a trial of ``tune`` has no test."""
+
+    model_config = ConfigDict(extra="allow")
+    metrics: Metrics = {}
+    dataset: str = "?"
+    edition: str = "not recorded"
+    protocol: str = "not recorded"
+    data: dict[str, int] = {}
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    versions: dict[str, str] = {}
+
+    @property
+    def data_name(self) -> str:
+        """As of :class:`Result`."""
+        return _data_name(self.dataset, self.edition)
+
+
+def _data_name(dataset: str, edition: str) -> str:
+    variant = _VARIANTS.get(edition.partition(" (")[0])
+    return f"{dataset}, {variant}" if variant else dataset
 
 
 @dataclass(frozen=True)
@@ -93,7 +122,7 @@ class RunData:
         environments: arrays of ``environments.npz``; empty if it is missing.
         per_user: ``per_user.parquet``; None if it is missing.
         last_line: last line of ``train.log``.
-        trial: validation metrics of a trial of ``tune``, which has no result.
+        trial: ``trial.json`` of a trial of ``tune``; without metrics for all other runs.
     """
 
     folder: Path
@@ -103,7 +132,7 @@ class RunData:
     environments: dict[str, Array]
     per_user: pd.DataFrame | None
     last_line: str
-    trial: Metrics = field(default_factory=dict)
+    trial: TrialRecord = field(default_factory=TrialRecord)
 
     def value(self, name: str) -> Any:
         """A setting of the run, or None."""
@@ -148,7 +177,7 @@ def read_run(folder: Path) -> RunData:
         read("environments.npz", _read_environments, {}),
         read("per_user.parquet", _read_per_user, None),
         read("train.log", _read_last_line, ""),
-        read("trial.json", _read_trial, {}),
+        read("trial.json", _read_trial, TrialRecord()),
     )
 
 
@@ -183,9 +212,8 @@ def _read_config(path: Path) -> dict[str, dict[str, Any]]:
     return config
 
 
-def _read_trial(path: Path) -> Metrics:
-    record = parse_json(path.read_text(encoding="utf-8"))
-    return TypeAdapter(Metrics).validate_python(record["metrics"])
+def _read_trial(path: Path) -> TrialRecord:
+    return TrialRecord.model_validate(parse_json(path.read_text(encoding="utf-8")))
 
 
 def _read_per_user(path: Path) -> pd.DataFrame | None:

@@ -74,11 +74,13 @@ def _settings(result: Mapping[str, Any], own: Mapping[str, set[str]]) -> Iterato
     """
     of_model = {"preset", *_fields(result["model"])}
     for name, value in _given(result):
+        if name in _OF_A_RUN:
+            continue
         if name in of_model:
             for model, names in own.items():
                 if name in names and (name != "preset" or value in preset_names(model)):
                     yield f"--set={model}.{name}={value}"
-        elif name not in _OF_A_RUN:
+        else:
             yield f"--{name}={value}"
 
 

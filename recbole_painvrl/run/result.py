@@ -21,6 +21,7 @@ from recbole_painvrl.training.checkpoint import weights_hash
 from recbole_painvrl.training.pipeline import Artefacts
 
 if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
     from recbole_painvrl.run.runner import Run
 
 
@@ -38,18 +39,11 @@ def result_of(
     seconds, peak = run.trainer.pipeline.spent()
     result = {
         "model": config["model"],
-        "dataset": config["dataset"],
-        "edition": edition(run.dataset),
-        "protocol": run.dataset.protocol,
+        **described(run.dataset),
         "seed": config["seed"],
         "valid_metric": config["valid_metric"],
         "train_batch_size": config["train_batch_size"],
         "metrics": metrics,
-        "data": {
-            "users": run.dataset.user_num - 1,
-            "items": run.dataset.item_num - 1,
-            "interactions": sum(run.dataset.split_diagnostics["sizes"].values()),
-        },
         "split": run.dataset.split_diagnostics,
         "modalities": run.dataset.features.counts,
         "stages": run.trainer.stage_log.entries,
@@ -70,6 +64,20 @@ def result_of(
     if report.planted:
         result["planted"] = report.planted
     return result
+
+
+def described(dataset: ModalityDataset) -> dict[str, Any]:
+    """Name, variant, protocol and sizes of the data."""
+    return {
+        "dataset": dataset.dataset_name,
+        "edition": edition(dataset),
+        "protocol": dataset.protocol,
+        "data": {
+            "users": dataset.user_num - 1,
+            "items": dataset.item_num - 1,
+            "interactions": sum(dataset.split_diagnostics["sizes"].values()),
+        },
+    }
 
 
 def _hashes(run: Run) -> dict[str, str]:

@@ -27,7 +27,7 @@ _PROTOCOLS = (
     "`--protocol=popularity` makes one, `--protocol=time` of data with times, "
     "`--protocol=iid_ood` as in the paper"
 )
-# From this fraction of cold interactions on, the two sides hardly share users or items.
+# From this fraction of cold interactions on, a sentence says what that means.
 _MUCH_COLD = 0.2
 # From this fraction of a model's metric on, popularity explains most of it.
 _MOSTLY_POPULARITY = 0.8
@@ -176,8 +176,7 @@ def _sentences(
         words = f"{cold['dropped']} ({cold['fraction']:.1%}) of the OOD interactions were dropped "
         words += "as cold"
         if cold["fraction"] >= _MUCH_COLD:
-            words += ": the two sides hardly share users and items, so the test sees only what "
-            words += "they do"
+            words += ", so the test says nothing about new users and items, which are many"
         yield words
     pop = found.get("pop", {})
     if metric in pop.get(OOD, {}):
@@ -204,6 +203,8 @@ def _sentences(
             f"a fixed ID-only UltraGCN has NDCG@10 {ndcg['iid']:.4f} IID and {ndcg[OOD]:.4f} OOD "
             f"({change:+.0%})"
         )
+    else:
+        yield "`--shift_ultragcn=True` also tells how much harder the OOD test is for UltraGCN"
     if "departures" in found:
         yield f"differs from the paper's 4.2.2: {'; '.join(found['departures'])}"
 
@@ -217,6 +218,8 @@ def _kind(found: Mapping[str, Any]) -> str:
     content = f"items that differ in their features (AUC {content}, at equal popularity)"
     rest = [words for name, words in aucs.items() if name not in found["shifted"]]
     others = f"; no shift found in {', '.join(rest)}" if rest else ""
+    unknown = "" if aucs else "; this run has no features, so nothing is known about content"
+    others += unknown
     match found["kind"]:
         case "popularity":
             return f"shift of popularity: OOD interactions are with {by_popularity}{others}"
@@ -228,13 +231,17 @@ def _kind(found: Mapping[str, Any]) -> str:
                 f"{content}{others}"
             )
         case "other":
-            features = "nor ones of other features" if aucs else "(there are no features)"
+            features, explained = "", "popularity does not explain"
+            if aucs:
+                features = " nor ones of other features"
+                explained = "neither popularity nor features explain"
             return (
-                "shift of items that neither popularity nor features explain, as by IDs or time: "
+                f"shift of items that {explained}, as by IDs or time: "
                 f"OOD interactions are with other items (AUC {found['items']['auc']:.2f}), not "
-                f"with more or less popular ones {features}"
+                f"with more or less popular ones{features}{unknown}"
             )
+    measured = "popularity or features" if aucs else "popularity"
     return (
-        f"no shift of items found, in popularity or features (AUC within {LEAST:g} of 0.5, or "
-        f"chance at level {LEVEL:.0%}); who likes which item may differ all the same"
+        f"no shift of items found, in {measured} (AUC within {LEAST:g} of 0.5, or "
+        f"chance at level {LEVEL:.0%}); who likes which item may differ all the same{unknown}"
     )

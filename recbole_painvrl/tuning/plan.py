@@ -13,6 +13,7 @@ from recbole_painvrl.data.splits.base import OOD_VALID, VALID
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.run.opening import edition
 from recbole_painvrl.tuning.space import Interval, Space, default_values, describe
 
 # Settings that the search sets for every trial -> what to use instead.
@@ -39,6 +40,7 @@ class Plan:
         parts: validation splits that are objectives: ``("valid",)`` or with ``"ood_valid"``.
         select_on: selects the epoch of a trial, and the final configuration.
         defaults: the default configuration as a first trial; None if it is outside the space.
+        variant: of the dataset, such as ``real features``.
         identity: what must not change when a search is resumed.
     """
 
@@ -52,6 +54,7 @@ class Plan:
     select_on: str
     seed: int
     defaults: dict[str, Any] | None
+    variant: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
 
     def config(self, params: dict[str, Any], name: str) -> SafeConfig:
@@ -116,6 +119,7 @@ def make_plan(
         select_on=config["select_on"],
         seed=int(config["seed"]),
         defaults=default_values(searched, config),
+        variant=edition(dataset),
         identity={
             "settings": config_hash(config.effective()),
             "data": dataset_hash(dataset.folder),

@@ -18,6 +18,7 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import WriteError
 from recbole_painvrl.run.folder import versions
 from recbole_painvrl.run.logs import run_log
+from recbole_painvrl.run.result import described
 from recbole_painvrl.run.resume import can_resume, stored_settings
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning.front import is_hopeless, is_rung
@@ -92,7 +93,7 @@ def run_trial(search: Search, trial: Trial) -> list[float]:
     trial.set_user_attr(FOLDER, str(folder))
 
     try:
-        values, metrics, seconds = _validated(search, trial, params)
+        values, found = _validated(search, trial, params)
     except TrialPruned as error:
         trial.set_user_attr(REASON, str(error))
         # Checkpoints of pruned trials are not needed and would fill the disk.
@@ -105,16 +106,16 @@ def run_trial(search: Search, trial: Trial) -> list[float]:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trial.set_user_attr(REASON, reason)
         raise TrialError(reason) from error
-    record = {"trial": trial.number, "params": params, "metrics": metrics, "versions": versions()}
+    record = {"trial": trial.number, "params": params, **found, "versions": versions()}
     write_json(folder / RESULT, record)
-    trial.set_user_attr("seconds", round(seconds, 1))
+    trial.set_user_attr("seconds", round(found["seconds"], 1))
     return values
 
 
 def _validated(
     search: Search, trial: Trial, params: dict[str, Any]
-) -> tuple[list[float], dict[str, dict[str, float]], float]:
-    """Objectives, all validation metrics and seconds of a trained configuration."""
+) -> tuple[list[float], dict[str, Any]]:
+    """Objectives of a trained configuration; its validation metrics, data and costs."""
     folder = search.folder(trial)
     if can_resume(folder):
         # With its stored settings: the number of workers, and so of threads, may have changed.
@@ -138,4 +139,6 @@ def _validated(
     for value in values:
         if not math.isfinite(value):
             raise ValueError(f"the validation metric is {value}")
-    return values, metrics, run.trainer.pipeline.spent()[0]
+    seconds, peak = run.trainer.pipeline.spent()
+    found = {"metrics": metrics, "seconds": seconds, "peak_memory_mb": peak}
+    return values, found | described(run.dataset)

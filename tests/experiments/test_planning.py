@@ -14,7 +14,7 @@ import pytest
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS
-from recbole_painvrl.experiments.ablate import CHOICES, ablation, parts_of
+from recbole_painvrl.experiments.ablate import CHOICES, ablate, ablation, parts_of
 from recbole_painvrl.experiments.options import GridOptions, models_of, seeds_of
 from recbole_painvrl.experiments.planning import Plan, words_of
 from recbole_painvrl.experiments.runs import GridRun, distinct
@@ -265,6 +265,22 @@ def test_a_model_may_have_a_second_row_with_settings_of_its_own(tiny_data: Path)
 def test_what_names_no_model_of_the_grid_is_refused(words: dict[str, list[str]]) -> None:
     with pytest.raises(UserError, match=r"--set|--model-config"):
         GridOptions("tiny", "1", Path("out"), **words).plan({"BPR": "BPR"})
+
+
+@pytest.mark.parametrize(
+    ("what", "model"), [("controls", "InvRL"), ("environments", "UltraGCN"), ("controls", "")]
+)
+def test_settings_of_a_model_that_is_not_trained_are_refused(
+    what: str, model: str, tiny_data: Path
+) -> None:
+    own = [f"{model}.epochs=1"] if model else ["PaInvRL.epochs=1", "UltraGCN.epochs=2"]
+    settings = [f"--data_path={tiny_data}", "--epochs=2"]
+    options = GridOptions("tiny", "1", Path("out"), own=own, settings=settings, dry_run=True)
+    if not model:
+        ablate(options, what)
+        return
+    with pytest.raises(UserError, match=f"settings of {model}.*`--what={what}` trains no other"):
+        ablate(options, what)
 
 
 def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:

@@ -35,7 +35,10 @@ def runs(run_folders: Path, tmp_path: Path) -> Path:
     trial = root / "search" / "trial-0000"
     shutil.copytree(run_folders / "ultragcn-ids", trial)
     (trial / "result.json").unlink()
-    (trial / "trial.json").write_text('{"metrics": {"valid": {"ndcg@10": 0.4321}}}')
+    (trial / "trial.json").write_text(
+        '{"metrics": {"valid": {"ndcg@10": 0.4321}}, "dataset": "tiny", "seconds": 61.5, '
+        '"edition": "embedded (x)", "data": {"users": 1234}, "versions": {"torch": "9.8.7"}}'
+    )
     shutil.copytree(trial, root / "search" / "trial-0001")
     (root / "search" / "trial-0001" / "trial.json").write_text(
         '{"metrics": {"valid": {"ndcg@10": 0.5432}}}'
@@ -86,7 +89,10 @@ def test_a_folder_of_runs_alone(
         assert "1 complete of 2 runs" in page
         return
     # The best trial is first, and one of three has no figures.
-    assert re.search(r"NDCG@10, validation trial-0001 0\.5432 trial-0000 0\.4321", page)
+    assert re.search(r"seconds trial-0001 0\.5432 0\.0 trial-0000 0\.4321 61\.5", page)
+    assert "Search: UltraGCN on tiny, embedded variant" in page
+    for fact in ("variant embedded (x)", "users 1,234", "torch 9.8.7"):
+        assert fact in page
     assert "The best of 2 complete trials is trial-0001" in page
     assert "1 more trial has" in page
     assert f"--resume={runs / 'search' / 'trial-0001'}" in page
@@ -149,6 +155,51 @@ def test_a_grid_is_read_by_its_record(
     # Both are best, but neither has all seeds of its row.
     rows = [row for row in re.findall(r"<tr>.*?</tr>", found.text) if 'row">UltraGCN' in row]
     assert len(rows) >= 2 and not any("<b>" in row for row in rows)
+
+
+def test_rows_that_share_a_run_are_told_apart(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    """Controls with equal masks are one run, and a row each, as `ablate` has it."""
+    grid = tmp_path / "grid"
+    for name in ("ultragcn-1", "ultragcn-ids"):
+        shutil.copytree(run_folders / name, grid / "cells" / name)
+    rows = {"zeros": "ultragcn-ids", "soft": "ultragcn-1", "learnt": "ultragcn-1"}
+    cells = [
+        {"group": "controls", "row": name, "seed": 1, "folder": f"cells/{folder}",
+         "arguments": [f"--feature_mask=masks/{name}.npz"]}
+        for name, folder in rows.items()
+    ]  # fmt: skip
+    for name, folder in (("zeros", "ultragcn-ids"), ("soft", "ultragcn-1")):
+        path = grid / "cells" / folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["feature_mask"] = {"value": f"masks/{name}.npz", "from": "command line"}
+        path.write_text(yaml.safe_dump(config))
+    methods = {"controls": "learnt"}
+    (grid / "cells.json").write_text(json.dumps({"methods": methods, "cells": cells}))
+    found = report(tmp_path / "x.html", grid)
+    assert found.code == 0, found.err
+    assert "2 complete of 2 runs" in words(found.text)
+    section = found.text.partition('-controls"><h3>')[2].partition("</section>")[0]
+    names = re.findall(r'<th scope="row">\s*(\w+)\s*</th>', section)
+    assert names == ["learnt", "soft", "zeros"]
+
+
+def test_a_failed_run_of_a_grid_is_said_to_have_failed(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    grid = tmp_path / "grid"
+    for name in ("ultragcn-1", "ultragcn-ids"):
+        shutil.copytree(run_folders / name, grid / "cells" / name)
+    (grid / "cells" / "ultragcn-ids" / "result.json").unlink()
+    cells = [
+        {"group": "", "row": "A", "seed": 1, "folder": "cells/ultragcn-1"},
+        {"group": "", "row": "B", "seed": 1, "folder": "cells/ultragcn-ids", "reason": "NaN"},
+    ]
+    (grid / "cells.json").write_text(json.dumps({"cells": cells}))
+    page = words(report(tmp_path / "x.html", grid).text)
+    assert "1 complete of 2 runs" in page
+    assert "B, seed 1 failed: NaN that of the grid, with --retry-failed" in page
 
 
 def raise_valid(result: dict[str, Any]) -> None:

@@ -72,6 +72,19 @@ def test_the_kind_of_shift_is_said_in_words(
     assert f"Shift of the OOD test & {said} " in data
 
 
+def test_the_shift_is_that_of_the_run_with_features(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
+    """Whatever the order of the runs."""
+    names = ("ultragcn-ids", "ultragcn-1")
+    pages = []
+    for order in (names, names[::-1]):
+        found = report(tmp_path / "x.html", *(run_folders / name for name in order), "--latex")
+        section = found.text.partition('id="b1-shift"')[2].partition("</section>")[0]
+        pages.append((section, (tmp_path / "x_tables" / "b1-data.tex").read_text()))
+    assert pages[0] == pages[1] and "acoustic" in pages[0][0] and "Columns, visual" in pages[0][1]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
 def test_the_tables_compile_within_a_column(tables: Path, tmp_path: Path) -> None:
     body = "".join(f"\\input{{{path}}}\n" for path in sorted(tables.glob("*.tex")))

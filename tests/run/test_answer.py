@@ -108,6 +108,8 @@ def test_the_next_command_has_the_settings_of_the_run(
     """Each can be given as it is: it names the same data, split and settings."""
     words = ["--protocol=popularity", f"--data_path={tiny_data}", "--mask_decay=0.02"]
     words += ["--preset=large", "--epochs=2", "--seed=3", "--embedding_size=32"]
+    # Of a run alone: every run of a grid would train more for it.
+    words += ["--compare_backbone=True", "--oracle=False"]
     for model, more, kind in (
         ("PaInvRL", {}, "ablate --what=controls"),
         ("InvRL", {}, "benchmark --method=InvRL --models=InvRL,UltraGCN"),
@@ -126,7 +128,7 @@ def test_the_next_command_has_the_settings_of_the_run(
         line = entry["lines"][-1].removeprefix("next: ")
         assert line.startswith("python -m recbole_painvrl ")
         assert set(kind.split()) <= set(line.split())
-        assert "nproc" not in line
+        assert not any(word in line for word in ("nproc", "compare_backbone", "oracle"))
         sized = {"InvRL", "UltraGCN"} if model == "InvRL" else {model}
         for one in {"FREEDOM"} if more else sized:
             assert f"--set={one}.embedding_size=32" in line

@@ -109,7 +109,7 @@ def incomplete(
 
     Args:
         runs: with a run folder.
-        missing: planned runs without one.
+        missing: planned runs that failed or have none.
         page: the page, for links.
     """
     begun: list[list[str | Cell]] = [

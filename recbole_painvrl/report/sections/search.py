@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -12,72 +14,165 @@ from matplotlib.ticker import MaxNLocator
 from recbole_painvrl.evaluation.selection import selection_score
 from recbole_painvrl.report.groups import short, unique
 from recbole_painvrl.report.plots.style import INK, Figures
-from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.read import RunData, TrialRecord
 from recbole_painvrl.report.render import Cell, Drawing, address, metric_name, split_name
 from recbole_painvrl.run.program import shell_command
 
 _SPLITS = ("valid", "ood_valid")
+# What `tune` gives every trial, whatever is searched.
+_OF_A_TRIAL = frozenset(
+    {"model", "dataset", "run_name", "output_dir", "show_progress", "data_path"}
+)
 _BEST = "#D55E00"
 
 
 def is_trial(run: RunData) -> bool:
     """Whether a run is a trial that was evaluated; the best one may have been tested since."""
-    return any(run.trial.get(split) for split in _SPLITS)
+    return any(run.trial.metrics.get(split) for split in _SPLITS)
 
 
-def searches(runs: Sequence[RunData], figures: Path, page: Path) -> list[dict[str, Any]]:
-    """A section per folder of ``tune``: its trials, the best first, and a figure of them.
+@dataclass(frozen=True)
+class Search:
+    """The trials of one folder of ``tune``.
+
+    Attributes:
+        trials: evaluated ones, the best first.
+        others: number of trials that were pruned, failed or are not complete.
+        metric: that is searched for.
+        splits: validation splits, each an objective.
+        names: settings in which the trials differ.
+        given: settings that are given to all of them.
+    """
+
+    trials: list[RunData]
+    others: int
+    metric: str
+    splits: list[str]
+    names: list[str]
+    given: list[str]
+
+    @property
+    def best(self) -> RunData:
+        """The selected trial."""
+        return self.trials[0]
+
+    @property
+    def about(self) -> TrialRecord:
+        """A trial whose record says what the data were."""
+        known = (run.trial for run in self.trials if run.trial.data)
+        return next(known, self.best.trial)
+
+    @property
+    def title(self) -> str:
+        """Model and dataset, with its variant."""
+        name = self.about.data_name if self.about.data else self.best.value("dataset")
+        return f"Search: {self.best.value('model') or '?'} on {name or '?'}"
+
+    @property
+    def head(self) -> list[str]:
+        """Columns of the table of trials."""
+        metrics = [f"{metric_name(self.metric)}, {split_name(split)}" for split in self.splits]
+        return ["trial", *metrics, *self.names, "seconds"]
+
+    def points(self, run: RunData) -> list[float]:
+        """The objectives of a trial; 0 where it has none, as after a divergence."""
+        return [run.trial.metrics.get(split, {}).get(self.metric) or 0.0 for split in self.splits]
+
+    def row(self, run: RunData) -> list[str]:
+        """A line of the table, without the name of the trial."""
+        values = [run.value(name) for name in self.names]
+        return [
+            *(f"{value:.4f}" for value in self.points(run)),
+            *(f"{value:.4g}" if isinstance(value, float) else short(value) for value in values),
+            f"{run.trial.seconds:,.1f}",
+        ]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Data, settings, costs and versions."""
+        trials = [run.trial for run in self.trials]
+        versions: dict[str, list[str]] = defaultdict(list)
+        for one in trials:
+            for name, version in one.versions.items():
+                versions[name].append(version)
+        return [
+            ("variant", self.about.edition),
+            ("protocol", self.about.protocol),
+            *((name, f"{size:,}") for name, size in self.about.data.items()),
+            *((name, short(self.best.value(name), 60)) for name in self.given),
+            ("seconds of the evaluated trials", f"{sum(one.seconds for one in trials):,.0f}"),
+            ("peak memory, MiB", f"{max(one.peak_memory_mb for one in trials):,.0f}"),
+            *((name, ", ".join(unique(found))) for name, found in versions.items()),
+        ]
+
+
+def found_searches(runs: Sequence[RunData]) -> list[Search]:
+    """A search per folder with evaluated trials.
 
     Args:
         runs: all runs; incomplete ones beside trials are those that were pruned or failed.
-        figures: folder of the figures.
-        page: the page, from which links are relative.
     """
     folders = dict.fromkeys(run.folder.parent for run in runs if is_trial(run))
-    return [
-        _search([run for run in runs if run.folder.parent == folder], f"s{number}", figures, page)
-        for number, folder in enumerate(folders, 1)
-    ]
+    return [_search([run for run in runs if run.folder.parent == folder]) for folder in folders]
 
 
-def _search(runs: list[RunData], key: str, figures: Path, page: Path) -> dict[str, Any]:
+def _search(runs: list[RunData]) -> Search:
     trials = [run for run in runs if is_trial(run)]
     first = trials[0]
     known = unique(name for run in trials for split in _SPLITS
-                   for name in run.trial.get(split, {}))  # fmt: skip
+                   for name in run.trial.metrics.get(split, {}))  # fmt: skip
     metric = str(first.value("valid_metric")).lower()
     metric = metric if metric in known else known[0]
-    splits = [split for split in _SPLITS if any(run.trial.get(split) for run in trials)]
-    points = {run.folder: [_value(run, split, metric) for split in splits] for run in trials}
+    splits = [split for split in _SPLITS if any(run.trial.metrics.get(split) for run in trials)]
+    set_by = unique(name for run in trials for name, one in run.config.items()
+                    if one["from"] == "tune" and name not in _OF_A_TRIAL)  # fmt: skip
+    differ = {name for name in set_by if len({str(run.value(name)) for run in trials}) > 1}
+    search = Search(
+        trials, sum(run.result is None and not is_trial(run) for run in runs), metric, splits,
+        [name for name in set_by if name in differ],
+        [name for name in set_by if name not in differ],
+    )  # fmt: skip
     rule = str(first.value("select_on"))
-    order = sorted(trials, key=lambda run: selection_score(points[run.folder], rule), reverse=True)
-    names = unique(name for run in trials for name, one in run.config.items()
-                   if one["from"] == "tune" and name != "run_name")  # fmt: skip
-    names = [name for name in names if len({str(run.value(name)) for run in trials}) > 1]
+    trials.sort(key=lambda run: selection_score(search.points(run), rule), reverse=True)
+    return search
+
+
+def searches(runs: Sequence[RunData], figures: Path, page: Path) -> list[dict[str, Any]]:
+    """A section per search: its trials, the best first, a figure of them, data and costs.
+
+    Args:
+        runs: all runs.
+        figures: folder of the figures.
+        page: the page, from which links are relative.
+    """
+    return [
+        _section(search, f"s{number}", figures, page)
+        for number, search in enumerate(found_searches(runs), 1)
+    ]
+
+
+def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, Any]:
+    best = search.best
+    in_order = sorted(search.trials, key=lambda run: run.folder.name)
     return {
         "key": key,
-        "title": f"Search: {first.value('model') or '?'} on {first.value('dataset') or '?'}",
-        "head": ["trial", *(f"{metric_name(metric)}, {split_name(s)}" for s in splits), *names],
+        "title": search.title,
+        "head": search.head,
         "rows": [
             [
-                Cell(run.folder.name, address(run.folder, page), mark="best" * (run is order[0])),
-                *(f"{value:.4f}" for value in points[run.folder]),
-                *(_setting(run.value(name)) for name in names),
+                Cell(run.folder.name, address(run.folder, page), mark="best" * (run is best)),
+                *search.row(run),
             ]
-            for run in order
+            for run in search.trials
         ],
-        "rule": rule if len(splits) > 1 else "",
-        "others": sum(run.result is None and not is_trial(run) for run in runs),
-        "best": order[0].folder.name,
-        "command": _test_command(order[0]),
-        "drawing": _drawing(Figures(figures, key, []), list(points.values()),
-                            points[order[0].folder], [split_name(s) for s in splits], metric),
+        "facts": search.facts(),
+        "rule": str(best.value("select_on")) if len(search.splits) > 1 else "",
+        "others": search.others,
+        "best": best.folder.name,
+        "command": _test_command(best),
+        "drawing": _drawing(Figures(figures, key, []), [search.points(run) for run in in_order],
+                            search.points(best), [split_name(s) for s in search.splits],
+                            search.metric),
     }  # fmt: skip
-
-
-def _value(run: RunData, split: str, metric: str) -> float:
-    """A metric of a trial; 0 where it has none, as after a divergence."""
-    return run.trial.get(split, {}).get(metric) or 0.0
 
 
 def _test_command(run: RunData) -> str:
@@ -85,10 +180,6 @@ def _test_command(run: RunData) -> str:
     if run.result is not None:
         return ""
     return shell_command(resume=run.folder)
-
-
-def _setting(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else short(value)
 
 
 def _drawing(

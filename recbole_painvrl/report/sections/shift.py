@@ -12,9 +12,9 @@ from recbole_painvrl.report.render import metric_name
 
 
 def shift(block: Block) -> dict[str, Any] | None:
-    """Sentences and tables of the split, which all runs of a block share; None in old runs."""
-    found = next((run.done.shift for run in block.runs if run.done.shift.get("sentences")), None)
-    if found is None:
+    """Sentences and tables of the split, which all runs of a block share; None without any."""
+    found = block.result.shift
+    if not found.get("sentences"):
         return None
     measures = {
         "which items": found.get("items"),
