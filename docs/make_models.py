@@ -27,9 +27,11 @@ EASE, MultiVAE and about thirty more) run beside them with the same commands. A 
 - *features*: whether the model needs at least one modality, or also has an ID-only form
   (`--modalities=[]`). Every model takes any number of modalities under any name, and items
   without features.
-- *cold items*: whether an item without training interactions is ranked by its features (RP3beta
-  with `content_weight` or `form: knn`, and BM3 with `score_content`, do that, too; for any other
-  model with vectors of users and items `recommend --map-features` does it after training).
+- *cold items*: whether an item of the dataset without training interactions is ranked by its
+  features in the tests (RP3beta with `content_weight` or `form: knn`, and BM3 with
+  `score_content`, do that, too). `recommend` leaves such items out by default where their vectors
+  are not made from features alone (`--unseen-items`); items that the dataset does not have
+  (`--new-items`) need such vectors, or `--map-features`.
 - *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
   users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
   starts, and is refused if it does not fit.

@@ -148,6 +148,14 @@ def option(*names_and_more: str, **attributes: Any) -> Callable[[Any], Any]:
     return click.option(*names_and_more, cls=Option, **attributes)
 
 
+DATA_PATH = option(
+    "--data-path",
+    "--data_path",
+    type=click.Path(),
+    help="folder that contains the dataset's folder, if it was moved after the run",
+)
+
+
 def start() -> None:
     """Register the models with RecBole, before a command that needs them.
 

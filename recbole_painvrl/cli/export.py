@@ -44,12 +44,7 @@ writes: vectors.safetensors with users and items, or vectors.users.npy and vecto
     type=click.Path(path_type=Path),
     help=".safetensors (all arrays in one file) or .npy (one file per array)",
 )
-@base.option(
-    "--data-path",
-    "--data_path",
-    type=click.Path(),
-    help="folder that contains the dataset's folder, if it was moved after the run",
-)
+@base.DATA_PATH
 def command(run: str, what: str, out: Path, data_path: str | None) -> None:
     """Export what a complete run has learned, with the ids of your data."""
     from recbole_painvrl.inference.exporting import KINDS, SUFFIXES, write_export

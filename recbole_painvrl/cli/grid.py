@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ SETTINGS = {
     "--SETTING=VALUE": "a setting of all runs (docs/settings.md), such as --protocol=iid_ood; one "
     "that only some models have is given by --set"
 }
-
-
-def _note_storage(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value:
-        print(
-            "note: `--storage` has no effect; processes with the same --output share the runs",
-            file=sys.stderr,
-        )
 
 
 def check_engine(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -105,12 +96,6 @@ _OPTIONS = (
         help="runs in parallel on this machine, each in a process with an equal number of cores",
     ),
     ENGINE,
-    base.option(
-        "--storage",
-        expose_value=False,
-        callback=_note_storage,
-        hidden=True,
-    ),
     base.option("--retry-failed", is_flag=True, help="repeat failed runs"),
     base.option(
         "--dry-run",

@@ -88,12 +88,7 @@ _POSITIVE = click.IntRange(min=1)
     metavar="N",
     help="users scored at a time; default: as many as fit into 16 MB",
 )
-@base.option(
-    "--data-path",
-    "--data_path",
-    type=_FILE,
-    help="folder that contains the dataset's folder, if it was moved after the run",
-)
+@base.DATA_PATH
 def command(**options: Any) -> None:
     """Write the best items of a complete run for users, with the ids of your data."""
     if options["users"] is None and options["new_users"] is None:

@@ -12,7 +12,7 @@ from recbole.data.utils import get_dataloader
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import EvaluatorType, InputType, ModelType
 
-from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID
+from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.parallel import group
@@ -182,13 +182,10 @@ def check_run(
     """
     train = parts[TRAIN]
     if config["select_on"] != "iid" and OOD_VALID not in parts:
-        raise UserError(
-            f"`select_on: {config['select_on']}` needs an OOD validation part, which protocol "
-            f"`{train.protocol}` lacks here; set `select_on: iid` or another `protocol`"
-        )
+        raise without_ood_validation(config["select_on"], train.protocol)
     if config["mask_form"] == "validation" and (VALID not in parts or not config["eval_step"]):
         raise UserError(
-            "`mask_form: validation` needs a validation part and `eval_step` above 0; set auto, "
+            "`mask_form: validation` needs a validation split and `eval_step` above 0; set auto, "
             "soft or binary, or another `eval_args: split`"
         )
     most, n_items = max(config["topk"]), train.item_num - 1

@@ -17,8 +17,7 @@ from recbole.utils import get_local_time
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.data.loaders import evaluation_loader
-from recbole_painvrl.data.splits.base import OOD_VALID
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.data.splits.base import OOD_VALID, without_ood_validation
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.per_user import PerUserEvaluator
 from recbole_painvrl.evaluation.selection import selection_score
@@ -65,7 +64,7 @@ class RunTrainerMixin(_Trainer):
     * Adam is fused (same update rule, several times faster on large tables);
     * one progress bar per stage, its epochs in the log file;
     * every evaluation keeps the metrics per user (``evaluator.per_user``);
-    * ``select_on`` may choose the epoch by the OOD validation part, too;
+    * ``select_on`` may choose the epoch by the OOD validation split, too;
     * run by RecBole's own ``run_recbole``, ``evaluate`` adds the OOD test as ``ood_...`` keys.
     """
 
@@ -265,19 +264,16 @@ class RunTrainerMixin(_Trainer):
         return score, result
 
     def ood_valid(self, valid_data: Loader) -> dict[str, float]:
-        """Metrics of the OOD validation part beside ``valid_data``, with the present weights.
+        """Metrics of the OOD validation split beside ``valid_data``, with the present weights.
 
         Raises:
-            UserError: the protocol has no such part.
+            UserError: the protocol has no such split.
         """
         if self._ood_valid_loader is None:
             dataset = valid_data._dataset
             further = getattr(dataset, "further", {})
             if OOD_VALID not in further:
-                raise UserError(
-                    f"`select_on: {self.config['select_on']}` needs an OOD validation part, which "
-                    "this protocol lacks; set `select_on: iid` or another `protocol`"
-                )
+                raise without_ood_validation(self.config["select_on"], dataset.protocol)
             self._ood_valid_loader = evaluation_loader(
                 self.config, [dataset.history[0]], further[OOD_VALID], "valid"
             )

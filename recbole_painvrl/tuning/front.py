@@ -24,7 +24,7 @@ def is_rung(validations: int) -> bool:
     return rest == 0 and steps > 0 and steps & (steps - 1) == 0
 
 
-def is_hopeless(own: Vector, peers: Sequence[Vector], fewest: int = FEWEST_PEERS) -> bool:
+def is_hopeless(own: Vector, peers: Sequence[Vector]) -> bool:
     """Whether more than half of the peers are better in every objective at the same rung.
 
     The median rule of Vizier (Golovin et al., 2017) with Pareto dominance as the order: equal
@@ -33,7 +33,6 @@ def is_hopeless(own: Vector, peers: Sequence[Vector], fewest: int = FEWEST_PEERS
     Args:
         own: best value of each objective so far.
         peers: the same for the other trials, after as many validations.
-        fewest: minimum number of peers for pruning.
     """
     better = sum(dominates(other, own) for other in peers)
-    return len(peers) >= fewest and 2 * better > len(peers)
+    return len(peers) >= FEWEST_PEERS and 2 * better > len(peers)

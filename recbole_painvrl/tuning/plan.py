@@ -9,7 +9,7 @@ from typing import Any
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import dataset_hash
-from recbole_painvrl.data.splits.base import OOD_VALID, VALID
+from recbole_painvrl.data.splits.base import OOD_VALID, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.code import code_hash, run_code
 from recbole_painvrl.run.folder import config_hash
@@ -138,8 +138,5 @@ def _objectives(select_on: str | None, dataset: ModalityDataset) -> tuple[tuple[
     objectives = tuple(part for part in (VALID, OOD_VALID) if part in parts)
     select_on = select_on or ("harmonic" if OOD_VALID in parts else "iid")
     if select_on != "iid" and OOD_VALID not in parts:
-        raise UserError(
-            f"`select_on: {select_on}` needs an OOD validation split, which protocol "
-            f"`{dataset.protocol}` lacks here; set `select_on: iid` or another `protocol`"
-        )
+        raise without_ood_validation(select_on, dataset.protocol)
     return objectives, select_on

@@ -113,7 +113,7 @@ def test_validation_keeps_the_best_candidate_and_the_points_of_all(
 def test_without_a_validation_part_it_cannot_decide(tiny_data: Path, tmp_path: Path) -> None:
     words = ("--protocol=random", "--eval_args={split: {RS: [0.8, 0.0, 0.2]}}", *STAGES_ALONE)
     run = run_main(tiny_data, tmp_path, "PaInvRL", *words, "--mask_form=validation", name="none")
-    assert run.code == 2 and "needs a validation part" in run.err
+    assert run.code == 2 and "needs a validation split" in run.err
 
 
 def test_nothing_is_chosen_by_validation_that_is_never_made(

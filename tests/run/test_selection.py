@@ -1,4 +1,4 @@
-"""Selection never sees a test set, and reads the validation part that was asked for."""
+"""Selection never sees a test set, and reads the validation split that was asked for."""
 
 from __future__ import annotations
 

@@ -35,6 +35,14 @@ class Split:
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
 
+def without_ood_validation(select_on: str, protocol: str) -> UserError:
+    """The error of a run that selects on a split which its protocol lacks."""
+    return UserError(
+        f"`select_on: {select_on}` needs an OOD validation split, which protocol `{protocol}` "
+        "lacks here; set `select_on: iid` or another `protocol`"
+    )
+
+
 class LockedTestError(RuntimeError):
     """A test set was read before the final evaluation."""
 

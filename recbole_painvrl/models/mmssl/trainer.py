@@ -12,8 +12,7 @@ from torch import Tensor
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
-from recbole_painvrl.models.mmssl.adversary import Adversary, drawn_columns
-from recbole_painvrl.models.mmssl.memory import estimated_memory, in_words
+from recbole_painvrl.models.mmssl.adversary import Adversary
 from recbole_painvrl.models.mmssl.model import MMSSL, Views
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.base import RunTrainer
@@ -56,8 +55,6 @@ class MMSSLTrainer(RunTrainer):
                 "`adversarial_weight: 0`"
             )
         n_modalities = len(model.modality_slices)
-        # The discriminator may be what does not fit: say so before it is made.
-        self.log.info("%s", in_words(self._memory()))
         self.adversary: Adversary | None = None
         if s.adversarial_weight:
             self.adversary = Adversary(s, model.seed, model.n_items, n_modalities, model.device)
@@ -79,13 +76,6 @@ class MMSSLTrainer(RunTrainer):
             f"refreshed every {s.graph_update_every} steps with the {self.model.n_neighbours} "
             f"nearest items of the users drawn; users not drawn {rest}"
         )
-
-    def _memory(self) -> dict[str, int]:
-        columns = 0
-        if self.settings.adversarial_weight:
-            most, n_items = self.settings.discriminator_columns, self.model.n_items
-            columns = len(drawn_columns(most, self.model.seed, n_items))
-        return estimated_memory(self.model, self.batches.batch_size, columns)
 
     def _train_epoch(
         self, train_data: Loader, epoch_idx: int, loss_func: Any = None, show_progress: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -158,7 +158,7 @@ class MaskLearner:
             self.mask_optimizer = torch.optim.Adam([self.mask], lr=settings.mask_step_size)
         self.trajectory = Trajectory()
 
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
+    def run_epoch(self) -> dict[str, float]:
         """One pass over the largest environment; returns the means of the step figures."""
         n_steps = math.ceil(max(len(rows) for rows in self.rows) / self.settings.mask_batch_size)
         streams = [self._stream(*pair) for pair in zip(self.rows, self.own, strict=True)]
@@ -168,8 +168,6 @@ class MaskLearner:
                 figures = self._joint_step([next(stream) for stream in streams], noise)
             for name, value in figures.items():
                 self.trajectory.steps[name].append(value)
-            if on_step is not None:
-                on_step(step, n_steps)
         return {
             name: sum(values[first:]) / max(1, len(values) - first)
             for name, values in self.trajectory.steps.items()
