@@ -111,7 +111,10 @@ class _Checks:
             self._bad(f"{path}: {missing} rows have no user or item id; remove them")
         self._pairs = _keys(table)
         if repeated := len(table) - len(self._pairs):
-            self._bad(f"{path}: {repeated} rows repeat a pair; remove them")
+            print(
+                f"warning: {path}: {repeated} rows repeat a (user, item) pair; a run keeps the "
+                "first row of each pair, or the earliest if its protocol uses times"
+            )
         users, items = len(self._users.numbers), len(self._items.numbers)
         print(f"ok: {path.name}: {len(table):,} interactions, {users:,} users, {items:,} items")
         self.rated = set(self._items.numbers)
@@ -150,7 +153,10 @@ class _Checks:
             table = self._read(path)
             pairs = _keys(table)
             if repeated := len(table) - len(pairs):
-                self._bad(f"{path}: {repeated} rows repeat a pair; remove them")
+                print(
+                    f"warning: {path}: {repeated} rows repeat a (user, item) pair; a run keeps "
+                    "the first row of each pair"
+                )
             if leaks := len(np.intersect1d(pairs, seen, assume_unique=True)):
                 self._bad(f"{path}: {leaks} pairs are in an earlier split too; remove them")
             if unknown := int((~np.isin(pairs, self._pairs)).sum()):

@@ -73,7 +73,10 @@ def run_source(arguments: argparse.Namespace, read: Reader) -> int:
         report.refuse_if_broken(folder.name)
         content = _content(folder.name, raw, selections, filters, report)
         write_dataset(content, folder, replace=arguments.force)
-    print(f"written to {arguments.output}; try {use_of(arguments.output)}")
+    rated = set(raw.interactions.rated().tolist())
+    unrated = any(not rated.issuperset(selection.tokens.tolist()) for selection in selections)
+    ignored = " --unknown_items=ignore" * unrated
+    print(f"written to {arguments.output}; try {use_of(arguments.output)}{ignored}")
     return 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dataset_prep.interactions import PARTS, Interactions, Mask
 from dataset_prep.report import Report
@@ -116,21 +118,43 @@ def _report_nonpositive(interactions: Interactions, report: Report) -> None:
 
 
 def _without_duplicates(interactions: Interactions, report: Report) -> Interactions:
-    """Keep the first row of a pair; a pair in two splits is a fault, and stays in the earlier."""
+    """Keep one row of a pair: the earliest, or the first of the file without times.
+
+    A pair in two splits is a fault, and stays in the earlier split.
+    """
     pairs = ["user", "item"]
     again = interactions.rows.duplicated(pairs).to_numpy(copy=True)
+    if not again.any():
+        return interactions
     if interactions.part_names:
-        places = np.array([PARTS.index(name) for name in interactions.part_names])
-        order = np.argsort(places[interactions.column("part")], kind="stable")
-        again[order] = interactions.rows.iloc[order].duplicated(pairs).to_numpy()
-    if interactions.part_names and again.any():
         repeated = interactions.rows[interactions.rows.duplicated(pairs, keep=False)]
         first = repeated.groupby(pairs, sort=False)["part"].transform("first")
         leaking = int((repeated["part"] != first).sum())
         if leaking:
             what = f"{leaking} pairs of one split are also in another"
             report.found("splits", what, leaking, "drop-duplicates")
+    order = _preferred(interactions)
+    again[order] = interactions.rows[pairs].iloc[order].duplicated().to_numpy()
+    known = [name for name in ("time", "rating") if name in interactions.rows]
+    if known:
+        # Without times and ratings, the rows of a pair are equal.
+        kept = "earliest" if "time" in known else "first"
+        report.note(
+            f"{interactions.where}: {int(again.sum())} rows repeat a (user, item) pair; the {kept} "
+            f"row of each pair{' in its first split' * bool(interactions.part_names)} is kept"
+        )
     return interactions.keep(~again)
+
+
+def _preferred(interactions: Interactions) -> npt.NDArray[np.intp]:
+    """The rows in the order in which one of a pair is kept: by split, time, place in the file."""
+    keys: list[npt.NDArray[Any]] = []
+    if "time" in interactions.rows:
+        keys.append(interactions.column("time"))
+    if interactions.part_names:
+        places = np.array([PARTS.index(name) for name in interactions.part_names])
+        keys.append(places[interactions.column("part")])
+    return np.lexsort(keys) if keys else np.arange(len(interactions))
 
 
 def select(

@@ -57,7 +57,9 @@ def read_table_features(file: FeatureFile) -> Found:
             if all(map(_DECIMAL_COMMA.fullmatch, cells)):
                 raise UserError(f"{path}: holds numbers with a decimal comma; write 0.5 for 0,5")
     if len(vectors) > 1:
-        raise UserError(f"{path}: holds {len(vectors)} vectors ({', '.join(vectors)}); keep one")
+        named = _named_vector(file, vectors)
+        rest = [name for name in rest if name not in vectors or name == named]
+        vectors = [named]
     chosen = vectors or numbers
     if not chosen:
         raise _no_numbers(table, id_column)
@@ -78,6 +80,21 @@ def read_table_features(file: FeatureFile) -> Found:
         return matrix, None
     refuse_other_ids(path, id_column, reader.others, ids.rated)
     return matrix, tokens
+
+
+def _named_vector(file: FeatureFile, vectors: Sequence[str]) -> str:
+    """The one of several columns of vectors that has the name of the modality."""
+    names = [name.partition(":")[0] for name in vectors]
+    if names.count(file.name) != 1:
+        raise UserError(
+            f"{file.path}: holds {len(vectors)} vectors ({', '.join(vectors)}), expected one, or "
+            f"one called {file.name}; NAME of `--features NAME=FILE` selects one, as in "
+            f"`--features {names[0]}=FILE`"
+        )
+    found = vectors[names.index(file.name)]
+    left = listed_names([name for name in vectors if name != found])
+    file.report.note(f"{file.path.name}: modality {file.name} is column {found}; left out: {left}")
+    return found
 
 
 def read_text_features(file: FeatureFile) -> Found:

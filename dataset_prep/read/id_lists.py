@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dataset_prep.interactions import as_tokens
-from dataset_prep.read.files import file_kind
+from dataset_prep.read.files import ENCODING_ADVICE, file_kind, open_lines, text_sample
 from dataset_prep.read.ids import (
     WHOLE,
     IdSource,
@@ -23,7 +24,7 @@ from dataset_prep.read.ids import (
     numbered_header,
 )
 from dataset_prep.read.matrices import Array, open_archive, read_array
-from dataset_prep.read.rows import is_number
+from dataset_prep.read.rows import SEPARATORS, is_number, split_any
 from dataset_prep.read.tables import chunks, simple, sniff
 from dataset_prep.read.tabular import open_table
 from dataset_prep.report import Report
@@ -207,6 +208,9 @@ def _text_columns(
 ) -> tuple[Columns, bool]:
     """The columns of a text table, and whether its first line names them."""
     column = ids.column
+    whole = _whole_lines(path, report, ids, n_rows)
+    if whole is not None:
+        return whole, False
     layout = sniff(path, encoding=ids.encoding, expected=[column] if column else ())
     plain = replace(layout, names=tuple(map(str, range(len(layout.names)))), has_header=False)
     table = pd.concat(chunks(plain, plain.names, report))
@@ -222,3 +226,44 @@ def _text_columns(
     names = first if header else plain.names
     cells = [table[name].tolist()[header:] for name in plain.names]
     return dict(zip(names, cells, strict=True)), header
+
+
+def _whole_lines(
+    path: Path, report: Report, ids: IdSource, n_rows: int | None
+) -> dict[str, list[str]] | None:
+    """One id per line where ids hold separators or quote marks; None if lines have cells.
+
+    The items of the interactions decide: at least as many must be whole lines as are cells of one
+    column.
+    """
+    if n_rows is None or not ids.rated:
+        return None
+    sample = text_sample(path, ids.encoding)
+    with open_lines(path, sample.encoding, sample.end, ENCODING_ADVICE) as stream:
+        raw = list(stream)
+    lines = list(filter(None, map(str.strip, raw)))
+    found = len(ids.rated.intersection(lines))
+    marked = any(mark in line for line in lines for mark in ('"', *SEPARATORS))
+    if not found or not marked or found < _most_in_a_column(lines, ids.rated):
+        return None
+    if not raw[-1].endswith(sample.end):
+        report.note(f"{path.name}: has no end of line at its end; make sure that it is complete")
+    first = lines[0]
+    named = is_item_name(first) or is_row_name(first) or first == ids.column
+    # One more line than rows: a header, unless it is an item or a number.
+    named = named or (len(lines) == n_rows + 1 and not is_number(first))
+    header = named and first not in ids.rated
+    return {first if header else "0": lines[header:]}
+
+
+def _most_in_a_column(lines: Sequence[str], rated: Collection[str]) -> int:
+    """The most items that one column holds, of the columns that any separator makes."""
+    best = 0
+    for separator in SEPARATORS:
+        met: defaultdict[int, set[str]] = defaultdict(set)
+        for line in lines:
+            for column, cell in enumerate(split_any(line, separator)):
+                if (token := cell.strip()) in rated:
+                    met[column].add(token)
+        best = max([best, *map(len, met.values())])
+    return best

@@ -53,15 +53,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "exploding": (partial(save, change=lambda m: m * 1e12), "columns exceed"),
     "text": (partial(save, change=lambda m: m.astype(str)), "holds <U"),
     "row lost": (partial(save, change=lambda m: m[1:]), "lists 3 rows"),
-    "repeated": (partial(edit, name="set.inter", change=lambda t: t + "a\tx\n"), "repeat a pair"),
     "leak": (partial(edit, name="set.test.inter", change=lambda t: t + "a\tx\n"), "earlier split"),
     "unknown": (
         partial(edit, name="set.test.inter", change=lambda t: t + "b\ty\n"),
         "1 pairs are not in set.inter",
-    ),
-    "twice in a split": (
-        partial(edit, name="set.test.inter", change=lambda t: t + "a\tz\n"),
-        "set.test.inter: 1 rows repeat a pair",
     ),
     "misspelt split": (
         lambda f: (f / "set.train.inter").rename(f / "set.trian.inter"),
@@ -112,6 +107,18 @@ def test_sound_folders(folder: Path, tmp_path: Path) -> None:
     assert "truth: 2 modalities" in done("check", tmp_path / "p").out
     edit(tmp_path / "p", "truth/environments.tsv", lambda t: t + "nobody\tnothing\t0\n")
     assert "1 pairs are not in p.inter" in prepare("check", tmp_path / "p").out
+
+
+def test_repeated_pairs_are_a_warning(folder: Path) -> None:
+    """A run accepts them in one table, but not one pair in two splits."""
+    (folder / "manifest.json").unlink()
+    for name, row, kept in (
+        ("set.inter", "a\tx\n", "a run keeps the first row of each pair, or the earliest if"),
+        ("set.test.inter", "a\tz\n", "a run keeps the first row of each pair"),
+    ):
+        edit(folder, name, lambda text, row=row: text + row)  # type: ignore[misc]
+        found = f"warning: {folder / name}: 1 rows repeat a (user, item) pair; {kept}"
+        assert found in done("check", folder).out
 
 
 def test_dislikes_are_a_warning(folder: Path) -> None:

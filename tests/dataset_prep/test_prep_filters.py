@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import done, features, pairs, passed, prepare, refused, table, write
+from prep_support import done, features, inter, pairs, passed, prepare, refused, table, write
 
-from dataset_prep.fix.filters import k_core
-from dataset_prep.interactions import InteractionBuilder, Interactions
+from dataset_prep.fix.filters import Filters, clean, k_core
+from dataset_prep.interactions import PARTS, InteractionBuilder, Interactions
 from dataset_prep.report import Report
 
 EDGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
@@ -68,6 +70,48 @@ def test_counts_after_every_step(tmp_path: Path) -> None:
     ]
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("c", "x")]
     assert list(features(tmp_path / "out", "v")) == ["x"]
+
+
+LOG = "user,item,rating,timestamp\na,x,5,30\na,y,4,20\na,x,4,10\nb,x,3,40\na,x,1,10\na,x,2,5\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "note"),
+    [
+        ((), "a y 4 20, b x 3 40, a x 2 5", "3 rows repeat a (user, item) pair; the earliest row"),
+        (("--min-rating", 3), "a y 4 20, a x 4 10, b x 3 40", "1 rows repeat"),
+        (("--time-column", ""), "a x 5, a y 4, b x 3", "; the first row of each pair is kept"),
+    ],
+)
+def test_the_earliest_row_of_a_pair_is_kept(
+    tmp_path: Path, options: tuple[Any, ...], kept: str, note: str
+) -> None:
+    """The log is newest first; the rows that are left keep the order of the file."""
+    out = passed(table(tmp_path, LOG, *options)).out
+    rows = inter(tmp_path / "out").to_numpy().tolist()
+    assert ", ".join(map(" ".join, rows)) == kept
+    assert any(line.startswith("note: e.csv: ") and note in line for line in out.splitlines())
+
+
+PAIR = [st.integers(0, 1)] * 2
+TIMED = st.lists(st.tuples(*PAIR, st.integers(0, 3), st.sampled_from(PARTS)), min_size=6)
+
+
+@given(TIMED, st.booleans(), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_one_row_of_a_pair_is_kept(
+    rows: list[tuple[int, int, int, str]], timed: bool, split: bool
+) -> None:
+    builder = InteractionBuilder()
+    for user, item, time, part in rows:
+        times = np.array([time]) if timed else None
+        builder.add(np.array([user]), np.array([item]), None, times, part if split else None)
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for row, (user, item, time, part) in enumerate(rows):
+        key = (PARTS.index(part) * split, time * timed, row)
+        best[user, item] = min(best.get((user, item), key), key)
+    left = clean(builder.finish("test", Report()), Filters(), Report()).rows
+    assert left.index.tolist() == sorted(row for *_, row in best.values())
 
 
 def test_ids_are_right_after_the_first_ones_are_removed(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from prep_support import (
     passed,
     prepare,
     refused,
+    table,
     with_vectors,
     write,
 )
@@ -124,6 +125,48 @@ def test_one_id_per_line_is_the_order_of_the_rows(tmp_path: Path, ids: list[str]
     numbered = "".join(f"{row},{token}\n" for row, token in enumerate(ids))
     plain = "\n".join(ids) + "\n"
     for content in (plain, f"item_id\n{plain}", f",0\n{numbered}"):
+        check_listed(tmp_path, ids, write(tmp_path / "l.txt", content))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Film {}, The",
+        "{},5",
+        "a;{}",
+        "a|{}",
+        "a::{}",
+        "film number {}",
+        'say "{}"',
+        '"{}"',
+        "a  {}",
+    ],
+)
+@pytest.mark.parametrize("header", ["", "sku\n", "item_id\n"])
+def test_separators_and_quote_marks_are_part_of_the_ids(
+    tmp_path: Path, form: str, header: str
+) -> None:
+    """Also beside ids without them, and where some rows are of items without interaction."""
+    for ids in ([form.format(k) for k in range(N)], [*WORDS[:4], *map(form.format, range(4, N))]):
+        escaped = ['"{}"'.format(token.replace('"', '""')) for token in ids]
+        rows = [f"u{user},{token}" for user in range(2) for token in escaped[1:]]
+        np.save(tmp_path / "m.npy", MATRIX)
+        listing = write(tmp_path / "l.txt", header + "\n".join(ids) + "\n\n")
+        content = "\n".join(["user_id,item_id", *rows, ""])
+        given = ("--features", f"v={tmp_path / 'm.npy'}", "--feature-ids", listing)
+        passed(table(tmp_path, content, *given, "--fix", "drop-unrated"))
+        expected = {token: MATRIX[k].tolist() for k, token in enumerate(ids) if k}
+        assert features(tmp_path / "out", "v") == expected
+        if header != "sku\n":
+            write(listing, header + "\n".join(ids[:-1]) + "\n")
+            refused(table(tmp_path, content, *given), "9 rows for 8 ids")
+
+
+def test_the_interactions_decide_whether_lines_have_cells(tmp_path: Path) -> None:
+    """`Film 3` is an item, `Film 3;T` is none."""
+    ids = [f"Film {k}" for k in range(N)]
+    titled = ("".join(line.format(token) for token in ids) for line in ("{};T\n", '"{}",5\n'))
+    for content in (lines(ids, None, "{k},{i}"), *titled):
         check_listed(tmp_path, ids, write(tmp_path / "l.txt", content))
 
 

@@ -90,6 +90,10 @@ def test_the_last_line_names_the_place_of_the_dataset(
     for output, expected in outs.items():
         assert done(*small, "--output", output).out.endswith(f"; try {expected}\n")
     assert table(tmp_path, EVENTS).out.endswith(f"; try --data_path={tmp_path} --dataset=out\n")
+    vectors = write(tmp_path / "f.csv", "item,p,q\nx,1,2\ny,2,1\nnew,3,3\n")
+    for fix, more in (("keep-unrated", " --unknown_items=ignore"), ("drop-unrated", "")):
+        result = passed(table(tmp_path, EVENTS, "--features", f"v={vectors}", "--fix", fix))
+        assert result.out.endswith(f" --dataset=out{more}\n")
 
 
 MOVIES = {

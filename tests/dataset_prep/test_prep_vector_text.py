@@ -54,6 +54,24 @@ def test_headers_and_vectors_are_found(
     check_vectors(tmp_path, ids, write(tmp_path / "f.csv", lines(ids, header, line)))
 
 
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_the_name_of_the_modality_selects_one_of_several_vectors(
+    tmp_path: Path, separator: str
+) -> None:
+    """As in the .item file of a dataset of RecBole."""
+    rows = [f"{WORDS[k]}|Film {k}|{numbers(k, ' ')}|{1 + k} {-k}" for k in ORDER]
+    header = "item_id:token|name:token_seq|v:float_seq|aud:float_seq"
+    content = "\n".join([header, *rows, ""]).replace("|", separator)
+    path = write(tmp_path / "f.item", content)
+    check_vectors(tmp_path, WORDS, path)
+    out = passed(with_vectors(tmp_path, WORDS, path, "--features", f"aud={path}")).out
+    assert features(tmp_path / "out", "aud") == {i: [1 + k, -k] for k, i in enumerate(WORDS)}
+    assert "f.item: modality aud is column aud:float_seq; left out: v:float_seq" in out
+    write(path, content.replace("v:float_seq", "vis:float_seq"))
+    message = "2 vectors (vis:float_seq, aud:float_seq), expected one, or one called v; NAME"
+    refused(with_vectors(tmp_path, WORDS, path), message, "`--features vis=FILE`")
+
+
 def test_an_index_of_words_holds_the_ids_and_one_of_numbers_does_not(tmp_path: Path) -> None:
     for header in (",0,1,2", ",a,b,c"):
         check_vectors(tmp_path, WORDS, write(tmp_path / "f.csv", lines(WORDS, header, "{i},{v}")))

@@ -76,7 +76,7 @@ def test_json_of_vectors_alone_needs_ids(tmp_path: Path) -> None:
         '{"i0": 4, "i1": 5}',
         '{"0": {"i0": 1.5}, "1": {"i0": 2.5}}',
         '{"i0": [1, 2], "i0": [2, 1]}',
-        '[{"item_id": "i0", "v": [1, 2], "w": [1, 2]}]',
+        '[{"item_id": "i0", "u": [1, 2], "w": [1, 2]}]',
         '[{"item_id": "i0", "title": "T"}]',
         '{"ids": ["i0"], "features": [[1, 2], [3, 4]]}',
         '["i0", "i1"]',
