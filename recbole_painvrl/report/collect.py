@@ -187,8 +187,8 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
 
 
 def _by_row(run: RunData, masks: Sequence[str]) -> list[RunData]:
-    """The run once for every row of a grid that shares it: controls whose masks are equal."""
-    if len(masks) < 2:
+    """A complete run once for every row of a grid that shares it: controls with equal masks."""
+    if len(masks) < 2 or run.result is None:
         return [run]
     entry = run.config.get("feature_mask", {"from": "command line"})
     given = [{**run.config, "feature_mask": {**entry, "value": mask}} for mask in masks]

@@ -81,7 +81,7 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
         labels = unique(group.label for block in all_blocks for group in block.groups)
         raise UserError(f"`--method`: found {method!r}, expected one of {', '.join(labels)}")
     unfinished = [run for run in found.runs if run.result is None]
-    complete = len({run.folder for run in found.runs}) - len(unfinished)
+    complete = len({run.folder for run in found.runs if run.result is not None})
     of_searches = {run.folder.parent for run in found.runs if is_trial(run)}
     of_none = [run for run in unfinished if run.folder.parent not in of_searches]
     return render(
