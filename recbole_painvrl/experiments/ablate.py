@@ -32,7 +32,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "environment_restarts": (3, 1),
     "negative_sampling": ("shared", "per_positive"),
 }
-_ENVIRONMENTS = "|E| = "
 _LOSSES = {
     "ERM only": "erm",
     "IRM only": "irm",
@@ -214,13 +213,8 @@ def _controls(plan: Plan) -> Ablation:
 
 
 def environment_label(n: int) -> str:
-    """Label of the row with ``n`` environments."""
-    return f"{_ENVIRONMENTS}{n}"
-
-
-def environment_number(label: str) -> int:
-    """The number of environments in such a label."""
-    return int(label.removeprefix(_ENVIRONMENTS))
+    """Label of the row with ``n`` environments, which the figure reads."""
+    return f"|E| = {n}"
 
 
 def _effective(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from recbole_painvrl.evaluation.comparison import part_name
-from recbole_painvrl.experiments.ablate import environment_number
 from recbole_painvrl.report.plots.curves import Point, curves, save
 from recbole_painvrl.report.tables import Table
 
@@ -30,7 +29,8 @@ def environment_curve(table: Table, folder: Path) -> list[Path]:
     for row in table.rows:
         for part, metric in table.columns:
             if metric.startswith(("recall", "ndcg")) and (part, metric) in row.numbers:
-                point = Point(environment_number(row.label), row.numbers[part, metric])
+                # The label ends with the number, `|E| = 5`.
+                point = Point(float(row.label.split()[-1]), row.numbers[part, metric])
                 panels.setdefault(_title(part), {}).setdefault(metric, []).append(point)
     return _write(panels, "number of environments", "metric", table, folder / "environments")
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.mmssl import MMSSL
-from recbole_painvrl.models.mmssl.adversary import Discriminator, hidden_widths
+from recbole_painvrl.models.mmssl.adversary import Discriminator
+from recbole_painvrl.models.mmssl.memory import hidden_widths
 
 SMALL = ("--embedding_size=4", "--n_heads=2")
 RELEASED = ("--attention=identity", "--last_layer_softmax=True")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows
 from recbole_painvrl.functional.dropout import dropout
+from recbole_painvrl.models.mmssl.memory import hidden_widths
 from recbole_painvrl.seeds import generator
 
 if TYPE_CHECKING:
@@ -66,11 +67,6 @@ class Discriminator(nn.Module):
             x = dropout(norm(F.leaky_relu(layer(x), self.slope)), rate, self.noise)
         result: Tensor = _SCALE * torch.sigmoid(self.last(x)).squeeze(1)
         return result
-
-
-def hidden_widths(n_columns: int) -> tuple[int, int]:
-    """Widths of the two hidden layers."""
-    return max(1, n_columns // 4), max(1, n_columns // 8)
 
 
 class Adversary:

@@ -1,10 +1,9 @@
-"""How much memory training MMSSL will take, said before it starts."""
+"""Sizes of MMSSL's training: the memory that it takes, and the layers of its discriminator."""
 
 from __future__ import annotations
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes
-from recbole_painvrl.models.mmssl.adversary import hidden_widths
 
 # A parameter, its gradient and two moments of Adam.
 _LEARNT = 4 * FLOAT
@@ -33,6 +32,11 @@ def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
         "forward pass": tables * table + _nearest(sizes.items, batch_size),
         "discriminator": _discriminator(n_columns, batch_size, n_modalities),
     }
+
+
+def hidden_widths(n_columns: int) -> tuple[int, int]:
+    """Widths of the two hidden layers of the discriminator."""
+    return max(1, n_columns // 4), max(1, n_columns // 8)
 
 
 def _nearest(n_items: int, batch_size: int) -> int:
