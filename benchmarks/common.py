@@ -27,7 +27,7 @@ Result = dict[str, Any]
 
 
 class NotRunError(Exception):
-    """A run has no result, and nothing may be run."""
+    """A run has no result, and starting it is not allowed."""
 
 
 def command_line(doc: str | None) -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) ->
     Args:
         folder: the run folder.
         settings: arguments of run_recbole.py, without output folder and run name.
-        may_run: whether a missing run is run.
+        may_run: whether to start or resume a run that has no result.
 
     Raises:
         NotRunError: there is no result and ``may_run`` is false.
@@ -66,7 +66,7 @@ def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) ->
 
 
 def check_settings(folder: Path, settings: Sequence[str]) -> None:
-    """Raise SystemExit if the run in a folder has other settings; it names the first of them."""
+    """Raise SystemExit, naming the first difference, if the run in a folder has other settings."""
     import yaml
 
     from recbole_painvrl.config import parse_overrides
@@ -157,7 +157,7 @@ def slug(name: str) -> str:
 
 
 def spread(values: Sequence[Any]) -> str:
-    """Mean and standard deviation over the seeds; of a single seed its value."""
+    """Mean and standard deviation over the seeds; for a single seed, only its value."""
     if len(values) < 2:
         return f"{values[0]:.4f}" if values else ""
     return f"{statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f}"

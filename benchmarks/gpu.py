@@ -52,9 +52,9 @@ _STAGES = (
 
 
 class SameDraws(TorchFunctionMode):
-    """Draws that use a generator of a GPU come from one of the CPU with the same seed instead.
+    """Replace draws from a generator on a GPU by draws from a CPU generator with the same seed.
 
-    Afterwards a run on the GPU has the random numbers of the same run on the CPU.
+    Inside this mode, a run on the GPU has the random numbers of the same run on the CPU.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ def stages(
             share = counter.get_total_flops() / seconds["own"] / peak
             yield (
                 f"{name}: {what}",
-                # Seconds an interaction are ms per 1,000 times 1e6.
+                # Milliseconds per 1,000 interactions are 1e6 times seconds per interaction.
                 *(f"{1e6 * value:.3g}" for value in (cpu, gpu, plain)),
                 *(f"{cpu / gpu:.1f}", f"{plain / gpu:.1f}", f"{100 * share:.1f} %"),
                 f"{_peak_mb(own):.0f}" if device.type == "cuda" else "-",
@@ -224,7 +224,7 @@ _STEPS: dict[str, Callable[[RandomData], tuple[_Counted, _Counted]]] = {
 
 
 def _waits(step: Step, device: torch.device) -> Step:
-    """The step, finished on the device when it returns."""
+    """The step, wrapped so that it returns only when the device has finished it."""
 
     def waited() -> None:
         step()

@@ -137,19 +137,19 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
 
 
 def forget_other_cut(found: dict[str, Any], kept: list[float]) -> None:
-    """Leave out trainings under the cut of an earlier rule."""
+    """Remove trainings with a cut mask that differs from the cut of the present rule."""
     if found.get("kept") != kept:
         for key in [key for key in found["masks"] if key.startswith("binary")]:
             del found["masks"][key]
 
 
 def _key(mask: str, number: int) -> str:
-    """Name of a training in the file; the first has that of its mask."""
+    """Name of a training in the file; the first training has the name of its mask."""
     return f"{mask} {number}" if number else mask
 
 
 def averaged(found: dict[str, Any], trainings: int) -> dict[str, Any]:
-    """What was found for one seed, with the means of the metrics over the trainings of a mask."""
+    """The results of one seed, with the means of the metrics over the trainings of a mask."""
     masks = {}
     for mask in MASKS:
         every = [found["masks"].get(_key(mask, number)) for number in range(trainings)]
@@ -175,7 +175,7 @@ class Finals:
         )
         self.trainer.pipeline.run(learning, context)
         self.form = self.trainer.form_stage
-        # By the rule of today, whatever it was when the run was interrupted.
+        # Decided again, since the rule may have changed since the run was interrupted.
         self.form.run(context)
         self.mask: Tensor = self.trainer.mask_stages[-1].mask
         truth = planted_truth(run.train)
@@ -189,7 +189,7 @@ class Finals:
         self.masks = {name: torch.cat(list(one.values())) for name, one in controls.items()}
         self.masks["binary"] = cut_by_modality(self.mask, slices)[0]
         self._draws = self._state()
-        # Finals are not resumed: a mask that was interrupted is trained again.
+        # A final training is not resumed: if it was interrupted, it starts again.
         self.trainer.pipeline = Pipeline(
             self.trainer, run.folder / "checkpoint" / "final.safetensors"
         )

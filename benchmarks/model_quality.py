@@ -61,8 +61,8 @@ SPACES = {
 }
 # Without settings to search.
 FIXED = ("Pop",)
-# Settings of one row, whatever is given for all: BM3's validation score falls at first, and with
-# 2,048 items in MMSSL's discriminator an epoch on tiktok takes over a minute.
+# Settings of single rows, which override those given for all: BM3's validation score falls at
+# first, and with 2,048 items in MMSSL's discriminator an epoch on tiktok takes over a minute.
 OWN: dict[str, dict[str, object]] = {
     "BM3": {"stopping_step": 30},
     "MMSSL": {"discriminator_columns": 512},
@@ -167,7 +167,7 @@ def modalities(data: Path, dataset: str) -> list[str]:
 
 
 def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
-    """Search a model's settings unless that is complete; whether there is a result.
+    """Search a model's settings unless that was done; returns whether there is a result.
 
     Args:
         model: name of the model; one without settings to search is not searched.
@@ -186,7 +186,7 @@ def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
         space = folder / "space.yaml"
         space.write_text(yaml.safe_dump(SPACES[model]), encoding="utf-8")
         command.append(f"--space={space}")
-    # It resumes, and refuses other settings than it has begun with.
+    # `tune` resumes a search, and refuses settings other than those the search began with.
     if run_process(command, quiet=True).code or selected(folder) is None:
         return False
     done.write_text(asked, encoding="utf-8")

@@ -7,9 +7,10 @@
 Without ``--dataset``, planted interactions and features of the size 36,656 x 76,085 with 3 x 128
 columns, written once to ``--output``. Every model runs at its defaults in a process of its own.
 ``build``: dataset, model, graphs. ``epoch``: training on all batches; with ``--steps`` the first
-step, which holds what a model does once an epoch, plus the mean of the others times what is left
-(``~``). ``evaluation``: ranking all items for all users of the validation split. All are seconds
-of processor time. Models trained in stages are left out: ``benchmarks.paper_sizes`` has them.
+step, which includes what a model does once an epoch, plus the mean of the other measured steps
+times the number of remaining steps (``~``). ``evaluation``: ranking all items for all users of the
+validation split. All are seconds of processor time. Models trained in stages are left out:
+``benchmarks.paper_sizes`` has them.
 """
 
 from __future__ import annotations

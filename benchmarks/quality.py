@@ -69,7 +69,7 @@ VARIANTS = {
         "fast loader (default)": _LIGHTGCN,
     },
 }
-# Its runs also train the final model with the planted mask.
+# The runs of this method also train the final model with the planted mask.
 _SOFT = "PaInvRL, soft mask (the paper)"
 # Backbone, environments and final training are the same in all methods; the mask differs. Without
 # `mask_form` PaInvRL trains the final model with three masks and keeps one.

@@ -41,7 +41,7 @@ class Experiment(BaseModel):
         source: who published it.
         tolerance: distance from the published range that still counts as equal.
         grid: settings tried with seed 0; the best by validation are run with the other seeds.
-        refit: after validation has chosen the epoch, train again on all training data.
+        refit: whether to train again on all training data once validation has chosen the epoch.
         at_epoch: published best epoch, reported beside the chosen one.
         compare: names of ID-only experiments that this one must not be worse than.
         all_pairs: the published metrics count test pairs whose user or item is not in training as

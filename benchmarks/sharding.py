@@ -31,7 +31,7 @@ _WARM_UP = 2
 
 
 def worker(given: Any) -> None:
-    """Measure the steps of this process; the first one writes what all found."""
+    """Measure the steps of this process; the first process writes the results of all."""
     import torch
 
     import recbole_painvrl
@@ -79,7 +79,7 @@ def _measured(given: Any) -> dict[str, Any]:
     n_learnt = sum(parameter.numel() for parameter in model.parameters())
     return {
         "users": data.shard.n_rows,
-        # A gradient of every parameter is kept, too.
+        # Twice the parameters: each has a gradient of the same size.
         "learnt": 4 * (2 * n_learnt + moments),
         "resident": _memory("self")["private"] - before,
         "seconds": seconds,
@@ -132,7 +132,7 @@ def steps(given: Any) -> None:
 
 def _row(n: int, runs: list[list[dict[str, Any]]], first: list[list[dict[str, Any]]]) -> list[str]:
     def seconds(measured: list[list[dict[str, Any]]], size: int) -> float:
-        # A step has ended when it has in all processes.
+        # A step takes as long as in the slowest process.
         steps = [max(float(one["seconds"][str(size)]) for one in run) for run in measured]
         return statistics.median(steps)
 
@@ -227,7 +227,7 @@ def _watched(process: subprocess.Popen[bytes]) -> list[dict[str, int]]:
 
 
 def _memory(process: str) -> dict[str, int]:
-    """Bytes of a process: its peak, and what it has now, of its own and of mapped files."""
+    """Bytes of a process: its peak, and at present its private memory and its mapped files."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     values = {line.partition(":")[0]: line.split()[1:2] for line in lines}
     names = {"all": "VmHWM", "private": "RssAnon", "mapped": "RssFile"}

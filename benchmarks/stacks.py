@@ -30,10 +30,10 @@ from typing import Any
 
 from benchmarks.common import ROOT, command_line, table
 
-# That of `_compat.versions`, which cannot be imported where nothing is installed.
+# As in `_compat.versions`, which cannot be imported before its packages are installed.
 INSTALL_RECBOLE = "pip install --no-deps recbole==1.2.1"
 TOLERANCE = 1e-6
-# NumPy's partition decides which of their equally similar neighbours are kept.
+# Larger tolerances: which of several equally similar neighbours are kept depends on NumPy.
 TIES = {"AsymKNN": 1e-2, "ItemKNN": 1e-2}
 _OLD = ("numpy==1.26.4", "pandas==2.3.3", "scipy==1.12.0", "pyarrow==17.0.0", "colorlog==4.7.2",
         "colorama==0.4.4")  # fmt: skip

@@ -26,7 +26,7 @@ from benchmarks.model_quality import OWN, modalities, search, selected, with_own
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
-# Those of the paper, whose UltraGCN has no features, popularity, others of this project, and EASE.
+# The group `paper`, UltraGCN without features (as in the paper), three more models, and EASE.
 MODELS = "paper,UltraGCN-ids=UltraGCN,FREEDOM,MGCN,RP3beta,EASE"
 TESTS = ("iid", "ood")
 METRICS = ("precision@10", "recall@10", "ndcg@10")

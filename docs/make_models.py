@@ -35,24 +35,24 @@ EASE, MultiVAE and about thirty more) run beside them with the same commands. A 
 - *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
   users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
   starts, and is refused if it does not fit.
-- Training stops after RecBole's 10 evaluations without improvement (`stopping_step`; BM3: 30), the
-  presets after the released number.
+- Training stops after RecBole's 10 evaluations without improvement (`stopping_step`; BM3: 30), with
+  a preset after the number of the released code.
 - Every model passes the laws of [testing](api/testing.md) that apply to it. Where features
   enter only what is computed before training or once an epoch (FREEDOM, the training-free models,
-  the released LATTICE and MICRO) there is no law of permuted columns, and without an ID-only form
-  none of features that are zero.
+  the released LATTICE and MICRO) the law of permuted columns does not apply, and without an ID-only
+  form that of zero features does not.
 - Differences from paper and released code are under *Deviations* in the docstring of each class;
   the presets set what the released codes do, as far as their comments do not say otherwise
   (features, for example, always have rows of length 1).
 
-Not offered, by no setting:
+Not offered by any setting:
 
 - Scores by the tables of the last training step (the releases of GRCN, DualGNN, DRAGON, SLMRec,
   EliMRec and MGAT): they always come from the parameters.
-- Epochs or settings chosen by test metrics (GRCN, SLMRec, MMRec's search), and rankings of which
-  only the training items are taken out; MGAT's 1,000 sampled negatives.
-- Random repetitions of few co-users, drawn in every epoch (DualGNN, DRAGON), with which scores
-  would depend on the draws; parameters that are regularised and never read (DualGNN).
+- Epochs or settings chosen by test metrics (GRCN, SLMRec, MMRec's search), and rankings that
+  leave out only the training items; MGAT's 1,000 sampled negatives.
+- Random repetitions, drawn in every epoch, that fill up short lists of co-users (DualGNN, DRAGON):
+  scores would depend on the draws; parameters that are regularised and never read (DualGNN).
 - Dense matrices of items by items or users by users, and graph caches that ignore a setting.
 - Row sums below 0 in graphs of cosines, which give NaN: such cosines count as 0.
 - Negatives among the items of the training set alone (MMRec): RecBole draws among all items.

@@ -48,7 +48,7 @@ def start() -> None:
 def _is_command_line() -> bool:
     """Whether this process is a command of ours: a module, ``recbole-painvrl`` or our script."""
     if not hasattr(sys, "orig_argv"):
-        # A Python that is too old for a run, which `doctor` says.
+        # This Python is too old for a run; `doctor` reports it.
         return True
     words = sys.orig_argv
     module = sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1 :]

@@ -47,7 +47,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Failures of the system inside are failures to write ``path``.
+    """Turn system errors inside the block into failures to write ``path``.
 
     Raises:
         WriteError: in place of the system's own error, which may not name the file.

@@ -27,11 +27,11 @@ class NonFiniteLossError(RuntimeError):
 
 
 class BadNumberError(ArithmeticError):
-    """A loss or gradient is NaN or infinite; where in the run is for the caller to say.
+    """A loss or gradient is NaN or infinite; the caller adds where in the run it happened.
 
     Args:
         what: the loss term or gradient, and its value.
-        columns: tensors ``[..., d]`` among whose columns the culprit may be, by name.
+        columns: tensors ``[..., d]`` among whose columns the cause may be, by name.
         batch: batch of the epoch, from 1, where it is known.
     """
 

@@ -46,7 +46,7 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        # What the attempt left behind, not the fresh lock of a process that started together.
+        # Remove the empty file of the failed attempt, but no lock that another process wrote.
         if not was_there and path.is_file() and not path.stat().st_size:
             path.unlink(missing_ok=True)
         lock = SoftFileLock(path)
@@ -56,7 +56,7 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
             path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
-        # While it is held: filelock takes no lock on a file that has been removed.
+        # Removed before the release: filelock does not accept a lock on a removed file.
         path.unlink(missing_ok=True)
         lock.release()
 
@@ -95,7 +95,7 @@ def holder(path: Path) -> str:
         if error.errno not in _NO_LOCKS:
             return _written(path)
     try:
-        # It takes over the lock of a process of this machine that is gone.
+        # `SoftFileLock` takes over a lock whose process ran on this machine and is gone.
         with SoftFileLock(path, timeout=0):
             return ""
     except (Timeout, OSError):

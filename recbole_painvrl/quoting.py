@@ -29,8 +29,8 @@ def is_quoted(lines: Iterable[str], separator: str) -> bool | None:
 
     Tab-separated tables are mostly published without quoting: a name such as ``"Heroes`` would
     then swallow the lines that follow. A table counts as quoted if every mark encloses a whole
-    cell, marks inside a cell are doubled, and every row then has as many cells as the header. An
-    enclosed line break is none if the lines that it joins are complete rows by themselves.
+    cell, marks inside a cell are doubled, and every row then has as many cells as the header. It
+    counts as unquoted if a line break inside marks joins lines that are complete rows on their own.
 
     Args:
         lines: lines of the table, header first; see :func:`text_lines`.

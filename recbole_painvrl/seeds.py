@@ -33,9 +33,9 @@ def run_seeds(
         split_seed: seed of the split.
         own_generators: which of ``initial values``, ``shuffling`` and ``negatives`` have a
             generator of their own.
-        purposes: what else has one.
+        purposes: names of further purposes that have a generator of their own.
     """
-    # The generator of the order of batches is called so.
+    # Name in `result.json` -> purpose from which the seed is derived.
     names = {"initial values": "initial values", "shuffling": "batches", "negatives": "negatives"}
     common = {
         name: derive_seed(seed, purpose) if name in own_generators else seed
@@ -65,9 +65,9 @@ def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> to
 
 @contextmanager
 def separate_draws(seed: int, purpose: str, device: torch.device | str = "cpu") -> Iterator[None]:
-    """The global generators of PyTorch and numpy start a purpose of their own inside.
+    """Seed the global generators of PyTorch and numpy for one purpose inside the block.
 
-    Afterwards they go on where they were. For code of RecBole, which knows no other generators.
+    Afterwards their earlier state is restored. For code of RecBole, which uses these alone.
 
     Args:
         seed: of the run.

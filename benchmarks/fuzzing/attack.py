@@ -71,7 +71,7 @@ def attack(reader: Reader, inputs: int, number: int = 0, keep: Path | None = Non
     @seed(number)
     @settings(
         max_examples=inputs,
-        # Explaining a failure would trace every line of every reader.
+        # Without Phase.explain, which would trace every line of every reader.
         phases=(Phase.generate, Phase.shrink),
         deadline=None,
         database=None,
@@ -151,7 +151,7 @@ def _time_limit() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limited_memory() -> Iterator[None]:
-    """Large allocations raise MemoryError."""
+    """Make large allocations inside the block raise MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, before[1]))

@@ -38,7 +38,7 @@ from benchmarks.reliability.runs import (
 
 _CASES = ("UltraGCN", "VBPR", "PaInvRL", "InvRL")
 _TIMEOUT = 60.0
-# Of a port.
+# Number of digits with which a port is written.
 _DIGITS = 5
 
 
@@ -124,7 +124,7 @@ class Bench:
             if rank == victim and hook is not None:
                 hooks.append(hook)
             processes.append(start(argv, self._log, *hooks))
-        # Its thread may hold a lock at the moment of a fork. It must live as long as the processes.
+        # Made after the forks, since its thread may hold a lock; kept as long as the processes run.
         self._store = stores.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         os.write(writable, f"{self._store.port:0{_DIGITS}}".encode() * self.size)
         os.close(readable)

@@ -60,8 +60,8 @@ _IMPORTS = (
 def warm_up() -> None:
     """Import everything that a run needs, so that forked processes start at once.
 
-    A fork copies only the calling thread, so this process must import and never compute with
-    PyTorch, which would start others.
+    A fork copies only the calling thread, so this process may import PyTorch, but must not
+    compute with it, which would start more threads.
     """
     # NumPy and PyTorch read these when they are imported.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

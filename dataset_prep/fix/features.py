@@ -47,7 +47,7 @@ def _repair_shift(selection: Selection, rated: Collection[str], report: Report) 
     matched = {step: sum(str(n + step) in rated for n in numbers) for step in (0, 1, -1)}
     best = max((1, -1), key=lambda step: matched[step])
     possible = min(len(tokens), len(rated))
-    # By chance a shift fits some more items, where others are missing on either side.
+    # A shift may match a few more items by chance, where both sides lack some items.
     clear = matched[best] == possible or matched[best] - matched[0] > (1 - _FITS) * possible
     if matched[best] <= matched[0] or matched[best] < _FITS * possible or not clear:
         return
@@ -141,7 +141,8 @@ def repair_columns(selection: Selection, report: Report, again: bool = False) ->
     """Exploding and constant columns.
 
     Dropping a column may leave a row empty, so that columns are repaired before rows. ``again``
-    repeats it after rows and items were removed, without a second report of columns that were kept.
+    is for the repetition after rows and items were removed: columns that are kept are not reported
+    a second time.
     """
     where = selection.table.where
     if not len(selection.rows) or not len(selection.columns):

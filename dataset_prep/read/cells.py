@@ -153,13 +153,13 @@ def parse_dates(values: pd.Series, starts_with_day: bool | None) -> pd.Series:
         rows = dates.isna() & distinct.str.fullmatch(pattern)
         if rows.any():
             with warnings.catch_warnings():
-                # pandas warns about dates that fit the other order only.
+                # pandas warns about dates that are valid only in the other order of day and month.
                 warnings.simplefilter("ignore")
                 dates[rows] = pd.to_datetime(
                     distinct[rows], errors="coerce", utc=True, format="mixed", dayfirst=day
                 )
             if pattern == _DAY_FIRST:
-                # pandas would take the first number for the month where the second is none.
+                # pandas would read the first number as the month if the second cannot be one.
                 months = distinct[rows].str.extract(r"\.(\d{1,2})\.")[0].astype(int)
                 dates[months.index[months > 12]] = pd.NaT
     known = pd.Series(dates.array, index=distinct)

@@ -135,7 +135,7 @@ class _Columns:
         return cls(numbers, widths)
 
     def is_ragged(self, name: str) -> bool:
-        """Whether no length of the vectors is the usual one."""
+        """Whether no single length is that of more than half of the vectors."""
         widths = self.widths[name]
         return 2 * max(map(widths.count, widths)) <= len(widths) > 1
 

@@ -141,7 +141,7 @@ def _by_label(path: Path, labels: pd.Series, good: Mask) -> dict[str | None, Mas
 
 
 def _check_labels(path: Path, labels: pd.Series, named: Collection[str]) -> None:
-    """Refuse numbers as labels, which may be folds, unless in MMRec's x_label or by option."""
+    """Refuse numbers as labels, which may be folds, except in MMRec's x_label or a given column."""
     if "part" in named or simple(str(labels.name)) == "xlabel":
         return
     shown = next((text for text in map(str, labels) if text[:1].isdigit()), None)

@@ -177,8 +177,8 @@ def _order(
     """Row of each id by a column of row indices, else the order of the file; None if unclear."""
     as_is = list(range(len(tokens[chosen])))
     others = [name for name in tokens if name != chosen]
-    # An index that pandas wrote numbers the lines, also after lines were filtered out. After they
-    # were sorted or drawn it has their former order, which the matrix may have or not.
+    # An index that pandas wrote ascends with the lines, even if some were filtered out. If it does
+    # not, the table was sorted or sampled, and the matrix may be in either order.
     reset = next(iter(tokens))
     indices = [n for n in others if is_index(n) or (n == reset and simple(n) == "index")]
     if not all(_ascends(tokens[name]) for name in indices):
@@ -257,7 +257,7 @@ def _whole_lines(
 
 
 def _most_in_a_column(lines: Sequence[str], rated: Collection[str]) -> int:
-    """The most items that one column holds, of the columns that any separator makes."""
+    """The largest number of distinct ``rated`` items in one column, over all separators."""
     best = 0
     for separator in SEPARATORS:
         met: defaultdict[int, set[str]] = defaultdict(set)

@@ -20,7 +20,7 @@ _ROW_WORDS = """
 row rows rowid rowno rownumber rownum rowindex rowidx index idx position pos remap remapid
 remappedid mappedid newid featureid featureindex featureidx embeddingid embeddingindex embeddingidx
 """
-# Of the values of a column, where it may hold the ids.
+# Fraction of the values that must fit for a column to count as one that may hold the ids.
 _MOST = 0.9
 _ROW_NAMES = frozenset(_ROW_WORDS.split())
 # `key` and `i` may be features (the musical key, or the ninth of the columns a, b, c, ...).

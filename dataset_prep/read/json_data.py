@@ -111,7 +111,7 @@ def json_records(
         encoding: of the file.
         pair: names for the keys and values of a map such as ``{"user": [items]}``. Lists without
             keys get the second name.
-        fits: whether a value is one of such a map.
+        fits: whether a value can be a value of such a map.
     """
     lines = [line for line in text_sample(path, encoding).lines if line.strip()][:_HEAD]
     objects = sum(_object(line.strip().encode(), "utf-8-sig") is not None for line in lines)

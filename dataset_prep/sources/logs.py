@@ -66,7 +66,7 @@ def read_log(arguments: argparse.Namespace, log: Log, report: Report) -> tuple[I
     counts = np.zeros(2, dtype=np.int64)
 
     def frames(receiver: Report) -> Iterator[pd.DataFrame]:
-        # Ambiguous dates need a first pass over all rows, which must not count them.
+        # Ambiguous dates need an extra pass over all rows; only one pass must count the rows.
         counted = receiver is report
         for frame in chunks(layout, list(dict.fromkeys([*roles.values(), *actions])), receiver):
             rows = _happened(frame, actions, faults if counted else CellFaults(path))

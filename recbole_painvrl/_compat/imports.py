@@ -23,9 +23,9 @@ _LATE = {
 def import_recbole() -> None:
     """Import RecBole without ray, and without scikit-learn and TensorBoard until they are called.
 
-    While RecBole's modules are imported, stand-ins take the places of those modules, and go at
-    once. The stand-in of ray hands ``tune.report`` on to ray where the process has loaded it, and
-    does nothing otherwise. Unnecessary with a RecBole that imports them where it uses them.
+    While RecBole's modules are imported, placeholders replace these libraries; they are removed
+    right afterwards. The placeholder of ray passes ``tune.report`` on to ray if the process has
+    loaded it, else does nothing. Unnecessary with a RecBole that imports them where it uses them.
     """
     if "recbole.quick_start" in sys.modules:
         return
@@ -60,7 +60,7 @@ def _late(module: str, name: str) -> Callable[..., Any]:
 
 
 def _bind_warning() -> None:
-    """Give ``SLIMElastic`` the class of the warnings that it hides; a function cannot stand in."""
+    """Import the class of the warnings that ``SLIMElastic`` hides: it must be a real class."""
     module = importlib.import_module("recbole.model.general_recommender.slimelastic")
     construct = module.SLIMElastic.__init__
 

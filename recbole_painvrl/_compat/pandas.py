@@ -105,7 +105,7 @@ def _agg_lengths(agg: Any, series: Any, function: Any = None, *arguments: Any, *
 
 
 def _sorted_stably(original: Any, self: Any) -> None:
-    """Keep the file's order of equal times where ``rm_dup_inter`` sorts; versions differ in it."""
+    """Keep the file's order of equal times where ``rm_dup_inter`` sorts, in any pandas version."""
     with _replaced(pd.DataFrame, "sort_values", _stable):
         original(self)
 
@@ -116,7 +116,7 @@ def _stable(sort_values: Any, frame: Any, *arguments: Any, **named: Any) -> Any:
 
 @contextmanager
 def _replaced(owner: Any, name: str, change: Callable[..., Any]) -> Iterator[None]:
-    """A function of pandas, changed inside for RecBole's code alone."""
+    """Replace a function of pandas inside the block, in which only RecBole's code runs."""
     original = getattr(owner, name)
     setattr(owner, name, functools.wraps(original)(lambda *a, **k: change(original, *a, **k)))
     try:

@@ -22,10 +22,10 @@ def quiet_warnings() -> None:
     Unnecessary with a RecBole that supports pandas 3 and a PyTorch of today.
     """
     for message, category, module in (
-        # What it fills in place is filled before, see `_compat.pandas`.
+        # Filling in place; `_compat.pandas` has filled these values before.
         ("A value is (trying to be|being) set", Warning, r"recbole\.data\."),
         ("The inplace keyword", Warning, r"recbole\.data\."),
-        # Its interactions sort and convert tensors by NumPy's functions.
+        # RecBole's interactions sort and convert tensors by NumPy's functions.
         ("__array_wrap__ must accept", DeprecationWarning, r"numpy\."),
         # LightGCN, NCL and others build their adjacency by a constructor that still works.
         (r"torch\.sparse\.SparseTensor", UserWarning, r"recbole\.model\."),
@@ -228,7 +228,7 @@ def keep_best_in_memory() -> None:
 
 
 def _identity(path: Path) -> tuple[str, int, int, int]:
-    """What changes when a file is written again."""
+    """Path, inode, size and time of a file, which tell whether it was written again."""
     stat = path.stat()
     return str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 _TAG = "_recbole_painvrl"
-# How `torch._compile` remembers what a method is under the compiler.
+# Attribute in which `torch._compile` caches the wrapped method.
 _REMEMBERED = "__dynamo_disable"
 
 
@@ -33,7 +33,7 @@ def step_without_compiler() -> None:
             setattr(inner, _REMEMBERED, inner)
     for kind in vars(optimizers).values():
         step: Any = vars(kind).get("step") if _is(kind, base) else None
-        # PyTorch wraps a step once more when its first optimizer is made; that one is left alone.
+        # `hooked` marks a step that PyTorch wrapped once more for an optimizer; it is left alone.
         if hasattr(step, "__wrapped__") and not hasattr(step, "hooked"):
             kind.step = _without_gradients(step.__wrapped__)
 

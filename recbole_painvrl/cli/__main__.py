@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """From now on, save and end when the parent ends; elsewhere than on Linux the lock remains."""
+    """On Linux, save and end when the parent ends; elsewhere the process runs on, with its lock."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -68,7 +68,7 @@ def _run(run: GridRun) -> int:
 
 
 def _changed(run: GridRun) -> list[str]:
-    """What of the run's identity is other than on the machine that planned it."""
+    """Parts of the run's identity that differ from those on the machine that planned it."""
     import recbole_painvrl
 
     recbole_painvrl.start()
@@ -103,7 +103,7 @@ def _execute(run: GridRun, start: float) -> int:
 
 
 def _arguments(run: GridRun) -> list[str]:
-    """Arguments of ``run`` in its state; removes a folder that cannot be resumed."""
+    """Arguments that resume or start the run; removes a folder that cannot be resumed."""
     from recbole_painvrl.run.resume import can_resume
 
     if run.folder.is_dir():

@@ -239,7 +239,7 @@ def piped(action: Callable[[], int]) -> int:
         try:
             return action()
         finally:
-            # Here, since an error of the interpreter's flush at exit cannot be caught.
+            # Flushed here, since an error of the interpreter's own flush at exit cannot be caught.
             sys.stdout.flush()
             sys.stderr.flush()
     except BrokenPipeError:

@@ -104,7 +104,7 @@ def answer(root: click.Command) -> int:
 
 
 def _behind_program(args: list[str], incomplete: str) -> tuple[list[str], str]:
-    """The words of a command, however it is called; bash cuts them at ``=``."""
+    """The words after the program's name; words that bash split at ``=`` are joined again."""
     words: list[str] = []
     for word in [*args, incomplete]:
         if words and (word == "=" or words[-1].endswith("=")):
@@ -119,7 +119,7 @@ def _behind_program(args: list[str], incomplete: str) -> tuple[list[str], str]:
 
 
 def _whole(found: list[CompletionItem[str]], incomplete: str) -> list[CompletionItem[str]]:
-    """Values with their option before them, where the shell replaces ``--option=value``."""
+    """Values as ``--option=value`` where the shell replaces the whole word, option included."""
     name, equals, _ = incomplete.partition("=")
     if equals and name.startswith("--"):
         for item in found:

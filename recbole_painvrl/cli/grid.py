@@ -100,7 +100,7 @@ _OPTIONS = (
     base.option(
         "--dry-run",
         is_flag=True,
-        help="only list the runs, and how long they take by those complete in --output",
+        help="only list the runs, and estimate their time from the complete runs in --output",
     ),
     base.option("--report-only", is_flag=True, help="only write the tables of the complete runs"),
 )

@@ -42,7 +42,7 @@ class FilteredDataset(Dataset):
     filtered_pairs: pd.DataFrame | None = None
 
     def _data_filtering(self) -> None:
-        """RecBole's filters; without ``rm_dup_inter`` those by value come before the pairs'."""
+        """RecBole's filters; repeated pairs are dropped first only with ``rm_dup_inter``."""
         if self.inter_feat is None:
             raise UserError(
                 f"{self.folder}: no column of the interactions is loaded; check `load_col`"

@@ -157,8 +157,8 @@ class FastTrainLoader(TrainDataLoader):
     from numpy's global generator, here every epoch has a generator seeded from the loader's. The
     loader's generator is therefore all that a resumed run needs.
 
-    Of a dataset whose users are divided over processes (``dataset.shard``) a batch has the rows of
-    this process, of the same batch of all rows, with the same negatives; it may be empty.
+    Where users are divided over processes (``dataset.shard``), all processes draw the same batch
+    with the same negatives, and each yields the rows of its own users; these may be none.
 
     Args:
         config: RecBole configuration, for which :func:`can_be_fast` holds.
@@ -182,7 +182,7 @@ class FastTrainLoader(TrainDataLoader):
         self._items = self._on_device(dataset.item_feat)
         self._sampler: NegativeSampler | None = None
         if self.neg_sample_args["distribution"] != "none":
-            # Of all rows: a user's negatives depend on the draws for the users before.
+            # From the rows of all processes: the negatives of a row depend on the draws before it.
             fields = (self.uid_field, self.iid_field)
             users, items = (dataset.inter_feat[field].to(self._device) for field in fields)
             self._all_users = users
@@ -258,7 +258,7 @@ class FastTrainLoader(TrainDataLoader):
 
 
 def own_rows(dataset: Any) -> OwnRows | None:
-    """The interactions of the users of this process; None where it has all."""
+    """Which interactions are of this process's users; None where it has all users."""
     shard: UserShard | None = getattr(dataset, "shard", None)
     if shard is None or shard.is_whole:
         return None
@@ -272,7 +272,7 @@ def _rows(table: Columns, indices: Tensor) -> Columns:
 class FastEvaluationLoader(FullSortEvalDataLoader):
     """The batches of RecBole's loader: the same users, positives and history, in blocks.
 
-    Of users that are divided over processes those of this one.
+    Where users are divided over processes, only the users of this process are evaluated here.
 
     Args:
         config: RecBole configuration; ``eval_batch_size`` counts scores, so that a block has the

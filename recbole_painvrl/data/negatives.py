@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-# Limit for users who have almost every item; remaining positives are then kept.
+# Limit of redraws for users who have almost every item; draws still positive are then kept.
 _MAX_REDRAWS = 100
-# More flags per key need more memory and fewer searches.
+# A larger table of flags takes more memory, but leaves fewer keys to search for.
 _FLAGS_PER_KEY = 8
 
 NegativeSampling = Literal["shared", "per_positive"]

@@ -1,7 +1,7 @@
 """The prepared data of a run, read by one process and mapped into memory by all.
 
 RecBole's tables take 320 bytes per interaction. The first process alone makes them; it writes the
-columns and features as plain arrays, which all processes of a machine then have once together.
+columns and features as plain arrays, of which all processes of a machine then share one copy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Parts = dict[str, "ModalityDataset"]
 _FEATURES = "features"
-# Attributes that are large or belong to a process.
+# Attributes that are not sent to the other processes: large ones, and ones of a single process.
 _LEFT_OUT = dict.fromkeys(("inter_feat", "features", "config", "times", "filtered_pairs", "_parts"))
 
 
@@ -73,7 +73,7 @@ def shared_data(
                     setattr(part, ids, getattr(kept[0][0], ids))
         group.wait()
     finally:
-        # What is mapped stays until its processes end, however they do.
+        # Deleted at once: the system keeps mapped files readable until their processes end.
         for made in places:
             shutil.rmtree(made, ignore_errors=True)
     _divide(parts)

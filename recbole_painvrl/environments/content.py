@@ -67,8 +67,8 @@ class ContentEnvironmentModel:
         content: Psi (Eq. 25), ``[n_items, d]``; row 0 is padding.
         n_environments: |E|.
         fit: training settings.
-        own: where several processes search, which of all interactions are those of this one; the
-            users are then rows of ``user_content``, which has those of this process.
+        own: None in a single process. With several: which of all interactions this process has;
+            ``users`` are then rows of its ``user_content``, which has its own users only.
 
     Deviations:
         * Eq. 2 trains all of UltraGCN per environment (``full.py``). With id embeddings, every
@@ -97,7 +97,7 @@ class ContentEnvironmentModel:
         own: OwnRows | None = None,
     ) -> None:
         self.users, self.items, self.own = users, items, own
-        # Of all interactions, whichever process has them.
+        # Number of interactions of all processes.
         self.n = len(users) if own is None else len(own)
         norm = self._mean_square(user_content).sqrt().clamp(min=1e-12)
         constant = user_content.new_ones(len(user_content), 1)

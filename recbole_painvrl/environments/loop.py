@@ -37,7 +37,7 @@ class EnvironmentModel(Protocol):
         ...
 
     def state(self) -> tuple[object, ...]:
-        """The state since :meth:`restart`, by reference."""
+        """Everything that training has changed since :meth:`restart`, by reference."""
         ...
 
     def reseed(self, environment: int, generator: torch.Generator) -> None:
@@ -187,8 +187,8 @@ def identify(
         settings: sizes and stopping rule.
         generator: random generator of the search.
         on_round: called with (initialization, round, fraction moved, sizes) after every round.
-        own: where several processes search, which of the interactions this one's model scores; all
-            processes have the labels of all interactions.
+        own: None in a single process. With several: which of the interactions the model of this
+            process scores; every process has the labels of all interactions.
 
     Deviations:
         The paper runs one initialization until convergence. It can end in a poor optimum, which has

@@ -133,8 +133,8 @@ def best(metric: str, values: Mapping[str, float]) -> str | None:
 def places(methods: Sequence[Method], column: Column) -> dict[str, str]:
     """``best`` and ``second``, by label, of the means of a column; equal means share a place.
 
-    The oracle mask, which knows the truth, has no place; a method without all of its seeds has one
-    only if all others lack some. Where all means are equal there is none.
+    The oracle mask, which knows the truth, is not ranked. Methods that lack seeds are ranked only
+    if no method has all of its seeds. If all means are equal, no method is marked.
     """
     able = [one for one in methods if one.control != ORACLE and math.isfinite(one.mean(column))]
     able = [one for one in able if one.complete] or able
@@ -151,7 +151,7 @@ def control_of(feature_mask: str | None) -> str:
 
 
 def rivals(methods: Sequence[Method], label: str) -> list[Method]:
-    """The methods that one has to beat: no oracle, and controls only if it is a control itself."""
+    """The other methods without the oracle; controls only if ``label`` is a control itself."""
     own = next(one for one in methods if one.label == label)
     return [
         one
@@ -163,7 +163,7 @@ def rivals(methods: Sequence[Method], label: str) -> list[Method]:
 def reference(methods: Sequence[Method], label: str, valid_metric: str) -> str | None:
     """The best baseline by mean validation metric.
 
-    None without validation values, and for a control of a mask: the others explain it.
+    None without validation values, and for one of ``CONTROLS``: the other masks are no baselines.
     """
     if any(one.control for one in methods if one.label == label):
         return None
@@ -221,7 +221,7 @@ def standing(
     other = next(one for one in known if one.label == rival)
     value, theirs = own.mean(column), other.mean(column)
     if test:
-        # Over the seeds of the test, of which one of the two may have more.
+        # Over the seeds that both have: one of the two methods may have more.
         value, theirs = test.value, test.other_value
     if is_better(metric, theirs, value):
         verb = "does not win: it is behind"

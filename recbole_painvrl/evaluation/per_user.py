@@ -16,7 +16,7 @@ from recbole_painvrl.parallel import group
 
 FloatArray = npt.NDArray[np.float64]
 
-# RecBole's top-K metrics by whether they take the number of positives of the user.
+# RecBole's top-K metrics without and with the number of the user's positives as an argument.
 _WITHOUT_LENGTH = frozenset({"hit", "mrr", "precision"})
 _WITH_LENGTH = frozenset({"recall", "ndcg", "map"})
 

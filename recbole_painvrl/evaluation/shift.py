@@ -19,8 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # Incremented when the same data would give other measures.
 VERSION = 1
-# A shift is found where the AUC is this far from 0.5 and all tests of a split together find one
-# by chance in at most this fraction of splits without any.
+# A shift is found where the AUC is at least LEAST away from 0.5 and the test rejects chance. In a
+# split without any shift, the probability that some test rejects is at most LEVEL.
 LEAST, LEVEL = 0.05, 0.01
 # Items per stratum of equal popularity; items, columns and folds of a classifier; permutations.
 _STRATUM, _MOST_ITEMS, _MOST_COLUMNS, _FOLDS, _PERMUTATIONS = 20, 5000, 256, 5, 200
@@ -76,7 +76,7 @@ def describe_shift(
 
 
 def _found(measure: Mapping[str, float], n_tests: int) -> bool:
-    """By Bonferroni's correction."""
+    """Whether a measure shows a shift, its p corrected by Bonferroni for ``n_tests``."""
     return abs(measure["auc"] - 0.5) >= LEAST and measure["p"] * n_tests <= LEVEL
 
 
@@ -105,7 +105,7 @@ def _measure(ood: npt.NDArray[Any], iid: npt.NDArray[Any]) -> dict[str, float]:
 def _by_items(
     inside: IntArray, outside: IntArray, n_items: int, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Score of an item by one half of the interactions, measured on the other half."""
+    """AUC and p, on one half of the interactions, of an item score estimated on the other half."""
     halves = [np.array_split(rng.permutation(items), 2) for items in (inside, outside)]
     iid, ood = (np.bincount(first, minlength=n_items) + 0.5 for first, _ in halves)
     score = np.log(ood / iid)

@@ -10,7 +10,7 @@ from scipy import stats
 
 # Relative size of differences that are rounding noise.
 _NOISE = 1e-10
-# Differences up to which all signs are counted.
+# Maximum number of differences for the exact test, which counts all combinations of signs.
 _MOST_EXACT = 50
 
 FloatArray = npt.NDArray[np.float64]

@@ -65,7 +65,7 @@ def control_rows(plan: Plan, source: Row) -> list[Row]:
     files = {one: mask_files(one, plan.output) for one in source.runs if one.state() == "done"}
     known = [name for name in LABELS if any(name in found for found in files.values())]
     if not _cut(source):
-        # The learnt mask has these values itself.
+        # Without a cut, the mask of the final model already has the learnt values.
         known = [name for name in known if name != "soft"]
     rows = []
     for name in known:
@@ -82,7 +82,7 @@ def control_rows(plan: Plan, source: Row) -> list[Row]:
 def final_settings(plan: Plan) -> dict[str, str]:
     """Settings with which UltraGCN is PaInvRL's final model, as text.
 
-    All that both have, and the weights of the loss (Eq. 3).
+    These are the settings that both models have, and the weights of the loss (Eq. 3).
     """
     source = plan.config(plan.arguments(SOURCE, {}))
     values = {name: entry["value"] for name, entry in source.effective().items()}
@@ -99,8 +99,8 @@ def final_settings(plan: Plan) -> dict[str, str]:
 def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
     """Files with the controls of a finished run's mask, by name.
 
-    The mask is that of the run's final model, or the learnt values where that has all features or
-    none; ``soft`` are these values.
+    The mask is that of the run's final model; if the final model has all features or none, it is
+    the mask of learnt values. The control ``soft`` always has the learnt values.
     """
     arrays = read_arrays(mask_file(run.folder), "run it again")
     modalities = [name for name in arrays if "/" not in name]
@@ -125,7 +125,7 @@ def _written(masks: Mapping[str, Mapping[str, torch.Tensor]], folder: Path) -> d
     files = {}
     for name, mask in masks.items():
         files[name] = folder / f"{name}.npz"
-        # Equal masks give equal bytes, so nothing changes for rows that have used the file.
+        # Equal masks give equal bytes, so writing again changes nothing for runs that use the file.
         write_arrays(files[name], {modality: one.numpy() for modality, one in mask.items()})
     return files
 

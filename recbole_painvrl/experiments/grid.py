@@ -74,7 +74,7 @@ def run_grid(
 
 
 def _states(runs: Sequence[GridRun], retry_failed: bool, live: LiveLine) -> Sequence[str]:
-    """What has become of the runs so far; says how many are in which state."""
+    """The state of every run; also reports how many runs are in each state."""
     if retry_failed:
         for one in runs:
             if one.state() == "failed":
@@ -134,7 +134,7 @@ def run(
 
 
 def _ended(one: GridRun, code: int, text: str) -> str:
-    """One line about a run that has ended; a failure is recorded, unless its process did so."""
+    """One line about a run that has ended; records a failure that its process did not record."""
     if code in (0, FAILED):
         return text
     if code > 0 and code != STOPPED:

@@ -59,7 +59,7 @@ def launch(
         said.seek(0)
         lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
     code, text = process.returncode, (lines or [""])[-1].strip().removeprefix("error: ")
-    # It was stopped before it could say so, or it is a search.
+    # SIGTERM ended it before its handler was set, or it is a worker of a search that was stopped.
     if code == -signal.SIGTERM or (code == 1 and text.startswith("stopped")):
         code = STOPPED
     return code, text

@@ -30,8 +30,8 @@ _OWN = {
     "run_name": "--output",
     "resume": "the same command, which resumes by itself",
 }
-# The device depends on the machine, not on the user's configuration; of a mask the content counts,
-# which is hashed with the data.
+# Not part of a run's identity: the device depends on the machine, and of a mask only the content
+# counts, which is hashed with the data.
 _MACHINE = ("gpu_id", "feature_mask")
 
 

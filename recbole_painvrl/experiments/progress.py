@@ -28,7 +28,7 @@ class Estimate:
         seconds: of all of them together, on as many workers; None without a complete run, and
             where all that is left has been running for longer than the complete runs.
         unknown: models of which none is complete, counted with the mean of the others.
-        is_least: whether a run has been running for longer than it was expected to.
+        is_least: whether ``seconds`` is a lower bound, since a run takes longer than expected.
     """
 
     runs: int
@@ -45,7 +45,7 @@ def estimate(
     Args:
         runs: distinct runs.
         workers: number of parallel runs.
-        running: seconds for which runs have been running, whose processes have not ended.
+        running: seconds so far of every run whose process has not ended.
     """
     running = running or {}
     times: dict[str, list[float]] = defaultdict(list)

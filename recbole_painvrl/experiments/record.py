@@ -87,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
                 raise TypeError("folder")
         for entry in [*value.get("cells", []), *value.get("earlier", [])]:
             _ = _place(entry)
-    # A damaged record only loses what earlier keys left behind.
+    # Ignored: without a record, only the folders of earlier keys are no longer listed.
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     return value

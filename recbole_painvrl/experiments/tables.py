@@ -99,7 +99,7 @@ def _table_row(row: Row) -> TableRow:
                 number = numbers.setdefault((part, metric), Number([math.nan] * len(done)))
                 number.values[index] = math.nan if value is None else value
     given = (word for run in row.runs for word in run.arguments if word.startswith(_MASK))
-    # Elsewhere a file of such a name is a mask like any other.
+    # In other tables, a mask file with the name of a control is not a control.
     is_control = row.group == controls.GROUP
     control = control_of(next(given, "").removeprefix(_MASK)) if is_control else ""
     return TableRow(row.label, folders, missing, numbers, control)

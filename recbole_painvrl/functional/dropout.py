@@ -11,7 +11,7 @@ def dropout(x: Tensor, rate: float, source: torch.Generator) -> Tensor:
 
     Args:
         x: any shape.
-        rate: share of the entries to zero, below 1.
+        rate: fraction of the entries to zero, below 1.
         source: generator on the device of ``x``; left alone where ``rate`` is 0.
     """
     if rate == 0:

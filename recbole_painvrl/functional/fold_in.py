@@ -20,7 +20,7 @@ Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 _MOST_STEPS = 50
 _HALVINGS = 40
-# Newton's decrement, half of which is how much lower the minimum can be.
+# Relative bound of the Newton decrement; the minimum is lower by about half of it.
 _TOLERANCE = 1e-10
 
 
@@ -40,12 +40,12 @@ class Prior:
 
     @classmethod
     def around_zero(cls, vectors: Tensor, strength: float) -> Prior:
-        """An L2 term, as recommenders have it, in units of trained vectors' own size.
+        """The prior that amounts to an L2 term, scaled by the size of the trained vectors.
 
         Args:
             vectors: of trained users, ``[n, D]``; a column that is the same for all of them
                 stays so.
-            strength: standard deviation over the root mean square of the vectors' entries.
+            strength: standard deviation divided by the root mean square of the vectors' entries.
         """
         vectors = vectors.double()
         constant = vectors.std(dim=0, correction=0) == 0

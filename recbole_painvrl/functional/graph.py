@@ -146,7 +146,7 @@ def co_users(interactions: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, Te
 
 def _most(counts: IntArray, k: int) -> IntArray:
     """Indices of the k largest counts above 0, largest first, ties by the smaller index."""
-    # How many are at least 0, 1, 2, ...; the last that k or more reach is the k-th largest.
+    # reached[c]: how many counts are at least c. The largest c that k counts reach is the k-th.
     reached = np.bincount(counts)[::-1].cumsum()[::-1]
     least = max(1, int(np.count_nonzero(reached >= k)) - 1)
     above, ties = np.flatnonzero(counts > least), np.flatnonzero(counts == least)

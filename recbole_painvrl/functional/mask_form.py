@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Values below this have switched their column off, and are not told apart.
+# Values below this count as equal, since their columns are switched off.
 _OFF = 0.1
 # Scales among which the likelihood decides: reciprocals, logarithms (0), square roots, values.
 _POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-# All features do clear harm where they score lower than none by more than this fraction.
+# Features do clear harm if all of them score lower than none by more than this fraction.
 _CLEAR_HARM = 0.1
-# Least fraction of the variance within the groups; with 0 the likelihood has no bound.
+# Lower bound of the variance within groups, as a fraction; at 0 the likelihood is infinite.
 _NO_SPREAD = 1e-12
 # Two groups explain at least this fraction of the variance, which is that of evenly spread values,
 # and their means are at least so far apart. Of n normal values 2-means explains less than
@@ -31,7 +31,7 @@ class Cut:
         mask: 1 for the columns above the cut, 0 for the others, ``[d]``.
         threshold: a value between the two groups; None where all columns are equal and kept.
         power: of the scale in which the groups were formed; 0 stands for logarithms.
-        explained: share of the variance in that scale that lies between the groups, in [0, 1]:
+        explained: fraction of the variance in that scale that is between the groups, in [0, 1]:
             about 0.64 where the values are normally distributed, near 1 for two groups apart.
         gap: difference of the mean values of the groups.
     """
@@ -91,7 +91,7 @@ def cut_by_modality(mask: Tensor, slices: Mapping[str, slice]) -> tuple[Tensor, 
 
     Args:
         mask: the learnt values of all columns of all modalities, ``[d]``.
-        slices: of every modality the columns.
+        slices: columns of every modality.
 
     Returns:
         1 for the columns to keep and 0 for the others, ``[d]``, and the cut of every modality.
@@ -107,14 +107,14 @@ def cut_by_modality(mask: Tensor, slices: Mapping[str, slice]) -> tuple[Tensor, 
 def two_means(values: Tensor) -> tuple[int, float]:
     """Exact 2-means in one dimension.
 
-    The groups are divided where the sum of squares within them is smallest, which some place in
-    the sorted order reaches; equal values stay together.
+    The groups are divided where the sum of squares within them is smallest. In one dimension the
+    best groups are always a lower and an upper one; equal values stay together.
 
     Args:
         values: in ascending order, at least two different ones, ``[n]``.
 
     Returns:
-        Number of values in the lower group, and the share of the variance between the groups.
+        Number of values in the lower group, and the fraction of the variance between the groups.
     """
     n, total = len(values), values.sum()
     below = torch.arange(1, n, dtype=values.dtype)
@@ -157,8 +157,8 @@ def agreement(gradients: Sequence[Tensor]) -> Tensor:
 def reversed_columns(scores: Tensor, rate: float = 0.05) -> Tensor:
     """Columns whose effect is reversed between environments, bool ``[d]``.
 
-    One-sided tests of ``scores >= 0``, of which by Benjamini and Hochberg at most ``rate`` of the
-    columns found are false on average.
+    One-sided tests reject ``scores >= 0``. By the procedure of Benjamini and Hochberg, on average
+    at most the fraction ``rate`` of the columns found is not reversed.
 
     Args:
         scores: of :func:`agreement`.
@@ -176,8 +176,8 @@ def reversed_columns(scores: Tensor, rate: float = 0.05) -> Tensor:
 def best_form(scores: Mapping[str, float], without_spurious: str | None) -> str:
     """The candidate with the best validation score, or the mask without spurious columns.
 
-    Where spurious columns were found, the mask without them is taken unless all features do clear
-    harm in distribution: that spurious columns help there is no reason to keep them, and small
+    Where spurious columns were found, the mask without them is taken, unless all features do clear
+    harm in distribution: a better score with spurious columns is no reason to keep them, and small
     differences are noise.
 
     Args:

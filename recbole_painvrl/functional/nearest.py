@@ -48,7 +48,7 @@ def nearest_rows(
 
     Args:
         rows: X, ``[n, d]``; row 0 is padding and is nobody's neighbour.
-        present: which rows exist, ``[n]`` bool; the others have no neighbours and are none.
+        present: which rows exist, ``[n]`` bool; the others have no neighbours and are nobody's.
         k: number of neighbours, the row itself included if ``include_self``.
         include_self: whether a row, which has cosine 1 with itself, is its own neighbour. Of more
             than k equal rows only the first k are neighbours, of themselves and of the others.
@@ -85,7 +85,7 @@ def nearest_rows(
 def _largest(table: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Top k of every row, ties by the smaller column; ``topk`` leaves their order open."""
     values, columns = table.topk(min(k + 1, table.shape[1]), dim=1)
-    # One more than wanted shows whether the last place is shared.
+    # The value after the k-th shows whether the k-th has ties outside the top k.
     tied = (values[:, k - 1 : k] == values[:, k:]).nonzero()[:, 0]
     columns = columns[:, :k]
     if len(tied):

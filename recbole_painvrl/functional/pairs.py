@@ -1,7 +1,7 @@
 """Scores of many (user, item) pairs and sums over them, without a table of all pairs' vectors.
 
-The two are each other's backward on the item side. The scores are differentiated by the users'
-vectors, too, but once: where gradients of gradients are taken, these are constants.
+Each of the two functions is the backward of the other for the item vectors. Scores can also be
+differentiated by the users' vectors, but only once: in double backwards these are constants.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Tensor
 
 GradientNormalization = Literal["none", "l2", "loss", "loss+"]
 
-# Below this relative squared distance the two gradients are one, and every weight is optimal.
+# Below this relative squared distance the gradients count as equal: every weight is optimal.
 _SAME_GRADIENT = 1e-12
 
 

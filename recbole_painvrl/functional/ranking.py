@@ -1,4 +1,4 @@
-"""NDCG of dot-product scores, for the places that may not wait for RecBole's evaluation."""
+"""NDCG of dot-product scores, for code that has no RecBole model or loader to evaluate."""
 
 from __future__ import annotations
 

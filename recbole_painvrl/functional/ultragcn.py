@@ -98,7 +98,7 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
 def shared_negative_loss(
     scores: Tensor, user_factor: Tensor, item_factor: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
-    """:func:`negative_loss` of shared negatives without a second table, of the pairs' weights.
+    """:func:`negative_loss` of shared negatives, without a ``[B, P]`` table of weights.
 
     The weights have rank 2, ``w3 + w4 v_u v_j``: two sums over the negatives give a user's loss.
 

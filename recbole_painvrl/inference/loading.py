@@ -98,11 +98,11 @@ class LoadedRun:
             users, items = (table[f] for f in (self.dataset.uid_field, self.dataset.iid_field))
             for user, item in zip(users.tolist(), items.tolist(), strict=True):
                 used[user].add(item)
-        # All that the loader asks of a sampler, which refuses a user who has seen all items.
+        # The loader reads only `used_ids`; a real sampler refuses users who have seen all items.
         sampler = SimpleNamespace(used_ids=used)
         loader = FullSortEvalDataLoader(self.config, self.parts[split], sampler)
         for user, items in enumerate(loader.uid2history_item):
-            # RecBole leaves users out who have nothing in the split, and fails at their names.
+            # RecBole has no entry for a user without items in the split, and fails without it.
             if items is None:
                 loader.uid2history_item[user] = torch.tensor(sorted(used[user]), dtype=torch.int64)
         return loader
@@ -133,7 +133,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
     result = _read_result(folder)
     path = folder / CONFIG
     if (folder / FINAL_CONFIG).is_file():
-        # What is evaluated is the final model, with settings of its own.
+        # The run evaluated another final model, which has its own settings.
         path = folder / FINAL_CONFIG
     values = stored_settings(path)
     values["data_path"] = str(_data_path(folder, values, result, data_path))
@@ -177,7 +177,7 @@ def _build_splits(
 
 
 def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]) -> None:
-    """Other libraries may shuffle otherwise before they split."""
+    """Refuse a training split unlike the run's: other library versions may shuffle otherwise."""
     recorded = result["hashes"].get("train")
     if recorded is not None and training_hash(train) != recorded:
         raise UserError(
@@ -264,7 +264,7 @@ def _warn_of_versions(folder: Path, result: dict[str, Any]) -> None:
 
 @contextmanager
 def _callers_state() -> Iterator[None]:
-    """Leave what RecBole sets for the whole process as it was: loading must not steer others."""
+    """Restore afterwards what RecBole sets for the whole process, which other code may rely on."""
     state = global_rng()
     cudnn = torch.backends.cudnn
     flags = cudnn.benchmark, cudnn.deterministic

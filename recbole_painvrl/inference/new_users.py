@@ -86,7 +86,7 @@ class FoldedVectors:
         if getattr(getattr(self.model, "settings", None), "exclude_positives", True):
             negative[items] = False
         if not bool(negative.any()):
-            # Nothing is left to draw for a user of the whole catalogue.
+            # A user who has every item leaves none to draw: then all count as negatives.
             negative = self.negatives
         if self.model.input_type == InputType.PAIRWISE:
             others = torch.nonzero(negative).flatten()

@@ -19,8 +19,8 @@ _CHECKED_USERS = 16
 def score_tables(model: Recommender) -> tuple[Tensor, Tensor]:
     """Vectors of all users ``[n_users, D]`` and of all items ``[n_items, D]``, on the CPU.
 
-    The score of a pair is the product of its two vectors; of RecBole's models this is not taken
-    on trust but compared with their scores.
+    The score of a pair is the product of its two vectors; for RecBole's models this is checked
+    against their scores.
 
     Raises:
         UserError: the model scores in another way.

@@ -40,7 +40,7 @@ class TableRecommender(GeneralRecommender):
         dataset_folder: folder of the dataset's files, None where it has none.
         scores_are_products: whether the score of a pair is the product of its rows of
             :meth:`tables`; a model that scores otherwise overrides both ways of scoring.
-        noted: None, or where :meth:`note` puts the terms of the loss.
+        noted: dictionary in which :meth:`note` keeps the loss terms; None to keep none.
         shard: the users whose rows the tables have; all but in a run of several processes.
     """
 
@@ -50,14 +50,14 @@ class TableRecommender(GeneralRecommender):
     has_row: Tensor
     # Whether a stage learns a mask on the feature columns.
     learns_mask = False
-    # Whether the loss gives the vector of a new user, all items frozen.
+    # Whether the vector of a new user can be found by minimising the loss with all items frozen.
     folds_in = True
     # Whether an item's trained vector is made from its features, seen in training or not.
     content_only = False
     # Whether an item without a row lacks the modality, also where `missing_modality` fills the row.
     follows_has_row = False
-    # How users are divided over the processes of a run; None of a model whose are not. A subclass
-    # declares it again.
+    # How users are divided over the processes of a run; None if the model needs a single process.
+    # A subclass must declare it again.
     sharding: ClassVar[Sharding | None] = None
 
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
@@ -76,7 +76,7 @@ class TableRecommender(GeneralRecommender):
         has_row = features.has_row if self.modality_slices else torch.zeros(self.n_items, 0).bool()
         has_row = has_row.clone()
         for m, columns in enumerate(self.modality_slices.values()):
-            # A row of zeros, also by a mask, has no direction: as if the item lacked the modality.
+            # A row of zeros, stored or made by a mask, has no direction: it counts as missing.
             has_row[:, m] &= table[:, columns].any(dim=1)
         self.register_buffer("has_row", has_row.to(self.device), persistent=False)
         self.dataset_folder: Path | None = getattr(dataset, "folder", None)
@@ -200,7 +200,7 @@ class PairwiseRecommender(TableRecommender):
         super().__init__(config, dataset)
         drawn = config["train_neg_sample_args"]["distribution"] != "none"
         if drawn and self.input_type == InputType.POINTWISE:
-            # RecBole adds them to a batch as further rows.
+            # RecBole would add the negatives to a batch as rows, which count as positives here.
             raise UserError(
                 f"`train_neg_sample_args`: {config['model']} learns from positives alone and needs "
                 "no negatives; leave the setting out"

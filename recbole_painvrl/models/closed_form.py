@@ -84,7 +84,7 @@ class ClosedFormRecommender(TableRecommender):
     def column_scale(self, weights: Mapping[str, float] | None) -> Tensor:
         """``sqrt(w_m / sum w)`` for every feature column, ``[d]``.
 
-        The features times it have length 1 per item that has all modalities.
+        Multiplied by it, the features of an item that has all modalities have length 1.
 
         Args:
             weights: weight of each modality, None for equal weights.

@@ -138,7 +138,7 @@ class ContentEASE(ClosedFormRecommender):
         if items is None:
             raise NotImplementedError
         if self.settings.form == "whitened":
-            # G has every item's own row, which EASE takes out. New items have none in it.
+            # G includes every item's own row, which EASE leaves out; new items are not part of G.
             items = items / (1 - quadratic_forms(items, self.content_map)).unsqueeze(1)
         return self._profiles(self.interaction_matrix) @ self.content_map, items
 

@@ -12,7 +12,7 @@ from recbole_painvrl.models.graph_base import GraphRecommender
 
 
 class EdgeRecommender(GraphRecommender):
-    """A recommender over the interactions as edges, without those that lack a modality.
+    """A recommender over interactions as edges; a modality leaves out items that lack it.
 
     Args:
         config: RecBole configuration.

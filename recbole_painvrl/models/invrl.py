@@ -86,7 +86,7 @@ class InvRL(UltraGCN):
         are not carried over: the noise drawn per environment and not per step, the incomplete
         last step of an epoch, the L1 term of weight 0.01 on W (.) m in the environment models
         (its gradient is about 4e-7), their doubled decay of item ids and their own negatives per
-        positive (here a pool; the rest is in ``FullEnvironmentModel``), learnt word vectors
+        positive (here shared ones; the rest is in ``FullEnvironmentModel``), learnt word vectors
         (features are dense here), and training items ranked with score 1e-5. Its NDCG is
         ``ndcg_hits``; epochs are chosen by RecBole's.
     """
@@ -103,7 +103,7 @@ class InvRL(UltraGCN):
     def parameter_groups(
         self, embedding_reg_weight: float | None = None, projection_reg_weight: float | None = None
     ) -> list[dict[str, Any]]:
-        """As UltraGCN's; in the final model, which names no weights, item ids decay by a factor."""
+        """As UltraGCN's, in the final model (no weights given) with ``item_id_reg_factor``."""
         users, items, *content = super().parameter_groups(
             embedding_reg_weight, projection_reg_weight
         )

@@ -26,7 +26,7 @@ from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.reading import read_arrays
 
-# Products of a search above which reading its result is faster than repeating it.
+# A search of more products than this is saved: reading its result is faster than repeating it.
 _WORTH_KEEPING = 1e11
 
 
@@ -103,7 +103,7 @@ def mixed_graph(
 
 
 def warn_of_equal_weights(model: TableRecommender, config: ConfigLike) -> None:
-    """Say which setting gives the weights of the release that its preset cannot have.
+    """Warn that the preset cannot set the release's weights, and name the setting that can.
 
     The names of modalities depend on the data; those of the release are visual and textual.
     """

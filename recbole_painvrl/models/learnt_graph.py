@@ -158,7 +158,7 @@ class LearntGraphRecommender(GraphRecommender):
         edges, found = [], []
         for m, features in enumerate(self.modality_features()):
             rows = self.content[m](features)
-            # The first step of an epoch has the parameters of the evaluation before it.
+            # Equal rows occur: an epoch begins with the parameters of the evaluation before it.
             known = self._found[m : m + 1]
             if not known or not torch.equal(known[0][0], rows):
                 k = self.settings.knn_k
@@ -219,7 +219,7 @@ class LearntGraphRecommender(GraphRecommender):
             penalty = penalty * (len(users) / self.batch_size)
         loss = loss + self.settings.reg_weight * self.note("reg", penalty)
         if self.settings.graph_gradient == "momentum":
-            # A gradient of 0 in place of none: Adam moves what it has a momentum for.
+            # A gradient of 0 instead of none, so that Adam's momentum goes on moving them.
             loss = loss + 0.0 * torch.stack([p.sum() for p in self.graph_parameters()]).sum()
         return loss
 

@@ -184,7 +184,7 @@ class MMGCN(PairwiseRecommender):
 
     def _looked_up(self, users: Tensor, items: Tensor) -> Sides:
         """Representations at the batch's users and items, repetitions included."""
-        # Where there are more of them than a side has nodes, its whole table is less work.
+        # If a batch has more rows than the side has nodes, computing the whole side is less work.
         all_users, all_items = len(users) >= self.n_users, len(items) >= self.n_items
         user, item = self.representations(
             (None if all_users else users, None if all_items else items)

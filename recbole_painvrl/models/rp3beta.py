@@ -77,7 +77,7 @@ class RP3beta(ClosedFormRecommender):
         *Neighbours*: MMRec's ItemKNNCBF joins raw features side by side, so that the modality with
         the longest rows decides, keeps an item among its own neighbours, and holds all pairs. Here
         every modality has rows of length 1. ``shrink`` changes the weights of items that lack a
-        modality, and which neighbours are nearest not at all.
+        modality, but not which neighbours are nearest.
         *All items of a user* are the start of the walk; papers and codes keep the largest entries
         of the item-item matrix only, which here is never formed.
     """

@@ -120,7 +120,7 @@ class SLMRec(LateFusionRecommender):
         self.reset()
 
     def start_epoch(self, epoch: int) -> None:
-        """Dropout and masks of an epoch have numbers of their own."""
+        """Seed the dropout and the masks of this epoch."""
         self.noise_source.manual_seed(derive_seed(self.seed, f"self-supervision of epoch {epoch}"))
 
     def tables(self) -> tuple[Tensor, Tensor]:

@@ -95,8 +95,8 @@ class UltraGCNSettings(BackboneSettings):
 # Optimisers of RecBole whose weight decay is the gradient of an L2 term.
 _COUPLED = ("adam", "sgd", "adagrad", "rmsprop")
 
-# Above this share of the catalogue a copy of the batch's features costs more than it saves; so
-# many draws per item leave hardly one out, and need not be made distinct to know it.
+# Above this fraction of the catalogue, copying the features of the batch's items costs more than
+# it saves. With so many draws per item nearly all items occur, so distinct ones are not counted.
 _MOST_ITEMS, _SURELY_ALL = 0.6, 4
 
 
@@ -116,7 +116,7 @@ class UltraGCN(TableRecommender):
     Deviations:
         The release and InvRL add the L2 norm of the whole tables to every batch; here it is the
         optimiser's coupled weight decay (``parameter_groups``), whose gradient is the same.
-        ``negative_sampling: shared`` scores the batch against one pool of uniform negatives;
+        ``negative_sampling: shared`` scores the batch against one set of uniform negatives;
         ``per_positive`` is the release's draw. The padding item is never drawn.
     """
 
@@ -282,7 +282,7 @@ class UltraGCN(TableRecommender):
         return batch_loss(*batch, self.weights)
 
     def _negatives(self, users: Tensor) -> Tensor:
-        """A new draw, or the last one again where it is asked which term went wrong."""
+        """A new draw; the last one again if the loss is recomputed to name its non-finite terms."""
         if self.noted is None or self._drawn is None:
             self._drawn = self.negatives.draw(users)
         return self._drawn
@@ -323,7 +323,7 @@ def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     n_learnt = sizes.users * (size + content) + sizes.items * size + sizes.width * content
     vectors = 1 if settings["negative_sampling"] == "shared" else size + content
     neighbours = settings["n_neighbours"] * (size + content)
-    # Scores, losses and gradients of the pool or of every pair, and the neighbours' vectors.
+    # Scores, losses and gradients of the negatives (shared or per pair), neighbours' vectors.
     own = batch * (6 * negatives * vectors + 3 * neighbours)
     projected = min(sizes.items, batch * (1 + settings["n_neighbours"]) + batch * negatives)
     return {

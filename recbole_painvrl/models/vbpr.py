@@ -124,7 +124,7 @@ class VBPR(PairwiseRecommender):
         self.forget_tables()
 
     def _user_rows(self, width: int, source: torch.Generator) -> Tensor:
-        """Xavier uniform values of the users of this process, of those of all users."""
+        """Xavier uniform values for all users, of which the rows of this process are kept."""
         bound = math.sqrt(3.0) * math.sqrt(2.0 / (self.n_users + width))
         return self.shard.drawn(
             lambda n: torch.empty(n, width).uniform_(-bound, bound, generator=source), width

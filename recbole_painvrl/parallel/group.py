@@ -44,9 +44,9 @@ def is_first() -> bool:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """The processes that ``torchrun`` started train together inside.
+    """Connect the processes that ``torchrun`` started for the duration of the block.
 
-    Ctrl-C and SIGTERM then interrupt nothing: the next step tells all processes (:func:`sum_step`).
+    Ctrl-C and SIGTERM then only set a flag, which :func:`sum_step` passes on to all processes.
     """
     global _told_to_stop, _flags
     if launch.world_size() == 1:
@@ -65,7 +65,7 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # torchrun sends a signal when the first process ends; this one has its own end to tell.
+        # torchrun sends SIGTERM when another process ends; this one still has to report its error.
         before = dict.fromkeys(before, signal.SIG_IGN)
         raise
     finally:
@@ -114,7 +114,7 @@ def sum_step(tensors: Sequence[Tensor], bad: bool = False) -> None:
 
 
 def raise_flags() -> None:
-    """Stop where a process of an earlier step wanted to; see :func:`sum_step`."""
+    """Raise in all processes what a process has flagged in an earlier :func:`sum_step`."""
     global _flags
     if _flags is None:
         return
@@ -213,7 +213,7 @@ def _checksum(tensor: Tensor) -> Tensor:
         return plain.new_zeros((), dtype=torch.int64)
     width = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}[plain.element_size()]
     bits = plain.view(width)
-    # The second sum notices exchanged neighbours.
+    # The second sum, of every other number, also changes if two neighbours are exchanged.
     return bits.sum(dtype=torch.int64) + bits[::2].sum(dtype=torch.int64)
 
 
@@ -224,7 +224,7 @@ def _remember(*_: Any) -> None:
 
 @contextmanager
 def _peers() -> Iterator[None]:
-    """A peer that has ended, killed or by an error of its own, breaks what waits for it."""
+    """Turn the error of waiting for a process that has ended into :class:`PeerError`."""
     try:
         yield
     except RuntimeError as error:

@@ -11,8 +11,8 @@ from typing import Any
 
 from recbole_painvrl.errors import UserError
 
-# How long a process that ends waits for the others, and for the message of a peer that ended
-# first. torchrun kills after 30 seconds.
+# How long an ending process waits for the others, and for the message of one that ended first.
+# Together less than the 30 seconds after which torchrun kills.
 _PATIENCE, _PEER_PATIENCE = timedelta(seconds=15), timedelta(seconds=5)
 _ENDED, _CODE = "recbole_painvrl/ended", "recbole_painvrl/exit code"
 
@@ -95,14 +95,14 @@ def end(line: str, code: int, by_peer: bool = False) -> int:
         print(line, file=sys.stderr)
         return code
     with suppress(ValueError):
-        # When the first process ends, torchrun ends the others, which have their own exit code.
+        # torchrun ends the others when one ends; this process then still has to set its exit code.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     store = _store()
     if store is None:
         if global_rank() == 0:
             print(line, file=sys.stderr)
         return code
-    # The store may end with the process that has it.
+    # Requests fail if the process that holds the store has ended.
     with suppress(RuntimeError):
         if by_peer:
             # Without effect if the peer was killed without a message.

@@ -65,7 +65,7 @@ class UserShard:
         return (users >= self.first) & (users < self.last)
 
     def rows(self, table: Tensor) -> Tensor:
-        """The rows of this shard, of a table of all users; a table of its own stays as it is."""
+        """The rows of this shard if the table has all users; any other table as it is."""
         if self.is_whole or len(table) != self.n_users:
             return table
         return table[self.first : self.last].clone()
@@ -75,7 +75,7 @@ class UserShard:
         return self.drawn(lambda n: torch.randn(n, width, generator=source), width)
 
     def drawn(self, draw: Callable[[int], Tensor], width: int) -> Tensor:
-        """The rows of this shard, of a table of all users that is drawn row by row.
+        """Draw a table of all users row by row, and return the rows of this shard.
 
         Every process draws the whole table, in blocks, and keeps its rows: they do not depend on
         the number of processes.
@@ -89,7 +89,7 @@ class UserShard:
         step = max(_GROUP, _BLOCK // max(1, width) // _GROUP * _GROUP)
         starts = [*range(0, self.n_users, step)]
         if len(starts) > 1 and (self.n_users - starts[-1]) * width < _GROUP:
-            # Fewer numbers than a group would be drawn in another way.
+            # Fewer numbers than a group are drawn in another way: they join the block before.
             starts.pop()
         kept = []
         for start, stop in zip(starts, [*starts[1:], self.n_users], strict=True):
@@ -142,7 +142,7 @@ class OwnRows:
         return len(self._index)
 
     def among(self, rows: Tensor) -> OwnRows:
-        """The same for a table of some of the rows, in the given order; see :meth:`pick`."""
+        """The own rows of a table that has the given rows in this order; see :meth:`pick`."""
         part = OwnRows.__new__(OwnRows)
         part._index = self._index[rows]
         part.rows = torch.nonzero(part._index >= 0).squeeze(1)

@@ -173,7 +173,7 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
     for earlier in grid.left:
         folder = (path / earlier.folder).resolve()
         if (earlier.group, earlier.row, earlier.seed) in open_runs:
-            # On the page until it is made again, but not among rows that can win.
+            # Shown until it is run again, but excluded from the comparison as a partial row.
             found.of_partial_rows.add(folder)
         else:
             again[folder] = " and ".join(earlier.changed)

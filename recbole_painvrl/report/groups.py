@@ -129,7 +129,7 @@ class Block:
     def result(self) -> Result:
         """The result of one run, for what all have in common: dataset, protocol, variant, sizes.
 
-        Of the runs it is the first with most modalities, which knows most about the shift.
+        The first of the runs with most modalities, in which most measures of the shift are known.
         """
         return max((run.done for run in self.runs), key=lambda one: one.n_compared)
 
@@ -189,7 +189,7 @@ class Block:
         if name is not None:
             names = {name, name.rpartition(":")[2]}
             return next((g for g in self.groups if names & {g.label, g.model}), None)
-        # Rows of other masks may share runs with the method, but not those of all seeds.
+        # A row of another mask may share runs with the method, but never those of all seeds.
         counts = [sum(run.folder.resolve() in of_grids for run in g.runs) for g in self.groups]
         if any(counts):
             return self.groups[counts.index(max(counts))]
@@ -283,10 +283,10 @@ def _groups(runs: Sequence[RunData]) -> list[Group]:
     by_model: dict[str, list[Group]] = defaultdict(list)
     for run in runs:
         settings = {name: v for name, v in run.config.items() if name not in _NO_SETTING}
-        # Seeds of a control have a mask file each, of one name.
+        # Every seed of a control has its own mask file, all with the same name.
         settings["feature_mask"] = {"value": mask_name(run)}
         key = f"{run.done.model} {config_hash(settings)} {run.done.hashes.get('code')}"
-        # What was run again, such as on another machine, is in another column.
+        # A second run with equal settings and seed (from another machine) goes into another column.
         by_settings[f"{key} {seen[key, run.done.seed]}"].append(run)
         seen[key, run.done.seed] += 1
     groups = []

@@ -19,9 +19,9 @@ from recbole_painvrl.report.tables import Number
 _NOT_SHOWN = frozenset(
     {"data_path", "use_gpu", "show_progress", "output_dir", "run_name", "gpu_id"}
 )
-# `kind` of `shift` where it is not a word that says it.
+# Words for a `kind` of `shift` that does not explain itself.
 _KINDS = {"both": "popularity and content", "other": "items, by neither popularity nor content"}
-# The other column, against which the method is marked in its table.
+# Mark on the method for the outcome of its comparison with the best baseline.
 _MARKS = {"better": "*", "worse": r"\dagger", "the tests disagree": r"\ddagger"}
 
 
@@ -60,7 +60,7 @@ def _write(path: Path, template: str, values: dict[str, Any]) -> None:
 
 
 def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
-    """Rows are models; the method has a mark for its difference to the best other one."""
+    """Rows are models; the method has a mark for its difference to the best baseline."""
     metrics = [name for name in block.metrics if _number(block.groups[0], split, name)]
     found: list[Comparison] = []
     chosen = None

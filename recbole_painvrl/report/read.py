@@ -43,7 +43,7 @@ class Stage(BaseModel):
         return [float(v) for v in values if is_number(v)]
 
 
-# By the start of a manifest's `edition`.
+# Start of the `edition` in a manifest -> name of the variant.
 _VARIANTS = {"embedded": "embedded variant", "real features": "real features"}
 
 

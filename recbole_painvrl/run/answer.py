@@ -8,8 +8,8 @@ Rules, by what ``result.json`` holds:
   weights of its own. Another final model is not compared.
 * *mask*: with planted truth ``recovered`` from an AUC of 0.9 of the learnt values on, and otherwise
   ``not recovered``; without truth ``nothing found`` where `mask_form: auto` finds no spurious
-  columns, the final model keeps all features or none, or the values of no modality form two
-  groups, and otherwise ``not known``.
+  columns, with another form where the final model has all features or none or the values of no
+  modality form two groups; otherwise ``not known``.
 * *environments*: with planted truth ``recovered`` from an adjusted Rand index of 0.5 on, otherwise
   ``not recovered``; without truth ``not known``; ``given`` with ``known_environments``.
 * *oracle*: (final - all features) / (oracle mask - all features) on the OOD test, where both were
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recbole_painvrl.evaluation.comparison import Comparison, Method
 
 RECOVERED_AUC, IN_PART, RECOVERED_RAND = 0.9, 0.7, 0.5
-# Relative lead of the oracle mask below which the share of it says nothing.
+# Below this relative lead of the oracle mask, the fraction of the lead is not reported.
 SMALLEST_GAP = 0.02
 _FINAL, _OTHER = "final", "other"
 _VERDICTS = {
@@ -90,7 +90,7 @@ def _mask(planted: Mapping[str, Any], form: Mapping[str, Any]) -> str:
         good = planted["mask_auc"]["overall"] >= RECOVERED_AUC
         return "recovered" if good else "not recovered"
     if form["form"] == "auto":
-        # A test is behind the cut, which is a candidate also where validation decides against it.
+        # The cut mask is a candidate only if the test found spurious columns, whatever was chosen.
         found = form["used"] == "binary" or "binary" in form.get("candidates", ())
     else:
         two_groups = any(one["found"] for one in form.get("two_groups", {}).values())
@@ -108,7 +108,7 @@ def _environments(planted: Mapping[str, Any], known: bool) -> str:
 
 
 def _gap(result: Mapping[str, Any], found: list[Comparison]) -> float | None:
-    """Share of the oracle's lead on the OOD test that the final model has, where there is one."""
+    """Fraction of the oracle's lead on the OOD test that the final model has; None without one."""
     one = next((each for each in found if each.part == "ood"), None)
     oracle = result.get("planted", {}).get("oracle", {}).get("ood")
     if one is None or oracle is None:
@@ -195,7 +195,7 @@ def _backbone(kept: bool, found: list[Comparison], same_settings: bool) -> str:
 
 
 def _oracle(result: Mapping[str, Any], entry: Mapping[str, Any], same_settings: bool) -> str:
-    """With the true mask; the share of its lead only where that is known."""
+    """Score with the true mask; the fraction of its lead only where it is known."""
     oracle = result["planted"]["oracle"]
     test = "ood" if "ood" in oracle else next(iter(oracle))
     metric = str(result["valid_metric"]).lower()

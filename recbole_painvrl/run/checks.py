@@ -132,10 +132,10 @@ def _check_idle_arguments(config: SafeConfig) -> None:
 
 @contextmanager
 def settings_of_recbole(config: SafeConfig) -> Iterator[None]:
-    """A model of RecBole that cannot be made with the settings that the user gave it.
+    """Turn an error in building one of RecBole's models into one about the user's settings for it.
 
     Raises:
-        UserError: naming these settings; without any the error goes on.
+        UserError: naming these settings. Without any, the original error is raised.
     """
     try:
         yield
@@ -207,14 +207,14 @@ def check_run(
             "use ranking metrics such as [Recall, NDCG, Precision]"
         )
     if getattr(getattr(model, "settings", None), "known_environments", False):
-        # Of several processes the first has the ids.
+        # With several processes, only the first has the ids.
         group.from_first(lambda: len(known_environments(train)))
 
 
 def _check_labels(
     config: SafeConfig, model: GeneralRecommender, parts: Mapping[str, ModalityDataset]
 ) -> None:
-    """Refuse models without what they learn from, and tests without what AUC compares."""
+    """Refuse models without labels or negatives to learn from, and AUC if all labels are equal."""
     name = parts[TRAIN].label_field
     labelled = name in parts[TRAIN].inter_feat
     negatives = config["train_neg_sample_args"]["distribution"] != "none"

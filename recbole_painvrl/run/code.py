@@ -11,7 +11,7 @@ from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.specs import spec_of
 
-# Drawn from finished runs or starting them: nothing here changes what a run computes.
+# These packages start runs or read finished ones; they do not change what a run computes.
 _NO_INFLUENCE = ("cli", "doctor", "experiments", "inference", "report", "testing", "tuning")
 
 

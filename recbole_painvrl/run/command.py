@@ -17,7 +17,7 @@ from recbole_painvrl.run.resume import stored_entries, stored_settings
 _INTERNAL = frozenset(
     {"RecBole overall", "plugin overall", "model", "RecBole model", "RecBole dataset", "dataset"}
 )
-# Where a run is written and what it shows: its folder is taken, and nothing is left to resume.
+# Output, display and resuming: the folder is taken, and the new run resumes nothing.
 _LEFT_OUT = frozenset({"output_dir", "run_name", "show_progress", "resume"})
 _FIRST = ("model", "dataset")
 
@@ -28,7 +28,7 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
     Args:
         folder: a run folder; its ``config.yaml`` says what the user set, in files, on a command
             line or through ``benchmark``, ``ablate`` and ``tune``.
-        threads: CPU threads, where the run took them from its surroundings.
+        threads: CPU threads, if neither the user nor the data chose them; else None.
     """
     path = folder / "config.yaml"
     values = stored_settings(path)

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from recbole_painvrl.training.base import RunTrainerMixin
 
 _OWN = "UltraGCN"
-# Settings of the run that name what another model is not.
+# Settings of the run that do not apply to another model.
 _NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask"})
 
 
 def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
     """Configuration of the final model; None for UltraGCN, whose settings are those of the run.
 
-    It has the defaults of its own property file, then what the user set for the run and it knows,
-    then ``final_settings``.
+    In ascending precedence: the defaults of its own property file, those settings of the user that
+    this model has, ``final_settings``.
 
     Args:
         config: of the run.

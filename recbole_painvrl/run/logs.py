@@ -29,7 +29,7 @@ class _LogFile(logging.FileHandler):
             print(f"{self.baseFilename}: not written ({error.strerror})", file=sys.stderr)
 
     def close(self) -> None:
-        """What the disk has no room for is given up."""
+        """Close the file; records that a full disk refuses are lost."""
         with suppress(OSError):
             super().close()
 
@@ -57,7 +57,7 @@ class RunLog:
 
 
 def _quiet_event_writer(arguments: threading.ExceptHookArgs) -> None:
-    """TensorBoard's thread hands its error to the run, which says it in one line."""
+    """Hide an OSError's traceback in TensorBoard's thread; the run reports it in one line."""
     if not isinstance(arguments.exc_value, OSError):
         threading.__excepthook__(arguments)
 

@@ -93,7 +93,7 @@ def check_memory(
         on_card = {name: size for name, size in parts.items() if name not in shared}
         lines.append(_compare("GPU memory", on_card, _free_gpu()))
         parts = shared
-    # What is loaded by now is part of the estimate.
+    # The estimate includes what this process has loaded already, so that counts as free.
     free = available_memory() + int(psutil.Process().memory_info().rss)
     return [*lines, _compare("memory", parts, free, bool(settings["memory_check"]))]
 

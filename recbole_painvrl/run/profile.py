@@ -194,7 +194,7 @@ def _replace(owner: Any, name: str, value: Any, stack: ExitStack) -> None:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Lines of a table: seconds per stage, and the share of every phase."""
+    """Lines of a table: seconds per stage, and the fraction of every phase."""
     found = {phase for stage in result["stages"].values() for phase in stage["phases"]}
     phases = [phase for phase in (*PHASES, _OTHER) if phase in found]
     width = max(len(name) for name in result["stages"])

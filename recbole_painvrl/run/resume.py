@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # Without these there is no run.
 _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
-# What a resumed run must have as when it began; of other changes it warns.
+# What must not have changed since the run began; other changes only give a warning.
 _DECISIVE = frozenset({"data", "settings", "recbole_painvrl", "recbole", "torch"})
 _HASH_LENGTH = 64
-# What a resumed run may change: nothing that its numbers depend on.
+# Settings that a resumed run may change, since its numbers do not depend on them.
 _FREE = frozenset({"resume", "show_progress", "memory_check", "data_path"})
 
 
@@ -69,7 +69,7 @@ def refuse_complete(folder: Path) -> None:
 
 
 def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Load where a run of this process's folder stands; from the start if it had not saved yet.
+    """Load the last state of an interrupted run; without one, the run begins again.
 
     Args:
         folder: the run folder, locked.
@@ -109,7 +109,7 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> Mapping
 
 
 def _shown(value: Any) -> str:
-    """A hash in short."""
+    """A value as text; a hash is shortened."""
     text = str(value)
     return text[:8] if len(text) == _HASH_LENGTH else text
 
@@ -166,7 +166,7 @@ def can_resume(folder: Path) -> bool:
 
 @contextmanager
 def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM inside save first; they and a full disk say how to go on.
+    """Save at Ctrl-C and SIGTERM; name the resuming command in their error and a full disk's.
 
     Args:
         folder: the run folder.
@@ -191,7 +191,7 @@ def how_to_go_on(folder: Path, save: Callable[[], None]) -> Iterator[None]:
 
 
 def _saved(save: Callable[[], None]) -> str:
-    """Save; in words what is lost if that fails or is interrupted, too."""
+    """Save; returns words about what is lost if saving fails or is interrupted, else nothing."""
     try:
         save()
     except (KeyboardInterrupt, OSError, MemoryError, RuntimeError) as error:

@@ -142,8 +142,8 @@ class Run:
         self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
         self.code_hash = run_code(config, code_hash())
         if resume is None and group.is_first():
-            # Before config.yaml, which holds every setting: of a resumed run it is no longer known
-            # which of them were set for the final model, too.
+            # Before config.yaml, which lists all settings: a resumed run cannot tell which ones
+            # the user set, and these also apply to the final model.
             final_config(config, self.folder)
             write_config(self.folder, config.effective())
             keep_feature_mask(self.dataset, self.folder)
@@ -151,7 +151,7 @@ class Run:
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
         now = origin(config, self.data_hash, self.config_hash, self.code_hash)
-        # Before an interrupted run is taken up, which moves it back.
+        # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]
         if resume is not None:
@@ -160,7 +160,7 @@ class Run:
             if codes[-1] != self.code_hash:
                 codes = [*codes, self.code_hash]
             if len(codes) > 1:
-                # The result is that of none of them alone.
+                # The run used several versions of the code: the hash of none of them describes it.
                 self.code_hash = hashlib.sha256(" ".join(codes).encode()).hexdigest()
             if group.is_first():
                 keep_data_path(self.folder, str(config["data_path"]))

@@ -27,9 +27,9 @@ _PROTOCOLS = (
     "`--protocol=popularity` makes one, `--protocol=time` of data with times, "
     "`--protocol=iid_ood` as in the paper"
 )
-# From this fraction of cold interactions on, a sentence says what that means.
+# At this fraction of cold interactions or more, a sentence explains what that means.
 _MUCH_COLD = 0.2
-# From this fraction of a model's metric on, popularity explains most of it.
+# If popularity reaches this fraction of a model's metric, it explains most of it.
 _MOSTLY_POPULARITY = 0.8
 
 Metrics = dict[str, float]
@@ -100,7 +100,7 @@ def shift_of_run(
     if dataset.protocol == "iid_ood":
         found["departures"] = departures(settings)
     metric = str(dataset.config["valid_metric"]).lower()
-    # Pop is not compared with itself, nor a metric of which less is better.
+    # Pop is not compared with itself, and metrics of which less is better are not compared.
     compared = dataset.config["model"] != "Pop" and dataset.config["valid_metric_bigger"]
     own = metrics if compared else {}
     found["sentences"] = [*_sentences(found, own, metric, str(dataset.config["model"]))]

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import torch
 
-# Entries of the item table below which a step is too short to share: two threads then gain
-# little on an idle machine and lose several times over on a busy one.
+# Below this many entries of the item table a step is too short for several threads: two are hardly
+# faster on an idle machine, and several times slower on a busy one.
 _SMALL = 2**21
 
 
 def is_small(n_items: int, width: int) -> bool:
-    """Whether a run on such data takes one thread wherever it runs, unless the user says more."""
+    """Whether data are so small that a run uses one thread unless the user sets ``n_threads``."""
     return n_items * width < _SMALL
 
 

@@ -54,11 +54,11 @@ class ModelLaws:
         tmp_path_factory: pytest.TempPathFactory,
         monkeypatch: pytest.MonkeyPatch,
     ) -> MakeConfig:
-        """Makes configurations; of repeated settings the last holds."""
+        """A function that makes configurations; if a setting is repeated, the last value counts."""
         # RecBole reads the command line, draws from global generators and writes where it stands.
         monkeypatch.setattr(sys, "argv", ["pytest"])
         monkeypatch.chdir(tmp_path)
-        # Importing RecBole's SINE turns it on, and backward takes ten times as long.
+        # Importing RecBole's SINE enables it, which makes the backward ten times slower.
         torch.autograd.set_detect_anomaly(False)
         random.seed(0)
         np.random.seed(0)

@@ -1,1 +1,1 @@
-"""One stage per file: backbone, environments, mask, final; ``painvrl.py`` runs them in turn."""
+"""The trainer mixin, stages and their pipeline, checkpoints, checks for non-finite numbers."""

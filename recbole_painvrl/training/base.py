@@ -44,7 +44,7 @@ from recbole_painvrl.training.sharded import (
 from recbole_painvrl.training.stage_log import StageLog
 from recbole_painvrl.training.state import ModelAttributes, further_optimizers
 
-# What RecBole's `fit` counts on the trainer.
+# Attributes of the trainer in which RecBole's `fit` keeps its progress.
 _COUNTERS = (
     *("start_epoch", "cur_step", "best_valid_score", "best_valid_result", "train_loss_dict"),
     "history",
@@ -88,7 +88,7 @@ class RunTrainerMixin(_Trainer):
         self.pipeline = Pipeline(self, self.folder / "checkpoint" / "last.safetensors")
         self._attributes = ModelAttributes(model)
         self._next_epoch = 0
-        # Of the model that a run evaluates, after `fit`.
+        # Trainer of the model that a run evaluates after `fit`; another one with `final_model`.
         self.evaluated: RunTrainerMixin = self
         self._bar: EpochBar | None = None
         self._ood_valid_loader: Loader | None = None
@@ -104,7 +104,7 @@ class RunTrainerMixin(_Trainer):
         if type(optimizer) is torch.optim.Adam:
             for part in optimizer.param_groups:
                 part["fused"] = True
-        # First: it looks at the rows of a batch in place of whole tables.
+        # Before `use_row_gradients`, so that it checks the rows of a batch and not whole tables.
         self.guard.watch(optimizer)
         use_row_gradients(self.config, self.model, optimizer)
         if group.size() > 1:

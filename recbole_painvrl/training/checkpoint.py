@@ -107,7 +107,7 @@ class _Kept:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """What a readable checkpoint holds is put in place inside; it may be of another run.
+    """Inside, the content of a checkpoint is loaded, which fails if it is of another run.
 
     Raises:
         UserError: it does not fit.
@@ -147,7 +147,7 @@ def _add(
 
 
 def _total(tensors: str, state: str) -> str:
-    """What a checkpoint says of itself, so that no flipped bit goes unseen."""
+    """The hash stored in a checkpoint, over its tensors and state, by which damage is detected."""
     return hashlib.sha256((tensors + state).encode()).hexdigest()
 
 

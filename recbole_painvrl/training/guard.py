@@ -16,7 +16,7 @@ from recbole_painvrl.parallel import group
 if TYPE_CHECKING:
     from recbole_painvrl.training.protocols import Recommender, TermsRecommender, Trains
 
-# A column this many times larger than the usual one is named where none is infinite yet.
+# If no column is non-finite yet, one that is this many times larger than usual is named.
 _EXPLODING = 1e6
 
 
@@ -238,7 +238,7 @@ def _gradients(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
 
 
 def _values(gradient: Tensor) -> Tensor:
-    """What is not zero by construction; of a sparse gradient the rows as they came."""
+    """The gradient; of a sparse one only its stored rows, which may be repeated."""
     return gradient._values() if gradient.is_sparse else gradient
 
 

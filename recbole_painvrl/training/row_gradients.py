@@ -57,7 +57,7 @@ class RowGradients:
 def use_row_gradients(
     config: ConfigLike, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> bool:
-    """Let a model's look-ups give rows, where everything else of the run can live with it.
+    """Give embeddings sparse row gradients if model, device and settings allow it; returns whether.
 
     On a GPU a dense gradient costs little, and the rows would have to be made distinct;
     RecBole's clipping of gradients knows dense ones only.
@@ -72,7 +72,7 @@ def use_row_gradients(
     )
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):
-            # Other processes have gradients in other rows of a replicated table.
+            # The gradient of a replicated table stays dense: other processes have other rows of it.
             alone = group.size() == 1 or f"{name}.weight" in user_tables(model)
             module.sparse = bool(wanted) and alone
     if wanted:

@@ -1,7 +1,7 @@
 """The rolling checkpoint of several processes: a file of each, then a manifest that names them.
 
-The manifest is written when all files are in place, and only then do the files before go: whenever
-a process is killed, a manifest and all files that it names are there.
+The manifest is written when all files are in place, and only then are the files of the previous
+save removed: whenever a process is killed, the manifest names files that all exist.
 """
 
 from __future__ import annotations

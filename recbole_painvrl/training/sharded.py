@@ -66,7 +66,7 @@ class ShardedSteps:
         return 0.0 if total is None else float(total)
 
     def check(self) -> None:
-        """Stop where a process of an earlier step wanted to, on a GPU; the host waits for it."""
+        """Stop if a process flagged it in an earlier step (on a GPU; synchronizes)."""
         self._stopping(group.raise_flags)
 
     def check_replicas(self) -> None:
@@ -77,7 +77,7 @@ class ShardedSteps:
         for table in optimizer.param_groups:
             for parameter in table["params"]:
                 if parameter.grad is None:
-                    # Without rows in this batch; the moments decay all the same.
+                    # None of its rows are in this batch; the moments decay all the same.
                     parameter.grad = torch.zeros_like(parameter)
         gradients = [one.grad for one in replicated(self._trainer.model).values()]
         kept = [gradient for gradient in gradients if gradient is not None]
@@ -88,7 +88,7 @@ class ShardedSteps:
         self._total = loss.double() if self._total is None else self._total + loss
 
     def _stopping(self, step: Callable[[], None]) -> None:
-        """Do something that may raise, in this process its own error if it has one."""
+        """Run ``step``; if it raises :class:`PeerError`, raise this process's own error if any."""
         try:
             step()
         except PeerError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-# Not for the line that people read; all of it is in ``result.json``.
+# Left out of the line in the log; ``result.json`` has all of them.
 _NOT_IN_LINE = (
     *("name", "seconds", "peak_memory_mb", "history"),
     *("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine", "stationarity", "mask_std"),
@@ -53,9 +53,9 @@ class StageLog:
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
-        # Of the processes before this one, where the run was interrupted.
+        # Largest memory of the processes of this run before an interruption.
         self.earlier_peak_mb = 0.0
-        # Of this process, before the present stage.
+        # Largest memory of this process before the present stage.
         self._before_mb = 0.0
 
     def peak_memory_mb(self) -> float:
@@ -66,7 +66,7 @@ class StageLog:
     def measure(self, name: str, spent: float = 0.0) -> Iterator[dict[str, Any]]:
         """Add an entry with the seconds (``spent`` earlier included) and memory of the block.
 
-        A stage that an earlier process began may have that process's peak of other stages.
+        The memory of a stage that an earlier process began may be its peak in another stage.
         """
         entry: dict[str, Any] = {"name": name}
         self._before_mb = max(self._before_mb, peak_memory_mb())

@@ -22,7 +22,7 @@ _OWN = {
     "run_name": "use `--output=DIR`",
     "resume": "re-running the command resumes",
 }
-# A trial must not train the final model twice for the sake of a test metric.
+# Settings of every trial, which override those of the user; the console shows the search.
 _TRIAL = {"show_progress": False}
 
 

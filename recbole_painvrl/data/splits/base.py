@@ -36,7 +36,7 @@ class Split:
 
 
 def without_ood_validation(select_on: str, protocol: str) -> UserError:
-    """The error of a run that selects on a split which its protocol lacks."""
+    """The error for a ``select_on`` that needs OOD validation, which the protocol lacks."""
     return UserError(
         f"`select_on: {select_on}` needs an OOD validation split, which protocol `{protocol}` "
         "lacks here; set `select_on: iid` or another `protocol`"

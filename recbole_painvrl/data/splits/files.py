@@ -135,7 +135,7 @@ def refuse_filters(config: Any) -> None:
     """
     for name in _FILTERS:
         value = config[name]
-        # The first of repeated rows stays with this protocol, too.
+        # `rm_dup_inter: first` is what this protocol does anyway.
         idle = "first" if name == "rm_dup_inter" else "[0,inf)"
         if value is not None and str(value).replace(" ", "") != idle:
             raise UserError(

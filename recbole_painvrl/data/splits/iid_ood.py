@@ -227,7 +227,7 @@ def _shift(split: Split, users: IntArray, items: IntArray, settings: RunSettings
 
 
 def shift_words(split: Mapping[str, Any]) -> str:
-    """What the protocol says of the shift, and where it detected none, by which of its criteria.
+    """Sentence on the shift; if the protocol detected none, which of its criteria failed.
 
     Args:
         split: ``split`` of ``result.json``, with a ``shift``.

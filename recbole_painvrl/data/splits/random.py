@@ -52,7 +52,7 @@ def random_splits(dataset: Any) -> dict[str, Any]:
 
 
 def split_kind(arguments: Mapping[str, Any]) -> tuple[str, Any]:
-    """Which of RecBole's splits ``eval_args: split`` asks for: ``(RS, LS or TS, what it takes)``.
+    """Which of RecBole's splits ``eval_args: split`` asks for: ``(RS, LS or TS, its argument)``.
 
     Ratios come as training, validation and test, with 0 for no validation.
 

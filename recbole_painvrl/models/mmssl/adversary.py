@@ -1,4 +1,4 @@
-"""The adversary of MMSSL: its discriminator, that one's optimiser and the rows it is shown."""
+"""The adversary of MMSSL: the discriminator, its optimiser and its input rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recbole_painvrl.models.mmssl.model import Views
     from recbole_painvrl.models.mmssl.settings import MMSSLSettings
 
-# D's answer lies between 0 and this.
+# The output of D lies between 0 and this.
 _SCALE = 100.0
 
 
@@ -93,7 +93,7 @@ class Adversary:
     ) -> None:
         self.settings, self.n_modalities = settings, n_modalities
         self.columns = drawn_columns(settings.discriminator_columns, seed, n_items).to(device)
-        # Items without a column share the one behind the last.
+        # Items that the discriminator does not see share one extra index after the last column.
         self._places = torch.full((n_items,), len(self.columns), device=device)
         self._places[self.columns] = torch.arange(len(self.columns), device=device)
         self._noise = generator(seed, "discriminator noise", device)
@@ -134,7 +134,7 @@ class Adversary:
                 self._noise,
             )
         own = self._step(real, fake.detach())
-        # Only the way to the rows needs a gradient now.
+        # The generator's loss needs gradients by the rows only, not by the discriminator.
         self.discriminator.requires_grad_(False)
         judged = -self.discriminator(fake).mean()
         self.discriminator.requires_grad_(True)

@@ -118,7 +118,7 @@ def other_weights(
     mask: Tensor,
     checkpoint: str,
 ) -> dict[str, Tensor]:
-    """Train the final model once more with another mask; the trainer's model is put back.
+    """Train the final model once more with another mask; then restore the model.
 
     Args:
         trainer: after its last stage.

@@ -141,7 +141,7 @@ def identify_environments(
 ) -> Identification:
     """Partition the training interactions with environment models on Psi (Eq. 2, 9, 25).
 
-    With ``environment_features: full`` they see all of f, and the mask has no say.
+    With ``environment_features: full`` they are given all of f, and the mask has no effect.
 
     Args:
         users: user of every training interaction, ``[n]``.
@@ -151,8 +151,8 @@ def identify_environments(
         weights: scalars of the UltraGCN loss (``environment_model: full``).
         settings: the ``environment_*`` settings.
         draws: every draw of the stage.
-        on_round: called with (start, round, share moved, sizes).
-        own: where several processes search, which of all interactions are those given.
+        on_round: called with (initialization, round, fraction moved, sizes).
+        own: None in a single process. With several: which of all interactions are given here.
     """
     content = tables.features
     if settings.environment_features == "variant":

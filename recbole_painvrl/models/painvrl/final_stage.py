@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from recbole_painvrl.models.painvrl.form_stage import FormStage
     from recbole_painvrl.models.painvrl.trainer import BackboneStage, StagedTrainer
 
-# A learnt mask costs a few percent in distribution at most; below this the L2 is to blame.
+# A learnt mask costs a few percent in distribution at most; a larger loss is due to the L2.
 _MUCH_WORSE = 0.9
-# Of an entry in ``stages``, what belongs to the stage and not to the model that it trained.
+# Keys of an entry in ``stages`` that describe the stage and not the model that it trained.
 _OF_THE_STAGE = ("name", "seconds", "peak_memory_mb")
 
 
@@ -122,7 +122,7 @@ class ChosenStage(Stage["StagedTrainer"]):
         self.outcome: Outcome | None = None
 
     def prepare(self, context: Context[StagedTrainer]) -> None:
-        """The best weights are the run's own from here on."""
+        """Reset the trainer, so that from here on best weights are written as those of the run."""
         self._context = context
         trainer = context.trainer
         trainer.reset_training(trainer.config["epochs"], trainer.config["stopping_step"], "best")

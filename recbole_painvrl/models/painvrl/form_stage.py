@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recbole_painvrl.models.painvrl.mask_stage import MaskStage
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
-# Batches of an environment for its mean gradient and the standard error of it.
+# Gradients of an environment: rows per batch, least and most batches, shared negatives.
 _BATCH, _FEWEST, _MOST, _NEGATIVES = 512, 8, 64, 256
 # Fraction of the columns below the cut that must be reversed for these columns to be spurious: one
 # among many is weak evidence.
@@ -53,7 +53,7 @@ class FormStage(Stage["StagedTrainer"]):
 
     @property
     def mask(self) -> Tensor:
-        """M of the final model, ``[d]``."""
+        """The mask m of the final model, ``[d]``."""
         return self.candidates[self.figures["used"]]
 
     def run(self, context: Context[StagedTrainer]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class FormStage(Stage["StagedTrainer"]):
 
         Args:
             scores: validation score of every candidate, higher is better.
-            select_on: of what the scores are; only `iid` cannot show what spurious columns cost.
+            select_on: splits of the scores; with `iid` they cannot show what spurious columns cost.
         """
         blind = self.figures["form"] == "auto" and select_on == "iid"
         return best_form(scores, "binary" if blind else None)
@@ -133,7 +133,7 @@ class FormStage(Stage["StagedTrainer"]):
 def environment_gradients(learnt: MaskStage, seed: int) -> list[Tensor]:
     """Gradients of the mean loss by W, at W = 0 and all features, ``[n_e, k, d]`` by environment.
 
-    At W = 0 the score is that of the ids, and the gradient is what a column has to add to it.
+    At W = 0 the ids alone give the score, and the gradient says what each column would add to it.
 
     Args:
         learnt: a finished mask stage.

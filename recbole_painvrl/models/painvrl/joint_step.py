@@ -7,7 +7,7 @@ With losses ``L^e`` and gradients ``g_e = dL^e/dW`` of the environments on the w
 ``L^e`` and ``g_e`` are sums over the rows of a batch, so each process has a part of them. ``L_ERM``
 is linear in its part. ``L_IRM`` is not: the processes first sum their ``g_e`` to ``G_e``, then pull
 the derivative of ``L_IRM`` by ``G_e`` back through their own ``g_e`` (the chain rule), and sum the
-results. What ``L_IRM`` owes to the gate itself is the same in all processes and is added once.
+results. The derivative of ``L_IRM`` by the gate itself is equal in all processes and is added once.
 """
 
 from __future__ import annotations

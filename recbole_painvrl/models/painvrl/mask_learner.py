@@ -208,7 +208,7 @@ class MaskLearner:
         return {"order": self.order, "noise": self.noise, "negatives": self.negatives.generator}
 
     def _stream(self, rows: Tensor, own: OwnRows | None = None) -> Iterator[EnvironmentBatch]:
-        """Batches of one environment without end; a new random order at every turn."""
+        """Batches of one environment without end; a new random order at every pass."""
         size, device = self.settings.mask_batch_size, self.mask.device
         while True:
             # To the device at once, not batch by batch.
@@ -283,7 +283,7 @@ class MaskLearner:
     def _by_column(
         self, by_erm: tuple[Tensor, ...], by_irm: tuple[Tensor, ...]
     ) -> dict[str, Tensor]:
-        """Everything of a step that has a place for each feature column."""
+        """All tensors of a step that have one entry per feature column, by name."""
         return {
             "the features": self.tables.features,
             "the mask": self.mask,

@@ -52,7 +52,7 @@ class MaskStage(Stage["StagedTrainer"]):
 
     @property
     def mask(self) -> Tensor:
-        """M in [0, 1], ``[d]``."""
+        """The mask m in [0, 1], ``[d]``."""
         return self.learner.result()
 
     @property

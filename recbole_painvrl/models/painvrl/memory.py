@@ -22,7 +22,7 @@ def staged_memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     shared = settings["negative_sampling"] == "shared"
     drawn += negatives if shared else pairs * negatives
     local = min(sizes.items, drawn)
-    # Features of the step's items twice, and per environment, part and kind of pair A_e.
+    # Features of the step's items twice, and A_e per environment, branch and kind of pair.
     tables = local * (2 * width + 12 * n_environments * content)
     attention = pairs * (negatives + settings["n_neighbours"] + 1)
     attention *= 8 * (settings["attention_hidden_size"] or 0)

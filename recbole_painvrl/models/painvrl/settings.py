@@ -14,7 +14,7 @@ from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import USER_TABLES, BackboneSettings
 from recbole_painvrl.parallel.shards import Sharding
 
-# Of both models; the full environment models learn tables of users of their own.
+# Of both models. Not with full environment models: these learn user tables of their own.
 STAGED_SHARDING = Sharding(
     USER_TABLES,
     "sum",

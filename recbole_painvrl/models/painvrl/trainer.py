@@ -32,11 +32,10 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
     """UltraGCN with all features, whose vectors every later stage keeps frozen.
 
     Attributes:
-        users: user of every training interaction, ``[n]``; of several processes, the rows of this
-            one's users in its tables, of its interactions.
+        users: user of every training interaction of this process, as a row of its tables, ``[n]``.
         items: item of every such interaction, ``[n]``.
         all_items: item of every training interaction of all processes, on the CPU.
-        own: which of all interactions are those of this process; None of one process.
+        own: which of all interactions this process has; None in a single process.
         weights: of the best epoch, once finished.
 
     Deviations:
@@ -53,7 +52,7 @@ class BackboneStage(TrainingStage["StagedTrainer"]):
         """Reset model and trainer, with the backbone's own L2 and patience."""
         super().prepare(context)
         trainer, s = context.trainer, context.trainer.settings
-        # A second `fit` begins with the final model of the first.
+        # Needed for a second `fit`, before which the model still is the final model of the first.
         trainer.model.reset("initial values")
         trainer.model.set_mask(torch.ones_like(trainer.model.mask))
         data = context.train_data._dataset
