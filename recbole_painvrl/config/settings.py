@@ -43,10 +43,11 @@ class RunSettings(Settings):
         description="Protocol iid_ood with validation splits (adapted), or as in 4.2.2 of the "
         "paper: kappa 0.01, 9:1, no validation split (strict).",
     )
-    shift_ultragcn: bool = Field(
-        default=False,
-        description="Also train an ID-only UltraGCN with fixed settings, to tell how much harder "
-        "the OOD test is for it; protocol iid_ood always does.",
+    shift_ultragcn: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Train an ID-only UltraGCN with fixed settings once per data and split, to "
+        "tell how much harder the OOD test is for it; auto: with up to 100,000 training "
+        "interactions. Protocol iid_ood always does.",
     )
     ood_fraction: float = Field(
         default=0.2,

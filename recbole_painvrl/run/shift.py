@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from recbole_painvrl.evaluation.shift import LEAST, LEVEL, VERSION, FloatArray, 
 from recbole_painvrl.reading import parse_json
 
 if TYPE_CHECKING:
+    from recbole_painvrl.config.settings import RunSettings
     from recbole_painvrl.data.dataset import ModalityDataset
 
 _WITHOUT = "no OOD test: nothing is known about robustness; "
@@ -29,6 +31,8 @@ _PROTOCOLS = (
 )
 # At this fraction of cold interactions or more, a sentence explains what that means.
 _MUCH_COLD = 0.2
+# Training interactions up to which an UltraGCN is trained unasked.
+_QUICK = 100_000
 # If popularity reaches this fraction of a model's metric, it explains most of it.
 _MOSTLY_POPULARITY = 0.8
 
@@ -93,8 +97,11 @@ def shift_of_run(
     if pop:
         found["pop"] = dict(pop)
     ndcg = dataset.split_diagnostics.get("ultragcn_ndcg@10")
-    if ndcg is None and settings.shift_ultragcn:
-        ndcg = fixed_ultragcn(pairs, dataset.user_num, dataset.item_num, settings)
+    wanted = settings.shift_ultragcn
+    if wanted == "auto":
+        wanted = len(pairs[TRAIN][0]) <= _QUICK
+    if ndcg is None and wanted:
+        ndcg = kept_ultragcn(dataset.folder, pairs, dataset.user_num, dataset.item_num, settings)
     if ndcg is not None:
         found["ultragcn_ndcg@10"] = {_public(name): value for name, value in ndcg.items()}
     if dataset.protocol == "iid_ood":
@@ -118,21 +125,48 @@ def kept_shift(
 
     It is saved in the ``caches/`` of the dataset's folder under a hash of data, split and seed.
     """
-    digest = hashlib.sha256(json.dumps([VERSION, seed, *features]).encode())
-    for array in (*iid, *ood, *features.values()):
+    key = _key([VERSION, seed, *features], (*iid, *ood, *features.values()))
+    path = folder / "caches" / f"shift-{key}.json"
+    needed = {"kind", "shifted", "modalities"}
+    return _kept(path, needed, lambda: describe_shift(iid, ood, features, seed))
+
+
+def kept_ultragcn(
+    folder: Path,
+    pairs: Mapping[str, tuple[IntArray, IntArray]],
+    n_users: int,
+    n_items: int,
+    settings: RunSettings,
+) -> dict[str, Any]:
+    """:func:`fixed_ultragcn`, computed once as :func:`kept_shift` is."""
+    named = {name: pairs[name] for name in (TRAIN, VALID, TEST, OOD) if name in pairs}
+    words = [VERSION, settings.split_seed, settings.split_epochs, n_users, n_items, *named]
+    key = _key(words, [side for sides in named.values() for side in sides])
+    path = folder / "caches" / f"ultragcn-{key}.json"
+    needed = {TEST, OOD} & set(named)
+    return _kept(path, needed, lambda: fixed_ultragcn(named, n_users, n_items, settings))
+
+
+def _key(words: Sequence[Any], arrays: Iterable[npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(words).encode())
+    for array in arrays:
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
-    path = folder / "caches" / f"shift-{digest.hexdigest()[:24]}.json"
+    return digest.hexdigest()[:24]
+
+
+def _kept(path: Path, needed: set[str], compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of a JSON file, or what is computed and saved there."""
     try:
         kept: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-        if not {"kind", "shifted", "modalities"} <= set(kept):
+        if not needed <= set(kept):
             raise ValueError("it lacks measures")
         return kept
     except FileNotFoundError:
         pass
     except (OSError, ValueError, TypeError) as error:
         getLogger("recbole_painvrl").warning("%s: unreadable (%s), computed again", path, error)
-    found = describe_shift(iid, ood, features, seed)
+    found = dict(compute())
     try:
         path.parent.mkdir(exist_ok=True)
         write_json(path, found)

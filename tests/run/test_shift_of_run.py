@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from support import Finished, run_main
 
+from recbole_painvrl.data.splits.iid_ood import fixed_ultragcn
 from recbole_painvrl.evaluation.shift import describe_shift
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.run import shift
@@ -54,6 +56,30 @@ def test_the_entry_says_everything_it_promises(planted: Finished, tiny_data: Pat
     counts = train.value_counts()
     expected = ood.map(counts).dropna().mean()
     assert found["mean_training_popularity"]["ood"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "True", "False"])
+def test_an_ultragcn_is_trained_unasked_on_small_data_alone(
+    wanted: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Path(shutil.copytree(tiny_data, tmp_path / "data", ignore=shutil.ignore_patterns("c*")))
+    computed, found = [], {}
+
+    def counted(*given: Any) -> dict[str, float]:
+        computed.append(given)
+        return fixed_ultragcn(*given)
+
+    monkeypatch.setattr(shift, "fixed_ultragcn", counted)
+    for limit in (0, 10**6, 10**6):
+        monkeypatch.setattr(shift, "_QUICK", limit)
+        name = f"{limit}-{len(found)}"
+        run = run_main(data, tmp_path, "Pop", f"--shift_ultragcn={wanted}", name=name)
+        found[name] = run.result["shift"].get("ultragcn_ndcg@10")
+        assert ("--shift_ultragcn=True" in run.out) == (found[name] is None)
+    large, small, again = found.values()
+    assert (large is None) == (wanted != "True")
+    assert small == again and (small is None) == (wanted == "False")
+    assert len(computed) == (wanted != "False"), "once per data and split"
 
 
 def test_the_measures_are_computed_once_per_data(
