@@ -90,7 +90,7 @@ class TrialRecord(BaseModel):
     """The values of ``trial.json`` that a report reads; a trial of ``tune`` has no test."""
 
     model_config = ConfigDict(extra="allow")
-    metrics: Metrics = {}
+    metrics: Metrics
     dataset: str = "?"
     edition: str = "not recorded"
     protocol: str = "not recorded"
@@ -132,7 +132,7 @@ class RunData:
     environments: dict[str, Array]
     per_user: pd.DataFrame | None
     last_line: str
-    trial: TrialRecord = field(default_factory=TrialRecord)
+    trial: TrialRecord = field(default_factory=lambda: TrialRecord(metrics={}))
 
     def value(self, name: str) -> Any:
         """A setting of the run, or None."""
@@ -177,7 +177,7 @@ def read_run(folder: Path) -> RunData:
         read("environments.npz", _read_environments, {}),
         read("per_user.parquet", _read_per_user, None),
         read("train.log", _read_last_line, ""),
-        read("trial.json", _read_trial, TrialRecord()),
+        read("trial.json", _read_trial, TrialRecord(metrics={})),
     )
 
 
