@@ -126,7 +126,7 @@ def gauc(world: World) -> float:
     return total / weight
 
 
-@pytest.mark.parametrize("tail", [0.2, 3])
+@pytest.mark.parametrize("tail", [0.2, 0.3, 3])
 def test_all_of_them(tail: float, tiny_config: MakeConfig) -> None:
     config = tiny_config("BPR", f"--metrics={ALL}", f"--topk=[2,{K}]", "--valid_metric=NDCG@2",
                          f"--tail_ratio={tail}", "--metric_decimal_place=9")  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +17,7 @@ from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import Truth
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation import planted
 from recbole_painvrl.evaluation.planted import (
     environment_scores,
     mask_scores,
@@ -87,3 +91,16 @@ def test_truth_of_another_split_is_refused(tiny_config: MakeConfig) -> None:
     train, ood = parts[TRAIN], parts["ood"].inter_feat
     with pytest.raises(UserError, match="no planted environment; use `--protocol=files`"):
         true_environments(train, ood[train.uid_field], ood[train.iid_field])
+
+
+def test_of_a_repeated_pair_the_last_environment_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("a", "x", 0), ("b", "x", 1), ("a", "x", 2), ("c", "y", 0)]
+    truth = Truth({}, pd.DataFrame(rows, columns=["user_id", "item_id", "environment"]))
+    monkeypatch.setattr(planted, "planted_truth", lambda dataset: truth)
+    # User c is not in the data set.
+    dataset: Any = SimpleNamespace(
+        uid_field="user", iid_field="item",
+        field2token_id={"user": {"a": 1, "b": 2}, "item": {"x": 1, "y": 2}},
+    )  # fmt: skip
+    found = true_environments(dataset, torch.tensor([2, 1]), torch.tensor([1, 1]))
+    assert found is not None and found.tolist() == [1, 2]

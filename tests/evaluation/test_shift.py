@@ -77,6 +77,9 @@ def test_the_p_of_every_measure_is_uniform_without_a_shift() -> None:
         one["p"] for each in found for one in (each["popularity"], *each["modalities"].values())
     ]
     assert 1 <= sum(p < 0.1 for p in values) <= 19
+    # Of the 60 by features 6 are expected, and none in one of 500 cases.
+    by_features = [one["p"] for each in found for one in each["modalities"].values()]
+    assert 1 <= sum(p < 0.1 for p in by_features) <= 14
 
 
 def test_items_that_change_for_no_known_reason_are_another_shift() -> None:

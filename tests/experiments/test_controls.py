@@ -18,6 +18,8 @@ from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
 from recbole_painvrl.experiments import controls, launch, tables
 from recbole_painvrl.experiments.options import GridOptions
+from recbole_painvrl.experiments.planning import words_of
+from recbole_painvrl.experiments.runs import GridRun, RunKey
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
 from recbole_painvrl.report.sections import controls as section
@@ -171,10 +173,29 @@ def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_p
         assert [run.model for run in row.runs] == ["UltraGCN", "UltraGCN"], row.label
     (learnt_row,) = (row for row in rows if row.label == "learnt mask")
     assert tables._table_row(learnt_row).control == "learnt"
+    # A final model with all features tells nothing apart: its row has the learnt values.
+    masks = [words_of(run.arguments)["feature_mask"] for run in learnt_row.runs]
+    for path, cut in zip(masks, (True, False), strict=True):
+        with np.load(path) as mask:
+            for name, one in learnt.items():
+                np.testing.assert_allclose(mask[name], (one > 0.5) if cut else one, rtol=1e-6)
     # In a benchmark the same file is a mask like any other.
     assert tables._table_row(replace(learnt_row, group="")).control == ""
     words = controls.note(source, [row.label for row in rows])
     assert "cut in two on seeds 3;" in words
+
+
+def test_every_seed_has_a_permutation_of_its_own(tmp_path: Path) -> None:
+    learnt = np.linspace(0.1, 0.9, 16).astype(np.float32)
+    found = []
+    for seed in (3, 4):
+        run = GridRun("PaInvRL", seed, (), RunKey("data", "config", "code"), tmp_path / str(seed))
+        run.folder.mkdir()
+        np.savez(run.folder / "mask.npz", visual=learnt)
+        with np.load(controls.mask_files(run, tmp_path)["permuted"]) as permuted:
+            found.append(permuted["visual"])
+        np.testing.assert_array_equal(np.sort(found[-1]), learnt)
+    assert not np.array_equal(*found)
 
 
 def test_table_comparison_and_report_know_the_same_controls() -> None:

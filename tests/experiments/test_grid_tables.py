@@ -52,7 +52,7 @@ def test_best_and_second(
 
 
 def test_numbers_that_are_equal_to_six_decimals_or_none() -> None:
-    values = {"A": 0.5, "B": 0.5 + 1e-8, "C": 0.4, "D": float("nan")}
+    values = {"A": 0.5, "B": 0.5 + 1e-8, "C": 0.5 - 2e-6, "D": float("nan"), "E": 0.4}
     methods = [Method(a, {("ood", "ndcg@10"): [b]}, [0], lambda _: None) for a, b in values.items()]
     assert places(methods, ("ood", "ndcg@10")) == {"A": "best", "B": "best", "C": "second"}
 
@@ -106,6 +106,9 @@ def test_users_are_averaged_over_seeds_and_paired(make_runs: MakeRuns) -> None:
 
     (one,) = (c for c in table.comparisons if (c.other, c.part) == ("B", "iid"))
     assert one.paired.p_t == pytest.approx(stats.ttest_rel(users("Method"), users("B")).pvalue)
+    gained = users("Method") - users("B")
+    assert one.paired.difference == pytest.approx(gained.mean())
+    assert one.paired.effect == pytest.approx(gained.mean() / gained.std(ddof=1))
     expected = stats.wilcoxon(users("Method"), users("B")).pvalue
     assert one.paired.p_wilcoxon == pytest.approx(expected)
     other = next(c for c in table.comparisons if (c.other, c.part) == ("B", "ood"))
@@ -200,6 +203,9 @@ def test_every_file_shows_numbers_failures_and_runs(make_runs: MakeRuns, tmp_pat
     lines = list(csv.DictReader(io.StringIO(files["table.csv"])))
     (line,) = (li for li in lines if (li["row"], li["part"]) == ("Method", "ood"))
     assert float(line["mean"]) == pytest.approx(0.305)
+    assert line["place"] == "second"
+    # The reference is best on validation, which has no places.
+    assert not any(li["place"] for li in lines if li["part"] == "valid")
     assert [Path(f).name for f in line["run_folders"].split()] == [
         folder.name for folder in table.rows[0].folders.values()
     ]
@@ -244,14 +250,30 @@ def test_a_changed_run_is_known_after_a_call_with_other_rows(
     assert record["earlier"] == []
 
 
-def test_rows_that_were_split_differently_are_not_compared(make_runs: MakeRuns) -> None:
+def test_a_run_that_is_wanted_again_is_not_left(tmp_path: Path, make_runs: MakeRuns) -> None:
+    output, (_, run) = tmp_path / "out", make_runs("A")
+    write_run(run)
+    changed = replace(run, key=replace(run.key, code="new"), folder=run.folder.with_name("A-new"))
+    left = []
+    for one in (run, changed, run):
+        write_record(output, [Row("A", (one,))])
+        record = json.loads((output / "cells.json").read_text())
+        left.append([(old["folder"], old["row"], old["seed"]) for old in record["left"]])
+    assert left == [[], [(f"cells/{run.folder.name}", "A", 1)], []]
+
+
+@pytest.mark.parametrize(
+    "other", [{"split": {"sizes": {"train": 1}}}, {"hashes": {"train": "of other interactions"}}]
+)
+def test_rows_that_were_split_differently_are_not_compared(
+    other: dict[str, dict[str, object]], make_runs: MakeRuns
+) -> None:
     runs = make_runs("A", "B")
     for run in runs:
         write_run(run)
     path = runs[-1].folder / "result.json"
     result = json.loads(path.read_text())
-    result["split"]["sizes"] = {"train": 1}
-    path.write_text(json.dumps(result))
+    path.write_text(json.dumps(result | other))
     with pytest.raises(UserError, match="B and A were split differently with seed 1"):
         assemble("T", rows_of(runs), "A")
 
@@ -268,3 +290,40 @@ def test_the_curves_of_a_table_are_over_its_rows(make_runs: MakeRuns, tmp_path: 
     written = environment_curve(assemble("T", rows, environment_label(2)), tmp_path)
     assert [path.name for path in written] == [f"environments.{k}" for k in ("png", "pdf", "svg")]
     assert "number of environments" in (tmp_path / "environments.svg").read_text()
+
+
+def test_a_point_of_a_curve_is_the_number_of_its_row(
+    make_runs: MakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    from recbole_painvrl.experiments import figures
+    from recbole_painvrl.experiments.ablate import environment_label
+
+    drawn: list[dict[str, dict[str, list[tuple[float, float]]]]] = []
+
+    def look(panels: figures.Panels, *words: object) -> None:
+        drawn.append({})
+        for title, own in panels.items():
+            for name, line in own.items():
+                points = [(one.x, round(one.number.mean, 6)) for one in line]
+                drawn[-1].setdefault(title, {})[name] = points
+
+    monkeypatch.setattr(figures, "curves", look)
+    monkeypatch.setattr(figures, "save", lambda *words: [])
+    runs = make_runs("A", "B", seeds=1)
+    for run, level in zip(runs, (0.3, 0.4), strict=True):
+        write_run(run, level)
+        path = run.folder / "result.json"
+        result = json.loads(path.read_text())
+        for name, values in result["metrics"].items():
+            values |= {"recall@5": 0.1 + level * (name == "ood"), "recall@20": 0.9}
+        path.write_text(json.dumps(result))
+    rows = [Row(environment_label(n), (run,)) for n, run in zip((7, 3), runs, strict=True)]
+    table = assemble("T", rows, environment_label(7))
+    figures.environment_curve(table, tmp_path)
+    figures.recall_curve(table, tmp_path)
+    by_number, by_k = drawn
+    assert by_number["OOD test"]["recall@5"] == [(7, 0.4), (3, 0.5)]
+    assert by_number["IID test"]["ndcg@10"] == [(7, 0.3), (3, 0.4)]
+    assert by_k["OOD test"][environment_label(3)] == [(5, 0.5), (20, 0.9)]
+    assert by_k["IID test"][environment_label(3)] == [(5, 0.1), (20, 0.9)]

@@ -146,6 +146,12 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
         ({"protocol": "iid_ood"}, {"split_rounds": "3"}),
         ({"protocol": "popularity"}, {"split_seed": "5"}),
         ({}, {"eval_args": "{mode: {test: uni100}}"}),
+        ({}, {"rm_dup_inter": "first"}),
+        ({}, {"val_interval": "{rating: '[3,inf)'}"}),
+        ({}, {"threshold": "{rating: 3}"}),
+        ({}, {"user_inter_num_interval": "[5,inf)"}),
+        ({}, {"item_inter_num_interval": "[5,inf)"}),
+        ({}, {"filter_inter_by_user_or_item": "False"}),
         ({"benchmark_filename": "[train, test]"}, {"validation_share": "0.3"}),
         ({"protocol": "iid_ood", "split_environment_model": "content"}, {"modalities": "[visual]"}),
         (
@@ -290,6 +296,8 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
         assert one.method in rows[part]
     weightings = {settings(r.runs[0]).get("loss_weighting") for r in made["losses"].rows}
     assert weightings == {"erm", "irm", "fixed", "pareto", None}
+    for label, weighting in (("ERM only", "erm"), ("IRM only", "irm"), ("fixed weights", "fixed")):
+        assert settings(rows["losses"][label].runs[0])["loss_weighting"] == weighting
     assert [row.runs[0].model for row in made["losses"].rows].count("InvRL") == 1
     grid = plan(tiny_data)
     forms = [grid.config(row.runs[0].arguments)["mask_form"] for row in made["losses"].rows]
@@ -317,6 +325,12 @@ def test_ablations_vary_what_they_say_and_share_runs(tiny_data: Path) -> None:
     assert numbers == [str(n) for n in range(2, 11)]
     for row in made["recall_curve"].rows:
         assert settings(row.runs[0])["topk"] == "[10,20,30,40,50,60,70,80,90,100]"
+    # The number that the user has chosen is compared, with a row of its own if need be.
+    for n, labels in ((4, range(2, 11)), (12, [*range(2, 11), 12])):
+        chosen = replace(grid, own={"PaInvRL": {"n_environments": str(n)}})
+        found = ablation("environments", chosen)
+        assert found.method == f"|E| = {n}"
+        assert [row.label for row in found.rows] == [f"|E| = {label}" for label in labels]
     shipped = rows["choices"]["as configured"].runs[0].key
     # The defaults: two environments, Pareto weights.
     assert rows["environments"]["|E| = 2"].runs[0].key == shipped

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recbole_painvrl.functional.mask_form import (
     agreement,
+    best_form,
     cut_by_modality,
     cut_in_two,
     reversed_columns,
@@ -207,3 +208,17 @@ def test_an_environment_of_one_batch_does_not_hide_the_others() -> None:
     gradients = _gradients(0.5, 0.5)
     torch.testing.assert_close(agreement([*gradients, gradients[0][:1]]), agreement(gradients))
     assert not agreement([one[:1] for one in gradients]).any()
+
+
+@pytest.mark.parametrize(
+    ("ones", "binary", "taken"),
+    [(0.91, 0.5, "binary"), (0.905, 0.5, "binary"), (0.89, 0.5, "zeros")],
+)
+def test_harm_is_a_fraction_of_the_score_without_features(
+    ones: float, binary: float, taken: str
+) -> None:
+    """Up to a tenth of it the mask without spurious columns is taken, whatever its own score."""
+    scores = {"ones": ones, "soft": 0.8, "binary": binary, "zeros": 1.0}
+    assert best_form(scores, "binary") == taken
+    assert best_form(scores, None) == "zeros"
+    assert best_form({**scores, "soft": 1.0, "zeros": 0.5}, None) == "soft"

@@ -25,11 +25,15 @@ from zoo_support import (
     shaken,
 )
 
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.edges import sample_edges
 from recbole_painvrl.functional.item_graph import neighbour_graph
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.vectors import score_tables
+from recbole_painvrl.models import freedom
 from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
@@ -185,6 +189,34 @@ def test_pruning_prefers_rare_nodes(tiny_config: MakeConfig) -> None:
     rated = degrees > 0
     fractions = counts[rated] / (200 * degrees[rated])
     assert np.corrcoef(np.log(degrees[rated]), np.log(fractions))[0, 1] < -0.8
+
+
+def test_edges_are_drawn_by_the_root_of_their_degrees(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Tensor] = []
+
+    def spy(weights: Tensor, *words: Any) -> Tensor:
+        given.append(weights)
+        return sample_edges(weights, *words)
+
+    monkeypatch.setattr(freedom, "sample_edges", spy)
+    model = build(tiny_config("FREEDOM", *SMALL, "--pruned_fraction=0.5"))
+    model.start_epoch(0)
+    expected = adjacency(model)[: model.n_users, model.n_users :]
+    rows, columns = model.interactions.nonzero()
+    torch.testing.assert_close(given[0], expected[rows, columns])
+
+
+def test_an_item_with_one_interaction_is_not_cold(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    design = PlantedDesign(
+        n_users=40, n_items=90, min_interactions=6, max_interactions=6, modalities={"visual": 6}
+    )
+    write_dataset(generate_planted(design, "tiny"), tmp_path / "tiny")
+    model = build(tiny_config("FREEDOM", *SMALL, data=tmp_path))
+    degrees = torch.from_numpy(model.interactions.getnnz(axis=0))
+    assert {0, 1} <= set(degrees[1:].tolist())
+    assert torch.equal(model.warm > 0, degrees > 0)
 
 
 def test_cold_items_have_the_mean_of_their_neighbours(tiny_config: MakeConfig) -> None:

@@ -228,7 +228,7 @@ def test_items_without_a_modality(tiny_config: MakeConfig) -> None:
 
 
 def test_unseen_items_have_the_content_of_cold_ones(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("GRCN", *ROUTED))
+    model = build(tiny_config("GRCN", *ROUTED, "--feature_scale=3.0"))
     vectors = model.content_vectors(torch.cat([model.features[3:5], torch.zeros(1, 24)]))
     assert not vectors[:, :6].any() and not vectors[2].any()
     empty = torch.zeros(0, dtype=torch.long)

@@ -171,6 +171,26 @@ def test_steps_that_move_the_graph(model: str, tiny_config: MakeConfig) -> None:
 
 
 @pytest.mark.parametrize("model", BOTH)
+def test_momentum_moves_all_that_the_graphs_are_made_from(
+    model: str, tiny_config: MakeConfig
+) -> None:
+    """Also the weights of the modalities and trained features, in a step with constant graphs."""
+    words = ("--train_features=True", "--raw_graph_weight=0.5")
+    missing = []
+    for gradient in ("momentum", "epoch"):
+        made = build(tiny_config(model, *SMALL, *words, f"--graph_gradient={gradient}"))
+        made.start_epoch(0)
+        made.train()
+        for _ in range(2):
+            made.zero_grad()
+            made.calculate_loss(batch_of(made)).backward()
+        missing.append({name for name, p in made.named_parameters() if p.grad is None})
+    learnt = {f"content.{m}.{kind}" for m in (0, 1) for kind in ("weight", "bias")}
+    learnt |= {"feature_table", *(["modality_logits"] if model == "LATTICE" else [])}
+    assert missing == [set(), learnt]
+
+
+@pytest.mark.parametrize("model", BOTH)
 def test_the_graph_is_constant_within_its_epochs(model: str, tiny_config: MakeConfig) -> None:
     made = build(tiny_config(model, *SMALL, "--refresh_every=2", "--raw_graph_weight=0.5"))
 

@@ -140,6 +140,14 @@ def test_evaluation_is_deterministic(tiny_config: MakeConfig) -> None:
     assert not torch.allclose(noisy.tables()[1], other.tables()[1])
 
 
+def test_evaluation_has_no_dropout(tiny_config: MakeConfig) -> None:
+    words = (*SMALL, "--gumbel_eval=True")
+    one, other = (
+        build(tiny_config("LGMRec", *words, f"--hyperedge_dropout={rate}")) for rate in (0.0, 0.5)
+    )
+    assert torch.equal(one.tables()[1], other.tables()[1])
+
+
 def test_noise_belongs_to_the_epoch(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("LGMRec", *SMALL))
     losses = []

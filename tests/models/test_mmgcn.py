@@ -254,6 +254,11 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     n_nodes = len(first["user_id_embedding"]) + len(first["item_id_embedding"])
     spread = first["user_id_embedding"].std().item()
     assert spread == pytest.approx((2 / (n_nodes + 64)) ** 0.5, rel=0.05)
+    # The first merge is Xavier normal, the later ones are PyTorch's linear layers.
+    merges = [first[f"networks.0.merge.{layer}.weight"] for layer in (0, 1)]
+    rows, columns = merges[0].shape
+    assert merges[0].std().item() == pytest.approx((2 / (rows + columns)) ** 0.5, rel=0.1)
+    assert merges[1].abs().max().item() == pytest.approx(merges[1].shape[1] ** -0.5, rel=0.02)
 
 
 @pytest.mark.parametrize(

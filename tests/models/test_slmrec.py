@@ -154,6 +154,17 @@ def test_known_values(tiny_config: MakeConfig) -> None:
     torch.testing.assert_close(one, other)
 
 
+def test_a_fusion_starts_as_one_matrix(tiny_config: MakeConfig) -> None:
+    """Xavier uniform of ``[e_0, ..., e_M]``, not of its blocks; the bias as PyTorch's."""
+    model = build(tiny_config("SLMRec"))
+    inputs = 64 * (1 + len(model.modality_slices))
+    for fusion in (model.user_fusion, model.item_fusion):
+        for layer in (fusion.ids, *fusion.modalities):
+            bound = (6 / (inputs + 64)) ** 0.5
+            assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.02)
+        assert fusion.ids.bias.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.1)
+
+
 def test_the_sigmoid_of_the_score(tiny_config: MakeConfig) -> None:
     """It keeps the order but where float32 rounds it to 1, and is no product of vectors."""
     plain, sigmoid = (

@@ -181,6 +181,21 @@ def test_content_vectors_follow_what_an_item_has(
     torch.testing.assert_close(found, content_vectors(empty, empty.features, empty.has_row))
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_fills_a_missing_row_has_no_effect(
+    name: str, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    data = data_with_gaps(tmp_path / "gaps")
+    words = (*SETTINGS[name], "--embedding_size=6")
+    filled, empty = (
+        shaken(tiny_config(name, *words, f"--missing_modality={rule}", data=data))
+        for rule in ("mean", "zero")
+    )
+    torch.testing.assert_close(scores(filled), scores(empty))
+    one, other = (model.train().calculate_loss(batch_of(model)) for model in (filled, empty))
+    torch.testing.assert_close(one, other)
+
+
 def test_doubling_a_modality_leaves_its_neighbours() -> None:
     rows = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
     present = torch.ones(30, dtype=torch.bool)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from report_support import Report
+from report_support import Report, toy_run
 from test_foreign_folders import edit_json
 
-from recbole_painvrl.report.read import Result
+from recbole_painvrl.report.read import Result, TrialRecord
+from recbole_painvrl.report.sections.search import found_searches
 
 DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
 
@@ -326,3 +328,20 @@ def test_two_datasets_of_one_name_are_told_apart(edition: str, name: str) -> Non
     result = Result(model="Pop", dataset="ml-trailers", edition=edition, protocol="files", seed=0,
                     metrics={})  # fmt: skip
     assert result.data_name == name
+
+
+@pytest.mark.parametrize(("rule", "best"), [("iid", 0), ("ood", 1), ("harmonic", 2)])
+def test_the_best_trial_is_that_of_the_rule(rule: str, best: int) -> None:
+    points = [(0.9, 0.1), (0.1, 0.9), (0.5, 0.5)]
+    trials = []
+    for number, (iid, ood) in enumerate(points):
+        settings = {"select_on": rule, "valid_metric": "NDCG@10"}
+        found = {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
+        record = TrialRecord(metrics=found, seconds=10.0, peak_memory_mb=100.0 * (number + 1))
+        run = toy_run("A", number, {"valid": iid}, settings)
+        folder = Path("search") / f"trial-{number}"
+        trials.append(replace(run, folder=folder, result=None, trial=record))
+    (search,) = found_searches(trials)
+    assert search.best.folder.name == f"trial-{best}"
+    facts = dict(search.facts())
+    assert facts["peak memory, MiB"] == "300" and facts["seconds of the evaluated trials"] == "30"

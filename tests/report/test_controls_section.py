@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from report_support import toy_run
 
 from recbole_painvrl.evaluation.comparison import compare
-from recbole_painvrl.report.groups import Block, blocks
+from recbole_painvrl.report.groups import Block, blocks, mask_name
 from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.report.sections.controls import controls
 
@@ -91,3 +92,40 @@ def test_the_table_has_the_outcomes_of_the_comparison_of_all_columns() -> None:
     methods = [one for one in judged.methods if one.control]
     alone = compare(methods, learnt.label, None, [("ood", "ndcg@10")])
     assert any(one.outcome != outcomes[one.other] for one in alone)
+
+
+def test_the_difference_is_that_of_its_test() -> None:
+    levels = {"learnt": (0.5, 0.3), "ones": (0.4, 0.5)}
+    runs = [
+        toy_run("U", 0, {"iid": iid, "ood": ood, "valid": 0.1}, {"feature_mask": f"{mask}.npz"})
+        for mask, (iid, ood) in levels.items()
+    ]
+    (toy,) = blocks(runs)
+    table = controls(toy)
+    assert table is not None
+    assert table["head"][-2:] == ["learnt − this, IID", "learnt − this, OOD"]
+    ones = next(row for row in table["rows"] if row[0] == "ones")
+    assert ones[2:4] == ["0.4000", "0.5000"]
+    assert ones[4].startswith("+0.1000 [") and ones[4].endswith("better")
+    assert ones[5].startswith("-0.2000 [") and ones[5].endswith("worse")
+
+
+def test_a_column_has_one_mask_and_one_code() -> None:
+    made = [(0, "learnt", "a"), (0, "ones", "a"), (1, "ones", "a"), (1, "learnt", "a"),
+            (2, "learnt", "b")]  # fmt: skip
+    runs = [
+        toy_run("U", seed, {"ood": 0.5}, {"feature_mask": f"{mask}.npz"}, hashes={"code": code})
+        for seed, mask, code in made
+    ]
+    (found,) = blocks(runs)
+    columns = [
+        [(run.done.seed, mask_name(run), run.done.hashes["code"]) for run in group.runs]
+        for group in found.groups
+    ]
+    assert columns == [[made[0], made[3]], [made[1], made[2]], [made[4]]]
+
+
+def test_a_label_has_every_setting_that_differs() -> None:
+    pairs = [(1, 1), (2, 1), (1, 2)]
+    (found,) = blocks([toy_run("U", 0, {"ood": 0.5}, {"p": p, "q": q}) for p, q in pairs])
+    assert [group.label for group in found.groups] == [f"U (p={p}, q={q})" for p, q in pairs]

@@ -5,9 +5,18 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from report_support import Report
+import numpy as np
+import pytest
+from report_support import Report, toy_run
+
+from recbole_painvrl.report.sections.environments import (
+    _rows,
+    interactions,
+    one_environment_users,
+)
 
 
 def test_the_agreement_with_the_truth_has_its_controls(
@@ -22,3 +31,17 @@ def test_the_agreement_with_the_truth_has_its_controls(
         planted = json.loads((run_folders / name / "result.json").read_text())["planted"]
         for key in ("environment_ari_shuffled", "environment_ari_supervised"):
             assert f" {planted[key]:.3f} " in text
+
+
+def test_an_environment_by_hand() -> None:
+    pairs = [("a", "x"), ("b", "x"), ("c", "x"), ("a", "y"), ("a", "z"), ("b", "z")]
+    users, items = (np.array(side) for side in zip(*pairs, strict=True))
+    found = {"environment": np.array([0] * 4 + [1] * 2), "user_id": users, "item_id": items}
+    frame = interactions(replace(toy_run("A", 0, {"ood": 0.5}), environments=found))
+    # Size, popularity of the items, interactions of the users, fraction with the item x.
+    assert _rows("A", frame) == [
+        ["A, 0", "4 (67%)", "2.5", "2.2", "75.0%"],
+        ["A, 1", "2 (33%)", "2.0", "2.5", "0.0%"],
+    ]
+    # User c alone.
+    assert one_environment_users(frame) == pytest.approx(1 / 3)

@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from report_support import RUNS, Report
+from report_support import RUNS, Report, toy_run
+
+from recbole_painvrl.report.groups import blocks
+from recbole_painvrl.report.latex import _metrics, _settings
 
 FIRST = r"""\documentclass[twocolumn]{article}
 \usepackage{booktabs,graphicx}
@@ -93,3 +96,33 @@ def test_the_tables_compile_within_a_column(tables: Path, tmp_path: Path) -> Non
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_a_mark_is_the_outcome_of_its_test() -> None:
+    levels = {"A": (0.5, 0.3), "B": (0.4, 0.5), "C": (0.6, 0.2)}
+    runs = [
+        toy_run(name, 0, {"iid": iid, "ood": ood, "valid": 0.9 * (name == "B")})
+        for name, (iid, ood) in levels.items()
+    ]
+    (block,) = blocks(runs)
+    for test, mark, places in (
+        ("iid", "*", ["second", "", "best"]),
+        ("ood", r"\dagger", ["second", "best", ""]),
+    ):
+        table = _metrics(block, test, block.groups[0])
+        assert table["compared"] == "B"
+        cells = dict(table["rows"])
+        assert [cell["mark"] for cell in cells["A"]] == [mark] * 2
+        assert not any(cell["mark"] for name in "BC" for cell in cells[name])
+        assert [cells[name][1]["place"] for name in "ABC"] == places
+
+
+def test_a_setting_is_shared_where_all_columns_have_it() -> None:
+    given = {
+        "A": {"epochs": 5, "knn_k": 10, "feature_mask": "masks/run/learnt.npz"},
+        "B": {"epochs": 5, "seed": 1},
+    }
+    (block,) = blocks([toy_run(name, 0, {"ood": 0.5}, own) for name, own in given.items()])
+    assert _settings(block)["rows"] == [
+        ("epochs", "5"), ("A: feature_mask", "learnt"), ("A: knn_k", "10"),
+    ]  # fmt: skip

@@ -9,8 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from report_support import Report
+from report_support import Report, toy_run
+
+from recbole_painvrl.report.groups import blocks
+from recbole_painvrl.report.plots.style import Figures
+from recbole_painvrl.report.sections import masks
 
 
 def rows(text: str, caption: str) -> list[list[str]]:
@@ -72,3 +77,31 @@ def test_without_ood_validation_there_is_no_column_of_it(page_of: Any) -> None:
     table = rows(text, "Masks among which validation chose")
     assert {len(row) for row in table} == {3}
     assert table[-1] == ["PaInvRL, seed 1: damaged", "not taken", "–"]
+
+
+def test_the_form_and_the_oracle_by_hand() -> None:
+    said = {"form": "auto", "used": "binary", "dropped": {"overall": 3, "visual": 3},
+            "reversed_below_cut": 1, "reversed_above_cut": 2}  # fmt: skip
+    runs = [
+        toy_run(
+            "A", seed, {"ood": 0.2 + 0.1 * seed, "valid": 0.1}, mask=said,
+            planted={"oracle": {"ood": {"ndcg@10": 0.6 + 0.2 * seed}}},
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    (block,) = blocks(runs)
+    (group,) = block.groups
+    assert masks._form(group, runs[1]) == [["A, seed 1", "auto", "binary", "visual 3", "1", "2"]]
+    assert masks._oracle(block, [group])["oracle"] == [
+        ["A, final model (cut mask)", "0.2500"], ["A, oracle mask", "0.7000"],
+    ]  # fmt: skip
+
+
+def test_invariant_columns_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Figures, "write", lambda self, name, figure, alt: drawn.append(figure))
+    truth = np.array([False, True, False, True])
+    mask = {"A": np.array([0.1, 0.7, 0.2, 0.8])}
+    masks._strips(Figures(tmp_path, "b1", [("A", "A")]), "visual", mask, truth)
+    picture = drawn[0].axes[0].images[0].get_array()
+    np.testing.assert_array_equal(picture, [[1, 1, 0, 0], [0.7, 0.8, 0.1, 0.2]])

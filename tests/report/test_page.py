@@ -6,13 +6,22 @@ import html
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
-from report_support import RUNS, Report, Reported
+from report_support import RUNS, Report, Reported, toy_run
+from support import empty_figures
+
+from recbole_painvrl.report.groups import blocks
+from recbole_painvrl.report.plots.style import Figures
+from recbole_painvrl.report.sections.pareto import pareto
+from recbole_painvrl.report.sections.shift import shift
+from recbole_painvrl.report.sections.training import cost
 
 VOID = {"meta", "img", "br", "wbr", "input", "link", "hr"}
 
@@ -190,3 +199,37 @@ def test_without_matplotlib_one_line_says_what_to_install(
     assert found.err.count("\n") == 1
     assert "matplotlib" in found.err and "pip install" in found.err
     assert not list(tmp_path.iterdir())
+
+
+def test_costs_shift_and_steps_by_hand(tmp_path: Path) -> None:
+    measured = {"sentences": ["x"], "items": {"auc": 0.75, "p": 0.0001},
+                "pop": {"iid": {"ndcg@10": 0.125}, "ood": {"ndcg@10": 0.25}}}  # fmt: skip
+    steps = {
+        f"round 1/trajectory/{name}": factor * np.arange(20.0)
+        for factor, name in enumerate(("l_erm", "l_irm", "w_erm", "stationarity"), 1)
+    }
+    runs = [
+        replace(
+            toy_run(
+                "A", seed, {"ood": 0.5, "valid": 0.5}, shift=measured,
+                stages=[{"name": "train", "seconds": 10.0 + 20 * seed,
+                         "peak_memory_mb": 300.0 - 200 * seed}],
+            ),
+            mask=steps,
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    (block,) = blocks(runs)
+    figures = Figures(tmp_path, "b1", [("A", "A")])
+    with empty_figures():
+        seconds, memory = cost(block, figures)["drawings"]
+        (row,) = pareto(block, figures)["rows"]
+    # The mean over the seeds, and the most that any of them took.
+    assert "A train 20." in seconds.alt and "A train 300." in memory.alt
+    # The first and the last tenth of the steps.
+    assert row[3:6] == ["20", "0.5 → 18.5", "1 → 37"]
+    found = shift(block)
+    assert found is not None
+    assert found["head"] == ["metric", "IID", "OOD"]
+    assert found["figures"] == [["NDCG@10", "0.1250", "0.2500"]]
+    assert found["measures"] == [["which items", "0.750", "< 0.001"]]

@@ -135,7 +135,7 @@ def test_the_next_command_has_the_settings_of_the_run(
         assert ("--set=FREEDOM.n_layers=1" in line) == bool(more)
         assert f"--data_path={tiny_data}" in line and "--protocol=popularity" in line
         assert (f"--set={model}.preset=large" in line) == (not more)
-        assert "--seed=" not in line
+        assert "--seed=" not in line and "--epochs=2" in line.split()
         given = [one for one in shlex.split(line)[3:] if "feature-mask" not in one]
         command_line = importlib.import_module(f"recbole_painvrl.cli.{given[0]}")
         assert command_line.main([*given[1:], f"--output={tmp_path}", "--dry-run"]) == 0
@@ -209,6 +209,9 @@ def test_share_of_the_gap_to_the_oracle() -> None:
     behind = asked(evaluated(0.1, 0.09, seed=1), planted=planted(1, oracle=0.08))
     assert behind["oracle_gap"] is None
     assert any("within 2%" in line for line in behind["lines"])
+    # A lead of 30 %, which is less than 0.02.
+    small = asked(evaluated(0.1, 0.05, seed=1), planted=planted(1, oracle=0.065))
+    assert small["oracle_gap"] == pytest.approx(2 / 3)
     close = asked(evaluated(0.1, 0.0799, seed=1), planted=planted(1, oracle=0.08))
     assert close["oracle_gap"] is None
     kept = asked(planted=planted(1, oracle=0.08), mask=KEPT)
@@ -298,3 +301,11 @@ def test_another_final_model_is_not_compared_with_ultragcn(tiny_data: Path, tmp_
     run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 2
     assert "benchmark --models=VBPR --feature-mask=RUN" in run.err
+
+
+@pytest.mark.parametrize(
+    ("auc", "in_part"), [(0.69, False), (0.7, True), (0.89, True), (0.9, False)]
+)
+def test_a_mask_that_tells_apart_in_part(auc: float, in_part: bool) -> None:
+    line = asked(planted=planted(auc))["lines"][1]
+    assert ("told apart only in part" in line) == in_part

@@ -105,10 +105,31 @@ def test_the_measures_are_computed_once_per_data(
     kept_shift(tmp_path, iid, ood, {"visual": features["visual"] + 1}, 0)
     kept_shift(tmp_path, iid, ood, {"text": features["visual"]}, 0)
     assert len(calls) == 4
+    # So does another way to measure.
+    with monkeypatch.context() as patch:
+        patch.setattr(shift, "VERSION", -1)
+        kept_shift(tmp_path, iid, ood, features, 0)
+    assert len(calls) == 5
     for path in (tmp_path / "caches").iterdir():
         path.write_text("{")
     kept_shift(tmp_path, iid, ood, features, 0)
-    assert len(calls) == 5 and "computed again" in caplog.text
+    assert len(calls) == 6 and "computed again" in caplog.text
+
+
+def test_the_cold_fraction_is_of_all_interactions_of_the_part() -> None:
+    diagnostics = {"cold_dropped": {"test": 3, "ood": 1}, "sizes": {"test": 9, "ood": 1}}
+    assert shift._cold(diagnostics, True) == {
+        "iid": {"dropped": 3, "fraction": 0.25}, "ood": {"dropped": 1, "fraction": 0.5},
+    }  # fmt: skip
+
+
+def test_how_much_harder_the_ood_test_is() -> None:
+    found = {
+        "kind": "none found", "shifted": [], "modalities": {}, "cold": {},
+        "ultragcn_ndcg@10": {"iid": 0.2, "ood": 0.1},
+    }  # fmt: skip
+    said = " ".join(shift._sentences(found, {}, "ndcg@10", "UltraGCN"))
+    assert "has NDCG@10 0.2000 IID and 0.1000 OOD (-50%)" in said
 
 
 @pytest.mark.parametrize("dropped", [0, 3])

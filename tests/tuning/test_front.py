@@ -46,3 +46,7 @@ def test_who_leads_in_one_objective_is_never_hopeless() -> None:
 def test_few_peers_conclude_nothing() -> None:
     assert not is_hopeless((0.1,), [(0.9,)] * 3)
     assert is_hopeless((0.1,), [(0.9,)] * 4)
+
+
+def test_half_of_the_peers_is_not_more_than_half() -> None:
+    assert not is_hopeless((0.25,), [(0.1,), (0.2,), (0.3,), (0.4,)])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from forks import SUBPROCESS
 from optuna.storages import fail_stale_trials
+from optuna.trial import TrialState
 from support import run_command
 
 from recbole_painvrl.cli.run import main as run_main
@@ -22,6 +23,7 @@ from recbole_painvrl.experiments import launch
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import worker as worker_module
+from recbole_painvrl.tuning.results import outcome
 from recbole_painvrl.tuning.study import Search, rung_name
 from recbole_painvrl.tuning.trial import Watch
 
@@ -241,11 +243,16 @@ def test_one_objective_without_an_ood_part(
     assert "ood_valid ndcg@10" not in rows(tmp_path)[0]
 
 
-def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_front_and_the_choice(
+    tune: Tune, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A front known by construction, by falling IID value; the harmonic mean chooses."""
     figures = iter([(0.1, 0.9), (0.5, 0.5), (0.4, 0.5), (0.9, 0.1), (0.9, 0.05)])
 
+    rules = set()
+
     def validate(run: Run) -> dict[str, dict[str, float]]:
+        rules.add(run.config["select_on"])
         iid, ood = next(figures)
         return {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
 
@@ -254,6 +261,54 @@ def test_the_front_and_the_choice(tune: Tune, tmp_path: Path, monkeypatch: Any) 
     front = rows(tmp_path, "front")
     assert [row["trial"] for row in front] == ["3", "1", "0"]
     assert [row["chosen"] for row in front] == ["", "yes", ""]
+    assert rules == {"harmonic"}, "epochs are chosen by the same rule"
+    assert "(0.5000; the defaults, trial 0, have 0.1800)" in capsys.readouterr().out
+
+
+def test_another_seed_draws_other_trials(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {"valid": {"ndcg@10": 0.3}, "ood_valid": {"ndcg@10": 0.2}}
+    monkeypatch.setattr(Run, "validate", lambda run: points)
+    drawn = []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        assert tune("--trials=2", f"--seed={seed}", f"--output={folder / 'search'}") == 0
+        drawn.append([row["learning_rate"] for row in rows(folder)])
+    # The defaults, then a draw.
+    assert drawn[0][0] == drawn[1][0] and drawn[0][1] != drawn[1][1]
+
+
+def test_of_equal_trials_the_earlier_is_chosen() -> None:
+    trials = [SimpleNamespace(number=number, values=[0.5, 0.5]) for number in (2, 0, 1)]
+    search: Any = SimpleNamespace(
+        plan=SimpleNamespace(select_on="harmonic"), study=SimpleNamespace(best_trials=trials),
+        ended=lambda: trials,
+    )  # fmt: skip
+    chosen = outcome(search).chosen
+    assert chosen is not None and chosen.number == 0
+
+
+def test_peers_are_compared_after_as_many_validations() -> None:
+    """Or at their end; neither the trial itself nor one that failed is a peer."""
+
+    def trial(state: TrialState, at_rung: float | None, value: float | None = None) -> Any:
+        attributes = {} if at_rung is None else {rung_name(8): [at_rung]}
+        values = None if value is None else [value]
+        return SimpleNamespace(
+            number=len(trials), state=state, user_attrs=attributes, values=values
+        )
+
+    trials: list[Any] = []
+    trials.append(trial(TrialState.COMPLETE, 0.1, 0.9))
+    trials.append(trial(TrialState.COMPLETE, None, 0.2))
+    trials.append(trial(TrialState.PRUNED, 0.3))
+    trials.append(trial(TrialState.PRUNED, None))
+    trials.append(trial(TrialState.RUNNING, 0.4))
+    trials.append(trial(TrialState.RUNNING, 0.5))
+    trials.append(trial(TrialState.FAIL, 0.6))
+    search: Any = SimpleNamespace(study=SimpleNamespace(get_trials=lambda deepcopy: trials))
+    assert Search.peers(search, own=5, rung=8) == [[0.1], [0.2], [0.3], [0.4]]
 
 
 def test_two_workers(
@@ -370,6 +425,39 @@ def test_another_search_in_the_same_folder_is_refused(
     monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
     assert tune("--trials=1") == 2
     assert "has a search by another version of the code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["data", "space"])
+def test_a_search_of_other_data_or_another_space_is_not_resumed(
+    what: str,
+    tune: Tune,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
+    assert tune("--trials=1") == 1
+    if what == "data":
+        monkeypatch.setattr("recbole_painvrl.tuning.plan.dataset_hash", lambda folder: "others")
+    else:
+        (tmp_path / "space.yaml").write_text(SPACE.replace("0.1,", "0.2,"))
+    assert tune("--trials=1") == 2
+    assert f"has a search with other {what};" in capsys.readouterr().err
+
+
+def test_the_best_value_before_an_interruption_counts() -> None:
+    """The trainer knows it again; a trial that goes on has a watch of its own."""
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    trainer = SimpleNamespace(
+        train_loss_dict=dict.fromkeys(range(8), 0.0), eval_step=1, stage="train",
+        best_valid_result={"ndcg@10": 0.6},
+    )  # fmt: skip
+    trainer.evaluated = trainer
+    Watch(search, trial, trainer, None)(0.2, {"ndcg@10": 0.2})
+    assert rungs == [(rung_name(8), [0.6])]
 
 
 def test_the_best_value_of_either_part_is_compared() -> None:
