@@ -85,7 +85,9 @@ def read_table_features(file: FeatureFile) -> Found:
 def _named_vector(file: FeatureFile, vectors: Sequence[str]) -> str:
     """The one of several columns of vectors that has the name of the modality."""
     names = [name.partition(":")[0] for name in vectors]
-    if names.count(file.name) != 1:
+    if names.count(file.name) > 1:
+        raise UserError(f"{file.path}: holds {names.count(file.name)} columns called {file.name}")
+    if file.name not in names:
         raise UserError(
             f"{file.path}: holds {len(vectors)} vectors ({', '.join(vectors)}), expected one, or "
             f"one called {file.name}; NAME of `--features NAME=FILE` selects one, as in "

@@ -242,9 +242,10 @@ def _whole_lines(
     with open_lines(path, sample.encoding, sample.end, ENCODING_ADVICE) as stream:
         raw = list(stream)
     lines = list(filter(None, map(str.strip, raw)))
-    found = len(ids.rated.intersection(lines))
-    marked = any(mark in line for line in lines for mark in ('"', *SEPARATORS))
-    if not found or not marked or found < _most_in_a_column(lines, ids.rated):
+    items = ids.rated.intersection(lines)
+    # In rated items, since a CSV writer encloses ids with separators in quote marks.
+    marked = any(mark in item for item in items for mark in ('"', *SEPARATORS))
+    if not marked or len(items) < _most_in_a_column(lines, ids.rated):
         return None
     if not raw[-1].endswith(sample.end):
         report.note(f"{path.name}: has no end of line at its end; make sure that it is complete")

@@ -55,7 +55,7 @@ It needs matplotlib: pip install matplotlib
     "--latex",
     is_flag=True,
     help="also write LaTeX tables to FILE_tables/: metrics per test with significance marks, data, "
-    "settings and versions, each as wide as a column at most",
+    "settings and versions, trials of searches, each as wide as a column at most",
 )
 def command(runs: tuple[Path, ...], output: Path | None, method: str | None, latex: bool) -> int:
     """Write an HTML report of the run folders RUNS."""

@@ -46,7 +46,7 @@ class RunSettings(Settings):
     shift_ultragcn: Literal["auto"] | bool = Field(
         default="auto",
         description="Train an ID-only UltraGCN with fixed settings once per data and split, to "
-        "tell how much harder the OOD test is for it; auto: with up to 100,000 training "
+        "tell how much harder the OOD test is for it; auto: with up to 60,000 training "
         "interactions. Protocol iid_ood always does.",
     )
     ood_fraction: float = Field(

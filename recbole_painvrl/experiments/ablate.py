@@ -98,8 +98,8 @@ def _check_own(plan: Plan, ablations: Mapping[str, Ablation]) -> None:
     for model in (*plan.own, *plan.own_files):
         if model not in trained:
             raise UserError(
-                f"`--set`: found settings of {model}, expected of {', '.join(sorted(trained))}; "
-                f"`--what={','.join(ablations)}` trains no other model"
+                f"`--set`, `--model-config`: found settings of {model}, which `--what="
+                f"{','.join(ablations)}` does not train; expected of {', '.join(sorted(trained))}"
             )
 
 

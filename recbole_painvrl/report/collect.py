@@ -60,7 +60,8 @@ class Collected:
         left: paths that are not on the page.
         missing: runs that grids have planned and that failed or have no folder, by folder.
         of_methods: run folders of the methods that grids have recorded.
-        of_partial_rows: run folders of the rows of grids that lack seeds.
+        of_partial_rows: of the rows of grids that lack seeds, run folder and ``feature_mask``; None
+            for all rows of the folder.
         masks: values of ``feature_mask`` of the rows of grids that share a run, by its folder.
     """
 
@@ -68,7 +69,7 @@ class Collected:
     left: list[LeftOut] = field(default_factory=list)
     missing: dict[Path, PlannedRun] = field(default_factory=dict)
     of_methods: set[Path] = field(default_factory=set)
-    of_partial_rows: set[Path] = field(default_factory=set)
+    of_partial_rows: set[tuple[Path, str | None]] = field(default_factory=set)
     masks: dict[Path, list[str]] = field(default_factory=dict)
 
 
@@ -126,7 +127,10 @@ def collect(paths: Sequence[Path]) -> Collected:
             inside = _of_grid(path, inside, found)
         for folder in inside:
             folders.setdefault(folder.resolve(), folder)
-    seen: dict[tuple[str, ...], Path] = {}
+    for folder in found.missing:
+        folders.pop(folder, None)
+    seen: dict[tuple[str, ...], RunData] = {}
+    masks: dict[tuple[str, ...], list[str]] = {}
     for folder in folders.values():
         try:
             run = read_run(folder)
@@ -135,12 +139,13 @@ def collect(paths: Sequence[Path]) -> Collected:
             ours = (folder / "train.log").is_file() or (folder / "checkpoint").is_dir()
             found.left.append(LeftOut(folder, str(error), damaged=ours))
             continue
-        first = seen.setdefault(_identity(run), folder)
-        if first == folder:
-            found.runs += _by_row(run, found.masks.get(folder.resolve(), []))
-        else:
-            reason = f"repeats {first}: the same settings and weights"
+        first = seen.setdefault(_identity(run), run)
+        masks.setdefault(_identity(run), []).extend(found.masks.get(folder.resolve(), []))
+        if first is not run:
+            reason = f"repeats {first.folder}: the same settings and weights"
             found.left.append(LeftOut(folder, reason))
+    for identity, run in seen.items():
+        found.runs += _by_row(run, list(dict.fromkeys(masks[identity])))
     if not found.runs:
         raise UserError(_nothing_left(found.left))
     return found
@@ -149,11 +154,11 @@ def collect(paths: Sequence[Path]) -> Collected:
 def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]:
     """The runs of a grid without those that were made again with other code, data or settings."""
     grid = read_file(path / GRID, lambda file: _Grid.model_validate_json(file.read_text()))
-    rows: dict[tuple[str, str], set[Path]] = {}
+    rows: dict[tuple[str, str], set[tuple[Path, str | None]]] = {}
     open_runs = set()
     for run in grid.cells:
         folder = path / run.folder
-        rows.setdefault((run.group, run.row), set()).add(folder.resolve())
+        rows.setdefault((run.group, run.row), set()).add((folder.resolve(), run.mask))
         masks = found.masks.setdefault(folder.resolve(), [])
         if run.mask is not None and run.mask not in masks:
             masks.append(run.mask)
@@ -166,18 +171,17 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
             found.missing.setdefault(folder.resolve(), planned)
     for (group, row), folders in rows.items():
         if grid.methods.get(group) == row:
-            found.of_methods |= folders
-        if not all((folder / RESULT).is_file() for folder in folders):
+            found.of_methods |= {folder for folder, _ in folders}
+        if not all((folder / RESULT).is_file() for folder, _ in folders):
             found.of_partial_rows |= folders
     again = {}
     for earlier in grid.left:
         folder = (path / earlier.folder).resolve()
         if (earlier.group, earlier.row, earlier.seed) in open_runs:
             # Shown until it is run again, but excluded from the comparison as a partial row.
-            found.of_partial_rows.add(folder)
+            found.of_partial_rows.add((folder, None))
         else:
             again[folder] = " and ".join(earlier.changed)
-    inside = [folder for folder in inside if folder.resolve() not in found.missing]
     left = [folder for folder in inside if folder.resolve() in again]
     found.left += [
         LeftOut(folder, f"made again since, as {again[folder.resolve()]} had changed")
@@ -187,8 +191,8 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
 
 
 def _by_row(run: RunData, masks: Sequence[str]) -> list[RunData]:
-    """A complete run once for every row of a grid that shares it: controls with equal masks."""
-    if len(masks) < 2 or run.result is None:
+    """A complete run once for every row of a grid that has it: controls may have equal masks."""
+    if not masks or run.result is None:
         return [run]
     entry = run.config.get("feature_mask", {"from": "command line"})
     given = [{**run.config, "feature_mask": {**entry, "value": mask}} for mask in masks]

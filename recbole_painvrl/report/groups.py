@@ -189,19 +189,23 @@ class Block:
         if name is not None:
             names = {name, name.rpartition(":")[2]}
             return next((g for g in self.groups if names & {g.label, g.model}), None)
+        found = [{run.folder.resolve() for run in g.runs} & of_grids for g in self.groups]
+        first = next(filter(None, found), None)
+        if first is None:
+            return next((group for group in self.groups if group.model == METHOD), None)
         # A row of another mask may share runs with the method, but never those of all seeds.
-        counts = [sum(run.folder.resolve() in of_grids for run in g.runs) for g in self.groups]
-        if any(counts):
-            return self.groups[counts.index(max(counts))]
-        return next((group for group in self.groups if group.model == METHOD), None)
+        counts = [len(folders) if folders & first else 0 for folders in found]
+        return self.groups[counts.index(max(counts))]
 
 
-def blocks(runs: Sequence[RunData], of_partial_rows: Set[Path] = frozenset()) -> list[Block]:
+def blocks(
+    runs: Sequence[RunData], of_partial_rows: Set[tuple[Path, str | None]] = frozenset()
+) -> list[Block]:
     """Sort complete runs into blocks and groups, in the given order.
 
     Args:
         runs: complete or not.
-        of_partial_rows: folders of runs whose row in a grid lacks seeds.
+        of_partial_rows: as of :class:`~recbole_painvrl.report.collect.Collected`.
     """
     complete = [run for run in runs if run.result is not None]
     # A run without a configuration is assumed to be evaluated like the others on its data.
@@ -220,8 +224,9 @@ def blocks(runs: Sequence[RunData], of_partial_rows: Set[Path] = frozenset()) ->
         title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
         groups = _groups(members)
         for group in groups:
-            of_group = {run.folder.resolve() for run in group.runs}
-            group.complete = not of_group & of_partial_rows
+            pairs = {(run.folder.resolve(), mask) for run in group.runs
+                     for mask in (None, run.value("feature_mask"))}  # fmt: skip
+            group.complete = not pairs & of_partial_rows
         found.append(Block(f"b{index}", title, groups))
     return found
 
@@ -323,7 +328,8 @@ def _tell_apart(groups: Sequence[Group]) -> None:
     differing.sort(key=lambda name: (name not in given, name not in _DECISIVE))
     rows = [_row_label(group) for group in groups]
     for number, (group, row) in enumerate(zip(groups, rows, strict=True), 1):
-        if row is not None and rows.count(row) == 1:
+        # The model's name alone says nothing beside a run that is of no grid.
+        if rows.count(row) == 1 and row is not None and (row != group.model or None not in rows):
             group.label = row
             continue
         words = [
@@ -339,8 +345,6 @@ def _row_label(group: Group) -> str | None:
     """Name of the group's row in a grid (``LABEL=MODEL``), with which its run folders begin."""
     labels = set()
     for run in group.runs:
-        dataset = re.escape(run.done.dataset)
-        pattern = rf"(.+)-{dataset}-seed{run.done.seed}-[0-9a-f]{{12}}"
-        found = re.fullmatch(pattern, run.folder.name)
-        labels.add(found[1] if found else group.model)
+        end = rf"-{re.escape(run.done.dataset)}-seed{run.done.seed}-[0-9a-f]{{12}}"
+        labels.add((re.findall(rf"^(.+){end}$", run.folder.name) or [None])[0])
     return labels.pop() if len(labels) == 1 else None

@@ -95,8 +95,8 @@ class TrialRecord(BaseModel):
     edition: str = "not recorded"
     protocol: str = "not recorded"
     data: dict[str, int] = {}
-    seconds: float = 0.0
-    peak_memory_mb: float = 0.0
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
     versions: dict[str, str] = {}
 
     @property

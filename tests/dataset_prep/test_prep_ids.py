@@ -162,6 +162,19 @@ def test_separators_and_quote_marks_are_part_of_the_ids(
             refused(table(tmp_path, content, *given), "9 rows for 8 ids")
 
 
+def test_quote_marks_of_a_csv_writer_are_no_part_of_ids_without_interactions(
+    tmp_path: Path,
+) -> None:
+    """It encloses only cells with commas, here that of an item without interactions."""
+    ids = [*WORDS[: N - 1], "Film, The"]
+    np.save(tmp_path / "m.npy", MATRIX)
+    listing = write(tmp_path / "l.txt", "\n".join(["item_id", *ids[:-1], '"Film, The"', ""]))
+    content = "\n".join(["user_id,item_id", *(f"u{u},{i}" for u in "ab" for i in ids[:-1]), ""])
+    given = ("--features", f"v={tmp_path / 'm.npy'}", "--feature-ids", listing)
+    passed(table(tmp_path, content, *given, "--fix", "keep-unrated"))
+    assert features(tmp_path / "out", "v") == dict(zip(ids, MATRIX.tolist(), strict=True))
+
+
 def test_the_interactions_decide_whether_lines_have_cells(tmp_path: Path) -> None:
     """`Film 3` is an item, `Film 3;T` is none."""
     ids = [f"Film {k}" for k in range(N)]

@@ -15,6 +15,8 @@ import yaml
 from report_support import Report, toy_run
 from test_foreign_folders import edit_json
 
+from recbole_painvrl.report.collect import collect
+from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.read import Result, TrialRecord
 from recbole_painvrl.report.sections.search import found_searches
 
@@ -91,7 +93,7 @@ def test_a_folder_of_runs_alone(
         assert "1 complete of 2 runs" in page
         return
     # The best trial is first, and one of three has no figures.
-    assert re.search(r"seconds trial-0001 0\.5432 0\.0 trial-0000 0\.4321 61\.5", page)
+    assert re.search(r"seconds trial-0001 0\.5432 – trial-0000 0\.4321 61\.5", page)
     assert "Search: UltraGCN on tiny, embedded variant" in page
     for fact in ("variant embedded (x)", "users 1,234", "torch 9.8.7"):
         assert fact in page
@@ -159,32 +161,52 @@ def test_a_grid_is_read_by_its_record(
     assert len(rows) >= 2 and not any("<b>" in row for row in rows)
 
 
+@pytest.fixture
+def controls(run_folders: Path, tmp_path: Path) -> Path:
+    """A grid in which two controls share the run of seed 1, and one of them failed on seed 2."""
+    grid = tmp_path / "grid"
+    for name, mask in (("ultragcn-1", "soft"), ("ultragcn-ids", "zeros")):
+        for seed in (1, 2):
+            folder = Path(shutil.copytree(run_folders / name, grid / "cells" / f"{name}-{seed}"))
+            edit_json(folder / "result.json", lambda result, seed=seed: result.update(seed=seed))
+            edit_json(folder / "result.json", lambda result: result["hashes"].update(weights=""))
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["feature_mask"] = {"value": f"masks/{mask}.npz", "from": "command line"}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    runs = [("zeros", 1, "ultragcn-ids-1"), ("zeros", 2, "ultragcn-ids-2")]
+    runs += [("soft", 1, "ultragcn-1-1"), ("soft", 2, "failed")]
+    runs += [("learnt", 1, "ultragcn-1-1"), ("learnt", 2, "ultragcn-1-2")]
+    cells = [
+        {"group": "controls", "row": row, "seed": seed, "folder": f"cells/{folder}",
+         "arguments": [f"--feature_mask=masks/{row}.npz"],
+         "reason": "NaN" if folder == "failed" else None}
+        for row, seed, folder in runs
+    ]  # fmt: skip
+    record = {"methods": {"controls": "learnt"}, "cells": cells}
+    (grid / "cells.json").write_text(json.dumps(record))
+    return grid
+
+
 def test_rows_that_share_a_run_are_told_apart(
-    run_folders: Path, tmp_path: Path, report: Report
+    controls: Path, tmp_path: Path, report: Report
 ) -> None:
     """Controls with equal masks are one run, and a row each, as `ablate` has it."""
-    grid = tmp_path / "grid"
-    for name in ("ultragcn-1", "ultragcn-ids"):
-        shutil.copytree(run_folders / name, grid / "cells" / name)
-    rows = {"zeros": "ultragcn-ids", "soft": "ultragcn-1", "learnt": "ultragcn-1"}
-    cells = [
-        {"group": "controls", "row": name, "seed": 1, "folder": f"cells/{folder}",
-         "arguments": [f"--feature_mask=masks/{name}.npz"]}
-        for name, folder in rows.items()
-    ]  # fmt: skip
-    for name, folder in (("zeros", "ultragcn-ids"), ("soft", "ultragcn-1")):
-        path = grid / "cells" / folder / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        config["feature_mask"] = {"value": f"masks/{name}.npz", "from": "command line"}
-        path.write_text(yaml.safe_dump(config))
-    methods = {"controls": "learnt"}
-    (grid / "cells.json").write_text(json.dumps({"methods": methods, "cells": cells}))
-    found = report(tmp_path / "x.html", grid)
-    assert found.code == 0, found.err
-    assert "2 complete of 2 runs" in words(found.text)
-    section = found.text.partition('-controls"><h3>')[2].partition("</section>")[0]
-    names = re.findall(r'<th scope="row">\s*(\w+)\s*</th>', section)
-    assert names == ["learnt", "soft", "zeros"]
+    copy = shutil.copytree(controls / "cells" / "ultragcn-1-1", tmp_path / "copy")
+    for given in ([controls], [copy, controls]):
+        found = report(tmp_path / "x.html", *given)
+        assert found.code == 0, found.err
+        section = found.text.partition('-controls"><h3>')[2].partition("</section>")[0]
+        names = re.findall(r'<th scope="row">\s*(\w+)\s*</th>', section)
+        assert names == ["learnt", "soft", "zeros"]
+
+
+def test_a_row_is_not_partial_for_a_run_that_it_shares(controls: Path) -> None:
+    found = collect([controls])
+    (block,) = blocks(found.runs, found.of_partial_rows)
+    complete = {group.mask: (len(group.runs), group.complete) for group in block.groups}
+    assert complete == {"learnt": (2, True), "soft": (1, False), "zeros": (2, True)}
+    method = block.method(None, found.of_methods)
+    assert method is not None and method.mask == "learnt"
 
 
 def test_a_failed_run_of_a_grid_is_said_to_have_failed(
@@ -199,9 +221,10 @@ def test_a_failed_run_of_a_grid_is_said_to_have_failed(
         {"group": "", "row": "B", "seed": 1, "folder": "cells/ultragcn-ids", "reason": "NaN"},
     ]
     (grid / "cells.json").write_text(json.dumps({"cells": cells}))
-    page = words(report(tmp_path / "x.html", grid).text)
-    assert "1 complete of 2 runs" in page
-    assert "B, seed 1 failed: NaN that of the grid, with --retry-failed" in page
+    for given in ([grid], [grid, grid / "cells" / "ultragcn-ids"]):
+        page = words(report(tmp_path / "x.html", *given).text)
+        assert "1 complete of 2 runs" in page
+        assert "B, seed 1 failed: NaN that of the grid, with --retry-failed" in page
 
 
 def raise_valid(result: dict[str, Any]) -> None:

@@ -289,17 +289,21 @@ def _mean_degrees(items: IntArray, iid: BoolArray) -> dict[str, float]:
     return {name: float(side.mean()) if len(side) else 0.0 for name, side in sides.items()}
 
 
-def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> str:
-    fit = asdict(_fit_settings(settings.split_epochs))
+def fit_parameters(epochs: int) -> dict[str, Any]:
+    """What a fit of the fixed UltraGCN depends on beside data and seed, for the key of a cache."""
+    fit = asdict(_fit_settings(epochs))
     del fit["per_positive"]
+    values = [*fit.values(), _EMBEDDING_SIZE, _INIT_STD]
+    return {"weights": asdict(_WEIGHTS), "fit": values, "regularisation": _REG_WEIGHT}
+
+
+def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: RunSettings) -> str:
     parameters: dict[str, Any] = {
+        **fit_parameters(settings.split_epochs),
         "seed": settings.split_seed,
         "model": settings.split_environment_model,
         "epochs": settings.split_epochs,
         "rounds": settings.split_rounds,
-        "weights": asdict(_WEIGHTS),
-        "fit": [*fit.values(), _EMBEDDING_SIZE, _INIT_STD],
-        "regularisation": _REG_WEIGHT,
         "tolerance": _TOLERANCE,
         "detection": [_AGREEMENT, _KEPT_NDCG],
         "version": _VERSION,

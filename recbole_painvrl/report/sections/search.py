@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -84,7 +84,7 @@ class Search:
         return [
             *(f"{value:.4f}" for value in self.points(run)),
             *(f"{value:.4g}" if isinstance(value, float) else short(value) for value in values),
-            f"{run.trial.seconds:,.1f}",
+            _figure([run.trial.seconds], sum, 1),
         ]
 
     def facts(self) -> list[tuple[str, str]]:
@@ -99,10 +99,18 @@ class Search:
             ("protocol", self.about.protocol),
             *((name, f"{size:,}") for name, size in self.about.data.items()),
             *((name, short(self.best.value(name), 60)) for name in self.given),
-            ("seconds of the evaluated trials", f"{sum(one.seconds for one in trials):,.0f}"),
-            ("peak memory, MiB", f"{max(one.peak_memory_mb for one in trials):,.0f}"),
+            ("seconds of the evaluated trials", _figure([one.seconds for one in trials], sum, 0)),
+            ("peak memory, MiB", _figure([one.peak_memory_mb for one in trials], max, 0)),
             *((name, ", ".join(unique(found))) for name, found in versions.items()),
         ]
+
+
+def _figure(
+    values: Sequence[float | None], of: Callable[[Iterable[float]], float], digits: int
+) -> str:
+    """A figure of all values; a dash if one of them was not recorded."""
+    known = [value for value in values if value is not None]
+    return f"{of(known):,.{digits}f}" if len(known) == len(values) else "–"
 
 
 def found_searches(runs: Sequence[RunData]) -> list[Search]:
