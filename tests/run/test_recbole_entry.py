@@ -17,7 +17,7 @@ from recbole_painvrl.config.loading import parse_overrides
 
 # thop, by which RecBole counts operations, compares versions by distutils.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:distutils Version classes"),
+    pytest.mark.filterwarnings("ignore:.*distutils"),
     pytest.mark.filterwarnings("ignore:Detected pickle protocol"),
     pytest.mark.filterwarnings(r"ignore:torch\.sparse\.SparseTensor"),
 ]
