@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from report_support import Report, toy_run
+from report_support import Report
 from test_foreign_folders import edit_json
 
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import blocks
-from recbole_painvrl.report.read import Result, TrialRecord
-from recbole_painvrl.report.sections.search import found_searches
+from recbole_painvrl.report.read import Result
 
 DONE, BEGUN = "UltraGCN-tiny-seed1-0123", "UltraGCN-tiny-seed2-4567"
 
@@ -168,8 +166,7 @@ def controls(run_folders: Path, tmp_path: Path) -> Path:
     for name, mask in (("ultragcn-1", "soft"), ("ultragcn-ids", "zeros")):
         for seed in (1, 2):
             folder = Path(shutil.copytree(run_folders / name, grid / "cells" / f"{name}-{seed}"))
-            edit_json(folder / "result.json", lambda result, seed=seed: result.update(seed=seed))
-            edit_json(folder / "result.json", lambda result: result["hashes"].update(weights=""))
+            edit_json(folder / "result.json", lambda r, n=seed: r.update(seed=n, hashes={}))
             config = yaml.safe_load((folder / "config.yaml").read_text())
             config["feature_mask"] = {"value": f"masks/{mask}.npz", "from": "command line"}
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -182,8 +179,8 @@ def controls(run_folders: Path, tmp_path: Path) -> Path:
          "reason": "NaN" if folder == "failed" else None}
         for row, seed, folder in runs
     ]  # fmt: skip
-    record = {"methods": {"controls": "learnt"}, "cells": cells}
-    (grid / "cells.json").write_text(json.dumps(record))
+    methods = {"controls": "learnt"}
+    (grid / "cells.json").write_text(json.dumps({"methods": methods, "cells": cells}))
     return grid
 
 
@@ -351,20 +348,3 @@ def test_two_datasets_of_one_name_are_told_apart(edition: str, name: str) -> Non
     result = Result(model="Pop", dataset="ml-trailers", edition=edition, protocol="files", seed=0,
                     metrics={})  # fmt: skip
     assert result.data_name == name
-
-
-@pytest.mark.parametrize(("rule", "best"), [("iid", 0), ("ood", 1), ("harmonic", 2)])
-def test_the_best_trial_is_that_of_the_rule(rule: str, best: int) -> None:
-    points = [(0.9, 0.1), (0.1, 0.9), (0.5, 0.5)]
-    trials = []
-    for number, (iid, ood) in enumerate(points):
-        settings = {"select_on": rule, "valid_metric": "NDCG@10"}
-        found = {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
-        record = TrialRecord(metrics=found, seconds=10.0, peak_memory_mb=100.0 * (number + 1))
-        run = toy_run("A", number, {"valid": iid}, settings)
-        folder = Path("search") / f"trial-{number}"
-        trials.append(replace(run, folder=folder, result=None, trial=record))
-    (search,) = found_searches(trials)
-    assert search.best.folder.name == f"trial-{best}"
-    facts = dict(search.facts())
-    assert facts["peak memory, MiB"] == "300" and facts["seconds of the evaluated trials"] == "30"

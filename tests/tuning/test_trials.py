@@ -1,0 +1,114 @@
+"""Trials compared with one another: which are pruned, and which is chosen."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from recbole_painvrl.tuning.results import outcome
+from recbole_painvrl.tuning.study import Search, rung_name
+from recbole_painvrl.tuning.trial import Watch
+
+
+def test_of_several_candidates_the_first_is_compared() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    losses = dict.fromkeys(range(4), 0.0)
+    trainer = SimpleNamespace(
+        candidates={"ones": None, "soft": None}, train_loss_dict=losses, eval_step=1,
+        best_valid_result={},
+    )  # fmt: skip
+    trainer.evaluated = trainer
+    watch = Watch(search, trial, trainer, None)
+    for number, stage in enumerate(("backbone", "final ones", "final soft"), 1):
+        trainer.stage = stage
+        watch(0.1 * number, {"ndcg@10": 0.1 * number})
+    assert rungs == [(rung_name(4), [0.2])]
+
+
+def test_another_final_model_is_compared_by_its_own_training() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    common = {"candidates": {}, "eval_step": 1, "stage": "final"}
+    final = SimpleNamespace(train_loss_dict={}, best_valid_result={}, **common)
+    backbone = SimpleNamespace(
+        train_loss_dict=dict.fromkeys(range(8), 0.0), best_valid_result={"ndcg@10": 0.9},
+        evaluated=final, **common,
+    )  # fmt: skip
+    watch = Watch(search, trial, backbone, None)
+    for epoch in range(4):
+        final.train_loss_dict[epoch] = 0.0
+        watch(0.1, {"ndcg@10": 0.1 * (epoch + 1)})
+    assert rungs == [(rung_name(4), [pytest.approx(0.4)])]
+
+
+def test_of_equal_trials_the_earlier_is_chosen() -> None:
+    trials = [SimpleNamespace(number=number, values=[0.5, 0.5]) for number in (2, 0, 1)]
+    search: Any = SimpleNamespace(
+        plan=SimpleNamespace(select_on="harmonic"), study=SimpleNamespace(best_trials=trials),
+        ended=lambda: trials,
+    )  # fmt: skip
+    chosen = outcome(search).chosen
+    assert chosen is not None and chosen.number == 0
+
+
+def test_peers_are_compared_after_as_many_validations() -> None:
+    """Or at their end; neither the trial itself nor one that failed is a peer."""
+
+    def trial(state: TrialState, at_rung: float | None, value: float | None = None) -> Any:
+        attributes = {} if at_rung is None else {rung_name(8): [at_rung]}
+        values = None if value is None else [value]
+        return SimpleNamespace(
+            number=len(trials), state=state, user_attrs=attributes, values=values
+        )
+
+    trials: list[Any] = []
+    trials.append(trial(TrialState.COMPLETE, 0.1, 0.9))
+    trials.append(trial(TrialState.COMPLETE, None, 0.2))
+    trials.append(trial(TrialState.PRUNED, 0.3))
+    trials.append(trial(TrialState.PRUNED, None))
+    trials.append(trial(TrialState.RUNNING, 0.4))
+    trials.append(trial(TrialState.RUNNING, 0.5))
+    trials.append(trial(TrialState.FAIL, 0.6))
+    search: Any = SimpleNamespace(study=SimpleNamespace(get_trials=lambda deepcopy: trials))
+    assert Search.peers(search, own=5, rung=8) == [[0.1], [0.2], [0.3], [0.4]]
+
+
+def test_the_best_value_before_an_interruption_counts() -> None:
+    """The trainer knows it again; a trial that goes on has a watch of its own."""
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    trainer = SimpleNamespace(
+        train_loss_dict=dict.fromkeys(range(8), 0.0), eval_step=1, stage="train",
+        best_valid_result={"ndcg@10": 0.6},
+    )  # fmt: skip
+    trainer.evaluated = trainer
+    Watch(search, trial, trainer, None)(0.2, {"ndcg@10": 0.2})
+    assert rungs == [(rung_name(8), [0.6])]
+
+
+def test_the_best_value_of_either_part_is_compared() -> None:
+    rungs: list[tuple[str, list[float]]] = []
+    plan = SimpleNamespace(parts=("valid", "ood_valid"), metric="ndcg@10")
+    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
+    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    shifted = iter([0.3, 0.1])
+    trainer = SimpleNamespace(
+        train_loss_dict={}, eval_step=1, best_valid_result={}, stage="train",
+        ood_valid=lambda loader: {"ndcg@10": next(shifted)},
+    )  # fmt: skip
+    trainer.evaluated = trainer
+    watch = Watch(search, trial, trainer, None)
+    for validations, value in ((4, 0.5), (8, 0.4)):
+        trainer.train_loss_dict = dict.fromkeys(range(validations), 0.0)
+        watch(value, {"ndcg@10": value})
+    assert rungs == [(rung_name(4), [0.5, 0.3]), (rung_name(8), [0.5, 0.3])]
