@@ -62,7 +62,7 @@ class Collected:
         of_methods: run folders of the methods that grids have recorded.
         of_partial_rows: of the rows of grids that lack seeds, run folder and ``feature_mask``; None
             for all rows of the folder.
-        masks: values of ``feature_mask`` of the rows of grids that share a run, by its folder.
+        masks: values of ``feature_mask`` of the rows of grids that have a run, by its folder.
     """
 
     runs: list[RunData] = field(default_factory=list)

@@ -127,10 +127,8 @@ class Block:
 
     @property
     def result(self) -> Result:
-        """The result of one run, for what all have in common: dataset, protocol, variant, sizes.
-
-        The first of the runs with most modalities, in which most measures of the shift are known.
-        """
+        """The result of one run, for what all have in common: dataset, protocol, variant, sizes."""
+        # The first of the runs with most modalities, in which most measures of the shift are known.
         return max((run.done for run in self.runs), key=lambda one: one.n_compared)
 
     @property
@@ -346,5 +344,6 @@ def _row_label(group: Group) -> str | None:
     labels = set()
     for run in group.runs:
         end = rf"-{re.escape(run.done.dataset)}-seed{run.done.seed}-[0-9a-f]{{12}}"
-        labels.add((re.findall(rf"^(.+){end}$", run.folder.name) or [None])[0])
+        found = re.fullmatch(f"(.+){end}", run.folder.name)
+        labels.add(found and found[1])
     return labels.pop() if len(labels) == 1 else None

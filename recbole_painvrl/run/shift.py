@@ -128,7 +128,7 @@ def kept_shift(
     key = _key([VERSION, seed, *features], (*iid, *ood, *features.values()))
     path = folder / "caches" / f"shift-{key}.json"
     needed = {"kind", "shifted", "modalities"}
-    return _kept(path, needed, lambda: describe_shift(iid, ood, features, seed))
+    return _kept(path, needed.issubset, lambda: describe_shift(iid, ood, features, seed))
 
 
 def kept_ultragcn(
@@ -143,14 +143,15 @@ def kept_ultragcn(
     words = [fit_parameters(settings.split_epochs), settings.split_seed, n_users, n_items, *named]
     key = _key(words, [side for sides in named.values() for side in sides])
     path = folder / "caches" / f"ultragcn-{key}.json"
-    needed = {TEST, OOD} & set(named)
+
+    def is_whole(kept: Mapping[str, Any]) -> bool:
+        return all(is_number(kept.get(name)) for name in (TEST, OOD) if name in named)
 
     def compute() -> dict[str, float]:
         getLogger("recbole_painvrl").info("a fixed UltraGCN for the shift (once, then cached)")
         return fixed_ultragcn(named, n_users, n_items, settings)
 
-    found = _kept(path, needed, compute)
-    return found if all(map(is_number, found.values())) else compute()
+    return _kept(path, is_whole, compute)
 
 
 def _key(words: Sequence[Any], arrays: Iterable[npt.NDArray[Any]]) -> str:
@@ -161,11 +162,15 @@ def _key(words: Sequence[Any], arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _kept(path: Path, needed: set[str], compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+def _kept(
+    path: Path,
+    is_whole: Callable[[dict[str, Any]], bool],
+    compute: Callable[[], Mapping[str, Any]],
+) -> dict[str, Any]:
     """The content of a JSON file, or what is computed and saved there."""
     try:
         kept: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-        if not needed <= set(kept):
+        if not isinstance(kept, dict) or not is_whole(kept):
             raise ValueError("it lacks measures")
         return kept
     except FileNotFoundError:

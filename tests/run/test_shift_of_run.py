@@ -80,6 +80,10 @@ def test_an_ultragcn_is_trained_unasked_on_small_data_alone(
     assert (large is None) == (wanted != "True")
     assert small == again and (small is None) == (wanted == "False")
     assert len(computed) == (wanted != "False"), "once per data and split"
+    for path in (data / "tiny" / "caches").glob("ultragcn-*"):
+        path.write_text('{"test": null, "ood": null}')
+        run = run_main(data, tmp_path, "Pop", f"--shift_ultragcn={wanted}", name="mended")
+        assert run.result["shift"]["ultragcn_ndcg@10"] == small and len(computed) == 2
 
 
 def test_the_measures_are_computed_once_per_data(
