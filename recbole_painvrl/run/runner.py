@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,9 +63,6 @@ from recbole_painvrl.run.shift import Popularity, shift_of_run
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
 from recbole_painvrl.training.protocols import MakesFinal
-
-if TYPE_CHECKING:
-    from recbole_painvrl.data.dataset import ModalityDataset
 
 
 def run(config: SafeConfig, resume: Path | None = None) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from optuna.storages import fail_stale_trials
 from support import run_command
 
 from recbole_painvrl.cli.run import main as run_main
-from recbole_painvrl.cli.tune import main
 from recbole_painvrl.data.splits.base import LockedTests
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.run.runner import Run
@@ -24,25 +23,7 @@ from recbole_painvrl.tuning import worker as worker_module
 from recbole_painvrl.tuning.study import Search
 from recbole_painvrl.tuning.trial import Watch
 
-SPACE = "learning_rate: {low: 0.001, high: 0.1, log: true}\nn_negatives: {choices: [32, 512]}\n"
 Tune = Callable[..., int]
-
-
-@pytest.fixture
-def tune(tiny_data: Path, tmp_path: Path) -> Tune:
-    """A search of UltraGCN on the tiny dataset into ``tmp_path/search``."""
-    space = tmp_path / "space.yaml"
-    space.write_text(SPACE)
-
-    def call(*argv: str) -> int:
-        words = [
-            "--model=UltraGCN", "--dataset=tiny", f"--data_path={tiny_data}", "--epochs=2",
-            "--use_gpu=False", f"--space={space}", f"--output={tmp_path / 'search'}", *argv,
-        ]  # fmt: skip
-        last = {word.partition("=")[0]: word for word in words}
-        return main(list(last.values()))
-
-    return call
 
 
 def rows(tmp_path: Path, name: str = "trials") -> list[dict[str, str]]:
@@ -251,68 +232,6 @@ def test_two_workers(
     assert [out.count(f"\ntrial {number}: ndcg@10 on IID") for number in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("argv", "part"),
-    [
-        (["--trails=3"], "did you mean `--trials`?"),
-        (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
-        (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
-        (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
-        (["--space=whole.yaml"], "write `low: 1.0`"),
-        (["--output=whole.yaml"], "whole.yaml: cannot be made (File exists)"),
-        (["--storage=whole.yaml/x.journal"], "whole.yaml: cannot be made (File exists)"),
-    ],
-)
-def test_wrong_input_is_one_line(
-    argv: list[str],
-    part: str,
-    tune: Tune,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (tmp_path / "whole.yaml").write_text("learning_rate: {low: 1, high: 3}\n")
-    monkeypatch.chdir(tmp_path)
-    assert tune(*argv) == 2
-    err = capsys.readouterr().err
-    assert part in err
-    assert err.count("\n") == 1
-
-
-def test_trials_of_another_search_are_never_taken_for_own_ones(
-    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A study is named by model and dataset, its trials' folders by their index alone."""
-    assert tune("--trials=1") == 0
-    before = (tmp_path / "search" / "trials.csv").read_bytes()
-    (tmp_path / "bpr.yaml").write_text("learning_rate: {low: 0.001, high: 0.1}\n")
-    other = ("--model=BPR", f"--space={tmp_path / 'bpr.yaml'}")
-    for words in (other, (f"--storage={tmp_path / 'other.journal'}", "--seed=9")):
-        assert tune("--trials=1", *words) == 2
-        assert "holds another search" in capsys.readouterr().err
-    assert (tmp_path / "search" / "trials.csv").read_bytes() == before
-
-
-def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
-    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its trials have the same names."""
-    database = f"--storage=sqlite:///{tmp_path / 'study.db'}"
-    other = f"--output={tmp_path / 'other'}"
-    assert tune("--trials=1", "--seed=9", other) == 0
-    # A refused search leaves nothing in the storage.
-    assert tune("--trials=1", database, other) == 2
-    assert "holds another search" in capsys.readouterr().err
-    assert tune("--trials=1", database) == 0
-    assert tune("--trials=1", database, other) == 2
-    assert "holds another search" in capsys.readouterr().err
-    (tmp_path / "third").mkdir()
-    (tmp_path / "third" / "trial-notes.txt").touch()
-    assert tune("--trials=1", database, f"--output={tmp_path / 'third'}") == 0
-    assert tune("--trials=1", "--seed=9", database, f"--output={tmp_path / 'third'}") == 2
-    assert "choose another `--storage` and another `--output`" in capsys.readouterr().err
-
-
 def test_an_interrupted_trial_with_text_values_goes_on(
     tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,33 +261,3 @@ def test_a_journal_that_was_cut_is_mended(
     assert tune("--trials=4") == 2
     line = capsys.readouterr().err
     assert "study.journal: line 1 is damaged" in line and line.count("\n") == 1
-
-
-def test_another_search_in_the_same_folder_is_refused(
-    tune: Tune, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
-    assert tune("--trials=1") == 1
-    assert tune("--trials=1", "--epochs=3") == 2
-    assert "has a search with other settings" in capsys.readouterr().err
-    monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
-    assert tune("--trials=1") == 2
-    assert "has a search by another version of the code" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("what", ["data", "space"])
-def test_a_search_of_other_data_or_another_space_is_not_resumed(
-    what: str,
-    tune: Tune,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
-    assert tune("--trials=1") == 1
-    if what == "data":
-        monkeypatch.setattr("recbole_painvrl.tuning.plan.dataset_hash", lambda folder: "others")
-    else:
-        (tmp_path / "space.yaml").write_text(SPACE.replace("0.1,", "0.2,"))
-    assert tune("--trials=1") == 2
-    assert f"has a search with other {what};" in capsys.readouterr().err

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from recbole_painvrl.data.feature_mask import USED
 from recbole_painvrl.environments.loop import Identification
@@ -17,6 +16,7 @@ from recbole_painvrl.evaluation.planted import (
     planted_truth,
     true_environments,
 )
+from recbole_painvrl.models.painvrl.final_stage import other_weights
 from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import derive_seed
@@ -109,30 +109,3 @@ def _environment_arrays(
         arrays[f"round {number}/moved"] = np.asarray(found.moves)
         arrays[f"round {number}/sizes"] = np.asarray(found.sizes)
     return arrays
-
-
-def other_weights(
-    trainer: StagedTrainer,
-    context: Context[StagedTrainer],
-    name: str,
-    mask: Tensor,
-    checkpoint: str,
-) -> dict[str, Tensor]:
-    """Train the final model once more with another mask; then restore the model.
-
-    Args:
-        trainer: after its last stage.
-        context: of its stages.
-        name: of the further stage.
-        mask: ``[d]``.
-        checkpoint: name of its file.
-    """
-    model = trainer.model
-    learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    from recbole_painvrl.models.painvrl.final_stage import FinalStage
-
-    stage = FinalStage(name, mask.to(trainer.device), checkpoint=checkpoint)
-    trainer.pipeline.run_stage(stage, context)
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(learnt)
-    return weights

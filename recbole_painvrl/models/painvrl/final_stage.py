@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from recbole_painvrl.data.splits.base import OOD_VALID, VALID
+from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.training.pipeline import Context, Outcome, Stage, TrainingStage
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.painvrl.form_stage import FormStage
-    from recbole_painvrl.models.painvrl.trainer import BackboneStage, StagedTrainer
+    from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
 # A learnt mask costs a few percent in distribution at most; a larger loss is due to the L2.
 _MUCH_WORSE = 0.9
@@ -160,6 +161,31 @@ class ChosenStage(Stage["StagedTrainer"]):
         self.outcome = chosen.outcome
         assert self.outcome is not None
         trainer.best_valid_score, trainer.best_valid_result = self.outcome
+
+
+def other_weights(
+    trainer: StagedTrainer,
+    context: Context[StagedTrainer],
+    name: str,
+    mask: Tensor,
+    checkpoint: str,
+) -> dict[str, Tensor]:
+    """Train the final model once more with another mask; then restore the model.
+
+    Args:
+        trainer: after its last stage.
+        context: of its stages.
+        name: of the further stage.
+        mask: ``[d]``.
+        checkpoint: name of its file.
+    """
+    model = trainer.model
+    learnt = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stage = FinalStage(name, mask.to(trainer.device), checkpoint=checkpoint)
+    trainer.pipeline.run_stage(stage, context)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(learnt)
+    return weights
 
 
 def compare(

@@ -1,0 +1,103 @@
+"""Searches that are refused: wrong input, and folders or storages of another search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Tune = Callable[..., int]
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (["--trails=3"], "did you mean `--trials`?"),
+        (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
+        (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
+        (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
+        (["--space=whole.yaml"], "write `low: 1.0`"),
+        (["--output=whole.yaml"], "whole.yaml: cannot be made (File exists)"),
+        (["--storage=whole.yaml/x.journal"], "whole.yaml: cannot be made (File exists)"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    argv: list[str],
+    part: str,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "whole.yaml").write_text("learning_rate: {low: 1, high: 3}\n")
+    monkeypatch.chdir(tmp_path)
+    assert tune(*argv) == 2
+    err = capsys.readouterr().err
+    assert part in err
+    assert err.count("\n") == 1
+
+
+def test_trials_of_another_search_are_never_taken_for_own_ones(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study is named by model and dataset, its trials' folders by their index alone."""
+    assert tune("--trials=1") == 0
+    before = (tmp_path / "search" / "trials.csv").read_bytes()
+    (tmp_path / "bpr.yaml").write_text("learning_rate: {low: 0.001, high: 0.1}\n")
+    other = ("--model=BPR", f"--space={tmp_path / 'bpr.yaml'}")
+    for words in (other, (f"--storage={tmp_path / 'other.journal'}", "--seed=9")):
+        assert tune("--trials=1", *words) == 2
+        assert "holds another search" in capsys.readouterr().err
+    assert (tmp_path / "search" / "trials.csv").read_bytes() == before
+
+
+def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its trials have the same names."""
+    database = f"--storage=sqlite:///{tmp_path / 'study.db'}"
+    other = f"--output={tmp_path / 'other'}"
+    assert tune("--trials=1", "--seed=9", other) == 0
+    # A refused search leaves nothing in the storage.
+    assert tune("--trials=1", database, other) == 2
+    assert "holds another search" in capsys.readouterr().err
+    assert tune("--trials=1", database) == 0
+    assert tune("--trials=1", database, other) == 2
+    assert "holds another search" in capsys.readouterr().err
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / "trial-notes.txt").touch()
+    assert tune("--trials=1", database, f"--output={tmp_path / 'third'}") == 0
+    assert tune("--trials=1", "--seed=9", database, f"--output={tmp_path / 'third'}") == 2
+    assert "choose another `--storage` and another `--output`" in capsys.readouterr().err
+
+
+def test_another_search_in_the_same_folder_is_refused(
+    tune: Tune, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
+    assert tune("--trials=1") == 1
+    assert tune("--trials=1", "--epochs=3") == 2
+    assert "has a search with other settings" in capsys.readouterr().err
+    monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
+    assert tune("--trials=1") == 2
+    assert "has a search by another version of the code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["data", "space"])
+def test_a_search_of_other_data_or_another_space_is_not_resumed(
+    what: str,
+    tune: Tune,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
+    assert tune("--trials=1") == 1
+    if what == "data":
+        monkeypatch.setattr("recbole_painvrl.tuning.plan.dataset_hash", lambda folder: "others")
+    else:
+        space = tmp_path / "space.yaml"
+        space.write_text(space.read_text().replace("0.1,", "0.2,"))
+    assert tune("--trials=1") == 2
+    assert f"has a search with other {what};" in capsys.readouterr().err
