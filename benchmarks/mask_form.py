@@ -233,10 +233,13 @@ class Finals:
         self.trainer.pipeline.begin(self.context)
         self.trainer.pipeline.run_stage(stage, self.context)
         seconds = time.perf_counter() - start
-        metrics = {"valid": self._evaluate(run.valid_loader)}
+        found = {"valid": self.trainer.evaluate(run.valid_loader, load_best_model=False)}
         if "ood_valid" in run.valid.further:
-            shifted = self.trainer.ood_valid(run.valid_loader)
-            metrics["ood_valid"] = {key: float(value) for key, value in shifted.items()}
+            found["ood_valid"] = self.trainer.ood_valid(run.valid_loader)
+        metrics = {
+            part: {key: float(value) for key, value in values.items()}
+            for part, values in found.items()
+        }
         run.tests.unlock()
         for test in run.tests.names:
             metrics[run._public_name(test)] = run.evaluate_test(test)[0]
@@ -245,10 +248,6 @@ class Finals:
             "seconds": round(seconds, 1),
             "epochs": len(stage.context.trainer.history),
         }
-
-    def _evaluate(self, loader: Any) -> dict[str, float]:
-        values = self.trainer.evaluate(loader, load_best_model=False)
-        return {key: float(value) for key, value in values.items()}
 
     def _state(self) -> tuple[Any, ...]:
         """All generators that the training of a final model draws from."""

@@ -233,7 +233,7 @@ def _row(
         f"{epochs / len(runs):.0f}",
         _seconds_per_epoch(given.speed, model),
         f"{max(run['peak_memory_mb'] for run in runs) / 1024:.2f}",
-        " ".join(f"{name}={_short(value)}" for name, value in best.items()) or "-",
+        shown(best),
     ]
 
 
@@ -255,8 +255,10 @@ def _seconds_per_epoch(table: Path | None, model: str) -> str:
     return next((row[names.index("epoch")] for row in rows if row[1] == model), "")
 
 
-def _short(value: object) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+def shown(values: Mapping[str, object]) -> str:
+    """Selected settings in a cell of a table; ``-`` for none."""
+    texts = (f"{n}={v:.2g}" if isinstance(v, float) else f"{n}={v}" for n, v in values.items())
+    return " ".join(texts) or "-"
 
 
 if __name__ == "__main__":

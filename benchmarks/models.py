@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     if given.dataset is None:
         given.data, given.dataset = given.output / "data", _LARGE
-        write_planted(given.data)
+        write_planted(given.data / _LARGE)
     print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
     for model in given.models.split(",") if given.models else models():
         print(f"| {model} | {' | '.join(_in_a_process(model, given))} |", flush=True)
@@ -101,12 +101,12 @@ def models() -> list[str]:
     return [*(name for name in specs() if name not in staged), *_ADDED]
 
 
-def write_planted(data: Path) -> None:
+def write_planted(folder: Path) -> None:
     """Planted data of the paper's largest size, unless they are there."""
     from recbole_painvrl.data.folder import write_dataset
     from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
-    if (data / _LARGE).is_dir():
+    if folder.is_dir():
         return
     design = PlantedDesign(
         n_users=36_656,
@@ -115,7 +115,7 @@ def write_planted(data: Path) -> None:
         max_interactions=25,
         modalities={"visual": 128, "acoustic": 128, "textual": 128},
     )
-    write_dataset(generate_planted(design, _LARGE), data / _LARGE)
+    write_dataset(generate_planted(design, folder.name), folder)
 
 
 def _in_a_process(model: str, given: Any) -> list[str]:

@@ -20,14 +20,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import Result, command_line, finished_run, print_table
+from benchmarks.models import write_planted
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.planted.embedded import item_factors
-from recbole_painvrl.data.planted.synthetic import (
-    PlantedDesign,
-    generate_planted,
-    mixture_columns,
-    numpy_generator,
-)
+from recbole_painvrl.data.planted.synthetic import mixture_columns, numpy_generator
 
 _PAIRS = (
     ".npz with arrays [n, 2] of user and item ids, such as the MovieLens interactions of "
@@ -125,25 +121,15 @@ def write_data(size: str, pairs: Path | None, data: Path) -> None:
     Raises:
         SystemExit: ``movielens`` without ``pairs``.
     """
-    if (data / size).is_dir():
-        return
-    if size == "movielens":
+    if size == "tiktok":
+        write_planted(data / size)
+    elif not (data / size).is_dir():
         if pairs is None:
             raise SystemExit(
                 "error: the size movielens needs its interactions; give --pairs (see --help), or "
                 "--sizes tiktok, which needs no file"
             )
-        content = movielens(pairs)
-    else:
-        design = PlantedDesign(
-            n_users=36_656,
-            n_items=76_085,
-            min_interactions=15,
-            max_interactions=25,
-            modalities={"visual": 128, "acoustic": 128, "textual": 128},
-        )
-        content = generate_planted(design, "tiktok")
-    write_dataset(content, data / size)
+        write_dataset(movielens(pairs), data / size)
 
 
 def movielens(pairs: Path) -> DatasetContent:

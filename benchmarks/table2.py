@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.common import command_line, print_table, run_process, slug
-from benchmarks.model_quality import OWN, modalities, search, selected, with_own
+from benchmarks.model_quality import OWN, modalities, search, selected, shown, with_own
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
@@ -77,8 +77,7 @@ def rows(output: Path) -> Iterator[list[str]]:
         }
         cells += [_higher(tested[part]) if part in tested else "" for part in TESTS]
         best = selected(output / "search" / slug(model)) or {}
-        texts = (f"{n}={v:.2g}" if isinstance(v, float) else f"{n}={v}" for n, v in best.items())
-        yield [model, means[model, "valid", "ndcg@10"]["seeds"], *cells, " ".join(texts) or "-"]
+        yield [model, means[model, "valid", "ndcg@10"]["seeds"], *cells, shown(best)]
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -134,6 +134,9 @@ class _Checks:
                     f"warning: {path}: {count} of {len(table)} rows have {name} <= 0; runs need a "
                     f"`val_interval` for it, such as \"--val_interval={{{name}: '(0,inf)'}}\""
                 )
+        return self._encoded(table)
+
+    def _encoded(self, table: pd.DataFrame) -> pd.DataFrame:
         users, items = self._users.encode(table["user_id"]), self._items.encode(table["item_id"])
         return pd.DataFrame({"user": users, "item": items})
 
@@ -232,15 +235,7 @@ class _Checks:
                     f"{self.folder / 'truth' / 'columns.tsv'}: {len(mask)} columns for {name}, "
                     f"which has {width}; prepare the dataset again"
                 )
-        environments = truth.environments
-        known = _keys(
-            pd.DataFrame(
-                {
-                    "user": self._users.encode(environments["user_id"]),
-                    "item": self._items.encode(environments["item_id"]),
-                }
-            )
-        )
+        known = _keys(self._encoded(truth.environments))
         if lost := len(np.setdiff1d(known, self._pairs)):
             self._bad(
                 f"{self.folder / 'truth' / 'environments.tsv'}: {lost} pairs are not in "

@@ -156,7 +156,7 @@ def repair_and_filter(
     selections = []
     for table in raw.features:
         selection = Selection.of(table)
-        selection.out = np.dtype(dtype)
+        selection.dtype = np.dtype(dtype)
         repair_ids(selection, rated, report)
         repair_columns(selection, report)
         if len(selection.rows) and len(selection.columns):

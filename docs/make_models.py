@@ -73,14 +73,12 @@ def models_page() -> str:
     known = specs()
     lines += [_row(known[name]) for name in project_models()]
     lines += ["", "Groups for `benchmark --models`:", ""]
-    lines += [f"- `{group}`: {', '.join(_project_and_recbole(group))}" for group in GROUPS]
+    # Without models of other packages, which only this machine has.
+    others = set(known) - set(project_models())
+    for group in GROUPS:
+        members = (name for name in group_members(group) if name not in others)
+        lines.append(f"- `{group}`: {', '.join(members)}")
     return "\n".join(lines) + "\n"
-
-
-def _project_and_recbole(group: str) -> list[str]:
-    """Without models of other packages, which only this machine has."""
-    other = set(specs()) - set(project_models())
-    return [name for name in group_members(group) if name not in other]
 
 
 def _row(spec: ModelSpec) -> str:

@@ -154,7 +154,7 @@ def repair_columns(selection: Selection, report: Report, again: bool = False) ->
         constant = np.zeros_like(exploding)
     gone = exploding
     if exploding.any():
-        count, largest = int(exploding.sum()), float(np.maximum(-scan.low, scan.high).max())
+        count, largest = int(exploding.sum()), float(scan.largest.max())
         what = (
             f"{count} columns explode beyond {LIMIT:.0e}, up to {largest:.1e}: "
             f"columns {_listed(selection.columns[exploding])}"
@@ -200,14 +200,14 @@ def check_result(selection: Selection, report: Report) -> None:
             report.found(where, f"no {lost} is left", 0, advice="leave it out or correct it")
         return
     scan = selection.scan()
-    largest = float(np.maximum(-scan.low, scan.high).max())
+    largest = float(scan.largest.max())
     if scan.broken_rows.any() or largest > LIMIT:
         report.found(where, f"values up to {largest:.1e} are left after the repairs", 1)
-    elif selection.out == np.float16 and largest > _LARGEST_HALF:
+    elif selection.dtype == np.float16 and largest > _LARGEST_HALF:
         report.found(where, f"values up to {largest:.1e} do not fit float16", 1, "standardise")
-    elif selection.out == np.float16:
+    elif selection.dtype == np.float16:
         # Distance of neighbouring numbers: 11 significant bits, and no finer than 2^-24.
-        steps = np.maximum(np.maximum(-scan.low, scan.high) * 2.0**-11, 2.0**-24)
+        steps = np.maximum(scan.largest * 2.0**-11, 2.0**-24)
         n_lost = int(((scan.deviation > 0) & (scan.deviation < steps)).sum())
         if n_lost:
             what = f"{n_lost} columns vary by less than float16 can hold"

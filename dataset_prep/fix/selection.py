@@ -80,9 +80,14 @@ class Scan:
         width = len(self.shift)
         return width > 2 and self.effective < max(2.0, _FEW_COLUMNS * width)
 
+    @property
+    def largest(self) -> Block:
+        """Largest finite absolute value of each column."""
+        return np.asarray(np.maximum(-self.low, self.high))
+
     def exploding(self, limit: float) -> npt.NDArray[np.bool_]:
         """Columns with finite values beyond the limit."""
-        return np.asarray(np.maximum(-self.low, self.high) > limit, dtype=np.bool_)
+        return np.asarray(self.largest > limit, dtype=np.bool_)
 
 
 @dataclass
@@ -95,7 +100,7 @@ class Selection:
         tokens: item id of each, ``[n]``.
         columns: its columns that are kept, ascending, ``[d]``.
         standard: mean and deviation of each column to standardise it, ``[2, d]``, or None.
-        out: type of the written values.
+        dtype: type of the written values.
     """
 
     table: FeatureTable
@@ -103,7 +108,7 @@ class Selection:
     tokens: npt.NDArray[np.object_]
     columns: npt.NDArray[np.int64]
     standard: Block | None = None
-    out: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     @classmethod
     def of(cls, table: FeatureTable) -> Selection:
@@ -119,11 +124,6 @@ class Selection:
     def shape(self) -> tuple[int, int]:
         """Rows and columns that are kept."""
         return len(self.rows), len(self.columns)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the written values."""
-        return self.out
 
     def keep_rows(self, mask: npt.NDArray[np.bool_]) -> None:
         """Drop the other rows."""
@@ -141,18 +141,16 @@ class Selection:
         with bar(len(self.rows), self.table.where, "row") as progress:
             for block in row_blocks(self.table.matrix, self.rows):
                 progress.update(len(block))
-                yield self._changed(block, every)
-
-    def _changed(self, block: Block, every: bool) -> Block:
-        chosen = block if every else block[:, self.columns]
-        if self.standard is not None:
-            chosen = (chosen - self.standard[0]) / self.standard[1]
-        return chosen
+                if not every:
+                    block = block[:, self.columns]
+                if self.standard is not None:
+                    block = (block - self.standard[0]) / self.standard[1]
+                yield block
 
     def blocks(self) -> Iterator[npt.NDArray[np.floating[Any]]]:
         """The values in the written type (``MatrixStream``)."""
         for block in self.values():
-            yield block.astype(self.out)
+            yield block.astype(self.dtype)
 
     def scan(self) -> Scan:
         """One pass over the values."""

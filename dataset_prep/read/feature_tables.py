@@ -39,11 +39,8 @@ _FEW = 3
 def read_table_features(file: FeatureFile) -> Found:
     """The matrix and the id of each row, or None if a file of ids must name the rows."""
     path, ids, report = file.path, file.ids, file.report
-
-    def text() -> Layout:
-        return _layout(file)
-
-    table = open_table(path, ids.encoding, "features", text, ("item_id", "vector"))
+    pair = ("item_id", "vector")
+    table = open_table(path, ids.encoding, "features", lambda: _layout(file), pair)
     columns = _Columns.of(table)
     id_column = _id_column(table, columns, ids)
     rest = [name for name in table.names if name != id_column]

@@ -86,10 +86,6 @@ def _side_ids(path: Path, n_rows: int, ids: IdSource, report: Report) -> list[st
     )
 
 
-def _read_npz(file: FeatureFile) -> Found:
-    return _from_arrays(file, open_archive(file.path))
-
-
 def _from_arrays(file: FeatureFile, arrays: Mapping[str, Array]) -> Found:
     """The matrix and the id of each row of named arrays: one matrix, or one vector per item."""
     path, ids = file.path, file.ids
@@ -182,7 +178,7 @@ def _load(path: Path) -> Any:
 
 _READERS: dict[str, Callable[[FeatureFile], Found]] = {
     "npy": lambda file: (open_matrix(file.path), None),
-    "npz": _read_npz,
+    "npz": lambda file: _from_arrays(file, open_archive(file.path)),
     "hdf5": _read_hdf5,
     "torch": _read_tensors,
     "parquet": read_table_features,

@@ -65,8 +65,8 @@ def read_ids(
 
 def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
     """The columns of JSON or Parquet; a JSON map of ids and rows may have either as its keys."""
-    layout = lambda: sniff(path)  # noqa: E731
-    table = open_table(path, ids.encoding, "ids", layout, ("key", "value"), _is_plain)
+    pair = ("key", "value")
+    table = open_table(path, ids.encoding, "ids", lambda: sniff(path), pair, _is_plain)
     plain = [name for name in table.names if table.sample[name].dropna().map(_is_plain).all()]
     frame = table.read(plain, report)
     columns = {name: as_tokens(frame[name].tolist()) for name in plain}

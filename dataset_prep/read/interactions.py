@@ -170,10 +170,8 @@ def _read_npz(file: _File) -> None:
 
 
 def _read_table(file: _File) -> None:
-    def layout() -> Layout:
-        return _layout(file)
-
-    table = open_table(file.path, file.columns.encoding, "interactions", layout)
+    encoding = file.columns.encoding
+    table = open_table(file.path, encoding, "interactions", lambda: _layout(file))
     chosen = file.choose(table.names, text=table.layout is not None)
     if table.layout is not None and table.layout.separator != "\t":
         # Tab-separated tables are published without quoting; elsewhere an open mark is damage.

@@ -205,8 +205,6 @@ class Rows:
     def _joined(self, block: list[str], index: int) -> tuple[list[str] | None, int]:
         """Cells and number of the lines from an opening quote mark to the closing one."""
         pieces = [block[index].rstrip("\r\n")]
-        if _open_cells(pieces[0], self._separator) is None:
-            return None, 1
         for used in range(2, _MAX_LINES):
             if index + used > len(block):
                 more = list(islice(self._lines, _BLOCK))

@@ -43,6 +43,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "time": ("unixReviewTime", "timestamp", "sort_timestamp"),
 }
 _TEXTS = ("title", "brand", "store", "categories", "category", "features", "feature", "description")
+_TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _ID_LENGTH = 10
 _ROWS_PER_BLOCK = 100_000
 # Larger than any time in seconds and smaller than any in milliseconds of these releases.
@@ -78,7 +79,7 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     builder = InteractionBuilder()
     given = columns_of(arguments)
     for path in arguments.input:
-        if _is_table(path):
+        if path.name.removesuffix(".gz").lower().endswith(_TABLES):
             read_interactions(path, builder, report, _columns(path, given))
         else:
             _read_reviews(path, builder, report, given)
@@ -104,11 +105,6 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
         licence=TERMS,
         inputs=inputs + ([arguments.visual] if arguments.visual else []),
     )
-
-
-def _is_table(path: Path) -> bool:
-    name = path.name.removesuffix(".gz").lower()
-    return name.endswith((".csv", ".tsv", ".txt", ".parquet"))
 
 
 def _columns(path: Path, given: TableColumns) -> TableColumns:

@@ -37,11 +37,6 @@ def add_text_encoder(parser: argparse.ArgumentParser, what: str) -> None:
     """Options for features of texts."""
     text = f"make features from the {what}"
     parser.add_argument("--text-encoder", choices=TEXT_ENCODERS, help=text)
-    add_text_size(parser)
-
-
-def add_text_size(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """The option for the width of text features."""
     text = "columns of the TF-IDF features (default %(default)s)"
     parser.add_argument("--text-size", type=int, default=128, metavar="D", help=text)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +18,14 @@ import pandas as pd
 from dataset_prep.encoders.audio import encode_sounds, find_sounds
 from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
-from dataset_prep.finish import refuse_twice, run_source
+from dataset_prep.finish import refuse_twice, run_source, source
 from dataset_prep.fix.features import check_result, repair_ids, repair_rows, standardise
 from dataset_prep.fix.filters import Filters
 from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
 from dataset_prep.options import (
-    Command,
     RawDataset,
     add_column_options,
-    add_shared_options,
     filters_of,
     name_and_path,
     output_folder,
@@ -150,7 +149,7 @@ def _repaired(
     selections = []
     for table in tables:
         selection = Selection.of(table)
-        selection.out = np.dtype(dtype)
+        selection.dtype = np.dtype(dtype)
         repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
         repair_rows(selection, report)
         if "standardise" in report.fixes:
@@ -246,10 +245,5 @@ def _from_texts(
     return encoded.table(name, path.name, tokens)
 
 
-def _add_all(parser: argparse.ArgumentParser) -> None:
-    add_shared_options(parser)
-    add_options(parser)
-
-
 _SUMMARY = "features from texts, pictures, sound"
-COMMAND = Command("extract", _SUMMARY, _DESCRIPTION, _EXAMPLE, _add_all, run)
+COMMAND = replace(source("extract", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read), run=run)

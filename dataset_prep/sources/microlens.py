@@ -19,7 +19,6 @@ from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.options import RawDataset, add_column_options, columns_of, refuse_columns
 from dataset_prep.read.interactions import read_interactions
-from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import chunks, find_role, sniff
 from dataset_prep.read.titles import item_table
 from dataset_prep.report import Report
@@ -75,7 +74,11 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     if arguments.text_encoder:
         if items is None or titles is None:
             raise UserError(f"{folder}: has no titles to encode; name them with --titles")
-        features.append(_title_features(titles, items, set(interactions.rated()), arguments))
+        chosen = items[items["item_id:token"].isin(set(interactions.rated()))]
+        texts = chosen["movie_title:token_seq"].tolist()
+        encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(titles))
+        tokens = chosen["item_id:token"].tolist()
+        features.append(encoded.table("textual", titles.name, tokens))
     return RawDataset(
         interactions=interactions,
         features=features,
@@ -107,15 +110,6 @@ def _read_titles(path: Path, encoding: str, report: Report) -> pd.DataFrame:
         raise UserError(f"{path}: its columns are {', '.join(layout.names[:6])}; name item, title")
     table = pd.concat(chunks(layout, [item, title], report))
     return item_table(table, item, title)
-
-
-def _title_features(
-    path: Path, items: pd.DataFrame, rated: set[str], arguments: argparse.Namespace
-) -> FeatureTable:
-    chosen = items[items["item_id:token"].isin(rated)]
-    texts = chosen["movie_title:token_seq"].tolist()
-    encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
-    return encoded.table("textual", path.name, chosen["item_id:token"].tolist())
 
 
 _SUMMARY = "MicroLens pairs, titles, features"

@@ -32,14 +32,11 @@ def step_without_compiler() -> None:
         if inner is not None and inner.__module__ == base.__module__:
             setattr(inner, _REMEMBERED, inner)
     for kind in vars(optimizers).values():
-        step: Any = vars(kind).get("step") if _is(kind, base) else None
+        is_optimizer = isinstance(kind, type) and issubclass(kind, base)
+        step: Any = vars(kind).get("step") if is_optimizer else None
         # `hooked` marks a step that PyTorch wrapped once more for an optimizer; it is left alone.
         if hasattr(step, "__wrapped__") and not hasattr(step, "hooked"):
             kind.step = _without_gradients(step.__wrapped__)
-
-
-def _is(kind: Any, base: type) -> bool:
-    return isinstance(kind, type) and issubclass(kind, base)
 
 
 def _without_gradients(step: Callable[..., Any]) -> Callable[..., Any]:

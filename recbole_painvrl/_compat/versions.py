@@ -28,7 +28,7 @@ def incompatibilities() -> list[str]:
     """One line for every distribution that is missing or cannot work, saying what to type."""
     found = []
     for name, (lowest, above, advice) in _TRIED.items():
-        version = _installed(name)
+        version = installed(name)
         if version is None:
             found.append(f"{name} is not installed; type: {advice}")
         elif not lowest <= _numbers(version) < above:
@@ -44,7 +44,8 @@ def check_versions() -> None:
         raise IncompatibleError(found[0] + more)
 
 
-def _installed(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """Version of a distribution, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -199,18 +199,18 @@ def guarded(action: Callable[[], int | None]) -> int:
     try:
         code = action()
     except UserError as error:
-        return _end(f"error: {error}", WRONG_INPUT)
+        return launch.end(f"error: {error}", WRONG_INPUT)
     except ModuleNotFoundError as error:
         package = _PACKAGES.get(str(error.name), error.name)
-        return _end(
+        return launch.end(
             f"error: the package `{error.name}` is needed and not installed; "
             f"type `pip install {package}`",
             WRONG_INPUT,
         )
     except KeyboardInterrupt as error:
-        return _end(str(error) or "stopped", FAILED)
+        return launch.end(str(error) or "stopped", FAILED)
     except WriteError as error:
-        return _end(f"error: {error}", FAILED)
+        return launch.end(f"error: {error}", FAILED)
     except PeerError as error:
         return launch.end(f"error: {error}", FAILED, by_peer=True)
     except BrokenPipeError:
@@ -219,7 +219,7 @@ def guarded(action: Callable[[], int | None]) -> int:
     except Exception as error:
         message = " ".join(str(error).split())
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        return _end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
+        return launch.end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
     return DONE if code is None else code
 
 
@@ -271,7 +271,3 @@ def _line(error: click.ClickException, argv: Sequence[str]) -> str:
 def _options(one: click.Command) -> list[str]:
     """Names of the options of a command, with dashes."""
     return [name for param in one.params for name in param.opts if name.startswith("--")]
-
-
-def _end(line: str, code: int) -> int:
-    return launch.end(line, code)

@@ -30,7 +30,9 @@ def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) ->
 
     Raises :class:`UserError` for a preset that does not exist.
     """
-    plugin, recbole = properties_root(), _recbole_properties()
+    spec = find_spec("recbole")
+    assert spec is not None and spec.origin is not None
+    plugin, recbole = properties_root(), Path(spec.origin).parent / "properties"
     chosen, sources = merge(external)
     preset = chosen.get("preset")
     ours = spec_of(model) is not None
@@ -79,9 +81,3 @@ def _preset_file(model: str, preset: Any, source: str) -> Path:
         f"`preset`: found {preset!r} ({source}), expected {expected}"
         f"{did_you_mean(str(preset), names)}"
     )
-
-
-def _recbole_properties() -> Path:
-    spec = find_spec("recbole")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "properties"

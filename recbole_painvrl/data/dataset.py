@@ -72,7 +72,11 @@ class ModalityDataset(CheckedDataset):
         self._parts: dict[str, ModalityDataset] | None = None
         ensure_dataset(config["dataset"], Path(config["data_path"]))
         super().__init__(config)
-        self._check_interactions()
+        if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:
+            raise UserError(
+                f"{self.folder}: no interactions are left; check the file and the filters "
+                "(`user_inter_num_interval`, `item_inter_num_interval`, `val_interval`)"
+            )
         self.features = self._load_features()
 
     def _get_preset(self) -> None:
@@ -122,13 +126,6 @@ class ModalityDataset(CheckedDataset):
             needed[self.time_field] = "`rm_dup_inter`"
         needed |= dict.fromkeys(config["normalize_field"] or (), "`normalize_field`")
         return needed | dict.fromkeys(config["discretization"] or (), "`discretization`")
-
-    def _check_interactions(self) -> None:
-        if len(self.inter_feat) == 0 or self.item_num < 2 or self.user_num < 2:
-            raise UserError(
-                f"{self.folder}: no interactions are left; check the file and the filters "
-                "(`user_inter_num_interval`, `item_inter_num_interval`, `val_interval`)"
-            )
 
     def _load_features(self) -> Features:
         known = available_modalities(self.folder)

@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole_painvrl._compat.versions import INSTALL_RECBOLE
+from recbole_painvrl._compat.versions import INSTALL_RECBOLE, installed
 from recbole_painvrl.doctor.system import Finding
 
 if TYPE_CHECKING:
@@ -94,14 +94,6 @@ def check_extras() -> list[Finding]:
         else:
             found.append(Finding("ok", f"{extra}: {', '.join(versions.values())}"))
     return found
-
-
-def installed(name: str) -> str | None:
-    """Version of a distribution, or None."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _is_met(one: Requirement) -> bool:

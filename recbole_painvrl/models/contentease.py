@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from pydantic import Field
@@ -90,19 +88,20 @@ class ContentEASE(ClosedFormRecommender):
         require_modalities(self, config, "its scores come from the features")
         scale = self.column_scale(s.modality_weights)
         self.register_buffer("column_weights", scale, persistent=False)
+        items = self.features * scale
         if s.form == "joint":
             self._check_size()
+            gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
+            gram = gram.to(self.device).addmm_(items, items.T, alpha=s.feature_weight)
             self.other_parameter_name = ("item_similarity",)
-            self.item_similarity = self._joint_weights()
+            self.item_similarity = ease_weights(gram, s.reg_weight).cpu().numpy()
             return
-        items = self.features * scale
         if s.form == "whitened":
             content_map = whitened_map(items, s.reg_weight)
         else:
             profiles = self._profiles(self.interaction_matrix)
-            content_map = bilinear_map(
-                profiles, items, self._degrees(), s.reg_weight, s.feature_reg_weight
-            )
+            degrees = torch.from_numpy(self.interaction_matrix.getnnz(axis=0)).to(self.device)
+            content_map = bilinear_map(profiles, items, degrees, s.reg_weight, s.feature_reg_weight)
         self.register_buffer("content_map", content_map)
 
     def _check_size(self) -> None:
@@ -112,16 +111,6 @@ class ContentEASE(ClosedFormRecommender):
                 f"{short_size(_joint_bytes(self.n_items))}, expected at most "
                 f"{_MAX_JOINT_ITEMS:,} items; choose whitened or bilinear"
             )
-
-    def _joint_weights(self) -> npt.NDArray[np.float32]:
-        """B, ``[n_items, n_items]``."""
-        items = self.features * self.column_weights
-        gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
-        gram = gram.to(self.device).addmm_(items, items.T, alpha=self.settings.feature_weight)
-        return ease_weights(gram, self.settings.reg_weight).cpu().numpy()
-
-    def _degrees(self) -> Tensor:
-        return torch.from_numpy(self.interaction_matrix.getnnz(axis=0)).to(self.device)
 
     def _profiles(self, histories: sp.csr_matrix) -> Tensor:
         """Sums of the features of users' items, ``[B, n_items] -> [B, d]``."""

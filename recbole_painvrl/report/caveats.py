@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_painvrl.data.splits.iid_ood import shift_words
 from recbole_painvrl.reading import is_number
-from recbole_painvrl.report.read import RunData, Stage
+from recbole_painvrl.report.read import RunData, Stage, mapping
 from recbole_painvrl.report.render import split_name
 
 # The thresholds of the warnings that the stages log.
@@ -42,8 +42,8 @@ def _planted(run: RunData) -> Iterator[str]:
 
 
 def _split(run: RunData) -> Iterator[str]:
-    cold = run.done.split.get("cold_dropped")
-    dropped = {split: n for split, n in cold.items() if n} if isinstance(cold, dict) else {}
+    cold = mapping(run.done.split.get("cold_dropped"))
+    dropped = {split: n for split, n in cold.items() if n}
     if dropped:
         counts = ", ".join(f"{split_name(split)} {n}" for split, n in dropped.items())
         yield f"Dropped, since their user or item is not in training: {counts} interactions."
@@ -63,8 +63,7 @@ def _selection(run: RunData) -> Iterator[str]:
     chosen = run.value("select_on")
     if chosen in ("ood", "harmonic"):
         yield f"Epochs were selected on the OOD validation split (`select_on: {chosen}`)."
-    arguments = run.value("eval_args")
-    mode = arguments.get("mode") if isinstance(arguments, dict) else None
+    mode = mapping(run.value("eval_args")).get("mode")
     tested = mode.get("test") if isinstance(mode, dict) else mode
     if tested == "labeled":
         yield "Metrics are over the labelled interactions of a split, not over all items."

@@ -11,6 +11,7 @@ from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
+from recbole_painvrl.report.read import mapping
 from recbole_painvrl.report.render import metric_name, render, split_name
 from recbole_painvrl.report.sections.search import Search, found_searches
 from recbole_painvrl.report.tables import Number
@@ -119,12 +120,9 @@ def _data(block: Block) -> dict[str, Any]:
     done = block.result
     rows = [("Variant", done.edition), ("Protocol", done.protocol)]
     rows += [(name.capitalize(), f"{size:,}") for name, size in done.data.items()]
-    sizes = done.split.get("sizes")
-    if isinstance(sizes, dict):
-        rows += [(f"Interactions, {split_name(k)}", f"{size:,}") for k, size in sizes.items()]
-    cold = done.split.get("cold_dropped")
-    if isinstance(cold, dict):
-        rows += [(f"Left out as cold, {split_name(k)}", f"{n:,}") for k, n in cold.items() if n]
+    sizes, cold = (mapping(done.split.get(name)) for name in ("sizes", "cold_dropped"))
+    rows += [(f"Interactions, {split_name(k)}", f"{size:,}") for k, size in sizes.items()]
+    rows += [(f"Left out as cold, {split_name(k)}", f"{n:,}") for k, n in cold.items() if n]
     rows += [
         (f"Columns, {name}", str(found["columns"]))
         for name, found in done.modalities.items()

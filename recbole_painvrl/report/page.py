@@ -13,7 +13,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.report.collect import Collected, LeftOut, collect
 from recbole_painvrl.report.groups import METHOD, Block, Group, blocks, unique
 from recbole_painvrl.report.plots.style import Figures, house_style
-from recbole_painvrl.report.read import RunData
+from recbole_painvrl.report.read import RunData, mapping
 from recbole_painvrl.report.render import render
 from recbole_painvrl.report.sections.controls import controls
 from recbole_painvrl.report.sections.environments import environments
@@ -106,7 +106,6 @@ def _page(found: Collected, output: Path, folder: Path, method: str | None) -> s
 def _block(block: Block, output: Path, folder: Path, method: Group | None) -> dict[str, Any]:
     """The sections of a block; None for those that its runs have no data for."""
     figures = Figures(folder, block.key, [(group.label, group.model) for group in block.groups])
-    sizes = block.result.split.get("sizes")
     protocol = block.result.protocol
     first = {"answer": answers(block), "metrics": headline(block, figures, output, method)}
     # A comparison says more than its single runs.
@@ -126,6 +125,6 @@ def _block(block: Block, output: Path, folder: Path, method: Group | None) -> di
     return {
         "data": block,
         "protocol": _PROTOCOLS.get(protocol, protocol),
-        "sizes": sizes if isinstance(sizes, dict) else {},
+        "sizes": mapping(block.result.split.get("sizes")),
         "sections": sections,
     }

@@ -110,6 +110,11 @@ def _data_name(dataset: str, edition: str) -> str:
     return f"{dataset}, {variant}" if variant else dataset
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a mapping, else an empty one: files may hold anything."""
+    return value if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True)
 class RunData:
     """Everything a report reads from one run folder.

@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
 
 from recbole_painvrl.evaluation.comparison import part_name
+from recbole_painvrl.reading import is_number
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("recbole_painvrl.report"),
@@ -110,6 +112,11 @@ class Drawing:
 def render(template: str, **context: object) -> str:
     """A template of this package, filled with values that are escaped in HTML."""
     return _TEMPLATES.get_template(template).render(**context)
+
+
+def number_or_dash(value: Any, form: str) -> str:
+    """A number in a format such as ``.4f``; a dash for anything else."""
+    return format(value, form) if is_number(value) else "–"
 
 
 def address(target: Path, page: Path) -> str:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from optuna.trial import FrozenTrial, TrialState
@@ -148,12 +147,6 @@ def _property_file(found: Outcome, chosen: FrozenTrial) -> str:
         f"# on validation only: {figures}\n"
         f"# Trial {chosen.number}: {chosen.user_attrs[FOLDER]}\n"
     )
-    body: str = yaml.safe_dump(
-        plan.settings(_decoded(plan, chosen)), sort_keys=True, allow_unicode=True
-    )
+    params = {name: domain.restored(chosen.params[name]) for name, domain in plan.space.items()}
+    body: str = yaml.safe_dump(plan.settings(params), sort_keys=True, allow_unicode=True)
     return head + body
-
-
-def _decoded(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
-    """Settings of a finished trial."""
-    return {name: domain.restored(trial.params[name]) for name, domain in plan.space.items()}

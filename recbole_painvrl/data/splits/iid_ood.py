@@ -107,11 +107,14 @@ def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: Ru
     result = _environments(users[rows], items[rows], content, settings)
     sizes = torch.bincount(result.labels, minlength=2)
     iid = (result.labels == sizes.argmax()).numpy()
+    larger, smaller = rows[iid], rows[~iid]
     rng = np.random.default_rng([settings.split_seed, 3])
     if settings.split_variant == "strict":
-        splits = _strict_splits(rows[iid], rows[~iid], rng)
+        # 4.2.2 to the letter: the larger environment 9:1, all of the smaller one the OOD test.
+        order, size = rng.permutation(larger), round(_STRICT_TEST * len(larger))
+        splits = {TRAIN: np.sort(order[size:]), TEST: np.sort(order[:size]), OOD: smaller}
     else:
-        splits = split_iid_ood(rows[iid], rows[~iid], users, items, rng)
+        splits = split_iid_ood(larger, smaller, users, items, rng)
     split = drop_cold(Split(splits), users, items)
     split.diagnostics |= {
         "environment_sizes": sizes.tolist(),
@@ -121,12 +124,6 @@ def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: Ru
     }
     split.diagnostics |= _shift(split, users, items, settings)
     return split
-
-
-def _strict_splits(iid: IntArray, ood: IntArray, rng: np.random.Generator) -> dict[str, IntArray]:
-    """4.2.2 to the letter: the larger environment 9:1, all of the smaller one the OOD test."""
-    order, size = rng.permutation(iid), round(_STRICT_TEST * len(iid))
-    return {TRAIN: np.sort(order[size:]), TEST: np.sort(order[:size]), OOD: ood}
 
 
 def departures(settings: RunSettings) -> list[str]:
@@ -171,7 +168,11 @@ def _environments(
     if content is None:
         weights, fit = _WEIGHTS, _fit_settings(settings.split_epochs)
         if settings.split_variant == "strict":
-            weights, graph = _STRICT_WEIGHTS, _with_neighbours(graph, users, items)
+            ones = np.ones(len(users), dtype=np.float32)
+            matrix = sp.csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+            neighbours, weight = item_neighbours(matrix, _STRICT_NEIGHBOURS)
+            graph = replace(graph, neighbours=neighbours, neighbour_weight=weight)
+            weights = _STRICT_WEIGHTS
             fit = replace(fit, n_negatives=_STRICT_NEGATIVES, per_positive=True)
         model = FullEnvironmentModel(
             u, i, n_users, None, graph, weights, 2, fit,
@@ -185,13 +186,6 @@ def _environments(
             u, i, user_content, content, 2, FitSettings(3, 1e-2, 4096, 256, "adam")
         )
     return identify(model, len(u), LoopSettings(2, settings.split_rounds, _TOLERANCE, 1), source)
-
-
-def _with_neighbours(graph: GraphWeights, users: IntArray, items: IntArray) -> GraphWeights:
-    shape = len(graph.user_factor), len(graph.item_factor)
-    matrix = sp.csr_matrix((np.ones(len(users), dtype=np.float32), (users, items)), shape=shape)
-    neighbours, weight = item_neighbours(matrix, _STRICT_NEIGHBOURS)
-    return replace(graph, neighbours=neighbours, neighbour_weight=weight)
 
 
 def _fit_settings(epochs: int) -> FitSettings:

@@ -25,11 +25,13 @@ def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     tables = 7 * n_modalities + settings["n_heads"] + 2 * settings["n_layers"] + 6
     # To users and to items, of R itself and of every modality's graph.
     graphs = 2 * (1 + n_modalities) * sizes.interactions * ENTRY
+    # Scores for the nearest items, a block at a time.
+    nearest = 2 * min(batch_size * sizes.items, 2**24) * FLOAT
     return {
         "parameters": n_learnt * _LEARNT,
         "features": sizes.items * sizes.width * FLOAT,
         "graphs": graphs,
-        "forward pass": tables * table + _nearest(sizes.items, batch_size),
+        "forward pass": tables * table + nearest,
         "discriminator": _discriminator(n_columns, batch_size, n_modalities),
     }
 
@@ -37,11 +39,6 @@ def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
 def hidden_widths(n_columns: int) -> tuple[int, int]:
     """Widths of the two hidden layers of the discriminator."""
     return max(1, n_columns // 4), max(1, n_columns // 8)
-
-
-def _nearest(n_items: int, batch_size: int) -> int:
-    """Scores for the nearest items, a block at a time."""
-    return FLOAT * 2 * min(batch_size * n_items, 2**24)
 
 
 def _discriminator(n_columns: int, batch_size: int, n_modalities: int) -> int:

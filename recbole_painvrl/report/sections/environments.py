@@ -20,7 +20,7 @@ from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.plots.style import INK, PAPER, Figures, wrap
 from recbole_painvrl.report.read import RunData, Stage
-from recbole_painvrl.report.render import Drawing
+from recbole_painvrl.report.render import Drawing, number_or_dash
 
 ENVIRONMENT = "environment"
 _POPULAR, _PURE = 0.1, 0.9
@@ -98,14 +98,12 @@ def _found(group: Group, run: RunData) -> list[str]:
         numbers("stability", ".2f"),
         f"{one_environment_users(frame):.0%}",
         f"{ari:.3f}" if is_number(ari) else "not known",
-        *(_control(run, key) for key in ("shuffled", "supervised")),
+        # Controls of the agreement with the truth.
+        *(
+            number_or_dash(run.done.planted.get(f"environment_ari_{key}"), ".3f")
+            for key in ("shuffled", "supervised")
+        ),
     ]
-
-
-def _control(run: RunData, key: str) -> str:
-    """A control of the agreement with the truth."""
-    value = run.done.planted.get(f"environment_ari_{key}")
-    return f"{value:.3f}" if is_number(value) else "–"
 
 
 def _rows(label: str, frame: pd.DataFrame) -> list[list[str]]:

@@ -12,8 +12,8 @@ from recbole_painvrl.evaluation.comparison import VALID, part_name
 from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import MASK_COLOURS, PAPER, WIDTH, Figures, wrap
-from recbole_painvrl.report.read import RunData
-from recbole_painvrl.report.render import Drawing, metric_name, split_name
+from recbole_painvrl.report.read import RunData, mapping
+from recbole_painvrl.report.render import Drawing, metric_name, number_or_dash, split_name
 
 # Label of a group -> its mask of one modality, [d].
 Masks = Mapping[str, npt.NDArray[np.float64]]
@@ -74,18 +74,14 @@ def _oracle(block: Block, groups: list[Group]) -> dict[str, Any]:
         if found:
             final = [[run.done.metrics.get(test, {}).get(metric) for run in found]
                       for test in tests]  # fmt: skip
-            oracle = [[_of_oracle(run, test, metric) for run in found] for test in tests]
+            oracle = [[mapping(run.done.planted["oracle"].get(test)).get(metric) for run in found]
+                      for test in tests]  # fmt: skip
             used = unique(str(run.done.mask.get("used")) for run in found)
             words = ", ".join(_WORDS.get(one, "learnt mask") for one in used)
             rows.append([f"{group.label}, final model ({words})", *map(_mean, final)])
             rows.append([f"{group.label}, oracle mask", *map(_mean, oracle)])
     names = [f"{metric_name(metric)}, {part_name(test)}" for test in tests]
     return {"oracle": rows, "metrics": names}
-
-
-def _of_oracle(run: RunData, test: str, metric: str) -> Any:
-    metrics = run.done.planted["oracle"].get(test)
-    return metrics.get(metric) if isinstance(metrics, dict) else None
 
 
 def _mean(values: list[Any]) -> str:
@@ -95,15 +91,15 @@ def _mean(values: list[Any]) -> str:
 
 def _candidates(groups: list[Group]) -> dict[str, Any]:
     """Validation metrics of the masks among which validation chose; empty where it did not."""
-    metric, rows = groups[0].valid_metric, []
+    metric, splits, rows = groups[0].valid_metric, ("valid", "ood_valid"), []
     for group, run in ((one, run) for one in groups for run in one.runs):
-        found = run.done.mask.get("candidates")
-        for name, points in found.items() if isinstance(found, dict) else ():
-            values = [_point(points, split, metric) for split in ("valid", "ood_valid")]
+        for name, points in mapping(run.done.mask.get("candidates")).items():
+            found = [mapping(mapping(points).get(split)) for split in splits]
+            values = [number_or_dash(metrics.get(metric), ".4f") for metrics in found]
             label = f"{group.label}, seed {run.done.seed}: {_WORDS.get(name, name)}"
             taken = "taken" if name == run.done.mask.get("used") else "not taken"
             rows.append([label, taken, *values])
-    head = [f"{metric_name(metric)}, {split_name(split)}" for split in ("valid", "ood_valid")]
+    head = [f"{metric_name(metric)}, {split_name(split)}" for split in splits]
     # Without an OOD test there is no OOD validation.
     known = 3 if all(row[3] == "–" for row in rows) else 4
     return {
@@ -112,23 +108,17 @@ def _candidates(groups: list[Group]) -> dict[str, Any]:
     }
 
 
-def _point(points: Any, split: str, metric: str) -> str:
-    """The metric of a candidate on a validation split."""
-    metrics = points.get(split) if isinstance(points, dict) else None
-    value = metrics.get(metric) if isinstance(metrics, dict) else None
-    return f"{value:.4f}" if is_number(value) else "–"
-
-
 def _form(group: Group, run: RunData) -> list[list[str]]:
     """Form of the mask in the final model, dropped columns, and what the test found."""
     said = run.done.mask
-    dropped = said.get("dropped")
-    parts = dropped.items() if isinstance(dropped, dict) else ()
-    if not parts:
+    dropped = mapping(said.get("dropped"))
+    if not dropped:
         return []
     test = [said.get(f"reversed_{side}_cut") for side in ("below", "above")]
-    numbers = [f"{value:.0f}" if is_number(value) else "–" for value in test]
-    counts = ", ".join(f"{name} {n:.0f}" for name, n in parts if is_number(n) and name != "overall")
+    numbers = [number_or_dash(value, ".0f") for value in test]
+    counts = ", ".join(
+        f"{name} {n:.0f}" for name, n in dropped.items() if is_number(n) and name != "overall"
+    )
     label = f"{group.label}, seed {run.done.seed}"
     return [[label, str(said.get("form")), str(said.get("used")), counts, *numbers]]
 
@@ -136,10 +126,8 @@ def _form(group: Group, run: RunData) -> list[list[str]]:
 def _scores(group: Group, run: RunData) -> list[list[str]]:
     """Agreement of the masks of a run with the planted truth; empty if that is not known."""
     rows = []
-    scores = run.done.planted.get("mask")
-    for modality, of_mask in scores.items() if isinstance(scores, dict) else ():
-        values = [of_mask.get(key) if isinstance(of_mask, dict) else None for key in _SCORES]
-        shown = [f"{value:.3f}" if is_number(value) else "–" for value in values]
+    for modality, of_mask in mapping(run.done.planted.get("mask")).items():
+        shown = [number_or_dash(mapping(of_mask).get(key), ".3f") for key in _SCORES]
         rows.append([f"{group.label}, seed {run.done.seed}, {modality}", *shown])
     return rows
 

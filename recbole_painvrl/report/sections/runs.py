@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut, PlannedRun
-from recbole_painvrl.report.groups import Block, Group, short, unique
+from recbole_painvrl.report.groups import Block, short, unique
 from recbole_painvrl.report.read import RunData
-from recbole_painvrl.report.render import Cell, address, metric_name
+from recbole_painvrl.report.render import Cell, address, metric_name, number_or_dash
 from recbole_painvrl.run.program import shell_command
 
 
@@ -26,7 +25,11 @@ def limits(block: Block) -> dict[str, Any]:
         texts = unique(
             text for run in group.runs for text in by_run[run.folder] if text not in shared
         )
-        entries = [_with_seeds(group, text, by_run) for text in texts]
+        entries = []
+        for text in texts:
+            seeds = [str(run.done.seed) for run in group.runs if text in by_run[run.folder]]
+            holds_for_all = len(seeds) == len(group.runs)
+            entries.append(text if holds_for_all else f"Seed {', '.join(seeds)}: {text}")
         if len(group.runs) == 1:
             entries.append("One seed: the standard deviation over seeds is not known.")
         lists.append((group.label, entries))
@@ -35,12 +38,6 @@ def limits(block: Block) -> dict[str, Any]:
         "lists": [(title, entries) for title, entries in lists if entries],
         "versions": len(versions),
     }
-
-
-def _with_seeds(group: Group, text: str, by_run: dict[Path, list[str]]) -> str:
-    """Prefix a sentence with its seeds, unless it holds for all."""
-    seeds = [str(run.done.seed) for run in group.runs if text in by_run[run.folder]]
-    return f"Seed {', '.join(seeds)}: {text}" if len(seeds) < len(group.runs) else text
 
 
 def answers(block: Block) -> dict[str, Any] | None:
@@ -56,7 +53,7 @@ def answers(block: Block) -> dict[str, Any] | None:
                 found.setdefault(tuple(map(str, lines)), []).append(name)
                 gap = said.get("oracle_gap")
                 words = [str(said.get(key, "–")) for key in ("mask", "environments")]
-                verdicts.append([name, *words, f"{gap:.0%}" if is_number(gap) else "–"])
+                verdicts.append([name, *words, number_or_dash(gap, ".0%")])
     said_by = [("; ".join(names), [*lines]) for lines, names in found.items()]
     return {"runs": said_by, "verdicts": verdicts if len(said_by) > 2 else []} if found else None
 
@@ -80,10 +77,12 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
     entries = sorted(
         run.config.items(), key=lambda item: (str(item[1]["from"]).startswith("RecBole"), item[0])
     )
+    words = result.command
+    python = ["python"] if words and words[0].endswith(".py") else []
     return {
         "folder": Cell(run.folder.name, address(run.folder, page)),
         "result": result,
-        "command": _command(result.command),
+        "command": shlex.join([*python, *words]) or "not recorded",
         "splits": [*result.metrics],
         "metrics": [
             [metric_name(name),
@@ -93,13 +92,6 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
         ],
         "settings": [[name, short(one["value"], 160), str(one["from"])] for name, one in entries],
     }  # fmt: skip
-
-
-def _command(words: Sequence[str]) -> str:
-    """The command, quoted for a shell."""
-    if not words:
-        return "not recorded"
-    return shlex.join([*(["python"] if words[0].endswith(".py") else []), *words])
 
 
 def incomplete(

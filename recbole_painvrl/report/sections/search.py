@@ -176,18 +176,12 @@ def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, A
         "rule": str(best.value("select_on")) if len(search.splits) > 1 else "",
         "others": search.others,
         "best": best.folder.name,
-        "command": _test_command(best),
+        # Tests the trial; empty if that was done.
+        "command": shell_command(resume=best.folder) if best.result is None else "",
         "drawing": _drawing(Figures(figures, key, []), [search.points(run) for run in in_order],
                             search.points(best), [split_name(s) for s in search.splits],
                             search.metric),
     }  # fmt: skip
-
-
-def _test_command(run: RunData) -> str:
-    """The command that tests a trial; empty if that was done."""
-    if run.result is not None:
-        return ""
-    return shell_command(resume=run.folder)
 
 
 def _drawing(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from recbole_painvrl.evaluation.comparison import part_name
 from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block
-from recbole_painvrl.report.render import metric_name
+from recbole_painvrl.report.read import mapping
+from recbole_painvrl.report.render import metric_name, number_or_dash
 
 
 def shift(block: Block) -> dict[str, Any] | None:
@@ -19,10 +19,10 @@ def shift(block: Block) -> dict[str, Any] | None:
     measures = {
         "which items": found.get("items"),
         "popularity": found.get("popularity"),
-        **_mapping(found.get("modalities")),
+        **mapping(found.get("modalities")),
     }
-    popularity = _mapping(found.get("pop"))
-    metrics = list(dict.fromkeys(name for one in popularity.values() for name in _mapping(one)))
+    popularity = mapping(found.get("pop"))
+    metrics = list(dict.fromkeys(name for one in popularity.values() for name in mapping(one)))
     return {
         "sentences": [str(sentence) for sentence in found["sentences"]],
         "measures": [
@@ -32,16 +32,10 @@ def shift(block: Block) -> dict[str, Any] | None:
         ],
         "head": ["metric", *map(part_name, popularity)],
         "figures": [
-            [metric_name(metric), *(_figure(_mapping(one), metric) for one in popularity.values())]
+            [
+                metric_name(metric),
+                *(number_or_dash(mapping(one).get(metric), ".4f") for one in popularity.values()),
+            ]
             for metric in metrics
         ],
     }
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _figure(values: Mapping[str, Any], metric: str) -> str:
-    value = values.get(metric)
-    return f"{value:.4f}" if is_number(value) else "–"

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from recbole_painvrl.reading import is_number
 from recbole_painvrl.report.groups import Block, Group, unique
 from recbole_painvrl.report.plots.style import Figures, wrap
-from recbole_painvrl.report.read import Stage
+from recbole_painvrl.report.read import Stage, mapping
 from recbole_painvrl.report.render import Drawing, metric_name
 
 # The only stage of most models is drawn with the last stage of the others.
@@ -75,8 +75,7 @@ def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:
     """Epochs and values of ``loss`` or of a validation metric, as far as recorded."""
     epochs, values = [], []
     for entry in stage.history:
-        valid = entry.get("valid")
-        known = entry if name == "loss" else valid if isinstance(valid, dict) else {}
+        known = entry if name == "loss" else mapping(entry.get("valid"))
         if is_number(known.get(name)) and is_number(entry.get("epoch")):
             epochs.append(int(entry["epoch"]))
             values.append(float(known[name]))
