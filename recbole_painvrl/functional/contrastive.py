@@ -25,6 +25,7 @@ def info_nce(
     normalise: bool = True,
     targets: Tensor | None = None,
     counts: Tensor | None = None,
+    target_counts: Tensor | None = None,
     excluded: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """``mean_b -log( e(a_b, z_t(b)) / (sum_c e(a_b, z_c) + sum_{c != b} e(a_b, a_c)) )``.
@@ -42,20 +43,21 @@ def info_nce(
         own_view: whether the other rows of a are negatives, too (the second sum).
         normalise: whether e takes cosines; False for inner products.
         targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
-        counts: how often every row occurs, ``[B]``, for the loss of the repeated rows without
-            repeating them; with ``targets`` only rows of a are repeated. None for once each.
+        counts: how often every row of a occurs, ``[B]``, and
+        target_counts: how often every row of z occurs in the first sum, ``[C]``, for the loss of
+            repeated rows without repeating them; None for once each.
         excluded: pairs of the first sum that are no negatives: rows of a, ascending ``[p]``, and
             rows of z ``[p]``; no target among them.
 
     Raises:
-        ValueError: ``counts`` together with ``own_view``.
+        ValueError: counts together with ``own_view``.
     """
-    if own_view and counts is not None:
+    if own_view and not (counts is None and target_counts is None):
         raise ValueError("info_nce: counts are for own_view=False")
     if normalise:
         first, second = F.normalize(first), F.normalize(second)
     result: Tensor = _InfoNCE.apply(  # type: ignore[no-untyped-call]
-        first, second, temperature, own_view, targets, counts, excluded
+        first, second, temperature, own_view, targets, counts, target_counts, excluded
     )
     return result
 
@@ -88,12 +90,12 @@ class _InfoNCE(torch.autograd.Function):
         own_view: bool,
         targets: Tensor | None,
         counts: Tensor | None,
+        target_counts: Tensor | None,
         excluded: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         both, size = torch.cat([a, z]) if own_view else z, len(a)
         total_count = size if counts is None else int(counts.sum())
         n = (a.new_ones(size) if counts is None else counts.to(a.dtype)).unsqueeze(1)
-        repeated = counts is not None and targets is None
         offset = size if own_view else 0
         own = torch.arange(size, device=a.device) if targets is None else targets
         columns = (own + offset).unsqueeze(1)
@@ -113,8 +115,8 @@ class _InfoNCE(torch.autograd.Function):
                 logits[left - start, right + offset] = -torch.inf
             target, times = columns[start : start + step], n[start : start + step]
             total = total - (times * logits.gather(1, target)).sum()
-            if repeated:
-                logits.add_(n.log().T)
+            if target_counts is not None:
+                logits.add_(target_counts.log())
             highest = logits.amax(dim=1, keepdim=True)
             weights = logits.sub_(highest).exp_()
             sums = weights.sum(dim=1, keepdim=True)
@@ -135,7 +137,7 @@ class _InfoNCE(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_first, by_second = ctx.saved_tensors
-        return gradient * by_first, gradient * by_second, None, None, None, None, None
+        return gradient * by_first, gradient * by_second, *[None] * 6
 
 
 def _by_block(

@@ -170,6 +170,7 @@ class MGCN(GraphRecommender):
             self.settings.temperature,
             own_view=False,
             counts=counts,
+            target_counts=counts,
         )
 
 

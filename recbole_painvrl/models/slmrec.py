@@ -20,6 +20,9 @@ from recbole_painvrl.models.memory import FLOAT, Sizes
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.specs import ModelSpec
 
+# How often each of the distinct users and items of a batch occurs; None for once each.
+Counts = tuple[Tensor | None, Tensor | None]
+
 
 class SLMRecSettings(GraphSettings):
     """SLMRec."""
@@ -53,14 +56,12 @@ class FactorAlignment(nn.Module):
         self.chain = nn.ModuleList(map(nn.Linear, widths, widths[1:]))
         self.modalities = nn.ModuleList(nn.Linear(size, width) for width in widths[1:])
 
-    def forward(self, views: Views, temperature: float) -> Tensor:
+    def forward(self, views: Views, temperature: float, counts: Tensor | None) -> Tensor:
         """Sum over m of the contrast of g_m with t_m, without normalisation; a scalar."""
         chained, losses = views[0], []
         for link, head, view in zip(self.chain, self.modalities, views[1:], strict=True):
             chained = link(chained)
-            losses.append(
-                info_nce(chained, head(view), temperature, own_view=False, normalise=False)
-            )
+            losses.append(_contrast(chained, head(view), temperature, counts, normalise=False))
         return torch.stack(losses).sum()
 
 
@@ -157,14 +158,27 @@ class SLMRec(LateFusionRecommender):
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The contrast of a batch's users and items and the self-supervised task; a scalar."""
-        s, users, items = self.settings, interaction[self.USER_ID], interaction[self.ITEM_ID]
+        s = self.settings
+        # Views and contrasts are computed once for every distinct user and item.
+        users, user_at, user_counts = _distinct(interaction[self.USER_ID])
+        items, item_at, item_counts = _distinct(interaction[self.ITEM_ID])
         views = self.views(users, items)
-        user, item = self.user_fusion(views[0]), self.item_fusion(views[1])
-        known = self._known_pairs(users, items) if s.mask_false_negatives else None
-        contrast = info_nce(user, item, s.temperature, own_view=False, excluded=known)
+        user, item = self.user_fusion(views[0])[user_at], self.item_fusion(views[1])
+        if s.mask_false_negatives:
+            known = self._known_pairs(users[user_at], items[item_at])
+            contrast = info_nce(user, item[item_at], s.temperature, own_view=False, excluded=known)
+            counts: Counts = (None, None)
+        else:
+            contrast = info_nce(
+                *(user, item, s.temperature),
+                own_view=False,
+                targets=item_at,
+                target_counts=item_counts,
+            )
+            counts = user_counts, item_counts
         loss = self.note("contrast", contrast)
         if s.ssl_weight:
-            task = self._self_supervision(users, items, views)
+            task = self._self_supervision(users, items, views, counts)
             loss = loss + s.ssl_weight * self.note(s.ssl_task, task)
         return loss
 
@@ -176,23 +190,21 @@ class SLMRec(LateFusionRecommender):
         first, second = (torch.from_numpy(side[others]).long() for side in (pairs.row, pairs.col))
         return first.to(self.device), second.to(self.device)
 
-    def _self_supervision(self, users: Tensor, items: Tensor, views: tuple[Views, Views]) -> Tensor:
+    def _self_supervision(
+        self, users: Tensor, items: Tensor, views: tuple[Views, Views], counts: Counts
+    ) -> Tensor:
         s = self.settings
-        if s.mask_false_negatives:
-            of_users, of_items = _first_of_each(users), _first_of_each(items)
-            users, items = users[of_users], items[of_items]
-            views = [view[of_users] for view in views[0]], [view[of_items] for view in views[1]]
         if self.alignment is not None:
-            loss: Tensor = self.alignment(views[1], s.ssl_temperature)
+            loss: Tensor = self.alignment(views[1], s.ssl_temperature, counts[1])
             return loss
         if s.ssl_task == "FD":
             passes = [self._dropped(users, items) for _ in range(2)]
         else:
             passes = [self._masked(views) for _ in range(2)]
         losses = [
-            info_nce(fusion(one), fusion(other), s.ssl_temperature, own_view=False)
-            for fusion, one, other in zip(
-                (self.user_fusion, self.item_fusion), *passes, strict=True
+            _contrast(fusion(one), fusion(other), s.ssl_temperature, often)
+            for fusion, one, other, often in zip(
+                (self.user_fusion, self.item_fusion), *passes, counts, strict=True
             )
         ]
         return torch.stack(losses).sum()
@@ -226,11 +238,23 @@ class SLMRec(LateFusionRecommender):
         return user_views, item_views
 
 
-def _first_of_each(ids: Tensor) -> Tensor:
-    """Positions of one occurrence of every distinct value, ``[n]``."""
-    values, inverse = torch.unique(ids, return_inverse=True)
-    positions = torch.arange(len(ids), device=ids.device)
-    return torch.empty_like(values).scatter_(0, inverse, positions)
+def _distinct(ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct values, index of that of every element, and how often each occurs."""
+    values, at, counts = ids.unique(return_inverse=True, return_counts=True)
+    return values, at, counts
+
+
+def _contrast(
+    first: Tensor, second: Tensor, temperature: float, counts: Tensor | None, normalise: bool = True
+) -> Tensor:
+    """InfoNCE of two views of nodes that occur ``counts`` times in a batch."""
+    return info_nce(
+        *(first, second, temperature),
+        own_view=False,
+        normalise=normalise,
+        counts=counts,
+        target_counts=counts,
+    )
 
 
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:

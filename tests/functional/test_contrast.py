@@ -53,22 +53,25 @@ def test_info_nce_of_repeated_rows(among: bool) -> None:
     a, z = table(4, 0), table(9 if among else 4, 1)
     targets = torch.tensor([8, 2, 2, 0]) if among else None
     counts = torch.tensor([1, 3, 2, 1])
-    loss = info_nce(a, z, 0.7, own_view=False, targets=targets, counts=counts)
+    of_targets = torch.tensor([1, 2, 4, 1, 3, 1, 1, 2, 5]) if among else counts
+    loss = info_nce(a, z, 0.7, False, targets=targets, counts=counts, target_counts=of_targets)
     rows = torch.arange(4).repeat_interleave(counts)
+    first_copy = of_targets.cumsum(0) - of_targets
     by_hand = info_nce(
         a[rows],
-        z if among else z[rows],
+        z.repeat_interleave(of_targets, dim=0),
         0.7,
         own_view=False,
-        targets=None if targets is None else targets[rows],
+        targets=None if targets is None else first_copy[targets[rows]],
     )
     torch.testing.assert_close(loss, by_hand)
     for one, other in zip(
         torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z]), strict=True
     ):
         torch.testing.assert_close(one, other)
-    with pytest.raises(ValueError, match="own_view"):
-        info_nce(a, z, 0.7, counts=counts)
+    for counted in ({"counts": counts}, {"target_counts": of_targets}):
+        with pytest.raises(ValueError, match="own_view"):
+            info_nce(a, z, 0.7, **counted)
 
 
 @pytest.mark.parametrize("own_view", [True, False])
