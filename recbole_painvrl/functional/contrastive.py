@@ -12,8 +12,10 @@ from torch.autograd.function import once_differentiable
 
 from recbole_painvrl.functional.precision import full_precision
 
-# Cosines computed at a time, fewer on a CPU, where they stay in the cache.
-_BLOCK = {"cpu": 2**20}
+# Cosines computed at a time: fewer on a CPU, where they stay in the cache, but not of fewer rows,
+# with which a product of matrices is slow.
+_BLOCK = {"cpu": 2**19}
+_MIN_ROWS = 128
 
 
 @full_precision
@@ -94,19 +96,19 @@ class _InfoNCE(torch.autograd.Function):
         excluded: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         both, size = torch.cat([a, z]) if own_view else z, len(a)
-        total_count = size if counts is None else int(counts.sum())
         n = (a.new_ones(size) if counts is None else counts.to(a.dtype)).unsqueeze(1)
         offset = size if own_view else 0
         own = torch.arange(size, device=a.device) if targets is None else targets
         columns = (own + offset).unsqueeze(1)
         by_a, by_both = torch.zeros_like(a), torch.zeros_like(both)
+        turned = both.T.contiguous()  # Products with narrow matrices are faster in this layout.
         total = a.new_zeros(())
-        step = max(1, _BLOCK.get(a.device.type, 2**24) // max(1, len(both)))
+        step = max(_MIN_ROWS, _BLOCK.get(a.device.type, 2**24) // max(1, len(both)))
         starts = range(0, size, step)
         pairs = None if excluded is None else _by_block(excluded, starts, size)
         for number, start in enumerate(starts):
             rows = a[start : start + step]
-            logits = (rows @ both.T).div_(temperature)
+            logits = (rows / temperature) @ turned
             if own_view:
                 # A row is no negative of itself.
                 logits.diagonal(start).fill_(-torch.inf)
@@ -122,16 +124,16 @@ class _InfoNCE(torch.autograd.Function):
             sums = weights.sum(dim=1, keepdim=True)
             total = total + (times * (sums.log() + highest)).sum()
             if any(ctx.needs_input_grad):
-                weights.div_(sums / times)
-                weights.scatter_add_(1, target, -times)
-                by_a[start : start + step] = weights @ both
-                by_both.addmm_(weights.T, rows)
-        scale = 1.0 / (total_count * temperature)
+                weights.scatter_add_(1, target, -sums)
+                factor = times / sums
+                by_a[start : start + step] = (weights @ turned.T).mul_(factor)
+                by_both.addmm_(weights.T, rows * factor)
+        scale = 1.0 / (n.sum() * temperature)
         if own_view:
             by_first, by_both = by_both.split([size, len(z)])
             by_a = by_a + by_first
         ctx.save_for_backward(scale * by_a, scale * by_both)
-        return total / total_count
+        return total / n.sum()
 
     @staticmethod
     @once_differentiable

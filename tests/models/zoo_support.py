@@ -106,6 +106,7 @@ def small_blocks() -> Iterator[None]:
     """Blocks of the searches and contrasts as small as the data of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest, "_BLOCK", 2**12)
+        patch.setattr(contrastive, "_MIN_ROWS", 1)
         patch.setitem(contrastive._BLOCK, "cpu", 2**12)
         yield
 
