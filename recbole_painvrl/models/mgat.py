@@ -146,9 +146,12 @@ class MGAT(EdgeRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """BPR of a batch's triples; a scalar."""
         users, positives, negatives = self.triples(interaction)
-        items = torch.cat([positives, negatives])
+        n = len(users)
+        # Row by row after the last attention: once for every distinct user and item.
+        users, user_at = users.unique(return_inverse=True)
+        items, item_at = torch.cat([positives, negatives]).unique(return_inverse=True)
         user, item = self._representations((users, items))
-        return self.bpr(user, *item.split(len(users)))
+        return self.bpr(user[user_at], *item[item_at].split(n))
 
 
 class _Layer(nn.Module):
