@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from support import SHORT_STAGES, Finished, assert_means, files_in, run_main
 
-from recbole_painvrl.models.painvrl.final_stage import compare
 from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
+from recbole_painvrl.models.painvrl.final_stage import compare
 
 METRICS = {"recall@10", "ndcg@10", "precision@10"}
 

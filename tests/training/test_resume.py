@@ -18,8 +18,8 @@ from support import Finished, Killed, MakeConfig, kill_at, run_main
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import TRAIN, VALID
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training import pipeline
 from recbole_painvrl.training.checkpoint import read_checkpoint
