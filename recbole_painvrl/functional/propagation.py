@@ -90,6 +90,7 @@ def layer_mean(
     n_layers: int,
     reduce: Literal["mean", "sum"] = "mean",
     self_factors: tuple[Tensor, Tensor] | None = None,
+    drop: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """LightGCN's layers 0 to ``n_layers``, averaged or added up (He et al., SIGIR '20, Eq. 8).
 
@@ -104,6 +105,7 @@ def layer_mean(
         n_layers: number of propagations.
         reduce: mean or sum of the layers.
         self_factors: weights of the self loops of users ``[n_users]`` and items ``[n_items]``.
+        drop: dropout after each layer, of users first.
 
     Returns:
         Users ``[n_users, k]`` and items ``[n_items, k]``.
@@ -111,6 +113,8 @@ def layer_mean(
     user_sum, item_sum = users, items
     for _ in range(n_layers):
         users, items = _next_layer(users, items, to_users, to_items, self_factors)
+        if drop is not None:
+            users, items = drop(users), drop(items)
         user_sum, item_sum = user_sum + users, item_sum + items
     if reduce == "sum":
         return user_sum, item_sum

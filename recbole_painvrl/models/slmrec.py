@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
+from recbole_painvrl.functional.propagation import layer_mean
 from recbole_painvrl.models.graph_base import GraphSettings
 from recbole_painvrl.models.late_fusion import LateFusionRecommender, Views, late_fusion_memory
 from recbole_painvrl.models.memory import FLOAT, Sizes
@@ -223,18 +225,13 @@ class SLMRec(LateFusionRecommender):
         s = self.settings
         starts = [self.item_embedding.weight]
         starts += [F.linear(*pair) for pair in zip(self.inputs(), self.weights(), strict=True)]
+        drop = functools.partial(dropout, rate=s.dropout, source=self.noise_source)
+        graph = self.to_users, self.to_items, s.n_layers
         user_views, item_views = [], []
         for start in starts:
-            user = user_sum = self.user_embedding.weight
-            item = item_sum = start
-            for _ in range(s.n_layers):
-                user, item = (
-                    dropout(table, s.dropout, self.noise_source)
-                    for table in (self.to_users(item), self.to_items(user))
-                )
-                user_sum, item_sum = user_sum + user, item_sum + item
-            user_views.append(user_sum[users] / (s.n_layers + 1))
-            item_views.append(item_sum[items] / (s.n_layers + 1))
+            means = layer_mean(self.user_embedding.weight, start, *graph, drop=drop)
+            user_views.append(means[0][users])
+            item_views.append(means[1][items])
         return user_views, item_views
 
 
