@@ -19,6 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 # RecBole's top-K metrics without and with the number of the user's positives as an argument.
 _WITHOUT_LENGTH = frozenset({"hit", "mrr", "precision"})
 _WITH_LENGTH = frozenset({"recall", "ndcg", "map"})
+PER_USER = _WITHOUT_LENGTH | _WITH_LENGTH
 
 
 def ndcg_hits(hits: npt.NDArray[np.bool_]) -> FloatArray:
@@ -71,7 +72,7 @@ class PerUserEvaluator(Evaluator):
             result[name] = float(value)
         self.per_user, hits = {}, None
         for name, metric in self.metric_class.items():
-            if name not in _WITHOUT_LENGTH | _WITH_LENGTH:
+            if name not in PER_USER:
                 continue
             hits, n_positives = metric.used_info(dataobject)
             arguments = (hits, n_positives) if name in _WITH_LENGTH else (hits,)

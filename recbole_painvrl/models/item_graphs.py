@@ -28,6 +28,8 @@ from recbole_painvrl.reading import read_arrays
 
 # A search of more products than this is saved: reading its result is faster than repeating it.
 _WORTH_KEEPING = 1e11
+# Part of the name of a saved search; to be raised when `nearest_rows` finds other neighbours.
+_VERSION = 1
 
 
 def item_neighbours_by_features(
@@ -54,7 +56,7 @@ def kept_neighbours(
     """
     if folder is None or len(rows) ** 2 * rows.shape[1] < _WORTH_KEEPING:
         return nearest_rows(rows, present, k, include_self)
-    digest = hashlib.sha256(f"{k} {include_self} {tuple(rows.shape)}".encode())
+    digest = hashlib.sha256(f"{_VERSION} {k} {include_self} {tuple(rows.shape)}".encode())
     for tensor in (rows, present):
         digest.update(tensor.cpu().contiguous().numpy().data)
     path = folder / "graphs" / f"neighbours-{digest.hexdigest()[:24]}.npz"

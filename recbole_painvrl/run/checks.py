@@ -14,6 +14,7 @@ from recbole.utils import EvaluatorType, InputType, ModelType
 
 from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.per_user import PER_USER
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.parallel import group
 from recbole_painvrl.reading import reason
@@ -82,6 +83,12 @@ def check_settings(config: SafeConfig) -> None:
             f"`shuffle`: found False, but the users of {config['model']} are always shuffled; "
             "leave it out"
         )
+    _check_evaluation(config)
+    _check_idle_arguments(config)
+
+
+def _check_evaluation(config: SafeConfig) -> None:
+    """Refuse metrics, modes and thresholds that do not go together."""
     modes = set(config["eval_args"]["mode"].values())
     ranking = config["eval_type"] == EvaluatorType.RANKING
     if ranking and "labeled" in modes:
@@ -95,7 +102,12 @@ def check_settings(config: SafeConfig) -> None:
             "as positive; drop the others with `val_interval` (`load_col` need not list its "
             "column), or set `--eval_args={mode: labeled}` and value metrics"
         )
-    _check_idle_arguments(config)
+    by_hits = PER_USER.intersection(name.lower() for name in config["metrics"])
+    if config["ndcg_hits"] and not by_hits:
+        raise UserError(
+            f"`ndcg_hits`: found True with the metrics {config['metrics']}, expected at least one "
+            "that is computed from the hits of a list, such as NDCG; leave it out"
+        )
 
 
 def _check_idle_arguments(config: SafeConfig) -> None:

@@ -93,6 +93,7 @@ def test_a_leak_between_the_files(build: Any) -> None:
         (("--benchmark_filename=[train]",), "`benchmark_filename`.*expected the files"),
         (("--benchmark_filename=[train, nothing]",), "tiny.nothing.inter: no such file"),
         (("--protocol=popularity", "--eval_args={split: {LS: test_only}}"), "`eval_args: split`"),
+        (("--protocol=popularity", "--eval_args={split: {RS: [7, 2, 1]}}"), "`eval_args: split`"),
         (("--protocol=files", "--eval_args={order: TO}"), "`eval_args: order`"),
         (("--protocol=iid_ood", "--eval_args={group_by: none}"), "`eval_args: group_by`"),
     ],

@@ -284,6 +284,13 @@ def test_the_moment_itself_is_not_late() -> None:
     assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 1], [2, 3], [4])
 
 
+@pytest.mark.parametrize(("n", "ratios"), [(5, (0.6, 0.2, 0.2)), (10, (7, 1, 2))])
+def test_rounding_costs_no_training_row(n: int, ratios: tuple[float, float, float]) -> None:
+    """0.6 / (1 - 0.2) is slightly less than 0.75 as a floating-point number."""
+    sizes = map(len, time_based_rows(np.ones(n, dtype=np.int64), np.arange(float(n)), ratios))
+    assert tuple(sizes) == tuple(round(n * one / sum(ratios)) for one in ratios)
+
+
 def test_ratios_may_have_any_sum_and_ties_keep_table_order() -> None:
     users, times = np.ones(9, dtype=np.int64), np.array([0.0] * 6 + [1.0] * 2 + [2.0])
     for ratios in (HALF, (2, 1, 1)):

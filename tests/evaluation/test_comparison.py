@@ -105,6 +105,16 @@ def test_outcomes_follow_the_direction_of_the_metric() -> None:
     assert "A (0.5000) does not win: it is behind BB (0.2000) by 0.3000" in sentences[1]
 
 
+@pytest.mark.parametrize(("by_t", "by_ranks", "outcome"), [
+    (0.01, 0.01, "better"), (0.0499, 0.0499, "better"), (0.05, 0.05, "not significant"),
+    (0.01, 0.2, "the tests disagree"), (0.2, 0.01, "the tests disagree"),
+    (0.05, 0.01, "the tests disagree"),
+])  # fmt: skip
+def test_both_tests_have_to_find_a_difference(by_t: float, by_ranks: float, outcome: str) -> None:
+    (found, *_) = compare(METHODS, "A", "BB", COLUMNS)
+    assert replace(found, holm_t=by_t, holm_wilcoxon=by_ranks).outcome == outcome
+
+
 def test_tests_that_find_opposite_directions_disagree() -> None:
     """Few users gain much, most lose a little: the mean is higher and the ranks are lower."""
     differences = np.array([-0.01] * 1240 + [0.3] * 240 + [0.0] * 520)
@@ -139,3 +149,12 @@ def test_methods_without_a_common_seed_are_averaged_over_their_own() -> None:
     first = np.mean([one.per_user(seed)["ndcg@10"] for seed in (0, 1)], axis=0)
     assert found.seeds == 0
     assert found.paired == compare_paired(first, other.per_user(2)["ndcg@10"].to_numpy())
+
+
+def test_methods_are_not_tested_over_a_part_of_their_common_seeds() -> None:
+    """One run kept no values per user: the means are over both seeds, and so would be the test."""
+    one, other = method("A", 0.5, 0.1), method("BB", 0.2, 0.9)
+    partly = replace(other, per_user=lambda seed: other.per_user(seed) if seed else None)
+    (found,) = compare([one, partly], "A", "BB", [NDCG])
+    assert (found.seeds, found.paired, found.outcome) == (2, None, "not tested")
+    assert "no values per user" in found.untested

@@ -63,6 +63,28 @@ def test_a_running_run_counts_with_the_rest_of_its_time(
     assert (overdue.runs, overdue.seconds) == (2, None), "0 seconds would be a wrong promise"
 
 
+def test_failed_runs_are_neither_done_nor_left(
+    make_runs: MakeRuns, done: Callable[[GridRun, float], None]
+) -> None:
+    runs = make_runs("A", seeds=3)
+    done(runs[0], 100)
+    runs[1].fail("no luck", resumable=False)
+    assert (estimate(runs, 1).runs, estimate(runs, 1).seconds) == (1, pytest.approx(100))
+    assert planned(runs, 1)[-2].startswith("3 runs, 1 done, 1 left")
+
+
+def test_a_model_without_a_complete_run_takes_the_mean_of_the_others(
+    make_runs: MakeRuns, done: Callable[[GridRun, float], None]
+) -> None:
+    """Every model counts once, however many of its runs are complete."""
+    runs = make_runs("Slow", "Fast", "New", seeds=2)
+    for one, seconds in zip(runs[:3], (100, 200, 30), strict=True):
+        done(one, seconds)
+    found = estimate(runs, 1)
+    assert found.seconds == pytest.approx(30 + 2 * (150 + 30) / 2)
+    assert found.unknown == ("New",)
+
+
 def test_clock() -> None:
     assert [clock(seconds) for seconds in (9, 125, 3725)] == ["0:09", "2:05", "1:02:05"]
 
@@ -73,6 +95,12 @@ def test_the_stage_is_that_of_the_last_epoch_in_the_log(tmp_path: Path) -> None:
     for number, expected in enumerate(("backbone epoch 9", "mask 1 epoch 2"), 1):
         (tmp_path / "train.log").write_text("\n".join(lines[:number]) + "\n")
         assert stage(tmp_path) == expected
+
+
+def test_the_stage_of_a_long_log_is_its_last(tmp_path: Path) -> None:
+    lines = [f"2026 DEBUG backbone epoch {number}: loss 1" for number in range(1, 2000)]
+    (tmp_path / "train.log").write_text("\n".join(lines) + "\n")
+    assert stage(tmp_path) == "backbone epoch 1999"
 
 
 class Terminal(io.StringIO):

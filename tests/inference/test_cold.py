@@ -219,6 +219,22 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
     assert "1 items of the dataset without a training interaction" in recommend(request)
 
 
+def test_an_unseen_item_that_is_left_out_is_not_listed_for_its_name(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    data, victim = without_one_item(tiny_data, tmp_path)
+    done, only = run_main(data, tmp_path, "BPR", name="x"), tmp_path / "only"
+    run = load_run(done.folder)
+    other = next(t for t in run.dataset.field2token_id["item_id"] if t not in ("[PAD]", victim))
+    only.write_text(f"{victim}\n{other}\n")
+    request = Request(str(done.folder), str(tmp_path / "x.csv"), "all", str(only))
+    recommend(request)
+    assert set(pd.read_csv(tmp_path / "x.csv", dtype=str)["item_id"]) == {str(other)}
+    only.write_text(f"{victim}\n")
+    with pytest.raises(UserError, match="none of its 1 items can be recommended"):
+        recommend(request)
+
+
 @pytest.mark.parametrize("rule", ["zero", "mean"])
 def test_a_missing_modality_is_treated_as_in_training(
     rule: str, finished: MakeRun, tmp_path: Path
@@ -263,6 +279,23 @@ def test_what_fills_a_missing_modality_is_no_content_of_a_new_item(
         scores.append((by_user @ vectors.T).squeeze(1))
     torch.testing.assert_close(found, scores[0])
     assert not torch.allclose(found, scores[1])
+
+
+def test_what_new_items_lack_says_nothing_of_unseen_ones(tiny_data: Path, tmp_path: Path) -> None:
+    """Both kinds have the scores that each has without the other."""
+    data, victim = without_one_item(tiny_data, tmp_path)
+    done = run_main(data, tmp_path, "GRCN", "--missing_modality=mean", name="x")
+    run, users = load_run(done.folder), torch.arange(1, 20)
+    assert victim in run.dataset.field2token_id["item_id"]
+    given = twins(run, [4, 5])
+    name = next(iter(given))
+    given[name] = (given[name][0][:1], given[name][1][:1])
+    new = read_new_items(write_items(tmp_path / "new", given), run)
+    unseen, alone = Scorer(run, "content"), Scorer(run, "as-trained", new)
+    found = Scorer(run, "content", new).known(users)
+    assert unseen.n_unseen == 1
+    torch.testing.assert_close(found[:, :-2], unseen.known(users))
+    torch.testing.assert_close(found[:, -2:], alone.known(users)[:, -2:])
 
 
 def test_faulty_folders(finished: MakeRun, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -84,6 +85,9 @@ def test_mask_and_representations(finished: MakeRun, tmp_path: Path) -> None:
             assert torch.equal(both["invariant"][:, part], f * masks[name])
             assert torch.equal(both["variant"][:, part], f * (1 - masks[name]))
     assert table(tmp_path / "r.items.tsv")["item_id"].tolist() == tokens(run, "item_id")
+    with safe_open(tmp_path / "r.safetensors", framework="pt") as archive:
+        columns = json.loads(archive.metadata()["columns"])
+    assert columns == {name: [part.start, part.stop] for name, part in features.slices.items()}
 
 
 def test_refusals(finished: MakeRun, tmp_path: Path) -> None:

@@ -130,6 +130,14 @@ def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
         load_run(copy)
 
 
+def test_a_result_that_names_no_weights(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    del result["hashes"]["weights"]
+    (copy / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match=r"is not the checkpoint that result\.json was made with"):
+        load_run(copy)
+
+
 def test_another_split_than_that_of_the_run(copy: Path) -> None:
     result = json.loads((copy / "result.json").read_text())
     result["split"]["sizes"]["train"] += 1
@@ -184,6 +192,26 @@ def test_recboles_case_study_gives_the_metrics_of_the_run(
     assert (
         len(train.dataset) == len(run.train_data.dataset) == run.result["split"]["sizes"]["train"]
     )
+
+
+def test_the_ood_validation_ranks_what_iid_validation_holds(finished: MakeRun) -> None:
+    """Selection knows the training split alone; a test also leaves validation out."""
+    run = load_run(finished("PaInvRL"))
+    for split, known in (
+        ("ood_valid", ["train"]),
+        ("valid", ["train"]),
+        ("ood", ["train", "valid"]),
+    ):
+        expected: dict[int, set[int]] = {}
+        for name in known:
+            table = run.parts[name].inter_feat
+            for user, item in zip(
+                table["user_id"].tolist(), table["item_id"].tolist(), strict=True
+            ):
+                expected.setdefault(user, set()).add(item)
+        loader = run.full_sort_data(split)
+        for user in loader.uid_list.tolist():
+            assert set(loader.uid2history_item[user].tolist()) == expected[user]
 
 
 def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(

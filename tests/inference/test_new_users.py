@@ -14,6 +14,7 @@ from serving_support import MakeRun, everybody, frame, items_of
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.inference.new_users import item_weights
 from recbole_painvrl.inference.recommending import Recommender
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
@@ -58,6 +59,16 @@ def test_models_without_user_vectors_score_them_alike(
     known = scorer.known(torch.tensor([numbers[user] for user in users]))
     columns = [torch.tensor([scorer.column[i] for i in items_of(run, user)]) for user in users]
     assert torch.allclose(scorer.new(columns), known, atol=1e-5)
+
+
+def test_an_item_item_matrix_counts_only_if_its_sums_are_the_scores(
+    finished: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = load_run(finished("ItemKNN")).model
+    assert item_weights(model) is not None
+    scores = model.full_sort_predict
+    monkeypatch.setattr(model, "full_sort_predict", lambda interaction: 2 * scores(interaction))
+    assert item_weights(model) is None
 
 
 @pytest.mark.parametrize("model", ["UltraGCN", "ItemKNN"])

@@ -110,6 +110,19 @@ def test_pairs_in_blocks(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(found, whole[users - 1, items], rtol=0, atol=0)
 
 
+def test_a_block_holds_no_more_scores_of_users_or_items_than_allowed(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """120 users and 90 items, so that the walk over other users is the wider one."""
+    model, sizes = build(tiny_config("RP3beta", *WALK)), list[int]()
+    score = model._block_scores
+    monkeypatch.setattr(rp3beta, "_BLOCK", 1000)
+    monkeypatch.setattr(model, "_block_scores", lambda h: sizes.append(h.shape[0]) or score(h))
+    all_scores(model)
+    assert sum(sizes) == model.n_users - 1
+    assert max(sizes) == 1000 // max(model.n_users, model.n_items)
+
+
 def test_equal_items_have_equal_scores(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,11 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
         ("NNCF", ("--conv_kernel_size=500",), ("NNCF", "`conv_kernel_size`: 500")),
         ("BPR", ("--eval_args={mode: labeled}",), ("labeled", "value metrics")),
         (
+            "BPR",
+            ("--metrics=[GAUC]", "--valid_metric=GAUC", "--ndcg_hits=True"),
+            ("`ndcg_hits`", "GAUC"),
+        ),
+        (
             "NeuMF",
             ("--eval_args={mode: labeled}", "--metrics=[AUC]", "--valid_metric=AUC"),
             ("labeled", "`label`", "tiny.inter"),

@@ -21,6 +21,7 @@ from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.run.build import build_model
+from recbole_painvrl.run.feature_mask import takes_feature_mask
 from recbole_painvrl.specs import specs
 
 SMALL = ("--embedding_size=6",)
@@ -103,6 +104,23 @@ def test_refused(
     assert said in run.err
     assert run.err.count("\n") == 1
     assert not run.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "takes"),
+    [
+        ("RP3beta", "content_weight=0.0", False),
+        ("RP3beta", "content_weight=0.1", True),
+        ("RP3beta", "form=knn", True),
+        ("BM3", "score_content=0.0", True),
+        ("VBPR", "modalities=[]", False),
+        ("InvRL", "seed=1", False),
+    ],
+)
+def test_whoever_reads_features_takes_a_mask(
+    model: str, setting: str, takes: bool, tiny_config: MakeConfig
+) -> None:
+    assert takes_feature_mask(tiny_config(model, f"--{setting}")) == takes
 
 
 def test_a_mask_learnt_on_other_interactions_is_refused(

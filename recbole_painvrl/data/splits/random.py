@@ -73,7 +73,8 @@ def time_based_rows(
     """RecBole's split ``TS``: one moment for all users, then every user's latest rows before it.
 
     Rows later than the percentile ``1 - ratios[2]`` of all times are the test. Of a user's other
-    rows, in order of time, the fraction ``ratios[0] / (1 - ratios[2])`` is for training.
+    rows, in order of time, the fraction ``ratios[0] / (1 - ratios[2])``, rounded down, is for
+    training.
 
     Args:
         users: user of every row, ``[n]``.
@@ -84,7 +85,8 @@ def time_based_rows(
         Rows of training, validation and test.
 
     Deviations from RecBole: times are compared in 64 bit, and the rows of a user are really put
-    in order of time; RecBole sorts a copy and then cuts the unsorted rows.
+    in order of time; RecBole sorts a copy and then cuts the unsorted rows. A fraction such as 0.75
+    does not lose a row because its floating-point value is slightly less.
     """
     train, _, test = np.asarray(ratios, dtype=np.float64) / sum(ratios)
     late = times > np.percentile(times, 100 * (1 - test))
@@ -92,5 +94,7 @@ def time_based_rows(
     early = early[np.lexsort((times[early], users[early]))]
     _, first, counts = np.unique(users[early], return_index=True, return_counts=True)
     rank = np.arange(len(early)) - np.repeat(first, counts)
-    kept = rank < np.repeat((counts * (train / (1 - test))).astype(np.int64), counts)
+    # 0.6 / (1 - 0.2) is slightly less than 0.75: rounding must not cost a row.
+    n_train = np.floor(counts * (train / (1 - test)) + 1e-9).astype(np.int64)
+    kept = rank < np.repeat(n_train, counts)
     return [early[kept], early[~kept], np.flatnonzero(late)]

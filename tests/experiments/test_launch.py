@@ -1,0 +1,97 @@
+"""What a process that an executor starts gets, and how its end is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+
+import pytest
+
+from recbole_painvrl.experiments import launch
+from recbole_painvrl.experiments.engines import threads_per_run
+
+Launch = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """Execute Python code in the place of the command line."""
+    start = subprocess.Popen
+
+    def call(
+        code: str,
+        environment: Mapping[str, str] | None = None,
+        stops: Callable[[], int] = lambda: 0,
+    ) -> tuple[int, str]:
+        def popen(command: list[str], **how: object) -> object:
+            return start([sys.executable, "-c", code], **how)  # type: ignore[call-overload]
+
+        shown = SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL)
+        monkeypatch.setattr(launch, "subprocess", shown)
+        return launch.launch([], os.getcwd(), environment or {}, stops)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("print('a warning'); print('error: no luck'); exit(2)", (2, "no luck")),
+        ("print('stopped; go on with: x'); exit(1)", (launch.STOPPED, "stopped; go on with: x")),
+        ("print('it was stopped'); exit(1)", (1, "it was stopped")),
+        ("print('stopped'); exit(2)", (2, "stopped")),
+        ("import os; os.kill(os.getpid(), 15)", (launch.STOPPED, "")),
+        ("import os; os.kill(os.getpid(), 9)", (-9, "")),
+        ("print('done'); print(); print('  ')", (0, "done")),
+    ],
+)
+def test_the_end_is_told_by_code_and_last_line(
+    code: str, expected: tuple[int, str], launched: Launch
+) -> None:
+    assert launched(code) == expected
+
+
+def test_given_variables_win_and_paths_are_joined(
+    launched: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("OMP_NUM_THREADS", "7"), ("PYTHONPATH", "/a"), ("KEPT", "yes")):
+        monkeypatch.setenv(name, value)
+    names = "OMP_NUM_THREADS", "PYTHONPATH", "KEPT"
+    code = f"import os; print(*(os.environ[name] for name in {names}))"
+    _, line = launched(code, {"OMP_NUM_THREADS": "3", "PYTHONPATH": "/b"})
+    assert line == f"3 /b{os.pathsep}/a yes"
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_process_that_does_not_stop_is_killed_when_asked_twice(
+    asked: int, launched: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or when it has had its time."""
+    monkeypatch.setattr(launch, "_GRACE", 30.0 if asked == 2 else 0.5)
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True); "
+    began = time.monotonic()
+
+    def stops() -> int:
+        return asked if time.monotonic() > began + 0.5 else 0
+
+    assert launched(code + "time.sleep(20)", stops=stops) == (-9, "x")
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("workers", "allowed", "threads"),
+    [(1, None, 8), (2, None, 4), (3, None, 2), (9, None, 1), (2, "3", 3), (2, "16", 4),
+     (2, "0", 4), (2, "4,2", 4)],
+)  # fmt: skip
+def test_all_processes_together_have_no_more_threads_than_cores(
+    workers: int, allowed: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    assert threads_per_run(workers) == threads
