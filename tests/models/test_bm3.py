@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
     build,
@@ -224,7 +222,3 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
     model.calculate_loss(batch_of(model)).backward()
     drawn = sorted({item for _, item, _ in TRIPLES})
     assert model.feature_table.grad.any(dim=1).nonzero().squeeze(1).tolist() == drawn
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("BM3", CONTENT, tiny_config, tmp_path)

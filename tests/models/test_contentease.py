@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
-from zoo_support import assert_nothing_is_square, build
+from zoo_support import build
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.closed_form import whitened_map
@@ -151,8 +150,3 @@ def test_modality_order(form: str, tiny_config: MakeConfig) -> None:
         for order in ("[visual,acoustic]", "[acoustic,visual]")
     )
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("form", ["whitened", "bilinear"])
-def test_nothing_is_square(form: str, tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("ContentEASE", FORMS[form], tiny_config, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from test_dualgnn import FIT, literal_loss, literal_tables
 from torch import Tensor
 from zoo_support import (
     as_stored,
-    assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
     batch_of,
@@ -79,7 +77,3 @@ def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
         *("--item_graph_norm=in_out", "--modality_weights={visual: 1.0, acoustic: 3.0}"),
     )
     assert_settings_have_an_effect("DRAGON", SMALL, changes, tiny_config)
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("DRAGON", SMALL, tiny_config, tmp_path)

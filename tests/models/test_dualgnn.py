@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from zoo_support import (
     TRIPLES,
     adjacency,
     as_stored,
-    assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
     batch_of,
@@ -151,7 +149,3 @@ def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
         *("--feature_scale=3.0", "--train_features=True"),
     )
     assert_settings_have_an_effect("DualGNN", SMALL, changes, tiny_config)
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("DualGNN", SMALL, tiny_config, tmp_path)

@@ -15,7 +15,6 @@ from test_slmrec import SMALL, literal_fused, literal_views
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
-    assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
     batch_of,
@@ -169,7 +168,3 @@ def test_recommend_and_export(
         said = capsys.readouterr().err
         assert "EliMRec" in said
         assert said.count("\n") == 1
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("EliMRec", SMALL, tiny_config, tmp_path)

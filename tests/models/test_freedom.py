@@ -17,7 +17,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
     build,
@@ -252,7 +251,3 @@ def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("FREEDOM", "--preset=released", *SMALL))
     model.calculate_loss(batch_of(model)).backward()
     assert model.feature_table.grad.any()
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("FREEDOM", SMALL, tiny_config, tmp_path)

@@ -14,7 +14,6 @@ from support import MakeConfig
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
-    assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
     build,
@@ -253,7 +252,3 @@ def test_initial_values(tiny_config: MakeConfig) -> None:
         std = (2 / (layer.in_features + 64)) ** 0.5
         assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
         assert layer.bias.abs().max() <= layer.in_features**-0.5
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("GRCN", ROUTED, tiny_config, tmp_path)

@@ -14,7 +14,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_nothing_is_square,
     assert_resumes,
     assert_same_gradients,
     batch_of,
@@ -321,11 +320,6 @@ def test_settings_of_the_scores_have_an_effect(
         shaken(tiny_config(model, *argv, *more)) for more in ((), (f"--{setting}={value}",))
     )
     assert not torch.allclose(one.tables()[1], other.tables()[1])
-
-
-@pytest.mark.parametrize("model", BOTH)
-def test_nothing_is_square(model: str, tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square(model, SMALL, tiny_config, tmp_path)
 
 
 @pytest.mark.parametrize("model", BOTH)

@@ -14,7 +14,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     adjacency,
-    assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_matter,
     batch_of,
@@ -204,7 +203,3 @@ def test_settings_matter(tiny_config: MakeConfig) -> None:
         "reg_weight": 0.1,
     }
     assert_settings_matter("LGMRec", SMALL, changes, tiny_config)
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("LGMRec", SMALL, tiny_config, tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from support import MakeConfig
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
-    assert_nothing_is_square,
     assert_same_gradients,
     batch_of,
     build,
@@ -147,7 +145,3 @@ def test_released_decay_is_that_of_the_summed_loss() -> None:
     preset = read_yaml(properties_root() / "preset" / "MGAT" / "released.yaml")
     expected = 0.1 * math.log(2) / preset["train_batch_size"]
     assert preset["weight_decay"] == pytest.approx(expected, rel=1e-4)
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("MGAT", SMALL, tiny_config, tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from zoo_support import (
     TRIPLES,
     adjacency,
     as_stored,
-    assert_nothing_is_square,
     assert_same_gradients,
     assert_settings_have_an_effect,
     batch_of,
@@ -255,7 +253,3 @@ def test_draws_of_an_epoch(task: str, tiny_config: MakeConfig) -> None:
     assert len(set(first)) > 1
     assert losses(4) != first
     assert losses(3) == first
-
-
-def test_nothing_is_square(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    assert_nothing_is_square("SLMRec", SMALL, tiny_config, tmp_path)

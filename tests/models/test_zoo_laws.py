@@ -12,10 +12,12 @@ import torch
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from zoo_support import batch_of, build, data_with_gaps, shaken
 
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
 
@@ -85,6 +87,60 @@ def moved(state: dict[str, Tensor], before: list[str], after: list[str]) -> dict
             tensor = tensor[..., features]
         found[key] = tensor
     return found
+
+
+class _Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self.size = max(self.size, tensor.numel())
+        return result
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of the searches and contrasts as small as the data of a test."""
+    monkeypatch.setattr(nearest, "_BLOCK", 2**12)
+    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setitem(contrastive._BLOCK, "cpu", 2**12)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, (*words, "--embedding_size=6")) for name, words in SETTINGS.items()),
+        ("ContentEASE", ("--form=whitened", "--reg_weight=2.0")),
+        ("ContentEASE", ("--form=bilinear", "--reg_weight=5.0")),
+    ],
+)
+def test_nothing_is_square(
+    name: str, settings: tuple[str, ...], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """With four times the users and items at fixed degree, no tensor is more than 5 times as large.
+
+    Covers construction, a step and the tables; what SciPy holds is not seen.
+    """
+    sizes = []
+    for n in (150, 600):
+        design = PlantedDesign(n, n, 8, 8, modalities={"visual": 6, "acoustic": 5})
+        write_dataset(generate_planted(design, "tiny"), tmp_path / str(n) / "tiny")
+        config = tiny_config(name, *settings, "--train_batch_size=64", data=tmp_path / str(n))
+        triples = [(user, user, 1 + user % 9) for user in range(1, 65)]
+        with _Largest() as largest:
+            model = build(config)
+            model.train()
+            model.start_epoch(0)
+            model.calculate_loss(batch_of(model, triples)).backward()
+            model.eval()
+            model.tables()
+        sizes.append(largest.size)
+    assert sizes[1] < 5 * max(sizes[0], 150 * 6), sizes
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name not in _ORDERED])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from support import Killed, MakeConfig, kill_at, quick, run_command
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
@@ -23,7 +21,6 @@ from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.splits.base import TRAIN
-from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.specs import spec_of
 from recbole_painvrl.testing.laws import as_double
@@ -86,59 +83,6 @@ def assert_same_gradients(
         first, second = (zero if g is None else g for g in (first, second))
         allowed = max(atol, of_largest * float(second.abs().max()))
         torch.testing.assert_close(first, second, rtol=1e-5, atol=allowed, msg=name)
-
-
-class _Largest(TorchDispatchMode):
-    """Remembers the largest tensor that any operation gives."""
-
-    size = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
-                self.size = max(self.size, tensor.numel())
-        return result
-
-
-@contextmanager
-def small_blocks() -> Iterator[None]:
-    """Blocks of the searches and contrasts as small as the data of a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest, "_BLOCK", 2**12)
-        patch.setattr(contrastive, "_MIN_ROWS", 1)
-        patch.setitem(contrastive._BLOCK, "cpu", 2**12)
-        yield
-
-
-def assert_nothing_is_square(
-    name: str, settings: Sequence[str], make: MakeConfig, folder: Path
-) -> None:
-    """With four times the users and items at fixed degree, no tensor is more than 5 times as large.
-
-    Covers construction, a step and the tables; what SciPy holds is not seen.
-    """
-    sizes = []
-    for n in (150, 600):
-        design = PlantedDesign(
-            n_users=n,
-            n_items=n,
-            min_interactions=8,
-            max_interactions=8,
-            modalities={"visual": 6, "acoustic": 5},
-        )
-        write_dataset(generate_planted(design, "tiny"), folder / str(n) / "tiny")
-        config = make(name, *settings, "--train_batch_size=64", data=folder / str(n))
-        triples = [(user, user, 1 + user % 9) for user in range(1, 65)]
-        with small_blocks(), _Largest() as largest:
-            model = build(config)
-            model.train()
-            model.start_epoch(0)
-            model.calculate_loss(batch_of(model, triples)).backward()
-            model.eval()
-            model.tables()
-        sizes.append(largest.size)
-    assert sizes[1] < 5 * max(sizes[0], 150 * 6), sizes
 
 
 def data_with_gaps(folder: Path) -> Path:
