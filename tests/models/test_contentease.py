@@ -41,9 +41,9 @@ def all_scores(model: Any) -> Tensor:
     return model.full_sort_predict(users).view(-1, model.n_items).double()
 
 
-def dense(model: Any, visual: float = 0.5) -> tuple[Tensor, Tensor]:
-    """R and F, ``[n_users, n_items]`` and ``[n_items, d]``, with the weight of `visual`."""
-    weights = {"visual": visual, "acoustic": 1 - visual}
+def dense(model: Any) -> tuple[Tensor, Tensor]:
+    """R and F, ``[n_users, n_items]`` and ``[n_items, d]``, with the weights UNEQUAL."""
+    weights = {"visual": 0.75, "acoustic": 0.25}
     f = [
         weights[m] ** 0.5 * model.features[:, c].double() for m, c in model.modality_slices.items()
     ]
@@ -57,7 +57,7 @@ def ease(gram: Tensor, reg_weight: float) -> Tensor:
 
 
 def test_whitened(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("ContentEASE", *FORMS["whitened"]))
+    model = build(tiny_config("ContentEASE", *FORMS["whitened"], UNEQUAL))
     r, f = dense(model)
     # A pair seen in training keeps the term of the item with itself.
     unseen = r[1:, 1:] == 0
@@ -67,7 +67,7 @@ def test_whitened(tiny_config: MakeConfig) -> None:
 
 def test_bilinear(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("ContentEASE", *FORMS["bilinear"], UNEQUAL))
-    r, f = dense(model, 0.75)
+    r, f = dense(model)
     pairs = r.T @ r - r.sum(dim=0).diag()
     eye, x = torch.eye(24).double(), r @ f
     w = torch.linalg.inv(x.T @ x + 5 * eye) @ f.T @ pairs @ f @ torch.linalg.inv(f.T @ f + eye / 2)
@@ -76,7 +76,7 @@ def test_bilinear(tiny_config: MakeConfig) -> None:
 
 def test_joint(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("ContentEASE", *FORMS["joint"], UNEQUAL))
-    r, f = dense(model, 0.75)
+    r, f = dense(model)
     expected = (r @ ease(r.T @ r + 3 * f @ f.T, 5.0))[1:]
     torch.testing.assert_close(all_scores(model), expected, rtol=1e-4, atol=1e-5)
 
@@ -125,22 +125,6 @@ def test_too_many_items(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 def test_wrong_weights(tiny_config: MakeConfig) -> None:
     with pytest.raises(UserError, match="found a negative weight"):
         build(tiny_config("ContentEASE", "--modality_weights={visual: 1.0, acoustic: -1.0}"))
-
-
-@pytest.mark.parametrize(
-    ("form", "setting"),
-    [
-        *((form, setting) for form in FORMS for setting in ("--reg_weight=9.0", UNEQUAL)),
-        ("bilinear", "--feature_reg_weight=2.0"),
-        ("joint", "--feature_weight=1.0"),
-    ],
-)
-def test_every_setting_has_an_effect(form: str, setting: str, tiny_config: MakeConfig) -> None:
-    one, other = (
-        all_scores(build(tiny_config("ContentEASE", *FORMS[form], *more)))
-        for more in ((), (setting,))
-    )
-    assert not torch.allclose(one, other, rtol=1e-3)
 
 
 @pytest.mark.parametrize("form", FORMS)

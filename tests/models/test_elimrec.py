@@ -16,7 +16,6 @@ from torch import Tensor
 from zoo_support import (
     TRIPLES,
     assert_same_gradients,
-    assert_settings_have_an_effect,
     batch_of,
     shaken,
 )
@@ -71,7 +70,12 @@ def literal_effects(
 def test_loss_and_scores_by_hand(
     score: str, fusion: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    form = (f"--score={score}", f"--score_fusion={fusion}", "--modality_loss_weight=0.7")
+    form = (
+        f"--score={score}",
+        f"--score_fusion={fusion}",
+        "--modality_loss_weight=0.7",
+        "--n_layers=1",
+    )
     model = shaken(tiny_config("EliMRec", *SMALL, *form))
     model.has_row[[3, 44], 0] = False
     model.has_row[60] = False
@@ -97,56 +101,6 @@ def test_loss_and_scores_by_hand(
     batch = Interaction({model.USER_ID: users, model.ITEM_ID: items})
     found = model.predict(batch).detach()
     torch.testing.assert_close(found, expected[users, items].detach(), rtol=1e-6, atol=1e-9)
-
-
-def test_effects_in_limits(tiny_config: MakeConfig) -> None:
-    """Without rows of features TIE ranks like plain; without differences of g it is 0."""
-    users = torch.arange(1, 20)
-    models = [
-        shaken(tiny_config("EliMRec", *SMALL, *form))
-        for form in ((), ("--score_fusion=hm",), ("--score_fusion=sum",), ("--score=plain",))
-    ]
-    ranks = []
-    for model in models:
-        model.has_row[:] = False
-        ranks.append(scores(model, users)[:, 1:].argsort(dim=1))
-    assert all(torch.equal(rank, ranks[-1]) for rank in ranks)
-    for model in models[:-1]:
-        with torch.no_grad():
-            for parameter in model.item_fusion.parameters():
-                parameter.zero_()
-        model.forget_tables()
-        torch.testing.assert_close(scores(model, users), torch.zeros(19, 91).double())
-
-
-def test_only_what_is_above_the_mean_gains_from_the_modalities(tiny_config: MakeConfig) -> None:
-    model = shaken(tiny_config("EliMRec", *SMALL))
-    total, effect = (
-        scores(shaken(tiny_config("EliMRec", *SMALL, f"--score={score}")), torch.arange(1, 20))
-        for score in ("TE", "TIE")
-    )
-    users, items = (table[:, :6] for table in model.tables())
-    g = (users[1:20] @ items.T).sigmoid().detach()
-    gain = g - g[:, 1:].mean(dim=1, keepdim=True)
-    torch.testing.assert_close(effect * g, total * gain)
-    assert (effect[gain > 0] > 0).all()
-
-
-def test_padding_is_not_in_the_mean(tiny_config: MakeConfig) -> None:
-    """Of this model row 0 gets a score from the biases, which the laws leave as they are."""
-    model = shaken(tiny_config("EliMRec", *SMALL))
-    users = torch.arange(1, 5)
-    before = scores(model, users)[:, 1:]
-    model.eval()._evaluation_tables()[1][0] = 50.0
-    torch.testing.assert_close(scores(model, users)[:, 1:], before)
-
-
-def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
-    changes = (
-        *("--score=TE", "--score=plain", "--score_fusion=hm", "--score_fusion=sum"),
-        *("--modality_loss_weight=0.3", "--n_layers=1"),
-    )
-    assert_settings_have_an_effect("EliMRec", SMALL, changes, tiny_config)
 
 
 def test_recommend_and_export(

@@ -14,7 +14,6 @@ from zoo_support import (
     TRIPLES,
     adjacency,
     assert_same_gradients,
-    assert_settings_matter,
     batch_of,
     build,
     data_with_gaps,
@@ -91,7 +90,8 @@ def test_loss_and_scores_by_hand(
     layers: tuple[int, int], tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     words = (f"--n_layers={layers[0]}", f"--item_layers={layers[1]}", "--feature_scale=2.0")
-    weights = ("--contrastive_weight=0.3", "--reg_weight=0.7", "--train_batch_size=8")
+    weights = ("--contrastive_weight=0.3", "--reg_weight=0.7", "--temperature=0.4")
+    weights = (*weights, "--train_batch_size=8")
     data = data_with_gaps(tmp_path)
     model = shaken(tiny_config("MGCN", *SMALL, *words, *weights, data=data))
     assert model.has_row[1:].any(dim=1).min() == 0
@@ -106,30 +106,11 @@ def test_loss_and_scores_by_hand(
     loss = F.softplus((z[u] * (z[n + j] - z[n + i])).sum(1)).mean()
     # Over the configured size of a batch, not over the six rows of this one.
     loss = loss + 0.7 * sum(z[rows].square().sum() for rows in (u, n + i, n + j)) / (2 * 8)
-    contrast = nce(side[n + i], c[n + i], 0.2) + nce(side[u], c[u], 0.2)
+    contrast = nce(side[n + i], c[n + i], 0.4) + nce(side[u], c[u], 0.4)
     by_hand = loss + 0.3 * contrast
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), by_hand, atol=1e-7)
     for table, expected in zip(model.tables(), z.split([n, model.n_items]), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-7)
-
-
-def test_closed_gates_are_lightgcn(tiny_config: MakeConfig) -> None:
-    model = shaken(tiny_config("MGCN", *SMALL))
-    for layer in model.purifiers:
-        torch.nn.init.constant_(layer.bias, -80.0)
-    for table, ids in zip(model.tables(), model.propagate_ids(), strict=True):
-        torch.testing.assert_close(table, ids, rtol=0, atol=1e-9)
-
-
-def test_equal_views_have_nothing_of_their_own(tiny_config: MakeConfig) -> None:
-    model = shaken(tiny_config("MGCN", *SMALL))
-    behaviour, view = torch.randn(2, 5, 6, dtype=torch.float64)
-    both = torch.ones(5, 2, dtype=torch.bool)
-    torch.testing.assert_close(model._side(behaviour, [view, view], both), view / 3)
-    # An item with one of two modalities has the other's weight; one without any has no side.
-    has = torch.tensor([[True, False]] * 4 + [[False, False]])
-    side = model._side(behaviour, [view, torch.zeros_like(view)], has)
-    torch.testing.assert_close(side, torch.cat([view[:4] / 3, torch.zeros(1, 6).double()]))
 
 
 def test_one_modality(tiny_config: MakeConfig) -> None:
@@ -142,26 +123,9 @@ def test_one_modality(tiny_config: MakeConfig) -> None:
 
 
 def test_learning_rate_decays(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("MGCN", *SMALL))
-    assert [model.learning_rate_factor(epoch) for epoch in (0, 25, 50)] == pytest.approx(
-        [1, 0.96**0.5, 0.96]
-    )
-
-
-def test_settings_matter(tiny_config: MakeConfig) -> None:
-    changes = {
-        "embedding_size": 5,
-        "n_layers": 1,
-        "item_layers": 2,
-        "knn_k": 3,
-        "feature_scale": 3.0,
-        "train_features": True,
-        "reg_weight": 0.1,
-        "contrastive_weight": 0.0,
-        "temperature": 0.5,
-        "lr_decay": 1.0,
-    }
-    assert_settings_matter("MGCN", SMALL, changes, tiny_config)
+    model = build(tiny_config("MGCN", *SMALL, "--lr_decay=0.9"))
+    factors = [model.learning_rate_factor(epoch) for epoch in (0, 25, 50)]
+    assert factors == pytest.approx([1, 0.9**0.5, 0.9])
 
 
 def test_released_trains_the_features(tiny_config: MakeConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
+RANDOM_WALK = "--item_graph_norm=random_walk"
 IN_BATCH = sorted({item for _, *items in TRIPLES for item in items})
 
 
@@ -49,8 +49,11 @@ def literal_views(model: Any) -> tuple[list[Tensor], Tensor]:
     views = []
     for m, columns in enumerate(model.modality_slices.values()):
         features = model.features[:, columns]
-        raw = laplacian(dense_neighbours(features, present[:, m], s.knn_k))
-        learnt = laplacian(dense_neighbours(model.content[m](features), present[:, m], s.knn_k))
+        projected = model.content[m](s.feature_scale * features)
+        raw, learnt = (
+            laplacian(dense_neighbours(rows, present[:, m], s.knn_k), s.item_graph_norm)
+            for rows in (features, projected)
+        )
         graph = s.raw_graph_weight * raw + (1 - s.raw_graph_weight) * learnt
         view = model.item_embedding.weight
         for _ in range(s.item_layers):
@@ -81,8 +84,12 @@ def literal_nce(a: Tensor, z: Tensor, temperature: float) -> Tensor:
     ("argv", "gaps"),
     [
         ((), False),
-        (("--raw_graph_weight=0.3", "--item_layers=2", "--temperature=0.2"), True),
-        (("--contrast_items=all", "--n_layers=0"), True),
+        (("--raw_graph_weight=0.3", "--item_layers=2", "--temperature=0.2", RANDOM_WALK), True),
+        (
+            ("--contrast_items=all", "--n_layers=0", "--content_scale=0.3", "--feature_scale=3"),
+            True,
+        ),
+        (("--item_layers=0",), False),
     ],
 )
 def test_loss_and_scores_by_hand(
@@ -115,17 +122,6 @@ def test_loss_and_scores_by_hand(
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss, of_largest=1e-5)
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_equal_views_are_their_fusion(tiny_config: MakeConfig) -> None:
-    """Without item layers h_m = h = Q, whatever the attention, and the contrast is a constant."""
-    model = shaken(tiny_config("MICRO", *SMALL, "--item_layers=0"))
-    views, items = model.views(), torch.arange(1, model.n_items)
-    torch.testing.assert_close(model.fuse(views, items), model.item_embedding.weight[1:])
-    with torch.no_grad():
-        model.item_embedding.weight.fill_(1.0)
-    two = model._contrast(model.views(), torch.tensor([3, 4, 5]))
-    assert two.item() == pytest.approx(2 * math.log(5), rel=1e-6)
 
 
 def test_items_of_the_contrast(tiny_config: MakeConfig) -> None:

@@ -16,7 +16,6 @@ from zoo_support import (
     adjacency,
     as_stored,
     assert_same_gradients,
-    assert_settings_have_an_effect,
     batch_of,
     build,
     shaken,
@@ -126,8 +125,9 @@ def literal_task(model: Any, views: Views, users: Tensor, items: Tensor) -> Tens
 @pytest.mark.parametrize("masked", [False, True])
 def test_loss_and_scores_by_hand(task: str, masked: bool, tiny_config: MakeConfig) -> None:
     tasks = (f"--ssl_task={task}", "--ssl_weight=0.7", "--ssl_temperature=0.6")
-    mask = f"--mask_false_negatives={masked}"
-    model = shaken(tiny_config("SLMRec", *SMALL, *tasks, mask, "--feature_scale=2.0"))
+    words = (f"--mask_false_negatives={masked}", "--feature_scale=2.0", "--n_layers=1")
+    words = (*words, "--temperature=0.5", "--dropout=0.1")
+    model = shaken(tiny_config("SLMRec", *SMALL, *tasks, *words))
     model.has_row[[3, 44], 0] = False
     model.has_row[60] = False
     views = literal_views(model)
@@ -161,6 +161,15 @@ def test_a_fusion_starts_as_one_matrix(tiny_config: MakeConfig) -> None:
             bound = (6 / (inputs + 64)) ** 0.5
             assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.02)
         assert fusion.ids.bias.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.1)
+
+
+def test_tables_of_the_cosine_have_rows_of_length_1(tiny_config: MakeConfig) -> None:
+    plain, cosine = (
+        build(tiny_config("SLMRec", *SMALL, f"--score={score}")).eval()
+        for score in ("product", "cosine")
+    )
+    for one, other in zip(plain.tables(), cosine.tables(), strict=True):
+        torch.testing.assert_close(F.normalize(one), other)
 
 
 def test_the_sigmoid_of_the_score(tiny_config: MakeConfig) -> None:
@@ -217,17 +226,6 @@ def test_vectors_of_new_items(tiny_config: MakeConfig) -> None:
             part.values().zero_()
         model.forget_tables()
         torch.testing.assert_close(found, model.tables()[1][1:4])
-
-
-def test_settings_have_an_effect(tiny_config: MakeConfig) -> None:
-    changes = (
-        *("--n_layers=1", "--temperature=0.5", "--ssl_task=FD", "--ssl_task=FM"),
-        *("--ssl_weight=0.5", "--ssl_temperature=0.7", "--mask_false_negatives=True"),
-        *("--score=cosine", "--score=sigmoid", "--feature_scale=3.0", "--train_features=True"),
-    )
-    assert_settings_have_an_effect("SLMRec", SMALL, changes, tiny_config)
-    dropout = (*SMALL, "--ssl_task=FD")
-    assert_settings_have_an_effect("SLMRec", dropout, ("--dropout=0.1",), tiny_config)
 
 
 def test_trained_features_reach_the_scores(tiny_config: MakeConfig) -> None:

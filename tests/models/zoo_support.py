@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import Killed, MakeConfig, kill_at, quick, run_command
+from support import Killed, kill_at, quick, run_command
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -22,7 +22,6 @@ from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.run.build import build_model
-from recbole_painvrl.specs import spec_of
 from recbole_painvrl.testing.laws import as_double
 
 # Repeated and single triples of the tiny dataset.
@@ -107,42 +106,6 @@ def data_with_gaps(folder: Path) -> Path:
     return folder
 
 
-def assert_settings_matter(
-    name: str, settings: Sequence[str], changes: dict[str, Any], make: MakeConfig, **folder: Any
-) -> None:
-    """Every setting of the schema changes loss, scores, what is trained or the learning rate."""
-    base = outcome(make(name, *settings, **folder))
-    schema = spec_of(name).schema
-    assert set(changes) == set(schema.model_fields)
-    for setting, value in changes.items():
-        changed = outcome(make(name, *settings, f"--{setting}={value}", **folder))
-        assert changed != base, setting
-    assert outcome(make(name, *settings, **folder)) == base
-
-
-def outcome(config: SafeConfig) -> tuple[float, ...]:
-    """Figures that tell one model from another: loss, scores, trained numbers, learning rate."""
-    model = build(config)
-    model.train()
-    model.start_epoch(0)
-    loss = float(model.calculate_loss(batch_of(model)).detach())
-    model.eval()
-    with torch.no_grad():
-        scores = model.full_sort_predict(Interaction({model.USER_ID: torch.arange(1, 20)}))
-    n_trained = sum(p.numel() for p in model.parameters())
-    return loss, float(scores.std()), n_trained, model.learning_rate_factor(50)
-
-
-def assert_settings_have_an_effect(
-    name: str, settings: Sequence[str], changes: Sequence[str], make: MakeConfig
-) -> None:
-    """Each change alone changes loss, scores, what is trained or the learning rate."""
-    usual = outcome(make(name, *settings))
-    for change in changes:
-        changed = outcome(make(name, *settings, change))
-        assert changed != pytest.approx(usual, rel=1e-6), change
-
-
 def as_stored(propagation: Any, exact: Tensor) -> Tensor:
     """An exact matrix, rounded to float32 as the model rounds it."""
     stored: Tensor = propagation.matrix.to_dense()
@@ -162,11 +125,11 @@ def dense_neighbours(rows: Tensor, present: Tensor, k: int) -> Tensor:
     return kept * cosines.clamp(min=0)
 
 
-def laplacian(graph: Tensor) -> Tensor:
-    """``D^-1/2 S D^-1/2`` with the row sums D, dense; rows with sum 0 stay zero."""
+def laplacian(graph: Tensor, norm: str = "out") -> Tensor:
+    """``D^-1/2 S D^-1/2``, or ``D^-1 S`` of a random walk, with the row sums D; 0 for sums of 0."""
     sums = graph.sum(dim=1)
     scale = torch.where(sums > 0, sums.clamp(min=1e-12) ** -0.5, 0.0)
-    return scale[:, None] * graph * scale
+    return scale[:, None] * graph * (scale if norm == "out" else scale[:, None])
 
 
 def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place: Path) -> None:
