@@ -170,10 +170,3 @@ def test_content_stands_in_for_ids(tiny_config: MakeConfig) -> None:
         model.features[5, :16] = 0
         model.has_row[5, 0] = False
     torch.testing.assert_close(model.tables()[1][1:], model.content_vectors(model.features[1:]))
-
-
-def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("BM3", "--preset=released", *SMALL))
-    model.calculate_loss(batch_of(model)).backward()
-    drawn = sorted({item for _, item, _ in TRIPLES})
-    assert model.feature_table.grad.any(dim=1).nonzero().squeeze(1).tolist() == drawn

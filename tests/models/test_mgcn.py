@@ -126,9 +126,3 @@ def test_learning_rate_decays(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("MGCN", *SMALL, "--lr_decay=0.9"))
     factors = [model.learning_rate_factor(epoch) for epoch in (0, 25, 50)]
     assert factors == pytest.approx([1, 0.9**0.5, 0.9])
-
-
-def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("MGCN", "--preset=released", *SMALL))
-    model.calculate_loss(batch_of(model)).backward()
-    assert model.feature_table.grad.any()

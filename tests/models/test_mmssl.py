@@ -138,7 +138,8 @@ def learn(model: Any, users: Tensor, seed: int = 0) -> list[Tensor]:
 @pytest.mark.parametrize(
     "extra",
     [(), RELEASED, ("--graph_norm=row_sqrt",), ("--modalities=[visual]",),
-     ("--n_layers=3", "--graph_norm=symmetric"), ("--graph_norm=mean",)],
+     ("--n_layers=3", "--graph_norm=symmetric"), ("--graph_norm=mean", "--id_residual_weight=0.5",
+     "--modality_residual_weight=0.1")],
 )  # fmt: skip
 @pytest.mark.parametrize("refreshed", [False, True])
 def test_scores_are_those_of_the_literal_forward_pass(

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from recbole.data.interaction import Interaction
-from support import MakeConfig, run_main
+from support import MakeConfig
 from torch import Tensor
+from zoo_support import TRIPLES, batch_of, build, shaken
 
-from recbole_painvrl.config import SafeConfig
-from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.vbpr import VBPR
 
 SMALL = ("--embedding_size=5", "--content_embedding_size=3", "--feature_scale=1.5")
 FORMS = pytest.mark.parametrize("form", ["original", "mmrec"])
 CONTENT = pytest.mark.parametrize("extra", [(), ("--modalities=[]",)], ids=["content", "ids"])
-
-
-def build(config: SafeConfig) -> VBPR:
-    return VBPR(config, ModalityDataset(config).build_parts()[TRAIN])
-
-
-def shaken(config: SafeConfig) -> VBPR:
-    """In float64 with values everywhere, also where training starts from zero."""
-    model = build(config).double()
-    source = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.3)
-    return model
 
 
 def literal_score(model: VBPR, u: int, i: int) -> Tensor:
@@ -85,16 +67,6 @@ def literal_loss(model: VBPR, triples: list[tuple[int, int, int]]) -> Tensor:
             squared = squared + model.content_bias.square().sum()
         loss = loss + s.projection_reg_weight / 2 * squared
     return loss
-
-
-TRIPLES = [(1, 1, 2), (1, 3, 2), (5, 7, 60), (9, 3, 1), (9, 3, 1)]
-
-
-def batch_of(model: VBPR, triples: list[tuple[int, int, int]]) -> Interaction:
-    users, positives, negatives = (torch.tensor(part) for part in zip(*triples, strict=True))
-    return Interaction(
-        {model.USER_ID: users, model.ITEM_ID: positives, model.NEG_ITEM_ID: negatives}
-    )
 
 
 @FORMS
@@ -163,19 +135,3 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     bound = math.sqrt(6 / (rows + width))
     assert 0.95 * bound < first["user_embedding.weight"].abs().max() <= bound
     assert "features" not in first, "features are no part of a checkpoint"
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        (),
-        ("--modalities=[]",),
-        ("--preset=mmrec",),
-    ],
-)
-def test_command_line(argv: tuple[str, ...], tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "VBPR", *argv, name="x")
-    assert run.code == 0, run.err
-    metrics: dict[str, Any] = run.result["metrics"]
-    assert set(metrics) == {"valid", "iid", "ood"}
-    assert all(value > 0 for value in metrics["iid"].values())

@@ -225,6 +225,11 @@ def test_trained_features_stay_under_the_mask(
     assert gradient[:, ~masked].any() and not gradient[:, masked].any()
 
 
+@pytest.mark.parametrize("name", ["BM3", "FREEDOM", "LATTICE", "MGCN", "MICRO"])
+def test_released_trains_the_features(name: str, tiny_config: MakeConfig) -> None:
+    assert build(tiny_config(name, "--preset=released")).feature_table.requires_grad
+
+
 @pytest.mark.parametrize("name", ["BM3", "DualGNN", "GRCN", "SLMRec"])
 def test_content_vectors_follow_what_an_item_has(
     name: str, tiny_config: MakeConfig, tmp_path: Path
