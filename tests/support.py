@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,15 @@ from torch import Tensor
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.functional.attention import PairAttention
+from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.mask_form import Cut
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.models.invrl import InvRLSettings
+from recbole_painvrl.models.painvrl.mask_learner import MaskSettings
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.training import pipeline
 
 Score = Callable[[int, int], Tensor]
@@ -93,6 +98,28 @@ def random_graph(
         torch.randint(1, n_items, (n_items, n_neighbours), generator=source),
         torch.rand(n_items, n_neighbours, generator=source, dtype=torch.float64),
     )
+
+
+def degrees_alone(users: Tensor, items: Tensor, n_users: int, n_items: int) -> GraphWeights:
+    """The graph's weights of these interactions, without neighbours of items."""
+    none = torch.zeros(n_items, 0)
+    degrees = torch.bincount(users, minlength=n_users), torch.bincount(items, minlength=n_items)
+    return GraphWeights(*degree_factors(*degrees), none.long(), none)
+
+
+def shipped_settings(model: str = "PaInvRL", preset: str | None = None, **values: Any) -> Any:
+    """The settings of the shipped files and a preset, but for the values given."""
+    chosen = [] if preset is None else [Layer("test", {"preset": preset})]
+    shipped = merge(internal_layers(model, "planted", chosen))[0]
+    own = {"PaInvRL": PaInvRLSettings, "InvRL": InvRLSettings}[model]
+    return own.from_config({**shipped, **values})
+
+
+def mask_settings(model: str = "PaInvRL", preset: str | None = None, **values: Any) -> MaskSettings:
+    """What they say about the mask stage."""
+    shipped = shipped_settings(model, preset)
+    names = [field.name for field in fields(MaskSettings)]
+    return MaskSettings(**{**{name: getattr(shipped, name) for name in names}, **values})
 
 
 def literal_loss(

@@ -24,11 +24,7 @@ D = sum(WIDTHS)
 WEIGHTS = UltraGCNWeights(1.0, 0.3, 0.9, 0.2, 1.3, 0.4)
 
 
-@pytest.fixture(autouse=True)
-def _double() -> object:
-    torch.set_default_dtype(torch.float64)
-    yield None
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from support import degrees_alone, shipped_settings
 
-from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.environments.content import (
     ContentEnvironmentModel,
     EnvironmentLearner,
@@ -22,9 +22,8 @@ from recbole_painvrl.environments.loop import (
     LoopSettings,
     identify,
 )
-from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.invrl import InvRLSettings
 from recbole_painvrl.models.painvrl import environment_stage as stage_module
 from recbole_painvrl.models.painvrl.environment_stage import (
@@ -56,20 +55,17 @@ MASK = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])
 
 
 def tables() -> FrozenTables:
-    factors = degree_factors(
-        torch.bincount(USERS, minlength=N_USERS), torch.bincount(ITEMS, minlength=N_ITEMS)
-    )
-    none, draws = torch.zeros(N_ITEMS, 0), source(3)
+    draws = source(3)
     return FrozenTables(
         *(torch.randn(n, WIDTH, generator=draws) for n in (N_USERS, N_USERS, N_ITEMS)),
         torch.randn(N_ITEMS, D, generator=draws),
-        GraphWeights(*factors, none.long(), none),
+        degrees_alone(USERS, ITEMS, N_USERS, N_ITEMS),
     )
 
 
 def settings(**values: Any) -> InvRLSettings:
-    shipped = merge(internal_layers("InvRL", "planted"))[0]
-    return InvRLSettings.from_config({**shipped, **CHOSEN, **values})
+    found: InvRLSettings = shipped_settings("InvRL", **{**CHOSEN, **values})
+    return found
 
 
 def found(**values: Any) -> Identification:

@@ -28,8 +28,6 @@ from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.edges import sample_edges
-from recbole_painvrl.functional.item_graph import neighbour_graph
-from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.vectors import score_tables
 from recbole_painvrl.models import freedom
@@ -150,17 +148,6 @@ def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(
     assert (scores[:, 0] > scores[:, 1]).float().mean() > 0.7
 
 
-def test_a_graph_by_hand() -> None:
-    """Four items on a quarter circle, two neighbours each: every entry is a half."""
-    angles = torch.tensor([0.0, 0.0, 0.3, 0.9, 1.5])
-    rows = torch.stack([angles.cos(), angles.sin()], dim=1)
-    graph = neighbour_graph(*nearest_rows(rows, torch.arange(5) > 0, 2), "binary", "out")
-    expected = np.zeros((5, 5))
-    for i, j in ((1, 2), (2, 1), (3, 2), (4, 3)):
-        expected[i, [i, j]] = 0.5
-    np.testing.assert_allclose(graph.toarray(), expected)
-
-
 def test_pruned_graph_of_an_epoch(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("FREEDOM", *SMALL, "--pruned_fraction=0.8"))
     model.start_epoch(3)
@@ -176,18 +163,6 @@ def test_pruned_graph_of_an_epoch(tiny_config: MakeConfig) -> None:
     model.start_epoch(3)
     assert torch.equal(model._pruned[0].matrix.to_dense(), kept)
     assert torch.equal(model.tables()[0], build(tiny_config("FREEDOM", *SMALL)).tables()[0])
-
-
-def test_pruning_prefers_rare_nodes(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("FREEDOM", *SMALL, "--pruned_fraction=0.8"))
-    degrees = model.interactions.getnnz(axis=0)
-    counts = np.zeros(model.n_items)
-    for epoch in range(200):
-        model.start_epoch(epoch)
-        counts += model._pruned[1].matrix.to_dense().count_nonzero(dim=1).numpy()
-    rated = degrees > 0
-    fractions = counts[rated] / (200 * degrees[rated])
-    assert np.corrcoef(np.log(degrees[rated]), np.log(fractions))[0, 1] < -0.8
 
 
 def test_edges_are_drawn_by_the_root_of_their_degrees(
@@ -245,9 +220,3 @@ def test_weights_of_modalities(tiny_config: MakeConfig) -> None:
     one = build(tiny_config("FREEDOM", *SMALL, "--modalities=[visual]"))
     two = build(tiny_config("FREEDOM", *SMALL, "--modality_weights={visual: 2.0, acoustic: 0.0}"))
     torch.testing.assert_close(one.item_graph.matrix.to_dense(), two.item_graph.matrix.to_dense())
-
-
-def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("FREEDOM", "--preset=released", *SMALL))
-    model.calculate_loss(batch_of(model)).backward()
-    assert model.feature_table.grad.any()

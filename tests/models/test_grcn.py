@@ -27,7 +27,6 @@ from recbole_painvrl.data.folder import DatasetContent, write_dataset
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.testing import ModelLaws, Subject
-from recbole_painvrl.testing.laws import as_double
 
 SMALL = ("--embedding_size=6", "--content_size=5")
 ROUTED = (*SMALL, "--routing=True")
@@ -116,20 +115,6 @@ def test_loss_and_scores_by_hand(
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
 
 
-def test_where_all_agree_edges_are_equal(tiny_config: MakeConfig) -> None:
-    """Equal prototypes and features: the attention is 1 / degree, the weight kappa / degree."""
-    model = as_double(build(tiny_config("GRCN", *ROUTED)))
-    with torch.no_grad():
-        for prototypes, project in zip(model.prototypes, model.content, strict=True):
-            prototypes.copy_(torch.arange(1.0, 6))
-            project.weight.zero_()
-        model.item_confidence.copy_(torch.arange(model.n_items).double()[:, None] * 0.1)
-    seen = edge_weights(model)
-    degree = torch.from_numpy(model.interactions.getnnz(axis=1)).double()
-    expected = 0.1 * model.by_user.columns / degree[model.by_user.rows.long()]
-    torch.testing.assert_close(seen, expected)
-
-
 def edge_weights(model: Any) -> Tensor:
     """Weights of the edges towards users, as the IDs are propagated with them."""
     seen = []
@@ -139,21 +124,6 @@ def edge_weights(model: Any) -> Tensor:
         model.tables()
     del model._propagated_ids
     return seen[0]
-
-
-def test_routing_of_a_user_with_one_item(tiny_config: MakeConfig) -> None:
-    """The prototype lands on n(p + f), which the content then adds f to once more."""
-    model = as_double(build(tiny_config("GRCN", *ROUTED, "--n_routings=1", "--n_layers=0")))
-    rows, columns = model.interactions.nonzero()
-    first = torch.from_numpy(np.unique(rows, return_index=True)[1])
-    users, items = (torch.from_numpy(axis).long()[first] for axis in (rows, columns))
-    model.by_user = type(model.by_user)(users, items, model.interactions.shape)
-    model.by_item = model.by_user.transpose()
-    p = F.normalize(model.prototypes[0])[users]
-    columns = model.features[:, next(iter(model.modality_slices.values()))]
-    f = F.normalize(F.leaky_relu(model.content[0](columns)))[items]
-    content = model.tables()[0][users, 6:11]
-    torch.testing.assert_close(content, F.normalize(p + f) + f)
 
 
 def test_released_routing_has_no_effect(tiny_config: MakeConfig) -> None:

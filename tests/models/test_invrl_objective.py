@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 import torch
-from support import literal_environment_losses, literal_score, random_graph
+from support import (
+    degrees_alone,
+    literal_environment_losses,
+    literal_score,
+    mask_settings,
+    random_graph,
+)
 from torch import Tensor
 
-from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.data.negatives import NegativeSampler
-from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.models.invrl import InvRLSettings
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
 
 N_USERS, N_ITEMS, K, D, N_ENVIRONMENTS, STEPS = 9, 14, 3, 6, 3, 4
 WEIGHTS = UltraGCNWeights(1.0, 0.3, 1.0, 0.2, 1.5, 0.4)
-
-
-def mask_settings(preset: str | None = None, **changed: Any) -> MaskSettings:
-    """What the shipped files say about the mask stage of InvRL."""
-    chosen = [] if preset is None else [Layer("test", {"preset": preset})]
-    shipped = InvRLSettings.from_config(merge(internal_layers("InvRL", "planted", chosen))[0])
-    names = [field.name for field in fields(MaskSettings)]
-    return replace(MaskSettings(**{name: getattr(shipped, name) for name in names}), **changed)
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def random_tables(source: torch.Generator) -> FrozenTables:
@@ -115,8 +101,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def settings_of(name: str) -> MaskSettings:
     if name == "released":
-        return mask_settings("released", **LARGE)
-    return mask_settings(**{**LARGE, **VARIANTS[name]})
+        return mask_settings("InvRL", "released", **LARGE)
+    return mask_settings("InvRL", **{**LARGE, **VARIANTS[name]})
 
 
 def learnt(settings: MaskSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]:
@@ -162,7 +148,7 @@ def test_plain_gradient_steps_can_go_unclipped() -> None:
     """``mask_clipping`` says the same with ``mask_optimizer: sgd`` as with Adam."""
     ends = {}
     for clipping in ("every_step", "in_use"):
-        settings = mask_settings(**LARGE, mask_optimizer="sgd", mask_clipping=clipping)
+        settings = mask_settings("InvRL", **LARGE, mask_optimizer="sgd", mask_clipping=clipping)
         ends[clipping] = learnt(settings)[0].mask.detach()
     assert ((ends["every_step"] >= 0) & (ends["every_step"] <= 1)).all()
     assert ((ends["in_use"] < 0) | (ends["in_use"] > 1)).any()
@@ -181,15 +167,13 @@ def test_informative_columns_end_above_noise() -> None:
     items = torch.multinomial(chance[1:], per_user, generator=source).flatten()
     users = torch.arange(1, n_users).repeat_interleave(per_user)
     labels = torch.randint(0, 4, (len(users),), generator=source)
-    factors = degree_factors(
-        torch.bincount(users, minlength=n_users), torch.bincount(items, minlength=n_items)
-    )
-    none = torch.zeros(n_items, 0)
     tables = FrozenTables(
         torch.zeros(n_users, half), 0.1 * people, torch.zeros(n_items, half), features,
-        GraphWeights(*factors, none.long(), none),
+        degrees_alone(users, items, n_users, n_items),
     )  # fmt: skip
-    settings = mask_settings("released", mask_batch_size=64, mask_projection_reg_weight=0.0)
+    settings = mask_settings(
+        "InvRL", "released", mask_batch_size=64, mask_projection_reg_weight=0.0
+    )
     stage = MaskLearner(
         users, items, labels, tables, UltraGCNWeights.from_paper(1.0, 0.0),
         torch.full((2 * half,), 0.5), settings,

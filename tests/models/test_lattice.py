@@ -275,18 +275,6 @@ def test_batches_of_users(tiny_config: MakeConfig, tiny_data: Path) -> None:
     assert torch.equal(torch.cat(epochs[:2]), torch.cat(epochs[2:]))
 
 
-def test_learning_rate_decays(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("LATTICE", *SMALL, "--lr_decay=0.96"))
-    assert model.learning_rate_factor(100) == pytest.approx(0.96**2)
-
-
-def test_released_trains_the_features(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("LATTICE", "--preset=released", *SMALL))
-    model.calculate_loss(batch_of(model)).backward()
-    assert model.feature_table.grad.any()
-    assert model.modality_logits.grad.any()
-
-
 @pytest.mark.parametrize("model", BOTH)
 def test_one_modality(model: str, tiny_config: MakeConfig) -> None:
     made = build(tiny_config(model, *SMALL, "--modalities=[visual]"))

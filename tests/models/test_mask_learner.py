@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from support import degrees_alone, mask_settings
 from torch import Tensor
 
-from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.data.negatives import NegativeSampler
-from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
-from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 
 N_USERS, N_ITEMS, K, D, N = 60, 50, 4, 6, 600
 
 
-def _settings(**values: Any) -> MaskSettings:
-    """The named values; a setting that is not named here has the shipped default."""
-    shipped = PaInvRLSettings.from_config(merge(internal_layers("PaInvRL", "planted"))[0])
-    defaults = {field.name: getattr(shipped, field.name) for field in fields(MaskSettings)}
-    return MaskSettings(**{**defaults, **values})
-
-
-SETTINGS = _settings(
+SETTINGS = mask_settings(
     mask_epochs=1,
     mask_batch_size=64,
     mask_step_size=0.01,
@@ -60,16 +51,12 @@ def learner(
     users = torch.randint(1, N_USERS, (N,), generator=source)
     items = torch.randint(1, N_ITEMS, (N,), generator=source)
     labels = torch.randint(0, n_environments, (N,), generator=source)
-    user_factor, item_factor = degree_factors(
-        torch.bincount(users, minlength=N_USERS), torch.bincount(items, minlength=N_ITEMS)
-    )
-    none = torch.zeros(N_ITEMS, 0)
     tables = FrozenTables(
         torch.randn(N_USERS, K, generator=source),
         content_scale * torch.randn(N_USERS, K, generator=source),
         torch.randn(N_ITEMS, K, generator=source),
         torch.randn(N_ITEMS, D, generator=source),
-        GraphWeights(user_factor, item_factor, none.long(), none),
+        degrees_alone(users, items, N_USERS, N_ITEMS),
     )
     return MaskLearner(
         users, items, labels, tables, UltraGCNWeights.from_paper(1e-4, 0.0),
@@ -94,27 +81,6 @@ def test_one_environment_trains_by_erm_alone(normalization: Any) -> None:
     assert (stage.mask - 0.5).abs().max() > 1e-4, "the mask still moves"
 
 
-@pytest.mark.parametrize("attention", [True, False])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("weighting", ["pareto", "fixed", "erm", "irm"])
-def test_every_choice_runs_and_keeps_the_mask_inside(
-    attention: bool, optimizer: Any, weighting: Any
-) -> None:
-    settings = replace(
-        SETTINGS, attention=attention, mask_optimizer=optimizer, loss_weighting=weighting,
-        mask_step_size=0.3, projection_objective="weighted",
-    )  # fmt: skip
-    stage = learner(settings)
-    figures = stage.run_epoch()
-    assert finite(figures)
-    assert 0 <= figures["w_erm"] <= 1
-    assert (stage.mask >= 0).all()
-    assert (stage.mask <= 1).all()
-    steps = {name: len(values) for name, values in stage.trajectory.steps.items()}
-    largest = max(len(rows) for rows in stage.rows)
-    assert set(steps.values()) == {math.ceil(largest / SETTINGS.mask_batch_size)}
-
-
 def test_literal_decay_trap() -> None:
     """Where the data say nothing about the mask, lambda = 1 leaves 0.5 (1 - s)^t everywhere."""
     settings = replace(SETTINGS, mask_decay=1.0, mask_center=0.0, mask_step_size=1e-3)
@@ -124,26 +90,6 @@ def test_literal_decay_trap() -> None:
     n_steps = len(stage.trajectory.steps["l_erm"])
     assert n_steps > 30
     assert stage.mask.tolist() == pytest.approx([0.5 * 0.999**n_steps] * D, rel=1e-5)
-
-
-def test_fixed_weight_is_the_plain_sum() -> None:
-    """``fixed`` descends L_ERM + alpha L_IRM with the scale of that sum."""
-    common = {"gradient_normalization": "none", "mask_noise": 0.0, "mask_batch_size": N}
-    moves = {}
-    for name, weighting, alpha in (
-        ("erm", "erm", 0.0), ("irm", "irm", 0.0), ("sum", "fixed", 3.0),
-    ):  # fmt: skip
-        settings = replace(
-            SETTINGS, loss_weighting=weighting, irm_weight=alpha, mask_step_size=1e-4, **common
-        )
-        stage = learner(settings)
-        # No clipping, and gradients of comparable size.
-        with torch.no_grad():
-            stage.projection.mul_(3)
-        stage.run_epoch()
-        moves[name] = stage.mask.detach() - 0.5
-    expected = moves["erm"] + 3.0 * moves["irm"]
-    torch.testing.assert_close(moves["sum"], expected, rtol=1e-3, atol=1e-7)
 
 
 def test_shorter_environments_start_over() -> None:
@@ -183,14 +129,10 @@ def test_an_invariant_column_is_kept_and_a_spurious_one_is_not() -> None:
         users.append(torch.arange(1, N_USERS).repeat_interleave(20))
         items.append(chosen.flatten())
         labels.append(torch.full((chosen.numel(),), label))
-    none = torch.zeros(N_ITEMS, 0)
     all_users, all_items = torch.cat(users), torch.cat(items)
-    factors = degree_factors(
-        torch.bincount(all_users, minlength=N_USERS), torch.bincount(all_items, minlength=N_ITEMS)
-    )
     tables = FrozenTables(
         torch.zeros(N_USERS, D), people, torch.zeros(N_ITEMS, D), features,
-        GraphWeights(*factors, none.long(), none),
+        degrees_alone(all_users, all_items, N_USERS, N_ITEMS),
     )  # fmt: skip
     stage = MaskLearner(
         all_users, all_items, torch.cat(labels), tables, UltraGCNWeights.from_paper(1e-4, 0.0),

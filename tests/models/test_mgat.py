@@ -1,4 +1,4 @@
-"""MGAT: laws, the formulas on dense matrices, equal nodes, layers, missing modalities."""
+"""MGAT: laws, the formulas on dense matrices, missing modalities, initial values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from zoo_support import (
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import properties_root
 from recbole_painvrl.testing import ModelLaws, Subject
-from recbole_painvrl.testing.laws import as_double
 
 # Widths unlike those of the features, which are 16 and 8.
 SMALL = ("--embedding_size=4", "--latent_size=3")
@@ -90,36 +89,6 @@ def test_loss_and_scores_by_hand(
     for u, i, j in TRIPLES:
         loss = loss + F.softplus(users[u] @ (items[j] - items[i])) / len(TRIPLES)
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
-
-
-def test_equal_nodes_have_equal_attention(tiny_config: MakeConfig) -> None:
-    """Equal x: a = 1 / d, and what a user receives is x' of any item."""
-    model = as_double(build(tiny_config("MGAT", *SMALL)))
-    equal = torch.arange(1.0, 4).double()
-    users, items = (equal.expand(n, 3) for n in (model.n_users, model.n_items))
-    received = model._attended(model.by_user, 0, users, items, model.item_scale)
-    torch.testing.assert_close(received[1:], users[1:])
-    assert not received[0].any()
-
-
-def test_attention_of_two_items_by_hand(tiny_config: MakeConfig) -> None:
-    """Scores 1 and -0.02 (LeakyReLU), degrees 4 and 1."""
-    model = as_double(build(tiny_config("MGAT", *SMALL)))
-    pattern = type(model.by_user)(torch.tensor([0, 0]), torch.tensor([0, 1]), (1, 2))
-    receivers, senders = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.5, 0.5], [-1.0, -1.0]])
-    result = model._attended(pattern, 0, receivers, senders, torch.tensor([0.5, 1.0]))
-    one = math.exp(1 / (1 + math.exp(-0.5)))
-    other = math.exp(-0.02 / (1 + math.exp(0.02)))
-    expected = (0.5 * one - other) / (one + other)
-    assert result.tolist() == [[pytest.approx(expected, rel=1e-5)] * 2]
-
-
-def test_layers_stand_side_by_side(tiny_config: MakeConfig) -> None:
-    one, two = (build(tiny_config("MGAT", *SMALL, f"--n_layers={n}")) for n in (1, 2))
-    two.load_state_dict({**two.state_dict(), **one.state_dict()})
-    for first, both in zip(one.tables(), two.tables(), strict=True):
-        assert both.shape[1] == 2 * first.shape[1]
-        torch.testing.assert_close(both[:, :4], first)
 
 
 def test_widths(tiny_config: MakeConfig) -> None:

@@ -191,21 +191,6 @@ def test_graph_counts_training_pairs_once(tiny_config: MakeConfig) -> None:
     np.testing.assert_allclose(model.graph.user_factor[1:].numpy(), expected, rtol=1e-6)
 
 
-def test_exclude_positives_reads_the_training_matrix(tiny_config: MakeConfig) -> None:
-    model = build(
-        tiny_config(
-            "UltraGCN", "--negative_sampling=per_positive", "--exclude_positives=True",
-            "--n_negatives=200",
-        )
-    )  # fmt: skip
-    train = ModalityDataset(tiny_config("UltraGCN")).build_parts()[TRAIN]
-    users, items = (train.inter_feat[f].tolist() for f in (train.uid_field, train.iid_field))
-    positives = set(zip(users, items, strict=True))
-    asked = torch.arange(1, model.n_users)
-    for user, row in zip(asked.tolist(), model.negatives.draw(asked).tolist(), strict=True):
-        assert not positives & {(user, item) for item in row}
-
-
 def test_a_model_is_the_published_ultragcn_without_modalities(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("UltraGCN", "--modalities=[]", "--preset=yelp2018"))
     assert {name for name, _ in model.named_parameters()} == {

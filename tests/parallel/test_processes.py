@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from ranks import checks
-from support import quick
+from support import mask_settings, quick
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
-from recbole_painvrl.config.layers import internal_layers, merge
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.data.shared import shared_data
@@ -24,8 +22,7 @@ from recbole_painvrl.environments.loop import Identification, LoopSettings, iden
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
-from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.shards import OwnRows, UserShard, balanced_shards
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
@@ -81,9 +78,7 @@ def environments(world: World, shard: UserShard) -> Identification:
 
 def masked(world: World, shard: UserShard, n_environments: int, **values: Any) -> MaskLearner:
     users, items, own = world.pairs(shard)
-    shipped = PaInvRLSettings.from_config(merge(internal_layers("PaInvRL", "planted"))[0])
-    settings = {field.name: getattr(shipped, field.name) for field in fields(MaskSettings)}
-    settings |= {"mask_batch_size": 16, "attention_hidden_size": 8, "init_std": 0.1, **values}
+    base = {"mask_batch_size": 16, "attention_hidden_size": 8, "init_std": 0.1}
     # Some environments have no interaction of some process in a batch.
     labels = (world.users * n_environments // N_USERS + torch.arange(N) // 650) % n_environments
     learner = MaskLearner(
@@ -93,7 +88,7 @@ def masked(world: World, shard: UserShard, n_environments: int, **values: Any) -
         world.tables(shard),
         UltraGCNWeights.from_paper(0.5, 0.3),
         torch.full((D,), 0.5),
-        MaskSettings(**settings),
+        mask_settings(**{**base, **values}),
         NegativeSampler(N_ITEMS, 12, "shared", source(6)),
         source(7),
         own=own,
@@ -117,14 +112,7 @@ def shard_of(rank: int, size: int, users: Tensor) -> UserShard:
     return [UserShard(*cut, N_USERS, 3) for cut in ((0, 20), (20, 20), (20, 60))][rank]
 
 
-@pytest.fixture
-def _double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.usefixtures("_double")
+@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("size", [2, 3])
 def test_stages_equal_those_of_one_process(size: int, tmp_path: Path) -> None:
     world = World()
