@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from support import degrees_alone
 from torch import Tensor
 
 from recbole_painvrl.environments import content as content_module
@@ -18,7 +19,6 @@ from recbole_painvrl.environments.content import (
 )
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import LoopSettings, identify
-from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 
 N_USERS, N_ITEMS, WIDTH, N, SIZE = 12, 9, 3, 40, 3
@@ -109,13 +109,19 @@ class Literal:
 
 @pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])
 @pytest.mark.parametrize(
-    ("refinement", "rate"),
-    # While searching the learning rate itself; then a third of it, falling linearly to 0.
-    [(None, 0.3), (0.0, 0.1), (0.75, 0.025)],
+    ("refinement", "rate", "most_rows"),
+    # While searching the learning rate itself; then a third of it, falling linearly to 0. Scores of
+    # a batch from whole tables or from its own rows.
+    [(None, 0.3, 0.0), (0.0, 0.1, 1.0), (0.75, 0.025, 0.0)],
 )
 def test_a_round_follows_the_literal_rules(
-    learner: EnvironmentLearner, refinement: float | None, rate: float
+    learner: EnvironmentLearner,
+    refinement: float | None,
+    rate: float,
+    most_rows: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(content_module, "_MOST_ROWS", most_rows)
     model, draws = content_model(learner), source(6)
     assert model.projections is not None
     # Shares of some round, and projections far enough apart for every environment to win pairs.
@@ -129,16 +135,6 @@ def test_a_round_follows_the_literal_rules(
     torch.testing.assert_close(model.shares, literal.shares)
     expected = literal.scores(list(range(N)), refinement is not None)
     torch.testing.assert_close(scores, expected.detach(), rtol=1e-4, atol=1e-4)
-
-
-def test_a_small_share_counts_as_the_smallest() -> None:
-    model = content_model()
-    model.shares = SHARES.clone()
-    found = model._offset(True).flatten().tolist()
-    assert found == pytest.approx(
-        [0.5 * math.log(0.7), 0.5 * math.log(0.02), 0.5 * math.log(0.299)]
-    )
-    assert not model._offset(False).any()
 
 
 def test_a_start_has_equal_shares_and_the_labels_of_its_projections() -> None:
@@ -193,11 +189,7 @@ WEIGHTS = UltraGCNWeights.from_paper(0.1, 0)
 
 
 def graph() -> GraphWeights:
-    factors = degree_factors(
-        torch.bincount(USERS, minlength=N_USERS), torch.bincount(ITEMS, minlength=N_ITEMS)
-    )
-    none = torch.zeros(N_ITEMS, 0)
-    return GraphWeights(*factors, none.long(), none)
+    return degrees_alone(USERS, ITEMS, N_USERS, N_ITEMS)
 
 
 def full_model() -> FullEnvironmentModel:

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
-from support import random_graph
+from support import degrees_alone, random_graph
 from torch import Tensor
 
-import recbole_painvrl.environments.content as content_module
 from recbole_painvrl.environments.content import (
     ContentEnvironmentModel,
     EnvironmentLearner,
@@ -19,8 +17,7 @@ from recbole_painvrl.environments.content import (
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import LoopSettings, identify
 from recbole_painvrl.functional.environments import agreement
-from recbole_painvrl.functional.graph import degree_factors
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import UltraGCNWeights, batch_loss
 
 N_USERS, N_ITEMS, WIDTH, PER_USER = 150, 120, 4, 12
 
@@ -127,56 +124,6 @@ def test_an_environment_that_lost_everything_is_seeded_again() -> None:
     assert found.labels.tolist() == [0] * 12, "what is reported is Eq. 9, not the seeding"
 
 
-def test_a_reseeded_content_model_wins_pairs(
-    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-) -> None:
-    users, items, _, people, content = easy
-    always_one = torch.cat([torch.ones(len(content), 1), content], dim=1)
-    fit = FitSettings(1, 0.05, 512, 64, "adam")
-    model, draws = ContentEnvironmentModel(users, items, people, always_one, 2, fit), source(5)
-
-    def share_of_the_lost(reseed: bool) -> float:
-        model.restart(draws)
-        assert model.projections is not None
-        with torch.no_grad():
-            # A score of -100 whatever the user and the item: no pair chooses environment 1.
-            model.projections[1] = 0
-            model.projections[1, -1, 0] = -100
-        if reseed:
-            model.reseed(1, draws)
-        scores, _ = model.fit_and_score(torch.zeros(len(users), dtype=torch.long), draws)
-        return float(scores.argmax(dim=0).float().mean())
-
-    assert share_of_the_lost(reseed=False) == 0.0
-    assert 0.05 < share_of_the_lost(reseed=True) < 0.95
-
-
-@pytest.mark.parametrize("most_rows", [0.0, 1.0])
-def test_an_environment_learns_from_its_own_pairs_and_the_pool(
-    easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-    monkeypatch: pytest.MonkeyPatch,
-    most_rows: float,
-) -> None:
-    monkeypatch.setattr(content_module, "_MOST_ROWS", most_rows)
-    model = content_model(easy, n_environments=3)
-    model.restart(source(2))
-    rows, pool = torch.arange(0, 60, 2), torch.tensor([3, 5, 5])
-    model._batch_loss(rows, pool, False).backward()
-    assert model.projections is not None
-    projections = model.projections.detach().clone().requires_grad_()
-    tastes = model.user_content[model.users[rows]]
-    vectors = torch.einsum("ekd,id->eik", projections, model.content)
-    scores = torch.einsum("bk,eik->ebi", tastes, vectors)
-    positives = scores[:, torch.arange(len(rows)), model.items[rows]]
-    labels = positives.argmax(dim=0)
-    loss = torch.zeros(())
-    for pair, label in enumerate(labels.tolist()):
-        loss = loss - F.logsigmoid(positives[label, pair])
-        loss = loss - F.logsigmoid(-scores[label, pair, pool]).mean()
-    (expected,) = torch.autograd.grad(loss, projections)
-    torch.testing.assert_close(model.projections.grad, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_moves_are_counted_and_the_current_labels_are_passed_on() -> None:
     first, second = [0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
     model = Scripted([one_hot(first, 2), one_hot(second, 2)], [0.0])
@@ -194,11 +141,7 @@ def test_full_model_scores_every_pair_with_every_model(
     easy: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], with_content: bool
 ) -> None:
     users, items, truth, _, content = easy
-    user_factor, item_factor = degree_factors(
-        torch.bincount(users, minlength=N_USERS), torch.bincount(items, minlength=N_ITEMS)
-    )
-    none = torch.zeros(N_ITEMS, 0)
-    graph = GraphWeights(user_factor, item_factor, none.long(), none)
+    graph = degrees_alone(users, items, N_USERS, N_ITEMS)
     model = FullEnvironmentModel(
         users, items, N_USERS, content if with_content else None, graph,
         UltraGCNWeights.from_paper(1e-4, 0.0), 2, FitSettings(6, 5e-3, 256, 64, "adam"),

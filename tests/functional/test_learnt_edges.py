@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recbole_painvrl.functional.item_graph import ItemGraphNorm, neighbour_graph
+from recbole_painvrl.functional.item_graph import ItemGraphNorm
 from recbole_painvrl.functional.learnt_graph import kept_cosines, merged, multiply, normalise
 from recbole_painvrl.functional.nearest import nearest_rows
 
@@ -62,24 +62,6 @@ def test_products_and_gradients_equal_dense_formulas(norm: ItemGraphNorm, k: int
     for first, second in zip(*results, strict=True):
         torch.testing.assert_close(first, second)
         assert first.any()
-
-
-def test_gradients_are_derivatives() -> None:
-    indices = nearest_rows(table(N, 3).detach(), PRESENT, K)[0]
-
-    def network(rows: Tensor, right: Tensor) -> Tensor:
-        return multiply(normalise([kept_cosines(rows, indices)], "out"), right)
-
-    assert torch.autograd.gradcheck(network, (table(N, 3), table(N, 2, seed=1)))
-
-
-@pytest.mark.parametrize("norm", ["out", "in_out", "random_walk"])
-def test_values_are_those_of_the_constant_graph(norm: ItemGraphNorm) -> None:
-    rows = table(N, 5).detach()
-    indices, cosines = nearest_rows(rows, PRESENT, K)
-    found = merged(normalise([kept_cosines(rows, indices)], norm))
-    expected = neighbour_graph(indices, cosines, "cosine", norm)
-    torch.testing.assert_close(*(torch.from_numpy(g.toarray()) for g in (found, expected)))
 
 
 def test_a_row_of_zeros_has_a_finite_gradient() -> None:

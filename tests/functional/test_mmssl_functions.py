@@ -24,21 +24,6 @@ def table(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=source(seed), dtype=torch.float64)
 
 
-def cosine(x: Tensor, y: Tensor) -> float:
-    return float(x @ y / (x.norm() * y.norm()))
-
-
-def test_info_nce_pair_by_pair() -> None:
-    a, z, tau = table(5, 3), table(5, 3, seed=1), 0.5
-    total = 0.0
-    for b in range(5):
-        own = math.exp(cosine(a[b], z[b]) / tau)
-        others = sum(math.exp(cosine(a[b], z[c]) / tau) for c in range(5))
-        others += sum(math.exp(cosine(a[b], a[c]) / tau) for c in range(5) if c != b)
-        total -= math.log(own / others) / 5
-    assert info_nce(a, z, tau).item() == pytest.approx(total, rel=1e-12)
-
-
 @pytest.mark.parametrize("block", [1, 30, 10_000])
 def test_info_nce_has_the_gradient_of_its_definition(
     block: int, monkeypatch: pytest.MonkeyPatch

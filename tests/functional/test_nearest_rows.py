@@ -84,15 +84,6 @@ def test_graph_entry_by_entry(form: str, norm: str) -> None:
     assert (cosines < 0).any(), "negative cosines are part of this test"
 
 
-def test_binary_graph_with_equal_numbers_is_a_row_mean() -> None:
-    rows = F.normalize(torch.rand(20, 3, generator=torch.Generator().manual_seed(1)))
-    indices, cosines = nearest_rows(rows, torch.ones(20, dtype=torch.bool), 4)
-    graph = neighbour_graph(indices, cosines, "binary", "out").toarray()
-    assert set(np.unique(graph[1:].round(12))) == {0.0, 0.25}
-    assert not graph[0].any()
-    assert not graph[:, 0].any()
-
-
 def test_mixing_renormalises_over_what_a_row_has() -> None:
     graphs = [sp.csr_matrix(np.full((3, 3), value)) for value in (1.0, 10.0)]
     present = torch.tensor([[True, True], [True, False], [False, False]])

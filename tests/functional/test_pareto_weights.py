@@ -164,26 +164,6 @@ def test_the_effective_weight_of_unit_gradients_is_the_other_norms_share() -> No
     assert plain(a, ZERO, "l2").effective_w_erm == 1.0
 
 
-def test_unit_gradients_give_the_bisector() -> None:
-    for seed in range(20):
-        a, b = random_pair(seed)
-        weights = plain(a, b, "l2")
-        assert weights.w_erm == pytest.approx(0.5, abs=1e-6)
-        bisector = (a / a.norm() + b / b.norm()) / 2
-        torch.testing.assert_close(mask_direction(a, b, weights), bisector, rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize("normalization", ["l2", "loss"])
-def test_scale_free_normalisations(normalization: GradientNormalization) -> None:
-    a, b = torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0])
-    small = pareto_weights(a, 1e-6 * b, 2.0, 1e-6 * 0.5, normalization)
-    large = pareto_weights(a, 1e3 * b, 2.0, 1e3 * 0.5, normalization)
-    assert small.w_erm == pytest.approx(large.w_erm)
-    torch.testing.assert_close(
-        mask_direction(a, 1e-6 * b, small), mask_direction(a, 1e3 * b, large)
-    )
-
-
 @pytest.mark.parametrize("normalization", ["none", "l2", "loss", "loss+"])
 def test_normalisation_of_nothing_divides_by_nothing(
     normalization: GradientNormalization,

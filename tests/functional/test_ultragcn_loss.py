@@ -17,12 +17,12 @@ N_USERS, N_ITEMS, WIDTH, BATCH = 11, 17, 5, 6
 
 @pytest.mark.parametrize("n_neighbours", [0, 3])
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: int) -> None:
     source = torch.Generator().manual_seed(seed)
     graph = random_graph(N_USERS, N_ITEMS, n_neighbours, source)
-    user_table = torch.randn(N_USERS, WIDTH, generator=source, dtype=torch.float64)
-    item_table = torch.randn(N_ITEMS, WIDTH, generator=source, dtype=torch.float64)
+    user_table = torch.randn(N_USERS, WIDTH, generator=source, dtype=torch.float64).requires_grad_()
+    item_table = torch.randn(N_ITEMS, WIDTH, generator=source, dtype=torch.float64).requires_grad_()
     users = torch.randint(1, N_USERS, (BATCH,), generator=source)
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     shape = (7,) if shared else (BATCH, 4)
@@ -32,6 +32,9 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
         lambda u, i: user_table[u] @ item_table[i], users, positives, negatives, graph, WEIGHTS
     )
     torch.testing.assert_close(found, expected)
+    by_table = [torch.autograd.grad(loss, [user_table, item_table]) for loss in (found, expected)]
+    for own, literal in zip(*by_table, strict=True):
+        torch.testing.assert_close(own, literal)
 
 
 def test_batch_loss_by_hand() -> None:
@@ -52,22 +55,6 @@ def test_batch_loss_by_hand() -> None:
     negative = 1.5 * ((first + second) / 2 + (second + second) / 2)
     item_item = 0.4 * (3 + 5)
     assert loss.item() == pytest.approx((positive + negative + item_item) * log(2))
-
-
-def test_one_pool_is_every_positives_own_draw() -> None:
-    source = torch.Generator().manual_seed(1)
-    graph = random_graph(N_USERS, N_ITEMS, 2, source)
-    users = torch.randint(1, N_USERS, (BATCH,), generator=source)
-    positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
-    vectors = torch.randn(BATCH, WIDTH, dtype=torch.float64).requires_grad_()
-    table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64).requires_grad_()
-    pool = torch.randint(1, N_ITEMS, (5,), generator=source)
-    found = []
-    for negatives in (pool, pool.expand(BATCH, 5)):
-        loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
-        found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
-    for shared, own in zip(*found, strict=True):
-        torch.testing.assert_close(shared, own)
 
 
 def test_mixed_precision_does_not_round_the_sums_over_the_pool() -> None:
