@@ -99,19 +99,17 @@ def test_a_help_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "exit codes: 0 " in page and max(map(len, page.splitlines())) <= 100
 
 
-def test_a_page_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
+def test_a_page_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.orig_argv = ['x', '-m', 'recbole_painvrl']; sys.argv = ['-m']"
         "; from recbole_painvrl.__main__ import main; code = [main([*name.split(), '--help']) for "
         f"name in {['', *COMMANDS]}]; assert not {{'torch', 'recbole', 'numpy'}} & set(sys.modules)"
     )
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert time.perf_counter() - start < 3
 
 
 def test_every_setting_and_preset_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

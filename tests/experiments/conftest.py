@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from forks import SUBPROCESS
+from grid_support import MakeRuns
 
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
-
-MakeRuns = Callable[..., list[GridRun]]
 
 
 def quick_run(words: list[str]) -> int:
@@ -61,32 +56,6 @@ def quick_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", lambda run: [])
     monkeypatch.setattr("recbole_painvrl.cli.run.main", quick_run)
-
-
-def write_run(run: GridRun, ndcg: float | None = None, valid: float | None = None) -> None:
-    """What a finished run leaves, with metrics that differ between runs."""
-    rng = np.random.default_rng([len(run.model), run.seed])
-    per_user = {"iid": rng.random(20), "ood": rng.random(25)}
-    if ndcg is not None:
-        per_user = {name: ndcg + 0.05 * (v - v.mean()) for name, v in per_user.items()}
-    frames = [
-        pd.DataFrame({"test_set": name, "user_id": [f"u{n}" for n in range(len(v))], "ndcg@10": v})
-        for name, v in per_user.items()
-    ]
-    metrics = {name: {"ndcg@10": float(v.mean())} for name, v in per_user.items()}
-    metrics["valid"] = {"ndcg@10": 0.5 if valid is None else valid}
-    result = {
-        "model": run.model,
-        "dataset": "toy",
-        "edition": "planted",
-        "protocol": "files",
-        "valid_metric": "NDCG@10",
-        "split": {"shift": "planted"},
-        "metrics": metrics,
-    }
-    run.folder.mkdir(parents=True, exist_ok=True)
-    pd.concat(frames).to_parquet(run.folder / "per_user.parquet", index=False)
-    (run.folder / "result.json").write_text(json.dumps(result))
 
 
 @pytest.fixture

@@ -105,10 +105,6 @@ def test_the_mask_is_learnt_once_and_every_control_gets_its_own(
     check_report(out, found)
 
 
-def test_the_names_of_the_controls_are_known_to_the_comparison() -> None:
-    assert set(controls.LABELS) == set(CONTROLS)
-
-
 def check_report(out: Path, found: dict[str, Any]) -> None:
     """The page has every control, with the values of its runs."""
     pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")

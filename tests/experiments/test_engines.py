@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments.conftest import MakeRuns
-from experiments.test_planning import plan
+from grid_support import MakeRuns, plan
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import __main__ as child

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments.conftest import MakeRuns
+from grid_support import MakeRuns
 
 from recbole_painvrl.cli.__main__ import main as child_main
 from recbole_painvrl.experiments import launch

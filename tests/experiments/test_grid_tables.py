@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from experiments.conftest import MakeRuns, write_run
+from grid_support import MakeRuns, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from grid_support import plan
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
@@ -20,12 +21,6 @@ from recbole_painvrl.experiments.planning import Plan, words_of
 from recbole_painvrl.experiments.runs import GridRun, distinct
 from recbole_painvrl.run.code import code_hash, code_of
 from recbole_painvrl.run.final_model import final_config
-
-
-def plan(data: Path, output: str = "out", **more: str) -> Plan:
-    common = {"data_path": str(data), "use_gpu": "False", "epochs": "2", **more}
-    models = {name: name for name in ("BPR", "PaInvRL", "InvRL", "UltraGCN")}
-    return Plan("tiny", [0, 1], Path(output), models, common)
 
 
 def key(data: Path, **more: str) -> str:

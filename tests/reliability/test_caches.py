@@ -134,14 +134,6 @@ def test_two_processes_make_a_split_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "splits").iterdir())) == 1
 
 
-def test_a_cached_split_gives_the_run_that_made_it(tiny_data: Path, tmp_path: Path) -> None:
-    argv = ("--protocol=iid_ood", "--split_epochs=1", "--split_rounds=2")
-    made, read = (run_main(tiny_data, tmp_path, "BPR", *argv, name=name) for name in ("a", "b"))
-    assert made.code == 0, made.err
-    assert made.result["hashes"] == read.result["hashes"]
-    assert made.result["metrics"] == read.result["metrics"]
-
-
 @pytest.mark.parametrize("setting", ["save_dataset=True", "dataloaders_save_path=x"])
 def test_recboles_pickles_are_refused(setting: str, tiny_data: Path, tmp_path: Path) -> None:
     run = run_main(tiny_data, tmp_path, "BPR", f"--{setting}", name="x")

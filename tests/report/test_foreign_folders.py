@@ -177,12 +177,3 @@ def test_wrong_calls(
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1), err
     assert words in err
-
-
-def test_help_names_usage_files_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    from recbole_painvrl.cli.report import main
-
-    assert main(["--help"]) == 0
-    out = capsys.readouterr().out
-    for words in ("Usage:", "--output", "_figures/", "exit codes"):
-        assert words in out

@@ -31,10 +31,8 @@ def test_a_shift_that_is_not_detected_does_not_deny_the_one_that_was_found() -> 
     }  # fmt: skip
     lines = run_summary(result).splitlines()
     place = lines.index(found)
-    assert lines[place - 1] == (
-        "shift by protocol: not detected by the criterion of this protocol: a fixed ID-only "
-        "UltraGCN has NDCG@10 0.0250 IID and 0.0289 OOD, where a loss of more than 10% counts"
-    )
+    for fact in ("not detected by the criterion of this protocol", "0.0250", "0.0289", "10%"):
+        assert fact in lines[place - 1]
 
 
 @pytest.mark.parametrize(

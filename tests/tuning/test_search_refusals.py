@@ -72,21 +72,18 @@ def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
     assert "choose another `--storage` and another `--output`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ("settings", "has a search with other settings"),
+        ("code_hash", "has a search by another version of the code"),
+        ("dataset_hash", "has a search with other data;"),
+        ("space", "has a search with other space;"),
+    ],
+)
 def test_another_search_in_the_same_folder_is_refused(
-    tune: Tune, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
-    assert tune("--trials=1") == 1
-    assert tune("--trials=1", "--epochs=3") == 2
-    assert "has a search with other settings" in capsys.readouterr().err
-    monkeypatch.setattr("recbole_painvrl.tuning.plan.code_hash", lambda: "of another version")
-    assert tune("--trials=1") == 2
-    assert "has a search by another version of the code" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("what", ["data", "space"])
-def test_a_search_of_other_data_or_another_space_is_not_resumed(
-    what: str,
+    changed: str,
+    part: str,
     tune: Tune,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -94,10 +91,10 @@ def test_a_search_of_other_data_or_another_space_is_not_resumed(
 ) -> None:
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
     assert tune("--trials=1") == 1
-    if what == "data":
-        monkeypatch.setattr("recbole_painvrl.tuning.plan.dataset_hash", lambda folder: "others")
-    else:
+    if changed == "space":
         space = tmp_path / "space.yaml"
         space.write_text(space.read_text().replace("0.1,", "0.2,"))
-    assert tune("--trials=1") == 2
-    assert f"has a search with other {what};" in capsys.readouterr().err
+    elif changed != "settings":
+        monkeypatch.setattr(f"recbole_painvrl.tuning.plan.{changed}", lambda *given: "another")
+    assert tune("--trials=1", *(["--epochs=3"] if changed == "settings" else [])) == 2
+    assert part in capsys.readouterr().err

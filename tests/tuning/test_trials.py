@@ -13,18 +13,23 @@ from recbole_painvrl.tuning.study import Search, rung_name
 from recbole_painvrl.tuning.trial import Watch
 
 
-def test_of_several_candidates_the_first_is_compared() -> None:
+def watching(trainer: Any, *parts: str) -> tuple[Watch, list[tuple[str, list[float]]]]:
+    """The watch of a trial without peers, and what it will note."""
     rungs: list[tuple[str, list[float]]] = []
-    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
+    plan = SimpleNamespace(parts=("valid", *parts), metric="ndcg@10")
     search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
     trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
+    return Watch(search, trial, trainer, None), rungs
+
+
+def test_of_several_candidates_the_first_is_compared() -> None:
     losses = dict.fromkeys(range(4), 0.0)
     trainer = SimpleNamespace(
         candidates={"ones": None, "soft": None}, train_loss_dict=losses, eval_step=1,
         best_valid_result={},
     )  # fmt: skip
     trainer.evaluated = trainer
-    watch = Watch(search, trial, trainer, None)
+    watch, rungs = watching(trainer)
     for number, stage in enumerate(("backbone", "final ones", "final soft"), 1):
         trainer.stage = stage
         watch(0.1 * number, {"ndcg@10": 0.1 * number})
@@ -32,17 +37,13 @@ def test_of_several_candidates_the_first_is_compared() -> None:
 
 
 def test_another_final_model_is_compared_by_its_own_training() -> None:
-    rungs: list[tuple[str, list[float]]] = []
-    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
-    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
-    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
     common = {"candidates": {}, "eval_step": 1, "stage": "final"}
     final = SimpleNamespace(train_loss_dict={}, best_valid_result={}, **common)
     backbone = SimpleNamespace(
         train_loss_dict=dict.fromkeys(range(8), 0.0), best_valid_result={"ndcg@10": 0.9},
         evaluated=final, **common,
     )  # fmt: skip
-    watch = Watch(search, trial, backbone, None)
+    watch, rungs = watching(backbone)
     for epoch in range(4):
         final.train_loss_dict[epoch] = 0.0
         watch(0.1, {"ndcg@10": 0.1 * (epoch + 1)})
@@ -83,31 +84,24 @@ def test_peers_are_compared_after_as_many_validations() -> None:
 
 def test_the_best_value_before_an_interruption_counts() -> None:
     """The trainer knows it again; a trial that goes on has a watch of its own."""
-    rungs: list[tuple[str, list[float]]] = []
-    plan = SimpleNamespace(parts=("valid",), metric="ndcg@10")
-    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
-    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
     trainer = SimpleNamespace(
         train_loss_dict=dict.fromkeys(range(8), 0.0), eval_step=1, stage="train",
         best_valid_result={"ndcg@10": 0.6},
     )  # fmt: skip
     trainer.evaluated = trainer
-    Watch(search, trial, trainer, None)(0.2, {"ndcg@10": 0.2})
+    watch, rungs = watching(trainer)
+    watch(0.2, {"ndcg@10": 0.2})
     assert rungs == [(rung_name(8), [0.6])]
 
 
 def test_the_best_value_of_either_part_is_compared() -> None:
-    rungs: list[tuple[str, list[float]]] = []
-    plan = SimpleNamespace(parts=("valid", "ood_valid"), metric="ndcg@10")
-    search: Any = SimpleNamespace(plan=plan, peers=lambda own, rung: [])
-    trial: Any = SimpleNamespace(set_user_attr=lambda *words: rungs.append(words), number=0)
     shifted = iter([0.3, 0.1])
     trainer = SimpleNamespace(
         train_loss_dict={}, eval_step=1, best_valid_result={}, stage="train",
         ood_valid=lambda loader: {"ndcg@10": next(shifted)},
     )  # fmt: skip
     trainer.evaluated = trainer
-    watch = Watch(search, trial, trainer, None)
+    watch, rungs = watching(trainer, "ood_valid")
     for validations, value in ((4, 0.5), (8, 0.4)):
         trainer.train_loss_dict = dict.fromkeys(range(validations), 0.0)
         watch(value, {"ndcg@10": value})
