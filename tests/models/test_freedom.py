@@ -66,9 +66,9 @@ def literal_tables(model: Any, graph: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("layers", [(2, 1), (1, 2), (0, 0)])
 def test_loss_and_scores_by_hand(layers: tuple[int, int], tiny_config: MakeConfig) -> None:
     sizes = (f"--n_layers={layers[0]}", f"--item_layers={layers[1]}")
-    model = shaken(
-        tiny_config("FREEDOM", *SMALL, *sizes, "--pruned_fraction=0.0", "--content_weight=0.3")
-    )
+    weight = 0.3 if any(layers) else 0.0
+    words = (*SMALL, *sizes, "--pruned_fraction=0.0", f"--content_weight={weight}")
+    model = shaken(tiny_config("FREEDOM", *words))
     model.start_epoch(0)
     users, items = literal_tables(model, adjacency(model))
     loss = torch.zeros((), dtype=torch.float64)
@@ -76,7 +76,7 @@ def test_loss_and_scores_by_hand(layers: tuple[int, int], tiny_config: MakeConfi
         loss = loss + F.softplus(users[u] @ (items[j] - items[i])) / len(TRIPLES)
         for project, columns in zip(model.content, model.modality_slices.values(), strict=True):
             gap = project(model.features[j, columns]) - project(model.features[i, columns])
-            loss = loss + 0.3 * F.softplus(users[u] @ gap) / len(TRIPLES)
+            loss = loss + weight * F.softplus(users[u] @ gap) / len(TRIPLES)
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
     for table, expected in zip(model.tables(), (users, items), strict=True):
         torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-9)
@@ -101,25 +101,6 @@ def test_items_without_a_modality_say_nothing_about_it(
             gap = gap - model.content[m].bias
             loss = loss + 0.3 * F.softplus(users[u] @ gap) / len(known)
     assert_same_gradients(model, model.calculate_loss(batch_of(model, triples)), loss)
-
-
-@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-def test_without_item_graph_and_content_it_is_lightgcn(tiny_config: MakeConfig) -> None:
-    words = ("--pruned_fraction=0.0", "--content_weight=0.0", "--n_layers=2")
-    model = shaken(tiny_config("FREEDOM", *SMALL, *words))
-    model.item_graph.matrix = 0 * model.item_graph.matrix
-    recboles = build(
-        tiny_config("LightGCN", "--embedding_size=6", "--n_layers=2", "--reg_weight=0.0")
-    ).double()
-    recboles.norm_adj_matrix = recboles.norm_adj_matrix.double()
-    names = ("user_embedding.weight", "item_embedding.weight")
-    recboles.load_state_dict({name: model.state_dict()[name] for name in names})
-    # RecBole's matrix is float32 and its BPR adds 1e-10 to the probability.
-    for table, expected in zip(model.tables(), recboles.forward(), strict=True):
-        torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-6)
-    batch = batch_of(model)
-    loss, expected = model.calculate_loss(batch), recboles.calculate_loss(batch)
-    torch.testing.assert_close(loss.float(), expected.squeeze(), rtol=1e-5, atol=1e-7)
 
 
 def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(

@@ -273,10 +273,3 @@ def test_batches_of_users(tiny_config: MakeConfig, tiny_data: Path) -> None:
     epochs = torch.stack(seen).chunk(4)
     assert not torch.equal(epochs[0], epochs[1])
     assert torch.equal(torch.cat(epochs[:2]), torch.cat(epochs[2:]))
-
-
-@pytest.mark.parametrize("model", BOTH)
-def test_one_modality(model: str, tiny_config: MakeConfig) -> None:
-    made = build(tiny_config(model, *SMALL, "--modalities=[visual]"))
-    made.calculate_loss(batch_of(made)).backward()
-    assert made.content[0].weight.grad.any()
