@@ -28,7 +28,6 @@ def _message(*argv: str, model: str = "BPR") -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["PaInvRL", "BPR"])
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -52,13 +51,8 @@ def _message(*argv: str, model: str = "BPR") -> str:
         ("--valid_metric=NDGC@10", "did you mean `NDCG`?"),
         ("--valid_metric=MRR@10", "expected one of `metrics`, such as `--valid_metric=Recall@10`"),
         ("--topk=[20]", "expected a cut-off in `topk`, such as `--valid_metric=NDCG@20`"),
-        ("--eval_args={spilt: 1}", "did you mean `split`?"),
         ("--eval_args=full", "expected a mapping"),
         ("--train_neg_sample_args={distribution: x}", "`train_neg_sample_args: distribution`: "),
-        (
-            "--eval_args={mode: unixx}",
-            "`eval_args: mode`: found 'unixx' (command line), expected one",
-        ),
         ("--learner=adamm", "`learner`: found 'adamm' (command line), expected one of adam, "),
         ("--protocol=iidood", "expected one of random, files, iid_ood, popularity, time or ~"),
         ("--protocol=iidood", "or ~ (none); did you mean `iid_ood`?"),
@@ -70,8 +64,8 @@ def _message(*argv: str, model: str = "BPR") -> str:
         ("--config_files=none.yaml", "none.yaml: no such configuration file"),
     ],
 )
-def test_mistakes_are_one_line(model: str, argument: str, message: str) -> None:
-    assert message in _message(argument, model=model)
+def test_mistakes_are_one_line(argument: str, message: str) -> None:
+    assert message in _message(argument)
 
 
 def test_presets_that_exist_are_listed() -> None:

@@ -52,12 +52,6 @@ def test_a_missing_value_is_named() -> None:
         UltraGCNSettings.from_config(values)
 
 
-def test_shared_negatives_cannot_avoid_positives() -> None:
-    values = _values("UltraGCN", exclude_positives=True, negative_sampling="shared")
-    with pytest.raises(UserError, match=r"^`exclude_positives`: found True with .*per_positive`$"):
-        UltraGCNSettings.from_config(values)
-
-
 def test_integers_serve_as_numbers_and_settings_are_frozen() -> None:
     settings = PaInvRLSettings.from_config(_values("PaInvRL", eta=1))
     assert settings.eta == 1.0

@@ -54,14 +54,6 @@ def tsv(folder: Path) -> Path:
     return folder / "features" / "visual.items.tsv"
 
 
-def test_rows_land_at_their_item_with_length_one(tmp_path: Path) -> None:
-    aligned = aligned_features(write(tmp_path), "visual", IDS, 4)
-    expected = np.array([[0, 0], [0, 0], [1, 0], [3 / 5, 4 / 5]])
-    np.testing.assert_allclose(aligned.matrix, expected, rtol=1e-7)
-    assert aligned.matrix.dtype == np.float32
-    assert (aligned.n_missing, aligned.n_unknown, aligned.n_constant_columns) == (0, 0, 0)
-
-
 @given(st.permutations(range(6)), st.permutations(range(6)), st.sampled_from(["<f2", "<f4", ">f8"]))
 @settings(max_examples=25, deadline=None)
 def test_neither_row_order_nor_line_order_matters(

@@ -266,17 +266,6 @@ def test_a_filter_by_a_column_of_two_files_is_refused(build: Any, timed: Path) -
         build("--val_interval={rating: '[3,inf)'}", "--load_col=~")
 
 
-def test_fractions_of_every_users_early_rows() -> None:
-    """Times 0 to 15: the latest quarter is 12 to 15; of the others two thirds are trained on."""
-    times = np.array([5, 1, 9, 3, 0, 15, 7, 12, 2, 13, 4, 6, 8, 10, 11, 14], dtype=np.float64)
-    users = np.where(times % 2 == 0, 1, 2)
-    train, valid, test = (times[rows].tolist() for rows in time_based_rows(users, times, HALF))
-    assert sorted(test) == [12, 13, 14, 15]
-    # User 1 has 0, 2, 4, 6, 8, 10 and user 2 has 1, 3, 5, 7, 9, 11 before.
-    assert sorted(train) == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert sorted(valid) == [8, 9, 10, 11]
-
-
 def test_the_moment_itself_is_not_late() -> None:
     """The 75th percentile of 0 to 4 is 3."""
     times = np.arange(5.0)

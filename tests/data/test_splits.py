@@ -128,15 +128,6 @@ def test_popularity_ood_is_flatter_than_training(pairs: Pairs, tmp_path: Path) -
     assert degree[ood].mean() < 0.8 * degree[train].mean()
 
 
-def test_time_ood_is_the_latest(pairs: Pairs, tmp_path: Path) -> None:
-    users, _ = pairs
-    split = make("time", pairs, 0, tmp_path)
-    when = times(users)
-    earliest_ood = min(when[split.rows[OOD]].min(), when[split.rows[OOD_VALID]].min())
-    for part in (TRAIN, VALID, TEST):
-        assert when[split.rows[part]].max() < earliest_ood
-
-
 def test_ties_in_time_keep_table_order() -> None:
     # Every ten rows hold each user and each item once.
     users = np.tile(np.arange(1, 11), 10)
@@ -183,14 +174,6 @@ def test_iid_ood_is_made_once(pairs: Pairs, tmp_path: Path, count_makes: list[in
         np.testing.assert_array_equal(rows, second.rows[part])
         assert second.rows[part].dtype == rows.dtype
     assert first.diagnostics == second.diagnostics
-    (cached,) = (tmp_path / "splits").iterdir()
-    # Other parameters and other data are other files.
-    make("iid_ood", pairs, 1, tmp_path)
-    iid_ood_split(*pairs, None, settings(split_epochs=1), tmp_path)
-    iid_ood_split(pairs[0][:-1], pairs[1][:-1], None, settings(), tmp_path)
-    assert len(count_makes) == 4
-    assert len(list((tmp_path / "splits").iterdir())) == 4
-    assert cached.exists()
 
 
 def test_distinct_rows_keeps_the_first() -> None:

@@ -24,7 +24,7 @@ from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-MODELS = ["UltraGCN", "PaInvRL", "VBPR", "MMGCN", "MMSSL", "LightGCN"]
+MODELS = [(name,) for name in ("UltraGCN", "PaInvRL", "VBPR", "MMGCN", "MMSSL", "LightGCN")]
 
 
 def metrics(found: pd.DataFrame, positives: set[tuple[str, str]], k: int) -> tuple[float, float]:
@@ -52,16 +52,18 @@ def assert_lists_of_the_evaluation(run: Any) -> None:
         assert ndcg == pytest.approx(reported[name]["ndcg@10"], abs=1e-6)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_lists_are_those_of_the_evaluation(model: str, finished: MakeRun) -> None:
-    assert_lists_of_the_evaluation(load_run(finished(model)))
+@pytest.mark.parametrize("words", [*MODELS, ("PaInvRL", "--final_model=VBPR")], ids=" ".join)
+def test_lists_are_those_of_the_evaluation(words: tuple[str, ...], finished: MakeRun) -> None:
+    assert_lists_of_the_evaluation(load_run(finished(*words)))
 
 
 @pytest.mark.parametrize("protocol", ["random", "popularity", "iid_ood"])
 def test_of_every_protocol(protocol: str, finished: MakeRun) -> None:
     short = ("--split_epochs=1", "--split_rounds=2") if protocol == "iid_ood" else ()
     run = load_run(finished("BPR", f"--protocol={protocol}", *short))
-    assert run.dataset.protocol == protocol
+    assert run.dataset.protocol == run.result["protocol"] == protocol
+    tests = {"test"} if protocol == "random" else {"iid", "ood"}
+    assert set(run.result["metrics"]) == {"valid", *tests}
     assert_lists_of_the_evaluation(run)
 
 

@@ -296,13 +296,6 @@ def test_a_candidate_with_all_features_is_compared_without_being_asked(
         assert set(run.result["answer"]["backbone"]) == {"iid", "ood"}
 
 
-def test_another_final_model_is_not_compared_with_ultragcn(tiny_data: Path, tmp_path: Path) -> None:
-    argv = stages("--final_model=VBPR", "--compare_backbone=True")
-    run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
-    assert run.code == 2
-    assert "benchmark --models=VBPR --feature-mask=RUN" in run.err
-
-
 @pytest.mark.parametrize(
     ("auc", "in_part"), [(0.69, False), (0.7, True), (0.89, True), (0.9, False)]
 )

@@ -226,14 +226,6 @@ def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> No
     assert run.err.splitlines()[-1].endswith("type `pip install faiss-cpu`")
 
 
-@pytest.mark.parametrize("protocol", ["files", "random"])
-def test_known_environments_without_truth(protocol: str, own: Path, tmp_path: Path) -> None:
-    if protocol == "files":
-        shutil.rmtree(own / "tiny" / "truth")
-    argv = (*SHORT_STAGES, "--known_environments=True", f"--protocol={protocol}")
-    assert_refused(run_main(own, tmp_path, "PaInvRL", *argv, name="x"), "planted environment")
-
-
 def test_negatives_of_the_loader_never_become_positives(tiny_data: Path, tmp_path: Path) -> None:
     """RecBole's loader appends the negatives of a pointwise model to its batch."""
     given = "--train_neg_sample_args={distribution: uniform, sample_num: 1}"

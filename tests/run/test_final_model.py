@@ -59,23 +59,6 @@ def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finis
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["embedding_size"]["value"] == 64
 
 
-def test_an_opened_run_has_the_metrics_of_the_result(run: Finished) -> None:
-    opened = load_run(run.folder)
-    users = run.per_user.query("test_set == 'iid'")
-    number = opened.dataset.field2token_id[opened.dataset.uid_field][users["user_id"].iloc[0]]
-    scores = opened.model.full_sort_predict({opened.dataset.uid_field: torch.tensor([number])})
-    for name in ("train", "valid"):
-        table = opened.parts[name].inter_feat
-        mine = table[opened.dataset.uid_field] == number
-        scores[table[opened.dataset.iid_field][mine]] = -torch.inf
-    scores[0] = -torch.inf
-    top = set(scores.topk(10).indices.tolist())
-    table = opened.parts["test"].inter_feat
-    wanted = table[opened.dataset.iid_field][table[opened.dataset.uid_field] == number].tolist()
-    recall = len(top & set(wanted)) / len(wanted)
-    assert recall == pytest.approx(float(users["recall@10"].iloc[0]), abs=1e-6)
-
-
 def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Path) -> None:
     folder, out = str(run.folder), tmp_path / "top.csv"
     assert recommend.main([folder, "--k=3", "--users=all", f"--out={out}"]) == 0
@@ -120,6 +103,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         (["--final_model=VBPR", "--final_settings={reg_wieght: 1}"], "reg_wieght"),
         (["--final_model=VBPR", "--mask_form=validation"], "`mask_form: validation`"),
         (["--final_settings={reg_weight: 1}"], "`final_settings`"),
+        (["--final_model=VBPR", "--compare_backbone=True"], "benchmark --models=VBPR"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_trained(

@@ -33,9 +33,8 @@ FILES = {
                       "--n_negatives=5", "--exclude_positives=True")),
         ("NGCF", ()),
         ("Pop", ()),
-        ("ItemKNN", ()),
     ],
-    ids=["ids only", "one modality", "NGCF", "Pop", "ItemKNN"],
+    ids=["ids only", "one modality", "NGCF", "Pop"],
 )  # fmt: skip
 def test_every_model_leaves_the_same_kind_of_folder(
     model: str, argv: tuple[str, ...], tiny_data: Path, tmp_path: Path
@@ -55,22 +54,6 @@ def test_every_model_leaves_the_same_kind_of_folder(
     assert result["modalities"] == used
     for words in (f"{model} on tiny", "test (IID)", "test (OOD)"):
         assert words in run.out
-
-
-@pytest.mark.parametrize(
-    ("protocol", "model"), [("random", "BPR"), ("iid_ood", "PaInvRL"), ("popularity", "BPR")]
-)
-def test_protocols(protocol: str, model: str, tiny_data: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
-    argv = (f"--protocol={protocol}", "--split_epochs=1", "--split_rounds=2", "--topk=[5,10]")
-    stages = SHORT_STAGES if model == "PaInvRL" else ()
-    run = run_main(data, tmp_path, model, *argv, *stages, name="x")
-    assert run.code == 0, run.err
-    tests = {"test"} if protocol == "random" else {"iid", "ood"}
-    assert set(run.result["metrics"]) == {"valid"} | tests
-    assert run.result["protocol"] == protocol
-    assert_means(run.per_user, run.result["metrics"])
-    assert "ndcg@5" in run.result["metrics"]["valid"]
 
 
 def test_every_model_gets_the_same_split(tiny_data: Path, tmp_path: Path) -> None:
