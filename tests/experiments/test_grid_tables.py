@@ -106,16 +106,6 @@ def test_users_are_averaged_over_seeds_and_paired(make_runs: MakeRuns) -> None:
 
     (one,) = (c for c in table.comparisons if (c.other, c.part) == ("B", "iid"))
     assert one.paired.p_t == pytest.approx(stats.ttest_rel(users("Method"), users("B")).pvalue)
-    gained = users("Method") - users("B")
-    assert one.paired.difference == pytest.approx(gained.mean())
-    assert one.paired.effect == pytest.approx(gained.mean() / gained.std(ddof=1))
-    expected = stats.wilcoxon(users("Method"), users("B")).pvalue
-    assert one.paired.p_wilcoxon == pytest.approx(expected)
-    other = next(c for c in table.comparisons if (c.other, c.part) == ("B", "ood"))
-    # Two comparisons with the best baseline: the smaller p counts twice.
-    smaller, larger = sorted([one, other], key=lambda c: c.paired.p_t)
-    assert smaller.holm_t == pytest.approx(min(1, 2 * smaller.paired.p_t))
-    assert larger.holm_t == pytest.approx(max(smaller.holm_t, larger.paired.p_t))
 
 
 def test_users_are_paired_within_each_seed() -> None:
