@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from grid_support import MakeRuns
 
 from recbole_painvrl.experiments.progress import LiveLine, clock, estimate, planned, stage
 from recbole_painvrl.experiments.runs import GridRun
-
-MakeRuns = Callable[..., list[GridRun]]
 
 
 @pytest.fixture
