@@ -62,12 +62,6 @@ def test_norms_by_hand(norm: GraphNorm) -> None:
             assert (to_users[u, i], to_items[i, u]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_isolated_rows_stay_zero() -> None:
-    to_users, to_items = interaction_matrices(interactions(), "mean")
-    assert Propagation(to_users)(torch.ones(5, 2))[[0, 3]].abs().sum() == 0
-    assert Propagation(to_items)(torch.ones(7, 2))[0].abs().sum() == 0
-
-
 def test_a_copy_is_independent_and_equal() -> None:
     product = Propagation(interactions())
     other = copy.deepcopy(product).double()

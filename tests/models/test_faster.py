@@ -17,7 +17,7 @@ from support import MakeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.splits.base import TRAIN
-from recbole_painvrl.models.faster import SymmetricMatrix, faster, normalized_adjacency
+from recbole_painvrl.models.faster import SymmetricMatrix, faster
 
 # PyTorch's of RecBole's constructor of sparse tensors, which still works.
 pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
@@ -43,15 +43,6 @@ def test_equal_scores_loss_and_gradients(model: Any, tiny_config: MakeConfig) ->
         assert built.state_dict().keys() == model(config, train).state_dict().keys()
     for own, other in zip(*outcomes, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
-
-
-def test_the_matrix_is_recboles(tiny_config: MakeConfig) -> None:
-    config = tiny_config("LightGCN")
-    model: Any = LightGCN(config, ModalityDataset(config).build_parts()[TRAIN])
-    own = normalized_adjacency(model.interaction_matrix)
-    assert (own != own.T).nnz == 0
-    expected = model.get_norm_adj_mat().to_dense().numpy()
-    np.testing.assert_allclose(own.toarray(), expected, rtol=1e-7)
 
 
 def test_node_dropout_keeps_recboles_matrix(tiny_config: MakeConfig) -> None:

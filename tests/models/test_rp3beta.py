@@ -79,13 +79,6 @@ def test_walk_by_hand(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) 
     assert all_scores(model)[:, 5].any()
 
 
-def test_probabilities_of_the_walk_add_up(tiny_config: MakeConfig) -> None:
-    argv = ("--alpha=1.0", "--beta=0.0", "--popularity_prior=0.0", "--content_weight=0.0")
-    model = build(tiny_config("RP3beta", *argv, "--modalities=[]"))
-    n_items = torch.from_numpy(model.interaction_matrix.getnnz(axis=1)[1:]).double()
-    torch.testing.assert_close(all_scores(model).sum(dim=1), n_items, rtol=1e-5, atol=0)
-
-
 @pytest.mark.parametrize("shrink", [0.0, 0.8])
 def test_neighbours_by_hand(shrink: float, tiny_config: MakeConfig) -> None:
     config = tiny_config("RP3beta", *KNN, UNEQUAL, f"--shrink={shrink}")
