@@ -76,15 +76,6 @@ def test_two_files_are_training_and_test(build: Any) -> None:
     assert pairs(two[TRAIN]) == pairs(three[TRAIN])
 
 
-def test_a_leak_between_the_files(build: Any) -> None:
-    folder = build.root / "tiny"
-    rows = (folder / "tiny.train.inter").read_text().splitlines()[1:6]
-    with open(folder / "tiny.test.inter", "a") as stream:
-        stream.write("\n".join(rows) + "\n")
-    with pytest.raises(UserError, match=r"5 \(user, item\) pairs are in split `train`"):
-        build(THREE).build_parts()
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from support import SHORT_STAGES, assert_means, files_in, quick, run_command, run_main
 from torch import Tensor
 
-from recbole_painvrl.config import config_from_arguments
-from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.models.ultragcn import UltraGCN
 
 FILES = {
@@ -56,20 +53,6 @@ def test_every_model_leaves_the_same_kind_of_folder(
         assert words in run.out
 
 
-def test_every_model_gets_the_same_split(tiny_data: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
-    argv = ("--protocol=iid_ood", "--split_epochs=1", "--split_rounds=2")
-    splits, users = [], []
-    for model, seed in (("BPR", 1), ("UltraGCN", 2)):
-        run = run_main(data, tmp_path, model, *argv, f"--seed={seed}", name=model)
-        assert run.code == 0, run.err
-        splits.append(run.result["split"])
-        users.append(run.per_user[["test_set", "user_id"]])
-    assert splits[0] == splits[1]
-    assert users[0].equals(users[1])
-    assert len(list((data / "tiny" / "splits").iterdir())) == 1
-
-
 def test_known_environments_and_several_outer_rounds(tiny_data: Path, tmp_path: Path) -> None:
     argv = (*SHORT_STAGES, "--known_environments=True", "--outer_rounds=2", "--oracle=False")
     run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
@@ -88,16 +71,6 @@ def test_presets_run(model: str, preset: str, tiny_data: Path, tmp_path: Path) -
     run = run_main(tiny_data, tmp_path, model, *argv, name="x")
     assert run.code == 0, run.err
     assert len(run.result["stages"][1]["sizes"]) == 3
-
-
-def test_repeated_rows_are_in_one_part(tiny_data: Path, tmp_path: Path) -> None:
-    lines = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
-    folder = tmp_path / "own" / "twice"
-    folder.mkdir(parents=True)
-    (folder / "twice.inter").write_text("\n".join([*lines, *lines[1:]]) + "\n")
-    config = config_from_arguments(["--model=BPR", *quick(tmp_path / "own", tmp_path, "twice")])
-    parts = ModalityDataset(config).build_parts()
-    assert sum(len(part) for part in parts.values()) == len(lines) - 1
 
 
 def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) -> None:
