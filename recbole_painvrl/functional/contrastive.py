@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from recbole_painvrl.functional.precision import full_precision
 
-# Cosines computed at a time: fewer on a CPU, where they stay in the cache, but not of fewer rows,
-# with which a product of matrices is slow.
+# Cosines computed at a time; on a CPU few enough to stay in its cache. A block has at least
+# `_MIN_ROWS` rows, since products of matrices with few rows are slow.
 _BLOCK = {"cpu": 2**19}
 _MIN_ROWS = 128
 
@@ -45,14 +45,15 @@ def info_nce(
         own_view: whether the other rows of a are negatives, too (the second sum).
         normalise: whether e takes cosines; False for inner products.
         targets: t, row of z that belongs to every row of a, ``[B]``; None for row b itself.
-        counts: how often every row of a occurs, ``[B]``, and
-        target_counts: how often every row of z occurs in the first sum, ``[C]``, for the loss of
-            repeated rows without repeating them; None for once each.
+        counts: how often every row of a occurs, ``[B]``; None for once each. The loss is that of
+            the repeated rows.
+        target_counts: how often every row of z occurs in the first sum, ``[C]``; None for once
+            each.
         excluded: pairs of the first sum that are no negatives: rows of a, ascending ``[p]``, and
             rows of z ``[p]``; no target among them.
 
     Raises:
-        ValueError: counts together with ``own_view``.
+        ValueError: ``counts`` or ``target_counts`` together with ``own_view``.
     """
     if own_view and not (counts is None and target_counts is None):
         raise ValueError("info_nce: counts are for own_view=False")
@@ -105,20 +106,20 @@ class _InfoNCE(torch.autograd.Function):
         total = a.new_zeros(())
         step = max(_MIN_ROWS, _BLOCK.get(a.device.type, 2**24) // max(1, len(both)))
         starts = range(0, size, step)
+        log_counts = None if target_counts is None else target_counts.to(a.dtype).log()
         pairs = None if excluded is None else _by_block(excluded, starts, size)
         for number, start in enumerate(starts):
             rows = a[start : start + step]
             logits = (rows / temperature) @ turned
             if own_view:
-                # A row is no negative of itself.
-                logits.diagonal(start).fill_(-torch.inf)
+                logits.diagonal(start).fill_(-torch.inf)  # A row is no negative of itself.
             if pairs is not None:
                 left, right = pairs[number]
                 logits[left - start, right + offset] = -torch.inf
             target, times = columns[start : start + step], n[start : start + step]
             total = total - (times * logits.gather(1, target)).sum()
-            if target_counts is not None:
-                logits.add_(target_counts.log())
+            if log_counts is not None:
+                logits.add_(log_counts)
             highest = logits.amax(dim=1, keepdim=True)
             weights = logits.sub_(highest).exp_()
             sums = weights.sum(dim=1, keepdim=True)

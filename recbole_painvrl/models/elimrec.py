@@ -168,17 +168,20 @@ class EliMRec(LateFusionRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The ranking losses by cosines of a batch's triples; a scalar."""
         users, positives, negatives = self.triples(interaction)
-        # Views, fusions and heads are computed once for every distinct user and item.
+        # Views, fusions and heads are computed once for every distinct user and item. The backward
+        # pass of `index_select` adds up the gradients of a repeated row more precisely than that
+        # of `[...]` in mixed precision.
         users, user_at = users.unique(return_inverse=True)
         items, item_at = torch.cat([positives, negatives]).unique(return_inverse=True)
         user_views, item_views = self.views(users, items)
         fused = cosine_bpr(
-            self.user_fusion(user_views)[user_at], self.item_fusion(item_views)[item_at]
+            self.user_fusion(user_views).index_select(0, user_at),
+            self.item_fusion(item_views).index_select(0, item_at),
         )
         loss = self.note("L_fused", fused)
         if self.settings.modality_loss_weight:
             single = [
-                cosine_bpr(head(user)[user_at], head(item)[item_at])
+                cosine_bpr(head(user).index_select(0, user_at), head(item).index_select(0, item_at))
                 for head, user, item in zip(self.heads, user_views[1:], item_views[1:], strict=True)
             ]
             modalities = self.note("L_modalities", torch.stack(single).sum())

@@ -161,14 +161,17 @@ class SLMRec(LateFusionRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The contrast of a batch's users and items and the self-supervised task; a scalar."""
         s = self.settings
-        # Views and contrasts are computed once for every distinct user and item.
+        # Views and fusions are computed once for every distinct user and item.
         users, user_at, user_counts = _distinct(interaction[self.USER_ID])
         items, item_at, item_counts = _distinct(interaction[self.ITEM_ID])
         views = self.views(users, items)
-        user, item = self.user_fusion(views[0])[user_at], self.item_fusion(views[1])
+        # More precise than `[...]` for repeated rows in mixed precision.
+        user = self.user_fusion(views[0]).index_select(0, user_at)
+        item = self.item_fusion(views[1])
         if s.mask_false_negatives:
-            known = self._known_pairs(users[user_at], items[item_at])
-            contrast = info_nce(user, item[item_at], s.temperature, own_view=False, excluded=known)
+            known = self._known_pairs(interaction[self.USER_ID], interaction[self.ITEM_ID])
+            item = item.index_select(0, item_at)
+            contrast = info_nce(user, item, s.temperature, own_view=False, excluded=known)
             counts: Counts = (None, None)
         else:
             contrast = info_nce(
@@ -229,9 +232,9 @@ class SLMRec(LateFusionRecommender):
         graph = self.to_users, self.to_items, s.n_layers
         user_views, item_views = [], []
         for start in starts:
-            means = layer_mean(self.user_embedding.weight, start, *graph, drop=drop)
-            user_views.append(means[0][users])
-            item_views.append(means[1][items])
+            sums = layer_mean(self.user_embedding.weight, start, *graph, reduce="sum", drop=drop)
+            user_views.append(sums[0][users] / (s.n_layers + 1))
+            item_views.append(sums[1][items] / (s.n_layers + 1))
         return user_views, item_views
 
 
@@ -244,7 +247,7 @@ def _distinct(ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _contrast(
     first: Tensor, second: Tensor, temperature: float, counts: Tensor | None, normalise: bool = True
 ) -> Tensor:
-    """InfoNCE of two views of nodes that occur ``counts`` times in a batch."""
+    """InfoNCE of two views of nodes that occur ``counts`` times in a batch; None: once each."""
     return info_nce(
         *(first, second, temperature),
         own_view=False,

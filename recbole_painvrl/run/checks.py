@@ -102,11 +102,11 @@ def _check_evaluation(config: SafeConfig) -> None:
             "as positive; drop the others with `val_interval` (`load_col` need not list its "
             "column), or set `--eval_args={mode: labeled}` and value metrics"
         )
-    by_hits = PER_USER.intersection(name.lower() for name in config["metrics"])
-    if config["ndcg_hits"] and not by_hits:
+    top_k = PER_USER.intersection(name.lower() for name in config["metrics"])
+    if config["ndcg_hits"] and not top_k:
         raise UserError(
-            f"`ndcg_hits`: found True with the metrics {config['metrics']}, expected at least one "
-            "that is computed from the hits of a list, such as NDCG; leave it out"
+            f"`ndcg_hits`: found True with the metrics {config['metrics']}, expected a top-K "
+            "metric such as NDCG among them; add one, or leave `ndcg_hits` out"
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,18 +68,16 @@ def test_given_variables_win_and_paths_are_joined(
 
 @pytest.mark.parametrize("asked", [1, 2])
 def test_a_process_that_does_not_stop_is_killed_when_asked_twice(
-    asked: int, launched: Launch, monkeypatch: pytest.MonkeyPatch
+    asked: int, launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or when it has had its time."""
+    """Or when it has had its time; left alone it would end with code 0."""
     monkeypatch.setattr(launch, "_GRACE", 30.0 if asked == 2 else 0.5)
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True); "
-    began = time.monotonic()
-
-    def stops() -> int:
-        return asked if time.monotonic() > began + 0.5 else 0
-
-    assert launched(code + "time.sleep(20)", stops=stops) == (-9, "x")
-    assert time.monotonic() - began < 15
+    ready = tmp_path / "ready"
+    code = (
+        "import pathlib, signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True); "
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(20)"
+    )
+    assert launched(code, stops=lambda: asked if ready.exists() else 0) == (-9, "x")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,12 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> No
 
 
 @pytest.mark.parametrize("among", [False, True])
-def test_info_nce_of_repeated_rows(among: bool) -> None:
+@pytest.mark.parametrize("block", [1, 20, 1000])
+def test_info_nce_of_repeated_rows(
+    block: int, among: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setitem(contrastive._BLOCK, "cpu", block)
     a, z = table(4, 0), table(9 if among else 4, 1)
     targets = torch.tensor([8, 2, 2, 0]) if among else None
     counts = torch.tensor([1, 3, 2, 1])

@@ -74,7 +74,7 @@ def test_loss_and_scores_by_hand(
         f"--score={score}",
         f"--score_fusion={fusion}",
         "--modality_loss_weight=0.7",
-        "--n_layers=1",
+        "--n_layers=2",
     )
     model = shaken(tiny_config("EliMRec", *SMALL, *form))
     model.has_row[[3, 44], 0] = False

@@ -86,7 +86,7 @@ def test_loss_and_scores_by_hand(
     form: tuple[str, ...], tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     words = (
-        *("--contrastive_weight=1e-3", "--reg_weight=0.7", "--feature_scale=0.5", "--n_layers=1"),
+        *("--contrastive_weight=1e-3", "--reg_weight=0.7", "--feature_scale=0.5", "--n_layers=2"),
         *("--temperature=0.5", "--local_weight=0.3", "--global_weight=0.4"),
     )
     model = shaken(

@@ -125,7 +125,7 @@ def literal_task(model: Any, views: Views, users: Tensor, items: Tensor) -> Tens
 @pytest.mark.parametrize("masked", [False, True])
 def test_loss_and_scores_by_hand(task: str, masked: bool, tiny_config: MakeConfig) -> None:
     tasks = (f"--ssl_task={task}", "--ssl_weight=0.7", "--ssl_temperature=0.6")
-    words = (f"--mask_false_negatives={masked}", "--feature_scale=2.0", "--n_layers=1")
+    words = (f"--mask_false_negatives={masked}", "--feature_scale=2.0", "--n_layers=2")
     words = (*words, "--temperature=0.5", "--dropout=0.1")
     model = shaken(tiny_config("SLMRec", *SMALL, *tasks, *words))
     model.has_row[[3, 44], 0] = False

@@ -53,6 +53,27 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["EliMRec", "MGAT", "SLMRec"])
+def test_gradients_of_repeated_rows_in_mixed_precision(name: str, tiny_config: MakeConfig) -> None:
+    """A user or item that occurs a thousand times in a batch has nearly the float32 gradient."""
+    generator = np.random.default_rng(0)
+    n = 3000
+    triples = np.column_stack(
+        [generator.integers(1, 4, n), generator.integers(1, 3, n), generator.integers(3, 6, n)]
+    )
+    gradients = []
+    for enabled in (False, True):
+        model = build(tiny_config(name, *SETTINGS[name], "--embedding_size=8"))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = model.calculate_loss(batch_of(model, [*map(tuple, triples.tolist())]))
+        loss.backward()
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        )
+    exact, rounded = gradients
+    assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
 def scores(model: Any) -> Tensor:
     users = torch.arange(1, 30)
     with torch.no_grad():

@@ -85,8 +85,8 @@ def time_based_rows(
         Rows of training, validation and test.
 
     Deviations from RecBole: times are compared in 64 bit, and the rows of a user are really put
-    in order of time; RecBole sorts a copy and then cuts the unsorted rows. A fraction such as 0.75
-    does not lose a row because its floating-point value is slightly less.
+    in order of time; RecBole sorts a copy and then cuts the unsorted rows. Rounding errors, such as
+    of 0.6 / (1 - 0.2), do not cost a training row.
     """
     train, _, test = np.asarray(ratios, dtype=np.float64) / sum(ratios)
     late = times > np.percentile(times, 100 * (1 - test))
@@ -94,7 +94,6 @@ def time_based_rows(
     early = early[np.lexsort((times[early], users[early]))]
     _, first, counts = np.unique(users[early], return_index=True, return_counts=True)
     rank = np.arange(len(early)) - np.repeat(first, counts)
-    # 0.6 / (1 - 0.2) is slightly less than 0.75: rounding must not cost a row.
     n_train = np.floor(counts * (train / (1 - test)) + 1e-9).astype(np.int64)
     kept = rank < np.repeat(n_train, counts)
     return [early[kept], early[~kept], np.flatnonzero(late)]

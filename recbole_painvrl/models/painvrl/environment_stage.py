@@ -20,7 +20,6 @@ from recbole_painvrl.environments.loop import (
 from recbole_painvrl.functional.gate import variant
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.parallel.shards import OwnRows
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.training.guard import stopped_at
@@ -28,6 +27,7 @@ from recbole_painvrl.training.pipeline import Context, Stage
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.invrl import InvRLSettings
+    from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
     from recbole_painvrl.models.painvrl.mask_stage import MaskStage
     from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer

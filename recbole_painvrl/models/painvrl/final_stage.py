@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from recbole_painvrl.data.splits.base import OOD_VALID, VALID
-from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.training.pipeline import Context, Outcome, Stage, TrainingStage
 
 if TYPE_CHECKING:
+    from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
     from recbole_painvrl.models.painvrl.form_stage import FormStage
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 

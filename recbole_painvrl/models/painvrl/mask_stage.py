@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.evaluation.planted import known_environments
-from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings, Trajectory
 from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
@@ -19,6 +18,7 @@ from recbole_painvrl.training.guard import check_state, stopped_at
 from recbole_painvrl.training.pipeline import Context, Stage
 
 if TYPE_CHECKING:
+    from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
     from recbole_painvrl.models.painvrl.environment_stage import EnvironmentStage
     from recbole_painvrl.models.painvrl.trainer import StagedTrainer
 
