@@ -12,6 +12,7 @@ have ten characters) and refused if it is unclear.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -148,9 +149,10 @@ def _read_reviews(
         user, item = first_of(found, names["user"]), first_of(found, names["item"])
         try:
             rating, time = (float(first_of(found, names[role])) for role in ("rating", "time"))
-        except (TypeError, ValueError):
-            user = None
-        if user is None or item is None:
+            finite = math.isfinite(rating) and math.isfinite(time)
+        except (TypeError, ValueError, OverflowError):
+            finite = False
+        if user is None or item is None or not finite:
             bad += 1
             continue
         rows.append((user, item, rating, time / 1000 if time > _MILLISECONDS else time))

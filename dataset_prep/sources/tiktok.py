@@ -108,7 +108,10 @@ def _title_words(path: Path, rated: Collection[str], report: Report, width: int)
             continue
         try:
             pairs = [(int(word), float(count)) for word, count in bag.items()]  # type: ignore[union-attr]
-        except (AttributeError, TypeError, ValueError):
+            possible = all(np.isfinite(count) and count >= 0 for _, count in pairs)
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            possible = False
+        if not possible:
             bad += 1
             continue
         if pairs:

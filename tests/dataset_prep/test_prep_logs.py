@@ -89,6 +89,9 @@ def test_actions_choose_the_rows(tmp_path: Path) -> None:
         ("track2_video_features.txt", lambda text: text.replace(b"[", b"{", 1)),
         ("track2_audio_features.txt", lambda text: text.replace(b"]", b", 1]", 1)),
         ("track2_title.txt", lambda text: text.replace(b": 2", b': "x"', 1)),
+        ("track2_title.txt", lambda text: text.replace(b": 2", b": NaN", 1)),
+        ("track2_title.txt", lambda text: text.replace(b": 2", b": Infinity", 1)),
+        ("track2_title.txt", lambda text: text.replace(b": 2", b": -2", 1)),
         ("final_track2_train.txt", lambda text: text.replace(b"\t1\t0\t4", b"\t8\t0\t4", 1)),
     ],
 )

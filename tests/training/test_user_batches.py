@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 
 from recbole_painvrl.models.mmssl.adversary import drawn_columns
-from recbole_painvrl.training.user_batches import UserBatches
+from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.training.user_batches import SampledUsersTrainer, UserBatches
 
 
 def batches(matrix: Any, size: int, seed: int = 0) -> UserBatches:
@@ -95,3 +98,21 @@ def test_columns_are_all_items_or_a_sample_that_stays() -> None:
     assert len(some) == 20
     assert some.diff().min() > 0
     assert some[0] >= 1
+
+
+def test_the_draws_of_an_epoch_depend_on_seed_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed epoch has the same, and another epoch or seed has others."""
+
+    def epoch(own: Any, batches: Any, *given: Any) -> list[int]:
+        drawn = next(iter(batches))
+        return [*drawn["u"].tolist(), *drawn["i"].tolist()]
+
+    monkeypatch.setattr(RunTrainer, "_train_epoch", epoch)
+    trainer: Any = SampledUsersTrainer.__new__(SampledUsersTrainer)
+    trainer._users = batches(planted_matrix(), 16)
+    found = []
+    for seed, number in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        trainer.model = SimpleNamespace(seed=seed)
+        found.append(trainer._train_epoch(None, number))
+    assert found[0] == found[3]
+    assert found[0] != found[1] and found[0] != found[2]

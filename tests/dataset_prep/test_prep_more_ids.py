@@ -1,0 +1,143 @@
+"""Which column, number or row an id comes from, where several are possible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prep_support import Result, features, pairs, passed, prepare, refused, table, write
+
+from dataset_prep.read import feature_tables
+
+EVENTS = "user,item\na,x\na,y\nb,x\nb,z\n"
+
+
+def with_features(folder: Path, name: str, content: str, *options: Any) -> Result:
+    path = write(folder / name, content)
+    return table(folder, EVENTS, "--features", f"v={path}", *options)
+
+
+def test_a_column_named_for_one_role_is_not_taken_for_another(tmp_path: Path) -> None:
+    content = "item,book\nann,b1\nann,b2\nbob,b1\n"
+    passed(table(tmp_path, content, "--user-column", "item"))
+    assert pairs(tmp_path / "out") == [("ann", "b1"), ("ann", "b2"), ("bob", "b1")]
+
+
+def test_a_matrix_in_column_order_is_read_by_rows(tmp_path: Path) -> None:
+    matrix = np.arange(12.0).reshape(3, 4) ** 2
+    np.save(tmp_path / "f.npy", np.asfortranarray(matrix))
+    write(tmp_path / "f.ids", "x\ny\nz\n")
+    passed(table(tmp_path, EVENTS, "--features", f"v={tmp_path / 'f.npy'}"))
+    expected = {token: matrix[row].tolist() for row, token in enumerate("xyz")}
+    assert features(tmp_path / "out", "v") == expected
+
+
+@pytest.mark.parametrize(("vectors", "n"), [(["1 2", "3 4", "5 6 7"], 2), (["1 2", "3", "4 5"], 2)])
+def test_one_odd_vector_is_a_fault_although_there_are_numbers(
+    tmp_path: Path, vectors: list[str], n: int
+) -> None:
+    """The column of vectors holds the features, and not the numbers beside it."""
+    rows = "".join(f"{t},{k},[{v}]\n" for k, (t, v) in enumerate(zip("xyz", vectors, strict=True)))
+    result = with_features(tmp_path, "f.csv", "item,year,vec\n" + rows)
+    refused(result, f"1 rows have no vector of {n} numbers")
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_word2vec_with_fewer_rows_than_it_states(tmp_path: Path, missing: int) -> None:
+    rows = ["x 1 2\n", "y 3 5\n", "z 4 4\n"][: 3 - missing]
+    result = with_features(tmp_path, "f.txt", "3 2\n" + "".join(rows))
+    refused(result, f"its first line states 3 rows, but it has {3 - missing}")
+
+
+@pytest.mark.parametrize(("rated", "repeated", "ambiguous"), [(90, 0, True), (1000, 100, False)])
+def test_another_column_of_ids_is_looked_at_in_all_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rated: int, repeated: int, ambiguous: bool
+) -> None:
+    """It may hold the ids if its values are distinct, and nine of ten are rated."""
+    n = 100 if not repeated else 1000
+    monkeypatch.setattr(feature_tables, "CELLS_PER_BLOCK", n)
+    items = [f"i{k}" for k in range(n + repeated)]
+    codes = [f"i{k}" if k < rated else f"q{k}" for k in range(n)] + items[:repeated]
+    values = np.random.default_rng(0).normal(size=len(items))
+    pd.DataFrame({"id": items, "code": codes, "a": values}).to_parquet(tmp_path / "f.parquet")
+    events = "user,item\n" + "".join(f"u{k % 7},{item}\n" for k, item in enumerate(items))
+    result = table(tmp_path, events, "--features", f"v={tmp_path / 'f.parquet'}")
+    if ambiguous:
+        refused(result, "column `code` may hold the ids as well as `id`")
+    else:
+        passed(result)
+
+
+@pytest.mark.parametrize(
+    ("header", "title"),
+    [
+        ("item,original_title,full_title", 2),
+        ("item,full_title,original_title", 1),
+        ("item,user_name,short_name", 2),
+    ],
+)
+def test_the_likelier_of_two_columns_holds_the_titles(
+    tmp_path: Path, header: str, title: int
+) -> None:
+    """Item q has no interaction and gets no title."""
+    titles = write(tmp_path / "t.csv", f"{header}\nq,C,D\nx,A,B\n")
+    passed(table(tmp_path, EVENTS, "--items", titles))
+    lines = (tmp_path / "out" / "out.item").read_text().splitlines()
+    assert lines[1:] == [f"x\t{' AB'[title]}"]
+
+
+def mmrec(folder: Path, items: str, *options: Any) -> Result:
+    """Items 3, 0 and 1 of two users; ``items`` maps their numbers."""
+    rows = "0\t3\t0\n0\t0\t0\n1\t1\t2\n1\t3\t0\n"
+    write(folder / "in" / "in.inter", "userID\titemID\tx_label\n" + rows)
+    write(folder / "in" / "u_id_mapping.csv", "user_id\tuserID\n71\t0\n70\t1\n")
+    write(folder / "in" / "i_id_mapping.csv", "asin\titemID\n" + items)
+    np.save(folder / "in" / "image_feat.npy", np.array([[1.0, 2], [3, 5], [7, 7], [9, 8]]))
+    given = ("--input", folder / "in", "--output", folder / "out", "--force")
+    return prepare("mmrec", *given, "--original-ids", *options)
+
+
+def test_ids_that_are_numbers_are_not_taken_for_the_numbers(tmp_path: Path) -> None:
+    """Number 2 has no id: its row of features belongs to no item that is known."""
+    fixes = ("--fix", "drop-rows,drop-unrated")
+    passed(mmrec(tmp_path, "31\t0\n30\t1\n2\t3\n", *fixes))
+    assert pairs(tmp_path / "out", "train") == [("71", "2"), ("71", "31"), ("70", "2")]
+    expected = {"31": [1.0, 2.0], "30": [3.0, 5.0], "2": [9.0, 8.0]}
+    assert features(tmp_path / "out", "visual") == expected
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ("31\t0\n30\t1\n29\t3\n28\t1\n", "number 1 has two ids, 30 and 28"),
+        ("31\t0\n30\t1\n31\t3\n", "items: two numbers have the same original id"),
+    ],
+)
+def test_mappings_that_are_not_one_to_one_are_refused(
+    tmp_path: Path, items: str, words: str
+) -> None:
+    refused(mmrec(tmp_path, items), words)
+
+
+def test_features_need_a_row_for_the_largest_number_anywhere(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    result = mmrec(tmp_path, "31\t0\n30\t1\n29\t3\n")
+    np.save(folder / "image_feat.npy", np.eye(3))
+    write(folder / "in.inter", "userID\titemID\tx_label\n0\t3\t0\n0\t0\t0\n1\t1\t2\n")
+    given = ("--input", folder, "--output", tmp_path / "out", "--force")
+    refused(prepare("mmrec", *given), "has 3 rows for 4 items")
+    assert "image_feat.npy" in result.out + result.err
+
+
+@pytest.mark.parametrize(("flags", "kept"), [("1\t0", 2), ("-1\t0", 1), ("1\t8", 1), ("0\t-1", 1)])
+def test_flags_of_a_log(tmp_path: Path, flags: str, kept: int) -> None:
+    """-1 is no action, and a row with another flag than 0, 1 and -1 does not count."""
+    line = "{}\t1\t{}\t2\t3\t0\t{}\t4\t5\t53000\t10\n"
+    rows = line.format(1, 7, "0\t1") + line.format(2, 8, flags)
+    write(tmp_path / "in" / "final_track2_train.txt", rows)
+    given = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--fix", "drop-rows")
+    passed(prepare("tiktok", *given, "--actions", "finish,like"))
+    assert len(pairs(tmp_path / "out")) == kept
