@@ -110,6 +110,15 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
         assert [row[name] for row in trials] == [row[name] for row in whole]
 
 
+def test_a_choice_that_is_a_list_is_a_list_in_the_files(tune: Tune, tmp_path: Path) -> None:
+    """The study stores it as text."""
+    space = tmp_path / "lists.yaml"
+    space.write_text("mlp_hidden_size: {choices: [[8], [16, 8]]}\n")
+    assert tune("--trials=1", "--model=NeuMF", "--epochs=1", f"--space={space}") == 0
+    best = yaml.safe_load((tmp_path / "search" / "best.yaml").read_text())
+    assert best["mlp_hidden_size"] in ([8], [16, 8])
+
+
 @pytest.mark.parametrize("storage", ["", "sqlite:///study.db"])
 def test_the_trial_of_a_killed_worker_is_taken_over(
     storage: str,
