@@ -12,10 +12,10 @@ from torch.autograd.function import once_differentiable
 
 from recbole_painvrl.functional.precision import full_precision
 
-# Cosines computed at a time; on a CPU few enough to stay in its cache. A block has at least
-# `_MIN_ROWS` rows, since products of matrices with few rows are slow.
+# Cosines computed at a time; on a CPU few enough to stay in its cache. A block has at least this
+# number of rows per column of a vector, since products of wide matrices with few rows are slow.
 _BLOCK = {"cpu": 2**19}
-_MIN_ROWS = 128
+_ROWS_PER_COLUMN = 2
 
 
 @full_precision
@@ -104,7 +104,7 @@ class _InfoNCE(torch.autograd.Function):
         by_a, by_both = torch.zeros_like(a), torch.zeros_like(both)
         turned = both.T.contiguous()  # Products with narrow matrices are faster in this layout.
         total = a.new_zeros(())
-        step = max(_MIN_ROWS, _BLOCK.get(a.device.type, 2**24) // max(1, len(both)))
+        step = max(_ROWS_PER_COLUMN * a.shape[1], _BLOCK.get(a.device.type, 2**24) // len(both), 1)
         starts = range(0, size, step)
         log_counts = None if target_counts is None else target_counts.to(a.dtype).log()
         pairs = None if excluded is None else _by_block(excluded, starts, size)

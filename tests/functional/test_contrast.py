@@ -53,7 +53,7 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> No
 def test_info_nce_of_repeated_rows(
     block: int, among: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setattr(contrastive, "_ROWS_PER_COLUMN", 0)
     monkeypatch.setitem(contrastive._BLOCK, "cpu", block)
     a, z = table(4, 0), table(9 if among else 4, 1)
     targets = torch.tensor([8, 2, 2, 0]) if among else None
@@ -92,7 +92,7 @@ def test_pairs_that_are_no_negatives(own_view: bool, monkeypatch: pytest.MonkeyP
     if own_view:
         total = total + ((F.normalize(a) @ F.normalize(a).T / 0.7).exp() * (b != c)).sum(dim=1)
     by_hand = (total.log() - terms.diagonal().log()).mean()
-    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setattr(contrastive, "_ROWS_PER_COLUMN", 0)
     for block in (1, 20, 1000):
         monkeypatch.setitem(contrastive._BLOCK, "cpu", block)
         loss = info_nce(a, z, 0.7, own_view, excluded=(rows, columns))

@@ -29,7 +29,7 @@ def test_info_nce_has_the_gradient_of_its_definition(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows in blocks of any size, an all-zero row and a small temperature included."""
-    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setattr(contrastive, "_ROWS_PER_COLUMN", 0)
     monkeypatch.setitem(contrastive._BLOCK, "cpu", block)
     first, second = table(7, 3), table(7, 3, seed=1)
     first[2] = 0.0

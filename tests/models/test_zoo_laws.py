@@ -127,7 +127,7 @@ class _Largest(TorchDispatchMode):
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of the searches and contrasts as small as the data of a test."""
     monkeypatch.setattr(nearest, "_BLOCK", 2**12)
-    monkeypatch.setattr(contrastive, "_MIN_ROWS", 1)
+    monkeypatch.setattr(contrastive, "_ROWS_PER_COLUMN", 0)
     monkeypatch.setitem(contrastive._BLOCK, "cpu", 2**12)
 
 
