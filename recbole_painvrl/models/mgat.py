@@ -151,9 +151,7 @@ class MGAT(EdgeRecommender):
         users, user_at = users.unique(return_inverse=True)
         items, item_at = torch.cat([positives, negatives]).unique(return_inverse=True)
         user, item = self._representations((users, items))
-        # More precise than `[...]` for repeated rows in mixed precision.
-        user, item = user.index_select(0, user_at), item.index_select(0, item_at)
-        return self.bpr(user, *item.split(n))
+        return self.bpr(user[user_at], *item[item_at].split(n))
 
 
 class _Layer(nn.Module):

@@ -106,7 +106,7 @@ USER_TABLES = ("user_id_embedding.weight", "user_content_embedding.weight")
 class UltraGCN(TableRecommender):
     """Score ``<p^t_u, t_i> + <p^f_u, W f_i + b>`` (Eq. 15) under the UltraGCN loss (Eq. 3 to 8).
 
-    ``modalities: []`` is UltraGCN as published, ids only. With modalities it is the backbone and
+    ``modalities: []`` is UltraGCN as published, ID-only. With modalities it is the backbone and
     the final model of PaInvRL and InvRL.
 
     Args:

@@ -23,7 +23,7 @@ _ULTRAGCN_IDS = Subject("UltraGCN", (*_SMALL, "--modalities=[]"))
 # MMGCN has no ID-only form: every one of its networks starts from features.
 SUBJECTS = {
     "UltraGCN": Subject("UltraGCN", _SMALL, _ULTRAGCN_IDS, uses_features=True),
-    "UltraGCN, ids only": _ULTRAGCN_IDS,
+    "UltraGCN, ID-only": _ULTRAGCN_IDS,
     "PaInvRL": Subject("PaInvRL", (*_SMALL, *SHORT_STAGES), _ULTRAGCN_IDS, uses_features=True),
     "InvRL": Subject("InvRL", (*_SMALL, *SHORT_STAGES), _ULTRAGCN_IDS, uses_features=True),
     "VBPR": Subject(
@@ -58,7 +58,7 @@ _QUICK = ("--learning_rate=0.1", "--epochs=25")
 _STREAM = ("--fast_loader=False",)
 FIT = {
     "UltraGCN": _ULTRAGCN,
-    "UltraGCN, ids only": _ULTRAGCN,
+    "UltraGCN, ID-only": _ULTRAGCN,
     "PaInvRL": _ULTRAGCN,
     "InvRL": _ULTRAGCN,
     "VBPR": (*_BOARD, "--content_embedding_size=2", "--reg_weight=0.1", "--epochs=120"),

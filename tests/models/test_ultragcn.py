@@ -22,7 +22,7 @@ SMALL = ("--embedding_size=6", "--content_embedding_size=4", "--init_std=0.3")
 MODELS = pytest.mark.parametrize(
     ("name", "extra"),
     [("UltraGCN", ()), ("UltraGCN", ("--modalities=[]",)), ("PaInvRL", ())],
-    ids=["features", "ids only", "PaInvRL"],
+    ids=["features", "ID-only", "PaInvRL"],
 )
 
 

@@ -31,7 +31,7 @@ FILES = {
         ("NGCF", ()),
         ("Pop", ()),
     ],
-    ids=["ids only", "one modality", "NGCF", "Pop"],
+    ids=["ID-only", "one modality", "NGCF", "Pop"],
 )  # fmt: skip
 def test_every_model_leaves_the_same_kind_of_folder(
     model: str, argv: tuple[str, ...], tiny_data: Path, tmp_path: Path
