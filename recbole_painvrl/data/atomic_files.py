@@ -98,10 +98,19 @@ def read_columns(
     names = [name for name in types if name in wanted]
     if not quoted and len(separator) == 1 and _is_plain(path, len(types), separator, encoding):
         with pd.read_csv(
-            path, sep=separator, header=None, skiprows=1, names=list(types), usecols=names,
-            dtype=str, keep_default_na=False, na_values=[""], encoding=_codec(encoding),
-            quoting=csv.QUOTE_NONE, chunksize=_ROWS,
-        ) as blocks:  # fmt: skip
+            path,
+            sep=separator,
+            header=None,
+            skiprows=1,
+            names=list(types),
+            usecols=names,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            encoding=_codec(encoding),
+            quoting=csv.QUOTE_NONE,
+            chunksize=_ROWS,
+        ) as blocks:
             found = [_with_numbers(path, block[names], types) for block in blocks]
         return pd.concat(found, ignore_index=True)
     with _lines(path, encoding) as lines:

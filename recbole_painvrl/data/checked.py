@@ -92,8 +92,10 @@ class CheckedDataset(FilteredDataset):
             if not (self.folder / f"{self.dataset_name}.{source}").is_file():
                 _LOG.warning(
                     "`load_col: %s` has no effect: there is no %s.%s",
-                    source, self.dataset_name, source,
-                )  # fmt: skip
+                    source,
+                    self.dataset_name,
+                    source,
+                )
 
     def _require_loaded(self, setting: str, names: Iterable[str]) -> None:
         loaded = list(self.field2type)

@@ -83,8 +83,11 @@ class FilteredDataset(Dataset):
             _LOG.warning(
                 "%d of %d interactions were dropped: their user or item has no row in %s.user or "
                 "%s.item (`--filter_inter_by_user_or_item=False` keeps them)",
-                lost, before, self.dataset_name, self.dataset_name,
-            )  # fmt: skip
+                lost,
+                before,
+                self.dataset_name,
+                self.dataset_name,
+            )
 
     def _remove_duplication(self) -> None:
         """Keep one row of every (user, item) pair, which could otherwise be in two splits.

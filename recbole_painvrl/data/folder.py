@@ -46,10 +46,10 @@ _TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp"
 # Columns in which 0 means that the user did not like the item.
 RATINGS = frozenset({"rating", "label", "click", "is_click", "clicked", "like", "is_like", "liked"})
 # Strings that RecBole, with pandas' defaults, reads as missing values.
-MISSING_TOKENS = frozenset((
-    "", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A", "#N/A N/A",
-    "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-))  # fmt: skip
+_MISSING = (
+    "<NA> N/A NA NULL NaN None n/a nan null #N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN"
+)
+MISSING_TOKENS = frozenset(["", "#N/A N/A", *_MISSING.split()])
 
 
 @dataclass

@@ -74,9 +74,12 @@ def check_imports(probe: str = _PROBE) -> list[Finding]:
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", probe], capture_output=True, text=True,
-            timeout=_SECONDS, env={**os.environ, "PYTHONPATH": paths},
-        )  # fmt: skip
+            [sys.executable, "-c", probe],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
     except subprocess.TimeoutExpired:
         return [Finding("FAIL", f"PyTorch and RecBole were not imported within {_SECONDS} s")]
     said: dict[str, Any] = {}

@@ -197,10 +197,16 @@ def compare(
             paired, untested = _paired(first, second, column)
             found.append(
                 Comparison(
-                    other.label, *column, family, len(seeds), value, other_value, paired,
+                    other.label,
+                    *column,
+                    family,
+                    len(seeds),
+                    value,
+                    other_value,
+                    paired,
                     untested=untested,
                 )
-            )  # fmt: skip
+            )
     return [one for family in (PRIMARY, OTHERS) for one in _corrected(found, family)]
 
 

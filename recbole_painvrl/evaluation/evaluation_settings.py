@@ -8,9 +8,15 @@ from typing import Any
 from recbole_painvrl.data.splits.files import READ_BY
 
 _SETTINGS = (
-    "eval_args", "threshold", "benchmark_filename", "val_interval", "user_inter_num_interval",
-    "item_inter_num_interval", "filter_inter_by_user_or_item", "rm_dup_inter",
-)  # fmt: skip
+    "eval_args",
+    "threshold",
+    "benchmark_filename",
+    "val_interval",
+    "user_inter_num_interval",
+    "item_inter_num_interval",
+    "filter_inter_by_user_or_item",
+    "rm_dup_inter",
+)
 
 
 def evaluation_settings(value: Callable[[str], Any], protocol: str) -> dict[str, Any]:

@@ -73,10 +73,17 @@ def compare_paired(first: FloatArray, second: FloatArray) -> PairedComparison:
     spread = 1.96 * float(np.sqrt(1 / n + effect**2 / (2 * n))) if error > 0 else 0.0
     p_wilcoxon, signed_ranks = _wilcoxon(differences)
     return PairedComparison(
-        n=n, difference=mean, low=mean - half, high=mean + half,
-        effect=effect, effect_low=effect - spread, effect_high=effect + spread,
-        p_t=p_t, p_wilcoxon=p_wilcoxon, signed_ranks=signed_ranks,
-    )  # fmt: skip
+        n=n,
+        difference=mean,
+        low=mean - half,
+        high=mean + half,
+        effect=effect,
+        effect_low=effect - spread,
+        effect_high=effect + spread,
+        p_t=p_t,
+        p_wilcoxon=p_wilcoxon,
+        signed_ranks=signed_ranks,
+    )
 
 
 def holm(p_values: FloatArray) -> FloatArray:

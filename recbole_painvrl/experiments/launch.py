@@ -43,9 +43,14 @@ def launch(
         try:
             # In a new session, so that Ctrl-C reaches it only once, through `stops`.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder,
-                env=variables, start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=folder,
+                env=variables,
+                start_new_session=True,
+            )
         except FileNotFoundError as error:
             return REFUSED, f"{error.filename}: no such folder on this machine"
         end = 0.0

@@ -43,9 +43,12 @@ def write_record(
                 continue
             changed = run.key.changed(old)
             left[old["folder"]] = {
-                "folder": old["folder"], "group": row.group, "row": row.label, "seed": run.seed,
+                "folder": old["folder"],
+                "group": row.group,
+                "row": row.label,
+                "seed": run.seed,
                 "changed": changed,
-            }  # fmt: skip
+            }
             lines.append(
                 f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it is run "
                 f"again; the earlier run stays in {output / old['folder']}"

@@ -98,8 +98,10 @@ def write_export(path: Path, export: Export, run: LoadedRun) -> list[Path]:
     contents: dict[Path, bytes] = {}
     notes = {"model": run.result["model"], "dataset": run.result["dataset"], **export.notes}
     if path.suffix == ".safetensors":
-        header = {name: value if isinstance(value, str) else json.dumps(value)
-                  for name, value in notes.items()}  # fmt: skip
+        header = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in notes.items()
+        }
         tensors = {name: tensor.contiguous().clone() for name, tensor in export.tensors.items()}
         contents[path] = save(tensors, metadata=header)
     else:

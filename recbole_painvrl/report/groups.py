@@ -80,18 +80,19 @@ class Group:
         """The group for :func:`compare`."""
         runs = {run.done.seed: run for run in self.runs}
         columns = {
-            (split, name)
-            for run in self.runs
-            for split, v in run.done.metrics.items()
-            for name in v
+            (s, name) for run in self.runs for s, v in run.done.metrics.items() for name in v
         }
         numbers = {column: self.number(*column) for column in columns}
         values = {column: one.values for column, one in numbers.items() if one is not None}
         given = self.first.value("feature_mask")
         return Method(
-            self.label, values, list(runs), lambda seed: runs[seed].per_user, self.complete,
+            self.label,
+            values,
+            list(runs),
+            lambda seed: runs[seed].per_user,
+            self.complete,
             control=control_of(None if given is None else str(given)),
-        )  # fmt: skip
+        )
 
 
 class Judged(NamedTuple):
@@ -169,8 +170,9 @@ class Block:
         """The comparison of a column with all others, of which every section shows a part."""
         methods = self.methods()
         chosen = reference(methods, method.label, method.valid_metric)
-        columns = [(split, name) for split in self.splits if split != VALID
-                   for name in self.metrics]  # fmt: skip
+        columns = [
+            (split, name) for split in self.splits if split != VALID for name in self.metrics
+        ]
         return Judged(methods, chosen, columns, compare(methods, method.label, chosen, columns))
 
     def anchor(self, group: Group) -> str:
@@ -214,16 +216,15 @@ def blocks(
         by_test[_data(run), evaluation].append(run)
     found = []
     for index, members in enumerate(by_test.values(), 1):
-        mine = _evaluation(members[0])
-        alike = [_evaluation(other[0]) for other in by_test.values()
-                 if _data(other[0])[:2] == _data(members[0])[:2]]  # fmt: skip
-        words = [f"{name}={value}" for name, value in mine
-                 if not all((name, value) in other for other in alike)]  # fmt: skip
+        data = _data(members[0])[:2]
+        alike = [one[0] for one in by_test.values() if _data(one[0])[:2] == data]
+        shared = set.intersection(*(set(_evaluation(run)) for run in alike))
+        words = [f"{k}={v}" for k, v in _evaluation(members[0]) if (k, v) not in shared]
         title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
         groups = _groups(members)
         for group in groups:
-            pairs = {(run.folder.resolve(), mask) for run in group.runs
-                     for mask in (None, run.value("feature_mask"))}  # fmt: skip
+            named = [(run.folder.resolve(), run.value("feature_mask")) for run in group.runs]
+            pairs = {pair for folder, mask in named for pair in ((folder, None), (folder, mask))}
             group.complete = not pairs & of_partial_rows
         found.append(Block(f"b{index}", title, groups))
     return found

@@ -36,9 +36,12 @@ _LATEX = {
     "~": "\\textasciitilde{}",
 }
 _SPLITS = {
-    "train": "training", "valid": "validation", "iid": "IID test", "ood": "OOD test",
+    "train": "training",
+    "valid": "validation",
+    "iid": "IID test",
+    "ood": "OOD test",
     "ood_valid": "OOD validation",
-}  # fmt: skip
+}
 _CAPITALS = ("ndcg", "mrr", "map", "auc", "gauc", "rmse", "mae")
 
 

@@ -143,7 +143,7 @@ def _rendered(table: Table, folder: Path, kind: str) -> str:
 def table_csv(table: Table, folder: Path) -> str:
     """One line per row, split (validation included) and metric."""
     empty = Number([])
-    return _csv([
+    lines = [
         {
             "row": row.label,
             "part": split,
@@ -158,20 +158,44 @@ def table_csv(table: Table, folder: Path) -> str:
         }
         for row in table.rows
         for (split, metric), number in (row.numbers or {("", ""): empty}).items()
-    ])  # fmt: skip
+    ]
+    return _csv(lines)
 
 
 def significance_csv(table: Table) -> str:
     """One line per comparison of the method with another row."""
-    names = ("method", "other", "part", "metric", "family", "seeds", "users", "difference", "low",
-             "high", "effect", "effect_low", "effect_high", "p_t", "p_wilcoxon", "signed_ranks",
-             "holm_t", "holm_wilcoxon", "outcome")  # fmt: skip
+    names = [
+        "method",
+        "other",
+        "part",
+        "metric",
+        "family",
+        "seeds",
+        "users",
+        "difference",
+        "low",
+        "high",
+        "effect",
+        "effect_low",
+        "effect_high",
+        "p_t",
+        "p_wilcoxon",
+        "signed_ranks",
+        "holm_t",
+        "holm_wilcoxon",
+        "outcome",
+    ]
     lines = [
-        {**asdict(one), **asdict(one.paired), "method": table.method, "users": one.paired.n,
-         "outcome": one.outcome}
+        {
+            **asdict(one),
+            **asdict(one.paired),
+            "method": table.method,
+            "users": one.paired.n,
+            "outcome": one.outcome,
+        }
         for one in table.tested
         if one.paired is not None
-    ]  # fmt: skip
+    ]
     return _csv([{name: line[name] for name in names} for line in lines], names)
 
 

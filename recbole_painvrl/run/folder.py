@@ -31,9 +31,19 @@ FINAL_CONFIG = "final.yaml"
 
 # Where a run is written and how it is shown does not change what it computes.
 _NOT_HASHED = frozenset(
-    {"output_dir", "run_name", "run_folder", "show_progress", "checkpoint_dir", "data_path",
-     "state", "resume", "memory_check", "profile"}
-)  # fmt: skip
+    [
+        "output_dir",
+        "run_name",
+        "run_folder",
+        "show_progress",
+        "checkpoint_dir",
+        "data_path",
+        "state",
+        "resume",
+        "memory_check",
+        "profile",
+    ]
+)
 _PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "safetensors")
 
 

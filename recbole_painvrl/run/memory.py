@@ -119,8 +119,10 @@ def _compare(what: str, parts: Mapping[str, int], free: int | None, refuse: bool
         f"largest part is {largest} ({short_size(parts[largest])})"
     )
     if refuse:
-        raise UserError(f"{message}; {_ADVICE.get(largest, _ADVICE[''])}, or try it all the same "
-                        "with `--memory_check=False`")  # fmt: skip
+        raise UserError(
+            f"{message}; {_ADVICE.get(largest, _ADVICE[''])}, or try it all the same "
+            "with `--memory_check=False`"
+        )
     getLogger("recbole_painvrl").warning("%s", message)
     return line
 

@@ -115,8 +115,9 @@ def files_split(
         if len(rows[name]) < len(of_split):
             getLogger("recbole_painvrl").info(
                 "%d repeated (user, item) rows of the %s file were dropped",
-                len(of_split) - len(rows[name]), name,
-            )  # fmt: skip
+                len(of_split) - len(rows[name]),
+                name,
+            )
     diagnostics: dict[str, Any] = {"shift": "planted" if planted else "as in the files"}
     fraction = settings.validation_share
     if VALID not in rows and fraction > 0:

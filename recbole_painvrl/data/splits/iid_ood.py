@@ -44,6 +44,7 @@ from recbole_painvrl.seeds import generator
 # The split is the same for all models, so its UltraGCN has fixed settings (4.2.2).
 _WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.0)
 _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
+_TABLES = _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD
 _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
 # The environment models of `split_variant: strict`: kappa of 4.2.2; K and N of InvRL's code, since
@@ -175,9 +176,8 @@ def _environments(
             weights = _STRICT_WEIGHTS
             fit = replace(fit, n_negatives=_STRICT_NEGATIVES, per_positive=True)
         model = FullEnvironmentModel(
-            u, i, n_users, None, graph, weights, 2, fit,
-            _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT,
-        )  # fmt: skip
+            u, i, n_users, None, graph, weights, 2, fit, *_TABLES, _REG_WEIGHT
+        )
     else:
         content = content[:n_items]
         backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
@@ -200,10 +200,8 @@ def _fitted(
     epochs: int,
     source: torch.Generator,
 ) -> PlainUltraGCN:
-    model = PlainUltraGCN(
-        len(graph.user_factor), len(graph.item_factor), content, graph, _WEIGHTS,
-        _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD, source,
-    )  # fmt: skip
+    n_users, n_items = len(graph.user_factor), len(graph.item_factor)
+    model = PlainUltraGCN(n_users, n_items, content, graph, _WEIGHTS, *_TABLES, source)
     model.fit(users, items, _fit_settings(epochs), _REG_WEIGHT, source)
     return model
 
@@ -303,9 +301,8 @@ def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: Run
         "version": _VERSION,
     }
     if settings.split_variant == "strict":
-        parameters["strict"] = [
-            asdict(_STRICT_WEIGHTS), _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _STRICT_TEST,
-        ]  # fmt: skip
+        sizes = _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _STRICT_TEST
+        parameters["strict"] = [asdict(_STRICT_WEIGHTS), *sizes]
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for array in (users, items, *([] if content is None else [content.numpy()])):
         digest.update(f"{array.shape}{array.dtype}".encode())

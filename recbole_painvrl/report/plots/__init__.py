@@ -14,13 +14,7 @@ finally:
         os.environ["MPLBACKEND"] = _BACKEND
 
 # Okabe and Ito's palette, whose colours colour-blind readers can distinguish.
-COLOURS = (
-    "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#7F7F7F",
-)  # fmt: skip
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#7F7F7F")
 MARKERS = "osD^vPX*"
 # Without dates, so that the same figure gives the same bytes.
-METADATA = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-}
+METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}

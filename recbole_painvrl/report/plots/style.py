@@ -138,9 +138,13 @@ class Sketch:
         longest = max(len(line) for label in labels for line in label.split("\n"))
         columns = max(1, min(3, len(labels), 42 // (longest + 5)))
         self.canvas.legend(
-            handles, labels, loc="outside upper center", ncols=columns,
-            handlelength=1.8, columnspacing=1.2,
-        )  # fmt: skip
+            handles,
+            labels,
+            loc="outside upper center",
+            ncols=columns,
+            handlelength=1.8,
+            columnspacing=1.2,
+        )
         # The legend adds to the height of the figure, so that the axes stay as large.
         rows = [labels[first : first + columns] for first in range(0, len(labels), columns)]
         lines = sum(max(label.count("\n") + 1 for label in row) for row in rows)

@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-    PercentFormatter,
-)
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.metrics import adjusted_rand_score
 
 from recbole_painvrl.reading import is_number
@@ -83,8 +77,10 @@ def _found(group: Group, run: RunData) -> list[str]:
     ari = run.done.planted.get("environment_ari")
     if truth is not None and len(truth) == len(frame):
         ari = adjusted_rand_score(truth, frame[ENVIRONMENT])
-    stage = next((one for one in reversed(run.done.stages)
-                  if one.name.startswith("environments")), Stage(name=""))  # fmt: skip
+    stage = next(
+        (one for one in reversed(run.done.stages) if one.name.startswith("environments")),
+        Stage(name=""),
+    )
 
     def numbers(name: str, form: str) -> str:
         return ", ".join(format(value, form) for value in stage.numbers(name)) or "–"
@@ -150,11 +146,11 @@ def _sizes(figures: Figures, frames: Frames) -> Drawing:
         fractions = frame[ENVIRONMENT].value_counts(normalize=True).sort_index()
         left = 0.0
         for index, fraction in fractions.items():
-            axes.barh(row, fraction, left=left, height=0.7, color=sketch.looks[label].colour,
-                      alpha=_alpha(index, len(fractions)), edgecolor=PAPER)  # fmt: skip
+            look = {"color": sketch.looks[label].colour, "alpha": _alpha(index, len(fractions))}
+            axes.barh(row, fraction, left=left, height=0.7, edgecolor=PAPER, **look)
             if fraction > 0.12:
-                axes.text(left + fraction / 2, row, f"{index}: {fraction:.0%}",
-                          ha="center", va="center", fontsize=8)  # fmt: skip
+                centred = {"ha": "center", "va": "center", "fontsize": 8}
+                axes.text(left + fraction / 2, row, f"{index}: {fraction:.0%}", **centred)
             left += fraction
         sketch.words.append(f"{label} {', '.join(f'{one:.0%}' for one in fractions)}")
     axes.set_yticks(range(len(frames)), [wrap(label, 13) for label in frames])
@@ -177,10 +173,16 @@ def _boxes(figures: Figures, frames: Frames, name: str, title: str) -> Drawing:
             face = {"facecolor": colour, "edgecolor": INK, "alpha": _alpha(index, len(values))}
             axes.bxp(
                 [dict(zip(("whislo", "q1", "med", "q3", "whishi"), box, strict=True))],
-                positions=[x], widths=0.7, showfliers=False, patch_artist=True,
-                manage_ticks=False, medianprops={"color": INK, "linewidth": 1.6},
-                whiskerprops={"color": INK}, capprops={"color": INK}, boxprops=face,
-            )  # fmt: skip
+                positions=[x],
+                widths=0.7,
+                showfliers=False,
+                patch_artist=True,
+                manage_ticks=False,
+                medianprops={"color": INK, "linewidth": 1.6},
+                whiskerprops={"color": INK},
+                capprops={"color": INK},
+                boxprops=face,
+            )
             ticks[x] = str(index)
             sketch.words.append(f"{label} environment {index} median {box[2]:.0f}")
             ends += [box[0], box[-1]]

@@ -44,8 +44,14 @@ def _forest(figures: Figures, method: str, rows: Sequence[Comparison], title: st
         colour = sketch.looks[one.other].colour
         significant = one.outcome in ("better", "worse")
         axes.plot([p.low, p.high], [height, height], color=colour, linewidth=1.6)
-        axes.plot(p.difference, height, "o", color=colour, markersize=5.5,
-                  markerfacecolor=colour if significant else PAPER)  # fmt: skip
+        axes.plot(
+            p.difference,
+            height,
+            "o",
+            color=colour,
+            markersize=5.5,
+            markerfacecolor=colour if significant else PAPER,
+        )
         sketch.words.append(
             f"{one.other} {p.difference:+.4f}, {p.low:+.4f} to {p.high:+.4f}, {one.outcome}"
         )

@@ -160,10 +160,8 @@ def _tests(found: Sequence[Comparison]) -> list[list[str]]:
                 ),
                 one.outcome,
             ]
-        rows.append([
-            f"{metric_name(one.metric)}, {part_name(one.part)}", one.other,
-            "–" if change is None else f"{change:+.1%}", *tested,
-        ])  # fmt: skip
+        where = f"{metric_name(one.metric)}, {part_name(one.part)}"
+        rows.append([where, one.other, "–" if change is None else f"{change:+.1%}", *tested])
     return rows
 
 
@@ -183,10 +181,16 @@ def _over_k(block: Block, figures: Figures) -> list[Drawing]:
             deviations = [0.0 if one is None else one.sd or 0.0 for one in numbers]
             look = sketch.looks[group.label]
             sketch.axes.errorbar(
-                ks, values, yerr=deviations if any(deviations) else None, label=wrap(group.label),
-                color=look.colour, marker=look.marker, linestyle=look.line, capsize=2,
+                ks,
+                values,
+                yerr=deviations if any(deviations) else None,
+                label=wrap(group.label),
+                color=look.colour,
+                marker=look.marker,
+                linestyle=look.line,
+                capsize=2,
                 zorder=look.order,
-            )  # fmt: skip
+            )
             sketch.words.append(f"{group.label} from {values[0]:.4f} to {values[-1]:.4f}")
         sketch.axes.set_xticks(ks)
         sketch.axes.set_ylim(bottom=0)

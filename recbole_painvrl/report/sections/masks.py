@@ -24,12 +24,7 @@ _BINS = np.linspace(0, 1, 26)
 # With more columns the symbols of single columns would overlap.
 _MAX_SYMBOLS = 512
 # Masks that a final model can have (`mask_form`).
-_WORDS = {
-    "soft": "soft mask",
-    "binary": "cut mask",
-    "ones": "all features",
-    "zeros": "no features",
-}
+_WORDS = {"soft": "soft mask", "binary": "cut mask", "ones": "all features", "zeros": "no features"}
 _SCORES = ("auc", "auc_shuffled", "mean_invariant", "mean_spurious")
 
 
@@ -72,10 +67,10 @@ def _oracle(block: Block, groups: list[Group]) -> dict[str, Any]:
     for group in groups:
         found = [run for run in group.runs if isinstance(run.done.planted.get("oracle"), dict)]
         if found:
-            final = [[run.done.metrics.get(test, {}).get(metric) for run in found]
-                      for test in tests]  # fmt: skip
-            oracle = [[mapping(run.done.planted["oracle"].get(test)).get(metric) for run in found]
-                      for test in tests]  # fmt: skip
+            metrics = [run.done.metrics for run in found]
+            oracles = [run.done.planted["oracle"] for run in found]
+            final = [[one.get(test, {}).get(metric) for one in metrics] for test in tests]
+            oracle = [[mapping(one.get(test)).get(metric) for one in oracles] for test in tests]
             used = unique(str(run.done.mask.get("used")) for run in found)
             words = ", ".join(_WORDS.get(one, "learnt mask") for one in used)
             rows.append([f"{group.label}, final model ({words})", *map(_mean, final)])
@@ -147,16 +142,22 @@ def _figures(figures: Figures, modality: str, found: Masks, truth: Truth) -> lis
 def _strips(figures: Figures, modality: str, found: Masks, truth: Truth) -> Drawing:
     width = max(len(mask) for mask in found.values())
     order = np.arange(width) if truth is None else np.argsort(~truth, kind="stable")
-    rows = {label: np.pad(mask, (0, width - len(mask)), constant_values=np.nan)[order]
-            for label, mask in found.items()}  # fmt: skip
+    rows = {
+        label: np.pad(mask, (0, width - len(mask)), constant_values=np.nan)[order]
+        for label, mask in found.items()
+    }
     if truth is not None:
         rows = {"planted truth": truth[order].astype(np.float64), **rows}
     sketch = figures.sketch(max(_HEIGHT, 0.95 + 0.42 * len(rows)))
     axes = sketch.axes
     picture = axes.imshow(
-        np.stack(list(rows.values())), cmap=MASK_COLOURS, vmin=0, vmax=1, aspect="auto",
+        np.stack(list(rows.values())),
+        cmap=MASK_COLOURS,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
         extent=(0, width, len(rows), 0),
-    )  # fmt: skip
+    )
     axes.set_yticks(np.arange(len(rows)) + 0.5, [wrap(label, 13) for label in rows])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
@@ -195,9 +196,14 @@ def _sorted(figures: Figures, modality: str, found: Masks, truth: Truth) -> Draw
             spurious = ~truth[order]
             for chosen, face in ((~spurious, look.colour), (spurious, PAPER)):
                 sketch.axes.plot(
-                    rank[chosen], mask[order][chosen], look.marker, markersize=3.6,
-                    color=look.colour, markerfacecolor=face, markeredgewidth=0.9,
-                )  # fmt: skip
+                    rank[chosen],
+                    mask[order][chosen],
+                    look.marker,
+                    markersize=3.6,
+                    color=look.colour,
+                    markerfacecolor=face,
+                    markeredgewidth=0.9,
+                )
         sketch.words.append(f"{label} median {np.median(mask):.2f}")
     sketch.axes.set_ylim(-0.03, 1.03)
     x = "rank" + (" (filled: invariant, hollow: spurious)" if marked else "")

@@ -61,13 +61,13 @@ def pareto(block: Block, figures: Figures) -> dict[str, Any] | None:
             else "–"
             for name in ("l_erm", "l_irm", "w_erm", EFFECTIVE, "stationarity", "cosine")
         )
-        rows.append([
+        row = [
             f"{label}, seed {run.done.seed}",
             str(run.value("loss_weighting") or "fixed"),
             str(run.value("gradient_normalization") or "none"),
             str(len(steps["w_erm"])),
-            *means,
-        ])  # fmt: skip
+        ]
+        rows.append([*row, *means])
     return {"drawings": drawn, "rows": rows}
 
 
@@ -90,8 +90,16 @@ def _path(figures: Figures, label: str, steps: Steps) -> Drawing:
     pieces.set_clim(0, 1)
     axes.add_collection(pieces)
     for index, marker, said, face in ((0, "o", "start", PAPER), (-1, "s", "end", _MARK)):
-        axes.plot(x[index], y[index], marker, color=_MARK, markersize=6, label=said,
-                  markerfacecolor=face, linestyle="none")  # fmt: skip
+        axes.plot(
+            x[index],
+            y[index],
+            marker,
+            color=_MARK,
+            markersize=6,
+            label=said,
+            markerfacecolor=face,
+            linestyle="none",
+        )
     for axis, values in (("x", steps["l_erm"]), ("y", steps["l_irm"])):
         # The limits contain both ends of the path and all but a few outlying steps.
         low, high = np.quantile(values, [0.005, 0.995])

@@ -18,8 +18,11 @@ from recbole_painvrl.run.program import shell_command
 def limits(block: Block) -> dict[str, Any]:
     """Caveats of all runs, then those of single columns."""
     by_run = {run.folder: caveats(run) for run in block.runs}
-    shared = [text for text in by_run[block.runs[0].folder]
-              if all(text in found for found in by_run.values())]  # fmt: skip
+    shared = [
+        text
+        for text in by_run[block.runs[0].folder]
+        if all(text in found for found in by_run.values())
+    ]
     lists = [("All runs", shared)]
     for group in block.groups:
         texts = unique(
@@ -85,13 +88,17 @@ def _run(run: RunData, page: Path) -> dict[str, Any]:
         "command": shlex.join([*python, *words]) or "not recorded",
         "splits": [*result.metrics],
         "metrics": [
-            [metric_name(name),
-             *("–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
-               for values in result.metrics.values())]
+            [
+                metric_name(name),
+                *(
+                    "–" if values.get(name) is None else Cell(f"{values[name]:.4f}", file)
+                    for values in result.metrics.values()
+                ),
+            ]
             for name in names
         ],
         "settings": [[name, short(one["value"], 160), str(one["from"])] for name, one in entries],
-    }  # fmt: skip
+    }
 
 
 def incomplete(

@@ -126,19 +126,27 @@ def found_searches(runs: Sequence[RunData]) -> list[Search]:
 def _search(runs: list[RunData]) -> Search:
     trials = [run for run in runs if is_trial(run)]
     first = trials[0]
-    known = unique(name for run in trials for split in _SPLITS
-                   for name in run.trial.metrics.get(split, {}))  # fmt: skip
+    known = unique(
+        name for run in trials for split in _SPLITS for name in run.trial.metrics.get(split, {})
+    )
     metric = str(first.value("valid_metric")).lower()
     metric = metric if metric in known else known[0]
     splits = [split for split in _SPLITS if any(run.trial.metrics.get(split) for run in trials)]
-    set_by = unique(name for run in trials for name, one in run.config.items()
-                    if one["from"] == "tune" and name not in _OF_A_TRIAL)  # fmt: skip
+    set_by = unique(
+        name
+        for run in trials
+        for name, one in run.config.items()
+        if one["from"] == "tune" and name not in _OF_A_TRIAL
+    )
     differ = {name for name in set_by if len({str(run.value(name)) for run in trials}) > 1}
     search = Search(
-        trials, sum(run.result is None and not is_trial(run) for run in runs), metric, splits,
+        trials,
+        sum(run.result is None and not is_trial(run) for run in runs),
+        metric,
+        splits,
         [name for name in set_by if name in differ],
         [name for name in set_by if name not in differ],
-    )  # fmt: skip
+    )
     rule = str(first.value("select_on"))
     trials.sort(key=lambda run: selection_score(search.points(run), rule), reverse=True)
     return search
@@ -178,10 +186,14 @@ def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, A
         "best": best.folder.name,
         # Tests the trial; empty if that was done.
         "command": shell_command(resume=best.folder) if best.result is None else "",
-        "drawing": _drawing(Figures(figures, key, []), [search.points(run) for run in in_order],
-                            search.points(best), [split_name(s) for s in search.splits],
-                            search.metric),
-    }  # fmt: skip
+        "drawing": _drawing(
+            Figures(figures, key, []),
+            [search.points(run) for run in in_order],
+            search.points(best),
+            [split_name(s) for s in search.splits],
+            search.metric,
+        ),
+    }
 
 
 def _drawing(

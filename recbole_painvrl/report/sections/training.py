@@ -55,15 +55,14 @@ def cost(block: Block, figures: Figures) -> dict[str, Any]:
             seconds.append((group.label, stage.name, mean))
             memory.append((group.label, stage.name, max(one.peak_memory_mb for one in same)))
         for run in group.runs:
-            whole = Stage(name="whole run", seconds=run.done.seconds,
-                          peak_memory_mb=run.done.peak_memory_mb)  # fmt: skip
+            whole = Stage(
+                name="whole run", seconds=run.done.seconds, peak_memory_mb=run.done.peak_memory_mb
+            )
             for stage in (*run.done.stages, whole):
-                rows.append([
-                    f"{group.label}, seed {run.done.seed}: {stage.name}",
-                    *("–" if n is None else str(n) for n in (stage.epochs, stage.best_epoch)),
-                    f"{stage.seconds:,.1f}",
-                    f"{stage.peak_memory_mb:,.0f}",
-                ])  # fmt: skip
+                epochs = ("–" if n is None else str(n) for n in (stage.epochs, stage.best_epoch))
+                costs = f"{stage.seconds:,.1f}", f"{stage.peak_memory_mb:,.0f}"
+                name = f"{group.label}, seed {run.done.seed}: {stage.name}"
+                rows.append([name, *epochs, *costs])
     drawn = []
     if seconds:
         drawn.append(_bars(figures, "seconds", seconds, "seconds"))
