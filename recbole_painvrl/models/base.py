@@ -131,7 +131,7 @@ class TableRecommender(GeneralRecommender):
 
     def train(self, mode: bool = True) -> Any:
         """Switch mode; the tables kept for evaluation are dropped."""
-        self.forget_tables()
+        self._tables = None
         return super().train(mode)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -141,7 +141,7 @@ class TableRecommender(GeneralRecommender):
         return result
 
     def forget_tables(self) -> None:
-        """Drop what was computed from parameters that have changed."""
+        """Drop what was computed from parameters, features or a mask that have changed."""
         self._tables = None
 
     def _evaluation_tables(self) -> tuple[Tensor, Tensor]:

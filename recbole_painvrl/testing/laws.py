@@ -189,12 +189,12 @@ def columns_may_be_permuted(subject: Subject, make: MakeConfig) -> None:
         width = columns.stop - columns.start
         order[columns] = columns.start + torch.randperm(width, generator=source)
     model.features.copy_(model.features[:, order])
-    model.train()
+    model.forget_tables()
     assert not torch.allclose(scores(model), before)
     with torch.no_grad():
         for parameter, columns in feature_weights(model):
             parameter.copy_(parameter[..., order[columns] - columns.start])
-    model.train()
+    model.forget_tables()
     torch.testing.assert_close(scores(model), before, rtol=1e-4, atol=1e-5)
 
 
@@ -222,7 +222,7 @@ def zero_features_are_ids_only(subject: Subject, make: MakeConfig) -> None:
                 continue
             own = dict(full.named_parameters())[name]
             own.view(len(own), -1)[:, : parameter[0].numel()] = parameter.view(len(own), -1)
-    full.train()
+    full.forget_tables()
     difference = (scores(full) - scores(plain))[:, 1:]
     torch.testing.assert_close(
         difference, difference[:, :1].expand_as(difference), rtol=0, atol=1e-5

@@ -246,6 +246,24 @@ def test_trained_features_stay_under_the_mask(
     assert gradient[:, ~masked].any() and not gradient[:, masked].any()
 
 
+@pytest.mark.parametrize("name", ["EliMRec", "LGMRec", "SLMRec"])
+def test_constant_features_are_propagated_once(
+    name: str, three: Path, tiny_config: MakeConfig
+) -> None:
+    words = (*SETTINGS[name], "--embedding_size=6", "--modalities=[visual,acoustic,textual]")
+    model = build(tiny_config(name, *words, data=three))
+    widths: list[int] = []
+    model.to_users.register_forward_hook(lambda _, tables, __: widths.append(tables[0].shape[1]))
+    for _ in range(2):
+        scores(model)
+        model.train().calculate_loss(batch_of(model))
+    first = sum(width > 6 for width in widths)
+    model.features[1] = 0
+    model.forget_tables()
+    scores(model)
+    assert first and sum(width > 6 for width in widths) == 2 * first
+
+
 @pytest.mark.parametrize("name", ["BM3", "FREEDOM", "LATTICE", "MGCN", "MICRO"])
 def test_released_trains_the_features(name: str, tiny_config: MakeConfig) -> None:
     assert build(tiny_config(name, "--preset=released")).feature_table.requires_grad
