@@ -16,6 +16,8 @@ from recbole_painvrl.functional.precision import full_precision
 # number of rows per column of a vector, since products of wide matrices with few rows are slow.
 _BLOCK = {"cpu": 2**19}
 _ROWS_PER_COLUMN = 2
+# Up to this width of a vector the gradient's transpose is faster to compute.
+_NARROW = 8
 
 
 @full_precision
@@ -128,7 +130,11 @@ class _InfoNCE(torch.autograd.Function):
                 weights.scatter_add_(1, target, -sums)
                 factor = times / sums
                 by_a[start : start + step] = (weights @ turned.T).mul_(factor)
-                by_both.addmm_(weights.T, rows * factor)
+                part = rows * factor
+                if a.shape[1] <= _NARROW:
+                    by_both += (part.T @ weights).T
+                else:
+                    by_both.addmm_(weights.T, part)
         scale = 1.0 / (n.sum() * temperature)
         if own_view:
             by_first, by_both = by_both.split([size, len(z)])

@@ -12,9 +12,9 @@ from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
 from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
 
 
-def table(rows: int, seed: int) -> Tensor:
+def table(rows: int, seed: int, width: int = 4) -> Tensor:
     source = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 4, generator=source, dtype=torch.float64).requires_grad_()
+    return torch.randn(rows, width, generator=source, dtype=torch.float64).requires_grad_()
 
 
 def literal(
@@ -34,8 +34,9 @@ def literal(
 @pytest.mark.parametrize("own_view", [True, False])
 @pytest.mark.parametrize("normalise", [True, False])
 @pytest.mark.parametrize("among", [False, True])
-def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool) -> None:
-    a, z = table(5, 0), table(9 if among else 5, 1)
+@pytest.mark.parametrize("width", [4, 9])
+def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool, width: int) -> None:
+    a, z = table(5, 0, width), table(9 if among else 5, 1, width)
     targets = torch.tensor([8, 2, 2, 0, 5]) if among else None
     loss = info_nce(a, z, 0.7, own_view, normalise, targets)
     by_hand = literal(
