@@ -161,6 +161,20 @@ def test_a_lost_environment_goes_on_as_a_disturbed_copy_of_the_largest() -> None
     assert model.shares.tolist() == pytest.approx([0.1, 1 / 3, 0.9])
 
 
+def test_a_kept_start_goes_on_as_if_no_other_had_come_between() -> None:
+    labels = torch.zeros(N, dtype=torch.long)
+    alone, model = content_model(), content_model()
+    for one in (alone, model):
+        one.fit_and_score(labels, source(11))
+    kept = model.state()
+    model.restart(source(12))
+    model.fit_and_score(labels, source(13))
+    model.load_state(kept)
+    # While refining, the scores depend on the shares.
+    expected, found = (one.fit_and_score(labels, source(14), 0.0)[0] for one in (alone, model))
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("block", [7, 8192])
 def test_likelihood_is_that_of_every_pairs_own_model(
     block: int, monkeypatch: pytest.MonkeyPatch

@@ -51,7 +51,8 @@ class Remembering:
         self.refinements.append(refinement)
         self.kept = (start, number + 1)
         labels = MOVED if number % 2 == 0 else FIRST
-        return torch.stack([1 - labels, labels]).float(), self.likelihoods[start]
+        likelihood = self.likelihoods[start] + 0.01 * number
+        return torch.stack([1 - labels, labels]).float(), likelihood
 
 
 def run(model: Remembering, settings: LoopSettings) -> Identification:
@@ -68,6 +69,8 @@ def test_the_kept_start_continues_with_its_own_models(best: int) -> None:
     scouted = [(start, number) for start in range(3) for number in range(2)]
     assert model.seen == scouted + [(best, number) for number in range(2, 10)]
     assert len(found.moves) == 10
+    # Those of the comparison, after two rounds.
+    assert found.likelihoods == pytest.approx([one + 0.01 for one in model.likelihoods])
 
 
 def test_the_last_rounds_refine_and_say_how_much_of_the_refinement_is_over() -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from support import SHORT_STAGES, Finished, run_main
 
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.locks import LOCK
 from recbole_painvrl.run import folder as run_folder
+from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, config_hash, write_config, write_result
+from recbole_painvrl.run.resume import keep_data_path
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.checkpoint import tensors_hash, weights_hash
 
@@ -113,6 +118,25 @@ def stopped(complete: Path, tmp_path: Path) -> Iterator[Stopped]:
     shutil.copytree(tmp_path / "before", complete)
 
 
+def test_the_hash_of_the_settings_leaves_out_where_a_run_is_written_and_how_it_is_shown() -> None:
+    settings = SafeConfig("PaInvRL", "tiny").effective()
+    settings |= {name: {"value": "x", "from": "set by the run"} for name in ("run_folder",)}
+    whole = config_hash(settings)
+    left_out = {
+        name for name in settings if config_hash({**settings, name: {"value": "other"}}) == whole
+    }
+    assert left_out == {
+        "output_dir", "run_name", "run_folder", "checkpoint_dir", "data_path", "resume",
+        "show_progress", "state", "memory_check", "profile",
+    }  # fmt: skip
+
+
+def test_a_figure_that_is_not_finite_is_none_in_the_result(tmp_path: Path) -> None:
+    write_result(tmp_path, {"metrics": {"valid": {"auc": math.nan}}, "range": [1.5, -math.inf]})
+    result = Finished(0, "", "", tmp_path).result
+    assert result == {"metrics": {"valid": {"auc": None}}, "range": [1.5, None]}
+
+
 def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     capsys.readouterr()
     return main([f"--resume={folder}", "--show_progress=False"]), capsys.readouterr().err
@@ -149,6 +173,7 @@ def test_other_settings_are_refused(stopped: Stopped, capsys: pytest.CaptureFixt
     ("package", "code", "words"),
     [
         ("torch", 2, "it began with other torch ("),
+        ("recbole", 2, "it began with other recbole ("),
         ("recbole_painvrl", 2, "it began with other recbole_painvrl ("),
         ("pandas", 0, "resumed with other pandas ("),
         ("python", 0, "resumed with other python ("),
@@ -234,6 +259,15 @@ def test_a_run_is_resumed_from_another_directory(
     for place in (tmp_path / "else", tmp_path, tmp_path.parent):
         monkeypatch.chdir(place)
         load_run(tmp_path / interrupted)
+
+
+def test_the_final_model_learns_too_where_the_data_are(tmp_path: Path) -> None:
+    for name in (CONFIG, FINAL_CONFIG):
+        write_config(tmp_path, {"data_path": {"value": "data/tiny", "from": "file"}}, name)
+    keep_data_path(tmp_path, "else/tiny")
+    for name in (CONFIG, FINAL_CONFIG):
+        kept = yaml.safe_load((tmp_path / name).read_text())["data_path"]
+        assert kept == {"value": str(Path.cwd() / "else" / "tiny"), "from": "file"}
 
 
 @pytest.mark.parametrize("interrupted", ["link"], indirect=True)

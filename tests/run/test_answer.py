@@ -94,10 +94,11 @@ def test_what_was_not_compared_is_said_with_the_command_that_does() -> None:
     )
     no_ood = {"metrics": {"test": {"ndcg@10": 0.1}}}
     words = ["--protocol=random", "--eval_args={split: {RS: [7, 1, 2]}, mode: {test: uni100}}"]
+    words.append("--benchmark_filename=[a, b]")
     command = ["python", "run_recbole.py", "--model=PaInvRL", "--dataset=mine", *words]
     line = asked(**no_ood, command=command)["lines"][-1]
     assert line.endswith("'--eval_args={mode: {test: uni100}}' --protocol=popularity")
-    assert "random" not in line
+    assert "random" not in line and "benchmark" not in line
     files = asked(**no_ood, shift={"other_protocols": False})
     assert "--protocol" not in files["lines"][-1]
 
@@ -107,7 +108,7 @@ def test_the_next_command_has_the_settings_of_the_run(
 ) -> None:
     """Each can be given as it is: it names the same data, split and settings."""
     words = ["--protocol=popularity", f"--data_path={tiny_data}", "--mask_decay=0.02"]
-    words += ["--preset=large", "--epochs=2", "--seed=3", "--embedding_size=32"]
+    words += ["--epochs=2", "--seed=3", "--embedding_size=32"]
     # Of a run alone: every run of a grid would train more for it.
     words += ["--compare_backbone=True", "--oracle=False"]
     for model, more, kind in (
@@ -121,8 +122,9 @@ def test_the_next_command_has_the_settings_of_the_run(
         ),
     ):
         launcher = ["torchrun", "--nproc-per-node=2", "-m", "recbole_painvrl", "run"]
-        command = [*launcher, f"--model={model}", "--dataset=tiny", *words]
-        command += ["--final_settings={n_layers: 1}"] if more else []
+        preset = "released" if model == "InvRL" else "large"
+        command = [*launcher, f"--model={model}", "--dataset=tiny", *words, f"--preset={preset}"]
+        command += ["--final_settings={n_layers: 1, embedding_size: 16}"] if more else []
         unmasked = None if more else evaluated(0.1, 0.05)
         entry = asked(unmasked, model=model, dataset="tiny", command=command, **more)
         line = entry["lines"][-1].removeprefix("next: ")
@@ -131,10 +133,12 @@ def test_the_next_command_has_the_settings_of_the_run(
         assert not any(word in line for word in ("nproc", "compare_backbone", "oracle"))
         sized = {"InvRL", "UltraGCN"} if model == "InvRL" else {model}
         for one in {"FREEDOM"} if more else sized:
-            assert f"--set={one}.embedding_size=32" in line
+            assert f"--set={one}.embedding_size={16 if more else 32}" in line
         assert ("--set=FREEDOM.n_layers=1" in line) == bool(more)
         assert f"--data_path={tiny_data}" in line and "--protocol=popularity" in line
-        assert (f"--set={model}.preset=large" in line) == (not more)
+        assert (f"--set={model}.preset={preset}" in line) == (not more)
+        # UltraGCN has no preset `released`.
+        assert "--set=UltraGCN.preset" not in line
         assert "--seed=" not in line and "--epochs=2" in line.split()
         given = [one for one in shlex.split(line)[3:] if "feature-mask" not in one]
         command_line = importlib.import_module(f"recbole_painvrl.cli.{given[0]}")
@@ -268,6 +272,8 @@ def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     assert weights["mask"].eq(1).all()
     assert set(both.result["all_features"]) == {"iid", "ood"}
     assert set(both.result["answer"]["backbone"]) == {"iid", "ood"}
+    final, other = (both.result[key]["ood"]["ndcg@10"] for key in ("metrics", "all_features"))
+    assert f"{final / other - 1:+.1%}" in both.result["answer"]["lines"][0]
     assert both.result["stages"][-1]["name"] == "final with all features"
     for line in both.result["answer"]["lines"]:
         assert line in both.out

@@ -131,6 +131,7 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
         # What the run would not follow.
         ("Pop", ("--repeatable=True",), ("`repeatable`",)),
         ("BPR", ("--train_neg_sample_args=None",), ("`train_neg_sample_args`", "BPR")),
+        ("NeuMF", ("--train_neg_sample_args=None",), ("`train_neg_sample_args`", "or load labels")),
         (
             "UltraGCN",
             ("--train_neg_sample_args={sample_num: 5}",),
@@ -139,16 +140,28 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
         ("BPR", ("--learner=sparse_adam",), ("`learner`",)),
         ("UltraGCN", ("--learner=adamw",), ("`learner: adamw`",)),
         ("BPR", ("--enable_scaler=True",), ("`enable_scaler`",)),
-        ("BPR", ("--eval_args={mode: uni500}",), ("uni500", "90 items")),
+        ("BPR", ("--eval_args={mode: uni90}",), ("uni90", "90 items")),
+        ("BPR", ("--eval_args={mode: pop90}",), ("pop90", "90 items")),
         ("BPR", ("--additional_feat_suffix=[emb]",), ("tiny.emb",)),
         ("MultiVAE", ("--shuffle=False",), ("`shuffle`",)),
+        ("LATTICE", ("--shuffle=False", "--sampling=users"), ("`shuffle`",)),
         (
             "BPR",
             (*RANDOM, "--eval_args={split: {LS: test_only}, group_by: none}"),
             ("`eval_args: group_by`",),
         ),
+        (
+            "BPR",
+            (*RANDOM, "--eval_args={split: {TS: [8, 1, 1]}, order: TO, group_by: none}"),
+            ("`eval_args: group_by`",),
+        ),
         ("NNCF", ("--conv_kernel_size=500",), ("NNCF", "`conv_kernel_size`: 500")),
         ("BPR", ("--eval_args={mode: labeled}",), ("labeled", "value metrics")),
+        (
+            "BPR",
+            ("--eval_args={mode: {valid: labeled, test: full}}",),
+            ("labeled", "value metrics"),
+        ),
         (
             "BPR",
             ("--metrics=[GAUC]", "--valid_metric=GAUC", "--ndcg_hits=True"),

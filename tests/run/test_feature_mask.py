@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from support import SHORT_STAGES, Finished, MakeConfig, run_main
 
 from recbole_painvrl import load_run
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.feature_mask import read_feature_mask
+from recbole_painvrl.data.feature_mask import COPY, read_feature_mask
+from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import benchmark
@@ -21,7 +24,7 @@ from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.run.build import build_model
-from recbole_painvrl.run.feature_mask import takes_feature_mask
+from recbole_painvrl.run.feature_mask import takes_feature_mask, training_hash
 from recbole_painvrl.specs import specs
 
 SMALL = ("--embedding_size=6",)
@@ -66,6 +69,7 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
     mask = f"--feature_mask={moved}"
     run = run_main(tiny_data, tmp_path, "FREEDOM", *SMALL, mask, name="masked")
     assert run.code == 0, run.err
+    assert run.result["hashes"]["feature_mask"] == file_hash(run.folder / COPY)
     shutil.rmtree(moved)
     loaded = load_run(run.folder)
     matrix = loaded.dataset.features.matrix
@@ -121,6 +125,26 @@ def test_whoever_reads_features_takes_a_mask(
     model: str, setting: str, takes: bool, tiny_config: MakeConfig
 ) -> None:
     assert takes_feature_mask(tiny_config(model, f"--{setting}")) == takes
+
+
+def hashed(pairs: list[str], users: str = "ab", items: str = "xyz") -> str:
+    """The hash of pairs such as ``ax``; internal numbers are places in ``users`` and ``items``."""
+    tokens = {"user": np.array(["[PAD]", *users]), "item": np.array(["[PAD]", *items])}
+    table = {
+        name: torch.tensor([list(tokens[name]).index(pair[place]) for pair in pairs])
+        for place, name in enumerate(tokens)
+    }
+    train: Any = SimpleNamespace(
+        uid_field="user", iid_field="item", field2id_token=tokens, inter_feat=table
+    )
+    return training_hash(train)
+
+
+def test_training_interactions_are_known_by_their_ids_in_any_order() -> None:
+    whole = hashed(["ax", "az", "bz"])
+    assert hashed(["bz", "ax", "az"], "ba", "yzx") == whole
+    others = [hashed(["ax", "bx", "bz"]), hashed(["ax", "az"]), hashed(["cx", "cz", "dz"], "cd")]
+    assert whole not in others
 
 
 def test_a_mask_learnt_on_other_interactions_is_refused(

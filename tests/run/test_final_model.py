@@ -13,6 +13,7 @@ from support import (
     STAGES_ALONE,
     Finished,
     Killed,
+    MakeConfig,
     empty_figures,
     every_mask_is_cut,
     kill_at,
@@ -23,6 +24,7 @@ from recbole_painvrl import load_run
 from recbole_painvrl.cli import export, recommend, report
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.inference.vectors import content_vectors
+from recbole_painvrl.run.final_model import final_config
 
 WORDS = (*STAGES_ALONE, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
 FINAL = ("--final_model=VBPR", "--final_settings={reg_weight: 0.05, embedding_size: 6}")
@@ -45,6 +47,7 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finished) -> None:
     result = run.result
     assert result["model"] == "PaInvRL" and result["stages"][-1]["model"] == "VBPR"
+    assert "--models=VBPR" in result["answer"]["lines"][-1]
     opened = load_run(run.folder)
     assert type(opened.model).__name__ == "VBPR"
     settings = {name: opened.config[name] for name in ("reg_weight", "embedding_size")}
@@ -103,6 +106,10 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         (["--final_model=VBPR", "--final_settings={reg_wieght: 1}"], "reg_wieght"),
         (["--final_model=VBPR", "--mask_form=validation"], "`mask_form: validation`"),
         (["--final_settings={reg_weight: 1}"], "`final_settings`"),
+        (
+            ["--final_model=BM3", "--final_settings={content_weight: 0.0}"],
+            "BM3, which uses no features with these settings",
+        ),
         (["--final_model=VBPR", "--compare_backbone=True"], "benchmark --models=VBPR"),
     ],
 )
@@ -112,6 +119,15 @@ def test_a_mistake_is_one_line_before_anything_is_trained(
     found = run_main(tiny_data, tmp_path, "PaInvRL", *STAGES_ALONE, *words, name="wrong")
     assert found.code == 2 and expected in found.err and not found.folder.exists()
     assert len(found.err.strip().splitlines()) == 1, found.err
+
+
+def test_its_settings_come_before_those_of_the_run_whose_preset_is_not_its_own(
+    tiny_config: MakeConfig,
+) -> None:
+    given = ("--preset=large", "--embedding_size=32", "--learning_rate=0.5")
+    found = final_config(tiny_config("PaInvRL", *given, *FINAL))
+    assert found is not None and found["preset"] is None
+    assert (found["embedding_size"], found["learning_rate"]) == (6, 0.5)
 
 
 def test_it_is_the_model_trained_alone_on_the_mask_of_the_run(

@@ -78,6 +78,15 @@ def test_nobody_likes_anything(rated: Path, tmp_path: Path) -> None:
     ("argv", "part"),
     [
         (("--threshold={rating: 4}",), "`threshold`"),
+        (
+            (
+                "--threshold={rating: 4}",
+                "--eval_args={mode: {valid: labeled, test: uni5}}",
+                "--metrics=[AUC]",
+                "--valid_metric=AUC",
+            ),
+            "`threshold`",
+        ),
         (("--load_col=~",), "have `label` <= 0"),
     ],
 )

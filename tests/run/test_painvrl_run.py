@@ -39,6 +39,8 @@ def test_result_says_who_made_it_from_what(first: Finished) -> None:
     result = first.result
     assert (result["model"], result["dataset"], result["seed"]) == ("PaInvRL", "tiny", 1)
     assert (result["protocol"], result["edition"]) == ("files", "planted")
+    sizes = result["split"]["sizes"]
+    assert result["data"] == {"users": 120, "items": 90, "interactions": sum(sizes.values())}
     assert set(result["metrics"]) == {"valid", "iid", "ood"}
     for values in result["metrics"].values():
         assert set(values) == METRICS

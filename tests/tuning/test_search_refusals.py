@@ -65,6 +65,10 @@ def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
     assert tune("--trials=1", database) == 0
     assert tune("--trials=1", database, other) == 2
     assert "holds another search" in capsys.readouterr().err
+    # A copy may lack the mark; its trials are there.
+    (tmp_path / "other" / ".search").unlink()
+    assert tune("--trials=1", database, other) == 2
+    assert "holds another search" in capsys.readouterr().err
     (tmp_path / "third").mkdir()
     (tmp_path / "third" / "trial-notes.txt").touch()
     assert tune("--trials=1", database, f"--output={tmp_path / 'third'}") == 0
@@ -79,6 +83,7 @@ def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
         ("code_hash", "has a search by another version of the code"),
         ("dataset_hash", "has a search with other data;"),
         ("space", "has a search with other space;"),
+        ("scale", "has a search with other space;"),
     ],
 )
 def test_another_search_in_the_same_folder_is_refused(
@@ -91,9 +96,10 @@ def test_another_search_in_the_same_folder_is_refused(
 ) -> None:
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
     assert tune("--trials=1") == 1
-    if changed == "space":
+    if changed in ("space", "scale"):
         space = tmp_path / "space.yaml"
-        space.write_text(space.read_text().replace("0.1,", "0.2,"))
+        old, new = ("0.1,", "0.2,") if changed == "space" else (", log: true", "")
+        space.write_text(space.read_text().replace(old, new))
     elif changed != "settings":
         monkeypatch.setattr(f"recbole_painvrl.tuning.plan.{changed}", lambda *given: "another")
     assert tune("--trials=1", *(["--epochs=3"] if changed == "settings" else [])) == 2

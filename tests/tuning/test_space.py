@@ -23,6 +23,7 @@ SCHEMAS = {name: spec.schema for name, spec in specs().items()}
 TEXT = """\
 learning_rate: {low: 1e-4, high: 0.1, log: true}
 n_layers: {low: 1, high: 3}
+width: {low: 8, high: 64, log: true}
 sizes: {choices: [[64], [64, 32]]}
 flag: {choices: [true, false, 1]}
 """
@@ -45,6 +46,9 @@ def test_values_are_of_the_right_kind(file: Path) -> None:
             value = domain.suggest(trial, name)
             assert domain.restored(trial.params[name]) == value
             seen[name].add(repr(value) if name != "learning_rate" else type(value).__name__)
+    drawn = study.trials[0].distributions
+    scales = {name: one.log for name, one in drawn.items() if hasattr(one, "log")}
+    assert scales == {"learning_rate": True, "n_layers": False, "width": True}
     assert seen["learning_rate"] == {"float"}
     assert seen["n_layers"] == {"1", "2", "3"}
     assert seen["sizes"] == {"[64]", "[64, 32]"}

@@ -85,7 +85,7 @@ def test_peers_are_compared_after_as_many_validations() -> None:
 def test_the_best_value_before_an_interruption_counts() -> None:
     """The trainer knows it again; a trial that goes on has a watch of its own."""
     trainer = SimpleNamespace(
-        train_loss_dict=dict.fromkeys(range(8), 0.0), eval_step=1, stage="train",
+        train_loss_dict=dict.fromkeys(range(16), 0.0), eval_step=2, stage="train",
         best_valid_result={"ndcg@10": 0.6},
     )  # fmt: skip
     trainer.evaluated = trainer
@@ -102,7 +102,9 @@ def test_the_best_value_of_either_part_is_compared() -> None:
     )  # fmt: skip
     trainer.evaluated = trainer
     watch, rungs = watching(trainer, "ood_valid")
-    for validations, value in ((4, 0.5), (8, 0.4)):
+    # Where OOD validation selects the epoch, every validation has both.
+    for validations, value, own in ((4, 0.5, None), (8, 0.4, None), (12, 0.4, 0.6), (16, 0.3, 0.2)):
         trainer.train_loss_dict = dict.fromkeys(range(validations), 0.0)
-        watch(value, {"ndcg@10": value})
-    assert rungs == [(rung_name(4), [0.5, 0.3]), (rung_name(8), [0.5, 0.3])]
+        watch(value, {"ndcg@10": value, **({} if own is None else {"ood_ndcg@10": own})})
+    seen = {4: [0.5, 0.3], 8: [0.5, 0.3], 16: [0.5, 0.6]}
+    assert rungs == [(rung_name(number), best) for number, best in seen.items()]
