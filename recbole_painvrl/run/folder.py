@@ -35,6 +35,7 @@ _NOT_HASHED = frozenset(
         "output_dir",
         "run_name",
         "run_folder",
+        "feature_mask_file",
         "show_progress",
         "checkpoint_dir",
         "data_path",

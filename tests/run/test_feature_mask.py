@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, Finished, MakeConfig, run_main
+from support import SHORT_STAGES, Finished, Killed, MakeConfig, kill_at, run_main
 
 from recbole_painvrl import load_run
+from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.feature_mask import COPY, read_feature_mask
 from recbole_painvrl.data.folder import file_hash
@@ -80,6 +82,24 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
         torch.testing.assert_close(loaded.model.features[:, columns], expected)
     valid = loaded.result["metrics"]["valid"]
     assert valid == run.result["metrics"]["valid"]
+
+
+def test_a_resumed_run_has_the_mask_that_it_kept(
+    masked: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(masked.folder, given)
+    words = (*SMALL, f"--feature_mask={given}")
+    whole = run_main(tiny_data, tmp_path, "VBPR", *words, name="whole")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(2, False, patch)
+        run_main(tiny_data, tmp_path, "VBPR", *words, name="killed")
+    shutil.rmtree(given)
+    killed = whole.folder.with_name("killed")
+    assert main([f"--resume={killed}", "--show_progress=False"]) == 0
+    resumed = json.loads((killed / "result.json").read_text())
+    assert resumed["metrics"] == whole.result["metrics"]
+    assert resumed["hashes"] == whole.result["hashes"]
 
 
 @pytest.mark.parametrize(
