@@ -39,14 +39,10 @@ def command_line(doc: str | None) -> argparse.ArgumentParser:
 def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) -> Result:
     """Result of a run; runs or resumes it if the folder holds no result.
 
-    Args:
-        folder: the run folder.
-        settings: arguments of run_recbole.py, without output folder and run name.
-        may_run: whether to start or resume a run that has no result.
+    ``settings`` are arguments of run_recbole.py without output folder and run name.
 
-    Raises:
-        NotRunError: there is no result and ``may_run`` is false.
-        SystemExit: the run failed, or the folder holds a run with other settings.
+    Raises :class:`NotRunError` if there is no result and ``may_run`` is false, SystemExit if the
+    run failed or the folder holds a run with other settings.
     """
     result = folder / "result.json"
     if (folder / "config.yaml").is_file():
@@ -95,13 +91,7 @@ class Process:
 
 
 def run_process(command: Sequence[str], quiet: bool = False, cwd: Path | None = None) -> Process:
-    """Run a command and measure it.
-
-    Args:
-        command: program and arguments.
-        quiet: whether its stdout is discarded.
-        cwd: its working directory; by default that of this process.
-    """
+    """Run a command and measure it; if ``quiet``, its stdout is discarded."""
     print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
     start = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -118,9 +108,7 @@ def run_process(command: Sequence[str], quiet: bool = False, cwd: Path | None = 
 def alternately(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of every step, measured in turns so that other load affects all alike.
 
-    Args:
-        steps: name -> function to time; each is called once before as a warm-up.
-        repeats: number of measurements of each.
+    Each step is called once before as a warm-up.
     """
     for step in steps.values():
         step()

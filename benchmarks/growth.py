@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +37,7 @@ from benchmarks.steps import (
     settings,
 )
 from recbole_painvrl.evaluation.collector import top_hits
+from recbole_painvrl.training.stage_log import peak_memory_mb
 
 SIZES = ("interactions", "items", "columns", "environments")
 MEASURED = ("final epoch", "environment epoch", "mask epoch", "evaluation", "peak memory")
@@ -88,23 +88,17 @@ def measure(shape: Shape, repeats: int) -> dict[str, float]:
     data = RandomData(shape)
     n = len(data.users)
     batch = min(_BATCH, n)
-    environments, n_rows = environment_steps(data)["content"]
-    steps = {
-        "final": recommender_steps(data, {"ours": batch})["ours"][0],
-        "environments": environments,
-        "mask": mask_steps(data, True)["shared negatives"],
-        "evaluation": _evaluation(data),
+    epochs = {
+        "final epoch": recommender_steps(data, {"ours": batch})["ours"],
+        "environment epoch": environment_steps(data)["content"],
+        "mask epoch": mask_steps(data, True)["shared negatives"],
     }
-    seconds = alternately(steps, repeats)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # A joint step takes a batch from every environment; an epoch ends with the largest of them.
-    joint_rows = shape.batch * shape.n_environments
+    steps = {name: step for name, (step, _) in epochs.items()}
+    seconds = alternately({**steps, "evaluation": _evaluation(data)}, repeats)
     return {
-        "final epoch": seconds["final"] * n / batch,
-        "environment epoch": seconds["environments"] * n / n_rows,
-        "mask epoch": seconds["mask"] * n / joint_rows,
+        **{name: seconds[name] * n / n_rows for name, (_, n_rows) in epochs.items()},
         "evaluation": seconds["evaluation"],
-        "peak memory": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak memory": peak_memory_mb(),
     }
 
 
@@ -128,11 +122,7 @@ def _evaluation(data: RandomData) -> Callable[[], object]:
 
 
 def exponents(frame: pd.DataFrame) -> str:
-    """Markdown table of the exponent of every curve between its two largest sizes.
-
-    Args:
-        frame: columns ``size``, ``fraction`` and those in ``MEASURED``.
-    """
+    """Markdown table of the exponent of every curve between its two largest sizes."""
     rows = []
     for name, curve in frame.groupby("size", sort=False):
         last, largest = curve.sort_values("fraction").tail(2).to_dict("records")

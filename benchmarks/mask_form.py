@@ -218,9 +218,7 @@ class Finals:
     def train(self, name: str, number: int = 0) -> dict[str, Any]:
         """Validation and test metrics of a training of the final model under a mask.
 
-        Args:
-            name: of the mask.
-            number: of the training; 0 has the random numbers of the run, others have their own.
+        Training 0 has the random numbers of the run, others have their own.
         """
         self._restore()
         run, start = self.run, time.perf_counter()

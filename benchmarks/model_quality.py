@@ -94,17 +94,8 @@ PUBLISHED = {
 def main() -> None:
     """Search and run what is missing, then print the table as Markdown."""
     parser = command_line(__doc__)
-    parser.add_argument("--data", type=Path, default=Path("dataset"))
-    parser.add_argument("--dataset", default="tiktok")
-    parser.add_argument("--output", type=Path, default=Path("runs/model-quality"))
-    parser.add_argument("--models", default="all", help="as for benchmark")
-    parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--report", action="store_true", help="run nothing")
     parser.add_argument("--speed", type=Path, help="file with the output of benchmarks.models")
-    parser.add_argument("settings", nargs="*", metavar="--SETTING=VALUE", help="of every run")
-    given, settings = parser.parse_known_args()
-    given.settings = [*given.settings, *settings]
+    given = parsed(parser, Path("runs/model-quality"), "all", trials=8, seeds=3)
     rows = sorted(_rows(given), key=lambda row: -row[0])
     k = CUTOFFS.get(given.dataset, 10)
     names = [f"recall@{k}", f"ndcg@{k}"]
@@ -113,6 +104,23 @@ def main() -> None:
         *("counted as published", "published", "epochs", "s/epoch", "GB", "selected settings"),
     ]
     print_table(columns, (row[1] for row in rows))
+
+
+def parsed(
+    parser: argparse.ArgumentParser, output: Path, models: str, trials: int, seeds: int
+) -> argparse.Namespace:
+    """The command line of a benchmark that searches models, with these defaults."""
+    parser.add_argument("--data", type=Path, default=Path("dataset"))
+    parser.add_argument("--dataset", default="tiktok")
+    parser.add_argument("--output", type=Path, default=output)
+    parser.add_argument("--models", default=models, help="as for benchmark")
+    parser.add_argument("--trials", type=int, default=trials)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("settings", nargs="*", metavar="--SETTING=VALUE", help="of every run")
+    given, settings = parser.parse_known_args()
+    given.settings += settings
+    return given
 
 
 def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
@@ -169,11 +177,8 @@ def modalities(data: Path, dataset: str) -> list[str]:
 def search(model: str, words: Sequence[str], trials: int, folder: Path) -> bool:
     """Search a model's settings unless that was done; returns whether there is a result.
 
-    Args:
-        model: name of the model; one without settings to search is not searched.
-        words: settings of every trial, ``--name=value``.
-        trials: number of trials, the first with the defaults.
-        folder: holds ``search/`` with ``best.yaml``.
+    ``words`` are the settings of every trial, the first of which has the defaults otherwise;
+    ``folder`` gets ``search/`` with ``best.yaml``.
     """
     asked = json.dumps([trials, *words])
     done = folder / "searched"

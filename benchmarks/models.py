@@ -16,17 +16,16 @@ validation split. All are seconds of processor time. Models trained in stages ar
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import resource
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import command_line
+from benchmarks.common import command_line, print_table
 
 _LARGE = "planted-large"
 _ADDED = ("LightGCN", "BPR")
@@ -78,19 +77,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=0, help="train_batch_size; 0: the defaults")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("runs/models"))
-    parser.add_argument("--measure", metavar="MODEL", help="measure here and print JSON")
     given = parser.parse_args(argv)
-    if given.measure:
-        # RecBole reads the command line, too.
-        sys.argv = sys.argv[:1]
-        print(json.dumps(asdict(measure(given.measure, given))))
-        return
+    # RecBole reads the command line, too.
+    sys.argv = sys.argv[:1]
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)
     if given.dataset is None:
         given.data, given.dataset = given.output / "data", _LARGE
         write_planted(given.data / _LARGE)
-    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
-    for model in given.models.split(",") if given.models else models():
-        print(f"| {model} | {' | '.join(_in_a_process(model, given))} |", flush=True)
+    names = given.models.split(",") if given.models else models()
+    print_table(_COLUMNS, ((model, *_in_a_process(model, given)) for model in names))
 
 
 def models() -> list[str]:
@@ -120,17 +115,11 @@ def write_planted(folder: Path) -> None:
 
 def _in_a_process(model: str, given: Any) -> list[str]:
     """Cells of a model's line, measured by a process of its own."""
-    options = {
-        name: getattr(given, name)
-        for name in ("data", "dataset", "steps", "batch", "threads", "output")
-    }
-    words = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "benchmarks.models", f"--measure={model}", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        return [f"failed with exit code {done.returncode}", *[""] * (len(_COLUMNS) - 2)]
-    return Figures(**json.loads(done.stdout.splitlines()[-1])).cells()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, model, given).result().cells()
+        except Exception as error:  # noqa: BLE001  (the other models are measured all the same)
+            return [f"failed: {str(error)[:80]}", *[""] * (len(_COLUMNS) - 2)]
 
 
 def measure(model: str, given: Any) -> Figures:
@@ -142,6 +131,7 @@ def measure(model: str, given: Any) -> Figures:
     from recbole_painvrl.data.splits.base import TRAIN, VALID
     from recbole_painvrl.run.build import build_data, build_model, build_trainer
     from recbole_painvrl.training.pipeline import Context
+    from recbole_painvrl.training.stage_log import peak_memory_mb
 
     torch.set_num_threads(given.threads)
     words = [f"--model={model}", f"--data_path={given.data}", f"--dataset={given.dataset}"]
@@ -171,7 +161,6 @@ def measure(model: str, given: Any) -> Figures:
     trainer.evaluate(valid, load_best_model=False)
     evaluation = time.process_time() - start
     trainer.tensorboard.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Figures(
         build,
         times[1] - times[0],
@@ -179,7 +168,7 @@ def measure(model: str, given: Any) -> Figures:
         len(times) - 1,
         steps,
         evaluation,
-        peak / (2**30 if sys.platform == "darwin" else 2**20),
+        peak_memory_mb() / 1024,
     )
 
 

@@ -10,6 +10,7 @@ gradients with the package's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,19 +25,13 @@ Gradients = tuple[Tensor, ...]
 
 def pair_loss(scores: Tensor, edge: Tensor, weights: UltraGCNWeights) -> Tensor:
     """Eq. 4 and 5: scores ``[B, 1 + N]`` with the positive first."""
-    positive = F.binary_cross_entropy_with_logits(
-        scores[:, 0],
-        torch.ones_like(scores[:, 0]),
-        weight=weights.w1 + weights.w2 * edge[:, 0],
-        reduction="none",
-    )
-    negative = F.binary_cross_entropy_with_logits(
-        scores[:, 1:],
-        torch.zeros_like(scores[:, 1:]),
-        weight=weights.w3 + weights.w4 * edge[:, 1:],
-        reduction="none",
-    )
-    return (positive + weights.negative_weight * negative.mean(dim=1)).sum()
+    cross_entropy = partial(F.binary_cross_entropy_with_logits, reduction="none")
+    positive, negative = scores[:, 0], scores[:, 1:]
+    w_positive = weights.w1 + weights.w2 * edge[:, 0]
+    w_negative = weights.w3 + weights.w4 * edge[:, 1:]
+    l_positive = cross_entropy(positive, torch.ones_like(positive), w_positive)
+    l_negative = cross_entropy(negative, torch.zeros_like(negative), w_negative)
+    return (l_positive + weights.negative_weight * l_negative.mean(dim=1)).sum()
 
 
 def neighbour_loss(scores: Tensor, similarity: Tensor, weights: UltraGCNWeights) -> Tensor:
@@ -47,18 +42,9 @@ def neighbour_loss(scores: Tensor, similarity: Tensor, weights: UltraGCNWeights)
 class Recommender(nn.Module):
     """UltraGCN with features and its optimizers, as in the published code.
 
-    Args:
-        n_users: including padding.
-        n_items: including padding.
-        modalities: feature matrices, ``[n_items, d_m]`` each.
-        mask: ``[d]``, multiplied by the features in every step.
-        graph: tables of Eq. 6 and 8.
-        weights: weights of the loss terms.
-        l2: weights of the squared norms of the tables and of the projection.
-        adagrad_tables: use Adagrad for the tables, as InvRL's code in its environment models.
-        embedding_size: width of the ID and of the content embeddings.
-        init_std: standard deviation of the initial values.
-        device: where the parameters are.
+    ``n_users`` and ``n_items`` include padding; ``mask [d]`` is multiplied by the features in every
+    step; ``l2`` weighs the squared norms of the tables and of the projection. InvRL's code trains
+    the tables of its environment models by Adagrad (``adagrad_tables``).
     """
 
     def __init__(
@@ -130,14 +116,9 @@ def joint_gradients(
 ) -> tuple[Tensor, Tensor, Gradients, Gradients]:
     """L_ERM and L_IRM of Eq. 11 and 12, and the gradients of each by mask, W and attention.
 
-    Args:
-        mask: m, ``[d]``, a leaf.
-        noise: one draw of eps, ``[d]``.
-        projection: W, ``[k, d]``, a leaf.
-        attention: the MLPs of Eq. 14, or None for the plain gate of InvRL.
-        batches: one per environment, negatives ``[B, N]``.
-        tables: the frozen backbone.
-        weights: weights of the loss terms.
+    The mask m ``[d]`` and W ``[k, d]`` are leaves, ``noise [d]`` is one draw of eps. ``attention``
+    holds the MLPs of Eq. 14, or is None for the plain gate of InvRL. There is one batch per
+    environment, with negatives ``[B, N]``.
     """
     gate = torch.clamp(mask + noise, 0.0, 1.0)
     losses, gradients = [], []

@@ -74,13 +74,9 @@ EXPERIMENTS = tuple(Experiment(**one) for one in yaml.safe_load(_FILE.read_text(
 class Outcome:
     """Results of an experiment's runs.
 
-    Attributes:
-        runs: final results, one per seed.
-        choices: results of the runs that chose the epoch, one per seed; the same without refit.
-        epochs: chosen epochs, one per seed.
-        chosen: the best settings of the grid.
-        tried: settings of the grid with their validation score.
-        at_epoch: results at the published epoch.
+    ``runs``, ``choices`` and ``epochs`` have one entry per seed. ``choices`` are the runs that
+    chose the epoch, the same as ``runs`` without refit; ``chosen`` are the best settings of the
+    grid, ``tried`` all of them with their validation score.
     """
 
     runs: list[Result] = field(default_factory=list)

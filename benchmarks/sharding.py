@@ -10,6 +10,7 @@ watches the memory of its processes (Linux only).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,13 +51,13 @@ def _measured(given: Any) -> dict[str, Any]:
     import torch
     from recbole.utils import get_model
 
-    from benchmarks.steps import RandomData, Shape, settings
+    from benchmarks.steps import RandomData, settings
     from recbole_painvrl.parallel import group
     from recbole_painvrl.parallel.shards import OwnRows, balanced_shards
     from recbole_painvrl.training.row_gradients import use_row_gradients
     from recbole_painvrl.training.sharded import ShardedSteps
 
-    data: Any = RandomData(Shape(given.users, given.items, (given.columns,), given.interactions))
+    data: Any = RandomData(_shape(given))
     counts = torch.bincount(data.users, minlength=given.users + 1)
     data.shard = balanced_shards(counts, group.size())[group.rank()]
     own = OwnRows(data.shard.has(data.users))
@@ -84,6 +85,12 @@ def _measured(given: Any) -> dict[str, Any]:
         "resident": _memory("self")["private"] - before,
         "seconds": seconds,
     }
+
+
+def _shape(given: Any) -> Any:
+    from benchmarks.steps import Shape
+
+    return Shape(given.users, given.items, (given.columns,), given.interactions)
 
 
 def _seconds_of_a_step(
@@ -120,8 +127,7 @@ def steps(given: Any) -> None:
                 words = ["benchmarks.sharding", "worker", f"--out={out}", *arguments]
                 subprocess.run(_launch(n_processes, "-m", *words), cwd=ROOT, check=True, env=_env())
                 found[n_processes].append(json.loads(out.read_text(encoding="utf-8")))
-    for fact in machine_facts():
-        print(fact)
+    print("\n".join(machine_facts()))
     first = found[given.processes[0]]
     rows = [_row(n, runs, first) for n, runs in found.items()]
     columns = ["processes", "users of each", "tables, gradients and moments, MB each"]
@@ -148,9 +154,13 @@ def _row(n: int, runs: list[list[dict[str, Any]]], first: list[list[dict[str, An
 
 def whole(given: Any) -> None:
     """Run UltraGCN on a dataset from disk and print the memory of every process."""
+    from benchmarks.steps import RandomData
+    from recbole_painvrl.data.folder import write_dataset
+
     folder = Path(tempfile.mkdtemp(prefix="sharding-"))
     try:
-        _write_dataset(folder / "data" / "large", given)
+        data = RandomData(_shape(given)).dataset("large")
+        write_dataset(data, folder / "data" / "large")
         arguments = [
             "--model=UltraGCN",
             "--dataset=large",
@@ -170,8 +180,7 @@ def whole(given: Any) -> None:
         if process.returncode:
             raise SystemExit(f"the run failed with exit code {process.returncode}")
         minutes = (time.perf_counter() - start) / 60
-        for fact in machine_facts():
-            print(fact)
+        print("\n".join(machine_facts()))
         print(f"{given.interactions:,} interactions, {minutes:.1f} minutes")
         columns = ["process", "peak, MB", "largest private, MB", "largest mapped, MB"]
         rows = [
@@ -183,45 +192,20 @@ def whole(given: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_dataset(folder: Path, given: Any) -> None:
-    """Random interactions, and features of one modality."""
-    import numpy as np
-    import pandas as pd
-
-    rng = np.random.default_rng(0)
-    n, n_items = given.interactions, given.items
-    users = np.concatenate([np.arange(given.users), rng.integers(0, given.users, 2 * n)])
-    items = (rng.random(len(users)) ** 2 * n_items).astype(np.int64)
-    keys = np.unique(users * n_items + items)
-    rng.shuffle(keys)
-    keys = keys[:n]
-    (folder / "features").mkdir(parents=True)
-    frame = pd.DataFrame({"user_id:token": keys // n_items, "item_id:token": keys % n_items})
-    frame.to_csv(folder / f"{folder.name}.inter", sep="\t", index=False)
-    features = rng.standard_normal((n_items, given.columns), dtype=np.float32)
-    np.save(folder / "features" / "visual.npy", features)
-    rows = pd.DataFrame({"row": range(n_items), "item_id": range(n_items)})
-    rows.to_csv(folder / "features" / "visual.items.tsv", sep="\t", index=False)
-
-
 def _watched(process: subprocess.Popen[bytes]) -> list[dict[str, int]]:
     """Largest memory of every process that trains, by rank, until all have ended."""
-    peaks: dict[int, dict[str, int]] = {}
+    import psutil
+
+    started, peaks = psutil.Process(process.pid), dict[int, dict[str, int]]()
     while process.poll() is None:
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (path / "cmdline").read_bytes()
-                if b"run_recbole.py" not in words or b"torch.distributed.run" in words:
-                    continue
-                environment = (path / "environ").read_bytes().split(b"\0")
-                if f"BENCHMARK={os.getpid()}".encode() not in environment:
-                    continue
-                rank = next((int(e[5:]) for e in environment if e.startswith(b"RANK=")), 0)
-                now = _memory(path.name)
-            except (OSError, KeyError):
-                continue
-            kept = peaks.setdefault(rank, now)
-            kept.update({name: max(kept[name], size) for name, size in now.items()})
+        # A process may end while it is looked at.
+        with contextlib.suppress(psutil.Error, OSError, KeyError):
+            for one in (started, *started.children(recursive=True)):
+                words = one.cmdline()
+                if "run_recbole.py" in words and "torch.distributed.run" not in words:
+                    now = _memory(str(one.pid))
+                    kept = peaks.setdefault(int(one.environ().get("RANK", 0)), now)
+                    kept.update({name: max(kept[name], size) for name, size in now.items()})
         time.sleep(0.2)
     return [peaks[rank] for rank in sorted(peaks)]
 
@@ -235,19 +219,12 @@ def _memory(process: str) -> dict[str, int]:
 
 
 def _launch(n_processes: int, *words: str) -> list[str]:
-    if n_processes == 1:
-        return [sys.executable, *words]
-    return [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nproc-per-node={n_processes}",
-        *words,
-    ]
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={n_processes}"]
+    return [sys.executable, *(launcher if n_processes > 1 else []), *words]
 
 
 def _env() -> dict[str, str]:
-    fixed = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "BENCHMARK": str(os.getpid())}
+    fixed = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return {**os.environ, **fixed, "PYTHONPATH": str(ROOT)}
 
 

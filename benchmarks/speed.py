@@ -15,15 +15,15 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
@@ -35,13 +35,14 @@ from benchmarks.steps import (
     RandomData,
     Shape,
     Step,
+    Steps,
     environment_steps,
     mask_steps,
     recommender_steps,
 )
 from recbole_painvrl._compat.recbole import tensorboard_in
 from recbole_painvrl.config import config_from_arguments
-from recbole_painvrl.data.folder import DatasetContent, write_dataset
+from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.runner import Run
@@ -104,7 +105,8 @@ def sampling(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     """Positives per second of the loader, and draws per second that avoid positives."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         loops = both_loops("BPR", shape, Path(folder), stack)
-        epochs = {key: partial(_exhaust, loop.train) for key, loop in loops.items()}
+        # A deque without length only exhausts the loader.
+        epochs: dict[str, Step] = {k: partial(deque, loop.train, 0) for k, loop in loops.items()}
         seconds = alternately(epochs, repeats)
         n = len(loops["ours"].train.dataset) / 1e6
         what = f"{name}: positives a second, one negative each (target: 1 M)"
@@ -126,16 +128,12 @@ def sampling(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     yield Row(what, draws["ours"], draws["plain"], 20 / draws["plain"], "M", True)
 
 
-def _exhaust(loader: Any) -> None:
-    for _ in loader:
-        pass
-
-
 def mask(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     """One joint step of all environments."""
     data = RandomData(shape)
     for attention, kind in ((False, "plain gate (InvRL)"), (True, "attention (PaInvRL)")):
-        seconds = alternately(mask_steps(data, attention), repeats)
+        steps = mask_steps(data, attention)
+        seconds = alternately({key: step for key, (step, _) in steps.items()}, repeats)
         for form, target in (("shared negatives", 20.0), ("same draws", 4.0)):
             what = f"{name}: mask step, {kind}, {form}"
             yield Row(what, seconds[form], seconds["reference"], target)
@@ -154,9 +152,7 @@ def environments(name: str, shape: Shape, repeats: int) -> Iterator[Row]:
     yield from _epochs(f"{name}: environment epoch", data, environment_steps(data), repeats)
 
 
-def _epochs(
-    what: str, data: RandomData, steps: dict[str, tuple[Step, int]], repeats: int
-) -> Iterator[Row]:
+def _epochs(what: str, data: RandomData, steps: Steps, repeats: int) -> Iterator[Row]:
     seconds = alternately({key: step for key, (step, _) in steps.items()}, repeats)
     epoch = {key: seconds[key] * len(data.users) / n for key, (_, n) in steps.items()}
     for key in steps:
@@ -207,19 +203,9 @@ class Loop:
 
 
 def both_loops(model: str, shape: Shape, folder: Path, stack: ExitStack) -> dict[str, Loop]:
-    """Our loop and RecBole's on the same random interactions without features.
-
-    Args:
-        model: name of a pairwise model of RecBole.
-        shape: sizes of the data.
-        folder: where data, logs and checkpoints go.
-        stack: closes the logs.
-    """
+    """Our loop and RecBole's of a pairwise model on the same random data without features."""
     data = RandomData(Shape(shape.n_users, shape.n_items, (1,), shape.n_interactions))
-    columns = {"user_id": data.users.numpy(), "item_id": data.items.numpy()}
-    frame = pd.DataFrame(columns).astype(str)
-    content = DatasetContent("random", "random", "none", "none", frame, features={})
-    write_dataset(content, folder / "random")
+    write_dataset(replace(data.dataset("random"), features={}), folder / "random")
     return {"ours": _our_loop(model, folder, stack), "plain": _recbole_loop(model, folder, stack)}
 
 

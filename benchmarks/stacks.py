@@ -190,15 +190,9 @@ def _command(*words: str) -> str:
 
 
 def results(name: str, given: Any) -> dict[str, Any]:
-    """Results of a stack.
+    """Results of a stack, for the command line ``given``.
 
-    Args:
-        name: key of ``STACKS``.
-        given: the command line.
-
-    Raises:
-        SkippedError: the stack cannot be installed.
-        SystemExit: its process failed.
+    Raises :class:`SkippedError` if the stack cannot be installed, SystemExit if its process failed.
     """
     folder = given.envs.resolve()
     # A model of each kind: results of other settings, epochs or pins are in another file.

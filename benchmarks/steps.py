@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from benchmarks.reference import Recommender, joint_gradients
 from recbole_painvrl.config import config_from_arguments
+from recbole_painvrl.data.folder import DatasetContent
 from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.environments.full import PlainUltraGCN
@@ -27,21 +29,17 @@ from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSetting
 from recbole_painvrl.training.row_gradients import use_row_gradients
 
 Step = Callable[[], object]
+# Name -> step, and the number of interactions that it takes.
+Steps = dict[str, tuple[Step, int]]
 _SIZE = 64
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a dataset and of the steps on it.
+    """Sizes of a dataset, without padding, and of the steps on it.
 
-    Attributes:
-        n_users: without padding.
-        n_items: without padding.
-        columns: width of every modality.
-        n_interactions: of the training split.
-        n_environments: |E|.
-        batch: positives per step and environment in the published code.
-        n_negatives: draws per positive in the published code.
+    ``columns`` has the width of every modality; ``batch`` (positives per step and environment) and
+    ``n_negatives`` (per positive) are those of the published code.
     """
 
     n_users: int
@@ -69,11 +67,6 @@ class RandomData:
     """The interface of a training dataset with random interactions and features.
 
     Item popularity falls as one over the square root of the rank, so that some items are popular.
-
-    Args:
-        shape: sizes.
-        seed: of all random numbers.
-        device: where tensors and draws are.
     """
 
     def __init__(self, shape: Shape, seed: int = 0, device: str = "cpu") -> None:
@@ -94,6 +87,26 @@ class RandomData:
         slices = {f"modality {n}": slice(*bound) for n, bound in enumerate(bounds)}
         has_row = torch.ones(len(table), len(slices), dtype=torch.bool)
         self.features = SimpleNamespace(matrix=table.to(device), slices=slices, has_row=has_row)
+
+    def dataset(self, name: str) -> DatasetContent:
+        """The interactions and features as a dataset, without items that have no interaction."""
+        seen, items = np.unique(self.items.numpy(), return_inverse=True)
+        tokens = [f"i{index}" for index in seen]
+        users = self.users.numpy().astype(np.int32) - 1
+        names = pd.Index([f"u{n}" for n in range(self.shape.n_users)])
+        # Categories of strings need little memory.
+        columns = {
+            "user_id": pd.Categorical.from_codes(users, names),
+            "item_id": pd.Categorical.from_codes(items.astype(np.int32), pd.Index(tokens)),
+        }
+        return DatasetContent(
+            name,
+            "random",
+            "synthetic data of the benchmarks",
+            "made by this program; no third-party data",
+            pd.DataFrame(columns),
+            features={"content": (self.features.matrix[seen].numpy(), tokens)},
+        )
 
     def num(self, field: str) -> int:
         """Users or items, with padding."""
@@ -141,7 +154,7 @@ def settings(model: str, device: torch.device, *arguments: str) -> Any:
     return config_from_arguments([f"--model={model}", "--dataset=planted", on_gpu, *arguments])
 
 
-def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
+def mask_steps(data: RandomData, with_attention: bool) -> Steps:
     """One joint step: the published structure, ours with the same draws and with shared negatives.
 
     With attention (PaInvRL) the losses include L_I, without it (InvRL) they do not. W and the
@@ -176,20 +189,16 @@ def mask_steps(data: RandomData, with_attention: bool) -> dict[str, Step]:
         noise = 0.01 * torch.randn(len(mask), device=data.device)
         joint_gradients(mask, noise, projection, exact.attention, batches, tables, weights)
 
-    return {
+    steps = {
         "reference": reference,
         "same draws": exact.run_epoch,
         "shared negatives": shared.run_epoch,
     }
+    return {name: (step, len(users)) for name, step in steps.items()}
 
 
-def recommender_steps(data: RandomData, sizes: dict[str, int]) -> dict[str, tuple[Step, int]]:
-    """Steps of the final model: name -> (step, number of positives).
-
-    Args:
-        data: random data.
-        sizes: batch sizes of ours with shared negatives, by name.
-    """
+def recommender_steps(data: RandomData, sizes: dict[str, int]) -> Steps:
+    """Steps of the final model, ours also in batches of ``sizes``."""
     batch = data.shape.batch
     exact = ("--negative_sampling=per_positive", f"--n_negatives={data.shape.n_negatives}")
     return {
@@ -236,8 +245,8 @@ def _final_step(data: RandomData, size: int, *arguments: str) -> Step:
     return step
 
 
-def environment_steps(data: RandomData, n_batches: int = 2) -> dict[str, tuple[Step, int]]:
-    """Training of all environment models on a few batches: name -> (step, interactions)."""
+def environment_steps(data: RandomData, n_batches: int = 2) -> Steps:
+    """Training of all environment models on a few batches."""
     defaults = settings("PaInvRL", data.device)
     size = min(int(defaults["environment_batch_size"]), len(data.users))
     fit = FitSettings(1, 1e-3, size, int(defaults["environment_negatives"]), "mixed")

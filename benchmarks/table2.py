@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.common import command_line, print_table, run_process, slug
-from benchmarks.model_quality import OWN, modalities, search, selected, shown, with_own
+from benchmarks.model_quality import OWN, modalities, parsed, search, selected, shown, with_own
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
@@ -35,17 +35,8 @@ METRICS = ("precision@10", "recall@10", "ndcg@10")
 def main() -> None:
     """Search what is not searched yet, then run the benchmark."""
     parser = command_line(__doc__)
-    parser.add_argument("--data", type=Path, default=Path("dataset"))
-    parser.add_argument("--dataset", default="tiktok")
     parser.add_argument("--protocol", default="iid_ood")
-    parser.add_argument("--output", type=Path, default=Path("runs/table2"))
-    parser.add_argument("--models", default=MODELS, help="as for benchmark")
-    parser.add_argument("--trials", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--report", action="store_true", help="run nothing")
-    parser.add_argument("settings", nargs="*", metavar="--SETTING=VALUE", help="of every run")
-    given, settings = parser.parse_known_args()
-    given.settings = [*given.settings, *settings]
+    given = parsed(parser, Path("runs/table2"), MODELS, trials=6, seeds=5)
     output = given.output / slug(f"{given.dataset} {given.protocol}")
     if not given.report:
         sys.exit(compare(given, output))

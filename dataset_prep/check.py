@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from recbole_painvrl.data.features import LIMIT, available_modalities, load_moda
 from recbole_painvrl.data.folder import MANIFEST, RATINGS, file_hash, read_manifest, read_truth
 from recbole_painvrl.errors import UserError
 
-# Splits that runs with protocol `iid_ood` store, named by a hash of their settings.
-_SPLIT_OF_A_RUN = re.compile(r"splits/iid_ood-[0-9a-f]{16}\.npz")
+# What runs write: hidden files, caches, and splits of the protocol `iid_ood` by their settings.
+_OF_RUNS = re.compile(r"\..*|(caches|graphs)/.*|splits/iid_ood-[0-9a-f]{16}\.npz", re.DOTALL)
 
 Pairs = npt.NDArray[np.int64]
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     for check in (checks.files, checks.interactions, checks.splits, checks.titles):
         checks.guard(check)
     for modality in available_modalities(checks.folder) if checks.rated else ():
-        checks.guard(lambda name=modality: checks.modality(name))  # type: ignore[misc]
+        checks.guard(partial(checks.modality, modality))
     checks.guard(checks.truth)
     count = checks.broken
     verdict = f"{count} {'thing is' if count == 1 else 'things are'} broken" if count else "sound"
@@ -97,10 +98,7 @@ class _Checks:
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         present = {path.relative_to(self.folder).as_posix() for path in paths}
         for name in sorted(present - set(listed) - {MANIFEST}):
-            of_runs = name.startswith(("caches/", "graphs/", ".")) or _SPLIT_OF_A_RUN.fullmatch(
-                name
-            )
-            if not of_runs:
+            if not _OF_RUNS.fullmatch(name):
                 print(f"warning: {self.folder / name}: not in the manifest")
 
     def interactions(self) -> None:

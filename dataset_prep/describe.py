@@ -103,8 +103,8 @@ def _neighbours(selection: Selection, rows: list[int]) -> list[list[tuple[int, f
     mean, spread = scan.mean, np.ones(len(scan.mean))
     if scan.uneven:
         spread = np.where(scan.deviation > 0, scan.deviation, 1.0)
-    read = selection.table.matrix.read
-    wanted = np.stack([np.asarray(read(row, row + 1)[0], dtype=np.float64) for row in rows])
+    matrix = selection.table.matrix
+    wanted = np.concatenate([matrix[row : row + 1] for row in rows]).astype(np.float64)
     wanted = (wanted - mean) / spread
     wanted = wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
     pieces = []

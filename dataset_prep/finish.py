@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataset_prep.fix.features import (
-    check_result,
-    repair_columns,
-    repair_ids,
-    repair_rows,
-    standardise,
-)
+from dataset_prep.fix import features
 from dataset_prep.fix.filters import Filters, clean, select
 from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import PARTS, Interactions
@@ -155,21 +149,20 @@ def repair_and_filter(
     rated = dict.fromkeys(raw.interactions.rated().tolist())
     selections = []
     for table in raw.features:
-        selection = Selection.of(table)
-        selection.dtype = np.dtype(dtype)
-        repair_ids(selection, rated, report)
-        repair_columns(selection, report)
+        selection = Selection.of(table, dtype)
+        features.repair_ids(selection, rated, report)
+        features.repair_columns(selection, report)
         if len(selection.rows) and len(selection.columns):
-            repair_rows(selection, report)
+            features.repair_rows(selection, report)
         selections.append(selection)
     modalities = {s.table.name: s.tokens.tolist() for s in selections}
     raw.interactions = select(raw.interactions, filters, modalities, report)
     left = set(raw.interactions.rated().tolist())
     for selection in selections:
         _follow_filters(selection, rated, left, report)
-        repair_columns(selection, report, again=True)
-        standardise(selection, report)
-        check_result(selection, report)
+        features.repair_columns(selection, report, again=True)
+        features.standardise(selection, report)
+        features.check_result(selection, report)
     for fix in sorted(report.fixes - {str(repair["fix"]) for repair in report.repairs}):
         report.note(f"--fix {fix}: nothing to repair")
     return selections

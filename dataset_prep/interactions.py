@@ -52,11 +52,7 @@ def _without_point(tokens: list[str]) -> list[str]:
 
 
 class TokenIndex:
-    """Maps tokens to indices in order of appearance.
-
-    Attributes:
-        words: number of rows by word for a missing id (``NA``, ``None``).
-    """
+    """Maps tokens to indices in order of appearance; ``words`` counts words for a missing id."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -86,15 +82,9 @@ class TokenIndex:
 class Interactions:
     """A table of interactions.
 
-    Attributes:
-        rows: ``user`` and ``item`` (indices, -1 if the id is missing) and, if known, ``rating``,
-            ``time`` (int64, or float64 with fractions) and ``part`` (index into ``part_names``).
-        user_tokens: id of each user index.
-        item_tokens: id of each item index.
-        part_names: names of the fixed splits.
-        rating_name: name of the column of ratings.
-        words: number of rows by word for a missing id.
-        where: name of the input, for messages.
+    ``rows`` has ``user`` and ``item`` (indices of tokens, -1 if the id is missing) and, if known,
+    ``rating``, ``time`` (int64, or float64 with fractions) and ``part`` (index into ``part_names``,
+    the fixed splits). ``words`` counts the rows by word for a missing id.
     """
 
     rows: pd.DataFrame
@@ -151,11 +141,7 @@ class Interactions:
 
 
 class InteractionBuilder:
-    """Collects pieces of a table; ids are stored as indices to save memory.
-
-    Attributes:
-        rating_name: name of the column of ratings.
-    """
+    """Collects pieces of a table; ids are stored as indices to save memory."""
 
     def __init__(self) -> None:
         self.rating_name = "rating"

@@ -35,16 +35,9 @@ PAPER = {
 class RawDataset:
     """The result of reading a source.
 
-    Attributes:
-        interactions: of users with items.
-        features: one table per modality.
-        item_table: ``item_id:token`` and more typed columns, or None.
-        source: description of the data.
-        licence: of the data.
-        edition: variant of the dataset, for the manifest.
-        paper: interactions, users, items in the paper if it has this dataset.
-        inputs: files that were read, for the manifest.
-        rename: replaces the ids of a file of ``--features`` by those of the interactions, or None.
+    ``features`` has one table per modality, ``item_table`` the typed columns of RecBole's .item
+    file, ``paper`` the counts of the paper's Table 1, ``inputs`` the files that were read.
+    ``rename`` replaces the ids of a file of ``--features`` by those of the interactions.
     """
 
     interactions: Interactions
@@ -107,9 +100,16 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     add("--encoding", type=_encoding, default="utf-8-sig", help="of text (default %(default)s)")
     add("--items", type=Path, metavar="FILE", help="table with an id column and titles")
     _add_features(parser.add_argument_group("features in addition to those of the source"))
-    _add_filters(
-        parser.add_argument_group("filters, applied in this order after missing ids are dropped")
-    )
+    text = "filters, applied in this order after missing ids are dropped"
+    add = parser.add_argument_group(text).add_argument
+    add("--min-rating", type=float, metavar="X", help="lowest rating that counts")
+    add("--all-modalities", action="store_true", help="only items with a row in every modality")
+    text = "fewest interactions of users and items"
+    add("--k-core", type=int, default=1, metavar="K", help=text)
+    add("--user-core", type=int, metavar="K", help="the same for users alone")
+    add("--item-core", type=int, metavar="K", help="the same for items alone")
+    text = "merge the fixed splits of the source into one table"
+    add("--resplit", action="store_true", help=text)
 
 
 def add_output_options(
@@ -141,18 +141,6 @@ def _add_features(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--feature-id-column", metavar="NAME", help="id column of feature tables")
     text = "row 0 of files without ids is item N, row 1 N+1..."
     group.add_argument("--rows-from", type=int, metavar="N", help=text)
-
-
-def _add_filters(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--min-rating", type=float, metavar="X", help="lowest rating that counts")
-    add("--all-modalities", action="store_true", help="only items with a row in every modality")
-    text = "fewest interactions of users and items"
-    add("--k-core", type=int, default=1, metavar="K", help=text)
-    add("--user-core", type=int, metavar="K", help="the same for users alone")
-    add("--item-core", type=int, metavar="K", help="the same for items alone")
-    text = "merge the fixed splits of the source into one table"
-    add("--resplit", action="store_true", help=text)
 
 
 def add_column_options(parser: argparse.ArgumentParser) -> None:

@@ -27,11 +27,8 @@ CORRECT = "correct it"
 class Fault:
     """A fault of the input without a requested repair.
 
-    Attributes:
-        where: file or table.
-        what: was found.
-        fixes: possible repairs, best first.
-        advice: what to do if there is no repair or the user must decide.
+    ``fixes`` are possible repairs, best first; ``advice`` is for faults without one, or that the
+    user must decide.
     """
 
     where: str
@@ -48,14 +45,10 @@ class Fault:
 
 @dataclass
 class Report:
-    """Faults, repairs, notes and counts of one run.
+    """Requested repairs, and faults, made repairs, notes and counts of one run.
 
-    Attributes:
-        fixes: requested repairs.
-        faults: without a repair; a run with any fault writes nothing.
-        repairs: made, with ``where``, ``fix``, ``what`` and ``count``.
-        notes: for the user; not faults.
-        steps: (step, interactions, users, items).
+    A run with any fault writes nothing. A repair has ``where``, ``fix``, ``what`` and ``count``, a
+    step its name and the numbers of interactions, users and items after it.
     """
 
     fixes: frozenset[str] = frozenset()

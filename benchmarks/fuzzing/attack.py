@@ -33,14 +33,10 @@ class HangError(BaseException):
 class Reader:
     """A function of this project that reads files from outside.
 
-    Attributes:
-        name: for messages.
-        files: valid files, of which one at a time is damaged.
-        read: reads them; raises :class:`UserError` to refuse.
-        check: asserts that the result is well-formed.
-        weight: relative number of inputs, smaller for slow readers.
-        by_name: whether a refusal must name the file.
-        bounded: whether a too large allocation is a failure (for .npz files see SECURITY.md).
+    ``read`` loads the valid ``files``, of which one at a time is damaged, or raises
+    :class:`UserError`; ``check`` asserts that the result is well-formed. ``weight`` is the relative
+    number of inputs, ``by_name`` says whether a refusal must name the file, ``bounded`` whether a
+    too large allocation is a failure (for .npz files see SECURITY.md).
     """
 
     name: str
@@ -53,16 +49,10 @@ class Reader:
 
 
 def attack(reader: Reader, inputs: int, number: int = 0, keep: Path | None = None) -> Counter[str]:
-    """Damage the files of a reader and read them; counts those loaded and those refused.
+    """Damage the files of a reader ``inputs`` times; counts those loaded and those refused.
 
-    Args:
-        reader: must load its undamaged files.
-        inputs: number of damaged files.
-        number: seed of the damage.
-        keep: folder for the smallest file that made the reader fail, or None.
-
-    Raises:
-        AssertionError: a file was neither loaded correctly nor refused; names the reason.
+    The smallest file that made the reader fail is written to ``keep``. Raises AssertionError, which
+    names the reason, if a file was neither loaded correctly nor refused.
     """
     originals = {path: path.read_bytes() for path in reader.files}
     others = sorted(set(originals.values()))

@@ -25,13 +25,7 @@ _HEADER = 256
 
 @st.composite
 def damaged(draw: DrawFn, content: bytes, others: Sequence[bytes]) -> bytes:
-    """A file's content, damaged once to three times, or hostile content in its place.
-
-    Args:
-        draw: given by Hypothesis.
-        content: the valid content.
-        others: contents of other valid files, from which pieces are taken.
-    """
+    """A file's content, damaged once to three times, with pieces of others; or hostile content."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from(_HOSTILE))
     for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):

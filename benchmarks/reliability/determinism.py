@@ -16,16 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import command_line, table
-from benchmarks.reliability.runs import (
-    CASES,
-    arguments,
-    differences,
-    make_data,
-    outcome,
-    read_saved,
-    run,
-    warm_up,
-)
+from benchmarks.reliability import runs
 
 
 def metric_distance(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
@@ -40,7 +31,7 @@ def metric_distance(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
 def weight_distance(one: Path, two: Path) -> float:
     """Largest difference between the weights of two runs, relative to the largest of a tensor."""
     first, second = (
-        read_saved(folder / "checkpoint" / "best.safetensors")[0] for folder in (one, two)
+        runs.read_saved(folder / "checkpoint" / "best.safetensors")[0] for folder in (one, two)
     )
     return max(
         (
@@ -53,21 +44,16 @@ def weight_distance(one: Path, two: Path) -> float:
 
 
 def compare(case: str, folder: Path) -> tuple[str, ...]:
-    """Run a case three times; its row of the table.
-
-    Args:
-        case: key of ``CASES``.
-        folder: holds ``data``; run folders go below it.
-    """
+    """Run a case three times below ``folder``, which holds ``data``; its row of the table."""
     found = {}
     for name, threads in (("one", 1), ("again", 1), ("two", 2)):
         target = folder / case / name
-        argv = arguments(case, folder / "data", target, f"--n_threads={threads}")
-        if run(argv, folder / "log"):
+        argv = runs.arguments(case, folder / "data", target, f"--n_threads={threads}")
+        if runs.run(argv, folder / "log"):
             raise RuntimeError(f"{case}: {(folder / 'log').read_text()}")
-        found[name] = outcome(target)
+        found[name] = runs.outcome(target)
     one, again, two = found.values()
-    differing = differences(one, again)
+    differing = runs.differences(one, again)
     return (
         case,
         f"{one['hashes']['weights'][:12]}…",
@@ -80,11 +66,11 @@ def compare(case: str, folder: Path) -> tuple[str, ...]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the cases and print the table; returns the exit code."""
     parser = command_line(__doc__)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--cases", nargs="+", default=list(runs.CASES), choices=list(runs.CASES))
     given = parser.parse_args(argv)
-    warm_up()
+    runs.warm_up()
     with tempfile.TemporaryDirectory(prefix="determinism-") as name:
-        make_data(Path(name) / "data")
+        runs.make_data(Path(name) / "data")
         rows = [compare(case, Path(name)) for case in given.cases]
     head = ("model", "weights (SHA-256)", "again", "2 threads: metric", "2 threads: weight")
     print(table(head, rows))

@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,21 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import command_line, table
-from benchmarks.reliability.runs import (
-    CASES,
-    POINTS,
-    SaveHook,
-    arguments,
-    differences,
-    make_data,
-    outcome,
-    run,
-    save_often,
-    stage_reached,
-    start,
-    unreadable,
-    warm_up,
-)
+from benchmarks.reliability import runs
 
 _TIMEOUT = 300.0
 # Fractions of the trials: killed twice; stopped by SIGTERM; killed inside a save.
@@ -71,33 +56,38 @@ class Trial:
 
 
 class Bench:
-    """Runs of every case below one folder, each trial with its own copy of the data.
-
-    Args:
-        folder: where everything is written.
-        rng: draws the moments.
-    """
+    """Runs of every case below one folder, each trial with its own copy of the data."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng = folder, rng
-        make_data(folder / "data")
+        runs.make_data(folder / "data")
         self._expected: dict[str, Expected] = {}
+
+    def start(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        fraction: float = _OFTEN,
+        hook: runs.SaveHook | None = None,
+    ) -> list[ForkProcess]:
+        """Start the processes of a run; the first one has the hook, and is killed."""
+        hooks: list[Callable[[], None]] = [partial(runs.save_often, fraction)]
+        return [runs.start(argv, log_of(folder), *hooks, *([hook] if hook else []))]
 
     def expected(self, case: str) -> Expected:
         """The uninterrupted run of a case, which is run once."""
         if case not in self._expected:
             folder, argv = self._new_run(case, "uninterrupted")
-            hook = SaveHook()
-            process = start(argv, _log(folder), save_often, hook)
-            _wait_for_config(folder, process)
+            hook = runs.SaveHook()
+            processes = self.start(argv, folder, hook=hook)
+            _wait_for_config(folder, processes[0])
             begin = time.monotonic()
-            process.join()
+            if _exit_code(processes):
+                raise RuntimeError(f"{case}: {log_of(folder).read_text()}")
             seconds = time.monotonic() - begin
-            if process.exitcode:
-                raise RuntimeError(f"{case}: {_log(folder).read_text()}")
             result = json.loads((folder / "result.json").read_text())
             names = [stage["name"] for stage in result["stages"]]
-            found = Expected(outcome(folder), names, hook.saves.value, seconds)
+            found = Expected(runs.outcome(folder), names, hook.saves.value, seconds)
             self._expected[case] = found
         return self._expected[case]
 
@@ -109,11 +99,13 @@ class Bench:
             in_save = self.rng.random() < _IN_SAVE
             kill = self._kill_in_save if in_save else self._kill_at_random
             kind = kill(argv, folder, expected)
-        trial = Trial(case, kind, stage_reached(folder, expected.stages), 1, unreadable(folder))
+        trial = Trial(
+            case, kind, runs.stage_reached(folder, expected.stages), 1, runs.unreadable(folder)
+        )
         if (folder / "config.yaml").is_file() and self.rng.random() < _TWICE:
             again = self._kill_at_random(_resume(folder), folder, expected)
             trial.kills += again is not None
-            trial.unreadable += unreadable(folder)
+            trial.unreadable += runs.unreadable(folder)
         trial.differing = self._finish(folder, argv, expected)
         if not trial.differing and not trial.unreadable:
             shutil.rmtree(folder.parents[1])
@@ -124,28 +116,31 @@ class Bench:
         wrong, code = [], None
         complete = (folder / "result.json").is_file()
         if not (folder / "config.yaml").is_file():
-            if run(_resume(folder), _log(folder)) != 2:
+            if self._run(_resume(folder), folder) != 2:
                 wrong.append("resuming an empty run folder was not refused")
             shutil.rmtree(folder, ignore_errors=True)
-            code = run(argv, _log(folder))
+            code = self._run(argv, folder)
         elif not complete:
-            code = run(_resume(folder), _log(folder))
+            code = self._run(_resume(folder), folder)
         if code:
-            return [*wrong, f"exit code {code}, see {_log(folder)}"]
+            return [*wrong, f"exit code {code}, see {log_of(folder)}"]
         # A run killed between its result and its end leaves its lock.
         hidden = {path.name for path in folder.rglob(".*")} - ({".lock"} if complete else set())
-        wrong += differences(expected.outcome, outcome(folder))
+        wrong += runs.differences(expected.outcome, runs.outcome(folder))
         return [*wrong, *(f"left behind: {name}" for name in sorted(hidden))]
+
+    def _run(self, argv: Sequence[str], folder: Path) -> int:
+        return _exit_code(self.start(argv, folder, _DEFAULT))
 
     def _kill_in_save(self, argv: Sequence[str], folder: Path, expected: Expected) -> str | None:
         """Kind of the kill; None if the run ended before that save."""
-        hook = SaveHook(self.rng.randint(1, expected.saves), self.rng.choice(POINTS))
-        process = start(argv, _log(folder), save_often, hook)
-        limit = time.monotonic() + _TIMEOUT
+        hook = runs.SaveHook(self.rng.randint(1, expected.saves), self.rng.choice(runs.POINTS))
+        processes = self.start(argv, folder, hook=hook)
+        process, limit = processes[0], time.monotonic() + _TIMEOUT
         while process.is_alive() and not hook.stopped.wait(0.01) and time.monotonic() < limit:
             pass
         process.kill()
-        process.join()
+        _exit_code(processes)
         return f"in a save, {hook.point}" if hook.stopped.is_set() else None
 
     def _kill_at_random(self, argv: Sequence[str], folder: Path, expected: Expected) -> str | None:
@@ -154,7 +149,8 @@ class Bench:
         # At SIGTERM a run saves what is unsaved; after SIGKILL only what was saved is there.
         rarely = term and self.rng.random() < 0.5
         fraction = _RARELY if rarely else self.rng.choice((_OFTEN, _DEFAULT))
-        process = start(argv, _log(folder), partial(save_often, fraction))
+        processes = self.start(argv, folder, fraction)
+        process = processes[0]
         _wait_for_config(folder, process)
         process.join(self.rng.uniform(0, expected.seconds))
         ended = not process.is_alive()
@@ -162,7 +158,7 @@ class Bench:
             process.terminate()
         else:
             process.kill()
-        process.join()
+        _exit_code(processes)
         if ended or (folder / "result.json").is_file():
             return None
         return f"random moment, {'SIGTERM' if term else 'SIGKILL'}"
@@ -173,17 +169,28 @@ class Bench:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(self.folder / "data", place / "data")
         folder = place / "runs" / "run"
-        return folder, arguments(case, place / "data", folder)
+        return folder, runs.arguments(case, place / "data", folder)
 
 
-def _log(folder: Path) -> Path:
+def log_of(folder: Path) -> Path:
+    """The file with the output of a run."""
     return folder.parents[1] / "log"
+
+
+def _exit_code(processes: Sequence[ForkProcess]) -> int:
+    """Exit code of the first process that failed, 0 if none did; a hanging one is killed."""
+    for process in processes:
+        process.join(_TIMEOUT)
+        process.kill()
+        process.join()
+    return next((process.exitcode for process in processes if process.exitcode), 0)
 
 
 def _wait_for_config(folder: Path, process: ForkProcess) -> None:
     """Wait until the run has written its configuration."""
     limit = time.monotonic() + _TIMEOUT
-    while not (folder / "config.yaml").is_file() and time.monotonic() < limit:
+    written = folder / "config.yaml"
+    while process.is_alive() and not written.is_file() and time.monotonic() < limit:
         process.join(0.002)
 
 
@@ -193,42 +200,40 @@ def _resume(folder: Path) -> list[str]:
 
 def tables(trials: Sequence[Trial]) -> str:
     """Counts by model, by kind of kill and by stage, as Markdown."""
-    keys: dict[str, Callable[[Trial], str]] = {
-        "model": lambda trial: trial.case,
-        "kill": lambda trial: trial.kind,
-        "stopped in": lambda trial: trial.stage,
-    }
-    found = []
-    for title, key in keys.items():
-        rows = [
-            (name, count, *_wrong([one for one in trials if key(one) == name]))
-            for name, count in sorted(Counter(map(key, trials)).items())
-        ]
-        found.append(table((title, "runs", "unreadable files", "differing results"), rows))
-    bad, other = _wrong(trials)
-    kills = sum(trial.kills for trial in trials)
-    found.append(
-        f"{len(trials)} runs, {kills} kills: {bad} unreadable files, {other} differing results"
-    )
-    return "\n\n".join(found)
+    # Not before `warm_up`, since it imports NumPy.
+    import pandas as pd
+
+    sums = ["runs", "unreadable files", "differing results"]
+    rows = [
+        (one.case, one.kind, one.stage, 1, len(one.unreadable), bool(one.differing))
+        for one in trials
+    ]
+    frame = pd.DataFrame(rows, columns=["model", "kill", "stopped in", *sums])
+    found = [
+        table((key, *sums), frame.groupby(key)[sums].sum().itertuples())
+        for key in ("model", "kill", "stopped in")
+    ]
+    n_runs, bad, other = frame[sums].sum()
+    n_kills = sum(trial.kills for trial in trials)
+    whole = f"{n_runs} runs, {n_kills} kills: {bad} unreadable files, {other} differing results"
+    return "\n\n".join([*found, whole])
 
 
-def _wrong(trials: Sequence[Trial]) -> tuple[int, int]:
-    """Number of unreadable files, and of runs with a differing result."""
-    unread = sum(len(trial.unreadable) for trial in trials)
-    return unread, sum(bool(trial.differing) for trial in trials)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    doc: str | None = __doc__,
+    make: type[Bench] = Bench,
+    cases: Sequence[str] = tuple(runs.CASES),
+) -> int:
     """Kill the runs and print the tables; returns the exit code."""
-    parser = command_line(__doc__)
+    parser = command_line(doc)
     parser.add_argument("--runs", type=int, default=100, help="number of runs to kill")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--cases", nargs="+", default=cases, choices=cases)
     given = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    warm_up()
-    bench, trials = Bench(folder, random.Random(given.seed)), []
+    runs.warm_up()
+    bench, trials = make(folder, random.Random(given.seed)), []
     for index in range(given.runs):
         trial = bench.trial(given.cases[index % len(given.cases)], index)
         trials.append(trial)
@@ -236,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in (*trial.unreadable, *trial.differing):
             print(f"    WRONG: {line}", flush=True)
     print(f"\n{tables(trials)}")
-    failed = any(_wrong(trials))
+    failed = any(trial.unreadable or trial.differing for trial in trials)
     if failed:
         print(f"the folders of the failed runs are in {folder}")
     else:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.common import command_line, print_table, run_process
 from benchmarks.steps import RandomData, Shape
-from recbole_painvrl.data.folder import DatasetContent, write_dataset
+from recbole_painvrl.data.folder import write_dataset
 
 _LARGE = ("--train_batch_size=65536",)
 _SHARED = (*_LARGE, "--n_negatives=128")
@@ -91,44 +91,13 @@ def main() -> int:
 
 
 def write(shape: Shape, test_users: int, folder: Path) -> None:
-    """Write random data, in which the first users have validation and test interactions.
-
-    Args:
-        shape: sizes.
-        test_users: number of users in the validation and test splits.
-        folder: the dataset folder.
-    """
-    data = RandomData(shape)
-    users, items = data.users.numpy(), data.items.numpy()
-    # Items without an interaction would be unknown to a recommender.
-    seen, items = np.unique(items, return_inverse=True)
-    names = [f"i{index}" for index in seen]
-    frame = pd.DataFrame(
-        {
-            "user_id": _categories(users - 1, [f"u{n}" for n in range(shape.n_users)]),
-            "item_id": _categories(items, names),
-        }
-    )
+    """Write random data, in which the first users have validation and test interactions."""
+    content = RandomData(shape).dataset(folder.name)
+    frame = content.interactions
     digit = np.random.default_rng(0).integers(0, 10, len(frame))
-    split = np.where(users <= test_users, digit, 9)
+    split = np.where(frame["user_id"].cat.codes < test_users, digit, 9)
     splits = {"valid": frame[split == 0], "test": frame[split == 1], "train": frame[split > 1]}
-    matrix = data.features.matrix[seen].numpy()
-    content = DatasetContent(
-        folder.name,
-        "random",
-        "synthetic data of benchmarks.reliability.load",
-        "made by this program; no third-party data",
-        frame,
-        splits=splits,
-        features={"content": (matrix, names)},
-        default_protocol="files",
-    )
-    write_dataset(content, folder)
-
-
-def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical[str]:
-    """Ids as categorical strings, which need little memory."""
-    return pd.Categorical.from_codes(codes.astype(np.int32), pd.Index(names))
+    write_dataset(replace(content, splits=splits, default_protocol="files"), folder)
 
 
 if __name__ == "__main__":

@@ -106,12 +106,9 @@ def arguments(case: str, data: Path, folder: Path, *extra: str) -> list[str]:
 
 
 def start(argv: Sequence[str], log: Path, *hooks: Callable[[], None]) -> ForkProcess:
-    """Start the command line in a forked process, which writes its output to ``log``.
+    """Start run_recbole.py in a forked process, whose output is appended to ``log``.
 
-    Args:
-        argv: arguments of run_recbole.py.
-        log: a file, which is appended to.
-        hooks: called in the process before the run.
+    The hooks are called in the process before the run.
     """
     process = _FORK.Process(target=_main, args=(argv, log, hooks))
     process.start()
@@ -147,13 +144,8 @@ def save_often(fraction: float = 1e9) -> None:
 class SaveHook:
     """Counts the saves of a process, or stops it inside one of them, where it can be killed.
 
-    Args:
-        index: of the save to stop in, from 1; 0 for none.
-        point: one of ``POINTS``.
-
-    Attributes:
-        saves: how many saves began.
-        stopped: set when the process has stopped.
+    ``index`` is the save to stop in, from 1, or 0 for none, ``point`` one of ``POINTS``. ``saves``
+    counts the saves that began, ``stopped`` is set when the process has stopped.
     """
 
     def __init__(self, index: int = 0, point: str = "") -> None:
@@ -206,11 +198,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def read_saved(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and state of a checkpoint.
-
-    Raises:
-        ValueError: it is incomplete or damaged.
-    """
+    """Tensors and state of a checkpoint; ValueError if it is incomplete or damaged."""
     import torch
 
     from recbole_painvrl.training.checkpoint import read_checkpoint
@@ -219,7 +207,7 @@ def read_saved(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def unreadable(folder: Path) -> list[str]:
-    """Files of a run folder that cannot be read, with the reason."""
+    """Files of a run folder that are missing or cannot be read, with the reason."""
     import pandas as pd
     import yaml
 
@@ -239,19 +227,18 @@ def unreadable(folder: Path) -> list[str]:
                 readers[path.suffix](path)
             except Exception as error:  # noqa: BLE001  (any exception means a damaged file)
                 bad.append(f"{path.name}: {error}")
+    manifest = folder / "checkpoint" / "last.json"
+    if manifest.is_file() and not bad:
+        names = json.loads(manifest.read_text(encoding="utf-8"))["shards"]
+        bad += [f"{name}: missing" for name in names if not manifest.with_name(name).is_file()]
     return bad
 
 
 def stage_reached(folder: Path, stages: Sequence[str]) -> str:
-    """The stage in which a run was stopped, by its rolling checkpoint.
-
-    Args:
-        folder: the run folder.
-        stages: all stages of such a run, in order.
-    """
-    path = folder / "checkpoint" / "last.safetensors"
+    """Which of the stages, in order, a run was stopped in, by its rolling checkpoint."""
     with contextlib.suppress(ValueError):
-        if path.is_file():
+        # One file of every process, and perhaps those of the save before.
+        for path in (folder / "checkpoint").glob("last.*safetensors"):
             done = read_saved(path)[1]["done"]
             return next((stage for stage in stages if stage not in done), "after the last stage")
     return "before the first checkpoint"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.encoders.common import Encoded, encoder_notes, files_of_items
+from dataset_prep.encoders.common import Encoded, encoder_notes
 from dataset_prep.read.files import bar
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
@@ -22,6 +22,7 @@ Samples = npt.NDArray[np.float32]
 AudioEncoder = Callable[[Samples, int], Any]
 
 RATE = 16_000
+AUDIO_ADVICE = "; convert other formats, as in `ffmpeg -i 7.mp3 -ar 16000 -ac 1 7.wav`"
 _WINDOW, _HOP, _SIZE = 400, 160, 512
 _BANDS, _LOW, _HIGH = 64, 125.0, 7_500.0
 _FLOOR = 1e-2
@@ -31,12 +32,6 @@ _BROKEN = (
     *(OSError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError),
     *(NameError, struct.error),
 )
-
-
-def find_sounds(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
-    """WAV file of each item, or every WAV file of the folder."""
-    advice = "; convert other formats, as in `ffmpeg -i 7.mp3 -ar 16000 -ac 1 7.wav`"
-    return files_of_items(folder, (".wav",), tokens, report, advice)
 
 
 def encode_sounds(

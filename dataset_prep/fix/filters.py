@@ -21,15 +21,7 @@ _SINCE_1980, _MOST_RATIO = 315_532_800, 30
 
 @dataclass(frozen=True)
 class Filters:
-    """Which filters to apply.
-
-    Attributes:
-        min_rating: lowest rating that counts as an interaction, or None for any.
-        user_core: fewest interactions of a user.
-        item_core: fewest interactions of an item.
-        all_modalities: keep only items with a row in every modality.
-        resplit: merge the fixed splits of the source.
-    """
+    """Which filters to apply; the fields are those of the options of the same name."""
 
     min_rating: float | None = None
     user_core: int = 1
@@ -133,7 +125,14 @@ def _without_duplicates(interactions: Interactions, report: Report) -> Interacti
         if leaking:
             what = f"{leaking} pairs of one split are also in another"
             report.found("splits", what, leaking, "drop-duplicates")
-    order = _preferred(interactions)
+    # In order of preference: by split, time, place in the file.
+    keys: list[npt.NDArray[Any]] = []
+    if "time" in interactions.rows:
+        keys.append(interactions.column("time"))
+    if interactions.part_names:
+        places = np.array([PARTS.index(name) for name in interactions.part_names])
+        keys.append(places[interactions.column("part")])
+    order = np.lexsort(keys) if keys else np.arange(len(interactions))
     again[order] = interactions.rows[pairs].iloc[order].duplicated().to_numpy()
     known = [name for name in ("time", "rating") if name in interactions.rows]
     if known:
@@ -144,17 +143,6 @@ def _without_duplicates(interactions: Interactions, report: Report) -> Interacti
             f"row of each pair{' in its first split' * bool(interactions.part_names)} is kept"
         )
     return interactions.keep(~again)
-
-
-def _preferred(interactions: Interactions) -> npt.NDArray[np.intp]:
-    """The rows in the order in which one of a pair is kept: by split, time, place in the file."""
-    keys: list[npt.NDArray[Any]] = []
-    if "time" in interactions.rows:
-        keys.append(interactions.column("time"))
-    if interactions.part_names:
-        places = np.array([PARTS.index(name) for name in interactions.part_names])
-        keys.append(places[interactions.column("part")])
-    return np.lexsort(keys) if keys else np.arange(len(interactions))
 
 
 def select(

@@ -18,7 +18,6 @@ Block = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 
-@dataclass
 class Scan:
     """Statistics of a selection, per column ``[d]`` or per row ``[n]``.
 
@@ -26,25 +25,35 @@ class Scan:
     broken means NaN or Inf.
     """
 
-    low: Block
-    high: Block
-    broken_cells: npt.NDArray[np.int64]
-    total: Block
-    squares: Block
-    shift: Block
-    broken_rows: npt.NDArray[np.bool_]
-    zero_rows: npt.NDArray[np.bool_]
+    def __init__(self, n_rows: int, width: int) -> None:
+        self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
+        self.broken_cells = np.zeros(width, dtype=np.int64)
+        self.total, self.squares, self.shift = np.zeros((3, width))
+        self.broken_rows, self.zero_rows = np.zeros((2, n_rows), dtype=np.bool_)
+        self._passed = 0
 
-    @classmethod
-    def empty(cls, n_rows: int, width: int) -> Scan:
-        """Statistics of no row."""
-        low, high, cells = (
-            np.full(width, np.inf),
-            np.full(width, -np.inf),
-            np.zeros(width, np.int64),
-        )
-        total, squares, shift = np.zeros((3, width))
-        return cls(low, high, cells, total, squares, shift, *np.zeros((2, n_rows), dtype=np.bool_))
+    def add(self, block: Block) -> None:
+        """Count the next rows."""
+        rows = slice(self._passed, self._passed + len(block))
+        good = np.isfinite(block)
+        whole = bool(good.all())
+        self.zero_rows[rows] = ~block.any(axis=1)
+        if whole:
+            low, high, safe = block.min(axis=0), block.max(axis=0), block
+        else:
+            self.broken_rows[rows] = ~good.all(axis=1)
+            self.broken_cells += (~good).sum(axis=0)
+            low = np.where(good, block, np.inf).min(axis=0)
+            high = np.where(good, block, -np.inf).max(axis=0)
+            safe = np.where(good, block, 0.0)
+        if not self._passed:
+            # Sums about a value of the column, since squares of large, nearly equal numbers cancel.
+            self.shift[:] = np.where(np.isfinite(low), low, 0.0)
+        centred = safe - self.shift if whole else np.where(good, safe - self.shift, 0.0)
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        self.total += centred.sum(axis=0)
+        self.squares += np.square(centred).sum(axis=0)
+        self._passed = rows.stop
 
     @property
     def n_finite(self) -> Block:
@@ -94,13 +103,9 @@ class Scan:
 class Selection:
     """Rows and columns of a table, whose values may be standardised.
 
-    Attributes:
-        table: source of the values.
-        rows: its rows that are kept, ascending, ``[n]``.
-        tokens: item id of each, ``[n]``.
-        columns: its columns that are kept, ascending, ``[d]``.
-        standard: mean and deviation of each column to standardise it, ``[2, d]``, or None.
-        dtype: type of the written values.
+    ``rows`` and ``columns`` are the indices that are kept, ascending, ``tokens`` the item id of
+    each row, ``standard`` the mean and deviation of each column, ``[2, d]``, and ``dtype`` the type
+    of the written values.
     """
 
     table: FeatureTable
@@ -111,13 +116,14 @@ class Selection:
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     @classmethod
-    def of(cls, table: FeatureTable) -> Selection:
+    def of(cls, table: FeatureTable, dtype: str = "float32") -> Selection:
         """All rows and columns of a table."""
         return cls(
             table,
             np.arange(table.matrix.shape[0]),
             np.array(table.tokens, dtype=object),
             np.arange(table.matrix.shape[1]),
+            dtype=np.dtype(dtype),
         )
 
     @property
@@ -154,33 +160,7 @@ class Selection:
 
     def scan(self) -> Scan:
         """One pass over the values."""
-        n_rows, width = self.shape
-        found = Scan.empty(n_rows, width)
-        start = 0
+        found = Scan(*self.shape)
         for block in self.values():
-            rows = slice(start, start + len(block))
-            start = rows.stop
-            _update(found, block, rows)
+            found.add(block)
         return found
-
-
-def _update(found: Scan, block: Block, rows: slice) -> None:
-    good = np.isfinite(block)
-    whole = bool(good.all())
-    found.zero_rows[rows] = ~block.any(axis=1)
-    if whole:
-        low, high, safe = block.min(axis=0), block.max(axis=0), block
-    else:
-        found.broken_rows[rows] = ~good.all(axis=1)
-        found.broken_cells += (~good).sum(axis=0)
-        low = np.where(good, block, np.inf).min(axis=0)
-        high = np.where(good, block, -np.inf).max(axis=0)
-        safe = np.where(good, block, 0.0)
-    if rows.start == 0:
-        # Sums about a value of the column, since squares of large, nearly equal numbers cancel.
-        found.shift[:] = np.where(np.isfinite(low), low, 0.0)
-    centred = safe - found.shift if whole else np.where(good, safe - found.shift, 0.0)
-    found.low = np.minimum(found.low, low)
-    found.high = np.maximum(found.high, high)
-    found.total += centred.sum(axis=0)
-    found.squares += np.square(centred).sum(axis=0)

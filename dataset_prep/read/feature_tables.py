@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dataset_prep.read.cells import is_missing
 from dataset_prep.read.ids import (
     FeatureFile,
     Found,
@@ -28,12 +29,13 @@ from dataset_prep.read.rows import is_number
 from dataset_prep.read.tables import Layout, as_floats, sniff
 from dataset_prep.read.tabular import Table, open_table
 from dataset_prep.read.vectors_in_text import parse_vector, read_words, word_sizes
-from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
 _DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 _LONGEST_SHOWN = 60
 _FEW = 3
+# Columns of vectors -> the lengths of those in the sample.
+Widths = dict[str, list[int]]
 
 
 def read_table_features(file: FeatureFile) -> Found:
@@ -41,14 +43,14 @@ def read_table_features(file: FeatureFile) -> Found:
     path, ids, report = file.path, file.ids, file.report
     pair = ("item_id", "vector")
     table = open_table(path, ids.encoding, "features", lambda: _layout(file), pair)
-    columns = _Columns.of(table)
-    id_column = _id_column(table, columns, ids)
+    numeric, widths = _numbers_and_vectors(table)
+    id_column = _id_column(table, numeric, widths, ids)
     rest = [name for name in table.names if name != id_column]
-    numbers = [name for name in rest if name in columns.numbers and not is_label(name)]
-    vectors = [name for name in rest if name in columns.widths]
+    numbers = [name for name in rest if name in numeric and not is_label(name)]
+    vectors = [name for name in rest if name in widths]
     if numbers:
         # Lists of different lengths beside numbers are tags, not features.
-        vectors = [name for name in vectors if not columns.is_ragged(name)]
+        vectors = [name for name in vectors if not _ragged(widths[name])]
     if table.layout is not None and table.layout.separator == ";":
         for cells in (filter(None, table.sample[name]) for name in vectors):
             if all(map(_DECIMAL_COMMA.fullmatch, cells)):
@@ -70,7 +72,7 @@ def read_table_features(file: FeatureFile) -> Found:
         suspects = _other_ids(table, id_column, [n for n in rest if n not in vectors])
     reader = _Reader(file, table, id_column, suspects)
     if vectors:
-        matrix, tokens = reader.vectors(vectors[0], max(columns.widths[vectors[0]]))
+        matrix, tokens = reader.vectors(vectors[0], max(widths[vectors[0]]))
     else:
         matrix, tokens = reader.numbers(numbers)
     if id_column is None:
@@ -102,41 +104,26 @@ def read_text_features(file: FeatureFile) -> Found:
     return read_table_features(file) if sizes is None else read_words(file, sizes)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """What the columns of a sample hold.
+def _numbers_and_vectors(table: Table) -> tuple[list[str], Widths]:
+    """Columns with a number in most cells of the sample, and those with a vector in most cells."""
+    numbers: list[str] = []
+    widths: Widths = {}
+    for name in table.names:
+        cells = table.sample[name][~is_missing(table.sample[name])].tolist()
+        lengths = [len(vector) for vector in map(_vector, cells) if vector is not None]
+        # Text is a number in a text table only; JSON and Parquet have types.
+        typed = [cell for cell in cells if table.layout is not None or not isinstance(cell, str)]
+        if 2 * sum(map(_is_number, typed)) > len(cells) or not cells:
+            # One cell that is not a number must not hide a column of numbers.
+            numbers.append(name)
+        elif lengths and 2 * len(lengths) >= len(cells):
+            widths[name] = lengths
+    return numbers, widths
 
-    Attributes:
-        numbers: columns with a number in most cells.
-        widths: columns with a vector in most cells -> the lengths of the vectors.
-    """
 
-    numbers: list[str]
-    widths: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, table: Table) -> _Columns:
-        numbers: list[str] = []
-        widths: dict[str, list[int]] = {}
-        for name in table.names:
-            cells = [cell for cell in table.sample[name].tolist() if not _is_missing(cell)]
-            found = [_vector(cell) for cell in cells]
-            lengths = [len(vector) for vector in found if vector is not None]
-            # Text is a number in a text table only; JSON and Parquet have types.
-            typed = [
-                cell for cell in cells if table.layout is not None or not isinstance(cell, str)
-            ]
-            if 2 * sum(map(_is_number, typed)) > len(cells) or not cells:
-                # One cell that is not a number must not hide a column of numbers.
-                numbers.append(name)
-            elif lengths and 2 * len(lengths) >= len(cells):
-                widths[name] = lengths
-        return cls(numbers, widths)
-
-    def is_ragged(self, name: str) -> bool:
-        """Whether no single length is that of more than half of the vectors."""
-        widths = self.widths[name]
-        return 2 * max(map(widths.count, widths)) <= len(widths) > 1
+def _ragged(widths: Sequence[int]) -> bool:
+    """Whether no single length is that of more than half of the vectors."""
+    return 2 * max(map(widths.count, widths)) <= len(widths) > 1
 
 
 class _Reader:
@@ -152,11 +139,11 @@ class _Reader:
     def numbers(self, names: list[str]) -> tuple[RowMatrix, list[Any]]:
         """The matrix of one column per number, and the ids."""
         tokens: list[Any] = []
-        with Spool(self._file.target, len(names)) as spool:
-            for frame, ids in self._frames(names, len(names)):
-                columns = [as_floats(self._file.path, frame[name]) for name in names]
-                spool.add(np.stack(columns, axis=1))
-                tokens += ids
+        spool = Spool(self._file.target, len(names))
+        for frame, ids in self._frames(names, len(names)):
+            columns = [as_floats(self._file.path, frame[name]) for name in names]
+            spool.add(np.stack(columns, axis=1))
+            tokens += ids
         return spool.matrix(self._file.path), tokens
 
     def vectors(self, name: str, width: int) -> tuple[RowMatrix, list[Any]]:
@@ -174,12 +161,6 @@ class _Reader:
             for name, values in self.others.items():
                 values += frame[name].tolist()
             yield frame, frame[self._id[0]].tolist() if self._id else [None] * len(frame)
-
-
-def _is_missing(cell: Any) -> bool:
-    if isinstance(cell, str):
-        return cell.strip() in MISSING_TOKENS
-    return cell is None or (isinstance(cell, float) and cell != cell)
 
 
 def _is_number(cell: Any) -> bool:
@@ -226,7 +207,9 @@ def _layout(file: FeatureFile) -> Layout:
     return layout
 
 
-def _id_column(table: Table, columns: _Columns, ids: IdSource) -> str | None:
+def _id_column(
+    table: Table, numbers: Collection[str], widths: Collection[str], ids: IdSource
+) -> str | None:
     """The column of ids; None if a file or the row index names the rows."""
     names, wanted = table.names, ids.column
     if wanted is None and table.has_header and ids.first_column:
@@ -234,9 +217,9 @@ def _id_column(table: Table, columns: _Columns, ids: IdSource) -> str | None:
     if wanted is not None or table.has_header:
         found = find_id(names, wanted)
         if found is None and wanted is None:
-            found = _unnamed(table, columns)
+            found = _unnamed(table, numbers, widths)
     else:
-        found = _first_without_header(table, columns)
+        found = _first_without_header(table, widths)
     if found is not None:
         return found
     if wanted is None and (ids.file is not None or ids.first_row is not None):
@@ -245,14 +228,14 @@ def _id_column(table: Table, columns: _Columns, ids: IdSource) -> str | None:
     raise error if table.has_header else UserError(f"{error}, after adding a header line")
 
 
-def _unnamed(table: Table, columns: _Columns) -> str | None:
+def _unnamed(table: Table, numbers: Collection[str], widths: Collection[str]) -> str | None:
     """A column without a usual name that can only hold the ids."""
-    labels = [n for n in table.names if n not in columns.widths and n not in columns.numbers]
+    labels = [n for n in table.names if n not in widths and n not in numbers]
     index = [name for name in labels if is_index(name)]
     if index:
         return index[0]
-    if columns.widths:
-        labels = [n for n in table.names if n not in columns.widths and not is_index(n)]
+    if widths:
+        labels = [n for n in table.names if n not in widths and not is_index(n)]
     elif any(name.isdigit() for name in table.names):
         named = [name for name in table.names if not name.isdigit() and not is_index(name)]
         labels = named if len(named) == 1 else labels
@@ -261,14 +244,14 @@ def _unnamed(table: Table, columns: _Columns) -> str | None:
     return labels[0] if len(labels) == 1 else None
 
 
-def _first_without_header(table: Table, columns: _Columns) -> str | None:
+def _first_without_header(table: Table, widths: Collection[str]) -> str | None:
     """The first column if its cells can be ids, and those of the others cannot."""
     name = table.names[0]
     first = [cell.strip() for cell in table.sample[name]]
     others = table.sample[list(table.names[1:])].to_numpy().ravel().tolist()
     words = not any(map(is_number, first))
     whole = all(cell.lstrip("-").isdigit() or not is_number(cell) for cell in first)
-    plain = name not in columns.widths and whole and len(set(first)) == len(first)
+    plain = name not in widths and whole and len(set(first)) == len(first)
     return name if plain and (words or not all(cell.isdigit() for cell in others)) else None
 
 

@@ -27,7 +27,7 @@ from dataset_prep.read.ids import (
     listed_names,
     no_id_column,
 )
-from dataset_prep.read.matrices import Array, ArrayMatrix, FeatureTable, open_archive, open_matrix
+from dataset_prep.read.matrices import Array, FeatureTable, open_archive, open_matrix
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
@@ -106,7 +106,7 @@ def _from_arrays(file: FeatureFile, arrays: Mapping[str, Array]) -> Found:
         )
     array = arrays[wide[0]]
     if ids.first_row is not None or ids.file is not None:
-        return ArrayMatrix(array), None
+        return array, None
     if ids.column is not None and ids.column not in flat:
         raise no_id_column(path, list(arrays), ids.column)
     lists = [key for key in flat if len(arrays[key]) == len(array)] or flat
@@ -118,7 +118,7 @@ def _from_arrays(file: FeatureFile, arrays: Mapping[str, Array]) -> Found:
             f"{path}: no array of ids among {listed_names(list(arrays))}; add one called `ids`, or "
             "name a file with `--feature-ids`"
         )
-    return ArrayMatrix(array), ordered_ids(path, columns, ids, n_rows=len(array))
+    return array, ordered_ids(path, columns, ids, n_rows=len(array))
 
 
 def _read_hdf5(file: FeatureFile) -> Found:
@@ -145,7 +145,7 @@ def _read_tensors(file: FeatureFile) -> Found:
     array = _as_array(file.path, found)
     if array.ndim != 2:
         raise UserError(f"{file.path}: holds a tensor {array.shape}; give one row per item")
-    return ArrayMatrix(array), None
+    return array, None
 
 
 def read_tensor(path: Path) -> Array:

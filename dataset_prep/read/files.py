@@ -6,7 +6,6 @@ import codecs
 import gzip
 import io
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from recbole_painvrl.reading import DAMAGED, reason
 
 # Python's parser, which reads .npy headers, raises MemoryError for deep nesting.
 BROKEN = (MemoryError, *DAMAGED)
-ENCODING_ADVICE = "give `--encoding latin-1` or save it as UTF-8"
+_ENCODING_ADVICE = "give `--encoding latin-1` or save it as UTF-8"
 # At most 1 MiB, since a row of 4,096 numbers has 80 KB; of short lines the first 64 KiB suffice.
 _SAMPLE, _ENOUGH, _LINES = 1 << 20, 1 << 16, 1000
 # Text compresses 3 to 30 times; files that unpack to less than 64 MB are always read.
@@ -75,7 +74,7 @@ def bar(total: int | None, title: str, unit: str = "B") -> tqdm[Any]:
         unit_scale=True,
         leave=False,
         delay=1.0,
-        disable=not sys.stderr.isatty(),
+        disable=None,
     )
 
 
@@ -148,7 +147,7 @@ class TextSample:
     end: str
 
 
-def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> TextSample:
+def text_sample(path: Path, encoding: str) -> TextSample:
     """The first lines of a file, at most 1 MiB."""
     with readable(path, "not readable", "check the path"), open_bytes(path) as stream:
         sample = stream.read(_SAMPLE)
@@ -161,7 +160,7 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
     except UnicodeError as error:
         what = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
         name = encoding.upper().removesuffix("-SIG")
-        raise UserError(f"{path}: {what} not {name}; {advice}") from error
+        raise UserError(f"{path}: {what} not {name}; {_ENCODING_ADVICE}") from error
     end = "\n" if "\n" in text or "\r" not in text else "\r"
     lines = [f"{line}{end}" for line in text.split(end)]
     last = lines.pop().removesuffix(end)
@@ -174,7 +173,7 @@ def text_sample(path: Path, encoding: str, advice: str = ENCODING_ADVICE) -> Tex
 
 
 @contextmanager
-def open_lines(path: Path, encoding: str, end: str, advice: str) -> Iterator[Iterator[str]]:
+def open_lines(path: Path, encoding: str, end: str) -> Iterator[Iterator[str]]:
     """The lines of a text file, separated by ``end`` only.
 
     Python's universal newlines would also split a cell at a single carriage return.
@@ -185,5 +184,5 @@ def open_lines(path: Path, encoding: str, end: str, advice: str) -> Iterator[Ite
                 yield stream
         except UnicodeError as error:
             raise UserError(
-                f"{path}: holds bytes that are not {encoding.upper()}; {advice}"
+                f"{path}: holds bytes that are not {encoding.upper()}; {_ENCODING_ADVICE}"
             ) from error

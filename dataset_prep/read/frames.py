@@ -47,14 +47,8 @@ def add_frames(
 ) -> None:
     """Append the rows of all pieces; a row whose rating or time cannot be read is malformed.
 
-    Args:
-        path: the file, for messages.
-        frames: pieces with the chosen columns; their index holds line numbers.
-        chosen: role -> column.
-        named: roles whose column the user named.
-        builder: receives the rows.
-        report: receives malformed rows.
-        part: split of all rows, or None.
+    The pieces have the columns ``chosen`` for the roles, and line numbers as their index; ``named``
+    are the roles whose column the user named, ``part`` is the split of all rows.
     """
     faults = CellFaults(path)
     columns = dict(chosen)
@@ -79,28 +73,15 @@ def add_frames(
         if part is None and "part" in columns:
             split = _by_label(path, taken[columns["part"]], good)
         for label, rows in split.items() if good.any() else ():
-            _add(path, taken, columns, numbers, rows, builder, label)
+            users, items = (taken[columns[role]].to_numpy()[rows] for role in ("user", "item"))
+            extra = {f"{role}s": values[rows] for role, values in numbers.items()}
+            try:
+                builder.add(users, items, part=label, **extra)
+            except TypeError as error:
+                raise UserError(f"{path}: holds lists as ids; write one id per cell") from error
     faults.tell(report)
     if without_items:
         report.note(f"{path.name}: {without_items} users have an empty list of items")
-
-
-def _add(
-    path: Path,
-    frame: pd.DataFrame,
-    columns: Mapping[str, str],
-    numbers: Mapping[str, npt.NDArray[Any]],
-    rows: Mask,
-    builder: InteractionBuilder,
-    part: str | None,
-) -> None:
-    """Append some rows of a piece, all of one split."""
-    users, items = (frame[columns[role]].to_numpy()[rows] for role in ("user", "item"))
-    extra = {role: values[rows] for role, values in numbers.items()}
-    try:
-        builder.add(users, items, extra.get("rating"), extra.get("time"), part)
-    except TypeError as error:
-        raise UserError(f"{path}: holds lists as ids; write one id per cell") from error
 
 
 def _numbers(

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dataset_prep.interactions import as_tokens
-from dataset_prep.read.files import ENCODING_ADVICE, file_kind, open_lines, text_sample
+from dataset_prep.read.files import file_kind, open_lines, text_sample
 from dataset_prep.read.ids import (
     WHOLE,
     IdSource,
@@ -40,11 +40,7 @@ def read_ids(
 ) -> list[str]:
     """The item id of each row of a matrix: a list of ids, or a table of ids and row indices.
 
-    Args:
-        path: text, JSON, .npy, .npz or Parquet file.
-        report: receives malformed lines.
-        ids: name of the id column, encoding of a text file, and the items of the interactions.
-        n_rows: rows of the matrix, if known; they distinguish a header from an id.
+    ``n_rows``, the rows of the matrix if known, distinguish a header from an id.
     """
     ids = ids or IdSource()
     kind = file_kind(path)
@@ -106,12 +102,8 @@ def ordered_ids(
 ) -> list[str]:
     """The ids in the order of the rows: by a column of row indices, or in the given order.
 
-    Args:
-        path: file that holds them.
-        columns: one or more columns, one of which holds the ids.
-        ids: the name of the id column, if given, and the items of the interactions.
-        named: whether the columns have names of their own.
-        n_rows: rows of the matrix, if known.
+    ``named`` says whether the columns have names of their own, ``n_rows`` is the number of rows of
+    the matrix, if known.
     """
     if len({len(values) for values in columns.values()}) != 1 or not columns:
         raise UserError(f"{path}: holds no list of ids; give one id per row")
@@ -239,7 +231,7 @@ def _whole_lines(
     if n_rows is None or not ids.rated:
         return None
     sample = text_sample(path, ids.encoding)
-    with open_lines(path, sample.encoding, sample.end, ENCODING_ADVICE) as stream:
+    with open_lines(path, sample.encoding, sample.end) as stream:
         raw = list(stream)
     lines = list(filter(None, map(str.strip, raw)))
     items = ids.rated.intersection(lines)

@@ -37,14 +37,10 @@ WHOLE = re.compile(r"[0-9]{1,18}")
 class IdSource:
     """Where the ids of feature rows are: in a column, in a file, or given by the row index.
 
-    Attributes:
-        column: name of the id column; None for the usual names.
-        file: file with one id per row, for matrices without ids.
-        first_row: item of the first row if items follow the row index, else None.
-        first_column: whether the first column of a table with a header holds the ids.
-        encoding: of text files.
-        advice: what to do if no id is among the interactions.
-        rated: items of the interactions, if known.
+    Without ``column`` the usual names are tried; with ``first_column`` the first one of a table
+    with a header is taken. ``first_row`` is the item of the first row if items follow the row
+    index, ``advice`` what to do if no id is among the interactions, ``rated`` their items, if
+    known.
     """
 
     column: str | None = None
@@ -58,15 +54,7 @@ class IdSource:
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A feature file that is being read.
-
-    Attributes:
-        name: of the modality.
-        path: the file.
-        target: temporary file for its rows.
-        ids: where its ids are.
-        report: receives its faults.
-    """
+    """The file of a modality that is being read, and the temporary file ``target`` for its rows."""
 
     name: str
     path: Path
@@ -76,10 +64,10 @@ class FeatureFile:
 
     def spooled(self, vectors: Iterable[tuple[Any, Any]]) -> tuple[RowMatrix, list[Any]]:
         """The matrix of pairs of an id and its vector, and the id of each row."""
-        with VectorSpool(self.target, self.path) as spool:
-            for token, vector in vectors:
-                spool.add(token, vector)
-            return spool.finish(self.report), spool.tokens
+        spool = VectorSpool(self.target, self.path)
+        for token, vector in vectors:
+            spool.add(token, vector)
+        return spool.finish(self.report), spool.tokens
 
 
 # The matrix of a file and the id of each row; None if the file does not hold the ids.
@@ -152,9 +140,7 @@ def refuse_other_ids(
 def numbered_header(rows: Sequence[Sequence[str]], without_ids: bool = False) -> bool:
     """Whether the first row names columns by numbers, as in ``item_id,0,1,2`` or ``,0,1,2``.
 
-    Args:
-        rows: the first rows of a table.
-        without_ids: whether the rows hold no id.
+    ``without_ids`` says that the rows hold no id.
     """
     first = [cell.strip() for cell in rows[0]]
     indices = [index for index, cell in enumerate(first) if WHOLE.fullmatch(cell)]

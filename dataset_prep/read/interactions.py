@@ -32,12 +32,8 @@ _LARGEST_RATING = 1e6
 class TableColumns:
     """Which columns to read.
 
-    Attributes:
-        roles: role -> name of its column; an empty name means no column.
-        names: of all columns of a file without a header.
-        encoding: of text.
-        separator: between the cells of a line; None to detect it.
-        options: whether the source has options that name columns.
+    ``roles`` maps a role to its column, or to an empty name for none; ``names`` are all columns of
+    a file without a header; ``options`` says whether the source has options that name columns.
     """
 
     roles: Mapping[str, str] = field(default_factory=dict)

@@ -105,13 +105,8 @@ def json_records(
 ) -> Iterator[dict[str, Any]]:
     """The records of a file of JSON lines, or of one JSON value.
 
-    Args:
-        path: the file.
-        report: receives malformed lines.
-        encoding: of the file.
-        pair: names for the keys and values of a map such as ``{"user": [items]}``. Lists without
-            keys get the second name.
-        fits: whether a value can be a value of such a map.
+    ``pair`` names the keys and values of a map such as ``{"user": [items]}``, whose values must
+    fit; lists without keys get the second name.
     """
     lines = [line for line in text_sample(path, encoding).lines if line.strip()][:_HEAD]
     objects = sum(_object(line.strip().encode(), "utf-8-sig") is not None for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.read.files import BROKEN
-from dataset_prep.read.npy import check_inflation, npy_array, plain
 from dataset_prep.report import CORRECT, Report
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import read_arrays, reason
@@ -22,6 +22,9 @@ Array = npt.NDArray[Any]
 
 CELLS_PER_BLOCK = 1 << 21
 _VECTORS_PER_BLOCK = 1024
+# Deflate compresses zeros about 1,030 times and real arrays a few times.
+_MAX_INFLATED, _MAX_RATIO = 1 << 26, 200
+_KINDS = "biufUS"
 
 
 @dataclass(frozen=True)
@@ -36,53 +39,24 @@ class FileMatrix:
     shape: tuple[int, int]
     dtype: np.dtype[Any]
 
-    def read(self, start: int, stop: int) -> Array:
-        """Rows ``start`` to ``stop``."""
+    def __getitem__(self, rows: slice) -> Array:
         width = self.shape[1]
         with open(self.path, "rb") as stream:
-            stream.seek(self.offset + start * width * self.dtype.itemsize)
-            flat = np.fromfile(stream, self.dtype, (stop - start) * width)
+            stream.seek(self.offset + rows.start * width * self.dtype.itemsize)
+            flat = np.fromfile(stream, self.dtype, (rows.stop - rows.start) * width)
         return flat.reshape(-1, width)
 
 
-@dataclass(frozen=True)
-class ArrayMatrix:
-    """Rows [n, d] in memory, with the interface of :class:`FileMatrix`."""
-
-    array: Array
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.array.shape[0], self.array.shape[1]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers."""
-        return self.array.dtype
-
-    def read(self, start: int, stop: int) -> Array:
-        """Rows ``start`` to ``stop``."""
-        return self.array[start:stop]
-
-
-RowMatrix = FileMatrix | ArrayMatrix
+RowMatrix = FileMatrix | Array
 
 
 @dataclass
 class FeatureTable:
     """Features of one modality, before repairs.
 
-    Attributes:
-        name: of the modality.
-        where: file, as shown to the user.
-        tokens: item id of each row, empty where it is missing.
-        matrix: ``[n, d]`` as stored.
-        absent: mask of rows without content (no text, no poster), ``[n]``, or None.
-        encoder: what made the features.
-        notes: further entries for the manifest (layer, size, normalisation).
-        id_advice: what to do if no id is among the interactions.
-        has_ids: whether the file itself holds the ids.
+    ``where`` is the file as shown to the user, ``tokens`` the item id of each row, empty where it
+    is missing, ``absent`` a mask of rows without content (no text, no poster). ``notes`` go to the
+    manifest, ``has_ids`` says whether the file itself holds the ids.
     """
 
     name: str
@@ -103,8 +77,38 @@ def row_blocks(matrix: RowMatrix, rows: npt.NDArray[np.int64]) -> Iterator[Array
         stop = min(start + size, matrix.shape[0])
         low, high = np.searchsorted(rows, [start, stop])
         if high > low:
-            block = matrix.read(start, stop)
+            block = matrix[start:stop]
             yield np.asarray(block[rows[low:high] - start], dtype=np.float64)
+
+
+def check_inflation(archive: zipfile.ZipFile, size: int) -> None:
+    """ValueError for a zip bomb by the sizes that it states; no more than these is read."""
+    inflated = sum(member.file_size for member in archive.infolist())
+    if inflated > max(_MAX_INFLATED, _MAX_RATIO * size):
+        raise ValueError(f"{size} bytes claim to hold {inflated}")
+
+
+def _plain(array: Array) -> Array:
+    """The array, unchanged; ValueError if it holds anything but numbers or text."""
+    if array.dtype.kind not in _KINDS or array.dtype.subdtype is not None:
+        raise ValueError(f"it holds {str(array.dtype)[:80]}, not numbers or text")
+    return array
+
+
+def npy_array(content: bytes) -> Array:
+    """The array of numbers or text in the bytes of a whole .npy file.
+
+    Raises:
+        ValueError: it is cut, longer than its header says, or holds Python objects.
+    """
+    stream = io.BytesIO(content)
+    try:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+    except BROKEN as error:
+        raise ValueError(reason(error)) from error
+    if stream.read(1):
+        raise ValueError("it is longer than its header says")
+    return _plain(array)
 
 
 def read_array(path: Path) -> Array:
@@ -124,7 +128,7 @@ def open_archive(path: Path, shown: Path | None = None) -> dict[str, Array]:
         with zipfile.ZipFile(path) as archive:
             check_inflation(archive, path.stat().st_size)
         arrays = read_arrays(path, "save plain numbers, copy or write it again")
-        return {name: plain(array) for name, array in arrays.items()}
+        return {name: _plain(array) for name, array in arrays.items()}
     except UserError:
         raise
     except BROKEN as error:
@@ -146,7 +150,7 @@ def open_matrix(path: Path) -> RowMatrix:
             f"{path}: has shape {mapped.shape}; save one row per item and one column per feature"
         )
     if not mapped.flags.c_contiguous:
-        return ArrayMatrix(mapped)
+        return mapped
     shape = (int(mapped.shape[0]), int(mapped.shape[1]))
     return FileMatrix(path, int(mapped.offset), shape, mapped.dtype)
 
@@ -162,30 +166,22 @@ def _refusal(path: Path, error: Exception) -> UserError:
 
 
 class Spool:
-    """Writes rows [n, d] to a temporary file that is then read as a matrix."""
+    """Appends rows [n, d] to a temporary file that is then read as a matrix."""
 
     def __init__(self, path: Path, width: int) -> None:
         self._path, self._width, self._rows = path, width, 0
-        self._stream = open(path, "wb")  # noqa: SIM115
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
 
     def add(self, block: Array) -> None:
         """Append rows; values beyond float32 become infinite, which later checks report."""
         if block.ndim != 2 or block.shape[1] != self._width:
             # All following rows would be shifted.
             raise ValueError(f"rows {block.shape[1:]} where {self._width} columns are expected")
-        with np.errstate(over="ignore"):
-            self._stream.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
+        with np.errstate(over="ignore"), open(self._path, "ab") as stream:
+            stream.write(np.ascontiguousarray(block, dtype=np.float32).tobytes())
         self._rows += len(block)
 
     def matrix(self, origin: Path) -> FileMatrix:
         """The rows written so far; ``origin`` is the file for messages."""
-        self._stream.close()
         if not self._rows:
             raise UserError(f"{origin}: holds no row; check that it was written completely")
         return FileMatrix(self._path, 0, (self._rows, self._width), np.dtype(np.float32))
@@ -205,13 +201,6 @@ class VectorSpool:
         self.tokens: list[Any] = []
         self.odd: list[tuple[Any, int]] = []
 
-    def __enter__(self) -> VectorSpool:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._spool is not None:
-            self._spool.__exit__()
-
     def add(self, token: Any, vector: Sequence[Any] | Array | None) -> None:
         """Append the vector of an id, or None if it has no vector."""
         try:
@@ -226,10 +215,8 @@ class VectorSpool:
     def finish(self, report: Report, odd: str = "", none: str = "") -> FileMatrix:
         """The matrix; odd rows are reported as a fault (``drop-rows``).
 
-        Args:
-            report: receives the fault.
-            odd: its text, with ``{count}``, ``{width}`` and ``{first}``.
-            none: the error if no row has a vector.
+        ``odd`` is its text with ``{count}``, ``{width}`` and ``{first}``, ``none`` the error if no
+        row has a vector.
         """
         self._flush()
         if self._spool is None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from dataset_prep.read.npy import npy_array
+from dataset_prep.read.matrices import npy_array
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import reason
 
@@ -74,16 +74,8 @@ class _Sparse:
         self.state = {str(key).lstrip("_"): value for key, value in state.items()}
 
 
-class _Coo(_Sparse):
-    layout = "coo"
-
-
-class _Csr(_Sparse):
-    layout = "csr"
-
-
-class _Csc(_Sparse):
-    layout = "csc"
+def _sparse(layout: str) -> type[_Sparse]:
+    return type(layout, (_Sparse,), {"layout": layout})
 
 
 def _numbers(content: object, kind: object, shape: object, order: object) -> Array:
@@ -141,8 +133,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
         )
     },
     **{
-        (f"scipy.sparse.{prefix}{kind.layout}", f"{kind.layout}_{form}"): kind
-        for kind in (_Coo, _Csr, _Csc)
+        (f"scipy.sparse.{prefix}{layout}", f"{layout}_{form}"): _sparse(layout)
+        for layout in ("coo", "csr", "csc")
         for prefix in ("", "_")
         for form in ("matrix", "array")
     },

@@ -85,13 +85,8 @@ class Rows:
 
     A quoted cell may contain line ends. In a table written without quoting, an opening quote mark
     is text, and the lines up to the next quote mark are rows. If each line of a quoted cell could
-    be a row, tab-separated tables are read as unquoted; in others, the line is malformed.
-
-    Args:
-        lines: of the table, with their line ends.
-        separator: between the cells of a line.
-        width: number of cells of a row.
-        closed: indices of columns in which an opening quote mark must be closed.
+    be a row, tab-separated tables are read as unquoted; in others, the line is malformed. In the
+    columns ``closed`` (indices) an opening quote mark must be closed.
     """
 
     def __init__(

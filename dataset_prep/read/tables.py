@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.read.files import ENCODING_ADVICE, bar, open_lines, text_sample
+from dataset_prep.read.files import bar, open_lines, text_sample
 from dataset_prep.read.rows import Rows, find_separator, is_number, split_any
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
@@ -48,18 +48,7 @@ _KNOWN = frozenset().union(*ALIASES.values())
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of a text table.
-
-    Attributes:
-        path: the file.
-        separator: between the cells of a line.
-        names: of the columns; 0, 1, ... without a header.
-        has_header: whether the first line holds the names.
-        encoding: of the file.
-        sample: the first rows.
-        end: end of a line.
-        advice: what to do about bytes of another encoding.
-    """
+    """Layout of a text table, and its first rows; without a header its names are 0, 1, ..."""
 
     path: Path
     separator: str
@@ -68,7 +57,6 @@ class Layout:
     encoding: str
     sample: tuple[tuple[str, ...], ...]
     end: str
-    advice: str
 
 
 def simple(name: str) -> str:
@@ -88,19 +76,14 @@ def sniff(
     encoding: str = "utf-8-sig",
     expected: Collection[str] = (),
     separator: str | None = None,
-    advice: str = ENCODING_ADVICE,
 ) -> Layout:
-    """Layout of a text file from its first lines.
+    """Layout of a text file, also ``.gz``, from its first lines.
 
-    Args:
-        path: text file, also ``.gz``.
-        columns: names for a file without a header.
-        encoding: of the file; a byte order mark takes precedence.
-        expected: names that identify the first line as a header.
-        separator: between the cells of a line; None to detect it.
-        advice: what to do about bytes of another encoding.
+    ``columns`` are names for a file without a header, ``expected`` names that identify the first
+    line as one. A byte order mark takes precedence over ``encoding``; without ``separator`` it is
+    detected.
     """
-    sample = text_sample(path, encoding, advice)
+    sample = text_sample(path, encoding)
     lines = [line for line in sample.lines if line.strip()]
     if separator is None:
         head = [line.rstrip("\r\n") for line in lines[:_HEAD]]
@@ -113,8 +96,7 @@ def sniff(
     table = Rows(body, separator, len(names))
     fitting = tuple(tuple(row) for _, block in table for row in block)
     fitting = fitting or tuple(map(tuple, rows[has_header:]))
-    end = sample.end
-    return Layout(path, separator, names, has_header, sample.encoding, fitting, end, advice)
+    return Layout(path, separator, names, has_header, sample.encoding, fitting, sample.end)
 
 
 def chunks(
@@ -133,7 +115,7 @@ def chunks(
     path = layout.path
     indices = [layout.names.index(column) for column in columns]
     with (
-        open_lines(path, layout.encoding, layout.end, layout.advice) as lines,
+        open_lines(path, layout.encoding, layout.end) as lines,
         bar(path.stat().st_size, path.name) as progress,
     ):
         strict = [layout.names.index(column) for column in closed]
@@ -159,10 +141,9 @@ def chunks(
 
 
 def _frame(columns: Sequence[str], numbers: list[int], cells: list[list[str]]) -> pd.DataFrame:
-    found = dict(enumerate(np.array(column, dtype=object) for column in cells))
-    frame = pd.DataFrame(found, index=pd.Index(numbers), copy=False)
-    frame.columns = pd.Index(list(columns))
-    return frame
+    arrays = (np.array(column, dtype=object) for column in cells)
+    found = dict(zip(columns, arrays, strict=True))
+    return pd.DataFrame(found, index=pd.Index(numbers), copy=False)
 
 
 def as_floats(path: Path, cells: pd.Series) -> npt.NDArray[np.float64]:

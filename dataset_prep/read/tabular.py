@@ -23,15 +23,10 @@ _SAMPLED = 1000
 
 @dataclass(frozen=True)
 class Table:
-    """A table in a file.
+    """A table in a file, with its first rows; ``layout`` is that of a text file.
 
-    Attributes:
-        path: the file.
-        names: of the columns.
-        sample: the first rows.
-        frames: ``frames(columns, report, rows)`` yields the columns, at most about ``rows`` rows at
-            a time; the index holds the line numbers. It may be called several times.
-        layout: of a text file, else None.
+    ``frames(columns, report, rows)`` yields the columns, at most about ``rows`` rows at a time; the
+    index holds the line numbers. It may be called several times.
     """
 
     path: Path
@@ -61,13 +56,8 @@ def open_table(
 ) -> Table:
     """A table in a text, JSON or Parquet file; the content decides which.
 
-    Args:
-        path: the file.
-        encoding: of text and JSON.
-        what: the table holds, for messages.
-        text: finds the layout of a text file.
-        pair: see :func:`~dataset_prep.read.json_data.json_records`.
-        fits: as ``pair``.
+    ``what`` it holds is for messages, ``text`` finds the layout of a text file; for ``pair`` and
+    ``fits`` see :func:`~dataset_prep.read.json_data.json_records`.
     """
     kind = file_kind(path)
     if kind == "text":

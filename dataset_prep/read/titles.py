@@ -27,12 +27,8 @@ def open_texts(
 ) -> Table:
     """A table of texts.
 
-    Args:
-        path: the file.
-        encoding: of a text file.
-        expected: names that identify the first line as a header.
-        what: the table holds, for messages.
-        header: gives the cells of a first line that identify it as a header if no usual name does.
+    ``expected`` names identify the first line as a header; if no usual name does, ``header`` gives
+    the cells of a first line that do. ``what`` the table holds is for messages.
     """
 
     def layout() -> Layout:

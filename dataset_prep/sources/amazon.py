@@ -60,8 +60,7 @@ _EXAMPLE = """example:
       --text-encoder minilm --min-rating 4 --k-core 5 --output dataset/beauty"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, nargs="+", required=True, metavar="FILE", help="reviews or ratings"
     )
@@ -204,4 +203,4 @@ def _words(value: object) -> str:
 
 
 _SUMMARY = "Amazon reviews 2014, 2018, 2023"
-COMMAND = source("amazon", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("amazon", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from dataset_prep.encoders.text import TEXT_ENCODERS
 from dataset_prep.interactions import InteractionBuilder, Interactions, Tokens, as_tokens
@@ -22,7 +22,7 @@ from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 
-MODALITIES = {
+_MODALITIES = {
     "visual": ("image_feat", "v_feat", "visual_feat"),
     "acoustic": ("audio_feat", "a_feat", "acoustic_feat"),
     "textual": ("text_feat", "t_feat", "textual_feat"),
@@ -83,15 +83,8 @@ def read_lists(
 ) -> None:
     """Append lines that hold a user and the user's items.
 
-    Args:
-        path: the file.
-        builder: receives the rows.
-        report: receives malformed lines.
-        encoding: of the file.
-        split: gives user and items of a line, or None for a malformed line.
-        form: of a line, for messages.
-        part: split of all rows, or None.
-        ordered: whether the position of an item in its list becomes its time.
+    ``split`` gives user and items of a line, or None for a malformed one; ``form`` describes a line
+    in messages. If ``ordered``, the position of an item in its list becomes its time.
     """
     malformed: list[int] = []
     without_items, ended = 0, True
@@ -133,15 +126,9 @@ def numbered_dataset(
 ) -> RawDataset:
     """The dataset of a source whose feature row i belongs to item number i.
 
-    Args:
-        report: receives notes and faults.
-        interactions: of numbered items.
-        inputs: files that were read, the one with the interactions first.
-        folders: searched for feature files, in this order.
-        family: name of the source.
-        n_items: number of items if known, else the largest item number + 1.
-        mappings: files of user and item ids with their numbers, to replace the numbers by ids.
-        encoding: of the mappings.
+    The first of ``inputs`` holds the interactions; ``folders`` are searched for feature files in
+    this order. Without ``n_items`` there are as many items as the largest number + 1. ``mappings``
+    are files of user and item ids with their numbers, which replace the numbers by ids.
     """
     found = item_count(interactions, inputs[0])
     if n_items is not None and found > n_items:
@@ -157,38 +144,26 @@ def numbered_dataset(
             user_tokens=_renamed(interactions.user_tokens, users, "users"),
             item_tokens=_renamed(interactions.item_tokens, names, "items"),
         )
-    features, files = numbered_features(folders, n_items or found, report, names)
-    return RawDataset(
-        interactions=interactions,
-        features=features,
-        source=f"{family}, {folders[0].resolve().name}",
-        inputs=[*inputs, *mappings, *files],
-    )
-
-
-def numbered_features(
-    folders: Sequence[Path], n_items: int, report: Report, names: Mapping[str, str] | None
-) -> tuple[list[FeatureTable], list[Path]]:
-    """Features in the ``image_feat.npy``, ``audio_feat.npy``, ``text_feat.npy`` found first.
-
-    A matrix must have a row for each of the ``n_items``; ``names`` gives the original id of each
-    item number, or is None.
-    """
     tables, files = [], []
-    for name, stems in MODALITIES.items():
+    for name, stems in _MODALITIES.items():
         candidates = (folder / f"{stem}.npy" for folder in folders for stem in stems)
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
             report.note(f"{stems[0]}.npy: not there, no modality {name}")
             continue
         matrix = open_matrix(path)
-        check_rows(path, matrix, n_items)
+        check_rows(path, matrix, n_items or found)
         tokens = [str(row) for row in range(matrix.shape[0])]
         if names is not None:
             tokens = [names.get(token, "") for token in tokens]
         tables.append(FeatureTable(name, path.name, tokens, matrix, absent=filled_rows(matrix)))
         files.append(path)
-    return tables, files
+    return RawDataset(
+        interactions=interactions,
+        features=tables,
+        source=f"{family}, {folders[0].resolve().name}",
+        inputs=[*inputs, *mappings, *files],
+    )
 
 
 def check_rows(path: Path, matrix: RowMatrix, n_items: int) -> None:
@@ -202,19 +177,11 @@ def check_rows(path: Path, matrix: RowMatrix, n_items: int) -> None:
 
 def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
     """Mask of rows that repeat the mean of all others, as these datasets fill missing rows."""
-    seen: dict[bytes, int] = {}
-    first: list[int] = []
-    groups = np.empty(matrix.shape[0], dtype=np.int64)
-    total = np.zeros(matrix.shape[1])
-    start = 0
+    hashes, total = [], np.zeros(matrix.shape[1])
     for block in row_blocks(matrix, np.arange(matrix.shape[0])):
-        for index, row in enumerate(block, start=start):
-            digest = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-            groups[index] = seen.setdefault(digest, len(seen))
-            if groups[index] == len(first):
-                first.append(index)
-        start += len(block)
+        hashes.append(pd.util.hash_pandas_object(pd.DataFrame(block), index=False))
         total += block.sum(axis=0)
+    groups, _ = pd.factorize(np.concatenate(hashes))
     sizes = np.bincount(groups)
     if len(sizes) < 2 or not np.isfinite(total).all():
         return None
@@ -222,7 +189,8 @@ def filled_rows(matrix: RowMatrix) -> npt.NDArray[np.bool_] | None:
     for group in np.argsort(-sizes, kind="stable"):
         if sizes[group] < 2:
             break
-        row = np.asarray(matrix.read(first[group], first[group] + 1)[0], dtype=np.float64)
+        first = int(np.argmax(groups == group))
+        row = np.asarray(matrix[first : first + 1][0], dtype=np.float64)
         others = (total - sizes[group] * row) / (len(groups) - sizes[group])
         scale = max(float(np.abs(others).max()), 1e-12)
         if float(np.abs(row - others).max()) <= _CLOSE.get(matrix.dtype.itemsize, 1e-6) * scale:

@@ -38,8 +38,7 @@ _PICKLES = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the data")
 
 
@@ -85,4 +84,4 @@ def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path]
 
 
 _SUMMARY = "pickled matrices or interactions.npz, and *_feat.npy (DiffMM, MMSSL)"
-COMMAND = source("diffmm", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("diffmm", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

@@ -11,25 +11,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.encoders.audio import encode_sounds, find_sounds
-from dataset_prep.encoders.image import IMAGE_ENCODERS, encode_images, find_images
+from dataset_prep.encoders.audio import AUDIO_ADVICE, encode_sounds
+from dataset_prep.encoders.common import files_of_items
+from dataset_prep.encoders.image import IMAGE_ENCODERS, IMAGE_ENDINGS, encode_images
 from dataset_prep.encoders.text import TEXT_ENCODERS, encode_texts
 from dataset_prep.finish import refuse_twice, run_source, source
 from dataset_prep.fix.features import check_result, repair_ids, repair_rows, standardise
 from dataset_prep.fix.filters import Filters
 from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
-from dataset_prep.options import (
-    RawDataset,
-    add_column_options,
-    filters_of,
-    name_and_path,
-    output_folder,
-)
+from dataset_prep.options import RawDataset, filters_of, name_and_path, output_folder
 from dataset_prep.read.features import ENCODER_ENDING, encoder_record
 from dataset_prep.read.files import check_there
 from dataset_prep.read.ids import id_or_first, is_index
@@ -37,8 +30,7 @@ from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tabular import ROWS_PER_FRAME
 from dataset_prep.read.titles import as_text, open_texts
 from dataset_prep.report import Report, parse_fixes
-from dataset_prep.sources.table import add_notes
-from dataset_prep.sources.table import read as read_table
+from dataset_prep.sources import table as table_source
 from recbole_painvrl.atomic import atomic_file, write_json, write_with
 from recbole_painvrl.data.writing import new_folder, save_matrix
 from recbole_painvrl.errors import UserError
@@ -68,19 +60,9 @@ _EXAMPLE = """example:
 _ENDINGS = (".npy", ".items.tsv", ENCODER_ENDING)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
-    text = "interactions; without them only features are made"
-    parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=text)
-    text = "instead of --input"
-    parser.add_argument("--splits", type=name_and_path, nargs="+", metavar="PART=FILE", help=text)
-    _add_content_options(parser.add_argument_group("content"))
-    add_column_options(parser)
-    add_notes(parser)
-
-
-def _add_content_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    table_source.add_options(parser)
+    add = parser.add_argument_group("content").add_argument
     for option, path, text in (
         ("--text", "FILE", "a modality and its table of texts"),
         ("--images", "FOLDER", "a modality and its pictures, ITEM.jpg, ITEM.png, ..."),
@@ -110,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDataset:
     """Interactions as the source ``table`` reads them, with features made of the content."""
-    raw = read_table(arguments, report, spool)
+    raw = table_source.read(arguments, report, spool)
     raw.features += _content_features(arguments, report, raw.interactions.rated().tolist())
     raw.inputs += [path for _, path in arguments.text]
     return raw
@@ -126,7 +108,7 @@ def _run_features(arguments: argparse.Namespace) -> int:
     report = Report(parse_fixes(arguments.fix))
     tables = _content_features(arguments, report, None)
     refuse_twice([table.name for table in tables])
-    selections = _repaired(tables, np.dtype(arguments.dtype), report)
+    selections = _repaired(tables, arguments.dtype, report)
     for selection in selections:
         rows, width = selection.shape
         title = f"modality {selection.table.name}"
@@ -142,14 +124,11 @@ def _run_features(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _repaired(
-    tables: Sequence[FeatureTable], dtype: npt.DTypeLike, report: Report
-) -> list[Selection]:
+def _repaired(tables: Sequence[FeatureTable], dtype: str, report: Report) -> list[Selection]:
     """Repaired rows; all columns are kept, since later items may need them."""
     selections = []
     for table in tables:
-        selection = Selection.of(table)
-        selection.dtype = np.dtype(dtype)
+        selection = Selection.of(table, dtype)
         repair_ids(selection, dict.fromkeys(filter(None, table.tokens)), report)
         repair_rows(selection, report)
         if "standardise" in report.fixes:
@@ -189,7 +168,7 @@ def _content_features(
     """One table per modality, of the items in ``rated`` or of all content."""
     tables = [_from_texts(name, path, rated, report, arguments) for name, path in arguments.text]
     for name, path in arguments.images:
-        pictures = find_images(path, rated, report)
+        pictures = files_of_items(path, IMAGE_ENDINGS, rated, report, " or another picture")
         encoded = encode_images(
             list(pictures.values()),
             arguments.image_encoder,
@@ -199,7 +178,7 @@ def _content_features(
         )
         tables.append(encoded.table(name, path.name, list(pictures)))
     for name, path in arguments.audio:
-        sounds = find_sounds(path, rated, report)
+        sounds = files_of_items(path, (".wav",), rated, report, AUDIO_ADVICE)
         encoded = encode_sounds(
             list(sounds.values()), arguments.audio_encoder, report, path.name, arguments.seconds
         )
@@ -246,4 +225,6 @@ def _from_texts(
 
 
 _SUMMARY = "features from texts, pictures, sound"
-COMMAND = replace(source("extract", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read), run=run)
+COMMAND = replace(
+    source("extract", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read), run=run
+)

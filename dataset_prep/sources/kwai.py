@@ -49,8 +49,7 @@ _EXAMPLE = """example:
       --text train_text.txt --output dataset/kwai"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     several = "click, like, follow, several (any of them)"
     add_log_options(parser, LOG.names[2:], several, "click")
     for option, metavar, text in (
@@ -109,4 +108,4 @@ def _words(arguments: argparse.Namespace, rated: set[str], report: Report) -> Fe
     return encode_texts(texts, "tfidf", width).table("textual", path.name, tokens)
 
 
-COMMAND = source("kwai", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("kwai", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

@@ -39,8 +39,7 @@ _EXAMPLE = """example:
       --fix drop-rows --output dataset/sports"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="the folder of one dataset"
     )
@@ -94,4 +93,4 @@ def _read_lists(path: Path, builder: InteractionBuilder, part: str, encoding: st
 
 
 _SUMMARY = "5-core JSON of LATTICE, MICRO, MMSSL"
-COMMAND = source("lattice", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("lattice", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

@@ -26,11 +26,8 @@ _FLAGS = ("0", "1", "-1")
 class Log:
     """Layout of the log of a release.
 
-    Attributes:
-        names: of all columns, in order.
-        roles: user, item and, if there is one, time -> column.
-        actions: columns of which one must be 1 for a row to count.
-        patterns: usual names of the file.
+    ``names`` are all columns in order; one of the columns ``actions`` must be 1 for a row to count;
+    ``patterns`` are usual names of the file.
     """
 
     names: tuple[str, ...]

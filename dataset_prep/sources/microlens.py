@@ -40,8 +40,7 @@ _EXAMPLE = """example:
       --fix drop-unrated --output dataset/microlens"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the release")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="pairs, if there are several")
     parser.add_argument("--titles", type=Path, metavar="FILE", help="titles, if there are several")
@@ -113,4 +112,4 @@ def _read_titles(path: Path, encoding: str, report: Report) -> pd.DataFrame:
 
 
 _SUMMARY = "MicroLens pairs, titles, features"
-COMMAND = source("microlens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("microlens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

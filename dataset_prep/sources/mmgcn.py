@@ -16,7 +16,7 @@ from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.options import PAPER, RawDataset
 from dataset_prep.read.features import read_tensor
 from dataset_prep.read.interactions import add_pairs, read_interactions
-from dataset_prep.read.matrices import ArrayMatrix, FeatureTable, RowMatrix, open_matrix
+from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix
 from dataset_prep.read.pickles import load_object_array
 from dataset_prep.report import Report
 from dataset_prep.sources.common import check_rows
@@ -48,8 +48,7 @@ _LARGEST_NUMBER = 10**7
 _BAG_WIDTH = 128
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="PATH", help="folder, or one .npz of pairs"
     )
@@ -186,7 +185,7 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
         matrix = open_matrix(path)
         if matrix.shape[0] != 2 or matrix.dtype.kind not in "iu":
             return matrix, "not recorded"
-        array = np.asarray(matrix.read(0, 2))
+        array = matrix[0:2]
     else:
         array = read_tensor(path)
     if array.ndim == 2 and array.shape[0] == 2 and array.dtype.kind in "iu":
@@ -197,10 +196,10 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
             )
         width = min(_BAG_WIDTH, n_items - 1, int(array[1].max()))
         bag = word_bag(array, n_items, width)
-        return ArrayMatrix(bag), f"TF-IDF of word numbers, SVD to {bag.shape[1]} columns"
+        return bag, f"TF-IDF of word numbers, SVD to {bag.shape[1]} columns"
     if array.ndim != 2:
         raise UserError(f"{path}: has shape {array.shape}; give one row per item")
-    return ArrayMatrix(array), "not recorded"
+    return array, "not recorded"
 
 
 def word_bag(
@@ -225,4 +224,4 @@ def word_bag(
 
 
 _SUMMARY = "train/val/test.npy and feat_*.npy of the MMGCN family"
-COMMAND = source("mmgcn", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("mmgcn", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

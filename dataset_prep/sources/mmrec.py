@@ -28,8 +28,7 @@ _EXAMPLE = """example:
       --fix drop-rows,drop-unrated --output dataset/baby"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="FOLDER", help="MMRec's data/NAME"
     )
@@ -62,4 +61,4 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 
 
 _SUMMARY = "MMRec .inter and *_feat.npy"
-COMMAND = source("mmrec", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("mmrec", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

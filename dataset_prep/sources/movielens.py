@@ -57,17 +57,32 @@ _BLOCKS = (
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the ratings")
     add_column_options(parser)
-    _add_mmtf_options(parser)
     parser.add_argument(
         "--feature-ids-are",
         choices=_ID_KINDS,
         default=_ID_KINDS[0],
         help="ids of --features files; imdb and tmdb are looked up in links.csv (default "
         "%(default)s)",
+    )
+    group = parser.add_argument_group("MMTF-14K")
+    group.add_argument(
+        "--mmtf", type=Path, metavar="FOLDER", help="unpacked release (has Audio and Visual)"
+    )
+    group.add_argument(
+        "--mmtf-visual",
+        default="alexnet-avg",
+        metavar="KIND",
+        help="alexnet or avf, and avg, avgvar, med or medmad, as in avf-avg; or none "
+        "(default %(default)s)",
+    )
+    group.add_argument(
+        "--mmtf-audio",
+        default="ivector-512-100",
+        metavar="KIND",
+        help="ivector-GMM-DIMENSIONS, blf-NAME as in blf-spectral, or none (default %(default)s)",
     )
 
 
@@ -183,27 +198,6 @@ def _encoding(path: Path, given: str) -> str:
     return given
 
 
-def _add_mmtf_options(parser: argparse.ArgumentParser) -> None:
-    """Options of the MMTF-14K release."""
-    group = parser.add_argument_group("MMTF-14K")
-    group.add_argument(
-        "--mmtf", type=Path, metavar="FOLDER", help="unpacked release (has Audio and Visual)"
-    )
-    group.add_argument(
-        "--mmtf-visual",
-        default="alexnet-avg",
-        metavar="KIND",
-        help="alexnet or avf, and avg, avgvar, med or medmad, as in avf-avg; or none "
-        "(default %(default)s)",
-    )
-    group.add_argument(
-        "--mmtf-audio",
-        default="ivector-512-100",
-        metavar="KIND",
-        help="ivector-GMM-DIMENSIONS, blf-NAME as in blf-spectral, or none (default %(default)s)",
-    )
-
-
 def _mmtf_features(
     arguments: argparse.Namespace, report: Report, spool: Path
 ) -> list[tuple[FeatureTable, Path]]:
@@ -300,4 +294,4 @@ def _number(token: str) -> str:
 
 
 _SUMMARY = "GroupLens folders (100K to 32M) with MMTF-14K or other features"
-COMMAND = source("movielens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("movielens", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

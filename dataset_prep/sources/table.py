@@ -25,7 +25,7 @@ _EXAMPLE = """example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+    """The interactions, their columns, and what describes them in the manifest."""
     parser.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="interactions")
     parser.add_argument(
         "--splits",
@@ -35,11 +35,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="files of fixed splits instead of --input: train, valid (if any), test",
     )
     add_column_options(parser)
-    add_notes(parser)
-
-
-def add_notes(parser: argparse.ArgumentParser) -> None:
-    """Options that describe the data in the manifest."""
     parser.add_argument("--source-note", default="own table", help="description of the data")
     parser.add_argument("--licence", default="not recorded", help="licence of the data")
 

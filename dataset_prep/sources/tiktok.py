@@ -53,8 +53,7 @@ _EXAMPLE = """example:
       --all-modalities --output dataset/tiktok"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     several = "finish, like, or finish,like (either of them)"
     add_log_options(parser, (*LOG.actions, "video_duration"), several, "finish")
     for name in ("video", "audio", "title"):
@@ -131,4 +130,4 @@ def _title_words(path: Path, rated: Collection[str], report: Report, width: int)
     return encode_words(matrix, width).table("textual", path.name, tokens)
 
 
-COMMAND = source("tiktok", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("tiktok", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

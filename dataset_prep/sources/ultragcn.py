@@ -20,8 +20,7 @@ _EXAMPLE = """example:
   python -m dataset_prep ultragcn --input electronics --output dataset/electronics"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this source alone."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, required=True, metavar="PATH", help="the folder, or one file"
     )
@@ -63,4 +62,4 @@ def _split(line: str) -> tuple[str, list[str]] | None:
 
 
 _SUMMARY = "lists `user item item ...` (UltraGCN, LightGCN)"
-COMMAND = source("ultragcn", (_SUMMARY, _DESCRIPTION, _EXAMPLE), add_options, read)
+COMMAND = source("ultragcn", (_SUMMARY, _DESCRIPTION, _EXAMPLE), _add_options, read)

@@ -37,7 +37,7 @@ def test_difference_of_losses() -> None:
 
 def test_steps_take_the_interactions_that_they_are_divided_by() -> None:
     data = RandomData(SHAPES["tiktok"].quick())
-    for make in gpu._STEPS.values():
-        for step, n in make(data):
+    for _, make in gpu._STEPS.values():
+        for step, n in make(data).values():
             step()
             assert n > 0

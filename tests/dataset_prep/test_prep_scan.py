@@ -12,7 +12,7 @@ from prep_support import done, features, write
 from dataset_prep.fix.features import repair_ids, repair_rows
 from dataset_prep.fix.selection import Selection
 from dataset_prep.read import matrices
-from dataset_prep.read.matrices import ArrayMatrix, FeatureTable
+from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.report import Report
 
 BLOCKS = pytest.mark.parametrize("cells", [1, 10, 1 << 21])
@@ -20,7 +20,7 @@ BLOCKS = pytest.mark.parametrize("cells", [1, 10, 1 << 21])
 
 def selected(matrix: Any, absent: Any = None) -> Selection:
     tokens = [str(row) for row in range(len(matrix))]
-    return Selection.of(FeatureTable("v", "f.npy", tokens, ArrayMatrix(matrix), absent))
+    return Selection.of(FeatureTable("v", "f.npy", tokens, matrix, absent))
 
 
 @BLOCKS

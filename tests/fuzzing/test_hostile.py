@@ -14,8 +14,7 @@ from support import run_main
 
 from dataset_prep.__main__ import main as prepare
 from dataset_prep.check import inside
-from dataset_prep.read.matrices import open_archive
-from dataset_prep.read.npy import npy_array
+from dataset_prep.read.matrices import npy_array, open_archive
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.data.features import load_modality
 from recbole_painvrl.data.folder import write_dataset
