@@ -1,4 +1,4 @@
-"""The fast training loader: RecBole's batches in RecBole's order, negatives of the same law."""
+"""The fast loaders: RecBole's batches in RecBole's order; negatives of the same law."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from recbole_painvrl.data.loaders import (
     evaluation_loader,
     training_loader,
 )
+from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling, PairSet, sorted_keys
 from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
@@ -185,3 +186,117 @@ def test_a_user_without_history_in_the_block(pair: tuple[Any, Any]) -> None:
     (_, (rows, _), *_) = next(iter(own))
     assert 3 not in rows.tolist()
     assert {0, 1, 2, 4} <= set(rows.tolist())
+
+
+@pytest.mark.parametrize("sample_num", [2, 5])
+def test_each_of_several_negatives_is_of_its_own_user(
+    sample_num: int, tiny_config: MakeConfig
+) -> None:
+    """Rows are repeated, and no repetition has an item of its user as its negative."""
+    negatives = f"--train_neg_sample_args={{'distribution': 'uniform', 'sample_num': {sample_num}}}"
+    config = tiny_config("BPR", negatives, "--train_batch_size=256")
+    train = ModalityDataset(config).build_parts()[TRAIN]
+    known = set(pairs(train.inter_feat["user_id"], train.inter_feat["item_id"]))
+    loader, n_rows = training_loader(config, train), 0
+    assert isinstance(loader, FastTrainLoader)
+    for batch in loader:
+        drawn = pairs(batch["user_id"], batch[loader.neg_item_id])
+        assert known.isdisjoint(drawn)
+        n_rows += len(drawn)
+    assert n_rows == sample_num * len(train)
+
+
+def test_a_positive_that_is_known_from_training_is_a_candidate_all_the_same(
+    tiny_config: MakeConfig,
+) -> None:
+    """Protocol `random` may put equal rows into two parts; RecBole ranks such an item, too."""
+    config = tiny_config("BPR", "--eval_batch_size=700")
+    parts: dict[str, Any] = ModalityDataset(config).build_parts()
+    test, known = parts[TEST].inter_feat, parts[TRAIN].inter_feat
+    twice = {f: torch.cat([known[f], test[f][::2]]) for f in ("user_id", "item_id")}
+    known.interaction.update(twice)
+    history = [parts[TRAIN], parts[VALID]]
+    own = evaluation_loader(config, history, parts[TEST], "test")
+    sampler = Sampler(["a", "b", "test"], [*history, parts[TEST]]).set_phase("test")
+    recboles = FullSortEvalDataLoader(config, parts[TEST], sampler)
+    for (_, seen, *positives), (_, expected, *_) in zip(own, recboles, strict=True):
+        assert pairs(*seen) == pairs(*expected)
+        assert set(pairs(*seen)).isdisjoint(pairs(*positives))
+
+
+N_ITEMS = 21
+
+
+def sampler(
+    mode: NegativeSampling, n: int = 50, keys: torch.Tensor | None = None, seed: int = 0
+) -> NegativeSampler:
+    return NegativeSampler(N_ITEMS, n, mode, torch.Generator().manual_seed(seed), keys)
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("shared", (50,)), ("per_positive", (8, 50))])
+def test_shape_and_same_seed(mode: NegativeSampling, shape: tuple[int, ...]) -> None:
+    users = torch.arange(8)
+    first = sampler(mode).draw(users)
+    assert first.shape == shape
+    assert torch.equal(first, sampler(mode).draw(users))
+    assert not torch.equal(first, sampler(mode, seed=1).draw(users))
+
+
+@pytest.mark.parametrize("mode", ["shared", "per_positive"])
+def test_uniform_over_all_items_but_padding(mode: NegativeSampling) -> None:
+    drawn = sampler(mode, 20_000).draw(torch.arange(1))
+    counts = np.bincount(drawn.flatten().numpy(), minlength=N_ITEMS)
+    assert counts[0] == 0
+    assert chisquare(counts[1:]).pvalue > 0.001
+
+
+def test_excluded_positives_are_never_drawn_and_the_rest_stays_uniform() -> None:
+    users = torch.tensor([1, 1, 1, 2, 2, 4])
+    items = torch.tensor([3, 7, 20, 1, 2, 5])
+    keys = sorted_keys(users, items, N_ITEMS)
+    drawn = sampler("per_positive", 20_000, keys).draw(torch.tensor([1, 2, 3, 4]))
+    forbidden = [{3, 7, 20}, {1, 2}, set(), {5}]
+    for row, positives in zip(drawn.numpy(), forbidden, strict=True):
+        counts = np.bincount(row, minlength=N_ITEMS)
+        free = [item for item in range(1, N_ITEMS) if item not in positives]
+        assert counts[free].sum() == len(row), "neither padding nor positives"
+        assert chisquare(counts[free]).pvalue > 0.001
+
+
+def test_a_shared_pool_excludes_nothing() -> None:
+    """It cannot suit every user: the training positives leave it as it is."""
+    users = torch.tensor([1, 2])
+    keys = sorted_keys(users.repeat_interleave(19), torch.arange(1, 20).repeat(2), N_ITEMS)
+    assert torch.equal(sampler("shared", 50, keys).draw(users), sampler("shared", 50).draw(users))
+
+
+def test_keys_are_sorted_and_distinct() -> None:
+    keys = sorted_keys(torch.tensor([2, 1, 2]), torch.tensor([3, 4, 3]), 10)
+    assert keys.tolist() == [14, 23]
+
+
+@pytest.mark.parametrize("n_keys", [0, 1, 50, 5_000])
+def test_a_set_of_pairs_is_exact(n_keys: int) -> None:
+    source = torch.Generator().manual_seed(n_keys)
+    keys = torch.unique(torch.randint(0, 40_000, (n_keys,), generator=source))
+    pairs = PairSet(keys)
+    asked = torch.randint(0, 40_000, (30_000,), generator=source)
+    asked[:: max(1, n_keys)] = keys[0] if n_keys else 7
+    expected = torch.isin(asked, keys).nonzero().squeeze(-1)
+    assert torch.equal(pairs.contained(asked), expected)
+    large = keys + 2**61
+    assert torch.equal(PairSet(large).contained(asked + 2**61), expected)
+
+
+def test_a_user_who_has_every_item_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = sorted_keys(torch.ones(N_ITEMS - 1), torch.arange(1, N_ITEMS), N_ITEMS)
+    original, calls = NegativeSampler._uniform, []
+
+    def counted(self: NegativeSampler, *shape: int) -> torch.Tensor:
+        calls.append(shape)
+        assert len(calls) < 10_000, "draws for ever"
+        return original(self, *shape)
+
+    monkeypatch.setattr(NegativeSampler, "_uniform", counted)
+    drawn = sampler("per_positive", 5, keys).draw(torch.tensor([1, 2]))
+    assert drawn.shape == (2, 5)

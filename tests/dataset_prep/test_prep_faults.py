@@ -12,9 +12,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import Result, features, pairs, passed, refused, table, write
+from prep_support import Result, done, features, pairs, passed, refused, table, write
 
-from dataset_prep.report import parse_fixes
+from dataset_prep.fix.features import repair_ids, repair_rows
+from dataset_prep.fix.selection import Selection
+from dataset_prep.read import matrices
+from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.report import Report, parse_fixes
 from recbole_painvrl.errors import UserError
 
 N_ITEMS = 8
@@ -59,6 +63,7 @@ BROKEN: dict[str, tuple[Matrix, list[Any] | None, str, str, tuple[int, int]]] = 
     "Inf": (with_value(np.inf, (1, 2)), None, "columns 2", "drop-columns", (8, 3)),
     "NaN column": (with_value(np.nan, np.s_[:6, 3]), None, "6 values", "drop-columns", (8, 3)),
     "exploding": (with_value(3e15, (4, 1)), None, "explode", "drop-columns", (8, 3)),
+    "negative": (with_value(-3e15, (2, 1)), None, "1 columns explode", "drop-columns", (8, 3)),
     "constant": (CONSTANT, None, "1 columns are constant: columns 3", "drop-columns", (8, 3)),
     "keep": (CONSTANT, None, "constant", "keep-constant", (8, 4)),
     "zero row": (with_value(0.0, np.s_[5]), None, "'5'", "drop-rows", (7, 4)),
@@ -193,3 +198,112 @@ def test_fixes_are_validated() -> None:
     ):
         with pytest.raises(UserError, match=word):
             parse_fixes([name])
+
+
+def test_a_column_that_filters_make_constant_is_a_fault(tmp_path: Path) -> None:
+    """Only item z, which has one user, has another value in the first column."""
+    path = write(tmp_path / "f.csv", "item,a,b\nx,1,2\ny,1,3\nz,5,1\n")
+    options = ["--features", f"v={path}", "--k-core", 2]
+    events = "user,item\na,x\na,y\nb,x\nb,y\nb,z\n"
+    refused(table(tmp_path, events, *options), "1 columns are constant: columns 0")
+    passed(table(tmp_path, events, *options, "--fix", "drop-columns"))
+    assert features(tmp_path / "out", "v") == {"x": [2.0], "y": [3.0]}
+    passed(table(tmp_path, events, *options, "--fix", "keep-constant"))
+    assert features(tmp_path / "out", "v") == {"x": [1.0, 2.0], "y": [1.0, 3.0]}
+
+
+@pytest.mark.parametrize(("broken", "shape"), [(3, (5, 4)), (4, (4, 4)), (5, (7, 3))])
+def test_a_column_is_dropped_if_most_of_its_values_are_broken(
+    tmp_path: Path, broken: int, shape: tuple[int, int]
+) -> None:
+    """With both repairs; a single value of another column always costs its row."""
+    matrix = healthy()
+    matrix[:broken, 3] = np.nan
+    matrix[0, 1] = np.inf
+    passed(run(tmp_path, matrix, "drop-rows,drop-columns"))
+    assert written(tmp_path).shape == shape
+
+
+def test_ids_are_off_by_one_although_most_rows_are_of_other_items(tmp_path: Path) -> None:
+    matrix = healthy(20)
+    refused(
+        run(tmp_path, matrix, "drop-unrated", range(1, 21)),
+        "7 of its ids have interactions, but 8 would",
+    )
+    passed(run(tmp_path, matrix, "drop-unrated,shift-ids", range(1, 21)))
+    found = features(tmp_path / "out", "v")
+    assert list(found) == [str(n) for n in range(8)]
+    np.testing.assert_allclose(found["7"], matrix[7], rtol=1e-6)
+
+
+def test_the_manifest_and_the_command_say_what_was_dropped(tmp_path: Path) -> None:
+    """Items 8 and 9 have no interaction: a run is told to ignore them if they are kept."""
+    matrix = healthy(10)
+    matrix[:, 1] = 7.0
+    kept = passed(run(tmp_path, matrix, "drop-columns,keep-unrated"))
+    assert "--unknown_items=ignore" in kept.out
+    dropped = passed(run(tmp_path, matrix, "drop-columns,drop-unrated"))
+    assert "--unknown_items=ignore" not in dropped.out
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    entry = manifest["modalities"]["v"]
+    assert (entry["columns_in_file"], entry["columns_dropped"]) == (4, 1)
+
+
+BLOCKS = pytest.mark.parametrize("cells", [1, 10, 1 << 21])
+
+
+def selected(matrix: Any, absent: Any = None) -> Selection:
+    tokens = [str(row) for row in range(len(matrix))]
+    return Selection.of(FeatureTable("v", "f.npy", tokens, matrix, absent))
+
+
+@BLOCKS
+def test_statistics_do_not_depend_on_the_blocks(
+    monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    """They are those of the finite values: every row of the first column has some elsewhere."""
+    monkeypatch.setattr(matrices, "CELLS_PER_BLOCK", cells)
+    matrix = np.random.default_rng(0).normal(size=(7, 5))
+    matrix[:, 0] -= 1e4
+    matrix[:, 3] = -2.0
+    matrix[[0, 3, 5], 1], matrix[[1, 2, 4, 6], 2] = np.nan, np.inf
+    found, finite = selected(matrix).scan(), np.where(np.isfinite(matrix), matrix, np.nan)
+    np.testing.assert_allclose(found.mean, np.nanmean(finite, axis=0))
+    np.testing.assert_allclose(found.deviation, np.nanstd(finite, axis=0), atol=1e-12)
+    np.testing.assert_array_equal(found.largest, np.nanmax(np.abs(finite), axis=0))
+    assert found.n_finite.tolist() == [7, 4, 3, 7, 7]
+    assert found.broken_rows.all()
+    assert found.constant.tolist() == [False, False, False, True, False]
+    assert found.exploding(100).tolist() == [True, False, False, False, False]
+    matrix[[2, 6]] = 0.0
+    assert np.flatnonzero(selected(matrix).scan().zero_rows).tolist() == [2, 6]
+
+
+@BLOCKS
+def test_columns_are_standardised_over_all_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    """Over the rows that are written: the filter drops item 9, whose values are far off."""
+    monkeypatch.setattr(matrices, "CELLS_PER_BLOCK", cells)
+    rows = "".join(f"{n},{n * n - 3000},{n % 3}\n" for n in range(9)) + "9,900000,700\n"
+    path = write(tmp_path / "f.csv", "item,a,b\n" + rows)
+    events = "".join(f"{u},{n}\n" for u in "uv" for n in range(9)) + "w,9\n"
+    done(
+        "table", "--input", write(tmp_path / "e.csv", "user,item\n" + events), "--k-core", 2,
+        "--features", f"v={path}", "--fix", "standardise", "--output", tmp_path / "out",
+    )  # fmt: skip
+    matrix = np.array(list(features(tmp_path / "out", "v").values()))
+    assert matrix.shape == (9, 2)
+    np.testing.assert_allclose(matrix.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(matrix.std(axis=0), 1, atol=1e-6)
+
+
+def test_rows_without_content_are_found_after_others_were_dropped() -> None:
+    """Item 0 is dropped first; the mask of rows without content counts the rows of the file."""
+    absent = np.array([False, False, True, False, True])
+    selection = selected(np.random.default_rng(0).normal(size=(5, 3)), absent)
+    report = Report(frozenset({"drop-unrated", "drop-rows"}))
+    repair_ids(selection, ["1", "2", "3", "4"], report)
+    repair_rows(selection, report)
+    assert selection.tokens.tolist() == ["1", "3"]
+    assert selection.rows.tolist() == [1, 3]

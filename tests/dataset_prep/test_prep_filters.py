@@ -1,4 +1,4 @@
-"""Filters and splits: exact, counted, in the documented order."""
+"""Filters and splits: exact, counted, in the documented order; other rows are refused."""
 
 from __future__ import annotations
 
@@ -163,3 +163,36 @@ def test_fixed_splits(tmp_path: Path) -> None:
     assert pairs(folder, "train") == [("a", "x"), ("b", "x")]
     assert pairs(folder, "test") == [("b", "y")]
     refused(prepare(*run("a,x\n", "")), "give train and test")
+
+
+def test_one_id_written_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """Both would become 1, and their rows one item's."""
+    refused(table(tmp_path, "user,item\na,1.0\nb,1.00\nc,2.0\n"), "ids like 1.0 and 1.00")
+    passed(table(tmp_path, "user,item\na,1.0\nb,1.0\nc,2.0\n"))
+    assert pairs(tmp_path / "out") == [("a", "1"), ("b", "1"), ("c", "2")]
+
+
+def test_words_for_a_missing_id_are_counted_by_row(tmp_path: Path) -> None:
+    rows = "user,item\na,x\nb,NA\nc,NA\nNULL,x\nd,NA\n"
+    refused(table(tmp_path, rows), "4 ids are words for a missing value ('NULL', 'NA')")
+
+
+@pytest.mark.parametrize(("rows", "good"), [(5, True), (4, False)])
+def test_more_than_a_fifth_of_the_ids_missing_is_a_fault(
+    tmp_path: Path, rows: int, good: bool
+) -> None:
+    content = "user,item\nlast,\n" + "".join(f"u{n},x\n" for n in range(rows - 1))
+    result = table(tmp_path, content)
+    if good:
+        assert " 4 " in passed(result).out
+    else:
+        refused(result, f"1 of {rows} rows have no user or no item id")
+        passed(table(tmp_path, content, "--fix", "drop-rows"))
+    assert len(pairs(tmp_path / "out")) == rows - 1
+
+
+def test_files_of_which_some_lack_ratings_are_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", "user,item,rating\na,x,5\nb,x,4\n")
+    second = write(tmp_path / "b.csv", "user,item\na,y\n")
+    result = prepare("table", "--input", first, second, "--output", tmp_path / "out")
+    refused(result, "only 2 of 3 rows have ratings")

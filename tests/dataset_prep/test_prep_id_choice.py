@@ -45,13 +45,6 @@ def test_one_odd_vector_is_a_fault_although_there_are_numbers(
     refused(result, f"1 rows have no vector of {n} numbers")
 
 
-@pytest.mark.parametrize("missing", [1, 2])
-def test_word2vec_with_fewer_rows_than_it_states(tmp_path: Path, missing: int) -> None:
-    rows = ["x 1 2\n", "y 3 5\n", "z 4 4\n"][: 3 - missing]
-    result = with_features(tmp_path, "f.txt", "3 2\n" + "".join(rows))
-    refused(result, f"its first line states 3 rows, but it has {3 - missing}")
-
-
 @pytest.mark.parametrize(("rated", "repeated", "ambiguous"), [(90, 0, True), (1000, 100, False)])
 def test_another_column_of_ids_is_looked_at_in_all_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rated: int, repeated: int, ambiguous: bool
@@ -69,24 +62,6 @@ def test_another_column_of_ids_is_looked_at_in_all_pieces(
         refused(result, "column `code` may hold the ids as well as `id`")
     else:
         passed(result)
-
-
-@pytest.mark.parametrize(
-    ("header", "title"),
-    [
-        ("item,original_title,full_title", 2),
-        ("item,full_title,original_title", 1),
-        ("item,user_name,short_name", 2),
-    ],
-)
-def test_the_likelier_of_two_columns_holds_the_titles(
-    tmp_path: Path, header: str, title: int
-) -> None:
-    """Item q has no interaction and gets no title."""
-    titles = write(tmp_path / "t.csv", f"{header}\nq,C,D\nx,A,B\n")
-    passed(table(tmp_path, EVENTS, "--items", titles))
-    lines = (tmp_path / "out" / "out.item").read_text().splitlines()
-    assert lines[1:] == [f"x\t{' AB'[title]}"]
 
 
 def mmrec(folder: Path, items: str, *options: Any) -> Result:

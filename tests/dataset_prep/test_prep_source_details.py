@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from prep_support import Result, done, features, inter, pairs, passed, prepare, refused, write
 
 from dataset_prep.sources import amazon as source
-from dataset_prep.sources.mmgcn import word_bag
 
 ASIN = [f"B00000000{item}" for item in range(3)]
 
@@ -162,20 +161,6 @@ def test_titles_of_items_without_interaction_are_not_encoded(tmp_path: Path) -> 
     given = ("microlens", "--input", tmp_path / "in", "--output", tmp_path / "out")
     done(*given, "--text-encoder", "tfidf", "--text-size", 3, "--fix", "drop-columns")
     assert set(features(tmp_path / "out", "textual")) == set("012345")
-
-
-def test_items_with_the_same_words_have_the_same_row() -> None:
-    """Items and words are not exchanged: there are three items and six word numbers."""
-    rows = word_bag(np.array([[0, 0, 1, 1, 2, 2], [3, 4, 3, 4, 5, 4]]), n_items=3, width=2)
-    assert rows.shape == (3, 2)
-    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
-    assert np.abs(rows[0] - rows[2]).max() > 0.1
-
-
-def test_lists_of_mmgcn_with_sampled_negatives_are_refused(tmp_path: Path) -> None:
-    lists = np.empty(2, dtype=object)
-    lists[:] = [[0, *range(2, 1003)], [1, 2]]
-    refused(mmgcn(tmp_path, train=[[0, 2], [1, 3]], test_full=lists), "sampled negatives")
 
 
 def test_users_of_lists_keep_the_order_of_the_file(tmp_path: Path) -> None:

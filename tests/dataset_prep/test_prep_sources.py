@@ -188,15 +188,19 @@ def test_mmgcn_refuses_lists_with_negatives_and_short_features(tmp_path: Path) -
     arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]
     np.save(source / "FeatureVideo_normal.npy", np.eye(3))
     assert "3 rows for 4 items" in prepare(*arguments).refusal
-    np.save(source / "test_full.npy", np.arange(1002)[None, :])
-    assert "sampled negatives" in prepare(*arguments).refusal
+    lists = np.empty(2, dtype=object)
+    lists[:] = [[0, *range(2, 1003)], [1, 2]]
+    for negatives in (np.arange(1002)[None, :], lists):
+        np.save(source / "test_full.npy", negatives, allow_pickle=True)
+        assert "sampled negatives" in prepare(*arguments).refusal
     (source / "train.npy").unlink()
     assert "no train.npy" in prepare(*arguments).refusal
 
 
 def test_word_bags_tell_items_apart() -> None:
-    bag = np.array([[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]])
-    rows = word_bag(bag, n_items=4, width=2)
+    """Items and words are not exchanged: there are four items and seven word numbers."""
+    rows = word_bag(np.array([[0, 0, 1, 1, 2], [3, 4, 3, 4, 6]]), n_items=4, width=2)
+    assert rows.shape == (4, 2)
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
     assert abs(rows[0] @ rows[2]) < 1e-5
     assert not rows[3].any()

@@ -125,13 +125,6 @@ def test_an_option_that_is_repeated_loses_nothing(tmp_path: Path) -> None:
     refused(prepare(*base, one, "--output", str(tmp_path / "other")), "--output: occurs twice")
 
 
-def test_splits_in_a_column(tmp_path: Path) -> None:
-    passed(table(tmp_path, "userID,itemID,x_label\na,x,0\nb,y,0\na,y,1\nb,x,2\n"))
-    assert pairs(tmp_path / "out", "train") == [("a", "x"), ("b", "y")]
-    assert pairs(tmp_path / "out", "valid") == [("a", "y")]
-    assert pairs(tmp_path / "out", "test") == [("b", "x")]
-
-
 @pytest.mark.parametrize("typed", ["\\t", "tab", "::", "blank", "|"])
 def test_a_separator_may_be_named(tmp_path: Path, typed: str) -> None:
     mark = {"\\t": "\t", "tab": "\t", "blank": " "}.get(typed, typed)
@@ -199,6 +192,7 @@ def test_integers_with_missing_values_keep_every_digit(tmp_path: Path) -> None:
         (["1 2", "3"], [("u0", "1"), ("u0", "2"), ("u1", "3")]),
         (["red shoes", "hat"], [("u0", "red shoes"), ("u1", "hat")]),
         (["(500) Days", "[PAD]"], [("u0", "(500) Days"), ("u1", "[PAD]")]),
+        (["[a b ]", "[a ]"], [("u0", "a"), ("u0", "b"), ("u1", "a")]),
     ],
 )
 def test_lists_in_text(tmp_path: Path, cells: list[str], expected: list[Any]) -> None:
@@ -278,17 +272,24 @@ def test_cut_files_are_refused(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "array",
+    ("array", "words"),
     [
-        np.array([[1, -2]], dtype=np.int16),
-        np.array([[1.0, 2.0]]),
-        np.arange(10).reshape(2, 5),
-        np.array([["a", {}]], dtype=object),
+        (np.array([[1, -2]], dtype=np.int16), "e.npy"),
+        (np.array([[1.0, 2.0]]), "e.npy"),
+        (np.arange(10).reshape(2, 5), "e.npy"),
+        (np.array([["a", {}]], dtype=object), "e.npy"),
+        # A fraction of an id is never cut off, nor a missing time read as one.
+        (np.array([[1.5, 2, 3.0]]), "whole numbers >= 0"),
+        (np.array([[1, 2.5, 3.0]]), "whole numbers >= 0"),
+        (np.array([[1, 2, 3.0, np.nan]]), "NaN or Inf"),
+        (np.array([[1, 2, np.inf, 3.0]]), "NaN or Inf"),
+        # A time of zero does not make ratings of the others.
+        (np.array([[1, 2, 0], [2, 2, 16 * 10**8], [3, 2, 10**9]]), "1 of 3 rows have a time of 0"),
     ],
 )
-def test_other_arrays_are_refused(tmp_path: Path, array: Any) -> None:
+def test_other_arrays_are_refused(tmp_path: Path, array: Any, words: str) -> None:
     np.save(tmp_path / "e.npy", array, allow_pickle=True)
-    refused(table(tmp_path, (tmp_path / "e.npy").read_bytes(), file="e.npy"), "e.npy")
+    refused(table(tmp_path, (tmp_path / "e.npy").read_bytes(), file="e.npy"), words)
 
 
 def test_the_order_of_rows_is_never_assumed(tmp_path: Path) -> None:
@@ -332,17 +333,3 @@ def test_a_cell_that_is_no_list_among_lists(
     """It must not turn the lists into ids such as `[1`."""
     rows = "".join(f'u{n},"{cell}"\n' for n, cell in enumerate(cells))
     refused(table(tmp_path, f"user_id,{column}\n{rows}"), named)
-
-
-def test_a_pair_of_two_splits_stays_in_the_earlier(tmp_path: Path) -> None:
-    """Whatever split the first row of the file has."""
-    content = "user,item,split\nx,a,test\nu,a,train\nu,b,train\nx,b,train\nu,c,test\nu,b,test\n"
-    refused(table(tmp_path, content), "1 pairs of one split are also in another")
-    passed(table(tmp_path, content, "--fix", "drop-duplicates"))
-    assert ("u", "b") in pairs(tmp_path / "out", "train")
-    assert ("u", "b") not in pairs(tmp_path / "out", "test")
-
-
-def test_a_month_above_twelve_is_no_date(tmp_path: Path) -> None:
-    rows = "a,x,10.05.2020\nb,x,09.13.2020\nc,x,13.06.2020\n"
-    refused(table(tmp_path, f"user,item,date\n{rows}"), "09.13.2020")

@@ -32,6 +32,10 @@ CONTENTS: dict[str, tuple[str, dict[str, str]]] = {
     "text alone": ("isbn;Book-Title\n1;A\n2;B\n", {"1": "A", "2": "B"}),
     "unusual names": ("code,track name\n1,A\n2,B\n", {"1": "A", "2": "B"}),
     "a person's name": ("item,user_name,product_name\n1,bo,A\n2,al,B\n", {"1": "A", "2": "B"}),
+    "the first of two": ("item,original_title,full_title\n1,A,B\n2,C,D\n", {"1": "B", "2": "D"}),
+    "the second of two": ("item,full_title,original_title\n1,A,B\n2,C,D\n", {"1": "A", "2": "C"}),
+    "a short name": ("item,user_name,short_name\n1,A,B\n2,C,D\n", {"1": "B", "2": "D"}),
+    "no interaction": ("item,title\nq,Q\n1,A\n2,B\n", {"1": "A", "2": "B"}),
     "RecBole's header": (
         "item_id:token\tmovie_title:token_seq\n1\tA, b\n2\tC\n",
         {"1": "A, b", "2": "C"},

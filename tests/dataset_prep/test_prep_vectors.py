@@ -87,7 +87,9 @@ def test_other_json_is_refused(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", ["per item", "rows per item", "ids and features", "named"])
+@pytest.mark.parametrize(
+    "form", ["per item", "rows per item", "ids and features", "named", "other lists"]
+)
 def test_npz(tmp_path: Path, kind: str, form: str) -> None:
     ids, path = np.array(KINDS[kind]), tmp_path / "f.npz"
     arrays: dict[str, Any] = {
@@ -95,6 +97,8 @@ def test_npz(tmp_path: Path, kind: str, form: str) -> None:
         "rows per item": {ids[k]: MATRIX[k : k + 1] for k in ORDER},
         "ids and features": {"f": MATRIX[ORDER], "ids": ids[ORDER], "title": ids},
         "named": {"v": MATRIX[ORDER], "w": MATRIX, "item_id": ids[ORDER]},
+        # A list of another length cannot hold the ids.
+        "other lists": {"m": MATRIX[ORDER], "films": ids[ORDER], "bands": np.arange(3)},
     }
     np.savez(path, **arrays[form])
     check_vectors(tmp_path, KINDS[kind], path)
@@ -232,18 +236,6 @@ def test_a_broken_vector_names_its_item(tmp_path: Path, kind: str, vector: list[
     passed(with_vectors(tmp_path, WORDS, path, "--fix", "drop-rows"))
     expected = {f"i{k}": MATRIX[k].tolist() for k in range(N) if k != 5}
     assert features(tmp_path / "out", "v") == expected
-
-
-def test_the_content_decides_not_the_extension(tmp_path: Path) -> None:
-    ids = write(tmp_path / "ids.txt", "\n".join(WORDS) + "\n")
-    np.save(tmp_path / "a.npy", MATRIX)
-    np.savez(tmp_path / "b.npz", ids=np.array(WORDS), features=MATRIX)
-    pd.DataFrame({"item_id": WORDS, "v": MATRIX.tolist()}).to_parquet(tmp_path / "c.parquet")
-    write(tmp_path / "d.csv", of_json("map", WORDS))
-    for source in ("a.npy", "b.npz", "c.parquet", "d.csv"):
-        path = (tmp_path / source).rename(tmp_path / f"{source}.dat")
-        options = ("--feature-ids", ids) if source == "a.npy" else ()
-        check_vectors(tmp_path, WORDS, path, *options)
 
 
 @pytest.mark.parametrize(

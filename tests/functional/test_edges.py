@@ -48,9 +48,6 @@ def test_products_softmax_and_propagation_equal_dense_tables(
     scores = (left @ right.T).masked_fill(~dense, -torch.inf)
     weights = torch.where(dense, scores.softmax(dim=1), 0.0)  # the empty row has none
     torch.testing.assert_close(result, weights @ tables)
-    one = torch.autograd.grad(result.square().sum(), [tables])[0]
-    other = torch.autograd.grad((weights.detach() @ tables).square().sum(), [tables])[0]
-    torch.testing.assert_close(one, other)
     sums = row_sums(pattern, values)
     torch.testing.assert_close(sums, dense.any(dim=1).double())
 
@@ -72,8 +69,7 @@ def test_edges_of_minus_infinity_take_no_part(pattern: EdgePattern, dense: Tenso
     one = torch.autograd.grad((weights * scores.detach().exp()).sum(), [left, right])
     exponentials = (left @ right.T).exp().detach() * present
     other = torch.autograd.grad((expected * exponentials).nansum(), [left, right])
-    for first, second in zip(one, other, strict=True):
-        torch.testing.assert_close(first, second)
+    torch.testing.assert_close(one, other)
 
 
 def test_large_scores_do_not_overflow(pattern: EdgePattern) -> None:

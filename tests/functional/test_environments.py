@@ -41,22 +41,17 @@ def test_reseed_gives_every_empty_environment_a_part_of_the_largest() -> None:
     assert torch.bincount(filled, minlength=4).tolist() == [7, 18, 5, 6]
     assert torch.equal(filled[30:], labels[30:]), "only the largest environment gives"
     assert torch.equal(labels, torch.tensor([1] * 30 + [3] * 6)), "the input is not changed"
-
-
-def test_reseed_leaves_a_full_partition_alone() -> None:
     labels = torch.tensor([0, 1, 2, 1])
     filled, empty = reseed_empty(labels, 3, source())
     assert empty == []
     assert torch.equal(filled, labels)
 
 
-def test_agreement_is_blind_to_names() -> None:
+def test_agreement() -> None:
+    """It is blind to names."""
     labels = torch.randint(0, 4, (200,), generator=source())
     for names in itertools.permutations(range(4)):
         assert agreement(labels, torch.tensor(names)[labels], 4) == 1.0
-
-
-def test_agreement_by_hand() -> None:
     first = torch.tensor([0, 0, 0, 1, 1, 1])
     second = torch.tensor([1, 1, 0, 0, 0, 0])
     # Best renaming: 0 -> 1, 1 -> 0; interactions 0, 1 and 3, 4, 5 stay together.

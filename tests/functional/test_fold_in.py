@@ -70,15 +70,13 @@ def test_far_from_its_minimum_newton_still_gets_there() -> None:
     assert gradient.abs().max() < 1e-4
 
 
-def test_pointwise_is_a_literal_sum_over_items() -> None:
+def test_objectives_are_literal_sums() -> None:
+    """Over items and over pairs."""
     z, total = draw(D, seed=7), torch.zeros(()).double()
     for item in range(N):
         s = VECTORS[item] @ (PRIOR.mean + PRIOR.scale * z)
         total = total + UP[item] * F.softplus(-s) + DOWN[item] * F.softplus(s)
     assert torch.isclose(OBJECTIVES["pointwise"](z)[0], total)
-
-
-def test_pairwise_is_literal_bpr() -> None:
     z = draw(D, seed=7)
     s = VECTORS @ PRIOR.vector(z)
     literal = sum(

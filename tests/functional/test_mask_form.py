@@ -1,4 +1,6 @@
-"""The cut of a mask is the best of all cuts, and moves with the values alone."""
+"""The cut of a mask is the best of all cuts, moves with the values alone, and has its controls."""
+
+from __future__ import annotations
 
 from random import Random
 
@@ -7,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recbole_painvrl.functional.mask_controls import CONTROLS, control_masks
 from recbole_painvrl.functional.mask_form import (
     agreement,
     best_form,
@@ -98,11 +101,8 @@ def test_two_groups_are_told_apart_in_their_own_scale(power: float) -> None:
     assert cut.mask.tolist() == [0] * 80 + [1] * 20
 
 
-def test_a_mask_of_one_column_is_kept() -> None:
+def test_one_column_is_kept_and_columns_that_are_off_are_one_group() -> None:
     assert cut_in_two(torch.tensor([0.2])).mask.tolist() == [1]
-
-
-def test_columns_that_are_off_are_one_group() -> None:
     assert cut_in_two(torch.tensor([0.0, 0.04, 1e-9, 0.6, 0.5])).mask.tolist() == [0, 0, 0, 1, 1]
     assert cut_in_two(torch.tensor([0.0, 0.01])).threshold is None
 
@@ -174,13 +174,16 @@ def test_agreement_is_the_sum_over_pairs_in_standard_errors() -> None:
     assert not torch.isnan(found).any()
 
 
-def test_reversed_columns_are_found_whatever_the_scale_and_the_environments_order() -> None:
+def test_reversed_columns_are_found() -> None:
+    """Whatever the scale and the order; an environment of one batch hides no others."""
     gradients = _gradients(0.5, 0.5)
     scores = agreement(gradients)
     assert scores[0] > 3 and scores[1] < -3 and abs(float(scores[2])) < 3 and scores[3] == 0
     assert reversed_columns(scores).tolist() == [False, True, False, False]
     torch.testing.assert_close(agreement(gradients[::-1]), scores)
     torch.testing.assert_close(agreement([100 * one for one in gradients]), scores)
+    torch.testing.assert_close(agreement([*gradients, gradients[0][:1]]), agreement(gradients))
+    assert not agreement([one[:1] for one in gradients]).any()
 
 
 def test_without_an_effect_the_rate_of_false_discoveries_holds() -> None:
@@ -204,12 +207,6 @@ def test_benjamini_and_hochberg_is_scipys() -> None:
         assert reversed_columns(scores, rate).tolist() == expected.tolist()
 
 
-def test_an_environment_of_one_batch_does_not_hide_the_others() -> None:
-    gradients = _gradients(0.5, 0.5)
-    torch.testing.assert_close(agreement([*gradients, gradients[0][:1]]), agreement(gradients))
-    assert not agreement([one[:1] for one in gradients]).any()
-
-
 @pytest.mark.parametrize(
     ("ones", "binary", "taken"),
     [(0.91, 0.5, "binary"), (0.905, 0.5, "binary"), (0.89, 0.5, "zeros")],
@@ -222,3 +219,36 @@ def test_harm_is_a_fraction_of_the_score_without_features(
     assert best_form(scores, "binary") == taken
     assert best_form(scores, None) == "zeros"
     assert best_form({**scores, "soft": 1.0, "zeros": 0.5}, None) == "soft"
+
+
+def _mask() -> dict[str, torch.Tensor]:
+    draws = generator(3, "mask")
+    return {name: torch.rand(n, generator=draws) for name, n in (("visual", 9), ("textual", 5))}
+
+
+def test_each_control_keeps_its_part_of_the_mask() -> None:
+    mask, truth = _mask(), {"visual": torch.arange(9) % 2 == 0}
+    before = {name: values.clone() for name, values in mask.items()}
+    controls = control_masks(mask, truth, generator(0, "controls"))
+    assert tuple(controls) == CONTROLS
+    assert all(tuple(one) == tuple(mask) for one in controls.values())
+    mean = float(torch.cat(list(mask.values())).mean())
+    for name, values in mask.items():
+        assert torch.equal(values, before[name])
+        assert torch.equal(controls["learnt"][name], values)
+        torch.testing.assert_close(controls["uniform"][name], torch.full_like(values, mean))
+        permuted = controls["permuted"][name]
+        assert torch.equal(permuted.sort().values, values.sort().values)
+        assert not torch.equal(permuted, values)
+        assert controls["ones"][name].eq(1).all() and controls["zeros"][name].eq(0).all()
+    assert torch.equal(controls["oracle"]["visual"], truth["visual"].float())
+    assert controls["oracle"]["textual"].eq(1).all()
+
+
+def test_permutations_are_those_of_the_generator() -> None:
+    first, again, other = (
+        control_masks(_mask(), None, generator(seed, "controls")) for seed in (0, 0, 1)
+    )
+    assert "oracle" not in first
+    assert torch.equal(first["permuted"]["visual"], again["permuted"]["visual"])
+    assert not torch.equal(first["permuted"]["visual"], other["permuted"]["visual"])

@@ -1,4 +1,4 @@
-"""Nearest rows, the graphs made of them and users with common items, against dense algebra."""
+"""Nearest rows and the graphs made of them, with and without a gradient, against dense algebra."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recbole_painvrl.functional.graph import co_users, user_graph
-from recbole_painvrl.functional.item_graph import mix_graphs, neighbour_graph
+from recbole_painvrl.functional.item_graph import ItemGraphNorm, mix_graphs, neighbour_graph
+from recbole_painvrl.functional.learnt_graph import kept_cosines, merged, multiply, normalise
 from recbole_painvrl.functional.nearest import nearest_rows
 
 
@@ -48,14 +49,6 @@ def test_nearest_rows_pair_by_pair(k: int, include_self: bool, block: int) -> No
         torch.testing.assert_close(cosines[i, : len(got)], torch.tensor(got, dtype=rows.dtype))
 
 
-def test_ties_go_to_the_smaller_index() -> None:
-    rows = torch.tensor([[0.0, 0.0], *[[1.0, 0.0]] * 6, [0.0, 1.0]])
-    indices, _ = nearest_rows(rows, torch.ones(8, dtype=torch.bool), 3)
-    assert indices[1:7].tolist() == [[1, 2, 3]] * 6
-    assert indices[7].tolist() == [7, 1, 2]
-    assert indices[0].tolist() == [-1, -1, -1]
-
-
 def dense_graph(indices: Tensor, cosines: Tensor, form: str, norm: str) -> Tensor:
     n = len(indices)
     graph = torch.zeros(n, n, dtype=torch.float64)
@@ -63,14 +56,7 @@ def dense_graph(indices: Tensor, cosines: Tensor, form: str, norm: str) -> Tenso
         for j, cosine in zip(indices[i].tolist(), cosines[i].tolist(), strict=True):
             if j >= 0:
                 graph[i, j] = 1.0 if form == "binary" else max(cosine, 0.0)
-    rows, columns = graph.sum(dim=1), graph.sum(dim=0)
-    left, right = {
-        "out": (rows**-0.5, rows**-0.5),
-        "in_out": (rows**-0.5, columns**-0.5),
-        "random_walk": (1 / rows, torch.ones(n, dtype=torch.float64)),
-    }[norm]
-    left, right = (torch.where(side.isfinite(), side, 0.0) for side in (left, right))
-    return left[:, None] * graph * right
+    return dense_normalised(graph, norm)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["binary", "cosine"])
@@ -123,3 +109,97 @@ def test_user_graph_by_hand() -> None:
         np.testing.assert_allclose(table[1], [0, 0, expected, 1 - expected, 0])
         np.testing.assert_allclose(table[2:, 1], [1, 1, 0])
         assert graph.nnz == 4
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 8, 30])
+@pytest.mark.parametrize("include_self", [True, False])
+def test_neighbours_are_those_of_a_stable_sort(k: int, include_self: bool) -> None:
+    """Rows in groups of 1 to 9 along one axis each: all cosines are exactly 0 or 1."""
+    source = torch.Generator().manual_seed(5)
+    group = torch.repeat_interleave(torch.arange(36), torch.arange(1, 10).repeat(4))
+    n = len(group)
+    group = group[torch.randperm(n, generator=source)]
+    rows = 2.0 * torch.eye(36)[group]
+    present = torch.rand(n, generator=source) > 0.1
+    indices, cosines = nearest_rows(rows, present, k, include_self, block=700)
+    for i in range(n):
+        others = [j for j in range(1, n) if present[j] and (include_self or j != i)]
+        others.sort(key=lambda j: (int(group[j] != group[i]), j))
+        expected = others[:k] if present[i] and i else [-1] * k
+        assert indices[i].tolist() == expected
+        equal = [float(j >= 0 and group[j] == group[i]) for j in expected]
+        assert cosines[i].tolist() == equal
+
+
+N, K = 30, 4
+PRESENT = torch.arange(N) % 7 > 0
+
+
+def table(*shape: int, seed: int = 0) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=source, dtype=torch.float64).requires_grad_()
+
+
+def dense(rows: Tensor, indices: Tensor) -> Tensor:
+    """Cosines of the given neighbours, negative ones 0."""
+    unit = F.normalize(rows)
+    kept = torch.zeros(N, N, dtype=rows.dtype)
+    for i in range(N):
+        kept[i, indices[i][indices[i] >= 0]] = 1
+    return kept * (unit @ unit.T).clamp(min=0)
+
+
+def dense_normalised(graph: Tensor, norm: ItemGraphNorm) -> Tensor:
+    """The definition in ``neighbour_graph``."""
+    rows, columns = graph.sum(dim=1), graph.sum(dim=0)
+    powers = {"out": (rows, rows), "in_out": (rows, columns), "random_walk": (rows.square(),) * 2}
+    left, right = powers[norm]
+    if norm == "random_walk":
+        right = torch.ones_like(rows)
+    left, right = (torch.where(one > 0, one.clamp(min=1e-9) ** -0.5, 0.0) for one in (left, right))
+    return left[:, None] * graph * right
+
+
+@pytest.mark.parametrize("norm", ["out", "in_out", "random_walk"])
+@pytest.mark.parametrize("k", [K, N])
+def test_products_and_gradients_equal_dense_formulas(norm: ItemGraphNorm, k: int) -> None:
+    """Of the normalised sum of two graphs; with k of all rows nothing is cut off but below 0."""
+    one, two, right = table(N, 5), table(N, 3, seed=1), table(N, 2, seed=2)
+    indices = [nearest_rows(rows.detach(), PRESENT, k)[0] for rows in (one, two)]
+    weights = table(N, seed=3).detach().abs()
+    parts = [kept_cosines(rows, found) for rows, found in zip((one, two), indices, strict=True)]
+    weighted = [(p, weights[p.rows] * values) for p, values in parts]
+    normalised = normalise(weighted, norm)
+    product = multiply(normalised, right)
+    whole = weights[:, None] * (dense(one, indices[0]) + dense(two, indices[1]))
+    expected = dense_normalised(whole, norm)
+    torch.testing.assert_close(product, expected @ right)
+    torch.testing.assert_close(torch.from_numpy(merged(normalised).toarray()), expected)
+    results = [
+        torch.autograd.grad(value.square().sum(), [one, two, right])
+        for value in (product, expected @ right)
+    ]
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second)
+        assert first.any()
+
+
+def test_a_row_of_zeros_has_a_finite_gradient() -> None:
+    rows = table(N, 3).detach()
+    rows[3] = 0
+    rows.requires_grad_()
+    indices = nearest_rows(rows.detach(), PRESENT, K)[0]
+    product = multiply(normalise([kept_cosines(rows, indices)], "out"), table(N, 2, seed=1))
+    assert not product[3].any()
+    product.square().sum().backward()
+    assert rows.grad is not None
+    assert rows.grad.isfinite().all()
+
+
+def test_a_graph_by_hand() -> None:
+    """Two neighbours with cosine 0.6 and themselves: entries 1 / 1.6 and 0.6 / 1.6."""
+    rows = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
+    indices = nearest_rows(rows, torch.tensor([False, True, True, True]), 2)[0]
+    graph = merged(normalise([kept_cosines(rows, indices)], "out")).toarray()
+    expected = torch.tensor([[0, 0, 0, 0], [0, 1, 0.6, 0], [0, 0.6, 1, 0], [0, 0, 0, 1.6]]) / 1.6
+    torch.testing.assert_close(torch.from_numpy(graph), expected)

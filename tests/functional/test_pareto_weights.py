@@ -156,12 +156,17 @@ def test_normalisations(normalization: GradientNormalization, by_erm: float, by_
     torch.testing.assert_close(raw / raw.norm(), expected / expected.norm())
 
 
-def test_the_effective_weight_of_unit_gradients_is_the_other_norms_share() -> None:
+def test_effective_and_fixed_weights() -> None:
+    """That of unit gradients is the other norm's share; a fixed one replaces Eq. 17."""
     a, b = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 15.0])
     assert plain(a, b, "l2").w_erm == pytest.approx(0.5)
     assert plain(a, b, "l2").effective_w_erm == pytest.approx(15 / (5 + 15))
     assert plain(a, b, "none").effective_w_erm == plain(a, b, "none").w_erm
     assert plain(a, ZERO, "l2").effective_w_erm == 1.0
+    weights = pareto_weights(A, -2 * A, 1.0, 1.0, "none", fixed_weight=0.25)
+    assert weights.w_erm == 0.25
+    torch.testing.assert_close(mask_direction(A, -2 * A, weights), (0.25 - 1.5) * A)
+    assert weights.stationarity == pytest.approx(1.25 * 5)
 
 
 @pytest.mark.parametrize("normalization", ["none", "l2", "loss", "loss+"])
@@ -172,13 +177,6 @@ def test_normalisation_of_nothing_divides_by_nothing(
     assert weights.w_erm == 1.0
     assert weights.cosine == 0.0
     assert mask_direction(A, ZERO, weights).isfinite().all()
-
-
-def test_a_fixed_weight_replaces_eq_17() -> None:
-    weights = pareto_weights(A, -2 * A, 1.0, 1.0, "none", fixed_weight=0.25)
-    assert weights.w_erm == 0.25
-    torch.testing.assert_close(mask_direction(A, -2 * A, weights), (0.25 - 1.5) * A)
-    assert weights.stationarity == pytest.approx(1.25 * 5)
 
 
 def test_mask_step_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Sparse propagation against dense matrices, and its backward against autograd's own."""
+"""Sparse products against dense matrices: propagation, hypergraphs, rows of length 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from recbole_painvrl.functional.hypergraph import (
+    hyperedge_vectors,
+    hypergraph_contrast,
+    memberships,
+)
 from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
@@ -20,6 +27,21 @@ from recbole_painvrl.functional.propagation import (
     self_loop_matrices,
     spread,
 )
+from recbole_painvrl.functional.rows import unit_rows
+
+
+def test_unit_rows() -> None:
+    """Values and gradients are those of ``normalize``, and a zero row has none."""
+    table = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(unit_rows(table), F.normalize(table))
+    assert torch.autograd.gradcheck(unit_rows, (table,))
+    table = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    unit = unit_rows(table)
+    torch.testing.assert_close(unit, torch.tensor([[0.0, 0.0], [0.6, 0.8]]))
+    unit.backward(torch.ones(2, 2))
+    assert table.grad is not None
+    assert table.grad[0].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(table.grad[1], torch.tensor([4.0, -3.0]) / 125)
 
 
 def interactions() -> Any:
@@ -104,18 +126,78 @@ def test_one_side_at_a_time(n_layers: int) -> None:
     to_users, to_items = map(Propagation, interaction_matrices(interactions(), "symmetric"))
     users, items = torch.randn(7, 3), torch.randn(5, 3)
     both = layer_mean(users, items, to_users, to_items, n_layers, "sum")
-    for found, expected in zip(
+    torch.testing.assert_close(
         (
             layer_sum_of_one_side(users, items, to_users, to_items, n_layers),
             layer_sum_of_one_side(items, users, to_items, to_users, n_layers),
         ),
         both,
-        strict=True,
-    ):
-        torch.testing.assert_close(found, expected)
+    )
     (own, at_items), (item_ids, at_users) = (
         spread(users, to_items, to_users, n_layers),
         spread(items, to_users, to_items, n_layers),
     )
     for found, expected in zip((own + at_users, at_items + item_ids), both, strict=True):
         torch.testing.assert_close(found, expected / (n_layers + 1))
+
+
+def table(rows: int, columns: int, seed: int) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=source, dtype=torch.float64).requires_grad_()
+
+
+def test_memberships() -> None:
+    """They add up to one, and denormal numbers are zero."""
+    logits = table(7, 3, 0)
+    torch.testing.assert_close(memberships(logits, 0.5), (logits / 0.5).softmax(dim=1))
+    noisy = memberships(logits, 0.5, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(noisy.sum(dim=1), torch.ones(7, dtype=torch.float64))
+    assert not torch.allclose(noisy, memberships(logits, 0.5))
+    dropped = memberships(logits, 0.5, torch.Generator().manual_seed(1), rate=0.5)
+    kept = dropped > 0
+    assert 0 < int(kept.sum()) < kept.numel()
+    # The noise is drawn before the dropout.
+    torch.testing.assert_close(dropped[kept], 2 * noisy[kept])
+    members = memberships(torch.tensor([[0.0, -9.0, -19.0]]), 0.2)
+    assert members[0, 1:].tolist() == [0.0, 0.0]
+
+
+def test_noise_is_gumbel() -> None:
+    """The nearest to hard memberships follow the softmax of the logits."""
+    logits = torch.tensor([0.0, 1.0, 2.0]).expand(20000, 3)
+    chosen = memberships(logits, 0.01, torch.Generator().manual_seed(1)).argmax(dim=1)
+    frequencies = torch.bincount(chosen, minlength=3) / 20000
+    torch.testing.assert_close(frequencies, logits[0].softmax(dim=0), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_vectors_round_by_round(n_layers: int) -> None:
+    members, x = table(6, 3, 0), table(6, 4, 1)
+    kept = torch.cat([torch.zeros(1, 3), torch.ones(5, 3)]) * members
+    vectors = torch.zeros(3, 4).double()
+    state = x
+    for _ in range(n_layers):
+        vectors = kept.T @ state
+        state = kept @ vectors
+    torch.testing.assert_close(hyperedge_vectors(members, x, n_layers), vectors)
+
+
+def test_contrast_against_dense_vectors() -> None:
+    """Factors against vectors of all nodes, with repeated nodes and a node in no hyperedge."""
+    tables = [table(9, 3, 0), table(3, 5, 1), table(9, 4, 2), table(4, 5, 3)]
+    with torch.no_grad():
+        tables[0][2] = 0
+    h_one, t_one, h_other, t_other = tables
+    nodes, counts = torch.tensor([1, 2, 5, 8]), torch.tensor([2, 1, 1, 3])
+    loss = hypergraph_contrast((h_one, t_one), (h_other, t_other), nodes, 0.3, counts)
+    rows = nodes.repeat_interleave(counts)
+    cosines = F.normalize(h_one @ t_one)[rows] @ F.normalize(h_other @ t_other)[1:].T / 0.3
+    by_hand = (cosines.logsumexp(dim=1) - cosines.gather(1, rows[:, None] - 1)[:, 0]).mean()
+    torch.testing.assert_close(loss, by_hand)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, tables[1:]), torch.autograd.grad(by_hand, tables[1:])
+    )
+    gradient = torch.autograd.grad(
+        hypergraph_contrast((h_one, t_one), (h_other, t_other), nodes, 0.3), tables
+    )
+    assert all(torch.isfinite(g).all() for g in gradient)

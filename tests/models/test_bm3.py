@@ -1,4 +1,4 @@
-"""BM3: laws, the loss term by term, stopped gradients, content in the score."""
+"""BM3: the loss term by term, stopped gradients, content in the score."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoo_support import (
     assert_same_gradients,
     batch_of,
     build,
+    literal_layers,
     shaken,
 )
 
@@ -22,30 +23,15 @@ from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import bootstrap_loss
 from recbole_painvrl.seeds import generator
-from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6",)
 CONTENT = (*SMALL, "--score_content=0.5")
 
 
-class TestLaws(ModelLaws):
-    subject = Subject(
-        "BM3", CONTENT, uses_features=True,
-        fit=("--embedding_size=6", "--score_content=0.0", "--learning_rate=0.05", "--epochs=60"),
-    )  # fmt: skip
-
-    def test_gradients_are_derivatives(self, make: Any) -> None:
-        pytest.skip("the loss stops gradients; see test_loss_and_scores_by_hand")
-
-
 def literal_tables(model: Any) -> tuple[Tensor, Tensor]:
     """u and i = g + Q on dense matrices."""
-    nodes = torch.cat([model.user_embedding.weight, model.item_embedding.weight])
-    layers = [nodes]
-    for _ in range(model.settings.n_layers):
-        layers.append(adjacency(model) @ layers[-1])
-    mean = torch.stack(layers).mean(dim=0)
     n = model.n_users
+    mean = literal_layers(model, adjacency(model), model.settings.n_layers)
     return mean[:n], mean[n:] + model.item_embedding.weight
 
 

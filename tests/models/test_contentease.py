@@ -1,4 +1,4 @@
-"""ContentEASE: laws, the three forms on dense matrices, missing modalities, sizes."""
+"""ContentEASE: the three forms on dense matrices, missing modalities, sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo_support import build
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.closed_form import whitened_map
 from recbole_painvrl.models import contentease
-from recbole_painvrl.testing import ModelLaws, Subject
+from recbole_painvrl.testing.laws import scores
 
 FORMS = {
     "whitened": ("--form=whitened", "--reg_weight=2.0"),
@@ -24,21 +24,8 @@ FORMS = {
 UNEQUAL = "--modality_weights={visual: 3.0, acoustic: 1.0}"
 
 
-class TestWhitened(ModelLaws):
-    subject = Subject("ContentEASE", FORMS["whitened"], learns=False)
-
-
-class TestBilinear(ModelLaws):
-    subject = Subject("ContentEASE", FORMS["bilinear"], learns=False)
-
-
-class TestJoint(ModelLaws):
-    subject = Subject("ContentEASE", FORMS["joint"], learns=False, fit=("--feature_weight=0.1",))
-
-
 def all_scores(model: Any) -> Tensor:
-    users = Interaction({model.USER_ID: torch.arange(1, model.n_users)})
-    return model.full_sort_predict(users).view(-1, model.n_items).double()
+    return scores(model).double()
 
 
 def dense(model: Any) -> tuple[Tensor, Tensor]:
@@ -92,9 +79,11 @@ def test_products_of_tables(tiny_config: MakeConfig) -> None:
     for form in ("whitened", "bilinear"):
         model = build(tiny_config("ContentEASE", *FORMS[form]))
         users, items = model.tables()
-        torch.testing.assert_close(
-            (users @ items.T)[1:].double(), all_scores(model), rtol=1e-4, atol=1e-5
-        )
+        everybody = Interaction({model.USER_ID: torch.arange(1, model.n_users)})
+        in_training = model.train().full_sort_predict(everybody).view(-1, model.n_items)
+        products = (users @ items.T)[1:]
+        torch.testing.assert_close(products, in_training, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(products.double(), all_scores(model), rtol=1e-4, atol=1e-5)
     with pytest.raises(NotImplementedError):
         build(tiny_config("ContentEASE", *FORMS["joint"])).tables()
 

@@ -1,9 +1,8 @@
-"""EliMRec: laws, the formulas on dense matrices, the effects, and what a run serves."""
+"""EliMRec: the formulas on dense matrices, the effects, and what a run serves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,24 +21,7 @@ from zoo_support import (
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.models import elimrec
-from recbole_painvrl.testing import ModelLaws, Subject
-
-FIT = ("--embedding_size=4", "--learning_rate=0.05", "--epochs=60")
-
-
-class TestLaws(ModelLaws):
-    subject = Subject("EliMRec", SMALL, uses_features=True, fit=FIT)
-
-
-class TestLawsOfPlain(ModelLaws):
-    subject = Subject("EliMRec", (*SMALL, "--score=plain"), uses_features=True, fit=FIT)
-
-
-def scores(model: Any, users: Tensor) -> Tensor:
-    model.eval()
-    with torch.no_grad():
-        found = model.full_sort_predict(Interaction({model.USER_ID: users}))
-    return torch.as_tensor(found).view(len(users), model.n_items)
+from recbole_painvrl.testing.laws import scores
 
 
 def literal_effects(
@@ -94,9 +76,10 @@ def test_loss_and_scores_by_hand(
         expected = literal_effects(fusion, score, expected, cosines, model.has_row)
     # Blocks of two users.
     monkeypatch.setattr(elimrec, "_BLOCK", 2 * model.n_items + 5)
+    torch.testing.assert_close(
+        scores(model)[:, 1:], expected[1:, 1:].detach(), rtol=1e-6, atol=1e-9
+    )
     users = torch.tensor([5, 7, 5, 80, 1])
-    found = scores(model, users)[:, 1:]
-    torch.testing.assert_close(found, expected[users][:, 1:].detach(), rtol=1e-6, atol=1e-9)
     items = torch.tensor([3, 60, 44, 1, 89])
     batch = Interaction({model.USER_ID: users, model.ITEM_ID: items})
     found = model.predict(batch).detach()

@@ -41,8 +41,7 @@ def test_equal_scores_loss_and_gradients(model: Any, tiny_config: MakeConfig) ->
         gradients = [parameter.grad for parameter in built.parameters()]
         outcomes.append([loss.detach(), scores, *gradients])
         assert built.state_dict().keys() == model(config, train).state_dict().keys()
-    for own, other in zip(*outcomes, strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(*outcomes, rtol=1e-5, atol=1e-6)
 
 
 def test_node_dropout_keeps_recboles_matrix(tiny_config: MakeConfig) -> None:

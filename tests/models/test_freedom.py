@@ -1,4 +1,4 @@
-"""FREEDOM: laws, the formulas on dense matrices, pruning, cold items."""
+"""FREEDOM: the formulas on dense matrices, pruning, cold items."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from zoo_support import (
     batch_of,
     build,
     data_with_gaps,
+    literal_bpr,
+    literal_layers,
     shaken,
 )
 
@@ -31,25 +33,14 @@ from recbole_painvrl.functional.edges import sample_edges
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.inference.vectors import score_tables
 from recbole_painvrl.models import freedom
-from recbole_painvrl.testing import ModelLaws, Subject
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
-
-
-class TestLaws(ModelLaws):
-    subject = Subject(
-        "FREEDOM", SMALL, fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60")
-    )
 
 
 def literal_tables(model: Any, graph: Tensor) -> tuple[Tensor, Tensor]:
     """The docstring's vectors on dense matrices, the item graph modality by modality."""
     s, n = model.settings, model.n_users
-    nodes = torch.cat([model.user_embedding.weight, model.item_embedding.weight])
-    layers = [nodes]
-    for _ in range(s.n_layers):
-        layers.append(graph @ layers[-1])
-    mean = torch.stack(layers).mean(dim=0)
+    mean = literal_layers(model, graph, s.n_layers)
     item_graph = torch.zeros(model.n_items, model.n_items, dtype=torch.float64)
     for columns in model.modality_slices.values():
         unit = F.normalize(model.features[:, columns])
@@ -71,15 +62,13 @@ def test_loss_and_scores_by_hand(layers: tuple[int, int], tiny_config: MakeConfi
     model = shaken(tiny_config("FREEDOM", *words))
     model.start_epoch(0)
     users, items = literal_tables(model, adjacency(model))
-    loss = torch.zeros((), dtype=torch.float64)
+    loss = literal_bpr(users, items)
     for u, i, j in TRIPLES:
-        loss = loss + F.softplus(users[u] @ (items[j] - items[i])) / len(TRIPLES)
         for project, columns in zip(model.content, model.modality_slices.values(), strict=True):
             gap = project(model.features[j, columns]) - project(model.features[i, columns])
             loss = loss + weight * F.softplus(users[u] @ gap) / len(TRIPLES)
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), loss)
-    for table, expected in zip(model.tables(), (users, items), strict=True):
-        torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(model.tables(), (users, items), rtol=1e-6, atol=1e-9)
 
 
 def test_items_without_a_modality_say_nothing_about_it(
@@ -90,9 +79,7 @@ def test_items_without_a_modality_say_nothing_about_it(
     model = shaken(tiny_config("FREEDOM", *words, data=data))
     triples = [(1 + t, 1 + t, 40 + t) for t in range(40)]
     users, items = model.tables()
-    loss = torch.zeros((), dtype=torch.float64)
-    for u, i, j in triples:
-        loss = loss + F.softplus(users[u] @ (items[j] - items[i])) / len(triples)
+    loss = literal_bpr(users, items, triples)
     for m, columns in enumerate(model.modality_slices.values()):
         known = [t for t in triples if model.has_row[t[1], m] and model.has_row[t[2], m]]
         assert 0 < len(known) < len(triples)

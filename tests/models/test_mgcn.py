@@ -1,4 +1,4 @@
-"""MGCN: laws, the formulas on dense matrices, its parts, missing modalities."""
+"""MGCN: the formulas on dense matrices, its parts, missing modalities."""
 
 from __future__ import annotations
 
@@ -17,21 +17,11 @@ from zoo_support import (
     batch_of,
     build,
     data_with_gaps,
+    literal_layers,
     shaken,
 )
 
-from recbole_painvrl.testing import ModelLaws, Subject
-
 SMALL = ("--embedding_size=6", "--knn_k=4")
-
-
-class TestLaws(ModelLaws):
-    subject = Subject(
-        "MGCN",
-        SMALL,
-        uses_features=True,
-        fit=("--embedding_size=2", "--learning_rate=0.05", "--epochs=60"),
-    )
 
 
 def literal_graph(model: Any, m: int) -> Tensor:
@@ -52,15 +42,12 @@ def literal(model: Any) -> tuple[Tensor, Tensor]:
     """The docstring's c and side of all nodes, users first, a node at a time."""
     s, n = model.settings, model.n_users
     graph = adjacency(model)
-    layers = [torch.cat([model.user_embedding.weight, model.item_embedding.weight])]
-    for _ in range(s.n_layers):
-        layers.append(graph @ layers[-1])
-    c = torch.stack(layers).mean(dim=0)
+    c = literal_layers(model, graph, s.n_layers)
     views = []
     for m, columns in enumerate(model.modality_slices.values()):
         features = s.feature_scale * model.features[:, columns]
         gate = torch.sigmoid(model.purifiers[m](model.content[m](features)))
-        x = layers[0][n:] * gate * model.has_row[:, m : m + 1]
+        x = model.item_embedding.weight * gate * model.has_row[:, m : m + 1]
         for _ in range(s.item_layers):
             x = literal_graph(model, m) @ x
         views.append(torch.cat([graph[:n, n:] @ x, x]))
@@ -109,8 +96,7 @@ def test_loss_and_scores_by_hand(
     contrast = nce(side[n + i], c[n + i], 0.4) + nce(side[u], c[u], 0.4)
     by_hand = loss + 0.3 * contrast
     assert_same_gradients(model, model.calculate_loss(batch_of(model)), by_hand, atol=1e-7)
-    for table, expected in zip(model.tables(), z.split([n, model.n_items]), strict=True):
-        torch.testing.assert_close(table, expected, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(model.tables(), z.split([n, model.n_items]), rtol=1e-6, atol=1e-7)
 
 
 def test_one_modality(tiny_config: MakeConfig) -> None:

@@ -87,8 +87,7 @@ def test_scores_loss_and_gradients_node_by_node(
     table = literal_tables(model, neighbour_lists(model, train))
     users, items = table.split([model.n_users, model.n_items])
     model.eval()
-    for own, literal in zip(model.tables(), (users, items), strict=True):
-        torch.testing.assert_close(own, literal, rtol=1e-10, atol=1e-13)
+    torch.testing.assert_close(model.tables(), (users, items), rtol=1e-10, atol=1e-13)
     scores = model.full_sort_predict(Interaction({model.USER_ID: torch.arange(model.n_users)}))
     torch.testing.assert_close(scores.view(model.n_users, -1), (users @ items.T).detach())
 
@@ -126,8 +125,7 @@ def test_either_side_of_the_product_is_exact(tiny_config: MakeConfig) -> None:
     few_items = model.aggregate(x, weight)
     model.n_users, model.n_items = 1, 2
     few_users = model.aggregate(x, weight)
-    for one, other in zip(few_items, few_users, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(few_items, few_users, rtol=1e-12, atol=1e-14)
 
 
 def test_weight_multiplies_the_smaller_side(

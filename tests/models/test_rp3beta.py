@@ -1,4 +1,4 @@
-"""RP3beta: laws, walk and neighbours on dense matrices, what each form needs."""
+"""RP3beta: walk and neighbours on dense matrices, what each form needs."""
 
 from __future__ import annotations
 
@@ -22,24 +22,15 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.models import closed_form, rp3beta
 from recbole_painvrl.models.base import binary_interactions
 from recbole_painvrl.run.build import build_model
-from recbole_painvrl.testing import ModelLaws, Subject
+from recbole_painvrl.testing.laws import scores
 
 UNEQUAL = "--modality_weights={visual: 3.0, acoustic: 1.0}"
 WALK = ("--alpha=0.7", "--beta=0.3", "--popularity_prior=0.02", "--content_weight=0.4", "--knn_k=5")
 KNN = ("--form=knn", "--knn_k=5")
 
 
-class TestWalk(ModelLaws):
-    subject = Subject("RP3beta", WALK, learns=False, fit=("--content_weight=0.0",))
-
-
-class TestNeighbours(ModelLaws):
-    subject = Subject("RP3beta", KNN, learns=False)
-
-
 def all_scores(model: Any) -> Tensor:
-    users = Interaction({model.USER_ID: torch.arange(1, model.n_users)})
-    return model.full_sort_predict(users).view(-1, model.n_items).double()
+    return scores(model).double()
 
 
 def cosines(model: Any, shrink: float = 0.0) -> Tensor:

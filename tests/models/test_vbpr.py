@@ -1,13 +1,14 @@
-"""VBPR: scores and loss pair by pair, both forms, both regularisers, every setting."""
+"""VBPR: scores and loss pair by pair, both forms, both regularisers, several negatives."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from recbole.data.interaction import Interaction
-from support import MakeConfig
+from support import MakeConfig, run_main
 from torch import Tensor
 from zoo_support import TRIPLES, batch_of, build, shaken
 
@@ -135,3 +136,24 @@ def test_initial_values_come_from_the_seed(tiny_config: MakeConfig) -> None:
     bound = math.sqrt(6 / (rows + width))
     assert 0.95 * bound < first["user_embedding.weight"].abs().max() <= bound
     assert "features" not in first, "features are no part of a checkpoint"
+
+
+def test_several_negatives_per_positive(tiny_data: Path, tmp_path: Path) -> None:
+    drawn = "--train_neg_sample_args={distribution: uniform, sample_num: 3}"
+    run = run_main(tiny_data, tmp_path, "VBPR", drawn, name="x")
+    assert run.code == 0, run.err
+    plain = run_main(tiny_data, tmp_path, "VBPR", name="plain")
+    assert run.result["metrics"] != plain.result["metrics"]
+
+
+@pytest.mark.parametrize(
+    "negatives",
+    [
+        "{distribution: uniform, sample_num: 1, dynamic: True, candidate_num: 2}",
+        "{distribution: popularity, sample_num: 1, alpha: 0.5}",
+    ],
+)
+def test_other_negatives(negatives: str, tiny_data: Path, tmp_path: Path) -> None:
+    argv = f"--train_neg_sample_args={negatives}"
+    run = run_main(tiny_data, tmp_path, "VBPR", argv, name="x")
+    assert run.code == 0, run.err

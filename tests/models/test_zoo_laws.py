@@ -1,4 +1,4 @@
-"""What holds for every graph model whatever the number and the names of its modalities."""
+"""What holds for every graph model whatever its modalities, and in mixed precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recbole.data.interaction import Interaction
-from support import MakeConfig
+from support import SHORT_STAGES, MakeConfig, run_main
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from zoo_support import batch_of, build, data_with_gaps, shaken
@@ -20,6 +19,7 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
+from recbole_painvrl.testing.laws import scores
 
 # Settings of small models in which every part has an effect.
 SETTINGS = {
@@ -72,13 +72,6 @@ def test_gradients_of_repeated_rows_in_mixed_precision(name: str, tiny_config: M
         )
     exact, rounded = gradients
     assert (rounded - exact).norm() < 0.05 * exact.norm()
-
-
-def scores(model: Any) -> Tensor:
-    users = torch.arange(1, 30)
-    with torch.no_grad():
-        found: Tensor = model.eval().full_sort_predict(Interaction({model.USER_ID: users}))
-    return found
 
 
 def columns(order: list[str]) -> dict[str, list[int]]:
@@ -324,3 +317,26 @@ def test_a_released_run_says_which_weights_it_lacks(
     build(tiny_config(name, *words, data=three))
     build(tiny_config(name, *both, "--preset=~", data=three))
     assert not caplog.messages
+
+
+MODELS = [
+    "PaInvRL", "VBPR", "MMGCN", "BM3", "LATTICE", "MICRO", "MGCN", "GRCN", "DualGNN",
+    "DRAGON", "LGMRec", "SLMRec", "EliMRec", "MGAT",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
+@pytest.mark.parametrize("model", MODELS)
+def test_the_losses_are_those_of_single_precision(
+    model: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    stages = SHORT_STAGES if model == "PaInvRL" else ()
+    losses = []
+    for amp in (False, True):
+        words = (*stages, f"--enable_amp={amp}")
+        run = run_main(tiny_data, tmp_path, model, *words, name=str(amp))
+        assert run.code == 0, run.err
+        losses.append([stage["loss"] for stage in run.result["stages"] if "loss" in stage])
+    # bfloat16 has 8 bits.
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[1] != losses[0]

@@ -53,6 +53,22 @@ def batch_of(model: Any, triples: Sequence[tuple[int, int, int]] = TRIPLES) -> I
     )
 
 
+def literal_bpr(
+    users: Tensor, items: Tensor, triples: Sequence[tuple[int, int, int]] = TRIPLES
+) -> Tensor:
+    """Mean of ``softplus(<u, j> - <u, i>)``, triple by triple."""
+    gaps = [users[u] @ (items[j] - items[i]) for u, i, j in triples]
+    return F.softplus(torch.stack(gaps)).mean()
+
+
+def literal_layers(model: Any, operator: Tensor, n_layers: int) -> Tensor:
+    """Mean of the layers of the ID vectors on a dense operator, users first."""
+    layers = [torch.cat([model.user_embedding.weight, model.item_embedding.weight])]
+    for _ in range(n_layers):
+        layers.append(operator @ layers[-1])
+    return torch.stack(layers).mean(dim=0)
+
+
 def adjacency(model: Any, matrix: Any = None) -> Tensor:
     """``D^-1/2 A D^-1/2`` of the bipartite graph, dense float64, users first."""
     r = torch.from_numpy((model.interactions if matrix is None else matrix).toarray()).double()

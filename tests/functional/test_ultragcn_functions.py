@@ -1,14 +1,19 @@
-"""Eq. 3, 4, 5, 7: the batched loss is the literal one, its score gradients are its derivatives."""
+"""Eq. 3 to 8: the loss is the literal one, its weights by hand and against dense matrices."""
 
 from __future__ import annotations
 
-from math import log
+from itertools import combinations
+from math import log, sqrt
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+import scipy.sparse as sp
 import torch
 from support import literal_loss, random_graph
 
 from recbole_painvrl.functional import ultragcn
+from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
 
 WEIGHTS = UltraGCNWeights(0.7, 0.3, 0.9, 0.2, 1.5, 0.4)
@@ -33,8 +38,7 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
     )
     torch.testing.assert_close(found, expected)
     by_table = [torch.autograd.grad(loss, [user_table, item_table]) for loss in (found, expected)]
-    for own, literal in zip(*by_table, strict=True):
-        torch.testing.assert_close(own, literal)
+    torch.testing.assert_close(*by_table)
 
 
 def test_batch_loss_by_hand() -> None:
@@ -57,15 +61,6 @@ def test_batch_loss_by_hand() -> None:
     assert loss.item() == pytest.approx((positive + negative + item_item) * log(2))
 
 
-def test_mixed_precision_does_not_round_the_sums_over_the_pool() -> None:
-    """In bfloat16 a sum of 512 losses would have 8 binary digits."""
-    scores = torch.zeros(2, 512, dtype=torch.bfloat16)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = ultragcn.shared_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(2 * 1.5 * 1.1 * log(2), rel=1e-5)
-
-
 def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """One product with all items, each weighted by its draws: the same loss and gradients."""
     source = torch.Generator().manual_seed(3)
@@ -80,8 +75,7 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ultragcn, "_DENSE_BELOW", limit)
         loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
         found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
-    for gathered, counted in zip(*found, strict=True):
-        torch.testing.assert_close(counted, gathered)
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +96,98 @@ def test_score_gradients_are_derivatives(kind: str, shape: tuple[int, ...]) -> N
     torch.testing.assert_close(again, second)
 
 
-def test_extreme_scores_stay_finite() -> None:
+def test_extreme_scores_stay_finite_and_sums_are_not_rounded() -> None:
+    """In bfloat16 a sum of 512 losses would have 8 binary digits."""
     scores = torch.tensor([1e4, -1e4, 0.0])
     edge = torch.ones(3)
     assert ultragcn.positive_loss(scores, edge, WEIGHTS).isfinite()
     assert ultragcn.negative_loss(scores[:, None], edge[:, None], WEIGHTS).isfinite()
     assert ultragcn.positive_score_gradient(scores, edge, WEIGHTS).isfinite().all()
+    scores = torch.zeros(2, 512, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = ultragcn.shared_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(2 * 1.5 * 1.1 * log(2), rel=1e-5)
 
 
 def test_weights_of_the_paper() -> None:
     assert UltraGCNWeights.from_paper(1e-4, 1e-2) == UltraGCNWeights(1, 1e-4, 1, 1e-4, 1, 1e-2)
+
+
+HAND = sp.csr_matrix(
+    [
+        [0, 0, 0, 0, 0],
+        [0, 1, 1, 0, 0],
+        [0, 1, 1, 1, 0],
+        [0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1],
+    ]
+)
+
+
+def test_beta_by_hand() -> None:
+    """beta_ui = 1 / d_u * sqrt((d_u + 1) / (d_i + 1))."""
+    user_degree = torch.from_numpy(HAND.getnnz(axis=1).astype(np.int64))
+    item_degree = torch.from_numpy(HAND.getnnz(axis=0).astype(np.int64))
+    users, items = degree_factors(user_degree, item_degree)
+    beta = users[:, None] * items
+    assert beta[1, 1].item() == pytest.approx(1 / 2 * sqrt(3 / 4))
+    assert beta[2, 3].item() == pytest.approx(1 / 3 * sqrt(4 / 2))
+    assert beta[3, 1].item() == pytest.approx(1 / 1 * sqrt(2 / 4))
+    assert beta[4, 4].item() == pytest.approx(1 / 1 * sqrt(2 / 2))
+    # u1 never had i4: negatives are weighted, too.
+    assert beta[1, 4].item() == pytest.approx(1 / 2 * sqrt(3 / 2))
+    users, items = degree_factors(torch.tensor([0, 3]), torch.tensor([0, 8]))
+    assert users.tolist() == pytest.approx([0.0, 2 / 3])
+    assert items.tolist() == pytest.approx([1.0, 1 / 3])
+
+
+def test_ties_go_to_the_smaller_item_number() -> None:
+    """Every two of five items have one user in common: all weights are equal."""
+    pairs = [
+        (user, item) for user, both in enumerate(combinations(range(1, 6), 2)) for item in both
+    ]
+    users, items = zip(*pairs, strict=True)
+    matrix = sp.csr_matrix((np.ones(len(pairs)), (users, items)), shape=(10, 6))
+    neighbours, weights = item_neighbours(matrix, 2, "paper")
+    assert neighbours[1:].tolist() == [[2, 3], [1, 3], [1, 2], [1, 2], [1, 2]]
+    assert weights[1:].flatten().tolist() == pytest.approx([1 / 4] * 10)
+
+
+def dense_omega(matrix: sp.csr_matrix, form: ItemGraphForm) -> npt.NDArray[np.float64]:
+    """The formulas entry by entry on the dense G; 0 where they divide by 0."""
+    dense = matrix.toarray().astype(np.float64)
+    gram = dense.T @ dense
+    totals = gram.sum(axis=1)
+    omega = np.zeros_like(gram)
+    for i, j in zip(*np.nonzero(gram), strict=True):
+        if form == "code":
+            omega[i, j] = gram[i, j] * sqrt(totals[i] + 1) / totals[i] / sqrt(totals[j] + 1)
+        elif i != j:
+            omega[i, j] = gram[i, j] / (totals[i] - gram[i, i]) * sqrt(totals[i] / totals[j])
+    return omega
+
+
+@pytest.mark.parametrize("form", ["paper", "code"])
+@pytest.mark.parametrize("seed", range(4))
+def test_neighbours_against_dense_matrices(form: ItemGraphForm, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dense = (rng.random((30, 21)) < rng.uniform(0.02, 0.3)).astype(np.float64)
+    dense[0], dense[:, 0] = 0, 0
+    matrix, n_neighbours = sp.csr_matrix(dense), 4
+    omega = dense_omega(matrix, form)
+    # Small blocks, so that the rows of one result come from several of them.
+    neighbours, weights = item_neighbours(matrix, n_neighbours, form, block_rows=7)
+    assert neighbours.dtype == torch.int64
+    assert weights.isfinite().all()
+    for item in range(21):
+        order = sorted(range(21), key=lambda j: (-omega[item, j], j))[:n_neighbours]
+        expected = [omega[item, j] for j in order]
+        np.testing.assert_allclose(weights[item].numpy(), expected, rtol=1e-6)
+        for j, weight in zip(neighbours[item].tolist(), weights[item].tolist(), strict=True):
+            assert weight == pytest.approx(omega[item, j], rel=1e-6)
+            assert j > 0 or weight == 0.0
+        if form == "paper":
+            assert item not in neighbours[item][weights[item] > 0]
+    again = item_neighbours(matrix, n_neighbours, form)
+    assert torch.equal(neighbours, again[0])

@@ -1,4 +1,4 @@
-"""Every ranking metric against its definition, written out user by user."""
+"""Every metric against its definition, user by user; our collector keeps what RecBole's keeps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,47 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from recbole.evaluator import Evaluator
+from recbole.evaluator.collector import Collector
 from support import MakeConfig
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.evaluation.list_metrics import gini_index, shannon_entropy
-from recbole_painvrl.evaluation.per_user import PerUserEvaluator
+from recbole_painvrl.evaluation.per_user import PerUserEvaluator, ndcg_hits
+
+
+def collected(metrics: list[str]) -> dict[str, Any]:
+    return {
+        "metrics": metrics,
+        "topk": [3, 5],
+        "eval_args": {"mode": {"valid": "full", "test": "full"}},
+        "device": torch.device("cpu"),
+        "LABEL_FIELD": "label",
+    }
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [["recall", "itemcoverage"], ["itemcoverage"], ["mrr", "gauc"]],
+)
+def test_equal_to_recboles(metrics: list[str]) -> None:
+    own, other = FastCollector(collected(metrics)), Collector(collected(metrics))
+    for block in range(3):
+        scores = torch.randn(6, 20)
+        scores[:, 0] = -torch.inf
+        rows, items = torch.nonzero(torch.rand(6, 20) < 0.3, as_tuple=True)
+        keep = (items > 0) & (rows != block)  # a user without positives
+        for collector in (own, other):
+            collector.eval_batch_collect(scores.clone(), None, rows[keep], items[keep])
+    got, expected = (collector.get_data_struct()._data_dict for collector in (own, other))
+    assert got.keys() == expected.keys()
+    for name, values in expected.items():
+        assert got[name].dtype == values.dtype
+        assert torch.equal(got[name], values)
+
 
 ALL = (
     "[Recall,NDCG,Precision,Hit,MRR,MAP,GAUC,ItemCoverage,ShannonEntropy,GiniIndex,"
@@ -158,3 +193,65 @@ def test_scores_that_are_no_probabilities(tiny_config: MakeConfig) -> None:
     data["rec.score"] = torch.tensor([0.2, 1.9])
     with pytest.raises(UserError, match=r"LogLoss.*from 0.2 to 1.9, expected probabilities"):
         evaluator.evaluate(data)
+
+
+def standard_ndcg(hits: list[bool], n_positives: int) -> float:
+    gained = sum(1 / log2(rank + 2) for rank, hit in enumerate(hits) if hit)
+    return gained / sum(1 / log2(rank + 2) for rank in range(min(n_positives, len(hits))))
+
+
+def test_by_hand() -> None:
+    """Hits at ranks 2 and 3 of 3: the ideal holds two hits, wherever the positives are."""
+    hits = np.array([[False, True, True], [False, False, False], [True, False, False]])
+    expected = [(1 / log2(3) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3)), 0.0, 1.0]
+    assert ndcg_hits(hits).tolist() == pytest.approx(expected)
+
+
+@given(
+    hits=st.lists(st.booleans(), min_size=1, max_size=12),
+    missed=st.integers(min_value=0, max_value=20),
+)
+def test_never_below_the_standard(hits: list[bool], missed: int) -> None:
+    n_positives = sum(hits) + missed
+    if n_positives == 0:
+        return
+    ours, standard = ndcg_hits(np.array([hits]))[0], standard_ndcg(hits, n_positives)
+    assert ours >= standard - 1e-12
+    assert 0 <= ours <= 1 + 1e-12
+    if missed == 0 or all(hits):
+        assert ours == pytest.approx(standard)
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_means_are_recboles_and_per_user_means_are_the_means(
+    tiny_config: MakeConfig, extra: bool
+) -> None:
+    config = tiny_config(
+        "BPR", "--metrics=[Recall,NDCG,Precision,Hit,MRR,MAP]", "--topk=[3,10]",
+        "--metric_decimal_place=8", f"--ndcg_hits={extra}",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    hits = rng.random((50, 10)) < 0.2
+    n_positives = hits.sum(axis=1) + rng.integers(1, 5, 50)
+    collected = {"rec.topk": torch.from_numpy(np.column_stack([hits, n_positives]).astype(int))}
+
+    class Struct:
+        def get(self, name: str) -> torch.Tensor:
+            return collected[name]
+
+    evaluator = PerUserEvaluator(config)
+    found, recbole = evaluator.evaluate(Struct()), Evaluator(config).evaluate(Struct())
+    for name, value in recbole.items():
+        assert found[name] == pytest.approx(value)
+        assert evaluator.per_user[name].shape == (50,)
+        assert evaluator.per_user[name].mean() == pytest.approx(float(value), abs=1e-7)
+    assert ("ndcg_hits@10" in found) == extra
+    for user in range(50):
+        expected = standard_ndcg(hits[user].tolist(), n_positives[user])
+        assert evaluator.per_user["ndcg@10"][user] == pytest.approx(expected)
+    if extra:
+        for k in (3, 10):
+            assert (
+                evaluator.per_user[f"ndcg_hits@{k}"] >= evaluator.per_user[f"ndcg@{k}"] - 1e-12
+            ).all()
+            assert found[f"ndcg_hits@{k}"] == pytest.approx(ndcg_hits(hits[:, :k]).mean())
