@@ -99,6 +99,32 @@ def test_what_recbole_would_ignore_or_misread(argument: str, place: str, close: 
     assert close in found
 
 
+@pytest.mark.parametrize("metric", ["NDCG", "AveragePopularity"])
+@pytest.mark.parametrize("bigger", [True, False])
+def test_a_file_cannot_turn_a_metric_around(metric: str, bigger: bool, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    lines = f"metrics: [{metric}]", f"valid_metric: {metric}@10", f"valid_metric_bigger: {bigger}"
+    file.write_text("\n".join(lines))
+    argv = [f"--config_files={file}"]
+    if bigger == (metric == "NDCG"):
+        config = config_from_arguments(["--model=BPR", "--dataset=planted", *argv])
+        assert config["valid_metric_bigger"] is bigger
+    else:
+        assert f"`valid_metric_bigger`: found {bigger} (file {file})" in message(*argv)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_read"),
+    [("labeled", True), ("{test: labeled}", True), ("{valid: full, test: labeled}", False)],
+)
+def test_value_metrics_need_labels_or_candidates_in_both_phases(mode: str, is_read: bool) -> None:
+    argv = ["--metrics=[AUC]", "--valid_metric=AUC", f"--eval_args={{mode: {mode}}}"]
+    if is_read:
+        config_from_arguments(["--model=BPR", "--dataset=planted", *argv])
+    else:
+        assert message(*argv).startswith("`metrics`: found ['AUC']")
+
+
 @pytest.mark.parametrize(
     ("model", "argument"),
     [

@@ -97,6 +97,7 @@ def test_tags_are_refused(tag: str, tmp_path: Path) -> None:
     [
         ("a: [1,\nb: 2", "not valid YAML at line"),
         ("a: 1\na: 2\n", "not valid YAML at line 2: `a` occurs twice"),
+        ("a: &x [1]\nb: *x\n", "at line 2: references such as `*x` are not read"),
         ("- a\n", "holds list, expected lines `setting: value`"),
         ("1: a\n", "found the key 1"),
     ],

@@ -150,6 +150,9 @@ def test_precedence_and_sources(tmp_path: Path) -> None:
     assert RunSettings.from_config(config).preset == "paper_literal"
     assert config.effective()["epochs"] == {"value": 8, "from": f"file {second}"}
     assert "device" not in config.effective()
+    # RecBole's file of a dataset is more than its sample file.
+    other = config_from_arguments(["--model=BPR", "--dataset=ml-100k"])
+    assert other["load_col"] == {"inter": ["user_id", "item_id", "rating", "timestamp"]}
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
@@ -213,3 +216,18 @@ def test_use_gpu_false_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert _config("--use_gpu=False")["device"] == torch.device("cpu")
     assert _config()["gpu_id"] == "3"
     assert _config("--gpu_id=1")["gpu_id"] == "1"
+
+
+def test_a_process_takes_the_gpu_of_its_number_on_its_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    numbers = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    for name, value in {**numbers, "CUDA_VISIBLE_DEVICES": "2,3"}.items():
+        monkeypatch.setenv(name, value)
+    assert _config()["device"] == torch.device("cuda", 1)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert _config()["device"] == torch.device("cuda", 1)
+    config = _config("--use_gpu=False")
+    # RecBole wraps a model in its own parallel training if `single_spec` is not set.
+    assert (config["device"], config["single_spec"]) == (torch.device("cpu"), True)

@@ -87,6 +87,8 @@ def test_rounds_of_scouting_and_refinement_by_default() -> None:
     assert (small.scout_rounds, small.refine_rounds) == (1, 0)
     late = LoopSettings(2, 10, 0.0, 3, scout_share=0.9, refine_share=0.4)
     assert (late.scout_rounds, late.refine_rounds) == (6, 4)
+    only = LoopSettings(2, 1, 0.0, 3, refine_share=0.9)
+    assert (only.scout_rounds, only.refine_rounds) == (1, 0)
 
 
 def test_a_start_stops_where_as_few_moved_as_tolerated() -> None:
@@ -106,6 +108,15 @@ def test_start_agreement_and_stability_are_those_of_the_last_labels() -> None:
     assert found.start_agreement == pytest.approx((N - 1) / N)
     # The other start came as far as its second round.
     assert found.stability == pytest.approx([agreement(MOVED, FIRST, 2)])
+
+
+def test_start_agreement_does_not_depend_on_the_numbers_of_the_environments() -> None:
+    model = Remembering([0.0])
+    scores = torch.stack([FIRST, 1 - FIRST]).float()
+    model.fit_and_score = lambda *_: (scores, 0.0)  # type: ignore[method-assign]
+    found = run(model, LoopSettings(2, 1, 0.0, 1))
+    assert torch.equal(found.labels, 1 - FIRST)
+    assert found.start_agreement == 1.0
 
 
 def test_every_round_is_reported_with_its_start_and_its_place() -> None:

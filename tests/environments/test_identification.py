@@ -119,6 +119,7 @@ def test_an_environment_that_lost_everything_is_seeded_again() -> None:
     model = Scripted([one_hot([0] * 12, 3)], [0.0])
     found = identify(model, 12, LoopSettings(3, 2, -1.0, 1, refine_share=0.0), source())
     assert found.reseeded == [[], [1, 2]]
+    assert found.moves[1] == 0, "what was seeded again has not moved"
     assert model.reseeded == [1, 2]
     assert len(torch.unique(model.seen[1])) == 3, "the next round trains on three environments"
     assert found.labels.tolist() == [0] * 12, "what is reported is Eq. 9, not the seeding"
@@ -176,11 +177,13 @@ def test_nothing_is_seeded_while_refining() -> None:
     assert identify(model, 12, settings, source()).reseeded == [[], [1, 2], [], []]
 
 
-@pytest.mark.parametrize("learner", ["adam", "adagrad", "mixed"])
-def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner) -> None:
+@pytest.mark.parametrize(
+    ("learner", "own"), [("adam", False), ("adagrad", False), ("mixed", False), ("adam", True)]
+)
+def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner, own: bool) -> None:
     """Three steps of the named rules by hand, with the L2 terms in the gradient."""
     weights = UltraGCNWeights.from_paper(0.5, 0)
-    fit = FitSettings(3, 0.1, 8, 4, learner)
+    fit = FitSettings(3, 0.1, 8, 5, learner, per_positive=own)
     users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
 
     def fresh() -> PlainUltraGCN:
@@ -201,7 +204,7 @@ def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner) -> Non
     second = rules["adagrad" if learner == "adagrad" else "adam"]([by_hand.projection], lr=0.1)
     for _ in range(3):
         rows = torch.randperm(4, generator=draws)
-        pool = torch.randint(1, 4, (4,), generator=draws)
+        pool = torch.randint(1, 4, (4, 5) if own else (5,), generator=draws)
         loss = batch_loss(
             by_hand.users[users[rows]], by_hand.item_table(), users[rows], items[rows], pool,
             by_hand.graph, weights,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +29,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launch:
         stops: Callable[[], int] = lambda: 0,
     ) -> tuple[int, str]:
         def popen(command: list[str], **how: object) -> object:
+            # Without this process the other one ends.
+            assert command == [sys.executable, "-m", "recbole_painvrl.cli", str(os.getpid())]
             return start([sys.executable, "-c", code], **how)  # type: ignore[call-overload]
 
         shown = SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL)
@@ -47,6 +50,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launch:
         ("import os; os.kill(os.getpid(), 15)", (launch.STOPPED, "")),
         ("import os; os.kill(os.getpid(), 9)", (-9, "")),
         ("print('done'); print(); print('  ')", (0, "done")),
+        ("import sys; print('error: no luck', file=sys.stderr); exit(2)", (2, "no luck")),
+        ("import os; print('own', os.getsid(0) == os.getpid())", (0, "own True")),
     ],
 )
 def test_the_end_is_told_by_code_and_last_line(
@@ -78,6 +83,53 @@ def test_a_process_that_does_not_stop_is_killed_when_asked_twice(
         f"pathlib.Path({str(ready)!r}).touch(); time.sleep(20)"
     )
     assert launched(code, stops=lambda: asked if ready.exists() else 0) == (-9, "x")
+
+
+@pytest.mark.parametrize(
+    ("ended", "place", "expected"),
+    [
+        ((0, "done"), "running", (0, "done")),
+        # It was complete before it was told to stop.
+        ((0, "done"), "cancelled", (0, "done")),
+        ((launch.FAILED, "no luck"), "running", (launch.FAILED, "no luck")),
+        ((launch.BUSY, "busy"), "running", (launch.BUSY, "busy")),
+        ((2, "no luck"), "running", (2, "worker tcp://x: no luck")),
+        ((launch.REFUSED, "other data"), "running", (launch.REFUSED, "worker tcp://x: other data")),
+        ((launch.STOPPED, "stopped"), "running", (launch.STOPPED, "stopped")),
+        *(((launch.STOPPED, "stopped"), place, None) for place in ("cancelled", "gone", "closing")),
+    ],
+)
+def test_a_task_of_dask_that_was_stopped_is_done_again(
+    ended: tuple[int, str],
+    place: str,
+    expected: tuple[int, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, str]] = []
+    tasks = {} if place == "gone" else {"key": SimpleNamespace(state=place)}
+    worker = SimpleNamespace(
+        get_current_task=lambda: "key",
+        log_event=lambda *words: told.append(words),
+        state=SimpleNamespace(tasks=tasks),
+        status=SimpleNamespace(name="closing" if place == "closing" else "running"),
+        address="tcp://x",
+    )
+    dask = SimpleNamespace(Reschedule=InterruptedError, get_worker=lambda: worker)
+    monkeypatch.setitem(sys.modules, "distributed", dask)
+
+    def run(
+        words: object, folder: object, environment: object, stops: Callable[[], int]
+    ) -> tuple[int, str]:
+        assert (words, folder, environment) == (["a"], "/f", {"A": "1"})
+        assert stops() == (place != "running")
+        return ended
+
+    monkeypatch.setattr(launch, "launch", run)
+    found = None
+    with suppress(InterruptedError):
+        found = launch.launch_on_worker(["a"], "name", "/f", {"A": "1"}, "topic")
+    assert found == expected
+    assert told == [("topic", "name")]
 
 
 @pytest.mark.parametrize(

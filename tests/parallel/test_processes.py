@@ -152,12 +152,25 @@ def sums_and_gathers(rank: int, size: int) -> None:
     assert (whole is None) == bool(rank)
     if whole is not None:
         assert whole[:, 0].tolist() == rows
-    assert group.from_first(lambda: rank) == 0
-    (table,) = group.tensors_from_first(lambda: [torch.arange(5)])
-    assert table.tolist() == [0, 1, 2, 3, 4]
+    calls: list[int] = []
+
+    def made(value: Any) -> Any:
+        calls.append(rank)
+        return value
+
+    assert group.from_first(lambda: made(rank)) == 0
+    tables = group.tensors_from_first(
+        lambda: made([torch.arange(5) + rank, torch.full((1, 2), rank + 0.5)])
+    )
+    assert [table.tolist() for table in tables] == [[0, 1, 2, 3, 4], [[0.5, 0.5]]]
+    assert calls == ([] if rank else [0, 0]), "only the first process computes"
     group.assert_same({"equal": torch.ones(3)})
     with pytest.raises(RuntimeError, match="`other` differs between the processes"):
         group.assert_same({"equal": torch.ones(3), "other": torch.tensor([1.0, rank])})
+    # The same numbers, all below 1, in another order.
+    numbers = torch.tensor([0.5, 0.25] if rank else [0.25, 0.5])
+    with pytest.raises(RuntimeError, match="`order` differs between the processes"):
+        group.assert_same({"order": numbers})
 
 
 def trained(config: SafeConfig, data: Callable[[], Any], folder: Path) -> Any:

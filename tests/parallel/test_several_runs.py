@@ -22,6 +22,7 @@ from support import STAGES_ALONE, Finished, MakeConfig, quick, run_command
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.ultragcn import UltraGCN
+from recbole_painvrl.parallel.launch import command
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.training import pipeline, shard_files
@@ -296,6 +297,19 @@ def test_other_commands_and_a_stray_world_size(
         assert "runs in one process, found WORLD_SIZE=2" in capsys.readouterr().err
     assert main(["run", "--model=UltraGCN", *quick(tiny_data, Path.cwd())]) == 2
     assert "torchrun --nproc-per-node" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "own", "machines"), [("2", "2", None), ("4", "2", 2), ("5", "3", 2), ("3", "1", 3)]
+)
+def test_the_command_starts_as_many_processes_again(
+    size: str, own: str, machines: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", own)
+    words = [f"--nnodes={machines}"] * bool(machines) + [f"--nproc-per-node={own}"]
+    words += ["--rdzv-backend=c10d", "--rdzv-endpoint=HOST:PORT"] * bool(machines)
+    assert command() == ["torchrun", *words]
 
 
 def test_torchrun_gives_the_same_bits(tiny_data: Path, tmp_path: Path, whole: Path) -> None:

@@ -12,7 +12,7 @@ from support import SHORT_STAGES, run_main
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.models.painvrl import mask_learner as mask
-from recbole_painvrl.run.profile import PROFILE, Profile
+from recbole_painvrl.run.profile import PROFILE, Profile, _TimedLoader
 
 
 def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +31,16 @@ def test_a_phase_inside_another_interrupts_it(monkeypatch: pytest.MonkeyPatch) -
         "phases": {"other": 2 + 6, "forward": 3 + 5, "negatives": 4},
     }
     assert result["stages"]["outside the stages"]["seconds"] == 1 + 7
+
+
+def test_the_end_of_a_loader_ends_its_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in (0, 1, 3, 6, 10, 15, 21, 28))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    profile = Profile(torch.device("cpu"))  # 0
+    loader = _TimedLoader([5, 6], profile)  # type: ignore[arg-type]
+    assert (len(loader), list(loader)) == (2, [5, 6])  # 1 to 3, 6 to 10, 15 to 21
+    phases = profile.result()["stages"]["outside the stages"]["phases"]  # 28
+    assert phases == {"other": 1 + 3 + 5 + 7, "loader": 2 + 4 + 6}
 
 
 @pytest.mark.parametrize(
