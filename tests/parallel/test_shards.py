@@ -41,6 +41,16 @@ def test_rows_of_a_shard_are_those_of_the_whole_table(
         assert torch.equal(own, normal(UserShard.whole(n_users))[first:last])
 
 
+@pytest.mark.parametrize(("n_users", "width"), [(70, 1), (130, 1), (66, 5)])
+def test_a_short_last_block_is_drawn_with_the_one_before(
+    n_users: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_painvrl.parallel.shards._BLOCK", 64)
+    whole, part = UserShard.whole(n_users), UserShard(0, n_users, n_users, 2)
+    expected, found = (one.normal(width, torch.Generator().manual_seed(1)) for one in (whole, part))
+    assert torch.equal(found, expected)
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=50), st.integers(1, 8))
 def test_shards_cover_the_users_and_are_balanced(counts: list[int], n_shards: int) -> None:
     found = balanced_shards(torch.tensor(counts), n_shards)
