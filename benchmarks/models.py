@@ -119,7 +119,8 @@ def _in_a_process(model: str, given: Any) -> list[str]:
         try:
             return pool.submit(measure, model, given).result().cells()
         except Exception as error:  # noqa: BLE001  (the other models are measured all the same)
-            return [f"failed: {str(error)[:80]}", *[""] * (len(_COLUMNS) - 2)]
+            why = " ".join(str(error).replace("|", "/").split())[:80]
+            return [f"failed: {why}", *[""] * (len(_COLUMNS) - 2)]
 
 
 def measure(model: str, given: Any) -> Figures:

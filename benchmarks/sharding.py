@@ -160,6 +160,7 @@ def whole(given: Any) -> None:
     folder = Path(tempfile.mkdtemp(prefix="sharding-"))
     try:
         data = RandomData(_shape(given)).dataset("large")
+        n_pairs = len(data.interactions)
         write_dataset(data, folder / "data" / "large")
         arguments = [
             "--model=UltraGCN",
@@ -181,7 +182,7 @@ def whole(given: Any) -> None:
             raise SystemExit(f"the run failed with exit code {process.returncode}")
         minutes = (time.perf_counter() - start) / 60
         print("\n".join(machine_facts()))
-        print(f"{given.interactions:,} interactions, {minutes:.1f} minutes")
+        print(f"{n_pairs:,} interactions, {minutes:.1f} minutes")
         columns = ["process", "peak, MB", "largest private, MB", "largest mapped, MB"]
         rows = [
             [rank, *(f"{peak[name] / _MB:,.0f}" for name in ("all", "private", "mapped"))]
@@ -198,9 +199,12 @@ def _watched(process: subprocess.Popen[bytes]) -> list[dict[str, int]]:
 
     started, peaks = psutil.Process(process.pid), dict[int, dict[str, int]]()
     while process.poll() is None:
-        # A process may end while it is looked at.
-        with contextlib.suppress(psutil.Error, OSError, KeyError):
-            for one in (started, *started.children(recursive=True)):
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            children = started.children(recursive=True)
+        for one in (started, *children):
+            # A process may end while it is looked at.
+            with contextlib.suppress(psutil.Error, OSError, KeyError):
                 words = one.cmdline()
                 if "run_recbole.py" in words and "torch.distributed.run" not in words:
                     now = _memory(str(one.pid))

@@ -125,7 +125,7 @@ def _without_duplicates(interactions: Interactions, report: Report) -> Interacti
         if leaking:
             what = f"{leaking} pairs of one split are also in another"
             report.found("splits", what, leaking, "drop-duplicates")
-    # In order of preference: by split, time, place in the file.
+    # In order of preference: by split, time, place in the file; `lexsort` takes the last key first.
     keys: list[npt.NDArray[Any]] = []
     if "time" in interactions.rows:
         keys.append(interactions.column("time"))

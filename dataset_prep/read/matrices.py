@@ -170,6 +170,8 @@ class Spool:
 
     def __init__(self, path: Path, width: int) -> None:
         self._path, self._width, self._rows = path, width, 0
+        # What another reader left there would be the first rows.
+        path.write_bytes(b"")
 
     def add(self, block: Array) -> None:
         """Append rows; values beyond float32 become infinite, which later checks report."""

@@ -130,7 +130,7 @@ class TableRecommender(GeneralRecommender):
         return (users[self.shard.local(interaction[self.USER_ID])] @ items.T).view(-1)
 
     def train(self, mode: bool = True) -> Any:
-        """Switch mode; the tables kept for evaluation are dropped."""
+        """Switch mode; the tables kept for evaluation are dropped, and nothing else."""
         self._tables = None
         return super().train(mode)
 
@@ -140,8 +140,18 @@ class TableRecommender(GeneralRecommender):
         self.forget_tables()
         return result
 
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Move or convert all tensors (``.to``, ``.double``), and forget what was computed."""
+        result = super()._apply(*args, **kwargs)
+        self.forget_tables()
+        return result
+
     def forget_tables(self) -> None:
-        """Drop what was computed from parameters, features or a mask that have changed."""
+        """Drop what was computed from features or a mask, and the tables kept for evaluation.
+
+        Called after loading and after a move to another device or dtype, and to be called by code
+        that changes features or parameters; not called in training.
+        """
         self._tables = None
 
     def _evaluation_tables(self) -> tuple[Tensor, Tensor]:

@@ -223,8 +223,8 @@ def blocks(
         title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
         groups = _groups(members)
         for group in groups:
-            named = [(run.folder.resolve(), run.value("feature_mask")) for run in group.runs]
-            pairs = {pair for folder, mask in named for pair in ((folder, None), (folder, mask))}
+            masks = [(run.folder.resolve(), run.value("feature_mask")) for run in group.runs]
+            pairs = {pair for folder, mask in masks for pair in ((folder, None), (folder, mask))}
             group.complete = not pairs & of_partial_rows
         found.append(Block(f"b{index}", title, groups))
     return found

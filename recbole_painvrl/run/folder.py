@@ -29,7 +29,8 @@ PER_USER = "per_user.parquet"
 # Of the final model, where it is another than that of the run.
 FINAL_CONFIG = "final.yaml"
 
-# Where a run is written and how it is shown does not change what it computes.
+# Where a run is written and how it is shown does not change what it computes, nor does reading
+# `feature_mask` from the copy in its folder.
 _NOT_HASHED = frozenset(
     [
         "output_dir",

@@ -142,8 +142,9 @@ class Run:
             # Before config.yaml, which lists all settings: a resumed run cannot tell which ones
             # the user set, and these also apply to the final model.
             final_config(config, self.folder)
-            write_config(self.folder, config.effective())
+            # And the mask, since a folder with a config.yaml can be resumed.
             keep_feature_mask(self.dataset, self.folder)
+            write_config(self.folder, config.effective())
         self.trainer = build_trainer(config, self.model)
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)

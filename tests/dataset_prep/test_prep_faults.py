@@ -17,7 +17,7 @@ from prep_support import Result, done, features, pairs, passed, refused, table, 
 from dataset_prep.fix.features import repair_ids, repair_rows
 from dataset_prep.fix.selection import Selection
 from dataset_prep.read import matrices
-from dataset_prep.read.matrices import FeatureTable
+from dataset_prep.read.matrices import FeatureTable, Spool
 from dataset_prep.report import Report, parse_fixes
 from recbole_painvrl.errors import UserError
 
@@ -307,3 +307,11 @@ def test_rows_without_content_are_found_after_others_were_dropped() -> None:
     repair_rows(selection, report)
     assert selection.tokens.tolist() == ["1", "3"]
     assert selection.rows.tolist() == [1, 3]
+
+
+def test_rows_of_an_earlier_reader_are_not_read_again(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        spool = Spool(tmp_path / "rows", 2)
+        spool.add(np.full((3, 2), value))
+        matrix = spool.matrix(tmp_path / "f.csv")
+        assert matrix[0:3].tolist() == [[value, value]] * 3

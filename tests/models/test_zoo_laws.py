@@ -19,7 +19,7 @@ from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
-from recbole_painvrl.testing.laws import scores
+from recbole_painvrl.testing.laws import as_double, scores
 
 # Settings of small models in which every part has an effect.
 SETTINGS = {
@@ -255,6 +255,8 @@ def test_constant_features_are_propagated_once(
     model.forget_tables()
     scores(model)
     assert first and sum(width > 6 for width in widths) == 2 * first
+    before = scores(model)
+    torch.testing.assert_close(scores(as_double(model)).float(), before, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["BM3", "FREEDOM", "LATTICE", "MGCN", "MICRO"])

@@ -25,6 +25,7 @@ from recbole_painvrl.experiments.options import GROUPS, GridOptions, group_membe
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.runs import GridRun
 from recbole_painvrl.inference.vectors import content_vectors
+from recbole_painvrl.run import runner
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import takes_feature_mask, training_hash
 from recbole_painvrl.specs import specs
@@ -101,6 +102,21 @@ def test_a_resumed_run_has_the_mask_that_it_kept(
     resumed = json.loads((killed / "result.json").read_text())
     assert resumed["metrics"] == whole.result["metrics"]
     assert resumed["hashes"] == whole.result["hashes"]
+
+
+def test_a_run_that_can_be_resumed_has_its_mask(
+    masked: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is killed while it writes its first file of settings."""
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(runner, "write_config", killed)
+    with pytest.raises(Killed):
+        run_main(tiny_data, tmp_path, "VBPR", f"--feature_mask={masked.folder}", name="x")
+    (copy,) = tmp_path.glob(f"**/x/{COPY}")
+    assert file_hash(copy) and not (copy.parent / "config.yaml").exists()
 
 
 @pytest.mark.parametrize(

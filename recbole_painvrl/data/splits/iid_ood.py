@@ -44,6 +44,7 @@ from recbole_painvrl.seeds import generator
 # The split is the same for all models, so its UltraGCN has fixed settings (4.2.2).
 _WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.0)
 _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
+# Widths of IDs and content, and the standard deviation of their initial values.
 _TABLES = _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD
 _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
@@ -301,8 +302,8 @@ def _key(users: IntArray, items: IntArray, content: Tensor | None, settings: Run
         "version": _VERSION,
     }
     if settings.split_variant == "strict":
-        sizes = _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _STRICT_TEST
-        parameters["strict"] = [asdict(_STRICT_WEIGHTS), *sizes]
+        numbers = _STRICT_NEIGHBOURS, _STRICT_NEGATIVES, _STRICT_TEST
+        parameters["strict"] = [asdict(_STRICT_WEIGHTS), *numbers]
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for array in (users, items, *([] if content is None else [content.numpy()])):
         digest.update(f"{array.shape}{array.dtype}".encode())
