@@ -200,7 +200,7 @@ def standard_ndcg(hits: list[bool], n_positives: int) -> float:
     return gained / sum(1 / log2(rank + 2) for rank in range(min(n_positives, len(hits))))
 
 
-def test_by_hand() -> None:
+def test_ndcg_hits_by_hand() -> None:
     """Hits at ranks 2 and 3 of 3: the ideal holds two hits, wherever the positives are."""
     hits = np.array([[False, True, True], [False, False, False], [True, False, False]])
     expected = [(1 / log2(3) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3)), 0.0, 1.0]

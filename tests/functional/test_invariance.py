@@ -44,7 +44,7 @@ USERS, ITEMS, HIDDEN = 6, 5, 3
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
-def test_is_the_mlp_of_the_concatenation(output: AttentionOutput) -> None:
+def test_attention_is_the_mlp_of_the_concatenation(output: AttentionOutput) -> None:
     attention = PairAttention(USERS, ITEMS, HIDDEN, output).double()
     torch.nn.init.normal_(attention.bias)
     users = torch.randn(7, USERS, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_is_the_mlp_of_the_concatenation(output: AttentionOutput) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_starts_with_more_weight_on_the_invariant_part() -> None:
+def test_attention_starts_with_more_weight_on_the_invariant_part() -> None:
     source = torch.Generator().manual_seed(3)
     attention = PairAttention(USERS, ITEMS, 64, generator=source)
     (first, second) = attention(

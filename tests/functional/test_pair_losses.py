@@ -1,19 +1,15 @@
-"""Scores of pairs, losses of pairs and rankings against the sums written out."""
+"""Scores and losses of pairs against the sums written out."""
 
 from __future__ import annotations
 
 import math
-from math import log2
 
-import numpy as np
 import pytest
 import torch
-from recbole.evaluator.metrics import NDCG
 
 from recbole_painvrl.functional import pairs
 from recbole_painvrl.functional.pairs import pair_scores, pair_sums
 from recbole_painvrl.functional.pairwise import bpr_loss, norm_penalty, square_penalty
-from recbole_painvrl.functional.ranking import mean_ndcg
 
 M, PARTS, K, B, C = 9, 2, 3, 7, 5
 
@@ -25,7 +21,7 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("blocks")
-def test_values() -> None:
+def test_scores_and_sums_of_pairs() -> None:
     table, users = torch.randn(M, PARTS, K).double(), torch.randn(B, K).double()
     rows, values = torch.randint(0, M - 1, (B, C)), torch.randn(B, C, PARTS).double()
     scores, sums = pair_scores(table, users, rows), pair_sums(values, users, rows, M)
@@ -43,7 +39,7 @@ def test_values() -> None:
 
 
 @pytest.mark.usefixtures("blocks")
-def test_gradients_by_table_and_users() -> None:
+def test_gradients_of_pairs_by_table_and_users() -> None:
     table = torch.randn(M, PARTS, K).double().requires_grad_()
     users = torch.randn(B, K).double().requires_grad_()
     rows = torch.randint(0, M, (B, C))
@@ -59,7 +55,7 @@ def test_second_order_by_the_users_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("blocks")
-def test_gradients_of_both_orders() -> None:
+def test_gradients_of_pairs_of_both_orders() -> None:
     table, users = torch.randn(M, PARTS, K).double().requires_grad_(), torch.randn(B, K).double()
     rows = torch.randint(0, M, (B, C))
     values = torch.randn(B, C, PARTS).double().requires_grad_()
@@ -93,51 +89,3 @@ def test_penalties() -> None:
     (norm_penalty(table, table) + square_penalty(table)).backward()
     assert table.grad is not None
     assert not table.grad.any()
-
-
-N_USERS, N_ITEMS, TOP = 23, 31, 10
-
-
-@pytest.mark.parametrize("block", [4, 1024])
-@pytest.mark.parametrize("seed", range(2))
-def test_is_recboles_ndcg(seed: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # RecBole's Config sets this alias for the whole process; here none was made.
-    monkeypatch.setattr(np, "float", float, raising=False)
-    rng = np.random.default_rng(seed)
-    users = torch.from_numpy(rng.standard_normal((N_USERS, 4)))
-    items = torch.from_numpy(rng.standard_normal((N_ITEMS, 4)))
-    items[0] = 100.0  # padding would win if it were ranked
-    part = rng.choice(3, size=(N_USERS, N_ITEMS), p=[0.5, 0.3, 0.2])
-    part[0], part[:, 0] = 0, 0
-    part[5] = np.minimum(part[5], 1)  # a user without positives does not count
-    history, positives = (
-        tuple(torch.from_numpy(side) for side in np.nonzero(part == kind)) for kind in (1, 2)
-    )
-    found = mean_ndcg(users, items, history, positives, TOP, block)
-
-    scores = (users @ items.T).numpy()
-    scores[part == 1] = -np.inf
-    scores[:, 0] = -np.inf
-    with_positives = np.flatnonzero((part == 2).any(axis=1))
-    top = np.argsort(-scores[with_positives], axis=1)[:, :TOP]
-    hits = np.take_along_axis(part[with_positives] == 2, top, axis=1)
-    n_positives = (part[with_positives] == 2).sum(axis=1)
-    metric = NDCG({"topk": [TOP], "metric_decimal_place": 8})
-    expected = metric.metric_info(hits, n_positives)[:, TOP - 1].mean()
-    assert found == pytest.approx(float(expected), abs=1e-9)
-
-
-def test_by_hand() -> None:
-    """Order 3, 1, 2, 4; item 3 is known. Positives 1 and 4: ranks 1 and 3 of 1, 2, 4."""
-    users = torch.tensor([[0.0], [1.0]])
-    items = torch.tensor([[9.0], [3.0], [2.0], [4.0], [1.0]])
-    pairs = torch.tensor([1, 1]), torch.tensor([1, 4])
-    history = torch.tensor([1]), torch.tensor([3])
-    assert mean_ndcg(users, items, history, pairs) == pytest.approx(
-        (1 / log2(2) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3))
-    )
-    # At 1 the ideal has one hit, too.
-    assert mean_ndcg(users, items, history, pairs, k=1) == pytest.approx(1.0)
-    # What is to be found is ranked even where it is known: item 3 is at rank 1 again.
-    both = torch.tensor([1, 1]), torch.tensor([3, 1])
-    assert mean_ndcg(users, items, history, both) == pytest.approx(1.0)

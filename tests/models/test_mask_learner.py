@@ -151,7 +151,7 @@ def test_an_invariant_column_is_kept_and_a_spurious_one_is_not() -> None:
 SLICES = {"text": slice(0, 2), "visual": slice(2, 5)}
 
 
-def test_statistics_by_hand() -> None:
+def test_mask_statistics_by_hand() -> None:
     """Population standard deviations, of every modality's columns and of all."""
     found = mask_statistics(torch.tensor([0.1, 0.3, 0.0, 0.6, 0.9]), SLICES)
     expected = {

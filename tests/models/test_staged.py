@@ -248,7 +248,7 @@ def test_a_partition_that_stayed_at_its_start_is_a_warning(
     assert ("no environments were identified" in caplog.text) == warned
 
 
-def test_figures_by_hand() -> None:
+def test_figures_of_environments_by_hand() -> None:
     """Items 1, 1, 1, 2 have degrees 3, 3, 3, 1."""
     identified = Identification(
         torch.tensor([0, 0, 1, 1]), moves=[0.5, 0.25], sizes=[[1, 3], [2, 2]],
