@@ -92,8 +92,11 @@ def make_plan(
         raise UserError(
             "every setting of the search space is fixed; remove one of them from the command"
         )
-    examples = {name: domain.example() for name, domain in searched.items()}
-    SafeConfig(overrides={**given, **examples}, overrides_from="search space")
+    first = {name: domain.bounds()[0] for name, domain in searched.items()}
+    for setting, domain in searched.items():
+        for value in domain.bounds():
+            point = {**given, **first, setting: value}
+            SafeConfig(overrides=point, overrides_from="search space")
     config = SafeConfig(overrides=given)
     for setting, domain in searched.items():
         if isinstance(domain, Interval) and domain.is_whole and isinstance(config[setting], float):

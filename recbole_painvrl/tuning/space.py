@@ -47,9 +47,9 @@ class Interval:
         """The value of the setting."""
         return stored
 
-    def example(self) -> Any:
-        """Some value of the domain."""
-        return self.low
+    def bounds(self) -> tuple[Any, ...]:
+        """The values that decide whether a setting accepts the whole domain."""
+        return self.low, self.high
 
     def recbole(self, name: str) -> str:
         """The line in RecBole's parameter file."""
@@ -84,9 +84,9 @@ class Choices:
         """The value of the setting."""
         return next(value for value in self.values if self.stored(value) == stored)
 
-    def example(self) -> Any:
-        """Some value of the domain."""
-        return self.values[0]
+    def bounds(self) -> tuple[Any, ...]:
+        """The values that decide whether a setting accepts the whole domain."""
+        return self.values
 
     def recbole(self, name: str) -> str:
         """The line in RecBole's parameter file."""

@@ -18,6 +18,8 @@ Tune = Callable[..., int]
         (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
         (["--space=whole.yaml"], "write `low: 1.0`"),
+        (["--space=choices.yaml"], "`n_negatives`: found 0 (search space)"),
+        (["--space=high.yaml"], "`ood_fraction`: found 1.5 (search space)"),
         (["--output=whole.yaml"], "whole.yaml: cannot be made (File exists)"),
         (["--storage=whole.yaml/x.journal"], "whole.yaml: cannot be made (File exists)"),
     ],
@@ -31,6 +33,8 @@ def test_wrong_input_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "whole.yaml").write_text("learning_rate: {low: 1, high: 3}\n")
+    (tmp_path / "choices.yaml").write_text("n_negatives: {choices: [16, 0]}\n")
+    (tmp_path / "high.yaml").write_text("ood_fraction: {low: 0.1, high: 1.5}\n")
     monkeypatch.chdir(tmp_path)
     assert tune(*argv) == 2
     err = capsys.readouterr().err
