@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.atomic import write_bytes
-from recbole_painvrl.evaluation.comparison import VALID, Comparison, part_name
+from recbole_painvrl.evaluation.comparison import VALID, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks, short
 from recbole_painvrl.report.read import mapping
@@ -22,7 +22,8 @@ _NOT_SHOWN = frozenset(
 )
 # Words for a `kind` of `shift` that does not explain itself.
 _KINDS = {"both": "popularity and content", "other": "items, by neither popularity nor content"}
-# Mark on the method for the outcome of its comparison with the best baseline.
+# Mark for the outcome of a comparison: on the method for that with the best baseline, else, as
+# between controls of a mask, on every other row.
 _MARKS = {"better": "*", "worse": r"\dagger", "the tests disagree": r"\ddagger"}
 
 
@@ -61,17 +62,20 @@ def _write(path: Path, template: str, values: dict[str, Any]) -> None:
 
 
 def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
-    """Rows are models; the method has a mark for its difference to the best baseline."""
+    """Rows are models; the method has a mark for its difference to the best baseline.
+
+    Where there is none, as between controls of a mask, every other row has one for its own.
+    """
     metrics = [name for name in block.metrics if _number(block.groups[0], split, name)]
-    found: list[Comparison] = []
+    marks: dict[tuple[str, str], str] = {}
     chosen = None
     if method is not None and len(block.groups) > 1:
         _, chosen, _, found = block.judge(method)
-    marks = {
-        one.metric: _MARKS.get(one.outcome, "")
-        for one in found
-        if one.part == split and one.other == chosen
-    }
+        marks = {
+            (method.label if chosen else one.other, one.metric): _MARKS.get(one.outcome, "")
+            for one in found
+            if one.part == split and chosen in (None, one.other)
+        }
     seeds = sorted({run.done.seed for run in block.runs})
     spread = any(len(group.runs) > 1 for group in block.groups)
     words = [f"{block.title}, {part_name(split)} test, protocol {block.result.protocol}"]
@@ -81,8 +85,8 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     places = {name: block.places((split, name)) for name in metrics}
     return {
         "caption": "; ".join(words) + f". Best in bold, second underlined{without}.",
-        "compared": chosen if marks else None,
-        "method": method.label if method else None,
+        "compared": chosen,
+        "method": method.label if method and marks else None,
         "head": [metric_name(name) for name in metrics],
         "rows": [
             (
@@ -91,7 +95,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
                     {
                         **_cell(_number(group, split, name)),
                         "place": places[name].get(group.label, ""),
-                        "mark": marks.get(name, "") if group is method else "",
+                        "mark": marks.get((group.label, name), ""),
                     }
                     for name in metrics
                 ],

@@ -13,6 +13,7 @@ from report_support import RUNS, Report, toy_run
 
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.latex import _metrics, _settings
+from recbole_painvrl.report.render import render
 
 FIRST = r"""\documentclass[twocolumn]{article}
 \usepackage{booktabs,graphicx}
@@ -115,6 +116,26 @@ def test_a_mark_is_the_outcome_of_its_test() -> None:
         assert [cell["mark"] for cell in cells["A"]] == [mark] * 2
         assert not any(cell["mark"] for name in "BC" for cell in cells[name])
         assert [cells[name][1]["place"] for name in "ABC"] == places
+
+
+def test_the_marks_between_controls_are_on_the_other_rows() -> None:
+    """A learnt mask has no baseline among the controls."""
+    values = {"learnt": 0.5, "uniform": 0.4, "ones": 0.6, "zeros": 0.5}
+    runs = [
+        toy_run("UltraGCN", 0, {"ood": value}, {"feature_mask": f"masks/{name}.npz"})
+        for name, value in values.items()
+    ]
+    (block,) = blocks(runs)
+    table = _metrics(block, "ood", next(one for one in block.groups if one.mask == "learnt"))
+    marks = {label: [cell["mark"] for cell in cells] for label, cells in table["rows"]}
+    assert marks == {
+        "UltraGCN (mask=learnt)": ["", ""],
+        "UltraGCN (mask=uniform)": ["*", "*"],
+        "UltraGCN (mask=ones)": [r"\dagger", r"\dagger"],
+        "UltraGCN (mask=zeros)": ["", ""],
+    }
+    text = render("latex_metrics.tex", **table, label="x")
+    assert "Against a marked row, UltraGCN (mask=learnt) is" in text
 
 
 def test_a_setting_is_shared_where_all_columns_have_it() -> None:
