@@ -10,7 +10,12 @@ from torch import Tensor
 
 from recbole_painvrl.environments.content import EnvironmentLearner, FitSettings
 from recbole_painvrl.errors import BadNumberError
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import (
+    GraphWeights,
+    UltraGCNWeights,
+    batch_loss,
+    distinct,
+)
 
 _Learner = type[torch.optim.Adam] | type[torch.optim.Adagrad]
 # Optimisers of the embedding tables and of W.
@@ -99,11 +104,12 @@ class PlainUltraGCN:
                 ).to(self.items.device)
                 for optimizer in optimizers:
                     optimizer.zero_grad()
-                batch_users = users[rows]
+                batch_users, places, _ = distinct(users[rows])
                 loss = batch_loss(
                     self.users[batch_users],
                     self.item_table(),
                     batch_users,
+                    places,
                     items[rows],
                     negatives,
                     self.graph,

@@ -96,39 +96,50 @@ def negative_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights)
 
 
 def shared_negative_loss(
-    scores: Tensor, user_factor: Tensor, item_factor: Tensor, weights: UltraGCNWeights
+    scores: Tensor,
+    user_factor: Tensor,
+    item_factor: Tensor,
+    times: Tensor,
+    draws: Tensor,
+    weights: UltraGCNWeights,
 ) -> Tensor:
-    """:func:`negative_loss` of shared negatives, without a ``[B, P]`` table of weights.
+    """:func:`negative_loss` of shared negatives, without a table of weights or repeated rows.
 
     The weights have rank 2, ``w3 + w4 v_u v_j``: two sums over the negatives give a user's loss.
 
     Args:
-        scores: ``[B, P]`` scores of the shared negatives.
-        user_factor: factor of Eq. 6, ``[B]``.
-        item_factor: factor of Eq. 6, ``[P]``.
+        scores: ``[U, C]`` scores of the users with the negatives.
+        user_factor: factor of Eq. 6, ``[U]``.
+        item_factor: factor of Eq. 6, ``[C]``.
+        times: number of positives of every user, ``[U]``.
+        draws: how often every negative was drawn, ``[C]``.
+        weights: scalars of the loss.
     """
     precision = torch.promote_types(scores.dtype, item_factor.dtype)
-    columns = torch.stack([torch.ones_like(item_factor), item_factor], dim=1).to(precision)
+    columns = torch.stack([draws, draws * item_factor], dim=1).to(precision)
     # Mixed precision would round the sums.
     with torch.autocast(scores.device.type, enabled=False):
         plain, by_item = (F.softplus(scores.to(precision)) @ columns).unbind(dim=1)
-    total = (weights.w3 * plain + weights.w4 * user_factor * by_item).sum()
-    return weights.negative_weight / scores.shape[1] * total
+    total = (times * (weights.w3 * plain + weights.w4 * user_factor * by_item)).sum()
+    return weights.negative_weight / draws.sum() * total
 
 
 def counted_negative_loss(
-    scores: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
+    scores: Tensor, rows: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
     """:func:`negative_loss` from the scores of all items, each with the weight of its draws.
 
     Args:
-        scores: ``[B, n_items]`` scores of all items.
+        scores: ``[U, n_items]`` scores of the users with all items.
+        rows: row of each positive's user, ``[B]``.
         negatives: ``[B, N]`` items drawn, with repetition.
         edge_weight: ``[B, N]`` values of Eq. 6 of the draws.
+        weights: scalars of the loss.
     """
     # Scores may have another precision than the graph.
     drawn = edge_weight.new_zeros(scores.shape)
-    drawn.scatter_add_(1, negatives, weights.w3 + weights.w4 * edge_weight)
+    cells = rows[:, None] * scores.shape[1] + negatives
+    drawn.view(-1).scatter_add_(0, cells.view(-1), (weights.w3 + weights.w4 * edge_weight).view(-1))
     losses = drawn * F.softplus(scores)
     return weights.negative_weight / negatives.shape[1] * losses.sum()
 
@@ -165,10 +176,22 @@ def item_item_score_gradient(
     return -weights.item_item * neighbour_weight * torch.sigmoid(-scores)
 
 
+def distinct(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct values ``[U]``, the place of every index among them ``[B]``, and counts ``[U]``.
+
+    On a GPU all indices are kept, since counting would wait for the device.
+    """
+    if indices.is_cuda:
+        return indices, torch.arange(len(indices), device=indices.device), torch.ones_like(indices)
+    values, places, counts = torch.unique(indices, return_inverse=True, return_counts=True)
+    return values, places, counts
+
+
 def batch_loss(
     user_vectors: Tensor,
     item_table: Tensor,
     users: Tensor,
+    rows: Tensor,
     positives: Tensor,
     negatives: Tensor,
     graph: GraphWeights,
@@ -177,9 +200,10 @@ def batch_loss(
     """Eq. 3 on one batch when the score is a plain dot product.
 
     Args:
-        user_vectors: vectors of the batch's users, ``[B, D]``.
+        user_vectors: vectors of the batch's users, ``[U, D]``, best each user once.
         item_table: vectors of all items, ``[n_items, D]``.
-        users: ``[B]``.
+        users: ``[U]``.
+        rows: row of each positive's user in ``user_vectors``, ``[B]``.
         positives: ``[B]``.
         negatives: ``[B, N]``, drawn per positive, or ``[P]``, shared and scored by a single GEMM.
         graph: tables of Eq. 6 and 8.
@@ -188,24 +212,28 @@ def batch_loss(
     Returns:
         The loss, summed over the B positives.
     """
-    factor = graph.user_factor[users]
-    positive_scores = (user_vectors * item_table.index_select(0, positives)).sum(dim=-1)
+    user_factor = graph.user_factor[users]
+    vectors, factor = user_vectors.index_select(0, rows), user_factor[rows]
+    positive_scores = (vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
-    drawn_factor = graph.item_factor[negatives]
     if negatives.dim() == 1:
-        scores = user_vectors @ item_table.index_select(0, negatives).T
-        loss = loss + shared_negative_loss(scores, factor, drawn_factor, weights)
+        items, _, draws = distinct(negatives)
+        scores = user_vectors @ item_table.index_select(0, items).T
+        times = torch.bincount(rows, minlength=len(users))
+        loss = loss + shared_negative_loss(
+            scores, user_factor, graph.item_factor[items], times, draws, weights
+        )
     elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
-        loss = loss + counted_negative_loss(
-            scores, negatives, factor[:, None] * drawn_factor, weights
-        )
+        edge_weight = factor[:, None] * graph.item_factor[negatives]
+        loss = loss + counted_negative_loss(scores, rows, negatives, edge_weight, weights)
     else:
-        scores = own_scores(user_vectors, item_table, negatives)
-        loss = loss + negative_loss(scores, factor[:, None] * drawn_factor, weights)
+        scores = own_scores(vectors, item_table, negatives)
+        edge_weight = factor[:, None] * graph.item_factor[negatives]
+        loss = loss + negative_loss(scores, edge_weight, weights)
     if weights.item_item and graph.neighbours.shape[1]:
         neighbours = graph.neighbours[positives]
-        scores = own_scores(user_vectors, item_table, neighbours)
+        scores = own_scores(vectors, item_table, neighbours)
         loss = loss + item_item_loss(scores, graph.neighbour_weight[positives], weights)
     return loss
 

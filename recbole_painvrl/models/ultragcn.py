@@ -15,7 +15,12 @@ from recbole_painvrl.data.negatives import NegativeSampler, NegativeSampling, so
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import (
+    GraphWeights,
+    UltraGCNWeights,
+    batch_loss,
+    distinct,
+)
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.parallel import group
@@ -274,8 +279,8 @@ class UltraGCN(TableRecommender):
         """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
         users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
         table, graph, positives, negatives = self._local(positives, self._negatives(users))
-        vectors = self.user_vectors(users)
-        batch = vectors, table, users, positives, negatives, graph
+        users, rows, _ = distinct(users)
+        batch = self.user_vectors(users), table, users, rows, positives, negatives, graph
         if self.noted is not None:
             for term, weights in self.weights.terms().items():
                 self.note(term, batch_loss(*batch, weights))

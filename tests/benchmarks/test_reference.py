@@ -101,8 +101,9 @@ def test_two_steps_of_the_recommender(adagrad_tables: bool, source: torch.Genera
         l2 = l2 + 0.3 * (weight.square().sum() + bias.square().sum())
         table = torch.cat([items, content @ weight.T + bias], dim=1)
         loss = batch_loss(
-            users[drawn.users], table, drawn.users, drawn.positives, drawn.negatives, graph, WEIGHTS
-        )
+            users[drawn.users], table, drawn.users, torch.arange(len(drawn.users)),
+            drawn.positives, drawn.negatives, graph, WEIGHTS,
+        )  # fmt: skip
         assert (loss + l2).item() == pytest.approx(expected, rel=1e-12)
         for optimizer in optimizers:
             optimizer.zero_grad()

@@ -206,8 +206,8 @@ def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner, own: b
         rows = torch.randperm(4, generator=draws)
         pool = torch.randint(1, 4, (4, 5) if own else (5,), generator=draws)
         loss = batch_loss(
-            by_hand.users[users[rows]], by_hand.item_table(), users[rows], items[rows], pool,
-            by_hand.graph, weights,
+            by_hand.users[users[rows]], by_hand.item_table(), users[rows], torch.arange(4),
+            items[rows], pool, by_hand.graph, weights,
         )  # fmt: skip
         loss = loss + 0.3 * sum(table.square().sum() for table in tables)
         loss = loss + 0.7 * by_hand.projection.square().sum()

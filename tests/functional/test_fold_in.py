@@ -93,11 +93,10 @@ def test_ultragcn_weights_are_its_loss_with_every_negative_drawn_once() -> None:
         factor.double(), graph.item_factor, graph.neighbours, graph.neighbour_weight
     )
     p = draw(D, seed=9)
-    users = torch.zeros(len(ITEMS), dtype=torch.long)
+    users = torch.zeros(1, dtype=torch.long)
+    rows = torch.zeros(len(ITEMS), dtype=torch.long)
     negatives = torch.arange(1, N).expand(len(ITEMS), -1)
-    expected = batch_loss(
-        p.expand(len(ITEMS), -1), VECTORS, users, ITEMS, negatives, graph, weights
-    )
+    expected = batch_loss(p[None], VECTORS, users, rows, ITEMS, negatives, graph, weights)
     drawn = torch.arange(N) > 0
     up, down = ultragcn_item_weights(ITEMS, graph, weights, drawn)
     point = Prior(p, torch.zeros(D, dtype=torch.float64))

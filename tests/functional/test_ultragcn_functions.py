@@ -14,7 +14,12 @@ from support import literal_loss, random_graph
 
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import (
+    GraphWeights,
+    UltraGCNWeights,
+    batch_loss,
+    distinct,
+)
 
 WEIGHTS = UltraGCNWeights(0.7, 0.3, 0.9, 0.2, 1.5, 0.4)
 N_USERS, N_ITEMS, WIDTH, BATCH = 11, 17, 5, 6
@@ -28,11 +33,14 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
     graph = random_graph(N_USERS, N_ITEMS, n_neighbours, source)
     user_table = torch.randn(N_USERS, WIDTH, generator=source, dtype=torch.float64).requires_grad_()
     item_table = torch.randn(N_ITEMS, WIDTH, generator=source, dtype=torch.float64).requires_grad_()
-    users = torch.randint(1, N_USERS, (BATCH,), generator=source)
+    users = torch.randint(1, 5, (BATCH,), generator=source)  # Some of them repeated.
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     shape = (7,) if shared else (BATCH, 4)
     negatives = torch.randint(1, N_ITEMS, shape, generator=source)
-    found = batch_loss(user_table[users], item_table, users, positives, negatives, graph, WEIGHTS)
+    once, rows, _ = distinct(users)
+    found = batch_loss(
+        user_table[once], item_table, once, rows, positives, negatives, graph, WEIGHTS
+    )
     expected = literal_loss(
         lambda u, i: user_table[u] @ item_table[i], users, positives, negatives, graph, WEIGHTS
     )
@@ -49,10 +57,10 @@ def test_batch_loss_by_hand() -> None:
         torch.tensor([[0], [2], [1]]),
         torch.tensor([[0.0], [3.0], [5.0]]),
     )
-    users, positives = torch.tensor([1, 1]), torch.tensor([1, 2])
+    users, rows, positives = torch.tensor([1]), torch.tensor([0, 0]), torch.tensor([1, 2])
     loss = batch_loss(
-        torch.zeros(2, 4), torch.ones(3, 4), users, positives, torch.tensor([[1, 2], [2, 2]]),
-        graph, WEIGHTS,
+        torch.zeros(1, 4), torch.ones(3, 4), users, rows, positives,
+        torch.tensor([[1, 2], [2, 2]]), graph, WEIGHTS,
     )  # fmt: skip
     positive = (0.7 + 0.3 * 2 * 0.5) + (0.7 + 0.3 * 2 * 0.25)
     first, second = 0.9 + 0.2 * 2 * 0.5, 0.9 + 0.2 * 2 * 0.25
@@ -65,15 +73,15 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """One product with all items, each weighted by its draws: the same loss and gradients."""
     source = torch.Generator().manual_seed(3)
     graph = random_graph(N_USERS, N_ITEMS, 3, source)
-    users = torch.randint(1, N_USERS, (BATCH,), generator=source)
+    users, rows = torch.tensor([4, 7]), torch.randint(2, (BATCH,), generator=source)
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     negatives = torch.randint(1, N_ITEMS, (BATCH, 6), generator=source)
-    vectors = torch.randn(BATCH, WIDTH, dtype=torch.float64).requires_grad_()
+    vectors = torch.randn(2, WIDTH, dtype=torch.float64).requires_grad_()
     table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64).requires_grad_()
     found = []
     for limit in (0, N_ITEMS):
         monkeypatch.setattr(ultragcn, "_DENSE_BELOW", limit)
-        loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
+        loss = batch_loss(vectors, table, users, rows, positives, negatives, graph, WEIGHTS)
         found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
     torch.testing.assert_close(*found)
 
@@ -105,7 +113,8 @@ def test_extreme_scores_stay_finite_and_sums_are_not_rounded() -> None:
     assert ultragcn.positive_score_gradient(scores, edge, WEIGHTS).isfinite().all()
     scores = torch.zeros(2, 512, dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = ultragcn.shared_negative_loss(scores, torch.ones(2), torch.ones(512), WEIGHTS)
+        ones = torch.ones(2), torch.ones(512)
+        loss = ultragcn.shared_negative_loss(scores, *ones, *ones, WEIGHTS)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(2 * 1.5 * 1.1 * log(2), rel=1e-5)
 
