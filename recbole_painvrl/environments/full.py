@@ -11,10 +11,10 @@ from torch import Tensor
 from recbole_painvrl.environments.content import EnvironmentLearner, FitSettings
 from recbole_painvrl.errors import BadNumberError
 from recbole_painvrl.functional.ultragcn import (
+    Distinct,
     GraphWeights,
     UltraGCNWeights,
     batch_loss,
-    distinct,
 )
 
 _Learner = type[torch.optim.Adam] | type[torch.optim.Adagrad]
@@ -104,12 +104,11 @@ class PlainUltraGCN:
                 ).to(self.items.device)
                 for optimizer in optimizers:
                     optimizer.zero_grad()
-                batch_users, places, _ = distinct(users[rows])
+                batch_users = Distinct.of(users[rows])
                 loss = batch_loss(
-                    self.users[batch_users],
+                    self.users[batch_users.values],
                     self.item_table(),
                     batch_users,
-                    places,
                     items[rows],
                     negatives,
                     self.graph,

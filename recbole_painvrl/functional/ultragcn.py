@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -125,20 +126,20 @@ def shared_negative_loss(
 
 
 def counted_negative_loss(
-    scores: Tensor, rows: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
+    scores: Tensor, places: Tensor, negatives: Tensor, edge_weight: Tensor, weights: UltraGCNWeights
 ) -> Tensor:
     """:func:`negative_loss` from the scores of all items, each with the weight of its draws.
 
     Args:
         scores: ``[U, n_items]`` scores of the users with all items.
-        rows: row of each positive's user, ``[B]``.
+        places: row of each positive's user, ``[B]``.
         negatives: ``[B, N]`` items drawn, with repetition.
         edge_weight: ``[B, N]`` values of Eq. 6 of the draws.
         weights: scalars of the loss.
     """
     # Scores may have another precision than the graph.
     drawn = edge_weight.new_zeros(scores.shape)
-    cells = rows[:, None] * scores.shape[1] + negatives
+    cells = places[:, None] * scores.shape[1] + negatives
     drawn.view(-1).scatter_add_(0, cells.view(-1), (weights.w3 + weights.w4 * edge_weight).view(-1))
     losses = drawn * F.softplus(scores)
     return weights.negative_weight / negatives.shape[1] * losses.sum()
@@ -176,22 +177,32 @@ def item_item_score_gradient(
     return -weights.item_item * neighbour_weight * torch.sigmoid(-scores)
 
 
-def distinct(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct values ``[U]``, the place of every index among them ``[B]``, and counts ``[U]``.
+class Distinct(NamedTuple):
+    """Indices ``[B]``, each of their values once.
 
-    On a GPU all indices are kept, since counting would wait for the device.
+    Attributes:
+        values: ``[U]``.
+        places: place of every index in ``values``, ``[B]``.
+        counts: how often every value occurs, ``[U]``.
     """
-    if indices.is_cuda:
-        return indices, torch.arange(len(indices), device=indices.device), torch.ones_like(indices)
-    values, places, counts = torch.unique(indices, return_inverse=True, return_counts=True)
-    return values, places, counts
+
+    values: Tensor
+    places: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, indices: Tensor) -> Distinct:
+        """On a GPU the indices as they are, since counting would wait for the device."""
+        if indices.is_cuda:
+            places = torch.arange(len(indices), device=indices.device)
+            return cls(indices, places, torch.ones_like(indices))
+        return cls(*torch.unique(indices, return_inverse=True, return_counts=True))
 
 
 def batch_loss(
     user_vectors: Tensor,
     item_table: Tensor,
-    users: Tensor,
-    rows: Tensor,
+    users: Distinct,
     positives: Tensor,
     negatives: Tensor,
     graph: GraphWeights,
@@ -200,10 +211,9 @@ def batch_loss(
     """Eq. 3 on one batch when the score is a plain dot product.
 
     Args:
-        user_vectors: vectors of the batch's users, ``[U, D]``, best each user once.
+        user_vectors: vectors of ``users.values``, ``[U, D]``.
         item_table: vectors of all items, ``[n_items, D]``.
-        users: ``[U]``.
-        rows: row of each positive's user in ``user_vectors``, ``[B]``.
+        users: of the positives.
         positives: ``[B]``.
         negatives: ``[B, N]``, drawn per positive, or ``[P]``, shared and scored by a single GEMM.
         graph: tables of Eq. 6 and 8.
@@ -212,21 +222,20 @@ def batch_loss(
     Returns:
         The loss, summed over the B positives.
     """
-    user_factor = graph.user_factor[users]
-    vectors, factor = user_vectors.index_select(0, rows), user_factor[rows]
+    user_factor, places = graph.user_factor[users.values], users.places
+    vectors, factor = user_vectors.index_select(0, places), user_factor[places]
     positive_scores = (vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
     if negatives.dim() == 1:
-        items, _, draws = distinct(negatives)
+        items, _, draws = Distinct.of(negatives)
         scores = user_vectors @ item_table.index_select(0, items).T
-        times = torch.bincount(rows, minlength=len(users))
         loss = loss + shared_negative_loss(
-            scores, user_factor, graph.item_factor[items], times, draws, weights
+            scores, user_factor, graph.item_factor[items], users.counts, draws, weights
         )
     elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
         edge_weight = factor[:, None] * graph.item_factor[negatives]
-        loss = loss + counted_negative_loss(scores, rows, negatives, edge_weight, weights)
+        loss = loss + counted_negative_loss(scores, places, negatives, edge_weight, weights)
     else:
         scores = own_scores(vectors, item_table, negatives)
         edge_weight = factor[:, None] * graph.item_factor[negatives]

@@ -16,10 +16,10 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import (
+    Distinct,
     GraphWeights,
     UltraGCNWeights,
     batch_loss,
-    distinct,
 )
 from recbole_painvrl.models.base import TableRecommender, binary_interactions
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
@@ -279,8 +279,8 @@ class UltraGCN(TableRecommender):
         """Eq. 3 on the batch's positives, summed, a scalar; negatives are drawn here."""
         users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
         table, graph, positives, negatives = self._local(positives, self._negatives(users))
-        users, rows, _ = distinct(users)
-        batch = self.user_vectors(users), table, users, rows, positives, negatives, graph
+        own = Distinct.of(users)
+        batch = self.user_vectors(own.values), table, own, positives, negatives, graph
         if self.noted is not None:
             for term, weights in self.weights.terms().items():
                 self.note(term, batch_loss(*batch, weights))

@@ -17,7 +17,7 @@ from recbole_painvrl.functional.invariance import (
     irm_loss,
     joint_losses,
 )
-from recbole_painvrl.functional.ultragcn import UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import Distinct, UltraGCNWeights, batch_loss
 
 N_USERS, N_ITEMS, K, WIDTHS, B, N = 30, 40, 4, (5, 3), 16, 6
 D = sum(WIDTHS)
@@ -100,10 +100,16 @@ def test_two_steps_of_the_recommender(adagrad_tables: bool, source: torch.Genera
         l2 = 0.02 * (users.square().sum() + items.square().sum())
         l2 = l2 + 0.3 * (weight.square().sum() + bias.square().sum())
         table = torch.cat([items, content @ weight.T + bias], dim=1)
+        own_users = Distinct.of(drawn.users)
         loss = batch_loss(
-            users[drawn.users], table, drawn.users, torch.arange(len(drawn.users)),
-            drawn.positives, drawn.negatives, graph, WEIGHTS,
-        )  # fmt: skip
+            users[own_users.values],
+            table,
+            own_users,
+            drawn.positives,
+            drawn.negatives,
+            graph,
+            WEIGHTS,
+        )
         assert (loss + l2).item() == pytest.approx(expected, rel=1e-12)
         for optimizer in optimizers:
             optimizer.zero_grad()

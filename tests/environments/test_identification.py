@@ -17,7 +17,7 @@ from recbole_painvrl.environments.content import (
 from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import LoopSettings, identify
 from recbole_painvrl.functional.environments import agreement
-from recbole_painvrl.functional.ultragcn import UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import Distinct, UltraGCNWeights, batch_loss
 
 N_USERS, N_ITEMS, WIDTH, PER_USER = 150, 120, 4, 12
 
@@ -205,9 +205,10 @@ def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner, own: b
     for _ in range(3):
         rows = torch.randperm(4, generator=draws)
         pool = torch.randint(1, 4, (4, 5) if own else (5,), generator=draws)
+        every = Distinct(users[rows], torch.arange(4), torch.ones(4))
         loss = batch_loss(
-            by_hand.users[users[rows]], by_hand.item_table(), users[rows], torch.arange(4),
-            items[rows], pool, by_hand.graph, weights,
+            by_hand.users[users[rows]], by_hand.item_table(), every, items[rows], pool,
+            by_hand.graph, weights,
         )  # fmt: skip
         loss = loss + 0.3 * sum(table.square().sum() for table in tables)
         loss = loss + 0.7 * by_hand.projection.square().sum()

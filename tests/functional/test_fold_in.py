@@ -18,7 +18,12 @@ from recbole_painvrl.functional.fold_in import (
     ultragcn_item_weights,
 )
 from recbole_painvrl.functional.graph import degree_factors
-from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights, batch_loss
+from recbole_painvrl.functional.ultragcn import (
+    Distinct,
+    GraphWeights,
+    UltraGCNWeights,
+    batch_loss,
+)
 
 N, D = 40, 6
 
@@ -93,10 +98,9 @@ def test_ultragcn_weights_are_its_loss_with_every_negative_drawn_once() -> None:
         factor.double(), graph.item_factor, graph.neighbours, graph.neighbour_weight
     )
     p = draw(D, seed=9)
-    users = torch.zeros(1, dtype=torch.long)
-    rows = torch.zeros(len(ITEMS), dtype=torch.long)
+    user = Distinct.of(torch.zeros(len(ITEMS), dtype=torch.long))
     negatives = torch.arange(1, N).expand(len(ITEMS), -1)
-    expected = batch_loss(p[None], VECTORS, users, rows, ITEMS, negatives, graph, weights)
+    expected = batch_loss(p[None], VECTORS, user, ITEMS, negatives, graph, weights)
     drawn = torch.arange(N) > 0
     up, down = ultragcn_item_weights(ITEMS, graph, weights, drawn)
     point = Prior(p, torch.zeros(D, dtype=torch.float64))

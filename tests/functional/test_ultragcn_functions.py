@@ -15,10 +15,10 @@ from support import literal_loss, random_graph
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours
 from recbole_painvrl.functional.ultragcn import (
+    Distinct,
     GraphWeights,
     UltraGCNWeights,
     batch_loss,
-    distinct,
 )
 
 WEIGHTS = UltraGCNWeights(0.7, 0.3, 0.9, 0.2, 1.5, 0.4)
@@ -37,9 +37,9 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     shape = (7,) if shared else (BATCH, 4)
     negatives = torch.randint(1, N_ITEMS, shape, generator=source)
-    once, rows, _ = distinct(users)
+    own = Distinct.of(users)
     found = batch_loss(
-        user_table[once], item_table, once, rows, positives, negatives, graph, WEIGHTS
+        user_table[own.values], item_table, own, positives, negatives, graph, WEIGHTS
     )
     expected = literal_loss(
         lambda u, i: user_table[u] @ item_table[i], users, positives, negatives, graph, WEIGHTS
@@ -57,9 +57,9 @@ def test_batch_loss_by_hand() -> None:
         torch.tensor([[0], [2], [1]]),
         torch.tensor([[0.0], [3.0], [5.0]]),
     )
-    users, rows, positives = torch.tensor([1]), torch.tensor([0, 0]), torch.tensor([1, 2])
+    users, positives = Distinct.of(torch.tensor([1, 1])), torch.tensor([1, 2])
     loss = batch_loss(
-        torch.zeros(1, 4), torch.ones(3, 4), users, rows, positives,
+        torch.zeros(1, 4), torch.ones(3, 4), users, positives,
         torch.tensor([[1, 2], [2, 2]]), graph, WEIGHTS,
     )  # fmt: skip
     positive = (0.7 + 0.3 * 2 * 0.5) + (0.7 + 0.3 * 2 * 0.25)
@@ -73,7 +73,7 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """One product with all items, each weighted by its draws: the same loss and gradients."""
     source = torch.Generator().manual_seed(3)
     graph = random_graph(N_USERS, N_ITEMS, 3, source)
-    users, rows = torch.tensor([4, 7]), torch.randint(2, (BATCH,), generator=source)
+    users = Distinct.of(torch.randint(4, 6, (BATCH,), generator=source))
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     negatives = torch.randint(1, N_ITEMS, (BATCH, 6), generator=source)
     vectors = torch.randn(2, WIDTH, dtype=torch.float64).requires_grad_()
@@ -81,7 +81,7 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for limit in (0, N_ITEMS):
         monkeypatch.setattr(ultragcn, "_DENSE_BELOW", limit)
-        loss = batch_loss(vectors, table, users, rows, positives, negatives, graph, WEIGHTS)
+        loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
         found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
     torch.testing.assert_close(*found)
 
