@@ -21,7 +21,8 @@ from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import words_of
 from recbole_painvrl.experiments.runs import GridRun, RunKey
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.ultragcn import BackboneSettings, UltraGCNSettings
+from recbole_painvrl.models.backbone import BackboneSettings
+from recbole_painvrl.models.ultragcn import UltraGCNSettings
 from recbole_painvrl.report.sections import controls as section
 
 

@@ -11,7 +11,8 @@ from recbole_painvrl.functional.attention import AttentionOutput
 from recbole_painvrl.functional.invariance import VarianceForm
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.ultragcn import USER_TABLES, BackboneSettings
+from recbole_painvrl.models.backbone import BackboneSettings
+from recbole_painvrl.models.ultragcn import USER_TABLES
 from recbole_painvrl.parallel.shards import Sharding
 
 # Of both models. Not with full environment models: these learn user tables of their own.
