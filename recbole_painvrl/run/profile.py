@@ -25,7 +25,7 @@ from recbole_painvrl.atomic import write_json
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
-from recbole_painvrl.models.painvrl import mask_learner as mask_stage
+from recbole_painvrl.models.painvrl import joint_step, mask_learner
 
 if TYPE_CHECKING:
     from recbole_painvrl.run.runner import Run
@@ -153,8 +153,8 @@ def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
     for owner, name, phase in (
         (NegativeSampler, "draw", "negatives"),
         (model, "calculate_loss", "forward"),
-        (mask_stage, "joint_losses", "forward"),
-        (mask_stage, "irm_loss", "forward"),
+        (mask_learner, "joint_losses", "forward"),
+        (joint_step, "irm_loss", "forward"),
         (ContentEnvironmentModel, "_batch_loss", "forward"),
         (ContentEnvironmentModel, "_scores_and_likelihood", "evaluation"),
         (full_models, "batch_loss", "forward"),
@@ -166,8 +166,7 @@ def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
         (trainer.pipeline, "_keep", "saving"),
         (trainer, "_save_checkpoint", "saving"),
     ):
-        if hasattr(owner, name):
-            _replace(owner, name, profile.timed(phase, getattr(owner, name)), stack)
+        _replace(owner, name, profile.timed(phase, getattr(owner, name)), stack)
     before = register_optimizer_step_pre_hook(lambda *_: profile.begin("optimiser"))
     after = register_optimizer_step_post_hook(lambda *_: profile.end())
     stack.callback(before.remove)
