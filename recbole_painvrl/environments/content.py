@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recbole_painvrl.errors import BadNumberError
+from recbole_painvrl.functional.pairs import pair_scores
 from recbole_painvrl.parallel import group
 from recbole_painvrl.parallel.shards import OwnRows
 
@@ -230,15 +231,20 @@ class ContentEnvironmentModel:
         # Only the distinct items are projected, which avoids a tensor of pairs x d.
         items, indices = torch.unique(candidates, return_inverse=True)
         vectors = self._item_vectors(items)
-        users = self.user_content[self.users[rows]]
-        positives = _by_environment(users, vectors.index_select(0, indices[: len(rows)]))
+        users, positives = self.users[rows], indices[: len(rows)]
+        content = self.user_content.index_select(0, users)
         with torch.no_grad():
-            labels = (positives + self._offset(refining)).argmax(dim=0)
+            scores = _by_environment(content, vectors, positives) + self._offset(refining)
+            labels = scores.argmax(dim=0)
             self._counts = torch.bincount(labels, minlength=self.n_environments)
-        positive_loss = F.softplus(-positives.gather(0, labels[None])).sum()
+        # Only the label's score has a gradient.
+        places = positives * self.n_environments + labels
+        chosen = vectors.flatten(0, 1).index_select(0, places)
+        loss = F.softplus(-(content * chosen).sum(dim=1)).sum()
         shared = vectors.index_select(0, indices[len(rows) :])
-        scores = _by_label(users, shared, labels)
-        return positive_loss + F.softplus(scores).mean(dim=-1).sum()
+        for times, scores in self._shared_scores(users, labels, shared):
+            loss = loss + times @ F.softplus(scores).mean(dim=-1)
+        return loss
 
     def _item_vectors(self, items: Tensor | None = None) -> Tensor:
         """``W_e Psi_i`` of the items, or of all, under every environment, ``[n, E, k]``."""
@@ -253,16 +259,47 @@ class ContentEnvironmentModel:
         drawn = torch.randint(1, len(self.content), (_LIKELIHOOD_NEGATIVES,), generator=generator)
         vectors = self._item_vectors()
         shared = vectors[drawn.to(self.content.device)]
-        scores, total = [], self.content.new_zeros((), dtype=torch.float64)
-        for users, items in zip(self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True):
-            content = self.user_content[users]
-            scores.append(_by_environment(content, vectors.index_select(0, items)))
-            best, label = scores[-1].max(dim=0)
-            negatives = _by_label(content, shared, label)
-            total += (F.logsigmoid(best) + F.logsigmoid(-negatives).mean(dim=1)).sum()
+        scores = torch.cat(
+            [
+                _by_environment(self.user_content.index_select(0, users), vectors, items)
+                for users, items in zip(
+                    self.users.split(_BLOCK), self.items.split(_BLOCK), strict=True
+                )
+            ],
+            dim=1,
+        )
+        best, labels = scores.max(dim=0)
+        total = F.logsigmoid(best).sum(dtype=torch.float64)
+        for times, negatives in self._shared_scores(self.users, labels, shared):
+            total += times.double() @ F.logsigmoid(-negatives).mean(dim=1).double()
         if self.own is not None:
             group.sum_([total])
-        return torch.cat(scores, dim=1), float(total) / max(1, self.n)
+        return scores, float(total) / max(1, self.n)
+
+    def _shared_scores(
+        self, users: Tensor, labels: Tensor, shared: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scores of users with shared items ``[P, E, k]`` in the environments of their pairs.
+
+        Pairs of the same user in the same environment have the same scores, which are computed
+        once.
+
+        Args:
+            users: ``[n]``.
+            labels: environment of every pair, ``[n]``.
+            shared: vectors of the items under every environment.
+
+        Yields:
+            Of some users of an environment the number of their pairs ``[m]`` and scores ``[m, P]``.
+        """
+        n_users = len(self.user_content)
+        keys, times = torch.unique(labels * n_users + users, return_counts=True)
+        sizes = torch.bincount(keys // n_users, minlength=self.n_environments).tolist()
+        parts = (keys % n_users).split(sizes), times.split(sizes), shared.unbind(dim=1)
+        for own, counts, vectors in zip(*parts, strict=True):
+            for some, number in zip(own.split(_BLOCK), counts.split(_BLOCK), strict=True):
+                content = self.user_content.index_select(0, some)
+                yield number.to(content.dtype), content @ vectors.T
 
 
 class _Projected(torch.autograd.Function):
@@ -291,14 +328,6 @@ class _Projected(torch.autograd.Function):
         return torch.stack(gradients), None
 
 
-def _by_environment(users: Tensor, vectors: Tensor) -> Tensor:
-    """Scores of pairs under every environment: ``[B, k], [B, E, k] -> [E, B]``."""
-    return (users[:, None, :] * vectors).sum(dim=-1).T
-
-
-def _by_label(users: Tensor, shared: Tensor, labels: Tensor) -> Tensor:
-    """Scores with shared items in each user's environment: ``[B, k], [P, E, k] -> [B, P]``."""
-    chosen = F.one_hot(labels, shared.shape[1]).to(users.dtype)
-    # One product for all environments, with zeros for the other environments of a user.
-    spread = (chosen[:, :, None] * users[:, None, :]).flatten(1)
-    return spread @ shared.flatten(1).T
+def _by_environment(users: Tensor, vectors: Tensor, items: Tensor) -> Tensor:
+    """Scores of pairs under every environment: ``[B, k], [M, E, k], [B] -> [E, B]``."""
+    return pair_scores(vectors, users, items[:, None]).squeeze(1).T
