@@ -14,12 +14,16 @@ _MODULE = ["-m", "recbole_painvrl", "run"]
 
 def program() -> list[str]:
     """Words that start a run: what was called, as it can be called again."""
-    name = Path(sys.argv[0]).name
+    called = sys.argv[0]
+    name = Path(called).name
+    script = _MODULE
+    if name == "run_recbole.py":
+        # The path is needed where the script is in another folder.
+        script = [name if Path(called).parent.resolve() == Path.cwd() else called]
     if launch.world_size() > 1:
-        return [*launch.command(), *(["run_recbole.py"] if name == "run_recbole.py" else _MODULE)]
+        return [*launch.command(), *script]
     if name == "recbole-painvrl" and _is_found(name):
         return [name, "run"]
-    script = ["run_recbole.py"] if name == "run_recbole.py" else _MODULE
     if _is_found("python"):
         return ["python", *script]
     path, here = Path(sys.executable), Path.cwd()
