@@ -20,7 +20,7 @@ from recbole_painvrl.parallel.shards import OwnRows
 _MIN_FRACTION = 0.02
 # Momentum of the running fractions of the environments.
 _MOMENTUM = 0.9
-# Shared negatives of the likelihood, and pairs scored at a time.
+# Shared negatives of the likelihood, and pairs or users scored at a time.
 _LIKELIHOOD_NEGATIVES = 256
 _BLOCK = 8192
 # Above this fraction of rows with a gradient, copying them costs more than it saves.

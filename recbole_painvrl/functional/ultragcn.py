@@ -122,7 +122,7 @@ def shared_negative_loss(
     with torch.autocast(scores.device.type, enabled=False):
         plain, by_item = (F.softplus(scores.to(precision)) @ columns).unbind(dim=1)
     total = (times * (weights.w3 * plain + weights.w4 * user_factor * by_item)).sum()
-    return weights.negative_weight / draws.sum() * total
+    return weights.negative_weight * total / draws.sum()
 
 
 def counted_negative_loss(
@@ -140,7 +140,8 @@ def counted_negative_loss(
     # Scores may have another precision than the graph.
     drawn = edge_weight.new_zeros(scores.shape)
     cells = places[:, None] * scores.shape[1] + negatives
-    drawn.view(-1).scatter_add_(0, cells.view(-1), (weights.w3 + weights.w4 * edge_weight).view(-1))
+    pair_weights = weights.w3 + weights.w4 * edge_weight
+    drawn.view(-1).scatter_add_(0, cells.flatten(), pair_weights.flatten())
     losses = drawn * F.softplus(scores)
     return weights.negative_weight / negatives.shape[1] * losses.sum()
 
@@ -178,12 +179,12 @@ def item_item_score_gradient(
 
 
 class Distinct(NamedTuple):
-    """Indices ``[B]``, each of their values once.
+    """Indices ``[B]`` by their values, of which each occurs once, but on a GPU any number of times.
 
     Attributes:
-        values: ``[U]``.
+        values: ``[U]``; ``values[places]`` are the indices.
         places: place of every index in ``values``, ``[B]``.
-        counts: how often every value occurs, ``[U]``.
+        counts: number of indices that have the place of every value, ``[U]``.
     """
 
     values: Tensor

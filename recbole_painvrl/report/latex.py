@@ -64,7 +64,7 @@ def _write(path: Path, template: str, values: dict[str, Any]) -> None:
 def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     """Rows are models; the method has a mark for its difference to the best baseline.
 
-    Where there is none, as between controls of a mask, every other row has one for its own.
+    Where there is none (controls of a mask, or no validation), every other row has one for its own.
     """
     metrics = [name for name in block.metrics if _number(block.groups[0], split, name)]
     marks: dict[tuple[str, str], str] = {}

@@ -96,8 +96,9 @@ def _of_final_model(result: Mapping[str, Any], model: str) -> Iterator[str]:
 def _given(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and values of what the run's command sets; a launcher has options of its own."""
     command = list(result["command"])
-    start = max(i for i, word in enumerate(command) if word in ("run_recbole.py", "run"))
-    for word in command[start + 1 :]:
+    # The model comes first in every command that `command_again` makes.
+    start = next(i for i, word in enumerate(command) if word.startswith("--model="))
+    for word in command[start:]:
         name, _, value = word.removeprefix("--").partition("=")
         yield name, value
 

@@ -92,11 +92,7 @@ def make_plan(
         raise UserError(
             "every setting of the search space is fixed; remove one of them from the command"
         )
-    first = {name: domain.bounds()[0] for name, domain in searched.items()}
-    for setting, domain in searched.items():
-        for value in domain.bounds():
-            point = {**given, **first, setting: value}
-            SafeConfig(overrides=point, overrides_from="search space")
+    _check_bounds(given, searched)
     config = SafeConfig(overrides=given)
     for setting, domain in searched.items():
         if isinstance(domain, Interval) and domain.is_whole and isinstance(config[setting], float):
@@ -131,6 +127,28 @@ def make_plan(
             "code": run_code(config, code_hash()),
         },
     )
+
+
+def _check_bounds(given: dict[str, Any], space: Space) -> None:
+    """Refuse a bound or choice that is wrong whatever the other settings are.
+
+    It is tried beside the first and the last values of the others and beside their defaults; values
+    that are wrong in some combinations only are left to the trials.
+    """
+    bounds = {name: domain.bounds() for name, domain in space.items()}
+    first, last = ({name: values[at] for name, values in bounds.items()} for at in (0, -1))
+    for name, values in bounds.items():
+        for value in values:
+            errors = []
+            for others in (first, last, {}):
+                point = {**given, **others, name: value}
+                try:
+                    SafeConfig(overrides=point, overrides_from="search space")
+                    break
+                except UserError as error:
+                    errors.append(error)
+            else:
+                raise errors[0]
 
 
 def _objectives(select_on: str | None, dataset: ModalityDataset) -> tuple[tuple[str, ...], str]:

@@ -48,7 +48,7 @@ class Interval:
         return stored
 
     def bounds(self) -> tuple[Any, ...]:
-        """The values that decide whether a setting accepts the whole domain."""
+        """Both ends."""
         return self.low, self.high
 
     def recbole(self, name: str) -> str:
@@ -85,7 +85,7 @@ class Choices:
         return next(value for value in self.values if self.stored(value) == stored)
 
     def bounds(self) -> tuple[Any, ...]:
-        """The values that decide whether a setting accepts the whole domain."""
+        """All of them."""
         return self.values
 
     def recbole(self, name: str) -> str:

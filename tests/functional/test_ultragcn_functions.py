@@ -25,10 +25,18 @@ WEIGHTS = UltraGCNWeights(0.7, 0.3, 0.9, 0.2, 1.5, 0.4)
 N_USERS, N_ITEMS, WIDTH, BATCH = 11, 17, 5, 6
 
 
+def repeated(indices: torch.Tensor) -> Distinct:
+    """The indices as a GPU has them."""
+    return Distinct(indices, torch.arange(len(indices)), torch.ones_like(indices))
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("n_neighbours", [0, 3])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("seed", range(2))
-def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: int) -> None:
+def test_batch_loss_is_the_literal_loss(
+    on_gpu: bool, n_neighbours: int, shared: bool, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = torch.Generator().manual_seed(seed)
     graph = random_graph(N_USERS, N_ITEMS, n_neighbours, source)
     user_table = torch.randn(N_USERS, WIDTH, generator=source, dtype=torch.float64).requires_grad_()
@@ -37,6 +45,8 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
     shape = (7,) if shared else (BATCH, 4)
     negatives = torch.randint(1, N_ITEMS, shape, generator=source)
+    if on_gpu:
+        monkeypatch.setattr(Distinct, "of", repeated)
     own = Distinct.of(users)
     found = batch_loss(
         user_table[own.values], item_table, own, positives, negatives, graph, WEIGHTS
@@ -44,9 +54,9 @@ def test_batch_loss_is_the_literal_loss(n_neighbours: int, shared: bool, seed: i
     expected = literal_loss(
         lambda u, i: user_table[u] @ item_table[i], users, positives, negatives, graph, WEIGHTS
     )
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     by_table = [torch.autograd.grad(loss, [user_table, item_table]) for loss in (found, expected)]
-    torch.testing.assert_close(*by_table)
+    torch.testing.assert_close(*by_table, rtol=1e-12, atol=1e-14)
 
 
 def test_batch_loss_by_hand() -> None:
@@ -75,7 +85,7 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = random_graph(N_USERS, N_ITEMS, 3, source)
     users = Distinct.of(torch.randint(4, 6, (BATCH,), generator=source))
     positives = torch.randint(1, N_ITEMS, (BATCH,), generator=source)
-    negatives = torch.randint(1, N_ITEMS, (BATCH, 6), generator=source)
+    negatives = torch.randint(1, N_ITEMS, (6, BATCH), generator=source).T
     vectors = torch.randn(2, WIDTH, dtype=torch.float64).requires_grad_()
     table = torch.randn(N_ITEMS, WIDTH, dtype=torch.float64).requires_grad_()
     found = []
@@ -83,7 +93,7 @@ def test_counting_the_draws_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ultragcn, "_DENSE_BELOW", limit)
         loss = batch_loss(vectors, table, users, positives, negatives, graph, WEIGHTS)
         found.append([loss, *torch.autograd.grad(loss, [vectors, table])])
-    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,9 @@ def test_a_mark_is_the_outcome_of_its_test() -> None:
 
 def test_the_marks_between_controls_are_on_the_other_rows() -> None:
     """A learnt mask has no baseline among the controls."""
-    values = {"learnt": 0.5, "uniform": 0.4, "ones": 0.6, "zeros": 0.5}
+    values = {"learnt": 0.5, "uniform": 0.4, "ones": 0.6, "zeros": 0.5, "oracle": 0.7}
     runs = [
-        toy_run("UltraGCN", 0, {"ood": value}, {"feature_mask": f"masks/{name}.npz"})
+        toy_run("UltraGCN", 0, {"ood": value, "valid": value}, {"feature_mask": f"{name}.npz"})
         for name, value in values.items()
     ]
     (block,) = blocks(runs)
@@ -133,9 +133,18 @@ def test_the_marks_between_controls_are_on_the_other_rows() -> None:
         "UltraGCN (mask=uniform)": ["*", "*"],
         "UltraGCN (mask=ones)": [r"\dagger", r"\dagger"],
         "UltraGCN (mask=zeros)": ["", ""],
+        "UltraGCN (mask=oracle)": [r"\dagger", r"\dagger"],
     }
     text = render("latex_metrics.tex", **table, label="x")
     assert "Against a marked row, UltraGCN (mask=learnt) is" in text
+
+
+def test_without_validation_there_is_no_best_baseline_and_every_row_has_its_mark() -> None:
+    runs = [toy_run(name, 0, {"ood": value}) for name, value in (("A", 0.5), ("B", 0.4))]
+    (block,) = blocks(runs)
+    table = _metrics(block, "ood", block.groups[0])
+    assert table["compared"] is None
+    assert [[cell["mark"] for cell in cells] for _, cells in table["rows"]] == [["", ""], ["*"] * 2]
 
 
 def test_a_setting_is_shared_where_all_columns_have_it() -> None:

@@ -122,6 +122,8 @@ def test_the_next_command_has_the_settings_of_the_run(
         ),
     ):
         launcher = ["torchrun", "--nproc-per-node=2", "-m", "recbole_painvrl", "run"]
+        if model == "InvRL":
+            launcher = ["python", "/a run/of/run_recbole.py"]
         preset = "released" if model == "InvRL" else "large"
         command = [*launcher, f"--model={model}", "--dataset=tiny", *words, f"--preset={preset}"]
         command += ["--final_settings={n_layers: 1, embedding_size: 16}"] if more else []

@@ -42,6 +42,18 @@ def test_wrong_input_is_one_line(
     assert err.count("\n") == 1
 
 
+def test_values_that_suit_only_some_of_the_other_choices_are_searched(
+    tune: Tune, tmp_path: Path
+) -> None:
+    """A trial of the others fails and says so."""
+    space = tmp_path / "pairs.yaml"
+    space.write_text(
+        "negative_sampling: {choices: [shared, per_positive]}\n"
+        "exclude_positives: {choices: [false, true]}\n"
+    )
+    assert tune("--trials=1", f"--space={space}") == 0
+
+
 def test_trials_of_another_search_are_never_taken_for_own_ones(
     tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
