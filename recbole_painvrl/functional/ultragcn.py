@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -178,7 +177,8 @@ def item_item_score_gradient(
     return -weights.item_item * neighbour_weight * torch.sigmoid(-scores)
 
 
-class Distinct(NamedTuple):
+@dataclass(frozen=True)
+class Distinct:
     """Indices ``[B]`` by their values, of which each occurs once, but on a GPU any number of times.
 
     Attributes:
@@ -228,11 +228,10 @@ def batch_loss(
     positive_scores = (vectors * item_table.index_select(0, positives)).sum(dim=-1)
     loss = positive_loss(positive_scores, factor * graph.item_factor[positives], weights)
     if negatives.dim() == 1:
-        items, _, draws = Distinct.of(negatives)
-        scores = user_vectors @ item_table.index_select(0, items).T
-        loss = loss + shared_negative_loss(
-            scores, user_factor, graph.item_factor[items], users.counts, draws, weights
-        )
+        items = Distinct.of(negatives)
+        scores = user_vectors @ item_table.index_select(0, items.values).T
+        factors = user_factor, graph.item_factor[items.values]
+        loss = loss + shared_negative_loss(scores, *factors, users.counts, items.counts, weights)
     elif len(item_table) <= _DENSE_BELOW * negatives.shape[1]:
         scores = user_vectors @ item_table.T
         edge_weight = factor[:, None] * graph.item_factor[negatives]
