@@ -238,6 +238,8 @@ class Run:
         metrics |= _metrics(final)
         frames = [frame for _, frame in final.values()]
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
+        for name, arrays in report.arrays.items():
+            write_arrays(self.folder / f"{name}.npz", arrays)
         if others["oracle"]:
             report.planted["oracle"] = _metrics(others["oracle"])
         result = result_of(self, metrics, report)
@@ -248,8 +250,6 @@ class Run:
             log.debug("shift: %s", line)
         if report.mask:
             result |= self._answer(result, final, others)
-        for name, arrays in report.arrays.items():
-            write_arrays(self.folder / f"{name}.npz", arrays)
         write_result(self.folder, result)
         return result
 
