@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,8 @@ def _same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """RecBole reads sys.argv, draws from the global generators and writes where it stands."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.chdir(tmp_path)
+    # A command that was stopped ignores SIGTERM until it ends, and so would all that it starts.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Only a power cut would tell the difference, and disks are slow.
     monkeypatch.setattr(os, "fsync", lambda _: None)
     # RecBole's HyperTuning leaves the root logger at its own level.

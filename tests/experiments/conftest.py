@@ -27,6 +27,11 @@ def quick_run(words: list[str]) -> int:
             stream.write(f"{event} {folder.name}\n")
 
     write("start")
+    end = time.monotonic() + 20
+    while model.startswith("Meeting") and time.monotonic() < end:
+        if (folder.parent / "events").read_text().count("start") == 3:
+            break
+        time.sleep(0.01)
     if model == "Slow":
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -92,9 +92,14 @@ def test_the_folder_of_a_model_of_another_package_is_portable(make_runs: MakeRun
     assert distinct([one, one]) == [one]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_so_many_workers_and_no_more(make_runs: MakeRuns, workers: int) -> None:
-    runs = make_runs("A", "B", "C")
+@pytest.mark.parametrize(
+    ("workers", "models"), [(1, ("A", "B", "C")), (3, ("Meeting1", "Meeting2", "Meeting3"))]
+)
+def test_so_many_workers_and_no_more(
+    make_runs: MakeRuns, workers: int, models: tuple[str, ...]
+) -> None:
+    """The runs of the second grid wait for one another."""
+    runs = make_runs(*models)
     execute(runs, workers)
     active, most = 0, 0
     for line in (runs[0].folder.parent / "events").read_text().splitlines():
