@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,3 +89,20 @@ def test_every_stage_has_its_phases_and_the_run_its_numbers(
     assert total == pytest.approx(profile["seconds"], rel=0.01)
     assert "outside the stages" in profile["stages"]
     assert "optimiser" in run.err
+
+
+def test_the_invariance_loss_counts_as_forward(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, slept = joint_step.irm_loss, []
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        if not slept:
+            slept.append(time.sleep(1))
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(joint_step, "irm_loss", slow)
+    run = run_main(tiny_data, tmp_path, "PaInvRL", *SHORT_STAGES, "--profile=True", name="slow")
+    profile = json.loads((run.folder / PROFILE).read_text())
+    phases = profile["stages"]["mask 1"]["phases"]
+    assert phases["forward"] > 1 > phases["other"]
