@@ -22,7 +22,7 @@ from recbole.utils import init_seed
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.feature_mask import mask_file
-from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError, did_you_mean
@@ -142,6 +142,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         use_kept_mask(config, folder)
         if path.name == FINAL_CONFIG:
             config["feature_mask_file"] = str(mask_file(folder))
+        _check_mask(config["feature_mask_file"], result)
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
         dataset = ModalityDataset(config)
@@ -183,6 +184,15 @@ def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]
         raise UserError(
             f"{folder}: the training split, made again, has other interactions than that of the "
             f"run; install its versions of the libraries (`versions` in {RESULT}), or train again"
+        )
+
+
+def _check_mask(given: str | None, result: dict[str, Any]) -> None:
+    """Refuse a mask on the features that is not the run's."""
+    recorded = result["hashes"].get("feature_mask")
+    if given is not None and recorded is not None and file_hash(Path(given)) != recorded:
+        raise UserError(
+            f"{given}: is not the mask that {RESULT} was made with; restore the file or train again"
         )
 
 

@@ -98,6 +98,13 @@ def keep_feature_mask(dataset: ModalityDataset, folder: Path) -> None:
 
 
 def use_kept_mask(config: SafeConfig, folder: Path) -> None:
-    """Read the mask from the run folder's copy, wherever the original is now."""
-    if config["feature_mask"] is not None and (folder / COPY).is_file():
-        config["feature_mask_file"] = str(folder / COPY)
+    """Read the mask from the run folder's copy, wherever the original is now.
+
+    Raises:
+        UserError: the copy is missing.
+    """
+    if config["feature_mask"] is None:
+        return
+    if not (folder / COPY).is_file():
+        raise UserError(f"{folder}: {COPY} is missing; put it back, or train again")
+    config["feature_mask_file"] = str(folder / COPY)

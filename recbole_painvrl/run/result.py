@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recbole_painvrl.data.feature_mask import COPY
+from recbole_painvrl.data.feature_mask import COPY, LEARNT
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run.command import command_again
@@ -88,8 +88,10 @@ def _hashes(run: Run) -> dict[str, str]:
         "code": run.code_hash,
         "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
     }
-    if run.dataset.features.mask is not None:
-        hashes["feature_mask"] = file_hash(run.folder / COPY)
+    # A final model of another class is trained on the learnt mask as if it had been given.
+    mask = run.folder / (COPY if run.final is None else LEARNT)
+    if mask.is_file():
+        hashes["feature_mask"] = file_hash(mask)
     return hashes
 
 

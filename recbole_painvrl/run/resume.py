@@ -15,6 +15,7 @@ from recbole_painvrl.atomic import is_write_failure, remove_temporary, write_fai
 from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
+from recbole_painvrl.data.feature_mask import COPY
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run import RESULT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
 # What must not have changed since the run began; other changes only give a warning.
-_DECISIVE = frozenset({"data", "settings", "recbole_painvrl", "recbole", "torch"})
+_DECISIVE = frozenset({"data", COPY, "settings", "recbole_painvrl", "recbole", "torch"})
 _HASH_LENGTH = 64
 # Settings that a resumed run may change, since its numbers do not depend on them.
 _FREE = frozenset({"resume", "show_progress", "memory_check", "data_path"})

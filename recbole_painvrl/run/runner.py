@@ -20,7 +20,8 @@ from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import dataset_hash
+from recbole_painvrl.data.feature_mask import COPY
+from recbole_painvrl.data.folder import dataset_hash, file_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
@@ -149,6 +150,8 @@ class Run:
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
         now = origin(config, self.data_hash, self.config_hash, self.code_hash)
+        if config["feature_mask"] is not None:
+            now[COPY] = group.from_first(lambda: file_hash(self.folder / COPY))
         # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]

@@ -83,10 +83,17 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
         torch.testing.assert_close(loaded.model.features[:, columns], expected)
     valid = loaded.result["metrics"]["valid"]
     assert valid == run.result["metrics"]["valid"]
+    np.savez(run.folder / COPY, **{name: 1 - arrays[name] for name in slices})
+    with pytest.raises(UserError, match="is not the mask"):
+        load_run(run.folder)
 
 
 def test_a_resumed_run_has_the_mask_that_it_kept(
-    masked: Finished, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    masked: Finished,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = tmp_path / "given"
     shutil.copytree(masked.folder, given)
@@ -98,6 +105,15 @@ def test_a_resumed_run_has_the_mask_that_it_kept(
             run_main(tiny_data, tmp_path, "VBPR", *words, name="killed")
     shutil.rmtree(given)
     killed = whole.folder.with_name("killed")
+    kept = np.load(killed / COPY)
+    for said in ("other feature_mask.npz", "feature_mask.npz is missing"):
+        if said.startswith("other"):
+            np.savez(killed / COPY, **{name: 1 - kept[name] for name in kept.files})
+        else:
+            (killed / COPY).unlink()
+        assert main([f"--resume={killed}", "--show_progress=False"]) == 2
+        assert said in capsys.readouterr().err
+    shutil.copy(whole.folder / COPY, killed)
     assert main([f"--resume={killed}", "--show_progress=False"]) == 0
     resumed = json.loads((killed / "result.json").read_text())
     assert resumed["metrics"] == whole.result["metrics"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from support import (
 from recbole_painvrl import load_run
 from recbole_painvrl.cli import export, recommend, report
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.run.final_model import final_config
 
@@ -60,6 +62,16 @@ def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finis
     assert features[:, used == 0].eq(0).all() and not features[:, used == 1].eq(0).all()
     # The stages before it have the run's own settings.
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["embedding_size"]["value"] == 64
+
+
+def test_another_mask_is_refused(run: Finished, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(run.folder, copied)
+    load_run(copied)
+    with np.load(run.folder / "mask.npz") as arrays:
+        np.savez(copied / "mask.npz", **{name: 1 - arrays[name] for name in arrays.files})
+    with pytest.raises(UserError, match="is not the mask"):
+        load_run(copied)
 
 
 def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Path) -> None:
