@@ -32,7 +32,7 @@ from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import training_hash, use_kept_mask
 from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, experiment_runs, versions
 from recbole_painvrl.run.program import shell_command
-from recbole_painvrl.run.resume import data_path_from_here, stored_settings
+from recbole_painvrl.run.resume import data_path_from_here, settings_hash, stored_settings
 from recbole_painvrl.training.checkpoint import load_model, weights_hash
 from recbole_painvrl.training.state import global_rng, restore_global_rng
 
@@ -126,8 +126,8 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         data_path: folder that holds the dataset's folder, where it has moved since the run.
 
     Raises:
-        UserError: no complete run, a damaged file, or a dataset, a split or weights that are
-            not those of the run.
+        UserError: no complete run, a damaged file, or settings, a mask, a dataset, a split or
+            weights that are not those of the run.
     """
     folder = Path(folder)
     result = _read_result(folder)
@@ -136,6 +136,7 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         # The run evaluated another final model, which has its own settings.
         path = folder / FINAL_CONFIG
     values = stored_settings(path)
+    _check_settings(path, result)
     values["data_path"] = str(_data_path(folder, values, result, data_path))
     with _callers_state():
         config = SafeConfig(overrides=values, overrides_from=str(path))
@@ -184,6 +185,16 @@ def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]
         raise UserError(
             f"{folder}: the training split, made again, has other interactions than that of the "
             f"run; install its versions of the libraries (`versions` in {RESULT}), or train again"
+        )
+
+
+def _check_settings(path: Path, result: dict[str, Any]) -> None:
+    """Refuse settings that are not the run's: its weights may fit them and give other scores."""
+    recorded = result["hashes"].get("config" if path.name == CONFIG else FINAL_CONFIG)
+    if recorded is not None and settings_hash(path) != recorded:
+        raise UserError(
+            f"{path}: has other settings than {RESULT} was made with; restore the file or train "
+            "again"
         )
 
 

@@ -12,7 +12,7 @@ from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.feature_mask import training_hash
-from recbole_painvrl.run.folder import versions
+from recbole_painvrl.run.folder import FINAL_CONFIG, config_hash, versions
 from recbole_painvrl.run.opening import edition
 from recbole_painvrl.run.threads import is_small
 from recbole_painvrl.seeds import run_seeds
@@ -92,6 +92,8 @@ def _hashes(run: Run) -> dict[str, str]:
     mask = run.folder / (COPY if run.final is None else LEARNT)
     if mask.is_file():
         hashes["feature_mask"] = file_hash(mask)
+    if run.final is not None:
+        hashes[FINAL_CONFIG] = config_hash(run.final.effective())
     return hashes
 
 

@@ -19,7 +19,7 @@ from recbole_painvrl.data.feature_mask import COPY
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run import RESULT
-from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, write_config
+from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, config_hash, write_config
 from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.training.shard_files import is_saved
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
 # What must not have changed since the run began; other changes only give a warning.
-_DECISIVE = frozenset({"data", COPY, "settings", "recbole_painvrl", "recbole", "torch"})
+_DECISIVE = frozenset(
+    {"data", COPY, "settings", FINAL_CONFIG, "recbole_painvrl", "recbole", "torch"}
+)
 _HASH_LENGTH = 64
 # Settings that a resumed run may change, since its numbers do not depend on them.
 _FREE = frozenset({"resume", "show_progress", "memory_check", "data_path"})
@@ -129,6 +131,11 @@ def stored_settings(path: Path) -> dict[str, Any]:
         # RecBole rewrites "no negatives" to a form that it does not accept as input.
         values["train_neg_sample_args"] = None
     return values
+
+
+def settings_hash(path: Path) -> str:
+    """The :func:`~recbole_painvrl.run.folder.config_hash` of a readable ``config.yaml``."""
+    return config_hash(yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader))
 
 
 def data_path_from_here(folder: Path, data_path: str | Path, recorded: str | Path) -> Path:

@@ -45,6 +45,7 @@ from recbole_painvrl.run.feature_mask import (
 )
 from recbole_painvrl.run.final_model import final_config, final_trainer
 from recbole_painvrl.run.folder import (
+    FINAL_CONFIG,
     config_hash,
     create_run_folder,
     origin,
@@ -152,6 +153,8 @@ class Run:
         now = origin(config, self.data_hash, self.config_hash, self.code_hash)
         if config["feature_mask"] is not None:
             now[COPY] = group.from_first(lambda: file_hash(self.folder / COPY))
+        if self.final is not None:
+            now[FINAL_CONFIG] = config_hash(self.final.effective())
         # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]

@@ -23,6 +23,7 @@ import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.run.resume import settings_hash
 from recbole_painvrl.training.checkpoint import read_checkpoint
 
 
@@ -271,11 +272,26 @@ def test_damaged_weights_and_weights_that_do_not_fit(copy: Path) -> None:
     with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
         load_run(copy)
     path.write_bytes(content)
-    settings = yaml.safe_load((copy / "config.yaml").read_text())
-    settings["embedding_size"]["value"] += 1
-    (copy / "config.yaml").write_text(yaml.safe_dump(settings))
+    with_another(copy, "embedding_size")
+    with pytest.raises(UserError, match=r"config\.yaml: has other settings"):
+        load_run(copy)
+    with_its_settings(copy)
     with pytest.raises(UserError, match="does not fit the model"):
         load_run(copy)
+
+
+def with_another(folder: Path, setting: str) -> None:
+    """Add one to a number in the run's ``config.yaml``."""
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    settings[setting]["value"] += 1
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+
+
+def with_its_settings(folder: Path) -> None:
+    """Make the result that of the settings in ``config.yaml``."""
+    result = json.loads((folder / "result.json").read_text())
+    result["hashes"]["config"] = settings_hash(folder / "config.yaml")
+    (folder / "result.json").write_text(json.dumps(result))
 
 
 def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -290,9 +306,7 @@ def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixtu
 def test_another_training_split_is_refused(finished: MakeRun, tmp_path: Path) -> None:
     """Of the same size: other libraries may shuffle otherwise."""
     folder = Path(shutil.copytree(finished("BPR", "--protocol=random"), tmp_path / "run"))
-    path = folder / "config.yaml"
-    values = yaml.safe_load(path.read_text())
-    values["seed"]["value"] += 1
-    path.write_text(yaml.safe_dump(values))
+    with_another(folder, "seed")
+    with_its_settings(folder)
     with pytest.raises(UserError, match="has other interactions"):
         load_run(folder)

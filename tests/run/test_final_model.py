@@ -64,10 +64,15 @@ def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finis
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["embedding_size"]["value"] == 64
 
 
-def test_another_mask_is_refused(run: Finished, tmp_path: Path) -> None:
+def test_another_mask_or_other_settings_are_refused(run: Finished, tmp_path: Path) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(run.folder, copied)
     load_run(copied)
+    settings = copied / "final.yaml"
+    settings.write_text(settings.read_text().replace("value: 0.05", "value: 0.06"))
+    with pytest.raises(UserError, match=r"final\.yaml: has other settings"):
+        load_run(copied)
+    shutil.copy(run.folder / "final.yaml", copied)
     with np.load(run.folder / "mask.npz") as arrays:
         np.savez(copied / "mask.npz", **{name: 1 - arrays[name] for name in arrays.files})
     with pytest.raises(UserError, match="is not the mask"):
@@ -95,7 +100,7 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
 # model from the tenth on.
 @pytest.mark.parametrize("at", [3, 10])
 def test_a_killed_run_goes_on_to_the_same_numbers(
-    at: int, run: Finished, tiny_data: Path, tmp_path: Path
+    at: int, run: Finished, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         kill_at(at, False, patch)
@@ -103,6 +108,11 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
             run_main(tiny_data, tmp_path, "PaInvRL", *WORDS, *FINAL, name="cut")
     folder = tmp_path / "runs" / "cut"
     assert not (folder / "result.json").exists() and (folder / "final.yaml").exists()
+    kept = (folder / "final.yaml").read_text()
+    (folder / "final.yaml").write_text(kept.replace("value: 0.05", "value: 0.06"))
+    assert main([f"--resume={folder}", "--show_progress=False"]) == 2
+    assert "other final.yaml" in capsys.readouterr().err
+    (folder / "final.yaml").write_text(kept)
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
     same = Finished(0, "", "", folder)
     assert same.result["metrics"] == run.result["metrics"]
