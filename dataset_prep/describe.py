@@ -46,6 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     items = np.bincount(codes[codes >= 0])
     codes = users.encode(table["user_id"])
     degrees = np.bincount(codes[codes >= 0])
+    if not len(items) or not len(degrees):
+        raise UserError(
+            f"{folder}: no row of its .inter file has a user and an item; prepare it again"
+        )
     unknown = [token for token in arguments.item if token not in known.numbers]
     if unknown:
         raise UserError(f"{folder}: has no item {unknown[0]!r}; give ids of its .inter file")

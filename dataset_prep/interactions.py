@@ -39,6 +39,9 @@ def clean_token(value: object) -> str:
 
 def as_tokens(values: Sequence[Any] | Values) -> list[str]:
     """Text of many ids; ``12.0`` becomes ``12`` if every id has this form."""
+    if any(isinstance(value, list | np.ndarray) for value in values):
+        # A list is no id; its text matches no item, which is a fault.
+        values = list(map(str, values))
     codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
     cleaned = _without_point([clean_token(value) for value in uniques])
     return [cleaned[code] for code in codes]

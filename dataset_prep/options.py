@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import os
 import re
 import shlex
@@ -251,7 +250,7 @@ def _separator(text: str) -> str:
 
 def _encoding(text: str) -> str:
     try:
-        codecs.lookup(text)
+        "".encode(text)
     except LookupError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not an encoding; try utf-8-sig, latin-1 or cp1252"

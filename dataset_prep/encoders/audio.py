@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import struct
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_prep.encoders.common import Encoded, encoder_notes
-from dataset_prep.read.files import bar
+from dataset_prep.read.files import BROKEN, bar
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import reason
@@ -27,11 +26,7 @@ _WINDOW, _HOP, _SIZE = 400, 160, 512
 _BANDS, _LOW, _HIGH = 64, 125.0, 7_500.0
 _FLOOR = 1e-2
 _FRAMES_PER_BLOCK = 4096
-# Exceptions that SciPy raises for damaged headers.
-_BROKEN = (
-    *(OSError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError),
-    *(NameError, struct.error),
-)
+_HIGHEST_RATE = 768_000
 
 
 def encode_sounds(
@@ -100,9 +95,10 @@ def read_sound(path: Path, seconds: float) -> Samples | None:
             # Unknown chunks (titles, pictures) raise warnings only.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, data = wavfile.read(path)
-    except _BROKEN:
+    except (NameError, *BROKEN):
         return None
-    if rate <= 0:
+    if not 0 < rate <= _HIGHEST_RATE:
+        # Resampling needs memory for twenty times the rate.
         return None
     data = data[: int(seconds * rate)]
     scale = {"u": 128.0, "i": float(2 ** (8 * data.dtype.itemsize - 1))}.get(data.dtype.kind, 1.0)

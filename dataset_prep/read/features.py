@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 
 from dataset_prep.interactions import as_tokens
 from dataset_prep.read.feature_tables import read_table_features, read_text_features
-from dataset_prep.read.files import check_there, file_kind
+from dataset_prep.read.files import check_there, file_kind, readable
 from dataset_prep.read.id_lists import ordered_ids, read_ids
 from dataset_prep.read.ids import (
     FeatureFile,
@@ -31,7 +30,7 @@ from dataset_prep.read.matrices import Array, FeatureTable, open_archive, open_m
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import reason
+from recbole_painvrl.reading import parse_json, reason
 
 # NAME.encoder.json describes how NAME.npy was made; it holds checksums of NAME's files.
 ENCODER_ENDING = ".encoder.json"
@@ -158,9 +157,10 @@ def _as_array(path: Path, found: object) -> Array:
 
     if not isinstance(found, torch.Tensor):
         raise UserError(f"{path}: holds a {type(found).__name__}, not a tensor; save the matrix")
-    # NumPy has no bfloat16.
-    tensor = found.detach()
-    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    with readable(path, "holds a tensor that NumPy does not have", "save it with numpy.save"):
+        # NumPy has no bfloat16.
+        tensor = found.float() if found.dtype == torch.bfloat16 else found
+        return np.asarray(tensor.detach().numpy())
 
 
 def _load(path: Path) -> Any:
@@ -199,13 +199,13 @@ def _read_encoder(matrix: Path) -> tuple[str, dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         encoder, notes, hashes = str(found["encoder"]), dict(found["notes"]), dict(found["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: no record of an encoder; extract again or delete it") from error
     for name, expected in hashes.items():
         # The record may come from anyone: only files beside it are read.
-        beside = path.with_name(Path(str(name)).name)
+        beside = path.parent / Path(str(name)).name
         if not beside.is_file() or file_hash(beside) != expected:
             raise UserError(
                 f"{beside}: missing or changed since {path.name} was written; extract again, or "

@@ -26,6 +26,8 @@ ROLES = ("user", "item", "rating", "time", "part")
 _TYPES = ("", "token", "token_seq", "float", "float_seq")
 # Larger than any rating, and smaller than any time since 1970.
 _LARGEST_RATING = 1e6
+# Larger whole numbers are not exact in float64.
+_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,10 @@ def add_pairs(
     """Append an array [n, 2 to 4] of users, items and optional ratings and times."""
     what = part or "its array"
     width = pairs.shape[1] if pairs.ndim == 2 else 0
-    whole = pairs.dtype.kind in "iu" or (
-        width in (3, 4) and pairs.dtype.kind == "f" and bool((pairs[:, :2] % 1 == 0).all())
-    )
+    whole = pairs.dtype.kind in "iu"
+    if width in (3, 4) and pairs.dtype.kind == "f":
+        ids = pairs[:, :2]
+        whole = bool(((np.floor(ids) == ids) & (ids < _EXACT)).all())
     flat = pairs.ndim == 2 and pairs.shape[0] in (2, 3) and width > 4
     if not whole or width not in (2, 3, 4) or (len(pairs) and int(pairs[:, :2].min()) < 0):
         raise UserError(
@@ -143,7 +146,7 @@ def add_pairs(
     if len(extra) == 1 and len(pairs) and extra[0].max() > _LARGEST_RATING:
         roles = ["time"]
     found = dict(zip(roles, extra, strict=True))
-    ids = pairs[:, :2].astype(np.int64)
+    ids = pairs[:, :2].astype(np.int64) if pairs.dtype.kind == "f" else pairs[:, :2]
     builder.add(ids[:, 0], ids[:, 1], found.get("rating"), found.get("time"), part)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dataset_prep.interactions import as_tokens
+from dataset_prep.read.files import readable
 from dataset_prep.read.ids import id_or_first
 from dataset_prep.read.tables import Layout, find_role, simple, sniff
 from dataset_prep.read.tabular import Table, open_table
@@ -59,12 +60,13 @@ def read_item_table(path: Path, report: Report, encoding: str) -> pd.DataFrame:
     """The .item table of RecBole from a table with an id and a title column."""
     table = open_texts(path, encoding, what="titles", header=_title_names)
     chosen = _choose(path, table.names, report)
-    return item_table(table.read(chosen, report), *chosen)
+    with readable(path, "not a table of titles", "write one title per cell"):
+        return item_table(table.read(chosen, report), *chosen)
 
 
 def item_table(table: pd.DataFrame, item: str, title: str) -> pd.DataFrame:
     """RecBole's columns of an .item file; tabs and line ends in titles become spaces."""
-    titles = ["" if t is None or t != t else " ".join(str(t).split()) for t in table[title]]
+    titles = [" ".join(as_text(cell).split()) for cell in table[title]]
     return pd.DataFrame({"item_id:token": as_tokens(table[item]), "movie_title:token_seq": titles})
 
 

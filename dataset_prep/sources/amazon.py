@@ -25,12 +25,12 @@ from dataset_prep.encoders.text import encode_texts
 from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder, clean_token
 from dataset_prep.options import RawDataset, add_column_options, columns_of
-from dataset_prep.read.files import check_there
+from dataset_prep.read.files import check_there, readable
 from dataset_prep.read.interactions import TableColumns, read_interactions
 from dataset_prep.read.json_data import first_of, json_lines
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import sniff
-from dataset_prep.read.titles import item_table
+from dataset_prep.read.titles import as_text, item_table
 from dataset_prep.report import Report
 from dataset_prep.sources.common import TERMS, add_text_encoder
 from dataset_prep.sources.vectors import read_id_records
@@ -46,6 +46,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _TEXTS = ("title", "brand", "store", "categories", "category", "features", "feature", "description")
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _ID_LENGTH = 10
+_LARGEST_WIDTH = 100_000
 _ROWS_PER_BLOCK = 100_000
 # Larger than any time in seconds and smaller than any in milliseconds of these releases.
 _MILLISECONDS = 1e11
@@ -67,7 +68,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_column_options(parser)
     parser.add_argument("--metadata", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--visual", type=Path, metavar="FILE", help="image_features_*.b of 2014")
-    text = "its columns (default 4096)"
+    text = "its columns (default %(default)s)"
     parser.add_argument("--visual-size", type=int, default=4096, metavar="D", help=text)
     add_text_encoder(parser, "metadata")
 
@@ -76,6 +77,10 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     """Interactions, titles and features."""
     if arguments.text_encoder and not arguments.metadata:
         raise UserError("--text-encoder: needs --metadata FILE, where the texts are")
+    if not 0 < arguments.visual_size <= _LARGEST_WIDTH:
+        raise UserError(
+            f"--visual-size {arguments.visual_size}: must be from 1 to {_LARGEST_WIDTH}"
+        )
     builder = InteractionBuilder()
     given = columns_of(arguments)
     for path in arguments.input:
@@ -151,7 +156,7 @@ def _read_reviews(
             finite = math.isfinite(rating) and math.isfinite(time)
         except (TypeError, ValueError, OverflowError):
             finite = False
-        if user is None or item is None or not finite:
+        if not finite or not all(isinstance(token, str | int | float) for token in (user, item)):
             bad += 1
             continue
         rows.append((user, item, rating, time / 1000 if time > _MILLISECONDS else time))
@@ -178,12 +183,12 @@ def _read_metadata(
     titles: dict[str, str] = {}
     texts: dict[str, str] = {}
     for path in paths:
-        for found in json_lines(path, report, python=True):
-            token = clean_token(first_of(found, _ITEM))
-            if token not in rated or token in texts:
-                continue
-            titles[token] = _words(found.get("title"))
-            texts[token] = " ".join(_words(found.get(name)) for name in _TEXTS).strip()
+        with readable(path):
+            for found in json_lines(path, report, python=True):
+                token = clean_token(first_of(found, _ITEM))
+                if token in rated and token not in texts:
+                    titles[token] = as_text(found.get("title"))
+                    texts[token] = " ".join(as_text(found.get(name)) for name in _TEXTS).strip()
         if not texts:
             raise UserError(
                 f"{path}: describes no item with interactions; check that the files belong together"
@@ -191,15 +196,6 @@ def _read_metadata(
     if texts and len(texts) < len(rated):
         report.note(f"metadata: {len(rated) - len(texts)} items with interactions have no entry")
     return titles, texts
-
-
-def _words(value: object) -> str:
-    """Text of a string or of nested lists of strings."""
-    if isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, list | tuple):
-        return " ".join(filter(None, map(_words, value)))
-    return ""
 
 
 _SUMMARY = "Amazon reviews 2014, 2018, 2023"

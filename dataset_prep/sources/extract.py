@@ -6,6 +6,7 @@ Without interactions it writes a folder of NAME.npy, NAME.items.tsv and NAME.enc
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
 from dataset_prep.options import RawDataset, filters_of, name_and_path, output_folder
 from dataset_prep.read.features import ENCODER_ENDING, encoder_record
-from dataset_prep.read.files import check_there
+from dataset_prep.read.files import check_there, readable
 from dataset_prep.read.ids import id_or_first, is_index
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tabular import ROWS_PER_FRAME
@@ -85,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare the folder; without interactions, a folder of features alone."""
     if not (arguments.text or arguments.images or arguments.audio):
         raise UserError("extract: give --text, --images or --audio NAME=PATH")
+    if not 0 < arguments.seconds < math.inf:
+        raise UserError(f"--seconds {arguments.seconds:g}: must be above 0 and finite")
     if not (arguments.input or arguments.splits):
         return _run_features(arguments)
     return run_source(arguments, read)
@@ -210,13 +213,15 @@ def _from_texts(
     tokens: list[str] = []
     texts: list[str] = []
     lookup = None if rated is None else set(rated)
-    for frame in table.frames(list(dict.fromkeys([item, *wanted])), report, ROWS_PER_FRAME):
-        cells = [frame[column].tolist() for column in wanted]
-        joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
-        for token, text in zip(as_tokens(frame[item]), joined, strict=True):
-            if lookup is None or token in lookup:
-                tokens.append(token)
-                texts.append(text)
+    frames = table.frames(list(dict.fromkeys([item, *wanted])), report, ROWS_PER_FRAME)
+    with readable(path, "not a table of texts", "write one text per cell"):
+        for frame in frames:
+            cells = [frame[column].tolist() for column in wanted]
+            joined = (" ".join(map(as_text, row)) for row in zip(*cells, strict=True))
+            for token, text in zip(as_tokens(frame[item]), joined, strict=True):
+                if lookup is None or token in lookup:
+                    tokens.append(token)
+                    texts.append(text)
     if not tokens:
         what = "item" if lookup is None else "item with interactions"
         raise UserError(f"{path}: describes no {what}; check its ids")

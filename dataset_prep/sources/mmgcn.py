@@ -96,7 +96,10 @@ def _read_folder(folder: Path) -> tuple[dict[str, npt.NDArray[np.int64]], list[P
         raise UserError(f"{folder}: has no train.npy; give the folder that holds it")
     paths = {part: path for part, path in found.items() if path is not None}
     pairs = {part: _read_pairs(path) for part, path in paths.items()}
-    return {part: array for part, array in pairs.items() if len(array)}, list(paths.values())
+    pairs = {part: array for part, array in pairs.items() if len(array)}
+    if not pairs:
+        raise UserError(f"{folder}: its splits hold no interaction; copy them again")
+    return pairs, list(paths.values())
 
 
 def _read_pairs(path: Path) -> npt.NDArray[np.int64]:
@@ -189,7 +192,8 @@ def _open(path: Path, n_items: int) -> tuple[RowMatrix, str]:
     else:
         array = read_tensor(path)
     if array.ndim == 2 and array.shape[0] == 2 and array.dtype.kind in "iu":
-        if array.size == 0 or int(array.min()) < 0 or int(array.max()) > _LARGEST_NUMBER:
+        largest = max(n_items, int(array.max(initial=0)))
+        if array.size == 0 or int(array.min()) < 0 or largest > _LARGEST_NUMBER:
             raise UserError(
                 f"{path}: as a bag of words it must hold numbers of items and words from 0 to "
                 f"{_LARGEST_NUMBER}; copy it again"

@@ -136,10 +136,15 @@ def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
     """Every matrix of the folder, with a row per line of ``feature_rows.tsv``."""
     ids = folder / "feature_rows.tsv"
     tokens = read_ids(ids, report)
-    absent = {
-        path.stem.removeprefix("has_"): ~read_array(path).astype(np.bool_)
-        for path in sorted(folder.glob("has_*.npy"))
-    }
+    absent = {}
+    for path in sorted(folder.glob("has_*.npy")):
+        mask = read_array(path)
+        if mask.shape != (len(tokens),) or mask.dtype.kind not in "biuf":
+            raise UserError(
+                f"{path}: is {mask.dtype} {mask.shape}; give one True or False for each of the "
+                f"{len(tokens)} rows of {ids.name}"
+            )
+        absent[path.stem.removeprefix("has_")] = ~mask.astype(np.bool_)
     tables: list[FeatureTable] = []
     for path in sorted(folder.glob("*.npy")):
         if path.stem.startswith("has_"):
@@ -151,10 +156,8 @@ def trailer_features(folder: Path, report: Report) -> list[FeatureTable]:
                 "belong together, copy both again"
             )
         name = _modality(path.stem, {table.name for table in tables})
-        mask = next((m for key, m in absent.items() if key in path.stem.split("_")), None)
-        if mask is not None and len(mask) != len(tokens):
-            raise UserError(f"{folder}: a has_*.npy has {len(mask)} rows, not {len(tokens)}")
-        tables.append(FeatureTable(name, path.name, tokens, matrix, mask, encoder=path.stem))
+        without = next((m for key, m in absent.items() if key in path.stem.split("_")), None)
+        tables.append(FeatureTable(name, path.name, tokens, matrix, without, encoder=path.stem))
     return tables
 
 

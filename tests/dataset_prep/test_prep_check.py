@@ -146,6 +146,12 @@ def test_describe(folder: Path) -> None:
     assert "  The X: The Z (" in done("describe", folder, "--item", "x").out
 
 
+def test_a_table_without_ids_cannot_be_described(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, all="")
+    write(folder / "set.inter", HEADER + "NA\tx\n")
+    refused(prepare("describe", folder), "no row of its .inter file has a user and an item")
+
+
 def test_describe_plot(folder: Path, tmp_path: Path) -> None:
     values, fractions = at_least(np.array([1, 1, 2, 5]))
     assert values.tolist() == [1, 2, 5]

@@ -206,3 +206,6 @@ def test_splits_in_npz(tmp_path: Path) -> None:
     assert "beyond the stated 1" in convert(folder, "--force").refusal
     np.savez(folder / "interactions.npz", **arrays, shape=np.array([2, 9]))
     assert "has 8 rows for 9 items" in convert(folder, "--force").refusal
+    for shape in (8, [8], ["2", "8"], [2.0, np.nan]):
+        np.savez(folder / "interactions.npz", **arrays, shape=np.array(shape))
+        assert "`shape` is not two whole numbers" in convert(folder, "--force").refusal

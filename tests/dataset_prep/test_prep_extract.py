@@ -124,12 +124,15 @@ def test_sounds_of_any_type_and_rate_agree(tmp_path: Path, kind: Any, rate: int)
     assert np.abs(samples[middle] - 0.5 * tone(440)[middle]).max() < 0.02
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "rate"])
 def test_a_file_that_is_no_sound_is_counted(tmp_path: Path, damage: str) -> None:
     folder = content(tmp_path)
     path = folder / "wav" / "i2.wav"
     whole = path.read_bytes()
-    path.write_bytes({"cut": whole[:20], "noise": b"RIFF" + b"x" * 99, "empty": b""}[damage])
+    contents = {"cut": whole[:20], "noise": b"RIFF" + b"x" * 99, "empty": b""}
+    # To resample 4 GHz, the filter alone would need 600 GB.
+    contents["rate"] = whole[:24] + (2**32 - 5).to_bytes(4, "little") + whole[28:]
+    path.write_bytes(contents[damage])
     options = ("--audio", f"trailer={folder / 'wav'}")
     assert "1 files are not WAV files, first i2.wav" in convert(folder, *options).refusal
     with warnings.catch_warnings():
@@ -162,6 +165,25 @@ def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> N
     ):
         assert word in convert(folder, *options, name, "--force").refusal
     monkeypatch.delitem(sys.modules, "mine_audio")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_length_that_is_no_length_is_refused(tmp_path: Path, seconds: str) -> None:
+    options = ("--audio", f"a={tmp_path}", "--seconds", seconds, "--output", tmp_path / "f")
+    refused(prepare("extract", *options), f"--seconds {seconds}: must be above 0")
+
+
+DEEP = "[" * 700 + '"x"' + "]" * 700
+
+
+@pytest.mark.parametrize(
+    ("second", "word"), [(f'["a", {DEEP}]', "not a table of texts"), ('["a"]', "no item")]
+)
+def test_cells_that_are_no_text(tmp_path: Path, second: str, word: str) -> None:
+    """Nested deeper than Python recurses, or lists as ids."""
+    records = f'[{{"item_id": ["i1"], "plot": "x"}}, {{"item_id": ["i2", 3], "plot": {second}}}]'
+    path = write(tmp_path / "t.json", records)
+    refused(convert(content(tmp_path), "--text", f"plot={path}"), "t.json", word)
 
 
 @pytest.mark.filterwarnings("error")
@@ -240,9 +262,17 @@ def test_features_that_changed_are_refused(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_record_is_refused(tmp_path: Path) -> None:
-    write(extracted(tmp_path) / "plot.encoder.json", '{"encoder": "x"}')
-    assert "no record of an encoder" in converted(tmp_path).refusal
+@pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        ('{"encoder": "x"}', "no record of an encoder"),
+        ('{"encoder": "x", "notes": {"size": NaN}, "sha256": {}}', "no record of an encoder"),
+        ('{"encoder": "x", "notes": {}, "sha256": {"": "x"}}', "missing or changed"),
+    ],
+)
+def test_a_broken_record_is_refused(tmp_path: Path, record: str, word: str) -> None:
+    write(extracted(tmp_path) / "plot.encoder.json", record)
+    assert word in converted(tmp_path).refusal
 
 
 def test_an_existing_folder_needs_force_and_must_be_ours(tmp_path: Path) -> None:
@@ -301,6 +331,8 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for place, name in enumerate(["i1.png", "i1.jpg", "i2.JPG", "i3.png"]):
         Image.new("RGB", (30, 400), (60 * place, 0, 0)).save(folder / name)
     write(folder / "i4.png", b"no picture")
+    # With a short side of 256 pixels, this would have 3 GB.
+    Image.new("RGB", (1, 10_000)).save(folder / "i5.png")
     torch.save(_Network().state_dict(), tmp_path / "w.pth")
     return folder
 
@@ -309,7 +341,7 @@ def test_resnet50_runs_with_given_weights(tmp_path: Path, pictures: Path) -> Non
     options = ("extract", "--images", f"poster={pictures}", "--image-encoder", "resnet50")
     options += ("--image-weights", tmp_path / "w.pth", "--output", tmp_path / "f")
     result = done(*options, "--fix", "drop-rows")
-    assert "1 pictures cannot be read, first i4.png" in result.out
+    assert "2 pictures cannot be read, first i4.png" in result.out
     assert "1 more files of the same item" in result.out
     matrix = np.load(tmp_path / "f" / "poster.npy")
     assert matrix.shape == (3, 2048)

@@ -93,6 +93,8 @@ def test_the_visual_records_keep_ids_aligned(tmp_path: Path) -> None:
     write(tmp_path / "v.b", content[:-3])
     refused(amazon(tmp_path, reviews(2014), *option), "v.b: is cut in record 7: 55 of 58 bytes")
     passed(amazon(tmp_path, reviews(2014), *option, "--fix", "drop-rows"))
+    for size in ("0", "-1", "9" * 12):
+        refused(amazon(tmp_path, reviews(2014), *option, "--visual-size", size), "--visual-size")
     for wrong in (visual(WIDTH + 1)[0], b"C" * 10 + bytes(4 * WIDTH), b""):
         write(tmp_path / "v.b", wrong)
         refused(amazon(tmp_path, reviews(2014), *option), "v.b")
@@ -105,6 +107,7 @@ def test_the_visual_records_keep_ids_aligned(tmp_path: Path) -> None:
         (lambda text: text.replace('"overall": 1.0', '"overall": "x"', 1), "1 lines have no user"),
         (lambda text: text.replace('"asin"', '"asim"', 2), "2 lines have no user"),
         (lambda text: "no json\n" + text, "1 lines hold no JSON object, first line 1"),
+        (lambda text: text.replace(f'"{ASIN[0]}"', f'["{ASIN[0]}"]', 1), "1 lines have no user"),
     ],
 )
 def test_damaged_reviews_are_faults(tmp_path: Path, damage: Any, word: str) -> None:
@@ -122,6 +125,9 @@ def test_python_literals_are_never_evaluated(tmp_path: Path) -> None:
     option = ("--metadata", write(tmp_path / "meta.json", bad + metadata(2014)))
     refused(amazon(tmp_path, reviews(2014), *option), "1 lines hold no JSON object")
     assert not mark.exists()
+    deep = f'{{"asin": "{ASIN[0]}", "title": {"[" * 700}"x"{"]" * 700}}}\n'
+    option = ("--metadata", write(tmp_path / "meta.json", deep + metadata(2014)))
+    refused(amazon(tmp_path, reviews(2014), *option), "meta.json")
     cut = gzip.compress(reviews(2014).encode(), mtime=0)[:-40]
     refused(amazon(tmp_path, cut, file="r.json.gz"), "cut or not readable")
     refused(amazon(tmp_path, reviews(2014), "--text-encoder", "tfidf"), "needs --metadata")

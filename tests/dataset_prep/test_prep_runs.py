@@ -70,6 +70,7 @@ def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "see `python -m dataset_prep table --help`" in line
     assert "unrecognized arguments: --min-ratign 4" in wrong(capsys, *base, "--min-ratign", "4")
     assert "the following arguments are required: --output" in wrong(capsys, "table")
+    assert "'rot13' is not an encoding" in wrong(capsys, *base, "--encoding", "rot13")
     assert "required: SOURCE; see `python -m dataset_prep --help`" in wrong(capsys)
 
 

@@ -121,6 +121,10 @@ def test_trailer_folder(tmp_path: Path) -> None:
     assert pairs(tmp_path / "ml", "test") == [("2", "1029")]
     assert features(tmp_path / "ml", "visual") == {"31": [1.0, 5.0], "1029": [2.0, 6.0]}
     assert features(tmp_path / "ml", "textual") == {"31": [1.0, 2.0]}
+    for mask in (np.ones((3, 1)), np.ones(2), np.array(["a", "b", "c"])):
+        np.save(source / "has_text.npy", mask)
+        assert "has_text.npy: is " in prepare(*arguments, "--force").refusal
+    (source / "has_text.npy").unlink()
     write(source / "feature_rows.tsv", "itemId\ttitle\n31\tx\n")
     assert "3 rows where feature_rows.tsv lists 1" in prepare(*arguments, "--force").refusal
 
@@ -193,8 +197,22 @@ def test_mmgcn_refuses_lists_with_negatives_and_short_features(tmp_path: Path) -
     for negatives in (np.arange(1002)[None, :], lists):
         np.save(source / "test_full.npy", negatives, allow_pickle=True)
         assert "sampled negatives" in prepare(*arguments).refusal
+    for path in source.glob("*_full.npy"):
+        path.unlink()
+    np.save(source / "train.npy", np.zeros((0, 2), dtype=np.int64))
+    assert "hold no interaction" in prepare(*arguments).refusal
     (source / "train.npy").unlink()
     assert "no train.npy" in prepare(*arguments).refusal
+
+
+def test_a_word_bag_of_a_huge_number_of_items_is_refused(tmp_path: Path) -> None:
+    """Its matrix would have a row for each of them."""
+    source = tmp_path / "in"
+    source.mkdir()
+    np.save(source / "train.npy", np.array([[0, 2], [1, 2**40]]))
+    np.save(source / "feat_t.npy", np.array([[0, 1], [3, 4]]))
+    arguments = ["mmgcn", "--input", source, "--output", tmp_path / "ml"]
+    assert "feat_t.npy: as a bag of words" in prepare(*arguments).refusal
 
 
 def test_word_bags_tell_items_apart() -> None:

@@ -219,6 +219,12 @@ def test_binary_interactions(tmp_path: Path, kind: str) -> None:
     assert pairs(tmp_path / "out") == [("1", "10"), ("1", "11"), ("2", "10")]
 
 
+def test_ids_of_64_bits_without_a_sign(tmp_path: Path) -> None:
+    np.save(tmp_path / "e.npy", np.array([[2**64 - 1, 1], [2, 3]], dtype=np.uint64))
+    passed(table(tmp_path, (tmp_path / "e.npy").read_bytes(), file="e.npy"))
+    assert pairs(tmp_path / "out") == [(str(2**64 - 1), "1"), ("2", "3")]
+
+
 @pytest.mark.parametrize(
     ("array", "expected", "name"),
     [
@@ -281,6 +287,8 @@ def test_cut_files_are_refused(tmp_path: Path, kind: str) -> None:
         # A fraction of an id is never cut off, nor a missing time read as one.
         (np.array([[1.5, 2, 3.0]]), "whole numbers >= 0"),
         (np.array([[1, 2.5, 3.0]]), "whole numbers >= 0"),
+        (np.array([[np.inf, 2, 3.0]]), "whole numbers >= 0"),
+        (np.array([[2.0**53, 2, 3.0]]), "whole numbers >= 0"),
         (np.array([[1, 2, 3.0, np.nan]]), "NaN or Inf"),
         (np.array([[1, 2, np.inf, 3.0]]), "NaN or Inf"),
         # A time of zero does not make ratings of the others.

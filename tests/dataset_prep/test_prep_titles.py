@@ -61,6 +61,9 @@ def test_titles_in_parquet(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "p.parquet")
     assert table(tmp_path, (tmp_path / "p.parquet").read_bytes(), file="t.parquet").code == 0
     assert titles(tmp_path) == {"1": "A", "2": ""}
+    frame.assign(item_id=[[1], [2, 3]]).to_parquet(tmp_path / "p.parquet")
+    result = table(tmp_path, (tmp_path / "p.parquet").read_bytes(), file="t.parquet")
+    assert "none of their ids ('[1]'...)" in result.refusal
 
 
 def movielens(folder: Path, file: str, content: bytes, *options: str) -> Result:

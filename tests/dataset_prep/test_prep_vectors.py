@@ -80,6 +80,8 @@ def test_json_of_vectors_alone_needs_ids(tmp_path: Path) -> None:
         '[{"item_id": "i0", "title": "T"}]',
         '{"ids": ["i0"], "features": [[1, 2], [3, 4]]}',
         '["i0", "i1"]',
+        '[{"item_id": [1], "v": [1, 2]}, {"item_id": [2], "v": [2, 1]}]',
+        '[{"item_id": [1], "v": [1, 2]}, {"item_id": [2, 3], "v": [2, 1]}]',
     ],
 )
 def test_other_json_is_refused(tmp_path: Path, content: str) -> None:
@@ -207,6 +209,10 @@ def test_tensors(tmp_path: Path) -> None:
     ids = write(tmp_path / "ids.txt", "\n".join(MIXED) + "\n")
     passed(with_vectors(tmp_path, MIXED, tmp_path / "g.pt", "--feature-ids", ids))
     assert features(tmp_path / "out", "v")["8"] == [1.5, 1.25, -1.125]
+    for tensor in (torch.eye(N).to_sparse(), torch.eye(N).to(torch.float8_e5m2)):
+        torch.save(tensor, tmp_path / "g.pt")
+        result = with_vectors(tmp_path, MIXED, tmp_path / "g.pt", "--feature-ids", ids)
+        refused(result, "g.pt: holds a tensor that NumPy does not have")
     torch.save({"a": [1, 2]}, tmp_path / "h.pt")
     refused(with_vectors(tmp_path, MIXED, tmp_path / "h.pt"), "holds a list, not a tensor")
 
