@@ -14,7 +14,7 @@ import numpy as np
 
 from dataset_prep.interactions import as_tokens
 from dataset_prep.read.feature_tables import read_table_features, read_text_features
-from dataset_prep.read.files import check_there, file_kind, readable
+from dataset_prep.read.files import file_kind, readable
 from dataset_prep.read.id_lists import ordered_ids, read_ids
 from dataset_prep.read.ids import (
     FeatureFile,
@@ -46,7 +46,6 @@ def read_features(
 ) -> FeatureTable:
     """Open a feature file of any kind; rows of text, JSON and Parquet are spooled to disk."""
     ids = ids or IdSource()
-    check_there(path, f"check the path of modality {name}")
     kind = file_kind(path)
     if kind == "gzip" or (path.suffix == ".gz" and kind not in ("json", "text")):
         raise UserError(f"{path}: is a {kind} file whose ending does not fit; unpack or rename it")

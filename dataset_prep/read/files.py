@@ -80,6 +80,7 @@ def bar(total: int | None, title: str, unit: str = "B") -> tqdm[Any]:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a file for reading, unpacked if its name ends in ``.gz``."""
+    check_there(path)
     if path.suffix == ".gz":
         return cast(IO[bytes], io.BufferedReader(_Unpacked(path)))
     return open(path, "rb")
@@ -113,7 +114,6 @@ def file_kind(path: Path) -> str:
 
     The content decides, since file name extensions are often wrong or missing.
     """
-    check_there(path)
     with readable(path), open_bytes(path) as stream:
         start = stream.read(1 << 12)
     for magic, kind in _MAGIC.items():

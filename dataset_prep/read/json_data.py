@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataset_prep.read.files import bar, check_there, open_bytes, readable, text_sample
+from dataset_prep.read.files import bar, open_bytes, readable, text_sample
 from dataset_prep.read.ids import is_item_name
 from dataset_prep.report import Report
 from recbole_painvrl.errors import UserError
@@ -48,7 +48,6 @@ def json_lines(
     With ``python``, lines may also be Python literals, as in Amazon's 2014 metadata. They are
     parsed as constants and never evaluated.
     """
-    check_there(path)
     lines = bad = first = last = number = 0
     whole = True
     with (

@@ -25,7 +25,7 @@ from dataset_prep.encoders.text import encode_texts
 from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder, clean_token
 from dataset_prep.options import RawDataset, add_column_options, columns_of
-from dataset_prep.read.files import check_there, readable
+from dataset_prep.read.files import readable
 from dataset_prep.read.interactions import TableColumns, read_interactions
 from dataset_prep.read.json_data import first_of, json_lines
 from dataset_prep.read.matrices import FeatureTable
@@ -114,7 +114,6 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 
 def _columns(path: Path, given: TableColumns) -> TableColumns:
     """The given columns; ratings without a header have item ids of ten characters."""
-    check_there(path)
     if given.names is not None:
         return given
     roles = {"item": "parent_asin", **given.roles}

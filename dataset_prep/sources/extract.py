@@ -25,7 +25,7 @@ from dataset_prep.fix.selection import Selection
 from dataset_prep.interactions import as_tokens
 from dataset_prep.options import RawDataset, filters_of, name_and_path, output_folder
 from dataset_prep.read.features import ENCODER_ENDING, encoder_record
-from dataset_prep.read.files import check_there, readable
+from dataset_prep.read.files import readable
 from dataset_prep.read.ids import id_or_first, is_index
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tabular import ROWS_PER_FRAME
@@ -197,7 +197,6 @@ def _from_texts(
     arguments: argparse.Namespace,
 ) -> FeatureTable:
     """Features of the texts of the rated items, or of every row."""
-    check_there(path, "check --text")
     named = arguments.feature_id_column
     wanted = [c for c in (arguments.text_columns or "").split(",") if c]
     expected = [*wanted, *([named] if named else [])]

@@ -17,7 +17,6 @@ from dataset_prep.finish import source
 from dataset_prep.interactions import as_tokens
 from dataset_prep.options import PAPER, RawDataset
 from dataset_prep.read.features import read_features
-from dataset_prep.read.files import check_there
 from dataset_prep.read.ids import IdSource
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import chunks, sniff
@@ -93,7 +92,6 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
 def _words(arguments: argparse.Namespace, rated: set[str], report: Report) -> FeatureTable:
     """TF-IDF + SVD of the word numbers of each photo."""
     path, width = arguments.text, arguments.text_size
-    check_there(path, "check --text")
     layout = sniff(path, ("photo_id", "words"), arguments.encoding)
     tokens: list[str] = []
     texts: list[str] = []

@@ -12,7 +12,6 @@ import pandas as pd
 
 from dataset_prep.interactions import InteractionBuilder, Interactions, Mask
 from dataset_prep.read.cells import CellFaults
-from dataset_prep.read.files import check_there
 from dataset_prep.read.frames import add_frames
 from dataset_prep.read.tables import Layout, chunks, sniff
 from dataset_prep.report import Report
@@ -103,7 +102,6 @@ def _happened(frame: pd.DataFrame, actions: Sequence[str], faults: CellFaults) -
 def _layout(path: Path, names: tuple[str, ...], encoding: str) -> Layout:
     if path.name.endswith((".tgz", ".tar.gz", ".zip")):
         raise UserError(f"{path}: is an archive; unpack it and give the file inside")
-    check_there(path)
     width = len(sniff(path, encoding=encoding).names)
     if width != len(names):
         raise UserError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_prep.interactions import clean_token
-from dataset_prep.read.files import BROKEN, bar, check_there, open_bytes, readable
+from dataset_prep.read.files import BROKEN, bar, open_bytes, readable
 from dataset_prep.read.json_data import first_of, json_lines
 from dataset_prep.read.matrices import FeatureTable, Spool, VectorSpool, check_inflation, npy_array
 from dataset_prep.report import Report
@@ -23,7 +23,6 @@ def read_id_records(
     name: str, path: Path, width: int, rated: Collection[str], report: Report, spool: Path
 ) -> FeatureTable:
     """Features from records of ten bytes of item id and ``width`` float32 values."""
-    check_there(path)
     record = np.dtype([("id", "S10"), ("values", "<f4", (width,))])
     tokens: list[str] = []
     done, rest = 0, b""
