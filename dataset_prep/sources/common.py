@@ -15,7 +15,7 @@ import pandas as pd
 from dataset_prep.encoders.text import TEXT_ENCODERS
 from dataset_prep.interactions import InteractionBuilder, Interactions, Tokens, as_tokens
 from dataset_prep.options import RawDataset
-from dataset_prep.read.files import readable
+from dataset_prep.read.files import open_lines
 from dataset_prep.read.ids import WHOLE, is_index
 from dataset_prep.read.matrices import FeatureTable, RowMatrix, open_matrix, row_blocks
 from dataset_prep.read.tables import chunks, sniff
@@ -88,10 +88,7 @@ def read_lists(
     """
     malformed: list[int] = []
     without_items, ended = 0, True
-    with (
-        readable(path, "not readable as text"),
-        open(path, encoding=encoding, newline="\n") as stream,
-    ):
+    with open_lines(path, encoding, "\n") as stream:
         numbered = enumerate(stream, start=1)
         while block := list(islice(numbered, _LINES_PER_BLOCK)):
             ended = block[-1][1].endswith("\n")
