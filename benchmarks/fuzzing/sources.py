@@ -29,15 +29,10 @@ _TIME = 1_260_000_000
 
 def source_readers(root: Path) -> list[Reader]:
     """Write a sample of every source below ``root``; returns their readers."""
-    makers = (
-        *(_table_csv, _table_npz, _table_parquet, _table_vectors, _movielens, _mmgcn, _tiktok),
-        *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn, _check),
-    )
-    return [_reader(root, make) for make in makers]
+    return [_reader(root, name, make) for name, make in SAMPLES.items()]
 
 
-def _reader(root: Path, make: Callable[[Path], list[str]]) -> Reader:
-    name = make.__name__.strip("_").replace("_", " ")
+def _reader(root: Path, name: str, make: Callable[[Path], list[str]]) -> Reader:
     folder = root / name.replace(" ", "-") / "in"
     folder.mkdir(parents=True)
     arguments = make(folder)
@@ -246,3 +241,13 @@ def _check(folder: Path) -> list[str]:
     )
     write_dataset(generate_planted(design, "tiny"), folder / "tiny")
     return ["check", str(folder / "tiny")]
+
+
+# Each writes its sample into a folder, and returns the words of the command that reads it.
+SAMPLES: dict[str, Callable[[Path], list[str]]] = {
+    make.__name__.strip("_").replace("_", " "): make
+    for make in (
+        *(_table_csv, _table_npz, _table_parquet, _table_vectors, _movielens, _mmgcn, _tiktok),
+        *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn, _check),
+    )
+}
