@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,7 @@ def prepare(*arguments: Any) -> Result:
 
 def done(*arguments: Any) -> Result:
     """A run that must succeed."""
-    result = prepare(*arguments)
-    assert result.code == 0, result.out + result.err
-    return result
+    return passed(prepare(*arguments))
 
 
 def inter(folder: Path, split: str = "") -> pd.DataFrame:
@@ -68,6 +67,12 @@ def features(folder: Path, modality: str) -> dict[str, list[float]]:
     """Row of each item."""
     matrix, tokens = load_modality(folder, modality)
     return {token: np.asarray(row).tolist() for token, row in zip(tokens, matrix, strict=True)}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Content of the manifest."""
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return content
 
 
 def write(path: Path, text: str | bytes) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from prep_support import done, prepare, refused, write
+from prep_support import done, manifest, prepare, refused, write
 
 from dataset_prep.plot import at_least, concentration
 
@@ -167,14 +166,14 @@ def test_describe_plot(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_manifest(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    inputs = manifest["provenance"]["inputs"]
+    found = manifest(folder)
+    inputs = found["provenance"]["inputs"]
     assert [entry["name"] for entry in inputs] == ["train.csv", "test.csv", "f.csv", "items.csv"]
     assert all(len(entry["sha256"]) == 64 for entry in inputs)
-    assert manifest["counts"] == {
+    assert found["counts"] == {
         "read": 6, "without missing ids": 6, "without duplicates": 6, "train": 4, "test": 2,
     }  # fmt: skip
-    assert manifest["modalities"]["visual"]["coverage"] == {"items": 3, "of": 4, "share": 0.75}
+    assert found["modalities"]["visual"]["coverage"] == {"items": 3, "of": 4, "share": 0.75}
 
 
 HEADER = "user_id:token\titem_id:token\n"

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from prep_support import Result, done, features, prepare, refused, write
+from prep_support import Result, done, features, manifest, passed, prepare, refused, write
 from scipy.io import wavfile
 
 from dataset_prep.encoders.audio import RATE, log_mel_statistics, mel_bank, read_sound
@@ -77,8 +77,7 @@ def test_texts_in_every_kind_of_table(tmp_path: Path, kind: str) -> None:
         rows = [f"{item}\t{story}" for item, story in zip(ITEMS, stories, strict=True)]
         write(path, "\n".join([names, *rows, ""]))
         options = () if kind == "unquoted" else ("--feature-id-column", "sku")
-    result = convert(folder, "--text", f"plot={path}", "--text-size", 3, *options)
-    assert result.code == 0, result.err
+    passed(convert(folder, "--text", f"plot={path}", "--text-size", 3, *options))
     expected = encode_texts(STORIES, "tfidf", 3).matrix
     found = features(folder / "out", "plot")
     for place, item in enumerate(ITEMS):
@@ -91,8 +90,7 @@ def test_lists_of_texts_are_joined_and_missing_ones_are_empty(tmp_path: Path) ->
     words[1] = None
     records = [{"item_id": item, "plot": words[place]} for place, item in enumerate(ITEMS)]
     path = write(folder / "t.json", json.dumps(records))
-    result = convert(folder, "--text", f"plot={path}", "--text-size", 3)
-    assert result.code == 0, result.err
+    passed(convert(folder, "--text", f"plot={path}", "--text-size", 3))
     assert set(features(folder / "out", "plot")) == {*ITEMS} - {ITEMS[1]}
     np.save(folder / "t.npy", np.eye(3))
     refusal = convert(folder, "--force", "--text", f"plot={folder / 't.npy'}").refusal
@@ -137,8 +135,7 @@ def test_a_file_that_is_no_sound_is_counted(tmp_path: Path, damage: str) -> None
     assert "1 files are not WAV files, first i2.wav" in convert(folder, *options).refusal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = convert(folder, *options, "--fix", "drop-rows,drop-columns")
-    assert result.code == 0, result.err
+        passed(convert(folder, *options, "--fix", "drop-rows,drop-columns"))
     assert "i2" not in features(folder / "out", "trailer")
 
 
@@ -213,8 +210,7 @@ def test_pictures_become_features(tmp_path: Path) -> None:
     write(folder / "img" / "i3.png", b"no picture")
     options = ("--images", f"poster={folder / 'img'}")
     assert "1 pictures cannot be read, first i3.png" in convert(folder, *options).refusal
-    result = convert(folder, *options, "--fix", "drop-rows,drop-columns")
-    assert result.code == 0, result.err
+    passed(convert(folder, *options, "--fix", "drop-rows,drop-columns"))
     assert set(features(folder / "out", "poster")) == set(ITEMS) - {"i3"}
 
 
@@ -240,10 +236,9 @@ def test_the_encoder_reaches_the_manifest(tmp_path: Path) -> None:
     names = ["plot.encoder.json", "plot.items.tsv", "plot.npy"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert np.load(folder / "plot.npy").shape == (4, 3)
-    result = converted(tmp_path, "--fix", "drop-unrated")
-    assert result.code == 0, result.err
+    result = passed(converted(tmp_path, "--fix", "drop-unrated"))
     assert "1 of 4 rows are of items without interaction, first 'i4'" in result.out
-    modality = json.loads((tmp_path / "out" / "manifest.json").read_text())["modalities"]["plot"]
+    modality = manifest(tmp_path / "out")["modalities"]["plot"]
     assert modality["encoder"].startswith("TF-IDF + SVD")
     assert {"layer", "size", "normalisation_of_encoder", "date", "words"} <= set(modality)
     assert modality["made_from"] == "t.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import Result, done, features, pairs, passed, refused, table, write
+from prep_support import Result, done, features, manifest, pairs, passed, refused, table, write
 
 from dataset_prep.fix.features import repair_ids, repair_rows
 from dataset_prep.fix.selection import Selection
@@ -38,8 +37,7 @@ def written(folder: Path) -> Matrix:
 
 
 def repairs(folder: Path) -> list[tuple[str, str]]:
-    manifest = json.loads((folder / "out" / "manifest.json").read_text())
-    found = manifest["provenance"]["repairs"]
+    found = manifest(folder / "out")["provenance"]["repairs"]
     assert all(repair["count"] >= 1 for repair in found)
     return [(repair["fix"], repair["where"]) for repair in found]
 
@@ -244,8 +242,7 @@ def test_the_manifest_and_the_command_say_what_was_dropped(tmp_path: Path) -> No
     assert "--unknown_items=ignore" in kept.out
     dropped = passed(run(tmp_path, matrix, "drop-columns,drop-unrated"))
     assert "--unknown_items=ignore" not in dropped.out
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    entry = manifest["modalities"]["v"]
+    entry = manifest(tmp_path / "out")["modalities"]["v"]
     assert (entry["columns_in_file"], entry["columns_dropped"]) == (4, 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import done, features, inter, pairs, passed, prepare, refused, table, write
+from prep_support import (
+    done,
+    features,
+    inter,
+    manifest,
+    pairs,
+    passed,
+    prepare,
+    refused,
+    table,
+    write,
+)
 
 from dataset_prep.fix.filters import Filters, clean, k_core
 from dataset_prep.interactions import PARTS, InteractionBuilder, Interactions
@@ -49,17 +59,12 @@ def test_k_core_is_the_largest_one(
     assert found == naive_core(edges, user_core, item_core)
 
 
-def manifest(folder: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((folder / "manifest.json").read_text())
-    return content
-
-
 def test_counts_after_every_step(tmp_path: Path) -> None:
     rows = "user,item,rating\na,x,5\na,x,4\na,y,2\nb,x,4\nb,,5\nb,z,5\nc,z,5\nc,x,3\n"
     option = ("--features", f"v={write(tmp_path / 'f.csv', 'item,a' + chr(10) + 'x,1' + chr(10))}")
     option += ("--min-rating", "3", "--all-modalities", "--k-core", "2", "--user-core", "1")
     passed(table(tmp_path, rows, *option, "--fix", "keep-constant"))
-    steps = manifest(tmp_path / "out")["provenance"]["steps"]  # type: ignore[index]
+    steps = manifest(tmp_path / "out")["provenance"]["steps"]
     assert [tuple(step.values()) for step in steps] == [
         ("read", 8, 3, 3),
         ("without missing ids", 7, 3, 3),

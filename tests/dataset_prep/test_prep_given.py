@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from prep_support import done, features, inter, prepare, write
+from prep_support import done, features, inter, manifest, prepare, write
 
 from benchmarks.fuzzing.sources import SAMPLES
 from dataset_prep.__main__ import COMMANDS
@@ -86,8 +85,7 @@ def test_features_and_titles_of_other_files(tmp_path: Path, source: str) -> None
         assert found == dict(zip(rated, expected, strict=True))
     text = (tmp_path / "out" / "out.item").read_text(encoding="utf-8").splitlines()[1:]
     assert sorted(text) == [f"{item}\tFil\xe9 {k}" for k, item in enumerate(rated)]
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    inputs = {entry["name"] for entry in manifest["provenance"]["inputs"]}
+    inputs = {entry["name"] for entry in manifest(tmp_path / "out")["provenance"]["inputs"]}
     assert {"m.npy", "ids.csv", "c.csv", "t.csv"} <= inputs, result.out
 
 

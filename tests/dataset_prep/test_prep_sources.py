@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prep_support import done, features, inter, pairs, prepare, write
+from prep_support import done, features, inter, manifest, pairs, prepare, write
 
 from dataset_prep.read.pickles import load_object_array
 from dataset_prep.sources.mmgcn import _read_pairs, word_bag
@@ -81,9 +80,9 @@ def test_mmtf_as_released(tmp_path: Path) -> None:
     assert features(tmp_path / "ml", "visual") == {"31": [0.5, 1.0], "1029": [0.25, 2.0]}
     assert list(features(tmp_path / "ml", "acoustic")) == ["31", "1029"]
     assert pairs(tmp_path / "ml") == EXPECTED[:3]
-    manifest = json.loads((tmp_path / "ml" / "manifest.json").read_text())
-    assert manifest["modalities"]["acoustic"]["encoder"] == "MMTF-14K ivector-512-100"
-    assert manifest["edition"] == "real features"
+    found = manifest(tmp_path / "ml")
+    assert found["modalities"]["acoustic"]["encoder"] == "MMTF-14K ivector-512-100"
+    assert found["edition"] == "real features"
 
 
 def test_mmtf_kinds(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from prep_support import Result, prepare, write
+from prep_support import Result, passed, prepare, write
 
 
 def table(folder: Path, content: str | bytes, *options: str, file: str = "t.csv") -> Result:
@@ -51,8 +51,7 @@ CONTENTS: dict[str, tuple[str, dict[str, str]]] = {
 @pytest.mark.parametrize("name", CONTENTS)
 def test_titles(tmp_path: Path, name: str) -> None:
     content, expected = CONTENTS[name]
-    result = table(tmp_path, content)
-    assert result.code == 0, result.err
+    passed(table(tmp_path, content))
     assert titles(tmp_path) == expected
 
 
@@ -83,6 +82,5 @@ def test_films_of_every_release(tmp_path: Path, file: str, encoding: str) -> Non
     options = ["--encoding", "latin-1"] if encoding == "latin-1" and file == "movies.csv" else []
     if options:
         assert "--encoding" in movielens(tmp_path, file, content).refusal
-    result = movielens(tmp_path, file, content, *options)
-    assert result.code == 0, result.err
+    passed(movielens(tmp_path, file, content, *options))
     assert titles(tmp_path) == {"1": "Amélie: (2001)", "2": "B (2000)"}
