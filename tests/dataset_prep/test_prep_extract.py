@@ -66,8 +66,8 @@ def test_texts_in_every_kind_of_table(tmp_path: Path, kind: str) -> None:
     frame = pd.DataFrame({"item_id": ITEMS, "plot": stories})
     path = folder / f"texts.{kind}"
     options: tuple[Any, ...] = ()
-    if kind in ("json", "lines"):
-        frame.to_json(path, orient="records", lines=kind == "lines")
+    if kind == "lines":
+        frame.to_json(path, orient="records", lines=True)
     elif kind == "parquet":
         frame.to_parquet(path)
     elif kind == "csv":

@@ -15,11 +15,6 @@ from dataset_prep.read import feature_tables
 EVENTS = "user,item\na,x\na,y\nb,x\nb,z\n"
 
 
-def with_features(folder: Path, name: str, content: str, *options: Any) -> Result:
-    path = write(folder / name, content)
-    return table(folder, EVENTS, "--features", f"v={path}", *options)
-
-
 def test_a_column_named_for_one_role_is_not_taken_for_another(tmp_path: Path) -> None:
     content = "item,book\nann,b1\nann,b2\nbob,b1\n"
     passed(table(tmp_path, content, "--user-column", "item"))
@@ -41,8 +36,10 @@ def test_one_odd_vector_is_a_fault_although_there_are_numbers(
 ) -> None:
     """The column of vectors holds the features, and not the numbers beside it."""
     rows = "".join(f"{t},{k},[{v}]\n" for k, (t, v) in enumerate(zip("xyz", vectors, strict=True)))
-    result = with_features(tmp_path, "f.csv", "item,year,vec\n" + rows)
-    refused(result, f"1 rows have no vector of {n} numbers")
+    path = write(tmp_path / "f.csv", "item,year,vec\n" + rows)
+    refused(
+        table(tmp_path, EVENTS, "--features", f"v={path}"), f"1 rows have no vector of {n} numbers"
+    )
 
 
 @pytest.mark.parametrize(("rated", "repeated", "ambiguous"), [(90, 0, True), (1000, 100, False)])

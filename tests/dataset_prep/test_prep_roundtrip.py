@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prep_support import Result, done, features, pairs, passed, prepare, refused, table, write
+from prep_support import done, features, pairs, passed, prepare, refused, table, write
 
 from dataset_prep.read.tables import chunks, sniff
 from dataset_prep.report import Report
@@ -85,18 +85,13 @@ def base_text() -> str:
     return "".join(",".join(row) + "\n" for row in [HEADER, *BASE])
 
 
-def prepared(folder: Path, content: bytes, *options: str) -> Result:
-    events = write(folder / "e.csv", content)
-    return prepare("table", "--input", events, "--output", folder / "out", *options)
-
-
 @given(cut=st.integers(0, len(base_text()) - 1))
 @settings(max_examples=30, deadline=None)
 def test_truncated_text(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     """Refused or noted, unless it is cut exactly between two lines."""
     folder = tmp_path_factory.mktemp("cut")
     content = base_text()[:cut]
-    result = prepared(folder, content.encode())
+    result = table(folder, content)
     if result.code == 2:
         assert "e.csv" in result.refusal
         assert not (folder / "out").exists()
@@ -142,10 +137,10 @@ def _replace(lines: list[str], number: int, column: int, value: str) -> list[str
 def test_corrupt_text(tmp_path_factory: pytest.TempPathFactory, name: str, number: int) -> None:
     """Refused by name, or prepared without a new pair; also with drop-rows."""
     lines = CORRUPTIONS[name](base_text().splitlines(), number)
-    content = "".join(f"{line}\n" for line in lines).encode()
+    content = "".join(f"{line}\n" for line in lines)
     for options in ((), ("--fix", "drop-rows")):
         folder = tmp_path_factory.mktemp("corrupt")
-        result = prepared(folder, content, *options)
+        result = table(folder, content, *options)
         if result.code == 2:
             assert "e.csv" in result.refusal
             assert not (folder / "out").exists()

@@ -108,7 +108,8 @@ MOVIES = {
     ("kind", "ids", "fixes"),
     [
         ("imdb", ["tt0113497", "0114709", "113228"], ""),
-        ("imdb", ["tt0113497", "0114709", "113228", "tt9"], "drop-unrated"),
+        # 10 is the number of no film in IMDb, and must not become film 10 of MovieLens.
+        ("imdb", ["tt0113497", "0114709", "113228", "tt0000010"], "drop-unrated"),
         ("tmdb", ["862"], ""),
     ],
 )
@@ -122,11 +123,12 @@ def test_links_turn_other_ids_into_films(
     arguments = ("movielens", "--input", tmp_path / "ml", "--features", f"v={path}")
     arguments += ("--feature-ids-are", kind, "--output", tmp_path / "out", "--fix", fixes)
     if fixes:
-        assert "first 'imdb:tt9'" in prepare(*arguments[:-2]).refusal
+        assert "first 'imdb:tt0000010'" in prepare(*arguments[:-2]).refusal
     result = done(*arguments)
     found = pd.read_csv(tmp_path / "out" / "features" / "v.items.tsv", sep="\t", dtype=str)
     expected = ["20", "10", "30"] if kind == "imdb" else ["10"]
     assert found["item_id"].tolist() == expected
+    assert "paper, Table 1" not in result.out
     assert kind == "imdb" or "1 films share a tmdb id with another" in result.out
     (tmp_path / "ml" / "links.csv").unlink()
     assert "links.csv: no such file" in prepare(*arguments, "--force").refusal

@@ -101,27 +101,6 @@ def test_items_of_mmgcn_that_are_not_after_the_users_begin_at_zero(
     assert pairs(tmp_path / "out", "train") == [(str(u), str(i)) for u, i in rows]
 
 
-def movielens(folder: Path, *options: Any) -> Result:
-    rows = "".join(f"{u},{i},4,{1000 + u}\n" for u in (1, 2, 3) for i in (10, 20, 30))
-    write(folder / "ml" / "ratings.csv", "userId,movieId,rating,timestamp\n" + rows)
-    links = "10,0000111,1\n20,0000222,2\n30,0000222,3\n"
-    write(folder / "ml" / "links.csv", "movieId,imdbId,tmdbId\n" + links)
-    given = ("--input", folder / "ml", "--output", folder / "out", "--force")
-    return prepare("movielens", *given, *options)
-
-
-def test_the_first_film_with_an_imdb_number_counts(tmp_path: Path) -> None:
-    """10 is the number of no film in IMDb, and must not become film 10 of MovieLens."""
-    content = "imdb_id,a,b\ntt0000111,1,5\n222,2,6\ntt0000010,3,8\n"
-    path = write(tmp_path / "f.csv", content)
-    options = ("--features", f"v={path}", "--feature-id-column", "imdb_id")
-    options += ("--feature-ids-are", "imdb", "--fix", "drop-unrated")
-    out = passed(movielens(tmp_path, *options))
-    assert features(tmp_path / "out", "v") == {"10": [1.0, 5.0], "20": [2.0, 6.0]}
-    assert "1 films share a imdb id with another" in out.out
-    assert "paper, Table 1" not in out.out
-
-
 def test_two_matrices_of_one_kind_are_two_modalities(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
