@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 from pathlib import Path
@@ -287,6 +288,11 @@ def test_ultragcn_lists(tmp_path: Path) -> None:
     file = tmp_path / "in" / "train.txt"
     done("ultragcn", "--input", file, "--output", tmp_path / "f")
     assert pairs(tmp_path / "f") == [("0", "5"), ("0", "7"), ("1", "7")]
+    packed = write(tmp_path / "p.txt.gz", gzip.compress(file.read_bytes(), mtime=0))
+    done("ultragcn", "--input", packed, "--output", tmp_path / "p")
+    assert pairs(tmp_path / "p") == pairs(tmp_path / "f")
+    other = write(tmp_path / "o.txt", b"0 5 \xff\n")
+    assert "--encoding" in prepare("ultragcn", "--input", other, "--output", tmp_path / "g").refusal
     refusal = prepare("table", "--input", file, "--output", tmp_path / "g").refusal
     assert "--input" in refusal and "ultragcn" in refusal
     file.unlink()
