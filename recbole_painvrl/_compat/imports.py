@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from recbole_painvrl._compat.wrapping import wrap
 
 # Module -> the functions and classes that RecBole takes from it, and calls much later or never.
 _LATE = {
@@ -62,15 +63,13 @@ def _late(module: str, name: str) -> Callable[..., Any]:
 def _bind_warning() -> None:
     """Import the class of the warnings that ``SLIMElastic`` hides: it must be a real class."""
     module = importlib.import_module("recbole.model.general_recommender.slimelastic")
-    construct = module.SLIMElastic.__init__
 
-    @functools.wraps(construct)
-    def init(self: Any, config: Any, dataset: Any) -> None:
+    def init(original: Any, self: Any, config: Any, dataset: Any) -> None:
         exceptions = importlib.import_module("sklearn.exceptions")
         module.__dict__["ConvergenceWarning"] = exceptions.ConvergenceWarning
-        construct(self, config, dataset)
+        original(self, config, dataset)
 
-    module.SLIMElastic.__init__ = init
+    wrap(module.SLIMElastic, "__init__", init)
 
 
 def _report(**metrics: Any) -> None:

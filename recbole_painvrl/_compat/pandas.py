@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-_TAG = "_recbole_painvrl"
+from recbole_painvrl._compat.wrapping import wrap
 
 
 def mend_dataset() -> None:
@@ -20,30 +20,17 @@ def mend_dataset() -> None:
     """
     datasets = importlib.import_module("recbole.data.dataset")
     dataset = datasets.Dataset
-    if hasattr(dataset._fill_nan, _TAG):
-        return
-    _wrap(dataset, "_fill_nan", _filling)
-    _wrap(dataset, "_load_feat", _with_text_sequences)
-    _wrap(dataset, "_remove_duplication", _sorted_stably)
-    _wrap(dataset, "_dataframe_to_interaction", _copied)
+    wrap(dataset, "_fill_nan", _filling)
+    wrap(dataset, "_load_feat", _with_text_sequences)
+    wrap(dataset, "_remove_duplication", _sorted_stably)
+    wrap(dataset, "_dataframe_to_interaction", _copied)
     for owner, names in (
         (dataset, ("_remap", "_normalize", "_discretization")),
         (datasets.KnowledgeBasedDataset, ("_reset_ent_remapID",)),
         (datasets.SequentialDataset, ("_benchmark_presets",)),
     ):
         for name in names:
-            _wrap(owner, name, _with_lengths)
-
-
-def _wrap(owner: Any, name: str, change: Callable[..., Any]) -> None:
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def changed(self: Any, *arguments: Any, **named: Any) -> Any:
-        return change(original, self, *arguments, **named)
-
-    setattr(changed, _TAG, True)
-    setattr(owner, name, changed)
+            wrap(owner, name, _with_lengths)
 
 
 def _filling(original: Any, self: Any) -> None:

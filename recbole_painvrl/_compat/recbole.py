@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import importlib
 import sys
 import warnings
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_TAG = "_recbole_painvrl"
+from recbole_painvrl._compat.wrapping import TAG, wrap
 
 
 def quiet_warnings() -> None:
@@ -54,12 +53,12 @@ def add_lazy_attributes(module_name: str, targets: Mapping[str, type | str]) -> 
         targets: attribute -> the class, or ``"module:name"``.
     """
     module = importlib.import_module(module_name)
-    known: dict[str, type | str] | None = module.__dict__.get(_TAG)
+    known: dict[str, type | str] | None = module.__dict__.get(TAG)
     if known is not None:
         known.update(targets)
         return
     known = dict(targets)
-    setattr(module, _TAG, known)
+    setattr(module, TAG, known)
     previous = module.__dict__.get("__getattr__")
     module.__dict__["__getattr__"] = _lazy_getattr(module, known, previous)
 
@@ -108,20 +107,14 @@ def wrap_internal_config(
         internal: called with the configuration, model and dataset; returns what is laid over
             RecBole's internal values, or None for a model that is not the plugin's.
     """
-    config_class = importlib.import_module("recbole.config").Config
-    original = config_class._load_internal_config_dict
-    if hasattr(original, _TAG):
-        return
 
-    @functools.wraps(original)
-    def load(self: Any, model: str, model_class: type, dataset: str) -> None:
+    def load(original: Any, self: Any, model: str, model_class: type, dataset: str) -> None:
         original(self, model, model_class, dataset)
         own = internal(self, model, dataset)
         if own is not None:
             self.internal_config_dict.update(own)
 
-    setattr(load, _TAG, True)
-    config_class._load_internal_config_dict = load
+    wrap(importlib.import_module("recbole.config").Config, "_load_internal_config_dict", load)
 
 
 def fix_collector() -> None:
@@ -130,13 +123,8 @@ def fix_collector() -> None:
     ``Collector.get_data_struct`` calls ``.cpu()`` on counts that are plain numbers (RecBole issue
     2194). Unnecessary with a RecBole newer than 1.2.1 that has fixed it.
     """
-    module = importlib.import_module("recbole.evaluator.collector")
-    original = module.Collector.get_data_struct
-    if hasattr(original, _TAG):
-        return
 
-    @functools.wraps(original)
-    def get_data_struct(self: Any) -> Any:
+    def get_data_struct(original: Any, self: Any) -> Any:
         values = self.data_struct._data_dict
         plain = {key: value for key, value in values.items() if not hasattr(value, "cpu")}
         for key in plain:
@@ -149,8 +137,8 @@ def fix_collector() -> None:
             collected.set(key, value)
         return collected
 
-    setattr(get_data_struct, _TAG, True)
-    module.Collector.get_data_struct = get_data_struct
+    module = importlib.import_module("recbole.evaluator.collector")
+    wrap(module.Collector, "get_data_struct", get_data_struct)
 
 
 def fix_popularity() -> None:
@@ -160,18 +148,12 @@ def fix_popularity() -> None:
     is counted once and the ranking depends on ``train_batch_size``; and it counts the negatives
     that the loader draws. Unnecessary with a RecBole newer than 1.2.1 that has fixed both.
     """
-    pop = importlib.import_module("recbole.model.general_recommender.pop").Pop
-    original, construct = pop.calculate_loss, pop.__init__
-    if hasattr(original, _TAG):
-        return
 
-    @functools.wraps(construct)
-    def init(self: Any, config: Any, dataset: Any) -> None:
-        construct(self, config, dataset)
+    def init(original: Any, self: Any, config: Any, dataset: Any) -> None:
+        original(self, config, dataset)
         self.LABEL = config["LABEL_FIELD"]
 
-    @functools.wraps(original)
-    def calculate_loss(self: Any, interaction: Any) -> Any:
+    def calculate_loss(original: Any, self: Any, interaction: Any) -> Any:
         items = interaction[self.ITEM_ID]
         if self.LABEL in interaction.interaction:
             items = items[interaction[self.LABEL] > 0]
@@ -181,8 +163,9 @@ def fix_popularity() -> None:
         self.max_cnt = self.item_cnt.max(dim=0)[0]
         return loss
 
-    setattr(calculate_loss, _TAG, True)
-    pop.calculate_loss, pop.__init__ = calculate_loss, init
+    pop = importlib.import_module("recbole.model.general_recommender.pop").Pop
+    wrap(pop, "__init__", init)
+    wrap(pop, "calculate_loss", calculate_loss)
 
 
 def keep_best_in_memory() -> None:
@@ -194,21 +177,16 @@ def keep_best_in_memory() -> None:
     ``torch.load`` and its refusal. Unnecessary with a RecBole newer than 1.2.1 whose checkpoints
     hold weights alone.
     """
-    trainer_class = importlib.import_module("recbole.trainer.trainer").Trainer
-    save, evaluate = trainer_class._save_checkpoint, trainer_class.evaluate
-    if hasattr(save, _TAG):
-        return
 
-    @functools.wraps(save)
-    def save_checkpoint(self: Any, epoch: int, *args: Any, **kwargs: Any) -> None:
+    def save_checkpoint(original: Any, self: Any, epoch: int, *args: Any, **kwargs: Any) -> None:
         path = Path(kwargs.get("saved_model_file", self.saved_model_file))
-        save(self, epoch, *args, **kwargs)
+        original(self, epoch, *args, **kwargs)
         if path.is_file():
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             self._kept = (_identity(path), weights, _copied(self.model.other_parameter()))
 
-    @functools.wraps(evaluate)
     def evaluate_best(
+        original: Any,
         self: Any,
         eval_data: Any,
         load_best_model: bool = True,
@@ -221,10 +199,11 @@ def keep_best_in_memory() -> None:
             self.model.load_state_dict(kept[1])
             self.model.load_other_parameter(_copied(kept[2]))
             load_best_model = False
-        return evaluate(self, eval_data, load_best_model, model_file, show_progress)
+        return original(self, eval_data, load_best_model, model_file, show_progress)
 
-    setattr(save_checkpoint, _TAG, True)
-    trainer_class._save_checkpoint, trainer_class.evaluate = save_checkpoint, evaluate_best
+    trainer = importlib.import_module("recbole.trainer.trainer").Trainer
+    wrap(trainer, "_save_checkpoint", save_checkpoint)
+    wrap(trainer, "evaluate", evaluate_best)
 
 
 def _identity(path: Path) -> tuple[str, int, int, int]:
@@ -263,14 +242,9 @@ def fix_random() -> None:
     whose baseline draws per user.
     """
     torch = importlib.import_module("torch")
-    random = importlib.import_module("recbole.model.general_recommender.random").Random
-    construct = random.__init__
-    if hasattr(construct, _TAG):
-        return
 
-    @functools.wraps(construct)
-    def init(self: Any, config: Any, dataset: Any) -> None:
-        construct(self, config, dataset)
+    def init(original: Any, self: Any, config: Any, dataset: Any) -> None:
+        original(self, config, dataset)
         self.seed = config["seed"]
 
     def scores_of(self: Any, user: int) -> Any:
@@ -286,9 +260,9 @@ def fix_random() -> None:
         table = torch.stack([scores_of(self, user) for user in users.tolist()])
         return table[rows, interaction[self.ITEM_ID].cpu()].to(self.device, torch.float32)
 
-    setattr(init, _TAG, True)
-    random.__init__, random.predict = init, predict
-    random.full_sort_predict = full_sort_predict
+    random = importlib.import_module("recbole.model.general_recommender.random").Random
+    wrap(random, "__init__", init)
+    random.predict, random.full_sort_predict = predict, full_sort_predict
 
 
 class _Silent:

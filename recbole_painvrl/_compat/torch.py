@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_TAG = "_recbole_painvrl"
+from recbole_painvrl._compat.wrapping import TAG
+
 # Attribute in which `torch._compile` caches the wrapped method.
 _REMEMBERED = "__dynamo_disable"
 
@@ -24,9 +25,9 @@ def step_without_compiler() -> None:
         return
     optimizers = importlib.import_module("torch.optim")
     base = optimizers.Optimizer
-    if hasattr(base, _TAG):
+    if hasattr(base, TAG):
         return
-    setattr(base, _TAG, True)
+    setattr(base, TAG, True)
     for method in vars(base).values():
         inner = getattr(method, "__wrapped__", None)
         if inner is not None and inner.__module__ == base.__module__:
