@@ -9,14 +9,14 @@ from recbole_painvrl.errors import UserError
 # Without its own requirements: they ask for a ray that has no wheel for Python 3.12 and later.
 INSTALL_RECBOLE = "pip install --no-deps recbole==1.2.1"
 
-# Lowest version that was tried and the first major version that was not, with what to type.
-_TRIED: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
+# From the lowest version that was tried to the first major version that was not.
+_TRIED = {
     # The hooks rest on private names of 1.2.1.
-    "recbole": ((1, 2, 1), (1, 2, 2), INSTALL_RECBOLE),
-    "numpy": ((1, 24), (3,), "pip install 'numpy>=1.24,<3'"),
+    "recbole": ">=1.2.1,<1.2.2",
+    "numpy": ">=1.24,<3",
     # pandas 3 announces the end of `inplace`, by which RecBole drops columns.
-    "pandas": ((2,), (4,), "pip install 'pandas>=2,<4'"),
-    "scipy": ((1, 10), (2,), "pip install 'scipy>=1.10,<2'"),
+    "pandas": ">=2,<4",
+    "scipy": ">=1.10,<2",
 }
 
 
@@ -26,12 +26,15 @@ class IncompatibleError(UserError, ImportError):
 
 def incompatibilities() -> list[str]:
     """One line for every distribution that is missing or cannot work, saying what to type."""
+    from packaging.specifiers import SpecifierSet
+
     found = []
-    for name, (lowest, above, advice) in _TRIED.items():
+    for name, tried in _TRIED.items():
         version = installed(name)
+        advice = INSTALL_RECBOLE if name == "recbole" else f"pip install '{name}{tried}'"
         if version is None:
             found.append(f"{name} is not installed; type: {advice}")
-        elif not lowest <= _numbers(version) < above:
+        elif not SpecifierSet(tried).contains(version, prereleases=True):
             found.append(f"{name} {version} does not work here; type: {advice}")
     return found
 
@@ -50,13 +53,3 @@ def installed(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Leading numbers of a version: ``"1.12.0rc1"`` -> ``(1, 12)``."""
-    numbers = []
-    for part in version.partition("+")[0].split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
