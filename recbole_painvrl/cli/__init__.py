@@ -1,4 +1,4 @@
-"""Subcommands of ``python -m recbole_painvrl``: one module each, with ``command`` and ``main``."""
+"""Subcommands of ``python -m recbole_painvrl``: one module each, with its ``command``."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from recbole_painvrl.cli import base, grid, names
@@ -52,6 +51,3 @@ def command(what: str, **options: Any) -> int:
     from recbole_painvrl.experiments.options import GridOptions
 
     return base.FAILED if ablate(GridOptions(**options), what) else base.DONE
-
-
-main = functools.partial(base.execute, command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import click
@@ -57,6 +56,3 @@ def command(
 
     failed = benchmark(GridOptions(**options), models, method, feature_mask)
     return base.FAILED if failed else base.DONE
-
-
-main = functools.partial(base.execute, command)

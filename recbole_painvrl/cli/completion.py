@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 
 import click
@@ -125,6 +124,3 @@ def _whole(found: list[CompletionItem[str]], incomplete: str) -> list[Completion
         for item in found:
             item.value = f"{name}={item.value}"
     return found
-
-
-main = functools.partial(base.execute, command)

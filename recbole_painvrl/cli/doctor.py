@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import click
@@ -67,6 +66,3 @@ def command(data_path: Path, output_dir: Path) -> int:
             print(finding, flush=True)
     print(f"what would fail: {failures}" if failures else "nothing would fail")
     return base.FAILED if failures else base.DONE
-
-
-main = functools.partial(base.execute, command)

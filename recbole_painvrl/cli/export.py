@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import click
@@ -59,6 +58,3 @@ def command(run: str, what: str, out: Path, data_path: str | None) -> None:
     print(f"{loaded.result['model']} on {loaded.result['dataset']}: {shapes}")
     print(f"variant: {loaded.result.get('edition')}")
     print(f"written: {', '.join(str(file) for file in files)}")
-
-
-main = functools.partial(base.execute, command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import click
@@ -98,6 +97,3 @@ def command(**options: Any) -> None:
     from recbole_painvrl.inference.request import Request, recommend
 
     print(recommend(Request(**options)))
-
-
-main = functools.partial(base.execute, command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 
@@ -78,6 +77,3 @@ def command(runs: tuple[Path, ...], output: Path | None, method: str | None, lat
         tables = page.with_name(f"{page.stem}_tables")
         print(f"tables: {len(write_latex(list(runs), tables, method))} in {tables}")
     return base.FAILED if any(one.damaged for one in written.left) else base.DONE
-
-
-main = functools.partial(base.execute, command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
 from typing import Any
 
@@ -82,6 +81,3 @@ def _entry(name: str, default: Any, expected: str, description: str) -> str:
 
 def _shown(value: Any) -> str:
     return "~" if value is None else str(value)
-
-
-main = functools.partial(base.execute, command)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import COMMANDS, names
-from recbole_painvrl.cli.completion import SHELLS, answer, main
+from recbole_painvrl.cli.completion import SHELLS, answer
 from recbole_painvrl.cli.group import ALL
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.config.lookup import model_names
@@ -87,7 +88,7 @@ def test_the_lists_are_those_of_the_package() -> None:
 def test_a_shell_evaluates_its_script(
     shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([shell]) == 0
+    assert main(["completion", shell]) == 0
     path = tmp_path / "script"
     path.write_text(capsys.readouterr().out)
     if shutil.which(shell) is None:

@@ -20,7 +20,7 @@ import pytest
 from forks import SUBPROCESS
 
 from docs.make_notebook import blocks
-from recbole_painvrl.cli.benchmark import main
+from recbole_painvrl.__main__ import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.experiments import launch
@@ -134,7 +134,7 @@ def test_a_killed_worker_and_an_interrupted_command(
     monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
     other = terminals.folder / "whole"
     words = ["--dataset=planted", "--models=BPR", "--seeds=1", *LENGTHS[:2], f"--output={other}"]
-    assert main(words) == 0
+    assert main(["benchmark", *words]) == 0
     (whole,) = other.glob("cells/BPR-*/result.json")
     results = [json.loads(path.read_text()) for path in (whole, run_of("BPR") / "result.json")]
     assert results[0]["hashes"] == results[1]["hashes"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import doctor as command
-from recbole_painvrl.cli.doctor import main
 from recbole_painvrl.doctor import system
 from recbole_painvrl.doctor.folders import check_datasets, check_runs
 from recbole_painvrl.doctor.packages import check_extras, check_required, requirements
@@ -201,8 +201,8 @@ def test_exit_codes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(command, "check_imports", lambda: [Finding("ok", "imports")])
-    assert main([]) == 0
+    assert main(["doctor"]) == 0
     assert capsys.readouterr().out.endswith("nothing would fail\n")
     (tmp_path / "dataset" / "broken").mkdir(parents=True)
-    assert main([]) == 1
+    assert main(["doctor"]) == 1
     assert "FAIL" in capsys.readouterr().out

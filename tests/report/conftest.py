@@ -18,12 +18,12 @@ def report() -> Report:
     pytest.importorskip("matplotlib", reason="the figures of a report need the extra `plot`")
 
     def call(page: Path, *words: Path | str, drawn: bool = False) -> Reported:
-        from recbole_painvrl.cli.report import main
+        from recbole_painvrl.__main__ import main
 
         out, err = io.StringIO(), io.StringIO()
         figures = nullcontext() if drawn else empty_figures()
         with redirect_stdout(out), redirect_stderr(err), figures:
-            code = main([*map(str, words), "--output", str(page)])
+            code = main(["report", *map(str, words), "--output", str(page)])
         return Reported(code, out.getvalue(), err.getvalue(), page)
 
     return call

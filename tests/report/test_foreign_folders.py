@@ -174,9 +174,10 @@ def test_optional_files_may_be_absent(
 def test_wrong_calls(
     argv: list[str], words: str, run_folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from recbole_painvrl.cli.report import main
+    from recbole_painvrl.__main__ import main
 
-    code = main([word.format(runs=run_folders) for word in argv] or ["--output=x.html"])
+    words_of_call = [word.format(runs=run_folders) for word in argv] or ["--output=x.html"]
+    code = main(["report", *words_of_call])
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1), err
     assert words in err

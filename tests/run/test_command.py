@@ -15,7 +15,7 @@ import pytest
 import yaml
 from forks import SUBPROCESS, forked
 
-from recbole_painvrl.cli.benchmark import main as benchmark
+from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli.run import main as run
 from recbole_painvrl.cli.tune import main as tune
 from recbole_painvrl.config import SafeConfig, config_from_arguments
@@ -66,8 +66,9 @@ def test_of_a_benchmarks_run(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     settings.write_text("epochs: 2\neval_args: {split: {RS: [0.7, 0.1, 0.2]}}\nprotocol: random\n")
     own = tmp_path / "own.yaml"
     own.write_text("learning_rate: 0.003\n")
-    code = benchmark([
-        "--dataset=tiny", "--models=BPR", "--seeds=7,", f"--data_path={data}", "--use_gpu=False",
+    code = main([
+        "benchmark", "--dataset=tiny", "--models=BPR", "--seeds=7,", f"--data_path={data}",
+        "--use_gpu=False",
         f"--config_files=['{settings}']", f"--model-config=BPR={own}", "--topk=[3,5]",
         "--valid_metric=NDCG@5", "--set=BPR.embedding_size=12", f"--output={tmp_path / 'b b'}",
     ])  # fmt: skip

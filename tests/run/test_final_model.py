@@ -22,7 +22,7 @@ from support import (
 )
 
 from recbole_painvrl import load_run
-from recbole_painvrl.cli import export, recommend, report
+from recbole_painvrl.__main__ import main as command_line
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.vectors import content_vectors
@@ -81,11 +81,11 @@ def test_another_mask_or_other_settings_are_refused(run: Finished, tmp_path: Pat
 
 def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Path) -> None:
     folder, out = str(run.folder), tmp_path / "top.csv"
-    assert recommend.main([folder, "--k=3", "--users=all", f"--out={out}"]) == 0
+    assert command_line(["recommend", folder, "--k=3", "--users=all", f"--out={out}"]) == 0
     assert len(out.read_text().splitlines()) > 100
     for what in ("embeddings", "mask", "representations"):
         written = f"--out={tmp_path / what}.npy"
-        assert export.main([folder, f"--what={what}", written]) == 0
+        assert command_line(["export", folder, f"--what={what}", written]) == 0
     with np.load(run.folder / "mask.npz") as arrays:
         mask = np.load(tmp_path / "mask.visual.npy")
         np.testing.assert_array_equal(mask, arrays["used/visual"])
@@ -93,7 +93,8 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
     cold = content_vectors(opened.model, torch.rand(2, 24))
     assert cold is not None and cold.shape[0] == 2
     with empty_figures():
-        assert report.main([folder, f"--output={tmp_path / 'page.html'}"]) == 0
+        page = f"--output={tmp_path / 'page.html'}"
+        assert command_line(["report", folder, page]) == 0
 
 
 # Backbone twice and done, environments, two epochs of the mask and done, form: within the final
