@@ -40,8 +40,7 @@ def model_class(name: str) -> type:
     names = model_names()
     if name not in names:
         raise UserError(_unknown(name, names))
-    module = importlib.import_module(f"{_GENERAL}.{name.lower()}")
-    found: type = getattr(module, name)
+    found: type = getattr(importlib.import_module(_GENERAL), name)
     return found
 
 
@@ -58,8 +57,5 @@ def _unknown(name: str, names: list[str]) -> str:
             f"`model`: {name} is a decision tree of RecBole, expected a general recommender; "
             f"use one of {', '.join(names)}"
         )
-    by_lower = {other.lower(): other for other in names}
-    close = did_you_mean(name.lower(), by_lower)
-    for lower, other in by_lower.items():
-        close = close.replace(f"`{lower}`", f"`{other}`")
-    return f"`model`: unknown model `{name}`{close or '; use one of ' + ', '.join(names)}"
+    close = did_you_mean(name, names) or f"; use one of {', '.join(names)}"
+    return f"`model`: unknown model `{name}`{close}"

@@ -175,9 +175,7 @@ def _wrong_valid_metric(
 
 def _known_metrics(value: str, names: Mapping[str, str]) -> str:
     """The metrics that exist, and the one closest to a value."""
-    close = did_you_mean(value.partition("@")[0].lower(), names)
-    for lower, name in names.items():
-        close = close.replace(f"`{lower}`", f"`{name}`")
+    close = did_you_mean(value.partition("@")[0], names.values())
     if "," in value:
         close = f"; write [{value}]"
     return f"a metric out of {', '.join(sorted(names.values()))}{close}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_painvrl.config.loading import config_file_names
-from recbole_painvrl.config.lookup import model_class
+from recbole_painvrl.config.lookup import model_class, model_names
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Plan, words_of
 from recbole_painvrl.specs import specs
@@ -129,7 +129,7 @@ def models_of(text: str) -> dict[str, str]:
         label, is_labelled, name = word.rpartition("=")
         known = model_class(name).__name__
         is_word = re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", label) is not None
-        if is_labelled and (not is_word or label in GROUPS or _is_model(label)):
+        if is_labelled and (not is_word or label in (*GROUPS, *model_names())):
             raise UserError(
                 f"`--models`: found label {label!r}, expected letters, digits, _ and -, and not "
                 "the name of a model or a group, such as UltraGCN-ids=UltraGCN"
@@ -138,14 +138,6 @@ def models_of(text: str) -> dict[str, str]:
     if not models or len(models) < len(typed):
         raise UserError(f"`--models`: found {text!r}, expected different names such as PaInvRL,BPR")
     return models
-
-
-def _is_model(name: str) -> bool:
-    try:
-        model_class(name)
-    except UserError:
-        return False
-    return True
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:
