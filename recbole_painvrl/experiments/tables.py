@@ -44,7 +44,7 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
     _require_equal_splits(rows)
     found = [_table_row(row) for row in rows]
     columns = dict.fromkeys(column for row in found for column in row.numbers)
-    compared, chosen = methods(found), None
+    compared, chosen = [method_of(row) for row in found], None
     for column in columns:
         marks = places(compared, column)
         for row in found:
@@ -82,11 +82,6 @@ def _require_equal_splits(rows: Sequence[Row]) -> None:
                 )
 
 
-def methods(rows: Sequence[TableRow]) -> list[Method]:
-    """The rows as input of the comparison."""
-    return [_method(row) for row in rows]
-
-
 def _table_row(row: Row) -> TableRow:
     numbers: dict[Column, Number] = {}
     done = [run for run in row.runs if run.state() == "done"]
@@ -112,7 +107,9 @@ def _missing(run: GridRun) -> str:
     return f"seed {run.seed} {'not complete' if state == 'interrupted' else 'not run'}"
 
 
-def _method(row: TableRow) -> Method:
+def method_of(row: TableRow) -> Method:
+    """The row as input of the comparison."""
+
     def per_user(seed: int) -> pd.DataFrame:
         return pd.read_parquet(row.folders[seed] / "per_user.parquet")
 

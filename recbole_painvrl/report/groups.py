@@ -71,10 +71,14 @@ class Group:
         return self.first.done.valid_metric.lower()
 
     def number(self, split: str, metric: str) -> Number | None:
-        """The metric by run, NaN where a run has none; None where all lack it."""
-        found = [run.done.metrics.get(split, {}).get(metric) for run in self.runs]
-        values = [math.nan if value is None else value for value in found]
-        return Number(values) if any(value is not None for value in found) else None
+        """The metric by run; None where a run lacks it."""
+        number = Number(self._values((split, metric)))
+        return number if math.isfinite(number.mean) else None
+
+    def _values(self, column: Column) -> list[float]:
+        """The metric by run, NaN where a run has none."""
+        found = (run.done.metrics.get(column[0], {}).get(column[1]) for run in self.runs)
+        return [math.nan if value is None else value for value in found]
 
     def method(self) -> Method:
         """The group for :func:`compare`."""
@@ -82,8 +86,7 @@ class Group:
         columns = {
             (s, name) for run in self.runs for s, v in run.done.metrics.items() for name in v
         }
-        numbers = {column: self.number(*column) for column in columns}
-        values = {column: one.values for column, one in numbers.items() if one is not None}
+        values = {column: self._values(column) for column in columns}
         given = self.first.value("feature_mask")
         return Method(
             self.label,
@@ -257,16 +260,6 @@ def _few(words: Sequence[str]) -> str:
 def unique(values: Iterable[str]) -> list[str]:
     """Values without repetition, in order."""
     return list(dict.fromkeys(values))
-
-
-def cutoffs(metrics: Iterable[str]) -> dict[str, list[int]]:
-    """``{"recall": [10, 20], ...}`` of ``recall@10``...; without metrics that have no cut-off."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for metric in metrics:
-        name, _, k = metric.partition("@")
-        if k.isdigit():
-            found[name].append(int(k))
-    return {name: sorted(ks) for name, ks in found.items()}
 
 
 def short(value: Any, width: int = 24) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
 
     Where there is none (controls of a mask, or no validation), every other row has one for its own.
     """
-    metrics = [name for name in block.metrics if _number(block.groups[0], split, name)]
+    metrics = [name for name in block.metrics if block.groups[0].number(split, name)]
     marks: dict[tuple[str, str], str] = {}
     chosen = None
     if method is not None and len(block.groups) > 1:
@@ -93,7 +92,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
                 group.label,
                 [
                     {
-                        **_cell(_number(group, split, name)),
+                        **_cell(group.number(split, name)),
                         "place": places[name].get(group.label, ""),
                         "mark": marks.get((group.label, name), ""),
                     }
@@ -103,11 +102,6 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
             for group in block.groups
         ],
     }
-
-
-def _number(group: Group, split: str, metric: str) -> Number | None:
-    number = group.number(split, metric)
-    return number if number is not None and math.isfinite(number.mean) else None
 
 
 def _cell(number: Number | None) -> dict[str, str]:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.reading import is_number, parse_json, read_arrays, reason
+from recbole_painvrl.reading import Array, is_number, parse_json, read_arrays, reason
 from recbole_painvrl.run import RESULT
-from recbole_painvrl.run.folder import CONFIG, Array, is_run
+from recbole_painvrl.run.folder import CONFIG, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
@@ -47,18 +47,30 @@ class Stage(BaseModel):
 _VARIANTS = {"embedded": "embedded variant", "real features": "real features"}
 
 
-class Result(BaseModel):
-    """The values of ``result.json`` that a report reads."""
+class _Record(BaseModel):
+    """What ``result.json`` and ``trial.json`` have in common."""
 
     model_config = ConfigDict(extra="allow")
-    model: str
     dataset: str
+    metrics: Metrics
     edition: str = "not recorded"
+    data: dict[str, int] = {}
+    versions: dict[str, str] = {}
+
+    @property
+    def data_name(self) -> str:
+        """The dataset, with its variant where two have the same name (``ml-trailers``)."""
+        variant = _VARIANTS.get(self.edition.partition(" (")[0])
+        return f"{self.dataset}, {variant}" if variant else self.dataset
+
+
+class Result(_Record):
+    """The values of ``result.json`` that a report reads."""
+
+    model: str
     protocol: str
     seed: int
     valid_metric: str = ""
-    metrics: Metrics
-    data: dict[str, int] = {}
     split: dict[str, Any] = {}
     modalities: dict[str, dict[str, int]] = {}
     stages: list[Stage] = []
@@ -66,7 +78,6 @@ class Result(BaseModel):
     peak_memory_mb: float = 0.0
     threads: int | None = None
     device: str = ""
-    versions: dict[str, str] = {}
     hashes: dict[str, str] = {}
     command: list[str] = []
     mask: dict[str, Any] = {}
@@ -80,34 +91,14 @@ class Result(BaseModel):
         modalities = self.shift.get("modalities")
         return len(modalities) if isinstance(modalities, dict) else -1
 
-    @property
-    def data_name(self) -> str:
-        """The dataset, with its variant where two have the same name (``ml-trailers``)."""
-        return _data_name(self.dataset, self.edition)
 
-
-class TrialRecord(BaseModel):
+class TrialRecord(_Record):
     """The values of ``trial.json`` that a report reads; a trial of ``tune`` has no test."""
 
-    model_config = ConfigDict(extra="allow")
-    metrics: Metrics
     dataset: str = "?"
-    edition: str = "not recorded"
     protocol: str = "not recorded"
-    data: dict[str, int] = {}
     seconds: float | None = None
     peak_memory_mb: float | None = None
-    versions: dict[str, str] = {}
-
-    @property
-    def data_name(self) -> str:
-        """As of :class:`Result`."""
-        return _data_name(self.dataset, self.edition)
-
-
-def _data_name(dataset: str, edition: str) -> str:
-    variant = _VARIANTS.get(edition.partition(" (")[0])
-    return f"{dataset}, {variant}" if variant else dataset
 
 
 def mapping(value: Any) -> dict[str, Any]:

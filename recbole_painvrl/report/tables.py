@@ -196,7 +196,7 @@ def significance_csv(table: Table) -> str:
         for one in table.tested
         if one.paired is not None
     ]
-    return _csv([{name: line[name] for name in names} for line in lines], names)
+    return _csv(lines, names)
 
 
 def _csv(lines: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:

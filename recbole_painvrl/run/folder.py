@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import yaml
 
 from recbole_painvrl.atomic import make_folder, write_bytes, write_json, write_with
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import Array
 from recbole_painvrl.run import RESULT
-
-Array = npt.NDArray[Any]
 
 CONFIG = "config.yaml"
 PER_USER = "per_user.parquet"

@@ -11,7 +11,7 @@ from report_support import toy_run
 from support import empty_figures
 
 from recbole_painvrl.evaluation.comparison import compare, reference, standing
-from recbole_painvrl.experiments.tables import methods
+from recbole_painvrl.experiments.tables import method_of
 from recbole_painvrl.report.groups import Block, Group, blocks
 from recbole_painvrl.report.plots.style import PAPER, Figures
 from recbole_painvrl.report.read import read_run
@@ -35,7 +35,7 @@ def test_report_and_benchmark_agree(run_folders: Path) -> None:
     columns = [(part, metric) for part in block.splits for metric in block.metrics]
     label = next(group.label for group in block.groups if group.model == "PaInvRL")
     said = []
-    for found in (methods(rows), [group.method() for group in block.groups]):
+    for found in ([method_of(row) for row in rows], [group.method() for group in block.groups]):
         chosen = reference(found, label, block.groups[0].first.done.valid_metric.lower())
         tests = compare(found, label, chosen, columns)
         sentences = [standing(found, label, column, tests) for column in columns]

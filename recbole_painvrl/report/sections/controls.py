@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +58,7 @@ def controls(block: Block) -> dict[str, Any] | None:
 
 def _value(group: Group, test: str, metric: str) -> str:
     number = group.number(test, metric)
-    if number is None or not math.isfinite(number.mean):
+    if number is None:
         return "–"
     return f"{number.mean:.4f}" + ("" if number.sd is None else f" ± {number.sd:.4f}")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from recbole_painvrl.evaluation.comparison import (
     standing,
 )
 from recbole_painvrl.evaluation.significance import PairedComparison
-from recbole_painvrl.report.groups import Block, Group, cutoffs
+from recbole_painvrl.report.groups import Block, Group
 from recbole_painvrl.report.plots.style import Figures, wrap
 from recbole_painvrl.report.render import Cell, Drawing, address, metric_name
 from recbole_painvrl.report.sections.forest import forest
@@ -66,11 +65,11 @@ def _seeds(group: Group) -> str:
 
 def _cells(block: Block, split: str, metric: str, page: Path) -> list[str | Cell]:
     """Mean and standard deviation of every group; the best and second mean are marked."""
-    numbers = [group.number(split, metric) for group in block.groups]
     places = block.places((split, metric))
     cells: list[str | Cell] = []
-    for group, number in zip(block.groups, numbers, strict=True):
-        if number is None or not math.isfinite(number.mean):
+    for group in block.groups:
+        number = group.number(split, metric)
+        if number is None:
             cells.append("–")
             continue
         one = group.first.folder if len(group.runs) == 1 else None
@@ -93,7 +92,7 @@ def _standing(block: Block, figures: Figures, method: Group) -> dict[str, Any]:
     fair = [one for one in found if one.other not in oracles]
     primary = [one for one in found if one.family == PRIMARY] or fair
     # Sentences and the first table have the smallest cut-off of every metric only.
-    first_k = {metric: str(ks[0]) for metric, ks in cutoffs(block.metrics).items()}
+    first_k = {metric: str(ks[0]) for metric, ks in _cutoffs(block.metrics).items()}
     shown = []
     for metric in block.metrics:
         name, _, k = metric.partition("@")
@@ -165,9 +164,19 @@ def _tests(found: Sequence[Comparison]) -> list[list[str]]:
     return rows
 
 
+def _cutoffs(metrics: Iterable[str]) -> dict[str, list[int]]:
+    """``{"recall": [10, 20], ...}`` of ``recall@10``...; without metrics that have no cut-off."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for metric in metrics:
+        name, _, k = metric.partition("@")
+        if k.isdigit():
+            found[name].append(int(k))
+    return {name: sorted(ks) for name, ks in found.items()}
+
+
 def _over_k(block: Block, figures: Figures) -> list[Drawing]:
     """Recall, or else the metric with most cut-offs, over K: one figure per test set."""
-    found = cutoffs(block.metrics)
+    found = _cutoffs(block.metrics)
     metric = "recall" if "recall" in found else max(found, key=lambda n: len(found[n]), default="")
     ks = found.get(metric, [])
     if len(ks) < 2:
