@@ -44,16 +44,6 @@ def gini_index(lists: IntArray, n_items: int) -> float:
     return float((weights * counts).sum() / (n_items * counts.sum()))
 
 
-def average_popularity(lists: IntArray, popularity: IntArray) -> float:
-    """Mean over users of the mean popularity of their recommended items.
-
-    Args:
-        lists: recommended items, ``[n_users, K]``; 0 where a list is shorter.
-        popularity: training interactions of every item, ``[n_items + 1]``; [0] is padding.
-    """
-    return _mean_of_lists(lists, popularity)
-
-
 def tail_percentage(lists: IntArray, popularity: IntArray, tail: float) -> float:
     """Mean over users of the fraction of their recommended items that are in the long tail.
 
@@ -79,6 +69,7 @@ def _occurrences(lists: IntArray, n_items: int) -> IntArray:
 
 
 def _mean_of_lists(lists: IntArray, values: IntArray) -> float:
+    """Mean over users of the mean value of their recommended items; values ``[n_items + 1]``."""
     lengths = (lists > 0).sum(axis=1)
     sums = np.where(lists > 0, values[lists], 0).sum(axis=1)
     # A user without a single candidate has no list to take the mean of.
@@ -114,6 +105,6 @@ LIST_METRICS: dict[str, Callable[[IntArray, IntArray, float], float]] = {
     "itemcoverage": lambda lists, popularity, _: item_coverage(lists, len(popularity) - 1),
     "shannonentropy": lambda lists, popularity, _: shannon_entropy(lists),
     "giniindex": lambda lists, popularity, _: gini_index(lists, len(popularity) - 1),
-    "averagepopularity": lambda lists, popularity, _: average_popularity(lists, popularity),
+    "averagepopularity": lambda lists, popularity, _: _mean_of_lists(lists, popularity),
     "tailpercentage": tail_percentage,
 }

@@ -121,15 +121,12 @@ def _check_idle_arguments(config: SafeConfig) -> None:
     given = config["train_neg_sample_args"]
     plain = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
     plain |= {"dynamic": False, "candidate_num": 0}
-    # Batches of distinct users bring their own negatives.
-    by_users = config["sampling"] == "users"
     own = (
         draws_negatives(config["model"])
-        or by_users
-        or (
-            get_dataloader(config, "train") is not TrainDataLoader
-            or config["MODEL_TYPE"] == ModelType.TRADITIONAL
-        )
+        # Batches of distinct users bring their own negatives.
+        or config["sampling"] == "users"
+        or get_dataloader(config, "train") is not TrainDataLoader
+        or config["MODEL_TYPE"] == ModelType.TRADITIONAL
     )
     # RecBole adds them to the batches of a pointwise model as further positives.
     as_positives = draws_negatives(config["model"]) and (
@@ -151,9 +148,7 @@ def settings_of_recbole(config: SafeConfig) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
-    except ModuleNotFoundError:
+    except (UserError, ModuleNotFoundError):
         raise
     except Exception as error:
         given = {
