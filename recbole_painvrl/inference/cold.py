@@ -67,12 +67,8 @@ def mapped_vectors(run: LoadedRun, features: Tensor, degrees: Tensor, reg_weight
     """
     if not 0 < reg_weight < math.inf:
         raise UserError(f"`--map-features`: found {reg_weight}, expected a number above 0")
+    _require_features(run)
     known: Tensor = run.dataset.features.matrix
-    if not known.shape[1]:
-        raise UserError(
-            f"`--map-features`: this run of {run.config['model']} has no features; train it with "
-            "`--modalities`, or leave the option out"
-        )
     # The mask that was given, and the one that PaInvRL and InvRL learnt.
     for mask in (getattr(run.model, name, None) for name in ("feature_mask", "mask")):
         if isinstance(mask, Tensor):
@@ -93,8 +89,10 @@ def read_new_items(folder: Path, run: LoadedRun) -> NewItems:
         run: the run whose modalities are needed; its ``missing_modality`` holds here, too.
 
     Raises:
-        UserError: a modality is absent, has other columns, or its files are faulty.
+        UserError: the run has no features, or a modality is absent, has other columns, or its
+            files are faulty.
     """
+    _require_features(run)
     slices = run.dataset.features.slices
     found = available_modalities(folder)
     absent = [name for name in slices if name not in found]
@@ -113,6 +111,15 @@ def read_new_items(folder: Path, run: LoadedRun) -> NewItems:
     rows = torch.tensor([indices[token] for token in new])
     features, known_rows = torch.cat(matrices, dim=1)[rows], torch.stack(has_row, dim=1)[rows]
     return NewItems(new, features, known_rows, len(tokens) - len(new))
+
+
+def _require_features(run: LoadedRun) -> None:
+    # Without the option a model without features is refused before, see `require_content`.
+    if not run.dataset.features.slices:
+        raise UserError(
+            f"`--map-features`: this run of {run.config['model']} has no features; train it with "
+            "`--modalities`, or leave the option out"
+        )
 
 
 def _columns(

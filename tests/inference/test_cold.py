@@ -135,6 +135,8 @@ def test_a_map_needs_features(finished: MakeRun, tmp_path: Path) -> None:
     run = load_run(finished("BPR", "--modalities=[]"))
     with pytest.raises(UserError, match="has no features"):
         Scorer(run, "content", map_features=1.0)
+    with pytest.raises(UserError, match="has no features"):
+        read_new_items(tmp_path, run)
     known = load_run(finished("BM3"))
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UserError, match="expected a number above 0"):
