@@ -6,7 +6,7 @@ is then trained with every control from the same initial values, so that rows di
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -118,13 +118,9 @@ def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
     }
     draws = generator(run.seed, "mask controls", "cpu")
     masks = control_masks(learnt, truth or None, draws) | {"soft": soft}
-    return _written(masks, output / "masks" / run.folder.name)
-
-
-def _written(masks: Mapping[str, Mapping[str, torch.Tensor]], folder: Path) -> dict[str, Path]:
     files = {}
     for name, mask in masks.items():
-        files[name] = folder / f"{name}.npz"
+        files[name] = output / "masks" / run.folder.name / f"{name}.npz"
         # Equal masks give equal bytes, so writing again changes nothing for runs that use the file.
         write_arrays(files[name], {modality: one.numpy() for modality, one in mask.items()})
     return files

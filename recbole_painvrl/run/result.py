@@ -37,6 +37,8 @@ def result_of(
     """
     config = run.config
     seconds, peak = run.trainer.pipeline.spent()
+    # Threads that the user or the data chose, not the machine.
+    chosen = config["n_threads"] or is_small(run.dataset.item_num, run.width)
     result = {
         "model": config["model"],
         **described(run.dataset),
@@ -54,7 +56,7 @@ def result_of(
         "versions": versions(),
         "seeds": _seeds(run),
         "hashes": _hashes(run),
-        "command": command_again(run.folder, _threads_of_the_machine(run)),
+        "command": command_again(run.folder, None if chosen else torch.get_num_threads()),
         "run_folder": str(run.folder),
     }
     if group.size() > 1:
@@ -95,12 +97,6 @@ def _hashes(run: Run) -> dict[str, str]:
     if run.final is not None:
         hashes[FINAL_CONFIG] = config_hash(run.final.effective())
     return hashes
-
-
-def _threads_of_the_machine(run: Run) -> int | None:
-    """Threads that neither the user nor the data chose; None where they did."""
-    given = run.config["n_threads"] or is_small(run.dataset.item_num, run.width)
-    return None if given else torch.get_num_threads()
 
 
 def _seeds(run: Run) -> dict[str, int]:
