@@ -43,13 +43,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod
-    def from_config(cls, config: ConfigLike) -> Self:
+    def from_config(cls, config: ConfigLike, sources: Mapping[str, str] | None = None) -> Self:
         """Read these settings from a configuration, ignoring its other settings.
+
+        Args:
+            config: the configuration.
+            sources: where each value was set, for error messages; None for ``config.sources``.
 
         Raises :class:`UserError` with one line for the first value that is missing or wrong.
         """
         values = {name: config[name] for name in cls.model_fields if name in config}
-        return cls.checked(values, getattr(config, "sources", {}))
+        return cls.checked(values, getattr(config, "sources", {}) if sources is None else sources)
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], sources: Mapping[str, str]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,6 @@ from recbole_painvrl.config.mappings import (
 )
 from recbole_painvrl.errors import did_you_mean
 
-T = TypeVar("T", bound=Settings)
 # Setting, the value found, and what is expected.
 Wrong = tuple[str, Any, str]
 
@@ -72,12 +71,8 @@ def check_recbole_settings(values: Mapping[str, Any], sources: Mapping[str, str]
 
     Raises :class:`UserError` with one line for the first that is wrong.
     """
-
-    def checked(schema: type[T]) -> T:
-        present = {name: values[name] for name in schema.model_fields if name in values}
-        return schema.checked(present, sources)
-
-    settings, columns = checked(RecBoleSettings), checked(DatasetSettings)
+    settings = RecBoleSettings.from_config(values, sources)
+    columns = DatasetSettings.from_config(values, sources)
     wrong = [*_wrong_columns(columns), *_wrong_metrics(settings, sources)]
     if values.get("nproc", 1) != 1:
         expected = "1: start several processes with `torchrun --nproc-per-node=N run_recbole.py`"

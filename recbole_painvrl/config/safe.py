@@ -147,8 +147,7 @@ class SafeConfig(Config):
         check_values(model, values, self.sources)
         if spec_of(model) is None:
             defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
-            schema = recbole_model_schema(model, defaults)
-            schema.checked({name: values[name] for name in defaults}, self.sources)
+            recbole_model_schema(model, defaults).from_config(values, self.sources)
             check_together(model, values)
             self.model_settings = tuple(defaults)
         self.internal_config_dict, _ = merge(internal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recbole_painvrl.config.base import Settings, wrong_value
+from recbole_painvrl.config.base import wrong_value
 from recbole_painvrl.config.layers import Layer, merge
 from recbole_painvrl.config.mappings import WITHOUT_EFFECT, DatasetSettings
 from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
@@ -71,13 +71,10 @@ def _is_of_model(layer: Layer) -> bool:
 def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     """Raise :class:`UserError` for the first value with a wrong type or out of bounds."""
     check_recbole_settings(values, sources)
-    schemas: list[type[Settings]] = [RunSettings]
+    RunSettings.from_config(values, sources)
     spec = spec_of(model)
     if spec is not None:
-        schemas.append(spec.schema)
-    for schema in schemas:
-        fields = schema.model_fields
-        schema.checked({name: values[name] for name in fields if name in values}, sources)
+        spec.schema.from_config(values, sources)
     chosen = values["modalities"] or []
     if len(set(chosen)) < len(chosen):
         raise wrong_value("modalities", chosen, sources, "each modality once")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import properties_of
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.reading import is_number
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -40,8 +41,7 @@ class Interval:
 
     def stored(self, value: Any) -> Any:
         """The value as stored in the study, or None outside the interval."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return value if number and self.low <= value <= self.high else None
+        return value if is_number(value) and self.low <= value <= self.high else None
 
     def restored(self, stored: Any) -> Any:
         """The value of the setting."""
@@ -119,7 +119,7 @@ def read_space(model: str, path: Path | None = None) -> Space:
     return {name: _domain(found, name, value) for name, value in values.items()}
 
 
-def default_values(space: Space, config: Mapping[str, Any] | Any) -> dict[str, Any] | None:
+def default_values(space: Space, config: ConfigLike) -> dict[str, Any] | None:
     """Values of a configuration as a trial would keep them; None if one is outside the space.
 
     Args:
@@ -154,7 +154,7 @@ def _domain(path: Path, name: str, value: Any) -> Domain:
     if not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
         raise wrong
     ends = value["low"], value["high"]
-    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
+    if not all(map(is_number, ends)):
         raise wrong
     log = value.get("log", False)
     if not isinstance(log, bool) or not ends[0] < ends[1] or (log and ends[0] <= 0):

@@ -62,7 +62,7 @@ def message(*argv: str, model: str = "BPR") -> str:
         ("--eval_args={split: {RS: [0.9, -0.1, 0.2]}}", "`eval_args: split: RS`", ""),
         ("--eval_args={split: {LS: valid_only}}", "`eval_args: split: LS`", ""),
         ("--eval_args={split: {RS: [8, 2], LS: test_only}}", "`eval_args: split`", ""),
-        ("--eval_args={order: to}", "`eval_args: order`: found 'to'", ""),
+        ("--eval_args={order: to}", "`eval_args: order`: found 'to'", "`TO`"),
         ("--eval_args={mode: uni}", "`eval_args: mode`: found 'uni'", ""),
         (
             "--eval_args={mode: {vaild: full}}",
