@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -21,8 +20,8 @@ def mend_dataset() -> None:
     datasets = importlib.import_module("recbole.data.dataset")
     dataset = datasets.Dataset
     wrap(dataset, "_fill_nan", _filling)
-    wrap(dataset, "_load_feat", _with_text_sequences)
-    wrap(dataset, "_remove_duplication", _sorted_stably)
+    wrap(dataset, "_load_feat", _during(pd, "read_csv", _read_blank_sequences))
+    wrap(dataset, "_remove_duplication", _during(pd.DataFrame, "sort_values", _sort_stably))
     wrap(dataset, "_dataframe_to_interaction", _copied)
     for owner, names in (
         (dataset, ("_remap", "_normalize", "_discretization")),
@@ -30,7 +29,7 @@ def mend_dataset() -> None:
         (datasets.SequentialDataset, ("_benchmark_presets",)),
     ):
         for name in names:
-            wrap(owner, name, _with_lengths)
+            wrap(owner, name, _during(pd.Series, "agg", _agg_lengths))
 
 
 def _filling(original: Any, self: Any) -> None:
@@ -50,16 +49,11 @@ def _filling(original: Any, self: Any) -> None:
     original(self)
 
 
-def _with_text_sequences(original: Any, self: Any, filepath: str, source: Any) -> Any:
+def _read_blank_sequences(read_csv: Any, *arguments: Any, **named: Any) -> Any:
     """Read blank cells of sequence columns as empty text.
 
     RecBole fills them in place, which under copy-on-write is a copy, and then splits NaN.
     """
-    with _replaced(pd, "read_csv", _read_blank_sequences):
-        return original(self, filepath, source)
-
-
-def _read_blank_sequences(read_csv: Any, *arguments: Any, **named: Any) -> Any:
     frame = read_csv(*arguments, **named)
     for name in frame:
         if str(name).endswith("_seq"):
@@ -79,34 +73,27 @@ class _Writable:
         self.values = column.to_numpy(copy=True)
 
 
-def _with_lengths(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
-    """Let ``Series.agg(len)`` give the length of every cell while a method runs."""
-    with _replaced(pd.Series, "agg", _agg_lengths):
-        return original(self, *arguments, **named)
-
-
 def _agg_lengths(agg: Any, series: Any, function: Any = None, *arguments: Any, **named: Any) -> Any:
+    """Let ``Series.agg(len)`` give the length of every cell."""
     if function is len:
         return series.map(len)
     return agg(series, function, *arguments, **named)
 
 
-def _sorted_stably(original: Any, self: Any) -> None:
+def _sort_stably(sort_values: Any, frame: Any, *arguments: Any, **named: Any) -> Any:
     """Keep the file's order of equal times where ``rm_dup_inter`` sorts, in any pandas version."""
-    with _replaced(pd.DataFrame, "sort_values", _stable):
-        original(self)
-
-
-def _stable(sort_values: Any, frame: Any, *arguments: Any, **named: Any) -> Any:
     return sort_values(frame, *arguments, **{"kind": "stable", **named})
 
 
-@contextmanager
-def _replaced(owner: Any, name: str, change: Callable[..., Any]) -> Iterator[None]:
-    """Replace a function of pandas inside the block, in which only RecBole's code runs."""
-    original = getattr(owner, name)
-    setattr(owner, name, functools.wraps(original)(lambda *a, **k: change(original, *a, **k)))
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
+def _during(owner: Any, name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of RecBole's during which ``change`` replaces a function of pandas."""
+
+    def run(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+        function = getattr(owner, name)
+        setattr(owner, name, functools.wraps(function)(lambda *a, **k: change(function, *a, **k)))
+        try:
+            return original(self, *arguments, **named)
+        finally:
+            setattr(owner, name, function)
+
+    return run
