@@ -25,7 +25,6 @@ from recbole_painvrl.parallel import launch
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 PROGRAM = "python -m recbole_painvrl"
 _EXIT_CODES = "0 done, 2 wrong input or configuration (one line says what), 1 any other error"
-_HELP = ("-h", "--help")
 # Packages whose import name differs from their name on PyPI.
 _PACKAGES = {"cloudpickle": "distributed", "faiss": "faiss-cpu", "community": "python-louvain"}
 
@@ -66,7 +65,7 @@ class Command(click.Command):
     ) -> None:
         context: dict[str, Any] = {"max_content_width": 100, "show_default": True}
         # click would also find `-h` in `-epochs=3`, whose second dash is missing.
-        context["help_option_names"] = _HELP[1:]
+        context["help_option_names"] = ["--help"]
         if shown_settings is not None:
             context.update(ignore_unknown_options=True)
             setting = click.Argument(

@@ -10,8 +10,7 @@ from typing import Any
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
-
-RECORD = "cells.json"
+from recbole_painvrl.report.collect import GRID
 
 
 def write_record(
@@ -27,7 +26,7 @@ def write_record(
         rows: of all tables.
         methods: group -> label of the method of its table, read by `report`.
     """
-    path = output / RECORD
+    path = output / GRID
     before = _read(path)
     entries = [_entry(row, run, output) for row in rows for run in row.runs]
     wanted = {entry["folder"] for entry in entries}

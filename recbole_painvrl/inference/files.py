@@ -124,13 +124,11 @@ def check_out(path: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()) 
 
 
 def write_recommendations(path: Path, blocks: Iterable[Recommended]) -> None:
-    """Write all blocks into one file, which appears when it is whole.
+    """Write all blocks into one file, one of ``FORMATS``, which appears when it is whole.
 
     Raises:
-        UserError: see :func:`check_out`.
         WriteError: the disk is full or the place cannot be written.
     """
-    check_out(path, FORMATS)
     writer = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[path.suffix]
     with atomic_file(path) as stream:
         writer(stream, blocks)

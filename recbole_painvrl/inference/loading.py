@@ -216,7 +216,7 @@ def _read_result(folder: Path) -> dict[str, Any]:
             "complete run, such as runs/<model>-<dataset>-<time>"
         )
     if not path.is_file():
-        if (folder / "config.yaml").is_file():
+        if (folder / CONFIG).is_file():
             raise UserError(
                 f"{folder}: the run is not complete, there is no {RESULT}; go on with "
                 f"`{shell_command(resume=folder)}`"

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from recbole_painvrl.config.loading import TEXT_SETTINGS, PlainLoader
+from recbole_painvrl.run.folder import CONFIG
 from recbole_painvrl.run.program import program
 from recbole_painvrl.run.resume import stored_entries, stored_settings
 
@@ -30,7 +31,7 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
             line or through ``benchmark``, ``ablate`` and ``tune``.
         threads: CPU threads, if neither the user nor the data chose them; else None.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     values = stored_settings(path)
     given = {
         name: values[name]

@@ -56,11 +56,10 @@ def next_command(result: Mapping[str, Any], is_compared: bool) -> str:
 
 def _grid(result: Mapping[str, Any], name: str, *words: str) -> str:
     """A command of the same program and interpreter."""
-    first = result["command"][0]
-    is_python = Path(first).name.startswith("python")
-    program = [first] if first == "recbole-painvrl" else [first if is_python else "python"]
-    if first != "recbole-painvrl":
-        program += ["-m", "recbole_painvrl"]
+    program = [result["command"][0]]
+    if program != ["recbole-painvrl"]:
+        is_python = Path(program[0]).name.startswith("python")
+        program = [program[0] if is_python else "python", "-m", "recbole_painvrl"]
     return shlex.join([*program, name, f"--dataset={result['dataset']}", *words])
 
 

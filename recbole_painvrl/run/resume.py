@@ -51,10 +51,10 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
         raise UserError(
             f"`{changed[0]}`: a resumed run keeps its settings; leave it out, or start a new run"
         )
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     if not path.is_file():
         raise UserError(
-            f"{folder}: no run to resume, there is no config.yaml; start the run again"
+            f"{folder}: no run to resume, there is no {CONFIG}; start the run again"
             + (" under another name, or delete the folder first" if folder.is_dir() else "")
         )
     refuse_complete(folder)
@@ -169,7 +169,7 @@ def keep_data_path(folder: Path, data_path: str) -> None:
 def can_resume(folder: Path) -> bool:
     """Whether a run that was stopped has left enough to go on exactly."""
     saved = is_saved(folder / "checkpoint" / "last.safetensors")
-    return saved and (folder / "config.yaml").is_file()
+    return saved and (folder / CONFIG).is_file()
 
 
 @contextmanager

@@ -250,7 +250,9 @@ class Run:
             report.planted["oracle"] = _metrics(others["oracle"])
         result = result_of(self, metrics, report)
         popularity = _metrics(others["popularity"])
-        result["shift"] = shift_of_run(self.dataset, self._parts(), popularity, metrics)
+        valid = {} if self.valid is None else {VALID: self.valid}
+        parts = {TRAIN: self.train, **valid, **{n: self.tests[n] for n in self.tests.names}}
+        result["shift"] = shift_of_run(self.dataset, parts, popularity, metrics)
         for line in result["shift"]["sentences"]:
             # At the end of the run the summary says it on the console.
             log.debug("shift: %s", line)
@@ -324,11 +326,6 @@ class Run:
         for line in entries["answer"]["lines"]:
             getLogger("recbole_painvrl").debug("answer: %s", line)
         return entries
-
-    def _parts(self) -> dict[str, ModalityDataset]:
-        """All splits, once the tests may be read."""
-        valid = {} if self.valid is None else {VALID: self.valid}
-        return {TRAIN: self.train, **valid, **{n: self.tests[n] for n in self.tests.names}}
 
     def _public_name(self, name: str) -> str:
         """The IID test is called ``iid`` where there is an OOD test beside it."""

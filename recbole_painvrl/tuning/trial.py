@@ -16,7 +16,7 @@ from recbole.utils import init_seed
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import WriteError
-from recbole_painvrl.run.folder import versions
+from recbole_painvrl.run.folder import CONFIG, versions
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.result import described
 from recbole_painvrl.run.resume import can_resume, stored_settings
@@ -119,7 +119,7 @@ def _validated(
     folder = search.folder(trial)
     if can_resume(folder):
         # With its stored settings: the number of workers, and so of threads, may have changed.
-        resume, path = folder, folder / "config.yaml"
+        resume, path = folder, folder / CONFIG
         config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
     else:
         # Left by a trial that was killed before its first checkpoint.
