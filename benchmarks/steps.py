@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,8 @@ from recbole_painvrl.environments.full import PlainUltraGCN
 from recbole_painvrl.functional.graph import degree_factors, item_neighbours
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
+from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.training.row_gradients import use_row_gradients
 
 Step = Callable[[], object]
@@ -165,12 +166,12 @@ def mask_steps(data: RandomData, with_attention: bool) -> Steps:
     tables = data.tables(10 if with_attention else 0)
     users, items = data.batch(shape.n_environments * shape.batch)
     labels = torch.arange(len(users), device=data.device) % shape.n_environments
-    defaults = settings("PaInvRL", data.device)
-    chosen = replace(
-        MaskSettings(**{field.name: defaults[field.name] for field in fields(MaskSettings)}),
-        attention=with_attention,
-        projection_objective="weighted",
-        mask_batch_size=shape.batch,
+    chosen = PaInvRLSettings.from_config(settings("PaInvRL", data.device)).model_copy(
+        update={
+            "attention": with_attention,
+            "projection_objective": "weighted",
+            "mask_batch_size": shape.batch,
+        }
     )
 
     def learner(mode: NegativeSampling, n_negatives: int) -> MaskLearner:

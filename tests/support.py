@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.mask_form import Cut
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.invrl import InvRLSettings
-from recbole_painvrl.models.painvrl.mask_learner import MaskSettings
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.training import pipeline
 
@@ -113,13 +112,6 @@ def shipped_settings(model: str = "PaInvRL", preset: str | None = None, **values
     shipped = merge(internal_layers(model, "planted", chosen))[0]
     own = {"PaInvRL": PaInvRLSettings, "InvRL": InvRLSettings}[model]
     return own.from_config({**shipped, **values})
-
-
-def mask_settings(model: str = "PaInvRL", preset: str | None = None, **values: Any) -> MaskSettings:
-    """What they say about the mask stage."""
-    shipped = shipped_settings(model, preset)
-    names = [field.name for field in fields(MaskSettings)]
-    return MaskSettings(**{**{name: getattr(shipped, name) for name in names}, **values})
 
 
 def literal_loss(

@@ -8,6 +8,8 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 
 from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.functional.attention import AttentionOutput
+from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.models.base import require_modalities
 from recbole_painvrl.models.painvrl.memory import staged_memory, staged_purposes
 from recbole_painvrl.models.painvrl.settings import STAGED_SHARDING, StagedSettings
@@ -36,12 +38,12 @@ class InvRLSettings(StagedSettings):
 
     # Settings of PaInvRL that are constants here; without attention its others have no effect.
     loss_weighting: ClassVar = "fixed"
-    gradient_normalization: ClassVar = "none"
+    gradient_normalization: ClassVar[GradientNormalization] = "none"
     projection_objective: ClassVar = "weighted"
     attention: ClassVar = False
     outer_gate: ClassVar = False
     attention_hidden_size: ClassVar = 0
-    attention_output: ClassVar = "identity"
+    attention_output: ClassVar[AttentionOutput] = "identity"
 
 
 class InvRL(UltraGCN):

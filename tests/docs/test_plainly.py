@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ranking import mean_ndcg
 from recbole_painvrl.models.painvrl import PaInvRL
 from recbole_painvrl.models.painvrl.environment_stage import identify_environments
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
 
 SOURCE = Path(plainly.__file__)
@@ -121,9 +120,6 @@ def learner(
     library: Any, data: plainly.Data, tables: FrozenTables, labels: Tensor, mask: Tensor, name: str
 ) -> MaskLearner:
     s = library.settings
-    settings = MaskSettings(
-        **{field.name: getattr(s, field.name) for field in fields(MaskSettings)}
-    )
     negatives = NegativeSampler(
         library.n_items,
         s.mask_negatives,
@@ -132,7 +128,7 @@ def learner(
     )
     draws = [generator(plainly.SEED, f"{name} {purpose}") for purpose in MASK_PURPOSES]
     return MaskLearner(
-        data.users, data.items, labels, tables, library.weights, mask, settings, negatives, *draws
+        data.users, data.items, labels, tables, library.weights, mask, s, negatives, *draws
     )
 
 

@@ -11,8 +11,8 @@ from support import (
     degrees_alone,
     literal_environment_losses,
     literal_score,
-    mask_settings,
     random_graph,
+    shipped_settings,
 )
 from torch import Tensor
 
@@ -21,8 +21,8 @@ from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.invrl import InvRL
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings
+from recbole_painvrl.models.invrl import InvRL, InvRLSettings
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
 
 N_USERS, N_ITEMS, K, D, N_ENVIRONMENTS, STEPS = 9, 14, 3, 6, 3, 4
 WEIGHTS = UltraGCNWeights(1.0, 0.3, 1.0, 0.2, 1.5, 0.4)
@@ -54,7 +54,7 @@ def literal_steps(
     projection: Tensor,
     steps: list[list[EnvironmentBatch]],
     tables: FrozenTables,
-    settings: MaskSettings,
+    settings: InvRLSettings,
     source: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Plain backward through the whole sum, with one Adam for theta = m - 1/2 and W (spec 2.4)."""
@@ -103,13 +103,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_of(name: str) -> MaskSettings:
+def settings_of(name: str) -> InvRLSettings:
     if name == "released":
-        return mask_settings("InvRL", "released", **LARGE)
-    return mask_settings("InvRL", **{**LARGE, **VARIANTS[name]})
+        return shipped_settings("InvRL", "released", **LARGE)
+    return shipped_settings("InvRL", **{**LARGE, **VARIANTS[name]})
 
 
-def learnt(settings: MaskSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]:
+def learnt(settings: InvRLSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]:
     """The learner after some steps, and what the literal form makes of the same draws."""
     source = torch.Generator().manual_seed(0)
     tables = random_tables(source)
@@ -144,7 +144,7 @@ def test_plain_gradient_steps_can_go_unclipped() -> None:
     """``mask_clipping`` says the same with ``mask_optimizer: sgd`` as with Adam."""
     ends = {}
     for clipping in ("every_step", "in_use"):
-        settings = mask_settings("InvRL", **LARGE, mask_optimizer="sgd", mask_clipping=clipping)
+        settings = shipped_settings("InvRL", **LARGE, mask_optimizer="sgd", mask_clipping=clipping)
         ends[clipping] = learnt(settings)[0].mask.detach()
     assert ((ends["every_step"] >= 0) & (ends["every_step"] <= 1)).all()
     assert ((ends["in_use"] < 0) | (ends["in_use"] > 1)).any()
@@ -167,7 +167,7 @@ def test_informative_columns_end_above_noise() -> None:
         torch.zeros(n_users, half), 0.1 * people, torch.zeros(n_items, half), features,
         degrees_alone(users, items, n_users, n_items),
     )  # fmt: skip
-    settings = mask_settings(
+    settings = shipped_settings(
         "InvRL", "released", mask_batch_size=64, mask_projection_reg_weight=0.0
     )
     stage = MaskLearner(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import mask_settings, random_graph, shipped_settings
+from support import random_graph, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
@@ -47,7 +47,7 @@ def learner(mask: float = 0.5, **values: Any) -> MaskLearner:
     tables = FrozenTables(*(torch.randn(*shape, generator=draws) for shape in shapes), graph)
     return MaskLearner(
         users, items, labels, tables, UltraGCNWeights.from_paper(0.1, 0.0),
-        torch.full((D,), mask), mask_settings(**(COMPARABLE | values)),
+        torch.full((D,), mask), shipped_settings().model_copy(update=COMPARABLE | values),
         NegativeSampler(N_ITEMS, 8, "shared", source(4)), source(1), source(2), source(3),
     )  # fmt: skip
 

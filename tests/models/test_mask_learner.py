@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from support import degrees_alone, mask_settings
+from support import degrees_alone, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.functional.invariance import FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings, Trajectory
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, Trajectory
 from recbole_painvrl.models.painvrl.mask_stage import _figures, _report, mask_statistics
 
 N_USERS, N_ITEMS, K, D, N = 60, 50, 4, 6, 600
 
 
-SETTINGS = mask_settings(
+SETTINGS = shipped_settings(
     mask_epochs=1,
     mask_batch_size=64,
     mask_step_size=0.01,
@@ -45,7 +44,7 @@ SETTINGS = mask_settings(
 
 
 def learner(
-    settings: MaskSettings = SETTINGS,
+    settings: Any = SETTINGS,
     n_environments: int = 2,
     seed: int = 0,
     content_scale: float = 1.0,
@@ -75,7 +74,9 @@ def finite(figures: dict[str, float]) -> bool:
 
 @pytest.mark.parametrize("normalization", ["none", "l2", "loss", "loss+"])
 def test_one_environment_trains_by_erm_alone(normalization: Any) -> None:
-    stage = learner(replace(SETTINGS, gradient_normalization=normalization), n_environments=1)
+    stage = learner(
+        SETTINGS.model_copy(update={"gradient_normalization": normalization}), n_environments=1
+    )
     figures = stage.run_epoch()
     assert finite(figures)
     assert figures["l_irm"] == 0.0
@@ -86,8 +87,8 @@ def test_one_environment_trains_by_erm_alone(normalization: Any) -> None:
 
 def test_literal_decay_trap() -> None:
     """Where the data say nothing about the mask, lambda = 1 leaves 0.5 (1 - s)^t everywhere."""
-    settings = replace(SETTINGS, mask_decay=1.0, mask_center=0.0, mask_step_size=1e-3)
-    stage = learner(settings, content_scale=0.0)
+    literal = {"mask_decay": 1.0, "mask_center": 0.0, "mask_step_size": 1e-3}
+    stage = learner(SETTINGS.model_copy(update=literal), content_scale=0.0)
     for _ in range(7):
         stage.run_epoch()
     n_steps = len(stage.trajectory.steps["l_erm"])
@@ -139,7 +140,7 @@ def test_an_invariant_column_is_kept_and_a_spurious_one_is_not() -> None:
     )  # fmt: skip
     stage = MaskLearner(
         all_users, all_items, torch.cat(labels), tables, UltraGCNWeights.from_paper(1e-4, 0.0),
-        torch.full((D,), 0.5), replace(SETTINGS, attention=False),
+        torch.full((D,), 0.5), SETTINGS.model_copy(update={"attention": False}),
         NegativeSampler(N_ITEMS, 32, "shared", torch.Generator().manual_seed(0)),
         torch.Generator().manual_seed(1),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from ranks import checks
-from support import mask_settings, quick
+from support import quick, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
@@ -88,7 +88,7 @@ def masked(world: World, shard: UserShard, n_environments: int, **values: Any) -
         world.tables(shard),
         UltraGCNWeights.from_paper(0.5, 0.3),
         torch.full((D,), 0.5),
-        mask_settings(**{**base, **values}),
+        shipped_settings(**{**base, **values}),
         NegativeSampler(N_ITEMS, 12, "shared", source(6)),
         source(7),
         own=own,

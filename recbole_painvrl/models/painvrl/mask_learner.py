@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
-from recbole_painvrl.functional.attention import AttentionOutput, PairAttention
+from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.gate import clipped_gate
 from recbole_painvrl.functional.invariance import (
     EnvironmentBatch,
     FrozenTables,
     Representation,
-    VarianceForm,
     joint_losses,
 )
 from recbole_painvrl.functional.pareto import (
-    GradientNormalization,
     ParetoWeights,
     mask_direction,
     mask_step,
@@ -32,38 +30,14 @@ from recbole_painvrl.models.painvrl.joint_step import joint_gradients, sharded_g
 from recbole_painvrl.parallel.shards import OwnRows
 from recbole_painvrl.training.guard import check_step, in_batch
 
-LossWeighting = Literal["pareto", "fixed", "erm", "irm"]
+if TYPE_CHECKING:
+    from recbole_painvrl.models.invrl import InvRLSettings
+    from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+
 STEP_FIGURES = (
     *("l_erm", "l_irm", "norm_erm", "norm_irm", "cosine"),
     *("w_erm", "effective_w_erm", "stationarity"),
 )
-
-
-@dataclass(frozen=True)
-class MaskSettings:
-    """Settings of the mask stage; the names are those of the property file."""
-
-    mask_epochs: int
-    mask_batch_size: int
-    mask_step_size: float
-    mask_decay: float
-    mask_center: float
-    mask_noise: float
-    mask_optimizer: Literal["sgd", "adam"]
-    projection_learning_rate: float
-    projection_objective: Literal["weighted", "erm"]
-    gradient_normalization: GradientNormalization
-    loss_weighting: LossWeighting
-    irm_weight: float
-    variance: VarianceForm
-    penalty_gate: Literal["noisy", "plain"]
-    mask_clipping: Literal["every_step", "in_use"]
-    outer_gate: bool
-    attention: bool
-    attention_hidden_size: int
-    attention_output: AttentionOutput
-    mask_projection_reg_weight: float
-    init_std: float
 
 
 @dataclass
@@ -91,7 +65,7 @@ class MaskLearner:
         tables: the frozen backbone and its graph.
         weights: scalars of the UltraGCN loss.
         mask: m to start from, ``[d]``.
-        settings: see :class:`MaskSettings`.
+        settings: the ``mask_*`` settings and what goes with them.
         negatives: draws negatives.
         generator: initial values.
         order: order of the interactions; None for ``generator``.
@@ -115,7 +89,7 @@ class MaskLearner:
         tables: FrozenTables,
         weights: UltraGCNWeights,
         mask: Tensor,
-        settings: MaskSettings,
+        settings: InvRLSettings | PaInvRLSettings,
         negatives: NegativeSampler,
         generator: torch.Generator,
         order: torch.Generator | None = None,

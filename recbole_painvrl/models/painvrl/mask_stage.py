@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from tqdm import tqdm
 
 from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.evaluation.planted import known_environments
-from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, MaskSettings, Trajectory
+from recbole_painvrl.models.painvrl.mask_learner import MaskLearner, Trajectory
 from recbole_painvrl.parallel import group
 from recbole_painvrl.seeds import MASK_PURPOSES, generator
 from recbole_painvrl.training.guard import check_state, stopped_at
@@ -119,15 +118,8 @@ class MaskStage(Stage["StagedTrainer"]):
             s.negative_sampling,
             generator(model.seed, f"{self.name} negatives", trainer.device),
         )
-        settings = MaskSettings(
-            **{field.name: getattr(s, field.name) for field in fields(MaskSettings)}
-        )
         growth = s.weight_growth ** (self._outer - 1)
-        settings = replace(
-            settings,
-            irm_weight=growth * settings.irm_weight,
-            mask_decay=growth * settings.mask_decay,
-        )
+        grown = {"irm_weight": growth * s.irm_weight, "mask_decay": growth * s.mask_decay}
         initial, order, noise = (
             generator(model.seed, f"{self.name} {purpose}", "cpu") for purpose in MASK_PURPOSES
         )
@@ -138,7 +130,7 @@ class MaskStage(Stage["StagedTrainer"]):
             tables=backbone.tables,
             weights=model.weights,
             mask=mask,
-            settings=settings,
+            settings=s.model_copy(update=grown),
             negatives=negatives,
             generator=initial,
             order=order,
