@@ -253,10 +253,8 @@ def environment_steps(data: RandomData, n_batches: int = 2) -> Steps:
     fit = FitSettings(1, 1e-3, size, int(defaults["environment_negatives"]), "mixed")
     tables, n_environments = data.tables(10), data.shape.n_environments
     source = torch.Generator().manual_seed(0)
-    full = PlainUltraGCN(
-        data.num("user_id"), data.num("item_id"), tables.features, tables.graph,
-        UltraGCNWeights.from_paper(1e-4, 1e-2), _SIZE, _SIZE, 0.01, source,
-    )  # fmt: skip
+    weights = UltraGCNWeights.from_paper(1e-4, 1e-2)
+    full = PlainUltraGCN(tables.features, tables.graph, weights, _SIZE, _SIZE, 0.01, source)
     users, items = data.batch(n_batches * size)
     adam = replace(fit, learner="adam")
     content = ContentEnvironmentModel(

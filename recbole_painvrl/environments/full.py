@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,6 @@ class PlainUltraGCN:
     """UltraGCN on plain tensors, with ids and optionally features: ``<p^t, t> + <p^f, W f>``.
 
     Args:
-        n_users: with padding.
-        n_items: with padding.
         content: ``[n_items, d]``, or None for an ID-only model.
         graph: tables of Eq. 6 and 8, of the whole training set.
         weights: scalars of the loss.
@@ -43,8 +42,6 @@ class PlainUltraGCN:
 
     def __init__(
         self,
-        n_users: int,
-        n_items: int,
         content: Tensor | None,
         graph: GraphWeights,
         weights: UltraGCNWeights,
@@ -61,7 +58,8 @@ class PlainUltraGCN:
             return values.to(device).requires_grad_()
 
         width = embedding_size + (0 if content is None else content_embedding_size)
-        self.users, self.items = draw(n_users, width), draw(n_items, embedding_size)
+        self.users = draw(len(graph.user_factor), width)
+        self.items = draw(len(graph.item_factor), embedding_size)
         self.projection = (
             None if content is None else draw(content_embedding_size, content.shape[1])
         )
@@ -159,15 +157,10 @@ class FullEnvironmentModel:
     Args:
         users: user of every interaction, ``[n]``.
         items: item of every interaction, ``[n]``.
-        n_users: with padding.
-        content: Psi (Eq. 25), ``[n_items, d]``, or None for the ID-only model of the protocol.
-        graph: tables of Eq. 6 and 8, of the whole training set.
-        weights: scalars of the loss.
+        n_items: with padding.
+        make: an untrained model with initial values from a generator, on Psi (Eq. 25).
         n_environments: |E|.
         fit: training settings.
-        embedding_size: width of the id vectors.
-        content_embedding_size: width of p^f and W f.
-        init_std: standard deviation of the initial values.
         embedding_reg_weight: L2 of all tables, per step.
         projection_reg_weight: L2 of W, per step; None for that of the tables.
 
@@ -182,23 +175,15 @@ class FullEnvironmentModel:
         self,
         users: Tensor,
         items: Tensor,
-        n_users: int,
-        content: Tensor | None,
-        graph: GraphWeights,
-        weights: UltraGCNWeights,
+        n_items: int,
+        make: Callable[[torch.Generator], PlainUltraGCN],
         n_environments: int,
         fit: FitSettings,
-        embedding_size: int,
-        content_embedding_size: int,
-        init_std: float,
         embedding_reg_weight: float,
         projection_reg_weight: float | None = None,
     ) -> None:
-        self.users, self.items, self.n_users = users, items, n_users
-        self.content, self.graph, self.weights = content, graph, weights
+        self.users, self.items, self.n_items, self.make = users, items, n_items, make
         self.n_environments, self.fit_settings = n_environments, fit
-        self.embedding_size, self.init_std = embedding_size, init_std
-        self.content_embedding_size = content_embedding_size
         self.embedding_reg_weight = embedding_reg_weight
         self.projection_reg_weight = projection_reg_weight
 
@@ -222,23 +207,12 @@ class FullEnvironmentModel:
         self, labels: Tensor, generator: torch.Generator, refinement: float | None = None
     ) -> tuple[Tensor, float]:
         """See :class:`~recbole_painvrl.environments.loop.EnvironmentModel`."""
-        n_items = len(self.graph.item_factor)
-        draws = torch.randint(1, n_items, (len(self.users),), generator=generator)
+        draws = torch.randint(1, self.n_items, (len(self.users),), generator=generator)
         draws = draws.to(self.users.device)
         scores, negatives = [], []
         for environment in range(self.n_environments):
             rows = torch.nonzero(labels == environment).squeeze(-1).to(self.users.device)
-            model = PlainUltraGCN(
-                n_users=self.n_users,
-                n_items=n_items,
-                content=self.content,
-                graph=self.graph,
-                weights=self.weights,
-                embedding_size=self.embedding_size,
-                content_embedding_size=self.content_embedding_size,
-                init_std=self.init_std,
-                generator=generator,
-            )
+            model = self.make(generator)
             model.fit(
                 self.users[rows],
                 self.items[rows],
@@ -254,6 +228,6 @@ class FullEnvironmentModel:
         negative_best = negative.gather(0, label[None]).squeeze(0)
         likelihood = float((F.logsigmoid(best) + F.logsigmoid(-negative_best)).mean())
         if not math.isfinite(likelihood):
-            columns = {} if self.content is None else {"the features": self.content}
+            columns = {} if model.content is None else {"the features": model.content}
             raise BadNumberError(f"the likelihood is {likelihood:g}", columns)
         return stacked, likelihood

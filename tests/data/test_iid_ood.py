@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -222,15 +223,14 @@ def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
     model: Any
     if with_content:
         content = content[:n_items]
-        backbone = PlainUltraGCN(n_users, n_items, content, graph, weights, 64, 64, 0.01, source)
+        backbone = PlainUltraGCN(content, graph, weights, 64, 64, 0.01, source)
         backbone.fit(users, items, fit, 1e-4, source)
         people = backbone.users.detach()[:, 64:]
         own = FitSettings(3, 1e-2, 4096, 256, "adam")
         model = ContentEnvironmentModel(users, items, people, content, 2, own)
     else:
-        model = FullEnvironmentModel(
-            users, items, n_users, None, graph, weights, 2, fit, 64, 64, 0.01, 1e-4
-        )
+        make = partial(PlainUltraGCN, None, graph, weights, 64, 64, 0.01)
+        model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4)
     expected = identify(model, len(users), LoopSettings(2, 2, 0.01, 1), source)
     found = iid_ood_module._environments(
         *pairs, content if with_content else None, settings(7, split_epochs=2)
@@ -251,10 +251,9 @@ def test_strict_environments_have_item_graph_and_own_negatives(
     near = item_neighbours(matrix, 10)
     graph = GraphWeights(degrees.user_factor, degrees.item_factor, *near)
     fit = FitSettings(1, 1e-3, 512, 50, "adam", per_positive=True)
-    model = FullEnvironmentModel(
-        users, items, n_users, None, graph, UltraGCNWeights.from_paper(1e-4, 0.01), 2, fit,
-        64, 64, 0.01, 1e-4,
-    )  # fmt: skip
+    weights = UltraGCNWeights.from_paper(1e-4, 0.01)
+    make = partial(PlainUltraGCN, None, graph, weights, 64, 64, 0.01)
+    model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4)
     expected = identify(
         model, len(users), LoopSettings(2, 2, 0.01, 1), generator(7, "split environments")
     )

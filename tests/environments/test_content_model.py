@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -207,9 +208,8 @@ def graph() -> GraphWeights:
 
 
 def full_model() -> FullEnvironmentModel:
-    return FullEnvironmentModel(
-        USERS, ITEMS, N_USERS, CONTENT, graph(), WEIGHTS, 2, FIT, 4, 2, 0.5, 0.1, 0.2
-    )
+    make = partial(PlainUltraGCN, CONTENT, graph(), WEIGHTS, 4, 2, 0.5)
+    return FullEnvironmentModel(USERS, ITEMS, N_ITEMS, make, 2, FIT, 0.1, 0.2)
 
 
 def test_likelihood_of_the_full_models_is_that_of_every_pairs_own_model() -> None:
@@ -219,7 +219,7 @@ def test_likelihood_of_the_full_models_is_that_of_every_pairs_own_model() -> Non
     negatives = torch.randint(1, N_ITEMS, (N,), generator=draws)
     pairs, others = [], []
     for environment in (0, 1):
-        own = PlainUltraGCN(N_USERS, N_ITEMS, CONTENT, graph(), WEIGHTS, 4, 2, 0.5, draws)
+        own = PlainUltraGCN(CONTENT, graph(), WEIGHTS, 4, 2, 0.5, draws)
         mine = labels == environment
         own.fit(USERS[mine], ITEMS[mine], FIT, 0.1, draws, 0.2)
         pairs.append(own.score(USERS, ITEMS, block=11))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -143,11 +144,9 @@ def test_full_model_scores_every_pair_with_every_model(
 ) -> None:
     users, items, truth, _, content = easy
     graph = degrees_alone(users, items, N_USERS, N_ITEMS)
-    model = FullEnvironmentModel(
-        users, items, N_USERS, content if with_content else None, graph,
-        UltraGCNWeights.from_paper(1e-4, 0.0), 2, FitSettings(6, 5e-3, 256, 64, "adam"),
-        8, 6, 0.01, 1e-4,
-    )  # fmt: skip
+    weights, fit = UltraGCNWeights.from_paper(1e-4, 0.0), FitSettings(6, 5e-3, 256, 64, "adam")
+    make = partial(PlainUltraGCN, content if with_content else None, graph, weights, 8, 6, 0.01)
+    model = FullEnvironmentModel(users, items, N_ITEMS, make, 2, fit, 1e-4)
     scores, likelihood = model.fit_and_score(truth, source())
     assert scores.shape == (2, len(users))
     assert scores.isfinite().all()
@@ -162,7 +161,7 @@ def test_plain_ultragcn_scores_by_hand() -> None:
     graph = random_graph(3, 4, 0, source())
     content = torch.randn(4, 5)
     weights = UltraGCNWeights.from_paper(0, 0)
-    model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+    model = PlainUltraGCN(content, graph, weights, 2, 3, 1.0, source())
     assert model.projection is not None
     users, items = torch.tensor([0, 1, 2]), torch.tensor([3, 1, 1])
     for u, i, score in zip(users, items, model.score(users, items), strict=True):
@@ -191,7 +190,7 @@ def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner, own: b
         graph = replace(
             graph, user_factor=graph.user_factor.float(), item_factor=graph.item_factor.float()
         )
-        return PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+        return PlainUltraGCN(content, graph, weights, 2, 3, 1.0, source())
 
     model = fresh()
     model.fit(users, items, fit, 0.3, source(2), 0.7)
@@ -229,7 +228,7 @@ def test_w_decays_as_the_tables_unless_told_otherwise() -> None:
     ends = []
     for projection_weight in (None, 0.3, 0.0):
         weights = UltraGCNWeights.from_paper(0, 0)
-        model = PlainUltraGCN(3, 4, content, graph, weights, 2, 3, 1.0, source())
+        model = PlainUltraGCN(content, graph, weights, 2, 3, 1.0, source())
         fit = FitSettings(3, 0.1, 8, 4, "adam")
         model.fit(users, items, fit, 0.3, source(), projection_weight)
         assert model.projection is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from recbole_painvrl.environments.content import (
     EnvironmentLearner,
     FitSettings,
 )
-from recbole_painvrl.environments.full import FullEnvironmentModel
+from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import (
     EnvironmentModel,
     Identification,
@@ -199,9 +200,8 @@ def test_every_setting_reaches_the_search(
     if kind == "content":
         model = ContentEnvironmentModel(USERS, ITEMS, frozen.user_content, content, 3, fit)
     else:
-        model = FullEnvironmentModel(
-            USERS, ITEMS, N_USERS, content, frozen.graph, WEIGHTS, 3, fit, 6, 4, 0.3, 0.05, 0.08
-        )
+        make = partial(PlainUltraGCN, content, frozen.graph, WEIGHTS, 6, 4, 0.3)
+        model = FullEnvironmentModel(USERS, ITEMS, len(content), make, 3, fit, 0.05, 0.08)
     expected = identify(model, N, LoopSettings(3, 5, 0.02, 4), source(4))
     own = found(environment_learner=learner, environment_model=kind, environment_features=features)
     assert own.likelihoods == expected.likelihoods

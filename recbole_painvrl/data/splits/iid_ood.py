@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,8 @@ def _environments(
             graph = replace(graph, neighbours=neighbours, neighbour_weight=weight)
             weights = _STRICT_WEIGHTS
             fit = replace(fit, n_negatives=_STRICT_NEGATIVES, per_positive=True)
-        model = FullEnvironmentModel(
-            u, i, n_users, None, graph, weights, 2, fit, *_TABLES, _REG_WEIGHT
-        )
+        make = partial(PlainUltraGCN, None, graph, weights, *_TABLES)
+        model = FullEnvironmentModel(u, i, n_items, make, 2, fit, _REG_WEIGHT)
     else:
         content = content[:n_items]
         backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
@@ -201,8 +201,7 @@ def _fitted(
     epochs: int,
     source: torch.Generator,
 ) -> PlainUltraGCN:
-    n_users, n_items = len(graph.user_factor), len(graph.item_factor)
-    model = PlainUltraGCN(n_users, n_items, content, graph, _WEIGHTS, *_TABLES, source)
+    model = PlainUltraGCN(content, graph, _WEIGHTS, *_TABLES, source)
     model.fit(users, items, _fit_settings(epochs), _REG_WEIGHT, source)
     return model
 

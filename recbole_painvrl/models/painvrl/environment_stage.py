@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
-from recbole_painvrl.environments.full import FullEnvironmentModel
+from recbole_painvrl.environments.full import FullEnvironmentModel, PlainUltraGCN
 from recbole_painvrl.environments.loop import (
     EnvironmentModel,
     Identification,
@@ -183,21 +184,10 @@ def _environment_model(
     size = settings.n_environments
     if settings.environment_model == "content":
         return ContentEnvironmentModel(users, items, tables.user_content, content, size, fit, own)
-    return FullEnvironmentModel(
-        users,
-        items,
-        len(tables.user_id),
-        content,
-        tables.graph,
-        weights,
-        n_environments=size,
-        fit=fit,
-        embedding_size=settings.embedding_size,
-        content_embedding_size=settings.content_embedding_size,
-        init_std=settings.init_std,
-        embedding_reg_weight=settings.embedding_reg_weight,
-        projection_reg_weight=settings.environment_projection_reg_weight,
-    )
+    widths = settings.embedding_size, settings.content_embedding_size
+    make = partial(PlainUltraGCN, content, tables.graph, weights, *widths, settings.init_std)
+    decay = settings.embedding_reg_weight, settings.environment_projection_reg_weight
+    return FullEnvironmentModel(users, items, len(content), make, size, fit, *decay)
 
 
 def environment_figures(found: Identification, items: Tensor) -> dict[str, Any]:
