@@ -67,6 +67,27 @@ def info_nce(
     return result
 
 
+def batch_contrast(
+    first: Tensor, second: Tensor, temperature: float, counts: Tensor | None, normalise: bool = True
+) -> Tensor:
+    """:func:`info_nce` of two views of the distinct nodes of a batch, among one another.
+
+    Args:
+        first: a, ``[B, k]``.
+        second: z, ``[B, k]``.
+        temperature: divisor of the cosines.
+        counts: how often every node is in the batch, ``[B]``; None for once each.
+        normalise: whether e takes cosines; False for inner products.
+    """
+    return info_nce(
+        *(first, second, temperature),
+        own_view=False,
+        normalise=normalise,
+        counts=counts,
+        target_counts=counts,
+    )
+
+
 def bootstrap_loss(online: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
     """``mean_b 1 - cos(p_b, t_b)``; no gradient reaches the target (BM3).
 

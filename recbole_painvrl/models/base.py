@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.parallel.shards import Sharding, UserShard
 
 
@@ -225,3 +226,8 @@ class PairwiseRecommender(TableRecommender):
         """Users (rows of their tables), positives and negatives of a batch, ``[B]`` each."""
         users, positives = self.shard.local(interaction[self.USER_ID]), interaction[self.ITEM_ID]
         return users, positives, interaction[self.NEG_ITEM_ID]
+
+    def bpr(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """BPR of the vectors ``[B, k]`` of a batch's triples, noted as ``L_BPR``; a scalar."""
+        gap = (users * positives).sum(dim=1), (users * negatives).sum(dim=1)
+        return self.note("L_BPR", bpr_loss(*gap))

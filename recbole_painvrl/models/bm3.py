@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.contrastive import bootstrap_loss
 from recbole_painvrl.models.graph_base import GraphRecommender, GraphSettings, graph_memory
-from recbole_painvrl.models.memory import Sizes
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
 
@@ -158,12 +157,7 @@ class BM3(GraphRecommender):
         """Vectors of items with a zero ID vector; None without ``score_content``."""
         if not self.settings.score_content:
             return None
-        parts = [
-            self.settings.feature_scale * features[:, columns]
-            for columns in self.modality_slices.values()
-        ]
-        present = torch.stack([part.any(dim=1) for part in parts], dim=1)
-        return self.predictor.bias + self._scored_content(parts, present)
+        return self.predictor.bias + self._scored_content(*self.unseen_features(features))
 
     def _scored_content(self, parts: list[Tensor], present: Tensor) -> Tensor:
         """``score_content sum_m C e_m`` over the modalities that an item has, ``[n, k]``."""
@@ -174,18 +168,13 @@ class BM3(GraphRecommender):
         return self.settings.score_content * torch.stack(vectors).sum(dim=0)
 
 
-def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
-    """The common parts; no item graph."""
-    return graph_memory(sizes, settings)
-
-
 SPEC = ModelSpec(
     "BM3",
     BM3,
     BM3Settings,
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
-    memory=memory,
+    memory=graph_memory,
     groups=frozenset({"graph"}),
     paper="Zhou et al., WWW '23: bootstrap latent representations for multi-modal recommendation",
     url="https://arxiv.org/abs/2207.05969",

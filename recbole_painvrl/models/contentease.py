@@ -88,10 +88,9 @@ class ContentEASE(ClosedFormRecommender):
         require_modalities(self, config, "its scores come from the features")
         scale = self.column_scale(s.modality_weights)
         self.register_buffer("column_weights", scale, persistent=False)
-        if s.form == "joint":
-            self._check_size()
         items = self.features * scale
         if s.form == "joint":
+            self._check_size()
             gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
             gram = gram.to(self.device).addmm_(items, items.T, alpha=s.feature_weight)
             self.other_parameter_name = ("item_similarity",)

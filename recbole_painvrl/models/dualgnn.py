@@ -158,10 +158,7 @@ class DualGNN(GraphRecommender):
 
     def content_vectors(self, features: Tensor) -> Tensor | None:
         """Vectors of items without interactions; a modality of zeros counts as missing."""
-        scale = self.settings.feature_scale
-        parts = [scale * features[:, columns] for columns in self.modality_slices.values()]
-        present = torch.stack([part.any(dim=1) for part in parts], dim=1)
-        return self.fused(self.content(parts, present))
+        return self.fused(self.content(*self.unseen_features(features)))
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The ranking loss, in base 2, and the regulariser of a batch's triples; a scalar."""

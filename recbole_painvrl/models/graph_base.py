@@ -11,7 +11,6 @@ from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
-from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import (
     Propagation,
     interaction_matrices,
@@ -100,6 +99,16 @@ class GraphRecommender(PairwiseRecommender):
             # A factor of 1 would copy the features at every step.
             yield part if self.settings.feature_scale == 1 else self.settings.feature_scale * part
 
+    def unseen_features(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Scaled features of unseen items by modality, and which an item has, ``[n, M]`` bool.
+
+        Args:
+            features: ``[n, d]``; a modality of zeros counts as missing.
+        """
+        scale = self.settings.feature_scale
+        parts = [scale * features[:, columns] for columns in self.modality_slices.values()]
+        return parts, torch.stack([part.any(dim=1) for part in parts], dim=1)
+
     def projections(self, width: int, bias: bool = True) -> nn.ModuleList:
         """A linear layer from the columns of each modality to ``width``."""
         return nn.ModuleList(
@@ -111,11 +120,6 @@ class GraphRecommender(PairwiseRecommender):
         """LightGCN's representations of users and items: the mean of layers 0 to ``n_layers``."""
         users, items = self.user_embedding.weight, self.item_embedding.weight
         return layer_mean(users, items, self.to_users, self.to_items, self.settings.n_layers)
-
-    def bpr(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """BPR of the vectors ``[B, k]`` of a batch's triples, noted as ``L_BPR``; a scalar."""
-        gap = (users * positives).sum(dim=1), (users * negatives).sum(dim=1)
-        return self.note("L_BPR", bpr_loss(*gap))
 
     def learning_rate_factor(self, epoch: int) -> float:
         """``lr_decay^(epoch / 50)`` where the model has the setting ``lr_decay``, else 1."""

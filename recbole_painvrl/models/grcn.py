@@ -139,9 +139,8 @@ class GRCN(EdgeRecommender):
     def content_vectors(self, features: Tensor) -> Tensor:
         """Vectors of unseen items: no ID, and what the features give without interactions."""
         blocks = [features.new_zeros(len(features), self.settings.embedding_size)]
-        for columns, project in zip(self.modality_slices.values(), self.content, strict=True):
-            rows = features[:, columns]
-            blocks.append(_projected(project, self.settings.feature_scale * rows, rows.any(dim=1)))
+        parts, present = self.unseen_features(features)
+        blocks += map(_projected, self.content, parts, present.T)
         return torch.cat(blocks, dim=1)
 
     def _blocks(self) -> list[Sides]:

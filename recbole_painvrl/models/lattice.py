@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from recbole_painvrl.models.learnt_graph import (
     LearntGraphSettings,
     learnt_graph_memory,
 )
-from recbole_painvrl.models.memory import Sizes
 from recbole_painvrl.specs import ModelSpec
 
 
@@ -121,11 +121,6 @@ class LATTICE(LearntGraphRecommender):
         return self.ranking_loss(interaction, self.views())
 
 
-def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
-    """The common parts with one graph."""
-    return learnt_graph_memory(sizes, settings, n_graphs=1)
-
-
 SPEC = ModelSpec(
     "LATTICE",
     LATTICE,
@@ -133,7 +128,7 @@ SPEC = ModelSpec(
     trainer="recbole_painvrl.training.user_batches:SampledUsersTrainer",
     needs_modalities=True,
     own_generators=frozenset({"initial values"}),
-    memory=memory,
+    memory=partial(learnt_graph_memory, n_graphs=1),
     groups=frozenset({"graph"}),
     paper="Zhang et al., MM '21: mining latent structures for multimedia recommendation",
     url="https://arxiv.org/abs/2104.09036",

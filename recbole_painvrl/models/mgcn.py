@@ -12,7 +12,7 @@ from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
-from recbole_painvrl.functional.contrastive import info_nce
+from recbole_painvrl.functional.contrastive import batch_contrast
 from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
 from recbole_painvrl.functional.pairwise import square_penalty
 from recbole_painvrl.functional.propagation import Propagation
@@ -164,14 +164,8 @@ class MGCN(GraphRecommender):
     def _contrast(self, side: Tensor, behaviour: Tensor, rows: Tensor) -> Tensor:
         """InfoNCE of the rows of a batch, repetitions included."""
         distinct, counts = rows.unique(return_counts=True)
-        return info_nce(
-            side[distinct],
-            behaviour[distinct],
-            self.settings.temperature,
-            own_view=False,
-            counts=counts,
-            target_counts=counts,
-        )
+        temperature = self.settings.temperature
+        return batch_contrast(side[distinct], behaviour[distinct], temperature, counts)
 
 
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:

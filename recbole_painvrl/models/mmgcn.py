@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
 from recbole_painvrl.models.base import PairwiseRecommender, binary_interactions, require_modalities
 from recbole_painvrl.models.memory import ENTRY, FLOAT, LEARNT, Sizes
@@ -174,9 +173,7 @@ class MMGCN(PairwiseRecommender):
         users, positives, negatives = self.triples(interaction)
         items = torch.cat([positives, negatives])
         user, item = self._looked_up(users, items)
-        liked, other = item.split(len(users))
-        loss = bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1))
-        loss = self.note("L_BPR", loss)
+        loss = self.bpr(user, *item.split(len(users)))
         if self.settings.train_ids and self.settings.reg_weight:
             penalty = self.note("reg", self._mean_squares(users, items))
             loss = loss + self.settings.reg_weight * penalty

@@ -13,7 +13,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
-from recbole_painvrl.functional.contrastive import info_nce
+from recbole_painvrl.functional.contrastive import batch_contrast, info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.propagation import layer_mean
 from recbole_painvrl.models.graph_base import GraphSettings
@@ -63,7 +63,7 @@ class FactorAlignment(nn.Module):
         chained, losses = views[0], []
         for link, head, view in zip(self.chain, self.modalities, views[1:], strict=True):
             chained = link(chained)
-            losses.append(_contrast(chained, head(view), temperature, counts, normalise=False))
+            losses.append(batch_contrast(chained, head(view), temperature, counts, normalise=False))
         return torch.stack(losses).sum()
 
 
@@ -152,18 +152,18 @@ class SLMRec(LateFusionRecommender):
         if not self.scores_are_products:
             return None
         views = [features.new_zeros(len(features), s.embedding_size)]
-        for layer, columns in zip(self.projection, self.modality_slices.values(), strict=True):
-            rows = features[:, columns]
-            projected = layer(s.feature_scale * rows) * rows.any(dim=1, keepdim=True)
-            views.append(projected / (s.n_layers + 1))
+        parts, present = self.unseen_features(features)
+        for layer, part, known in zip(self.projection, parts, present.T, strict=True):
+            views.append(layer(part) * known.unsqueeze(1) / (s.n_layers + 1))
         return self._scored(self.item_fusion(views))
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The contrast of a batch's users and items and the self-supervised task; a scalar."""
         s = self.settings
         # Views and fusions are computed once for every distinct user and item.
-        users, user_at, user_counts = _distinct(interaction[self.USER_ID])
-        items, item_at, item_counts = _distinct(interaction[self.ITEM_ID])
+        distinct = functools.partial(torch.unique, return_inverse=True, return_counts=True)
+        users, user_at, user_counts = distinct(interaction[self.USER_ID])
+        items, item_at, item_counts = distinct(interaction[self.ITEM_ID])
         views = self.views(users, items)
         # More precise than `[...]` for repeated rows in mixed precision.
         user = self.user_fusion(views[0]).index_select(0, user_at)
@@ -207,7 +207,7 @@ class SLMRec(LateFusionRecommender):
         else:
             passes = [self._masked(views) for _ in range(2)]
         losses = [
-            _contrast(fusion(one), fusion(other), s.ssl_temperature, often)
+            batch_contrast(fusion(one), fusion(other), s.ssl_temperature, often)
             for fusion, one, other, often in zip(
                 (self.user_fusion, self.item_fusion), *passes, counts, strict=True
             )
@@ -236,25 +236,6 @@ class SLMRec(LateFusionRecommender):
             user_views.append(sums[0][users] / (s.n_layers + 1))
             item_views.append(sums[1][items] / (s.n_layers + 1))
         return user_views, item_views
-
-
-def _distinct(ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct values, index of that of every element, and how often each occurs."""
-    values, at, counts = ids.unique(return_inverse=True, return_counts=True)
-    return values, at, counts
-
-
-def _contrast(
-    first: Tensor, second: Tensor, temperature: float, counts: Tensor | None, normalise: bool = True
-) -> Tensor:
-    """InfoNCE of two views of nodes that occur ``counts`` times in a batch; None: once each."""
-    return info_nce(
-        *(first, second, temperature),
-        own_view=False,
-        normalise=normalise,
-        counts=counts,
-        target_counts=counts,
-    )
 
 
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:

@@ -11,7 +11,7 @@ from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike, Settings
-from recbole_painvrl.functional.pairwise import bpr_loss, norm_penalty, square_penalty
+from recbole_painvrl.functional.pairwise import norm_penalty, square_penalty
 from recbole_painvrl.models.base import PairwiseRecommender
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
 from recbole_painvrl.parallel.shards import Sharding
@@ -177,10 +177,8 @@ class VBPR(PairwiseRecommender):
             # The catalogue is the smaller matrix to project.
             drawn = self.item_vectors()[items]
         liked, other = drawn.split(len(positives))
-        queries = self._with_ones(user_vectors)
-        loss = bpr_loss((queries * liked).sum(dim=1), (queries * other).sum(dim=1))
-        penalty = self._penalty(user_vectors, liked, other, items)
-        return self.note("L_BPR", loss) + self.note("reg", penalty)
+        loss = self.bpr(self._with_ones(user_vectors), liked, other)
+        return loss + self.note("reg", self._penalty(user_vectors, liked, other, items))
 
     def _penalty(self, users: Tensor, liked: Tensor, other: Tensor, items: Tensor) -> Tensor:
         s = self.settings

@@ -14,7 +14,7 @@ from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import fuse_modalities
-from recbole_painvrl.functional.pairwise import bpr_loss, square_penalty
+from recbole_painvrl.functional.pairwise import square_penalty
 from recbole_painvrl.functional.propagation import Propagation, interaction_matrices
 from recbole_painvrl.models.base import PairwiseRecommender, binary_interactions, require_modalities
 from recbole_painvrl.models.mmssl.graphs import LearntGraphs
@@ -197,7 +197,7 @@ class MMSSL(PairwiseRecommender):
         """BPR, the two regularisers and the contrastive loss of triples ``[B]``."""
         s = self.settings
         user, liked, other = views.users[users], views.items[positives], views.items[negatives]
-        loss = self.note("L_BPR", bpr_loss((user * liked).sum(dim=1), (user * other).sum(dim=1)))
+        loss = self.bpr(user, liked, other)
         penalty = self.note("reg", square_penalty(user, liked, other))
         loss = loss + s.embedding_reg_weight * penalty
         squares = [part.square().sum() for part in (*views.user_content, *views.item_content)]
@@ -209,8 +209,7 @@ class MMSSL(PairwiseRecommender):
             ]
             contrastive = self.note("contrastive", torch.stack(contrast).sum())
             loss = loss + s.contrastive_weight * contrastive
-        total: Tensor = loss
-        return total
+        return loss
 
 
 def _purposes(_: int) -> list[str]:
