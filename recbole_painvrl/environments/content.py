@@ -18,6 +18,9 @@ from recbole_painvrl.parallel.shards import OwnRows
 
 # Lower bound of an environment's fraction; without it, its log could exclude it permanently.
 _MIN_FRACTION = 0.02
+# During refinement: weight of the log fraction of an environment in Eq. 9 (the paper: 0), and
+# factor on the learning rate at its start, from which the rate decreases linearly to 0.
+_SHARE_WEIGHT, _REFINEMENT_RATE = 0.5, 1 / 3
 # Momentum of the running fractions of the environments.
 _MOMENTUM = 0.9
 # Shared negatives of the likelihood, and pairs or users scored at a time.
@@ -41,10 +44,6 @@ class FitSettings:
         n_negatives: uniform negatives of a step, shared by its positives.
         learner: ``adam``, ``adagrad``, or ``mixed``: Adagrad for embedding tables and Adam for
             the projections, as in InvRL's code.
-        share_weight: weight of the log fraction of an environment in Eq. 9 during refinement;
-            0 is the paper.
-        refine_learning_rate: learning rate at the start of the refinement, as a factor of
-            ``learning_rate``; it then decreases linearly to 0.
         per_positive: whether every positive has its own negatives (``full.py`` only).
     """
 
@@ -53,8 +52,6 @@ class FitSettings:
     batch_size: int
     n_negatives: int
     learner: EnvironmentLearner
-    share_weight: float = 0.5
-    refine_learning_rate: float = 1 / 3
     per_positive: bool = False
 
 
@@ -83,8 +80,7 @@ class ContentEnvironmentModel:
           models are initialized at random, not the labels: models of random partitions are
           almost equal at first and take several times longer to differ.
         * The arg max of raw scores makes the sizes of a large and a small environment too
-          similar. During refinement, ``share_weight`` times the log fraction of each environment
-          is added.
+          similar. During refinement, half of the log fraction of each environment is added.
     """
 
     def __init__(
@@ -160,7 +156,7 @@ class ContentEnvironmentModel:
         assert self.projections is not None
         rate = self.fit.learning_rate
         if refinement is not None:
-            rate *= self.fit.refine_learning_rate * (1.0 - refinement)
+            rate *= _REFINEMENT_RATE * (1.0 - refinement)
         for part in self.optimizer.param_groups:
             part["lr"] = rate
         for _ in range(self.fit.epochs):
@@ -210,7 +206,7 @@ class ContentEnvironmentModel:
 
     def _offset(self, refining: bool) -> Tensor:
         """Term added to the scores of every environment in Eq. 9, ``[E, 1]``."""
-        weight = self.fit.share_weight if refining else 0.0
+        weight = _SHARE_WEIGHT if refining else 0.0
         return weight * self.shares.clamp(min=_MIN_FRACTION).log()[:, None]
 
     def _draws(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, int]]:
