@@ -7,15 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-CONTROLS = ("learnt", "uniform", "permuted", "ones", "zeros", "oracle")
-
 Masks = dict[str, Tensor]
 
 
 def control_masks(
     mask: Mapping[str, Tensor], truth: Mapping[str, Tensor] | None, generator: torch.Generator
 ) -> dict[str, Masks]:
-    """The learnt mask and its controls, in the order of ``CONTROLS``.
+    """The learnt mask and its controls.
 
     ``uniform`` keeps the mean over all columns and no order, ``permuted`` the values of every
     modality and no order, ``ones`` is the model with all features, ``zeros`` the model with ids
