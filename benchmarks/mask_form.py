@@ -120,9 +120,7 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
         config = config_from_arguments(words)
         run = Run(config, log, held, folder if resumes else None, time.perf_counter())
         finals = Finals(run)
-        learnt = finals.learnt()
-        forget_other_cut(found, learnt["kept"])
-        found |= learnt
+        found |= finals.learnt()
         write_json(path, found)
         for mask, number in wanted:
             if mask in finals.masks and _key(mask, number) not in found["masks"]:
@@ -134,13 +132,6 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
                 )
                 write_json(path, found)
     return found
-
-
-def forget_other_cut(found: dict[str, Any], kept: list[float]) -> None:
-    """Remove trainings with a cut mask that differs from the cut of the present rule."""
-    if found.get("kept") != kept:
-        for key in [key for key in found["masks"] if key.startswith("binary")]:
-            del found["masks"][key]
 
 
 def _key(mask: str, number: int) -> str:
@@ -175,8 +166,6 @@ class Finals:
         )
         self.trainer.pipeline.run(learning, context)
         self.form = self.trainer.form_stage
-        # Decided again, since the rule may have changed since the run was interrupted.
-        self.form.run(context)
         self.mask: Tensor = self.trainer.mask_stages[-1].mask
         truth = planted_truth(run.train)
         self.truth = truth

@@ -52,10 +52,6 @@ def rows(output: Path) -> Iterator[list[str]]:
     if not (folder / "table.csv").is_file():
         sys.exit(f"{folder}: no table yet; run the same command without --report first")
     table, tests = _read(folder / "table.csv"), _read(folder / "significance.csv")
-    if tests and "outcome" not in tests[0]:
-        sys.exit(
-            f"{folder}: has tables of an earlier version; run the same command without --report"
-        )
     means = {(line["row"], line["part"], line["metric"]): line for line in table}
     for model in dict.fromkeys(line["row"] for line in table if line["mean"]):
         cells = [_spread(means[model, "valid", "ndcg@10"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.mask_form import averaged, forget_other_cut, rows
+from benchmarks.mask_form import averaged, rows
 
 
 def _trained(**ndcg: float) -> dict[str, Any]:
@@ -28,10 +28,3 @@ def test_means_over_trainings_and_the_pooled_share_of_the_gap() -> None:
     assert set(second["masks"]) == {"ones", "oracle"}
     shown = {label: cells[-1] for label, *cells in rows([first, second], ("valid", "ood"))}
     assert shown == {"ones": "0%", "binary, 1 of 2": "50%", "oracle": "100%"}
-
-
-def test_trainings_under_the_cut_of_another_rule_are_forgotten() -> None:
-    for known, left in (([1.0, 0.0], {"ones", "binary", "binary 1"}), ([1.0, 1.0], {"ones"})):
-        found: dict[str, Any] = {"kept": known, "masks": {"ones": {}, "binary": {}, "binary 1": {}}}
-        forget_other_cut(found, [1.0, 0.0])
-        assert set(found["masks"]) == left
