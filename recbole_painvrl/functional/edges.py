@@ -82,18 +82,18 @@ class EdgePattern(nn.Module):
 
     def multiply(self, values: Tensor, table: Tensor) -> Tensor:
         """The matrix with these values times a table, ``[E], [m, k] -> [n, k]``; no gradient."""
-        return _csr(self.row_starts, self.columns, values, self.shape) @ table
+        return csr_tensor(self.row_starts, self.columns, values, self.shape) @ table
 
     def multiply_transposed(self, values: Tensor, table: Tensor) -> Tensor:
         """The transposed matrix times a table, ``[E], [n, k] -> [m, k]``; no gradient."""
         values = values.index_select(0, self.by_column)
         shape = (self.shape[1], self.shape[0])
-        return _csr(self.column_starts, self.rows_by_column, values, shape) @ table
+        return csr_tensor(self.column_starts, self.rows_by_column, values, shape) @ table
 
     def dots(self, left: Tensor, right: Tensor) -> Tensor:
         """``<x_r, y_c>`` of every edge, ``[n, k], [m, k] -> [E]``; no gradient."""
         zeros = left.new_zeros(len(self.columns))
-        entries = _csr(self.row_starts, self.columns, zeros, self.shape)
+        entries = csr_tensor(self.row_starts, self.columns, zeros, self.shape)
         left, right = left.contiguous(), right.contiguous()
         products: Tensor = torch.sparse.sampled_addmm(entries, left, right.T, beta=0.0)
         return products.values()
@@ -219,7 +219,8 @@ def _starts(ascending: Tensor, size: int) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
 
-def _csr(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+def csr_tensor(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A sparse matrix in CSR; the columns of a row ascend, which is not checked."""
     with warnings.catch_warnings():
         # PyTorch calls CSR "beta" once per process; products with dense tables work.
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_painvrl.functional.edges import csr_tensor
 from recbole_painvrl.functional.precision import full_precision
 
 GraphNorm = Literal["symmetric", "mean", "row_sqrt"]
@@ -272,13 +272,7 @@ def _power(degrees: Any, power: float) -> Any:
 
 def _csr_tensor(matrix: Any) -> Tensor:
     matrix.sum_duplicates()
-    with warnings.catch_warnings():
-        # PyTorch calls CSR "beta" once per process; products with dense tables work.
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(matrix.data),
-            size=matrix.shape,
-            check_invariants=True,
-        )
+    starts, columns = (
+        torch.from_numpy(one.astype(np.int64)) for one in (matrix.indptr, matrix.indices)
+    )
+    return csr_tensor(starts, columns, torch.from_numpy(matrix.data), matrix.shape)

@@ -62,12 +62,7 @@ class GraphWeights:
 
     def to(self, device: torch.device) -> GraphWeights:
         """The same tables on another device."""
-        return GraphWeights(
-            self.user_factor.to(device),
-            self.item_factor.to(device),
-            self.neighbours.to(device),
-            self.neighbour_weight.to(device),
-        )
+        return GraphWeights(*(table.to(device) for table in vars(self).values()))
 
 
 def positive_loss(scores: Tensor, edge_weight: Tensor, weights: UltraGCNWeights) -> Tensor:

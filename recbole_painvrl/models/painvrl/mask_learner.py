@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -242,15 +242,8 @@ class MaskLearner:
             # L_ERM + alpha L_IRM, written with weights that sum to 1 and its scale restored.
             total = 1.0 + settings.irm_weight
             plain = pareto_weights(by_erm, by_irm, l_erm, l_irm, "none", 1.0 / total)
-            return ParetoWeights(
-                plain.w_erm,
-                total,
-                total,
-                plain.cosine,
-                plain.norm_erm,
-                plain.norm_irm,
-                plain.stationarity * total,
-            )
+            scaled = {"scale_erm": total, "scale_irm": total}
+            return replace(plain, **scaled, stationarity=plain.stationarity * total)
         fixed = {"pareto": None, "erm": 1.0, "irm": 0.0}[settings.loss_weighting]
         return pareto_weights(by_erm, by_irm, l_erm, l_irm, settings.gradient_normalization, fixed)
 
