@@ -144,6 +144,12 @@ def slug(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
+def replaced(settings: Sequence[str], own: Sequence[str]) -> list[str]:
+    """Settings ``--name=value``, with those of ``own`` in place of others of the same name."""
+    names = {word.partition("=")[0] for word in own}
+    return [*(word for word in settings if word.partition("=")[0] not in names), *own]
+
+
 def spread(values: Sequence[Any]) -> str:
     """Mean and standard deviation over the seeds; for a single seed, only its value."""
     if len(values) < 2:

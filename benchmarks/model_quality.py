@@ -26,6 +26,7 @@ from benchmarks.common import (
     command_line,
     finished_run,
     print_table,
+    replaced,
     run_process,
     slug,
     spread,
@@ -163,9 +164,7 @@ def _words(given: argparse.Namespace, label: str, model: str) -> list[str]:
 
 def with_own(label: str, words: Sequence[str]) -> list[str]:
     """Settings ``--name=value``, those of ``OWN`` in place of the given ones."""
-    own = OWN.get(label, {})
-    others = [word for word in words if word.partition("=")[0].removeprefix("--") not in own]
-    return [*others, *_options(own)]
+    return replaced(words, _options(OWN.get(label, {})))
 
 
 def modalities(data: Path, dataset: str) -> list[str]:

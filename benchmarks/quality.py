@@ -23,6 +23,7 @@ from benchmarks.common import (
     command_line,
     finished_run,
     print_table,
+    replaced,
     slug,
     spread,
 )
@@ -121,7 +122,7 @@ def variants(given: argparse.Namespace, datasets: list[str]) -> Iterator[tuple[s
         for variant, settings in VARIANTS[model].items():
             runs = []
             for seed in range(given.seeds):
-                words = _unless_given(_DATA[dataset].split(), settings.split())
+                words = replaced(_DATA[dataset].split(), settings.split())
                 folder = given.output / slug(f"{model} {dataset} {variant} {seed}")
                 run = finished_run(folder, [*words, f"--data_path={data}", f"--seed={seed}"])
                 if dataset == TRAILERS and "embedded" in run["edition"]:
@@ -143,12 +144,6 @@ def generated(dataset: str, seed: int, output: Path) -> Path:
         content = generate_planted(PlantedDesign(seed=seed)) if planted else generate_embedded(seed)
         write_dataset(content, folder / name)
     return folder
-
-
-def _unless_given(data: list[str], settings: list[str]) -> list[str]:
-    """All settings; those of a variant replace those of the data."""
-    given = {word.partition("=")[0] for word in settings}
-    return [*(word for word in data if word.partition("=")[0] not in given), *settings]
 
 
 def variant_cells(runs: list[Result], exact: list[Result]) -> tuple[str, ...]:

@@ -22,7 +22,15 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.common import NotRunError, Result, command_line, finished_run, spread, table
+from benchmarks.common import (
+    NotRunError,
+    Result,
+    command_line,
+    finished_run,
+    replaced,
+    spread,
+    table,
+)
 
 _TEST = "test"
 _REAL = "ml-trailers, real features"  # the plugin also generates an embedded variant of that name
@@ -168,8 +176,7 @@ def grid(experiment: Experiment) -> Iterator[tuple[str, ...]]:
 
 def full_training(settings: tuple[str, ...], epochs: int) -> tuple[str, ...]:
     """Settings of the same run on all training data, for a given number of epochs."""
-    kept = tuple(word for word in settings if not word.startswith("--epochs="))
-    return (*kept, "--validation_share=0", f"--epochs={epochs}")
+    return tuple(replaced(settings, ["--validation_share=0", f"--epochs={epochs}"]))
 
 
 def epochs_of_as_many_steps(result: Result) -> int:

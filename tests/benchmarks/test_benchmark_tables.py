@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from benchmarks import stacks
+from benchmarks.common import replaced
 from benchmarks.paper_sizes import whole_rows
-from benchmarks.quality import _unless_given, seconds_to, variant_cells
+from benchmarks.quality import seconds_to, variant_cells
 from benchmarks.stacks import PACKAGES, difference, pins, tables, ties
 from recbole_painvrl._compat import versions
 
@@ -69,8 +70,8 @@ def test_a_variant_beside_the_exact_one() -> None:
 
 def test_a_variant_replaces_settings_of_the_data() -> None:
     data = ["--dataset=x", "--modalities=[a]"]
-    assert _unless_given(data, ["--modalities=[]"]) == ["--dataset=x", "--modalities=[]"]
-    assert _unless_given(data, []) == data
+    assert replaced(data, ["--modalities=[]"]) == ["--dataset=x", "--modalities=[]"]
+    assert replaced(data, []) == data
 
 
 def test_whole_runs_stand_beside_their_target() -> None:
