@@ -77,7 +77,7 @@ class PlainUltraGCN:
         settings: FitSettings,
         embedding_reg_weight: float,
         generator: torch.Generator,
-        projection_reg_weight: float | None = None,
+        projection_reg_weight: float,
     ) -> None:
         """Train on the given interactions for a fixed number of epochs.
 
@@ -87,10 +87,8 @@ class PlainUltraGCN:
             settings: how to train.
             embedding_reg_weight: L2 of the tables, per step.
             generator: order of the interactions and negatives.
-            projection_reg_weight: L2 of W, per step; None for that of the tables.
+            projection_reg_weight: L2 of W, per step.
         """
-        if projection_reg_weight is None:
-            projection_reg_weight = embedding_reg_weight
         optimizers = self._optimizers(settings, embedding_reg_weight, projection_reg_weight)
         for _ in range(settings.epochs):
             order = torch.randperm(len(users), generator=generator).to(users.device)
@@ -162,7 +160,7 @@ class FullEnvironmentModel:
         n_environments: |E|.
         fit: training settings.
         embedding_reg_weight: L2 of all tables, per step.
-        projection_reg_weight: L2 of W, per step; None for that of the tables.
+        projection_reg_weight: L2 of W, per step.
 
     Deviations:
         Negatives are shared by the batch, unless ``per_positive``. InvRL's code initializes all
@@ -180,7 +178,7 @@ class FullEnvironmentModel:
         n_environments: int,
         fit: FitSettings,
         embedding_reg_weight: float,
-        projection_reg_weight: float | None = None,
+        projection_reg_weight: float,
     ) -> None:
         self.users, self.items, self.n_items, self.make = users, items, n_items, make
         self.n_environments, self.fit_settings = n_environments, fit

@@ -224,13 +224,13 @@ def test_environments_are_found_with_the_fixed_settings_of_the_protocol(
     if with_content:
         content = content[:n_items]
         backbone = PlainUltraGCN(content, graph, weights, 64, 64, 0.01, source)
-        backbone.fit(users, items, fit, 1e-4, source)
+        backbone.fit(users, items, fit, 1e-4, source, 1e-4)
         people = backbone.users.detach()[:, 64:]
         own = FitSettings(3, 1e-2, 4096, 256, "adam")
         model = ContentEnvironmentModel(users, items, people, content, 2, own)
     else:
         make = partial(PlainUltraGCN, None, graph, weights, 64, 64, 0.01)
-        model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4)
+        model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4, 1e-4)
     expected = identify(model, len(users), LoopSettings(2, 2, 0.01, 1), source)
     found = iid_ood_module._environments(
         *pairs, content if with_content else None, settings(7, split_epochs=2)
@@ -253,7 +253,7 @@ def test_strict_environments_have_item_graph_and_own_negatives(
     fit = FitSettings(1, 1e-3, 512, 50, "adam", per_positive=True)
     weights = UltraGCNWeights.from_paper(1e-4, 0.01)
     make = partial(PlainUltraGCN, None, graph, weights, 64, 64, 0.01)
-    model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4)
+    model = FullEnvironmentModel(users, items, n_items, make, 2, fit, 1e-4, 1e-4)
     expected = identify(
         model, len(users), LoopSettings(2, 2, 0.01, 1), generator(7, "split environments")
     )

@@ -146,7 +146,7 @@ def test_full_model_scores_every_pair_with_every_model(
     graph = degrees_alone(users, items, N_USERS, N_ITEMS)
     weights, fit = UltraGCNWeights.from_paper(1e-4, 0.0), FitSettings(6, 5e-3, 256, 64, "adam")
     make = partial(PlainUltraGCN, content if with_content else None, graph, weights, 8, 6, 0.01)
-    model = FullEnvironmentModel(users, items, N_ITEMS, make, 2, fit, 1e-4)
+    model = FullEnvironmentModel(users, items, N_ITEMS, make, 2, fit, 1e-4, 1e-4)
     scores, likelihood = model.fit_and_score(truth, source())
     assert scores.shape == (2, len(users))
     assert scores.isfinite().all()
@@ -220,18 +220,3 @@ def test_optimisers_of_tables_and_projection(learner: EnvironmentLearner, own: b
         [model.users, model.items, model.projection], [*tables, by_hand.projection], strict=True
     ):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_w_decays_as_the_tables_unless_told_otherwise() -> None:
-    graph, content = random_graph(3, 4, 0, source()), torch.randn(4, 5)
-    users, items = torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1, 1, 2])
-    ends = []
-    for projection_weight in (None, 0.3, 0.0):
-        weights = UltraGCNWeights.from_paper(0, 0)
-        model = PlainUltraGCN(content, graph, weights, 2, 3, 1.0, source())
-        fit = FitSettings(3, 0.1, 8, 4, "adam")
-        model.fit(users, items, fit, 0.3, source(), projection_weight)
-        assert model.projection is not None
-        ends.append(model.projection)
-    assert torch.equal(ends[0], ends[1])
-    assert not torch.allclose(ends[0], ends[2])

@@ -178,7 +178,7 @@ def _environments(
             weights = _STRICT_WEIGHTS
             fit = replace(fit, n_negatives=_STRICT_NEGATIVES, per_positive=True)
         make = partial(PlainUltraGCN, None, graph, weights, *_TABLES)
-        model = FullEnvironmentModel(u, i, n_items, make, 2, fit, _REG_WEIGHT)
+        model = FullEnvironmentModel(u, i, n_items, make, 2, fit, _REG_WEIGHT, _REG_WEIGHT)
     else:
         content = content[:n_items]
         backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
@@ -202,7 +202,7 @@ def _fitted(
     source: torch.Generator,
 ) -> PlainUltraGCN:
     model = PlainUltraGCN(content, graph, _WEIGHTS, *_TABLES, source)
-    model.fit(users, items, _fit_settings(epochs), _REG_WEIGHT, source)
+    model.fit(users, items, _fit_settings(epochs), _REG_WEIGHT, source, _REG_WEIGHT)
     return model
 
 
