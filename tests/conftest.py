@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from support import MakeConfig, quick
+from support import MakeConfig, last_values, quick
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
 from recbole_painvrl.data.folder import write_dataset
@@ -82,7 +82,6 @@ def tiny_config(tiny_data: Path, tmp_path: Path) -> MakeConfig:
 
     def make(model: str, *argv: str, data: Path | None = None) -> SafeConfig:
         words = [f"--model={model}", *quick(data or tiny_data, tmp_path), *argv]
-        last = {word.partition("=")[0]: word for word in words}
-        return config_from_arguments(list(last.values()))
+        return config_from_arguments(last_values(words))
 
     return make

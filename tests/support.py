@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,11 @@ def quick(data_path: Path, output_dir: Path, dataset: str = "tiny") -> list[str]
         "--show_progress=False",
         "--use_gpu=False",
     ]
+
+
+def last_values(words: Iterable[str]) -> list[str]:
+    """Settings ``--name=value``; of those that are given twice the last holds."""
+    return list({word.partition("=")[0]: word for word in words}.values())
 
 
 def replaced(words: list[str], options: list[str]) -> list[str]:
@@ -241,10 +246,13 @@ def run_main(data_path: Path, output_dir: Path, model: str, *argv: str, name: st
 
 
 def run_command(*argv: str, name: str) -> Finished:
-    """Run the command line's ``main`` with a run name; ``--output_dir`` must be among ``argv``."""
+    """Run the command line's ``main`` with a run name; ``--output_dir`` must be among ``argv``.
+
+    Of settings that are given twice the last holds.
+    """
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = main([*argv, f"--run_name={name}"])
+        code = main([*last_values(argv), f"--run_name={name}"])
     (parent,) = (word.partition("=")[2] for word in argv if word.startswith("--output_dir="))
     return Finished(code, out.getvalue(), err.getvalue(), Path(parent) / name)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from forks import SUBPROCESS
-from support import SHORT_STAGES, empty_figures, every_mask_is_cut
+from support import STAGES_ALONE, empty_figures, every_mask_is_cut
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
@@ -27,8 +27,7 @@ from recbole_painvrl.report.sections import controls as section
 
 
 def words(data: Path) -> list[str]:
-    stages = (word for word in SHORT_STAGES if "mask_form" not in word)
-    own = [f"--set=PaInvRL.{word.removeprefix('--')}" for word in stages]
+    own = [f"--set=PaInvRL.{word.removeprefix('--')}" for word in STAGES_ALONE]
     return [
         *("ablate", "--dataset=tiny", "--what=controls", "--seeds=3,", "--output=out"),
         *(f"--data_path={data}", "--use_gpu=False", "--epochs=2", *own),

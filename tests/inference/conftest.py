@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from serving_support import MakeRun
-from support import SHORT_STAGES, quick, run_command
+from support import SHORT_STAGES, run_main
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +25,7 @@ def finished(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeR
             stages = SHORT_STAGES if model in ("PaInvRL", "InvRL") else ()
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "torch.sparse.SparseTensor")
-                words = [f"--model={model}", *quick(data, place), *stages, *argv]
-                # Of repeated settings the last holds.
-                last = {word.partition("=")[0]: word for word in words}
-                run = run_command(*last.values(), name=" ".join(key))
+                run = run_main(data, place, model, *stages, *argv, name=" ".join(key))
             assert run.code == 0, run.err
             made[key] = run.folder
         return made[key]

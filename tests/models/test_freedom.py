@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from support import MakeConfig, quick, run_command
+from support import MakeConfig, run_main
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
@@ -105,9 +105,8 @@ def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(
         matrix = np.load(folder / f"features/{name}.npy")
         matrix[rows[clone]] = matrix[rows[popular]]
         np.save(folder / f"features/{name}.npy", matrix)
-    words = [word for word in quick(folder.parent, tmp_path) if "--epochs" not in word]
-    words += [*SMALL, "--epochs=30", "--learning_rate=0.02"]
-    done = run_command("--model=FREEDOM", *words, name="clone")
+    words = (*SMALL, "--epochs=30", "--learning_rate=0.02")
+    done = run_main(folder.parent, tmp_path, "FREEDOM", *words, name="clone")
     assert done.code == 0, done.err
     run = load_run(done.folder)
     users, vectors = score_tables(run.model)

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import Killed, kill_at, quick, run_command
+from support import Killed, kill_at, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -150,14 +150,12 @@ def laplacian(graph: Tensor, norm: str = "out") -> Tensor:
 
 def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place: Path) -> None:
     """A run killed at a save and resumed has the metrics, history and weights of a whole one."""
-    words = [f"--model={model}", *quick(data, place), *argv]
-    words = list({word.partition("=")[0]: word for word in words}.values())
-    whole = run_command(*words, name="whole")
+    whole = run_main(data, place, model, *argv, name="whole")
     assert whole.code == 0, whole.err
     with pytest.MonkeyPatch.context() as patch:
         kill_at(save, False, patch)
         with pytest.raises(Killed):
-            run_command(*words, name="killed")
+            run_main(data, place, model, *argv, name="killed")
     killed = place / "runs" / "killed"
     assert main([f"--resume={killed}", "--show_progress=False"]) == 0
     results = [json.loads((run / "result.json").read_text()) for run in (whole.folder, killed)]

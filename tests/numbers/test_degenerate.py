@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support import SHORT_STAGES, Finished, run_command
+from support import SHORT_STAGES, Finished, run_main
 
 from recbole_painvrl.data.folder import DatasetContent, write_dataset
 
@@ -40,15 +40,8 @@ def write(root: Path, train: Pairs, test: Pairs, items: list[str]) -> Path:
 
 def run(data: Path, output: Path, model: str, *argv: str) -> Finished:
     stages = SHORT_STAGES if model in ("PaInvRL", "InvRL") else ()
-    given = [word.partition("=")[0] for word in argv]
-    rest = [
-        word
-        for word in ("--epochs=1", "--validation_share=0", "--topk=[3]", "--valid_metric=NDCG@3")
-        if word.partition("=")[0] not in given
-    ]
-    where = (f"--data_path={data}", "--dataset=edge", f"--output_dir={output / 'runs'}")
-    quiet = ("--show_progress=False", "--use_gpu=False")
-    return run_command(f"--model={model}", *where, *quiet, *stages, *argv, *rest, name=model)
+    words = ("--epochs=1", "--validation_share=0", "--topk=[3]", "--valid_metric=NDCG@3", *argv)
+    return run_main(data, output, model, "--dataset=edge", *stages, *words, name=model)
 
 
 def line(finished: Finished) -> str:

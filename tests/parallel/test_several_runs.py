@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from ranks import Ended, exit_at, run_ranks
-from support import STAGES_ALONE, Finished, MakeConfig, quick, run_command
+from support import STAGES_ALONE, Finished, MakeConfig, last_values, quick, run_command
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.errors import UserError
@@ -128,9 +128,8 @@ def manifest_is_complete(folder: Path) -> None:
 
 
 def words(data: Path, place: Path, name: str) -> list[str]:
-    epochs = "--epochs=4"
-    common = [epochs if word.startswith("--epochs") else word for word in quick(data, place)]
-    return ["--model=UltraGCN", *common, f"--run_name={name}"]
+    words = ["--model=UltraGCN", *quick(data, place), "--epochs=4", f"--run_name={name}"]
+    return last_values(words)
 
 
 def save_often(_: int = 0) -> None:

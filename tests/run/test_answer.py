@@ -252,16 +252,10 @@ def test_what_is_synthetic_is_said_and_eight_lines_are_enough() -> None:
     assert any(line.startswith("synthetic: no part") for line in asked()["lines"])
 
 
-def stages(*more: str) -> list[str]:
-    """Settings of a short run; of those that are given twice the last holds."""
-    words = (*SHORT_STAGES, "--seed=1", *more)
-    return [*{word.partition("=")[0]: word for word in words}.values()]
-
-
 def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = stages()
+    argv = (*SHORT_STAGES, "--seed=1")
     alone = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="alone")
     both = run_main(tiny_data, tmp_path, "PaInvRL", *argv, "--compare_backbone=True", name="both")
     assert both.code == 0, both.err
@@ -291,7 +285,7 @@ def test_a_run_compares_with_all_features_and_leaves_the_rest_as_it_was(
 def test_a_candidate_with_all_features_is_compared_without_being_asked(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    argv = stages("--mask_form=validation", "--compare_backbone=True")
+    argv = (*SHORT_STAGES, "--seed=1", "--mask_form=validation", "--compare_backbone=True")
     run = run_main(tiny_data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 0, run.err
     names = [stage["name"] for stage in run.result["stages"]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Finished, Killed, kill_at, quick, replaced, run_command
+from support import Finished, Killed, kill_at, run_main
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.training.base import RunTrainerMixin
@@ -30,7 +30,7 @@ def getting_worse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(data: Path, place: Path, name: str, model: str = "BPR") -> Finished:
-    return run_command(f"--model={model}", *replaced(quick(data, place), OPTIONS), name=name)
+    return run_main(data, place, model, *OPTIONS, name=name)
 
 
 def killed(data: Path, place: Path, save: int, patch: pytest.MonkeyPatch, *model: str) -> Path:

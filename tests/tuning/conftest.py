@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import last_values
 
 from recbole_painvrl.cli.tune import main
 
@@ -24,7 +25,6 @@ def tune(tiny_data: Path, tmp_path: Path) -> Tune:
             "--model=UltraGCN", "--dataset=tiny", f"--data_path={tiny_data}", "--epochs=2",
             "--use_gpu=False", f"--space={space}", f"--output={tmp_path / 'search'}", *argv,
         ]  # fmt: skip
-        last = {word.partition("=")[0]: word for word in words}
-        return main(list(last.values()))
+        return main(last_values(words))
 
     return call
