@@ -20,6 +20,8 @@ from torch import Tensor
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.graph import degree_factors
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
@@ -27,6 +29,7 @@ from recbole_painvrl.functional.mask_form import Cut
 from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 from recbole_painvrl.models.invrl import InvRLSettings
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
+from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training import pipeline
 
 Score = Callable[[int, int], Tensor]
@@ -194,6 +197,19 @@ def literal_environment_losses(
     )
 
 
+def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:
+    """A trainer without TensorBoard, and the loaders of training and validation."""
+    built = build(config)
+    trainer: Any = build_trainer(config, built.model)
+    trainer.tensorboard.close()
+    train, valid = (built.parts[name] for name in (TRAIN, VALID))
+    return (
+        trainer,
+        training_loader(config, train),
+        evaluation_loader(config, [train], valid, "valid"),
+    )
+
+
 def files_in(folder: Path) -> set[str]:
     """Every file below a folder, TensorBoard's names cut to their folder."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -277,3 +293,12 @@ def kill_at(save: int, before: bool, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline, "write_checkpoint", write)
     # Saving every epoch, however small its share of the time.
     patch.setattr(pipeline, "_SAVING_FRACTION", 1e9)
+
+
+@contextmanager
+def killing(save: int, before: bool = False) -> Iterator[None]:
+    """What is done inside is killed at its n-th save, before or after the file is in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(save, before, patch)
+        with pytest.raises(Killed):
+            yield

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import Killed, kill_at, run_main
+from support import killing, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -152,10 +151,8 @@ def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place
     """A run killed at a save and resumed has the metrics, history and weights of a whole one."""
     whole = run_main(data, place, model, *argv, name="whole")
     assert whole.code == 0, whole.err
-    with pytest.MonkeyPatch.context() as patch:
-        kill_at(save, False, patch)
-        with pytest.raises(Killed):
-            run_main(data, place, model, *argv, name="killed")
+    with killing(save):
+        run_main(data, place, model, *argv, name="killed")
     killed = place / "runs" / "killed"
     assert main([f"--resume={killed}", "--show_progress=False"]) == 0
     results = [json.loads((run / "result.json").read_text()) for run in (whole.folder, killed)]

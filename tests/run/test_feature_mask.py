@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, Finished, Killed, MakeConfig, kill_at, run_main
+from support import SHORT_STAGES, Finished, Killed, MakeConfig, killing, run_main
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli.run import main
@@ -89,20 +89,14 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
 
 
 def test_a_resumed_run_has_the_mask_that_it_kept(
-    masked: Finished,
-    tiny_data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    masked: Finished, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = tmp_path / "given"
     shutil.copytree(masked.folder, given)
     words = (*SMALL, f"--feature_mask={given}")
     whole = run_main(tiny_data, tmp_path, "VBPR", *words, name="whole")
-    with monkeypatch.context() as patch:
-        kill_at(2, False, patch)
-        with pytest.raises(Killed):
-            run_main(tiny_data, tmp_path, "VBPR", *words, name="killed")
+    with killing(2):
+        run_main(tiny_data, tmp_path, "VBPR", *words, name="killed")
     shutil.rmtree(given)
     killed = whole.folder.with_name("killed")
     kept = np.load(killed / COPY)

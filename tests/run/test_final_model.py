@@ -13,11 +13,10 @@ import yaml
 from support import (
     STAGES_ALONE,
     Finished,
-    Killed,
     MakeConfig,
     empty_figures,
     every_mask_is_cut,
-    kill_at,
+    killing,
     run_main,
 )
 
@@ -103,10 +102,8 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
 def test_a_killed_run_goes_on_to_the_same_numbers(
     at: int, run: Finished, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        kill_at(at, False, patch)
-        with pytest.raises(Killed):
-            run_main(tiny_data, tmp_path, "PaInvRL", *WORDS, *FINAL, name="cut")
+    with killing(at):
+        run_main(tiny_data, tmp_path, "PaInvRL", *WORDS, *FINAL, name="cut")
     folder = tmp_path / "runs" / "cut"
     assert not (folder / "result.json").exists() and (folder / "final.yaml").exists()
     kept = (folder / "final.yaml").read_text()

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import Finished, Killed, MakeConfig, kill_at, run_main
+from support import Killed, MakeConfig, kill_at, killing, run_main, trainer_of
 
 from recbole_painvrl.cli.run import main
-from recbole_painvrl.data.loaders import evaluation_loader, training_loader
-from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.models.painvrl.mask_learner import MaskLearner
-from recbole_painvrl.run.build import build, build_trainer
 from recbole_painvrl.training import pipeline
 from recbole_painvrl.training.checkpoint import read_checkpoint
 from recbole_painvrl.training.guard import Guard
@@ -96,18 +93,11 @@ def outcome(folder: Path) -> Outcome:
     return kept, files
 
 
-def killed_at(
-    data: Path, place: Path, model: str, save: int, before: bool, patch: pytest.MonkeyPatch
-) -> Path | None:
-    """Kill a run at its n-th save, before or after the file is in place; None if it was over."""
-    with patch.context() as inner:
-        kill_at(save, before, inner)
-        try:
-            finished: Finished = run_main(data, place, model, *MODELS[model], name="killed")
-        except Killed:
-            return place / "runs" / "killed"
-    assert finished.code == 0
-    return None
+def killed_at(data: Path, place: Path, model: str, save: int, before: bool = False) -> Path:
+    """Folder of a run that was killed at its n-th save, before or after the file is in place."""
+    with killing(save, before):
+        run_main(data, place, model, *MODELS[model], name="killed")
+    return place / "runs" / "killed"
 
 
 @pytest.mark.parametrize(
@@ -132,12 +122,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     whole: Callable[[str], Outcome],
     tiny_data: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected = whole(model)
-    folder = killed_at(tiny_data, tmp_path, model, save, before, monkeypatch)
-    assert folder is not None, "the run ended before it was killed"
+    folder = killed_at(tiny_data, tmp_path, model, save, before)
     assert not (folder / "result.json").exists()
     code = main([f"--resume={folder}", "--show_progress=False"])
     assert code == 0, capsys.readouterr().err
@@ -155,8 +143,7 @@ def test_a_run_killed_at_every_second_save_arrives(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = killed_at(tiny_data, tmp_path, model, 2, False, monkeypatch)
-    assert folder is not None
+    folder = killed_at(tiny_data, tmp_path, model, 2)
     resumes, code = 0, None
     while code is None:
         resumes += 1
@@ -174,8 +161,7 @@ def test_seconds_and_memory_are_those_of_all_processes(
 ) -> None:
     with monkeypatch.context() as first:
         first.setattr(pipeline.Pipeline, "spent", lambda _: (1000.0, 50_000.0))
-        folder = killed_at(tiny_data, tmp_path, "BPR", 2, False, monkeypatch)
-    assert folder is not None
+        folder = killed_at(tiny_data, tmp_path, "BPR", 2)
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
     result = json.loads((folder / "result.json").read_text())
     assert 1000 < result["seconds"] < 2000
@@ -242,11 +228,7 @@ def test_what_cannot_be_resumed(
 def test_a_second_fit_trains_again(tiny_config: MakeConfig, tmp_path: Path) -> None:
     """As RecBole's trainers do, which its own search relies on."""
     config = tiny_config("BPR", f"--checkpoint_dir={tmp_path / 'saved'}")
-    built = build(config)
-    trainer = build_trainer(config, built.model)
-    trainer.tensorboard.close()
-    train = training_loader(config, built.parts[TRAIN])
-    valid = evaluation_loader(config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+    trainer, train, valid = trainer_of(config)
     first = trainer.fit(train, valid)
     trainer.epochs, trainer.start_epoch = 4, 2
     second = trainer.fit(train, valid)
@@ -260,17 +242,13 @@ def test_a_second_fit_of_all_stages_begins_anew(
 ) -> None:
     """Its backbone has all features, and not the mask and the weights of the final model."""
     config = tiny_config("PaInvRL", f"--checkpoint_dir={tmp_path / 'saved'}", *STAGES)
-    built = build(config)
-    trainer = build_trainer(config, built.model)
-    trainer.tensorboard.close()
-    train = training_loader(config, built.parts[TRAIN])
-    valid = evaluation_loader(config, [built.parts[TRAIN]], built.parts[VALID], "valid")
-    initial = {name: value.clone() for name, value in built.model.state_dict().items()}
+    trainer, train, valid = trainer_of(config)
+    initial = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     seen, original = [], BackboneStage.prepare
 
     def prepare(self: BackboneStage, context: Any) -> None:
         original(self, context)
-        seen.append({name: value.clone() for name, value in built.model.state_dict().items()})
+        seen.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
 
     monkeypatch.setattr(BackboneStage, "prepare", prepare)
     for _ in range(2):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Finished, Killed, kill_at, run_main
+from support import Finished, killing, run_main
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.training.base import RunTrainerMixin
@@ -33,11 +33,9 @@ def run(data: Path, place: Path, name: str, model: str = "BPR") -> Finished:
     return run_main(data, place, model, *OPTIONS, name=name)
 
 
-def killed(data: Path, place: Path, save: int, patch: pytest.MonkeyPatch, *model: str) -> Path:
-    with patch.context() as inner:
-        kill_at(save, False, inner)
-        with pytest.raises(Killed):
-            run(data, place, "killed", *model)
+def killed(data: Path, place: Path, save: int, *model: str) -> Path:
+    with killing(save):
+        run(data, place, "killed", *model)
     return place / "runs" / "killed"
 
 
@@ -49,9 +47,7 @@ def figures(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", ["BPR", "UltraGCN"])
-def test_an_interrupted_run_stops_as_early(
-    model: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_stops_as_early(model: str, tiny_data: Path, tmp_path: Path) -> None:
     """The epochs without gain before the interruption count; save 6 is that of the whole stage.
 
     Also the negatives are those of the uninterrupted run, and the figures that need its items.
@@ -60,7 +56,7 @@ def test_an_interrupted_run_stops_as_early(
     assert (expected["epochs"], expected["best_epoch"]) == (5, 1)
     assert expected["loss"] == expected["history"][-1]["loss"]
     for save in (4, 6):
-        folder = killed(tiny_data, tmp_path / str(save), save, monkeypatch, model)
+        folder = killed(tiny_data, tmp_path / str(save), save, model)
         assert main([f"--resume={folder}", "--show_progress=False"]) == 0
         assert figures(folder) == expected
 
@@ -71,11 +67,9 @@ def test_the_seconds_of_a_stage_add_up_over_two_interruptions(
     original = Pipeline._state
     with monkeypatch.context() as first:
         first.setattr(Pipeline, "_state", lambda own: {**original(own), "seconds": 1000.0})
-        folder = killed(tiny_data, tmp_path, 2, monkeypatch)
-    with monkeypatch.context() as second:
-        kill_at(2, False, second)
-        with pytest.raises(Killed):
-            main([f"--resume={folder}", "--show_progress=False"])
+        folder = killed(tiny_data, tmp_path, 2)
+    with killing(2):
+        main([f"--resume={folder}", "--show_progress=False"])
     path = folder / "checkpoint" / "last.safetensors"
     _, state = read_checkpoint(path, torch.device("cpu"))
     assert 1000 < state["seconds"] < 2000

@@ -6,25 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from support import MakeConfig
-
-from recbole_painvrl.data.loaders import evaluation_loader
-from recbole_painvrl.data.splits.base import TRAIN, VALID
-from recbole_painvrl.run.build import build, build_trainer
-
-
-def trained(config: Any) -> tuple[Any, Any]:
-    built = build(config)
-    trainer = build_trainer(config, built.model)
-    trainer.tensorboard.close()
-    return trainer, evaluation_loader(config, [built.parts[TRAIN]], built.parts[VALID], "valid")
+from support import MakeConfig, trainer_of
 
 
 def test_draws_of_scores_are_those_of_the_evaluation(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same weights have the same figures, and the training goes on as without them."""
-    trainer, loader = trained(tiny_config("BPR"))
+    trainer, _, loader = trainer_of(tiny_config("BPR"))
     n_items = trainer.model.n_items
 
     def drawn(batch: Any) -> Any:
@@ -43,7 +32,7 @@ def test_draws_of_scores_are_those_of_the_evaluation(
 
 def test_a_schedule_is_a_factor_of_the_first_learning_rate(tiny_config: MakeConfig) -> None:
     """It does not pile up over the epochs."""
-    trainer, _ = trained(tiny_config("BPR", "--learning_rate=0.01"))
+    trainer, *_ = trainer_of(tiny_config("BPR", "--learning_rate=0.01"))
     trainer.model.learning_rate_factor = lambda epoch: 0.5**epoch
     rates = []
     for epoch in (0, 1, 2, 3, 1):
@@ -54,7 +43,7 @@ def test_a_schedule_is_a_factor_of_the_first_learning_rate(tiny_config: MakeConf
 
 def test_what_a_model_has_beside_weights_is_in_the_checkpoint(tiny_config: MakeConfig) -> None:
     """As the counts of RecBole's Pop."""
-    trainer, _ = trained(tiny_config("BPR"))
+    trainer, *_ = trainer_of(tiny_config("BPR"))
     counts = torch.arange(5.0)
     trainer.model.other_parameter_name = ["counts", "largest"]
     trainer.model.counts, trainer.model.largest = counts.clone(), 4
