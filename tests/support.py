@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -91,6 +92,11 @@ def replaced(words: list[str], options: list[str]) -> list[str]:
         elif word.partition("=")[0] not in names:
             kept.append(word)
     return [*kept, *options]
+
+
+def source(seed: int = 0) -> torch.Generator:
+    """A generator of random numbers of this seed."""
+    return torch.Generator().manual_seed(seed)
 
 
 def random_graph(
@@ -250,6 +256,11 @@ class Finished:
     def per_user(self) -> pd.DataFrame:
         """``per_user.parquet``."""
         return pd.read_parquet(self.folder / "per_user.parquet")
+
+    def arrays(self, name: str) -> dict[str, Any]:
+        """Arrays of ``mask.npz`` or ``environments.npz``."""
+        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as archive:
+            return dict(archive)
 
     def weights(self, name: str = "best") -> dict[str, Tensor]:
         """Tensors of a checkpoint."""

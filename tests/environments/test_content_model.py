@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from support import degrees_alone
+from support import degrees_alone, source
 from torch import Tensor
 
 from recbole_painvrl.environments import content as content_module
@@ -24,10 +24,6 @@ from recbole_painvrl.functional.ultragcn import GraphWeights, UltraGCNWeights
 
 N_USERS, N_ITEMS, WIDTH, N, SIZE = 12, 9, 3, 40, 3
 FIT = FitSettings(2, 0.3, 16, 5, "adam")
-
-
-def source(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 USERS = torch.randint(1, N_USERS, (N,), generator=source(1))

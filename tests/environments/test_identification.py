@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from support import degrees_alone, random_graph
+from support import degrees_alone, random_graph, source
 from torch import Tensor
 
 from recbole_painvrl.environments.content import (
@@ -21,10 +21,6 @@ from recbole_painvrl.functional.environments import agreement
 from recbole_painvrl.functional.ultragcn import Distinct, UltraGCNWeights, batch_loss
 
 N_USERS, N_ITEMS, WIDTH, PER_USER = 150, 120, 4, 12
-
-
-def source(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from support import source
 
 from recbole_painvrl.functional.environments import (
     agreement,
@@ -13,10 +14,6 @@ from recbole_painvrl.functional.environments import (
     random_partition,
     reseed_empty,
 )
-
-
-def source(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_partition_is_the_argmax_and_the_first_wins_ties() -> None:

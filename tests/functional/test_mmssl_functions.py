@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support import source
 from torch import Tensor
 
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import ModalityAttention, fuse_modalities
 from recbole_painvrl.functional.nearest import nearest_items
-
-
-def source(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support import SHORT_STAGES, Finished, MakeConfig, degrees_alone, run_main, shipped_settings
+from support import (
+    SHORT_STAGES,
+    Finished,
+    MakeConfig,
+    degrees_alone,
+    run_main,
+    shipped_settings,
+    source,
+)
 from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset
@@ -60,11 +68,11 @@ def still(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished
 
 def drawn(purpose: str, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
     """N(0, 0.3^2) of the purpose's generator, one table after the other; biases are 0."""
-    source = torch.Generator().manual_seed(derive_seed(SEED, purpose))
+    draws = source(derive_seed(SEED, purpose))
     return {
         name: torch.zeros(shape)
         if name.endswith("bias")
-        else 0.3 * torch.randn(shape, generator=source)
+        else 0.3 * torch.randn(shape, generator=draws)
         for name, shape in shapes.items()
     }
 
@@ -157,10 +165,6 @@ CHOSEN = {
     "content_embedding_size": 4, "init_std": 0.3, "embedding_reg_weight": 0.05,
     "environment_projection_reg_weight": 0.08,
 }  # fmt: skip
-
-
-def source(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 USERS = torch.randint(1, N_USERS, (N,), generator=source(1))

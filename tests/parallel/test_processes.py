@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from ranks import checks
-from support import quick, shipped_settings
+from support import quick, shipped_settings, source
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
@@ -30,10 +30,6 @@ from recbole_painvrl.training.sharded import whole_tables
 
 CPU = torch.device("cpu")
 N_USERS, N_ITEMS, K, D, N = 60, 50, 4, 6, 700
-
-
-def source(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class World:

@@ -52,11 +52,6 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(finished, printed)
 
 
-def arrays(run: Finished, name: str) -> dict[str, Any]:
-    with np.load(run.folder / f"{name}.npz") as found:
-        return dict(found)
-
-
 def weights_hash(folder: Path) -> str:
     result = json.loads((folder / "result.json").read_text())
     hashed: str = result["hashes"]["weights"]
@@ -71,10 +66,10 @@ def test_results_do_not_depend_on_the_number_of_processes(name: str, runs: Runs)
     assert several.result["processes"] == int(name)
     assert set(several.result) - set(one.result) == {"processes"}
     assert several.result["command"][:2] == ["torchrun", f"--nproc-per-node={name}"]
-    for key, found in arrays(several, "environments").items():
-        assert np.array_equal(found, arrays(one, "environments")[key]), key
-    for key, found in arrays(several, "mask").items():
-        np.testing.assert_allclose(found, arrays(one, "mask")[key], atol=1e-4, err_msg=key)
+    for key, found in several.arrays("environments").items():
+        assert np.array_equal(found, one.arrays("environments")[key]), key
+    for key, found in several.arrays("mask").items():
+        np.testing.assert_allclose(found, one.arrays("mask")[key], atol=1e-4, err_msg=key)
     for key, tensor in several.weights().items():
         torch.testing.assert_close(tensor, one.weights()[key], rtol=0, atol=2e-3)
 

@@ -44,7 +44,7 @@ def test_features_are_multiplied(masked: Finished, tiny_config: MakeConfig) -> N
     config = tiny_config("VBPR", *SMALL, f"--feature_mask={masked.folder}")
     dataset = ModalityDataset(config)
     model = build_model(config, dataset.build_parts()[TRAIN])
-    arrays = np.load(masked.folder / "mask.npz")
+    arrays = masked.arrays("mask")
     mask = torch.from_numpy(np.concatenate([arrays[name] for name in dataset.features.slices]))
     torch.testing.assert_close(model.features, dataset.features.matrix * mask)
     assert mask.std() > 0
@@ -76,7 +76,7 @@ def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path)
     shutil.rmtree(moved)
     loaded = load_run(run.folder)
     matrix = loaded.dataset.features.matrix
-    arrays = np.load(masked.folder / "mask.npz")
+    arrays = masked.arrays("mask")
     slices = loaded.dataset.features.slices
     for name, columns in slices.items():
         expected = matrix[:, columns] * torch.from_numpy(arrays[name])

@@ -54,8 +54,8 @@ def test_the_final_model_has_its_own_settings_and_the_masked_features(run: Finis
     settings = {name: opened.config[name] for name in ("reg_weight", "embedding_size")}
     assert settings == {"reg_weight": 0.05, "embedding_size": 6}
     assert opened.config["train_batch_size"] == 256 and opened.config["learning_rate"] == 0.01
-    with np.load(run.folder / "mask.npz") as arrays:
-        used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
+    arrays = run.arrays("mask")
+    used = np.concatenate([arrays["used/acoustic"], arrays["used/visual"]])
     assert set(used) == {0.0, 1.0}
     features = opened.model.features
     assert features[:, used == 0].eq(0).all() and not features[:, used == 1].eq(0).all()
@@ -85,9 +85,8 @@ def test_recommend_export_cold_items_and_report_work(run: Finished, tmp_path: Pa
     for what in ("embeddings", "mask", "representations"):
         written = f"--out={tmp_path / what}.npy"
         assert command_line(["export", folder, f"--what={what}", written]) == 0
-    with np.load(run.folder / "mask.npz") as arrays:
-        mask = np.load(tmp_path / "mask.visual.npy")
-        np.testing.assert_array_equal(mask, arrays["used/visual"])
+    mask = np.load(tmp_path / "mask.visual.npy")
+    np.testing.assert_array_equal(mask, run.arrays("mask")["used/visual"])
     opened = load_run(folder)
     cold = content_vectors(opened.model, torch.rand(2, 24))
     assert cold is not None and cold.shape[0] == 2

@@ -43,18 +43,13 @@ def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return get
 
 
-def arrays(run: Finished, name: str) -> dict[str, Any]:
-    with np.load(run.folder / f"{name}.npz", allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
 def stage(run: Finished, name: str) -> dict[str, Any]:
     (found,) = [entry for entry in run.result["stages"] if entry["name"] == name]
     return dict(found)
 
 
 def same(first: Finished, second: Finished, name: str) -> bool:
-    a, b = arrays(first, name), arrays(second, name)
+    a, b = first.arrays(name), second.arrays(name)
     return a.keys() == b.keys() and all(a[key].tobytes() == b[key].tobytes() for key in a)
 
 
@@ -85,8 +80,8 @@ def test_alpha_and_lambda_grow_after_every_outer_round(run: Run) -> None:
 
 
 def test_growing_weights_change_the_second_round_only(run: Run) -> None:
-    constant = arrays(run("InvRL", "--outer_rounds=2", "--weight_growth=1.0"), "mask")
-    grown = arrays(run("InvRL", "--outer_rounds=2", "--weight_growth=4.0"), "mask")
+    constant = run("InvRL", "--outer_rounds=2", "--weight_growth=1.0").arrays("mask")
+    grown = run("InvRL", "--outer_rounds=2", "--weight_growth=4.0").arrays("mask")
     for key, values in constant.items():
         if key.startswith("round 1/"):
             np.testing.assert_array_equal(values, grown[key])
@@ -100,7 +95,7 @@ def test_the_mask_reaches_the_environments_or_does_not(run: Run) -> None:
         for step in ("1e-3", "0.2"):
             argv = ("--outer_rounds=2", f"--environment_features={features}")
             argv = (*argv, "--environment_restarts=1", "--backbone_epochs=1")
-            found = arrays(run("InvRL", *argv, f"--mask_step_size={step}"), "environments")
+            found = run("InvRL", *argv, f"--mask_step_size={step}").arrays("environments")
             labels[features, step] = found["round 2/environment"]
     assert np.array_equal(labels["full", "1e-3"], labels["full", "0.2"])
     assert not np.array_equal(labels["variant", "1e-3"], labels["variant", "0.2"])
@@ -111,7 +106,7 @@ def test_the_mask_goes_on_or_starts_anew(run: Run, reset: bool) -> None:
     """One step of 0.2 from 0.5 cannot reach what two rounds of them can."""
     argv = ("--outer_rounds=2", "--mask_epochs=1", "--mask_batch_size=4096")
     steps = ("--mask_step_size=0.2", "--mask_decay=0.0", f"--mask_reset={reset}")
-    moved = arrays(run("InvRL", *argv, *steps), "mask")
+    moved = run("InvRL", *argv, *steps).arrays("mask")
     furthest = {n: np.abs(moved[f"round {n}/visual"] - 0.5).max() for n in (1, 2)}
     assert furthest[1] == pytest.approx(0.2, abs=1e-3)
     assert (furthest[2] < 0.201) == reset

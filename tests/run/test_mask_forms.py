@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from support import STAGES_ALONE, Finished, every_mask_is_cut, run_main
@@ -19,6 +18,7 @@ from recbole_painvrl.models.painvrl.form_stage import FormStage
 from recbole_painvrl.training.pipeline import Pipeline
 
 FORMS = ("soft", "binary", "auto", "validation")
+COLUMNS = {"acoustic": slice(0, 8), "visual": slice(8, 24)}
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +34,9 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return found
 
 
-def _arrays(run: Finished) -> dict[str, Any]:
-    with np.load(run.folder / "mask.npz") as archive:
-        return {name: archive[name] for name in archive.files}
-
-
 def _whole(run: Finished, above: str = "") -> Tensor:
-    arrays = _arrays(run)
-    return torch.cat([torch.from_numpy(arrays[above + name]) for name in ("acoustic", "visual")])
-
-
-def _columns(run: Finished) -> dict[str, slice]:
-    n_acoustic, arrays = len(_arrays(run)["acoustic"]), _arrays(run)
-    n = n_acoustic + len(arrays["visual"])
-    return {"acoustic": slice(0, n_acoustic), "visual": slice(n_acoustic, n)}
+    arrays = run.arrays("mask")
+    return torch.cat([torch.from_numpy(arrays[above + name]) for name in COLUMNS])
 
 
 def test_the_learnt_mask_is_kept_whatever_the_form(runs: dict[str, Finished]) -> None:
@@ -62,7 +51,7 @@ def test_the_final_model_has_the_mask_that_the_run_says(
     run = runs[form]
     learnt, used, said = _whole(run), _whole(run, "used/"), run.result["mask"]
     with every_mask_is_cut():
-        kept, _ = cut_by_modality(learnt, _columns(run))
+        kept, _ = cut_by_modality(learnt, COLUMNS)
     expected = {
         "soft": learnt,
         "binary": kept,
@@ -73,7 +62,7 @@ def test_the_final_model_has_the_mask_that_the_run_says(
     assert torch.equal(run.weights()["mask"], used)
     assert said["form"] == form and said["columns"] == len(learnt)
     assert said["dropped"]["overall"] == int((used == 0).sum())
-    assert said["dropped"]["visual"] == int((_arrays(run)["used/visual"] == 0).sum())
+    assert said["dropped"]["visual"] == int((used[COLUMNS["visual"]] == 0).sum())
     if form in ("soft", "binary"):
         assert said["used"] == form and "candidates" not in said
 

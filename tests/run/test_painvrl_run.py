@@ -72,8 +72,7 @@ def test_result_scores_against_the_planted_truth(first: Finished) -> None:
 
 
 def test_mask_and_trajectory_are_stored(first: Finished) -> None:
-    with np.load(first.folder / "mask.npz", allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = first.arrays("mask")
     assert arrays["visual"].shape == (16,)
     assert arrays["acoustic"].shape == (8,)
     for modality in ("visual", "acoustic"):
@@ -96,8 +95,7 @@ def test_mask_and_trajectory_are_stored(first: Finished) -> None:
 
 
 def test_environments_are_stored_with_their_pairs(first: Finished, tiny_data: Path) -> None:
-    with np.load(first.folder / "environments.npz", allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = first.arrays("environments")
     lines = (tiny_data / "tiny" / "tiny.train.inter").read_text().splitlines()[1:]
     pairs = set(zip(arrays["user_id"], arrays["item_id"], strict=True))
     assert pairs == {tuple(line.split("\t")[:2]) for line in lines}
@@ -165,10 +163,8 @@ def test_same_seed_same_numbers(runs: dict[str, Finished]) -> None:
         assert set(weights) == set(same)
         for key, tensor in weights.items():
             assert tensor.numpy().tobytes() == same[key].numpy().tobytes(), key
-    for archive in ("mask.npz", "environments.npz"):
-        with np.load(first.folder / archive) as a, np.load(again.folder / archive) as b:
-            for key in a.files:
-                np.testing.assert_array_equal(a[key], b[key])
+    for name in ("mask", "environments"):
+        np.testing.assert_equal(first.arrays(name), again.arrays(name))
     assert first.per_user.equals(again.per_user)
 
 
@@ -176,7 +172,7 @@ def test_other_seed_other_numbers(runs: dict[str, Finished]) -> None:
     first, other = runs["first"], runs["other"]
     assert first.result["metrics"] != other.result["metrics"]
     assert first.result["split"] == other.result["split"], "the split has a seed of its own"
-    with np.load(first.folder / "mask.npz") as a, np.load(other.folder / "mask.npz") as b:
-        assert not np.array_equal(a["visual"], b["visual"])
+    masks = [run.arrays("mask")["visual"] for run in (first, other)]
+    assert not np.array_equal(*masks)
     assert first.result["hashes"]["data"] == other.result["hashes"]["data"]
     assert first.result["hashes"]["config"] != other.result["hashes"]["config"]
