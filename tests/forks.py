@@ -1,4 +1,4 @@
-"""Commands in forks of the test process: a fresh process without the seconds of its imports."""
+"""Commands in processes of their own: new interpreters, and forks that need no imports."""
 
 from __future__ import annotations
 
@@ -75,6 +75,17 @@ class Fork:
     def kill(self) -> None:
         """Send SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def fresh(words: Sequence[str], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a new interpreter, which finds this project, in a folder."""
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )  # fmt: skip
 
 
 # In place of `subprocess` in experiments.launch: the runs of a grid are forks of its process.

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import ROOT, fresh
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import COMMANDS, base
 from recbole_painvrl.config.properties import preset_names
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.specs import specs
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -105,10 +104,7 @@ def test_a_page_needs_no_torch(tmp_path: Path) -> None:
         "; from recbole_painvrl.__main__ import main; code = [main([*name.split(), '--help']) for "
         f"name in {['', *COMMANDS]}]; assert not {{'torch', 'recbole', 'numpy'}} & set(sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = fresh(["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
 
 

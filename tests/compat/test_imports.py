@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from forks import ROOT, fresh
 from golden_state import CASES, write_synthetic
 
 from recbole_painvrl._compat import imports
 
-ROOT = Path(__file__).parents[2]
 HEAVY = [
     "hyperopt", "matplotlib", "optuna", "plotly", "ray", "scipy.stats", "sklearn", "tensorboard",
     "torch._dynamo",
@@ -23,10 +22,7 @@ HEAVY = [
 
 def python(code: str, folder: Path, paths: str = str(ROOT)) -> tuple[str, str]:
     """What some code prints and says in a process in which nothing was imported before."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    done = fresh(["-c", code], folder, PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import ROOT, fresh
 from recbole.model.abstract_recommender import GeneralRecommender
 
-import recbole_painvrl
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 from recbole_painvrl.registry import register
@@ -18,8 +16,6 @@ from recbole_painvrl.specs import ModelSpec, register_model, specs
 from recbole_painvrl.training.base import RunTrainerMixin
 
 SCHEMAS = {name: spec.schema for name, spec in specs().items()}
-
-ROOT = Path(recbole_painvrl.__file__).resolve().parent.parent
 
 
 def _recbole_config(model: str, **values: Any) -> Any:
@@ -107,11 +103,10 @@ print(sorted((k, str(v)) for k, v in config.final_config_dict.items()))
 
 
 def test_other_models_keep_their_configuration() -> None:
-    plain = subprocess.run(
-        [sys.executable, "-c", _PLAIN], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    plain = fresh(["-c", _PLAIN], ROOT)
+    assert plain.returncode == 0, plain.stderr
     values = _recbole_config("LightGCN", anything=1).final_config_dict
-    assert str(sorted((key, str(value)) for key, value in values.items())) == plain.strip()
+    assert str(sorted((key, str(value)) for key, value in values.items())) == plain.stdout.strip()
 
 
 @pytest.mark.parametrize(

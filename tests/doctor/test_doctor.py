@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import subprocess
-import sys
 from email.message import Message
 from pathlib import Path
 
 import pytest
+from forks import ROOT, fresh
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import doctor as command
@@ -19,8 +19,6 @@ from recbole_painvrl.doctor.packages import check_extras, check_required, requir
 from recbole_painvrl.doctor.system import Finding, check_imports, isolated
 from recbole_painvrl.locks import file_lock
 from recbole_painvrl.run import cgroups
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def failures(found: list[Finding]) -> list[str]:
@@ -84,13 +82,10 @@ def test_it_runs_where_the_package_does_not(tmp_path: Path) -> None:
     fake = tmp_path / "numpy-1.21.0.dist-info"
     fake.mkdir()
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.21.0\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
 
     def call(*argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "recbole_painvrl", *argv],
-            capture_output=True, text=True, env=environment, cwd=tmp_path,
-        )  # fmt: skip
+        return fresh(["-m", "recbole_painvrl", *argv], tmp_path, PYTHONPATH=paths)
 
     run = call("run", "--model=BPR", "--dataset=planted")
     assert run.returncode == 2

@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import fresh
 from grid_support import MakeRuns
 
 from recbole_painvrl.cli.__main__ import main as child_main
@@ -207,13 +207,9 @@ def action():
         print("saved", flush=True)
 sys.exit(guarded(action))
 """
-    root = Path(__file__).parents[2]
     # As a command of the package, which imports neither PyTorch nor RecBole.
     program = (
         f"import sys; sys.argv = ['-m']; sys.orig_argv = ['', '-m', 'recbole_painvrl']\n{code}"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )  # fmt: skip
+    done = fresh(["-c", program], tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (1, "saved\n", "stopped\n")

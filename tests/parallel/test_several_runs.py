@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forks import ROOT, fresh
 from ranks import Ended, exit_at, run_ranks
 from support import STAGES_ALONE, Finished, MakeConfig, last_values, quick, run_command
 
@@ -27,7 +26,6 @@ from recbole_painvrl.report.collect import collect
 from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.training import pipeline, shard_files
 
-ROOT = Path(__file__).parents[2]
 STAGES = (*STAGES_ALONE, "--mask_batch_size=128", "--mask_form=auto", "--oracle=True")
 
 
@@ -307,15 +305,8 @@ def test_the_command_starts_as_many_processes_again(
 
 
 def test_torchrun_gives_the_same_bits(tiny_data: Path, tmp_path: Path, whole: Path) -> None:
-    argv = words(tiny_data, tmp_path, "torchrun")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "run_recbole.py", *argv],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "run_recbole.py"]
+    command += words(tiny_data, tmp_path, "torchrun")
+    done = fresh(command, ROOT, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     assert weights_hash(tmp_path / "runs" / "torchrun") == weights_hash(whole)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from forks import ROOT, fresh
+
 # One process, since both parts need the same slow imports. In the second part a resumed run is
 # wrong: the order of its batches starts over.
 SCRIPT = """
@@ -30,10 +28,7 @@ print("exit code", kills.main(["--runs", "2", "--seed", "3", "--cases", "BPR"]))
 
 
 def test_killed_runs_equal_uninterrupted_ones_and_a_wrong_resume_is_found(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = fresh(["-c", SCRIPT], ROOT, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     right, _, wrong = done.stdout.partition("wrong resume\n")
     *_, summary, code = right.splitlines()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forks import fresh
 
 from recbole_painvrl.report.plots.curves import Point, curves, save
 from recbole_painvrl.report.tables import Number
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_band_shows_one_deviation_and_every_seed_is_there(tmp_path: Path) -> None:
@@ -56,10 +52,7 @@ with house_style():
     Figures(folder / "page", "b1", []).sketch().finish("panel", "nothing", "x")
 print(os.environ["MPLBACKEND"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False,
-        env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = fresh(["-c", program, str(tmp_path)], tmp_path, MPLBACKEND=backend)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == backend
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.p*")}
