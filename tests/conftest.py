@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,22 +15,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from support import MakeConfig, last_values, quick
+from support import TINY, MakeConfig, last_values, planted_data, quick
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("fixed")
-
-TINY = PlantedDesign(
-    n_users=120,
-    n_items=90,
-    min_interactions=15,
-    max_interactions=20,
-    modalities={"visual": 16, "acoustic": 8},
-)
 
 # Files that take a minute: a worker that began one last would keep the others waiting.
 LONGEST = ("test_other_packages.py", "test_cluster.py", "test_kills.py", "test_resume.py")
@@ -71,9 +62,13 @@ def double() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of dataset folders with one planted dataset, ``tiny``; never change it."""
-    root = tmp_path_factory.mktemp("dataset")
-    write_dataset(generate_planted(TINY, "tiny"), root / "tiny")
-    return root
+    return planted_data(TINY, tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture
+def own_data(tiny_data: Path, tmp_path: Path) -> Path:
+    """A copy of ``tiny_data`` that a test may change."""
+    return Path(shutil.copytree(tiny_data, tmp_path / "own"))
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ from torch import Tensor
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
+from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.data.splits.base import TRAIN, VALID
 from recbole_painvrl.functional.attention import PairAttention
 from recbole_painvrl.functional.graph import degree_factors
@@ -36,6 +38,17 @@ from recbole_painvrl.training import pipeline
 Score = Callable[[int, int], Tensor]
 MakeConfig = Callable[..., SafeConfig]
 
+# Designs of the dataset `tiny`, and of the small one that has the name of those in the docs.
+TINY = PlantedDesign(
+    n_users=120,
+    n_items=90,
+    min_interactions=15,
+    max_interactions=20,
+    modalities={"visual": 16, "acoustic": 8},
+)
+PAGES = PlantedDesign(
+    n_users=40, n_items=60, min_interactions=10, max_interactions=12, modalities={"visual": 4}
+)
 # A whole PaInvRL run in a second, whatever the defaults become.
 STAGES_ALONE = (
     "--backbone_epochs=2",
@@ -97,6 +110,12 @@ def replaced(words: list[str], options: list[str]) -> list[str]:
 def source(seed: int = 0) -> torch.Generator:
     """A generator of random numbers of this seed."""
     return torch.Generator().manual_seed(seed)
+
+
+def planted_data(design: PlantedDesign, root: Path, name: str = "tiny") -> Path:
+    """Write a planted dataset into a folder of dataset folders; that folder."""
+    write_dataset(generate_planted(design, name), root / name)
+    return root
 
 
 def random_graph(

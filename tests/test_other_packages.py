@@ -18,10 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 from forks import SUBPROCESS, forked
-from support import empty_figures, replaced
+from support import PAGES, empty_figures, planted_data, replaced
 
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.experiments import launch
 
 ROOT = Path(__file__).parents[1]
@@ -54,14 +52,6 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def write_planted(root: Path) -> None:
-    """A small dataset of the name in the page's commands."""
-    design = PlantedDesign(
-        n_users=40, n_items=60, min_interactions=10, max_interactions=12, modalities={"visual": 4}
-    )
-    write_dataset(generate_planted(design, "planted"), root / "dataset" / "planted")
-
-
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of the page, and a small dataset of the name in its commands."""
@@ -70,7 +60,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in zip(NAMES, files, strict=True):
         write(root / name, text)
     write(root / "my_models/properties/preset/ContentMF/wide.yaml", "embedding_size: 48\n")
-    write_planted(root)
+    planted_data(PAGES, root / "dataset", "planted")
     return root
 
 
@@ -118,7 +108,7 @@ def test_the_page_in_a_fresh_environment(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "run_recbole.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    write_planted(page)
+    planted_data(PAGES, page / "dataset", "planted")
 
     def done(*words: str) -> str:
         run = subprocess.run(

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import MakeConfig
+from support import MakeConfig, planted_data
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.negatives import sorted_keys
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.data.splits.base import TEST, TRAIN, check_splits, distinct_rows
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import planted_truth, true_environments
@@ -33,9 +32,7 @@ def oblong(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         n_users, n_items, min_interactions=12, max_interactions=14, n_ood=2,
         modalities={"visual": 4},
     )  # fmt: skip
-    root = tmp_path_factory.mktemp("oblong")
-    write_dataset(generate_planted(design, "tiny"), root / "tiny")
-    return root
+    return planted_data(design, tmp_path_factory.mktemp("oblong"))
 
 
 def training_pairs(config: Any) -> tuple[Any, set[tuple[int, int]]]:

@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 from forks import SUBPROCESS
+from support import planted_data
 
 from docs.make_notebook import blocks
 from recbole_painvrl.__main__ import main
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.experiments import launch
 
 pytest.importorskip("distributed")
@@ -90,7 +90,7 @@ def until(true: Callable[[], object]) -> None:
 def terminals(tmp_path: Path) -> Iterator[Terminals]:
     design = PlantedDesign(n_users=60, n_items=50, min_interactions=10, max_interactions=12,
                            modalities={"visual": 4})  # fmt: skip
-    write_dataset(generate_planted(design, "planted"), tmp_path / "dataset" / "planted")
+    planted_data(design, tmp_path / "dataset", "planted")
     with ExitStack() as opened:
         yield Terminals(tmp_path, opened)
 

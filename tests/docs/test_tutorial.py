@@ -18,21 +18,19 @@ import pandas as pd
 import pytest
 from forks import forked
 from pages import page_commands
-from support import replaced, run_command
+from support import PAGES, planted_data, replaced, run_command
 
 from docs.make_notebook import NOTEBOOK, SETUP, SOURCE, blocks, cells, execute
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = SOURCE.read_text(encoding="utf-8")
+TUTORIAL = SOURCE.read_text(encoding="utf-8")
 STAGES = ("backbone_epochs=1", "environment_rounds=2", "environment_restarts=1", "mask_epochs=1")
 # What makes the commands of the README short.
 SHORT = {
     "run_recbole": [f"--{setting}" for setting in (*STAGES, "epochs=1")],
     "benchmark": ["--seeds=2", "--epochs=1", *(f"--set=PaInvRL.{one}" for one in STAGES)],
 }
-PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+ALL_PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 
 
 def typed(lines: str, folder: Path) -> str:
@@ -51,7 +49,7 @@ def python_blocks(page: Path) -> list[str]:
 
 
 def test_pages_with_python_are_known() -> None:
-    assert {str(page) for page in PAGES if python_blocks(page)} == {
+    assert {str(page) for page in ALL_PAGES if python_blocks(page)} == {
         "README.md",
         "docs/tutorial.md",
         "docs/usage.md",
@@ -71,10 +69,7 @@ def test_the_tutorials_lines_can_be_typed(tmp_path: Path) -> None:
 @pytest.fixture
 def planted(tmp_path: Path) -> Path:
     """A folder with a small dataset of the name that the pages use."""
-    design = PlantedDesign(n_users=40, n_items=60, min_interactions=10, max_interactions=12,
-                           modalities={"visual": 4})  # fmt: skip
-    write_dataset(generate_planted(design, "planted"), tmp_path / "dataset" / "planted")
-    return tmp_path
+    return planted_data(PAGES, tmp_path / "dataset", "planted").parent
 
 
 def test_the_lines_of_the_usage_page_can_be_typed(planted: Path) -> None:
@@ -110,7 +105,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A folder in which all cells of the notebook but the setup ran, and what each printed."""
     folder, printed = tmp_path_factory.mktemp("checkout"), []
     with page_commands(folder) as run:
-        for cell in cells(PAGE):
+        for cell in cells(TUTORIAL):
             text = "".join(cell["source"])
             if cell["cell_type"] == "code":
                 with redirect_stdout(io.StringIO()) as out:
@@ -139,7 +134,7 @@ def test_every_cell_runs(ran: Ran) -> None:
 
 def test_the_notebook_is_the_page_with_what_it_printed(ran: Ran) -> None:
     stored = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    made = cells(PAGE)
+    made = cells(TUTORIAL)
     code_cells = [cell for cell in stored if cell["cell_type"] == "code"]
     outputs = [cell["outputs"] for cell in code_cells]
     assert [cell["execution_count"] for cell in code_cells] == list(range(1, len(outputs) + 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -59,13 +58,11 @@ def test_an_error_of_the_engine_is_a_failure_that_can_be_repeated(make_runs: Mak
 
 
 def test_other_data_or_code_is_refused_on_the_worker(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = tmp_path / "data"
-    shutil.copytree(tiny_data, copy)
-    one = plan(copy).run("BPR", 0, {})
+    one = plan(own_data).run("BPR", 0, {})
     assert child._changed(one) == []
-    with open(copy / "tiny" / "truth" / "environments.tsv", "a") as stream:
+    with open(own_data / "tiny" / "truth" / "environments.tsv", "a") as stream:
         stream.write("u\ti\t0\n")
     monkeypatch.setattr(child, "code_hash", lambda: "other")
     assert child._changed(one) == ["data", "code"]

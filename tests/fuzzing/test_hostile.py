@@ -10,15 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import run_main
+from support import PAGES, planted_data, run_main
 
 from dataset_prep.__main__ import main as prepare
 from dataset_prep.check import inside
 from dataset_prep.read.matrices import npy_array, open_archive
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.data.features import load_modality
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import parse_json
 
@@ -149,10 +147,7 @@ def test_names_cannot_leave_their_folder(name: object, tmp_path: Path) -> None:
 def test_a_manifest_that_points_outside_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    design = PlantedDesign(
-        n_users=12, n_items=20, min_interactions=6, max_interactions=8, modalities={"visual": 4}
-    )
-    write_dataset(generate_planted(design, "tiny"), tmp_path / "tiny")
+    planted_data(PAGES, tmp_path)
     assert prepare(["check", str(tmp_path / "tiny")]) == 0
     path = tmp_path / "tiny" / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,10 +80,9 @@ def test_contentease_scores_new_items_as_known_ones(finished: MakeRun, tmp_path:
 
 
 def test_whitened_scores_of_unseen_items_are_those_of_their_rows(
-    tiny_data: Path, tmp_path: Path
+    victim: str, own_data: Path, tmp_path: Path
 ) -> None:
-    data, victim = without_one_item(tiny_data, tmp_path)
-    done = run_main(data, tmp_path, "ContentEASE", "--form=whitened", name="x")
+    done = run_main(own_data, tmp_path, "ContentEASE", "--form=whitened", name="x")
     run, users = load_run(done.folder), torch.arange(1, 20)
     content = Scorer(run, "content")
     assert content.n_unseen == 1
@@ -179,21 +177,22 @@ def test_new_items_can_be_recommended_and_known_ones_stay(
     assert set(found["item_id"]) == {"new1", "new2"}
 
 
-def without_one_item(tiny_data: Path, tmp_path: Path) -> tuple[Path, str]:
-    """Data without the training interactions of an item, and the item."""
-    data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
-    path = data / "tiny" / "tiny.train.inter"
+@pytest.fixture
+def victim(own_data: Path) -> str:
+    """An item of ``own_data`` whose training interactions are taken away."""
+    path = own_data / "tiny" / "tiny.train.inter"
     lines = path.read_text().splitlines(keepends=True)
     column = lines[0].strip().split("\t").index("item_id:token")
     victim = lines[1].split("\t")[column].strip()
     path.write_text("".join(x for x in lines if x.split("\t")[column].strip() != victim))
-    return data, victim
+    return victim
 
 
-def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path) -> None:
+def test_an_item_of_the_dataset_without_training(
+    victim: str, own_data: Path, tmp_path: Path
+) -> None:
     """Its trained vectors are noise: by content it scores as a new item with its features."""
-    data, victim = without_one_item(tiny_data, tmp_path)
-    done = run_main(data, tmp_path, "UltraGCN", "--w2=3.0", name="x")
+    done = run_main(own_data, tmp_path, "UltraGCN", "--w2=3.0", name="x")
     assert done.code == 0, done.err
     run = load_run(done.folder)
     number = run.dataset.field2token_id["item_id"][victim]
@@ -222,10 +221,9 @@ def test_an_item_of_the_dataset_without_training(tiny_data: Path, tmp_path: Path
 
 
 def test_an_unseen_item_that_is_left_out_is_not_listed_for_its_name(
-    tiny_data: Path, tmp_path: Path
+    victim: str, own_data: Path, tmp_path: Path
 ) -> None:
-    data, victim = without_one_item(tiny_data, tmp_path)
-    done, only = run_main(data, tmp_path, "BPR", name="x"), tmp_path / "only"
+    done, only = run_main(own_data, tmp_path, "BPR", name="x"), tmp_path / "only"
     run = load_run(done.folder)
     other = next(t for t in run.dataset.field2token_id["item_id"] if t not in ("[PAD]", victim))
     only.write_text(f"{victim}\n{other}\n")
@@ -283,10 +281,11 @@ def test_what_fills_a_missing_modality_is_no_content_of_a_new_item(
     assert not torch.allclose(found, scores[1])
 
 
-def test_what_new_items_lack_says_nothing_of_unseen_ones(tiny_data: Path, tmp_path: Path) -> None:
+def test_what_new_items_lack_says_nothing_of_unseen_ones(
+    victim: str, own_data: Path, tmp_path: Path
+) -> None:
     """Both kinds have the scores that each has without the other."""
-    data, victim = without_one_item(tiny_data, tmp_path)
-    done = run_main(data, tmp_path, "GRCN", "--missing_modality=mean", name="x")
+    done = run_main(own_data, tmp_path, "GRCN", "--missing_modality=mean", name="x")
     run, users = load_run(done.folder), torch.arange(1, 20)
     assert victim in run.dataset.field2token_id["item_id"]
     given = twins(run, [4, 5])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from support import MakeConfig, run_main
+from support import MakeConfig, planted_data, run_main
 from torch import Tensor
 from zoo_support import (
     TRIPLES,
@@ -26,8 +25,7 @@ from zoo_support import (
     shaken,
 )
 
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.edges import sample_edges
 from recbole_painvrl.inference.loading import load_run
@@ -91,9 +89,9 @@ def test_items_without_a_modality_say_nothing_about_it(
 
 
 def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(
-    tiny_data: Path, tmp_path: Path
+    own_data: Path, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(tiny_data, tmp_path / "data")) / "tiny"
+    folder = own_data / "tiny"
     path = folder / "tiny.train.inter"
     train = pd.read_csv(path, sep="\t", dtype=str)
     items = train["item_id:token"].value_counts().index
@@ -106,7 +104,7 @@ def test_a_cold_clone_of_a_popular_item_ranks_above_another_cold_item(
         matrix[rows[clone]] = matrix[rows[popular]]
         np.save(folder / f"features/{name}.npy", matrix)
     words = (*SMALL, "--epochs=30", "--learning_rate=0.02")
-    done = run_main(folder.parent, tmp_path, "FREEDOM", *words, name="clone")
+    done = run_main(own_data, tmp_path, "FREEDOM", *words, name="clone")
     assert done.code == 0, done.err
     run = load_run(done.folder)
     users, vectors = score_tables(run.model)
@@ -153,8 +151,7 @@ def test_an_item_with_one_interaction_is_not_cold(tiny_config: MakeConfig, tmp_p
     design = PlantedDesign(
         n_users=40, n_items=90, min_interactions=6, max_interactions=6, modalities={"visual": 6}
     )
-    write_dataset(generate_planted(design, "tiny"), tmp_path / "tiny")
-    model = build(tiny_config("FREEDOM", *SMALL, data=tmp_path))
+    model = build(tiny_config("FREEDOM", *SMALL, data=planted_data(design, tmp_path)))
     degrees = torch.from_numpy(model.interactions.getnnz(axis=0))
     assert {0, 1} <= set(degrees[1:].tolist())
     assert torch.equal(model.warm > 0, degrees > 0)

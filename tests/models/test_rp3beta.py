@@ -10,13 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import MakeConfig
+from support import MakeConfig, planted_data
 from torch import Tensor
 from zoo_support import build, data_with_gaps
 
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models import closed_form, rp3beta
@@ -150,8 +149,7 @@ def test_nothing_is_square(
         design = PlantedDesign(
             n_users=n, n_items=n, min_interactions=8, max_interactions=8, modalities={"visual": 6}
         )
-        write_dataset(generate_planted(design, "tiny"), tmp_path / str(n) / "tiny")
-        config = tiny_config("RP3beta", *WALK, data=tmp_path / str(n))
+        config = tiny_config("RP3beta", *WALK, data=planted_data(design, tmp_path / str(n)))
         train = ModalityDataset(config).build_parts()[TRAIN]
         tracemalloc.start()
         model: Any = build_model(config, train, fast=False)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, MakeConfig, run_main
+from support import SHORT_STAGES, TINY, MakeConfig, planted_data, run_main
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from zoo_support import batch_of, build, data_with_gaps, shaken
 
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
@@ -45,12 +45,7 @@ WHOLE = sum(WIDTHS.values())
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data with three modalities."""
-    design = PlantedDesign(
-        n_users=120, n_items=90, min_interactions=15, max_interactions=20, modalities=WIDTHS
-    )
-    folder = tmp_path_factory.mktemp("three")
-    write_dataset(generate_planted(design, "tiny"), folder / "tiny")
-    return folder
+    return planted_data(replace(TINY, modalities=WIDTHS), tmp_path_factory.mktemp("three"))
 
 
 @pytest.mark.parametrize("name", ["EliMRec", "SLMRec"])
@@ -143,8 +138,8 @@ def test_nothing_is_square(
     sizes = []
     for n in (150, 600):
         design = PlantedDesign(n, n, 8, 8, modalities={"visual": 6, "acoustic": 5})
-        write_dataset(generate_planted(design, "tiny"), tmp_path / str(n) / "tiny")
-        config = tiny_config(name, *settings, "--train_batch_size=64", data=tmp_path / str(n))
+        data = planted_data(design, tmp_path / str(n))
+        config = tiny_config(name, *settings, "--train_batch_size=64", data=data)
         triples = [(user, user, 1 + user % 9) for user in range(1, 65)]
         with _Largest() as largest:
             model = build(config)

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import killing, run_main
+from support import TINY, killing, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import generate_planted
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.testing.laws import as_double
@@ -104,14 +104,7 @@ def data_with_gaps(folder: Path) -> Path:
 
     Items have other internal numbers than in the tiny dataset; TRIPLES are in range.
     """
-    design = PlantedDesign(
-        n_users=120,
-        n_items=90,
-        min_interactions=15,
-        max_interactions=20,
-        modalities={"visual": 16, "acoustic": 8},
-    )
-    content = generate_planted(design, "tiny")
+    content = generate_planted(TINY, "tiny")
     n_th = {"visual": 3, "acoustic": 4}
     features = {}
     for name, (matrix, tokens) in content.features.items():

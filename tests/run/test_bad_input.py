@@ -12,12 +12,6 @@ import pytest
 from support import SHORT_STAGES, Finished, run_command, run_main
 
 
-@pytest.fixture
-def own(tiny_data: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny dataset that a test may spoil."""
-    return Path(shutil.copytree(tiny_data, tmp_path / "own"))
-
-
 def assert_refused(run: Finished, *parts: str) -> None:
     assert run.code == 2, (run.code, run.err)
     lines = run.err.splitlines()
@@ -94,11 +88,11 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_a_dataset_that_is_spoiled(name: str, own: Path, tmp_path: Path) -> None:
+def test_a_dataset_that_is_spoiled(name: str, own_data: Path, tmp_path: Path) -> None:
     spoil, argv, parts = SPOILED[name]
-    spoil(own / "tiny")
+    spoil(own_data / "tiny")
     model = "PaInvRL" if name in ("NaN", "no truth") else "UltraGCN"
-    assert_refused(run_main(own, tmp_path, model, *argv, name="x"), *parts)
+    assert_refused(run_main(own_data, tmp_path, model, *argv, name="x"), *parts)
 
 
 def test_dataset_that_does_not_exist(tmp_path: Path) -> None:

@@ -195,34 +195,30 @@ def test_training_interactions_are_known_by_their_ids_in_any_order() -> None:
 
 
 def test_a_mask_learnt_on_other_interactions_is_refused(
-    masked: Finished, tiny_data: Path, tmp_path: Path
+    masked: Finished, own_data: Path, tmp_path: Path
 ) -> None:
-    own = tmp_path / "own"
-    shutil.copytree(tiny_data, own)
-    path = own / "tiny" / "tiny.train.inter"
+    path = own_data / "tiny" / "tiny.train.inter"
     head, *rows = path.read_text().splitlines()
     mask = f"--feature_mask={masked.folder}"
     # The same interactions in another order are the same; one less is not.
     path.write_text("\n".join([head, *rows[::-1]]) + "\n")
-    same = run_main(own, tmp_path, "VBPR", *SMALL, mask, name="same")
+    same = run_main(own_data, tmp_path, "VBPR", *SMALL, mask, name="same")
     assert same.code == 0, same.err
     path.write_text("\n".join([head, *rows[1:]]) + "\n")
-    run = run_main(own, tmp_path, "VBPR", *SMALL, mask, name="no")
+    run = run_main(own_data, tmp_path, "VBPR", *SMALL, mask, name="no")
     assert run.code == 2
     assert "other training interactions" in run.err
 
 
-def test_a_split_by_other_features_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+def test_a_split_by_other_features_is_refused(own_data: Path, tmp_path: Path) -> None:
     """With environments of content the training split depends on the modalities."""
     by_content = (
         *("--protocol=iid_ood", "--split_environment_model=content", "--split_epochs=1"),
         "--split_rounds=1",
     )
-    own = tmp_path / "own"
-    shutil.copytree(tiny_data, own)
-    run = run_main(own, tmp_path, "PaInvRL", *SMALL, *SHORT_STAGES, *by_content, name="mask")
-    mask = f"--feature_mask={run.folder}"
-    other = run_main(own, tmp_path, "VBPR", *by_content, mask, "--modalities=[visual]", name="x")
+    run = run_main(own_data, tmp_path, "PaInvRL", *SMALL, *SHORT_STAGES, *by_content, name="mask")
+    words = (*by_content, f"--feature_mask={run.folder}", "--modalities=[visual]")
+    other = run_main(own_data, tmp_path, "VBPR", *words, name="x")
     assert (other.code, "other training interactions" in other.err) == (2, True), other.err
 
 

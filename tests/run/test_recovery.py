@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import run_main
+from support import planted_data, run_main
 
-from recbole_painvrl.data.folder import write_dataset
-from recbole_painvrl.data.planted import PlantedDesign, generate_planted
+from recbole_painvrl.data.planted import PlantedDesign
 
 DESIGN = PlantedDesign(n_users=400, n_items=300)
 # Written out, so that this test is about the code: the shipped defaults suit larger data.
@@ -26,14 +25,8 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("planted")
-    write_dataset(generate_planted(DESIGN, "tiny"), root / "tiny")
-    return root
-
-
-def test_known_environments_separate_the_columns(data: Path, tmp_path: Path) -> None:
+def test_known_environments_separate_the_columns(tmp_path: Path) -> None:
+    data = planted_data(DESIGN, tmp_path / "data")
     argv = ("--seed=1", "--known_environments=True", "--oracle=False", *SETTINGS)
     run = run_main(data, tmp_path, "PaInvRL", *argv, name="x")
     assert run.code == 0, run.err

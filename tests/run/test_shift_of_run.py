@@ -179,12 +179,11 @@ def test_what_popularity_says_of_the_iid_test(own: float, words: str) -> None:
 
 
 def test_a_folder_that_cannot_be_split_anew_needs_its_interactions(
-    tiny_data: Path, tmp_path: Path
+    own_data: Path, tmp_path: Path
 ) -> None:
-    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
-    (data / "tiny" / "tiny.ood.inter").unlink()
-    (data / "tiny" / "tiny.inter").unlink(missing_ok=True)
-    run = run_main(data, tmp_path, "UltraGCN", "--protocol=files", name="x")
+    (own_data / "tiny" / "tiny.ood.inter").unlink()
+    (own_data / "tiny" / "tiny.inter").unlink(missing_ok=True)
+    run = run_main(own_data, tmp_path, "UltraGCN", "--protocol=files", name="x")
     assert run.code == 0, run.err
     (sentence,) = run.result["shift"]["sentences"]
     assert "need tiny.inter" in sentence and "--protocol=" not in sentence
@@ -201,12 +200,12 @@ def test_without_an_ood_test_it_names_the_option_that_gives_one(
 
 
 def test_strict_follows_the_paper_and_adapted_names_its_departures(
-    tiny_data: Path, tmp_path: Path
+    own_data: Path, tmp_path: Path
 ) -> None:
-    data = Path(shutil.copytree(tiny_data, tmp_path / "own"))
     argv = ("--protocol=iid_ood", *SHORT_SPLIT)
-    adapted = run_main(data, tmp_path, "UltraGCN", *argv, name="adapted").result
-    strict = run_main(data, tmp_path, "UltraGCN", *argv, "--split_variant=strict", name="strict")
+    adapted = run_main(own_data, tmp_path, "UltraGCN", *argv, name="adapted").result
+    variant = "--split_variant=strict"
+    strict = run_main(own_data, tmp_path, "UltraGCN", *argv, variant, name="strict")
     assert strict.code == 0, strict.err
     result = strict.result
     named = " ".join(adapted["shift"]["departures"])
@@ -222,9 +221,9 @@ def test_strict_follows_the_paper_and_adapted_names_its_departures(
     assert sizes["ood"] + cold["ood"] == smaller
     assert sizes["test"] + cold["test"] == round(0.1 * larger)
     assert sizes["train"] + round(0.1 * larger) == larger
-    again = run_main(data, tmp_path, "UltraGCN", *argv, "--split_variant=strict", name="again")
+    again = run_main(own_data, tmp_path, "UltraGCN", *argv, variant, name="again")
     assert again.result["split"] == split, "read from the cache"
-    assert len(list((data / "tiny" / "splits").glob("*.npz"))) == 2
+    assert len(list((own_data / "tiny" / "splits").glob("*.npz"))) == 2
     assert np.isfinite(list(result["shift"]["ultragcn_ndcg@10"].values())).all()
 
 
