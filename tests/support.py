@@ -235,6 +235,12 @@ def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:
     )
 
 
+def id_pairs(split: Any) -> list[tuple[int, int]]:
+    """(user, item) of every row of a split by internal ids, in its order."""
+    table = split.inter_feat
+    return list(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+
+
 def files_in(folder: Path) -> set[str]:
     """Every file below a folder, TensorBoard's names cut to their folder."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

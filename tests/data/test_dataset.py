@@ -9,19 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import MakeConfig
+from support import MakeConfig, id_pairs
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID
 from recbole_painvrl.errors import UserError
 
 EVERY = {TRAIN, VALID, TEST, OOD_VALID, OOD}
-
-
-@pytest.fixture
-def own(tiny_data: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny dataset that a test may change."""
-    return Path(shutil.copytree(tiny_data, tmp_path / "own"))
 
 
 def pairs(dataset: Any) -> set[tuple[str, str]]:
@@ -37,9 +31,9 @@ def pairs_in(path: Path) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("protocol", ["random", "files", "iid_ood", "popularity"])
-def test_protocols(protocol: str, tiny_config: MakeConfig, own: Path) -> None:
+def test_protocols(protocol: str, tiny_config: MakeConfig, own_data: Path) -> None:
     argv = (f"--protocol={protocol}", "--split_epochs=1", "--split_rounds=2")
-    dataset = ModalityDataset(tiny_config("UltraGCN", *argv, data=own))
+    dataset = ModalityDataset(tiny_config("UltraGCN", *argv, data=own_data))
     parts = dataset.build_parts()
     assert dataset.protocol == protocol
     assert set(parts) == ({TRAIN, VALID, TEST} if protocol == "random" else EVERY)
@@ -52,7 +46,7 @@ def test_protocols(protocol: str, tiny_config: MakeConfig, own: Path) -> None:
         )
         assert len(part) == dataset.split_diagnostics["sizes"][name]
         assert part.inter_feat[part.iid_field].min() >= 1
-    assert (own / "tiny" / "splits").is_dir() == (protocol == "iid_ood")
+    assert (own_data / "tiny" / "splits").is_dir() == (protocol == "iid_ood")
 
 
 def test_files_protocol_is_the_files(tiny_config: MakeConfig, tiny_data: Path) -> None:
@@ -61,22 +55,22 @@ def test_files_protocol_is_the_files(tiny_config: MakeConfig, tiny_data: Path) -
         assert pairs(part) == pairs_in(tiny_data / "tiny" / f"tiny.{name}.inter")
 
 
-def test_files_protocol_without_validation_file(tiny_config: MakeConfig, own: Path) -> None:
-    (own / "tiny" / "tiny.valid.inter").unlink()
-    dataset = ModalityDataset(tiny_config("UltraGCN", data=own))
+def test_files_protocol_without_validation_file(tiny_config: MakeConfig, own_data: Path) -> None:
+    (own_data / "tiny" / "tiny.valid.inter").unlink()
+    dataset = ModalityDataset(tiny_config("UltraGCN", data=own_data))
     parts = dataset.build_parts()
-    training_file = pairs_in(own / "tiny" / "tiny.train.inter")
+    training_file = pairs_in(own_data / "tiny" / "tiny.train.inter")
     assert pairs(parts[TRAIN]) | pairs(parts[VALID]) == training_file
     assert not pairs(parts[TRAIN]) & pairs(parts[VALID])
     assert len(parts[VALID]) == pytest.approx(0.1 * len(training_file), abs=1)
     assert "10%" in dataset.split_diagnostics["valid"]
 
 
-def test_the_iid_test_may_be_called_iid(tiny_config: MakeConfig, own: Path) -> None:
-    folder = own / "tiny"
+def test_the_iid_test_may_be_called_iid(tiny_config: MakeConfig, own_data: Path) -> None:
+    folder = own_data / "tiny"
     expected = pairs_in(folder / "tiny.test.inter")
     (folder / "tiny.test.inter").rename(folder / "tiny.iid.inter")
-    parts = ModalityDataset(tiny_config("UltraGCN", data=own)).build_parts()
+    parts = ModalityDataset(tiny_config("UltraGCN", data=own_data)).build_parts()
     assert set(parts) == EVERY
     assert pairs(parts[TEST]) == expected
 
@@ -110,80 +104,67 @@ def test_time_protocol_needs_times(tiny_config: MakeConfig) -> None:
         ModalityDataset(tiny_config("UltraGCN", "--protocol=time"))
 
 
-def test_rows_without_user_or_item_go_and_no_others(tiny_config: MakeConfig, own: Path) -> None:
-    path = own / "tiny" / "tiny.inter"
+def test_rows_without_user_or_item_go_and_no_others(build: Any, own_data: Path) -> None:
+    path = own_data / "tiny" / "tiny.inter"
     lines = path.read_text().splitlines()
     rest = lines[0].split("\t")[2:]
     lines[3] = "\t".join(["", "i1", *["0"] * len(rest)])
     lines[-1] = "\t".join(["u1", "", *["0"] * len(rest)])
     path.write_text("\n".join(lines) + "\n")
     kept = {tuple(line.split("\t")[:2]) for line in [*lines[1:3], *lines[4:-1]]}
-    assert pairs(ModalityDataset(tiny_config("BPR", "--protocol=random", data=own))) == kept
+    assert pairs(build("--protocol=random")) == kept
 
 
 THREE = "--benchmark_filename=[train, valid, test]"
 
 
 @pytest.fixture
-def build(tiny_data: Path, tmp_path: Path, tiny_config: MakeConfig) -> Any:
-    """Builds the dataset ``tiny`` from a copy that a test may change, its folder in ``root``."""
-    root = Path(shutil.copytree(tiny_data, tmp_path / "copy"))
-
-    def make(*argv: str) -> ModalityDataset:
-        return ModalityDataset(tiny_config("BPR", *argv, data=root))
-
-    make.root = root  # type: ignore[attr-defined]
-    return make
+def build(own_data: Path, tiny_config: MakeConfig) -> Any:
+    """Builds the dataset ``tiny`` of ``own_data``."""
+    return lambda *argv: ModalityDataset(tiny_config("BPR", *argv, data=own_data))
 
 
-def numbers(split: Any) -> list[tuple[int, int]]:
-    table = split.inter_feat
-    return list(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+def splits(dataset: ModalityDataset) -> dict[str, list[tuple[int, int]]]:
+    """Pairs of every split by internal ids, in its order."""
+    return {name: id_pairs(part) for name, part in dataset.build_parts().items()}
 
 
-def test_benchmark_filename_is_the_protocol_files(build: Any) -> None:
+def test_benchmark_filename_is_the_protocol_files(build: Any, own_data: Path) -> None:
     for name in ("ood", "ood_valid"):
-        (build.root / "tiny" / f"tiny.{name}.inter").unlink()
+        (own_data / "tiny" / f"tiny.{name}.inter").unlink()
     named = build(THREE)
     assert named.protocol == "files"
-    found, expected = named.build_parts(), build("--protocol=files").build_parts()
-    assert {name: numbers(part) for name, part in found.items()} == {
-        name: numbers(part) for name, part in expected.items()
-    }
+    assert splits(named) == splits(build("--protocol=files"))
     assert named.split_diagnostics["cold_dropped"]
 
 
-def test_a_repeated_pair_of_the_training_file_is_in_one_split(build: Any) -> None:
-    folder = build.root / "tiny"
-    expected = {
-        name: numbers(part) for name, part in build("--protocol=files").build_parts().items()
-    }
+def test_a_repeated_pair_of_the_training_file_is_in_one_split(build: Any, own_data: Path) -> None:
+    folder = own_data / "tiny"
+    expected = splits(build("--protocol=files"))
     path = folder / "tiny.train.inter"
     header, *rows = path.read_text().splitlines()
     path.write_text("\n".join([header, *rows, *rows, *rows]) + "\n")
-    found = {name: numbers(part) for name, part in build("--protocol=files").build_parts().items()}
+    found = splits(build("--protocol=files"))
     assert {name: sorted(one) for name, one in found.items()} == {
         name: sorted(one) for name, one in expected.items()
     }
     (folder / "tiny.valid.inter").unlink()
-    held_out = build("--protocol=files").build_parts()
-    assert not set(numbers(held_out[TRAIN])) & set(numbers(held_out[VALID]))
+    held_out = splits(build("--protocol=files"))
+    assert not set(held_out[TRAIN]) & set(held_out[VALID])
 
 
-def test_files_of_other_names_in_the_order_of_the_splits(build: Any) -> None:
-    folder = build.root / "tiny"
-    expected = {name: numbers(part) for name, part in build(THREE).build_parts().items()}
+def test_files_of_other_names_in_the_order_of_the_splits(build: Any, own_data: Path) -> None:
+    folder = own_data / "tiny"
+    expected = splits(build(THREE))
     for name, other in (("train", "a"), ("valid", "b"), ("test", "c")):
         (folder / f"tiny.{name}.inter").rename(folder / f"tiny.{other}.inter")
-    parts = build("--benchmark_filename=[a, b, c]").build_parts()
-    assert {name: numbers(part) for name, part in parts.items()} == expected
+    assert splits(build("--benchmark_filename=[a, b, c]")) == expected
 
 
 def test_two_files_are_training_and_test(build: Any) -> None:
-    two = build("--benchmark_filename=[train, test]", "--validation_share=0").build_parts()
-    three = build(THREE).build_parts()
+    two = splits(build("--benchmark_filename=[train, test]", "--validation_share=0"))
     assert set(two) == {TRAIN, TEST}
-    assert numbers(two[TRAIN]) == numbers(three[TRAIN])
+    assert two[TRAIN] == splits(build(THREE))[TRAIN]
 
 
 @pytest.mark.parametrize(
@@ -219,12 +200,12 @@ def test_splits_without_validation(split: str, names: set[str], build: Any) -> N
     assert sum(map(len, parts.values())) == dataset.inter_num
 
 
-def test_a_folder_called_ml_100k_is_read(build: Any) -> None:
-    shutil.copytree(build.root / "tiny", build.root / "ml-100k")
-    for path in (build.root / "ml-100k").glob("tiny.*"):
+def test_a_folder_called_ml_100k_is_read(build: Any, own_data: Path) -> None:
+    shutil.copytree(own_data / "tiny", own_data / "ml-100k")
+    for path in (own_data / "ml-100k").glob("tiny.*"):
         path.rename(path.with_name(path.name.replace("tiny", "ml-100k")))
     mine = build("--dataset=ml-100k", "--protocol=random")
-    assert mine.folder == build.root / "ml-100k"
+    assert mine.folder == own_data / "ml-100k"
     assert mine.inter_num == build("--protocol=random").inter_num
-    shutil.rmtree(build.root / "ml-100k")
+    shutil.rmtree(own_data / "ml-100k")
     assert build("--dataset=ml-100k", "--protocol=random").inter_num == 100_000

@@ -10,7 +10,7 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.sampler import Sampler
 from scipy.stats import chisquare
-from support import MakeConfig
+from support import MakeConfig, id_pairs
 
 from recbole_painvrl.data import loaders as fast_loader_module
 from recbole_painvrl.data.dataset import ModalityDataset
@@ -78,8 +78,7 @@ def drawn(loader: Any, epochs: int) -> tuple[np.ndarray, np.ndarray]:
 def test_negatives_are_uniform_over_what_the_user_lacks(tiny_config: MakeConfig) -> None:
     fast, _ = loaders(tiny_config, "BPR")
     users, items = drawn(fast, 60)
-    table = fast.dataset.inter_feat
-    known = set(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+    known = set(id_pairs(fast.dataset))
     assert not known & set(zip(users.tolist(), items.tolist(), strict=True))
     for user in (1, 7, 50):
         owned = {item for owner, item in known if owner == user}
@@ -96,8 +95,7 @@ def test_negatives_of_every_block_are_those_of_its_users(
     monkeypatch.setattr(fast_loader_module, "_BLOCK", 128)
     fast, slow = loaders(tiny_config, "BPR", "--train_batch_size=64")
     assert len(fast) > 4
-    table = fast.dataset.inter_feat
-    known = set(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
+    known = set(id_pairs(fast.dataset))
     users, items = drawn(fast, 1)
     assert (users == drawn(slow, 1)[0]).all()
     assert not known & set(zip(users.tolist(), items.tolist(), strict=True))
@@ -196,7 +194,7 @@ def test_each_of_several_negatives_is_of_its_own_user(
     negatives = f"--train_neg_sample_args={{'distribution': 'uniform', 'sample_num': {sample_num}}}"
     config = tiny_config("BPR", negatives, "--train_batch_size=256")
     train = ModalityDataset(config).build_parts()[TRAIN]
-    known = set(pairs(train.inter_feat["user_id"], train.inter_feat["item_id"]))
+    known = set(id_pairs(train))
     loader, n_rows = training_loader(config, train), 0
     assert isinstance(loader, FastTrainLoader)
     for batch in loader:

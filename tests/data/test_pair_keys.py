@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import MakeConfig, planted_data
+from support import MakeConfig, id_pairs, planted_data
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import training_loader
@@ -38,8 +38,7 @@ def oblong(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def training_pairs(config: Any) -> tuple[Any, set[tuple[int, int]]]:
     """The training dataset and its pairs by RecBole's ids."""
     train = ModalityDataset(config).build_parts()[TRAIN]
-    columns = (train.inter_feat[name].tolist() for name in (train.uid_field, train.iid_field))
-    return train, set(zip(*columns, strict=True))
+    return train, set(id_pairs(train))
 
 
 def test_negatives_avoid_exactly_the_users_own_items(oblong: Path, tiny_config: MakeConfig) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import MakeConfig
+from support import MakeConfig, id_pairs
 
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.splits import iid_ood as iid_ood_module
 from recbole_painvrl.data.splits.base import (
     OOD,
     OOD_VALID,
@@ -158,28 +155,6 @@ def test_iid_ood_diagnostics(pairs: Pairs, tmp_path: Path) -> None:
     ) == max(found["environment_sizes"])  # fmt: skip
 
 
-@pytest.fixture
-def count_makes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    made: list[int] = []
-    original: Callable[..., Split] = iid_ood_module._make
-
-    def spy(*arguments: object) -> Split:
-        made.append(1)
-        return original(*arguments)
-
-    monkeypatch.setattr(iid_ood_module, "_make", spy)
-    return made
-
-
-def test_iid_ood_is_made_once(pairs: Pairs, tmp_path: Path, count_makes: list[int]) -> None:
-    first, second = (make("iid_ood", pairs, 0, tmp_path) for _ in range(2))
-    assert len(count_makes) == 1, "the second call reads the cache"
-    for part, rows in first.rows.items():
-        np.testing.assert_array_equal(rows, second.rows[part])
-        assert second.rows[part].dtype == rows.dtype
-    assert first.diagnostics == second.diagnostics
-
-
 def test_distinct_rows_keeps_the_first() -> None:
     users, items = np.array([2, 1, 2, 1, 2]), np.array([3, 4, 3, 5, 4])
     assert distinct_rows(users, items).tolist() == [0, 1, 3, 4]
@@ -262,11 +237,10 @@ PROTOCOLS = {
 
 
 @pytest.fixture
-def data(tiny_data: Path, tmp_path: Path) -> Path:
+def data(own_data: Path) -> Path:
     """The tiny dataset without a validation file, for a cache of its own."""
-    copied = Path(shutil.copytree(tiny_data, tmp_path / "data"))
-    (copied / "tiny" / "tiny.valid.inter").unlink(missing_ok=True)
-    return copied
+    (own_data / "tiny" / "tiny.valid.inter").unlink()
+    return own_data
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -275,13 +249,8 @@ def test_other_split_seeds_draw_other_splits(
 ) -> None:
     def pairs(*seeds: str, model: str = "BPR") -> dict[str, set[tuple[int, int]]]:
         config = tiny_config(model, f"--protocol={protocol}", *SHORT, *seeds, data=data)
-        tables = {
-            name: part.inter_feat for name, part in ModalityDataset(config).build_parts().items()
-        }
-        return {
-            name: set(zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True))
-            for name, table in tables.items()
-        }
+        parts = ModalityDataset(config).build_parts()
+        return {name: set(id_pairs(part)) for name, part in parts.items()}
 
     first = pairs("--split_seed=0", "--seed=1")
     assert first == pairs("--split_seed=0", "--seed=2", model="UltraGCN")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from support import id_pairs
 
 from recbole_painvrl.inference.recommending import Exclude, Recommended, Recommender
 from recbole_painvrl.inference.scoring import Scorer
@@ -33,9 +34,8 @@ def lists(scorer: Scorer, k: int = 10, exclude: Exclude = "train", block: int = 
 
 def pairs(run: Any, part: str | None = None) -> set[tuple[str, str]]:
     """(user, item) of a part, or of the whole dataset, by own ids."""
-    table = (run.dataset if part is None else run.parts[part]).inter_feat
     users, items = (run.dataset.field2id_token[name] for name in ("user_id", "item_id"))
-    numbers = zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True)
+    numbers = id_pairs(run.dataset if part is None else run.parts[part])
     return {(str(users[u]), str(items[i])) for u, i in numbers}
 
 

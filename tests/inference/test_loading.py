@@ -17,7 +17,7 @@ from recbole.data import data_preparation
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_support import MakeRun, pairs
 from sklearn.metrics import roc_auc_score
-from support import Finished, run_command, run_main
+from support import Finished, id_pairs, run_command, run_main
 
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
@@ -205,10 +205,7 @@ def test_the_ood_validation_ranks_what_iid_validation_holds(finished: MakeRun) -
     ):
         expected: dict[int, set[int]] = {}
         for name in known:
-            table = run.parts[name].inter_feat
-            for user, item in zip(
-                table["user_id"].tolist(), table["item_id"].tolist(), strict=True
-            ):
+            for user, item in id_pairs(run.parts[name]):
                 expected.setdefault(user, set()).add(item)
         loader = run.full_sort_data(split)
         for user in loader.uid_list.tolist():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model
-from support import MakeConfig, run_main
+from support import MakeConfig, id_pairs, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader
@@ -59,10 +59,7 @@ def test_candidates_are_no_items_that_the_user_has(tiny_config: MakeConfig) -> N
     parts = ModalityDataset(config).build_parts()
     for split, history in ((VALID, [TRAIN]), (TEST, [TRAIN, VALID])):
         loader = evaluation_loader(config, [parts[name] for name in history], parts[split], "test")
-        known = set()
-        for name in (*history, split):
-            table = parts[name].inter_feat
-            known |= set(zip(*(table[f].tolist() for f in ("user_id", "item_id")), strict=True))
+        known = {pair for name in (*history, split) for pair in id_pairs(parts[name])}
         n_negatives = 0
         for batch, *_ in loader:
             drawn = batch["label"] == 0

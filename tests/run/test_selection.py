@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, MakeConfig, run_main
+from support import SHORT_STAGES, MakeConfig, id_pairs, run_main
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import evaluation_loader
@@ -191,8 +191,8 @@ def test_ood_validation_leaves_out_the_training_items(
         table.data.zero_()[:, 0] = values
 
     def pairs(name: str) -> dict[int, set[int]]:
-        table, found = parts[name].inter_feat, {}
-        for user, item in zip(table["user_id"].tolist(), table["item_id"].tolist(), strict=True):
+        found: dict[int, set[int]] = {}
+        for user, item in id_pairs(parts[name]):
             found.setdefault(user, set()).add(item)
         return found
 
