@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support import random_graph
+from oracles import random_graph
 from torch import Tensor
 
 from benchmarks.reference import Recommender, joint_gradients

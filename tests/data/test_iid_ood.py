@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from support import degrees_alone
+from oracles import degrees_alone
 from torch import Tensor
 
 from recbole_painvrl.config import RunSettings

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from support import degrees_alone, source
+from oracles import degrees_alone, source
 from torch import Tensor
 
 from recbole_painvrl.environments import content as content_module

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from support import degrees_alone, random_graph, source
+from oracles import degrees_alone, random_graph, source
 from torch import Tensor
 
 from recbole_painvrl.environments.content import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from oracles import ease
 from torch import Tensor
 
 from recbole_painvrl.functional.closed_form import (
@@ -25,13 +26,6 @@ def features() -> Tensor:
 @pytest.fixture
 def ratings() -> Tensor:
     return (torch.rand(N_USERS, N_ITEMS, dtype=torch.float64) < 0.2).double()
-
-
-def ease(gram: Tensor, reg_weight: float) -> Tensor:
-    """Steck's B, written down."""
-    p = torch.linalg.inv(gram + reg_weight * torch.eye(len(gram), dtype=gram.dtype))
-    b = -p / p.diagonal()
-    return b - b.diagonal().diag()
 
 
 @pytest.mark.parametrize("reg_weight", [0.3, 20.0])

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from support import source
+from oracles import source
 
 from recbole_painvrl.functional.environments import (
     agreement,

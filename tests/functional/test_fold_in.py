@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from oracles import random_graph
 from scipy.optimize import minimize
-from support import random_graph
 from torch import Tensor
 
 from recbole_painvrl.functional.fold_in import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from support import literal_environment_losses, literal_score, random_graph
+from oracles import literal_environment_losses, literal_score, random_graph
 from torch import Tensor
 
 from recbole_painvrl.functional import invariance

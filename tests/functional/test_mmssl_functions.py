@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support import source
+from oracles import source
 from torch import Tensor
 
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows

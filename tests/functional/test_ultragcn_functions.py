@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 import torch
-from support import literal_loss, random_graph
+from oracles import literal_loss, random_graph
 
 from recbole_painvrl.functional import ultragcn
 from recbole_painvrl.functional.graph import ItemGraphForm, degree_factors, item_neighbours

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from oracles import ease
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
@@ -35,12 +36,6 @@ def dense(model: Any) -> tuple[Tensor, Tensor]:
         weights[m] ** 0.5 * model.features[:, c].double() for m, c in model.modality_slices.items()
     ]
     return torch.from_numpy(model.interaction_matrix.toarray()).double(), torch.cat(f, dim=1)
-
-
-def ease(gram: Tensor, reg_weight: float) -> Tensor:
-    p = torch.linalg.inv(gram + reg_weight * torch.eye(len(gram)).double())
-    b = -p / p.diagonal()
-    return b - b.diagonal().diag()
 
 
 def test_whitened(tiny_config: MakeConfig) -> None:

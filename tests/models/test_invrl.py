@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from support import (
-    MakeConfig,
-    degrees_alone,
-    literal_environment_losses,
-    literal_score,
-    random_graph,
-    shipped_settings,
-)
+from oracles import degrees_alone, literal_environment_losses, literal_score, random_graph
+from support import MakeConfig, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from support import random_graph, shipped_settings
+from oracles import random_graph
+from support import shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from support import degrees_alone, shipped_settings
+from oracles import degrees_alone
+from support import shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler

@@ -10,16 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from oracles import degrees_alone, source
 from safetensors.torch import load_file
-from support import (
-    SHORT_STAGES,
-    Finished,
-    MakeConfig,
-    degrees_alone,
-    run_main,
-    shipped_settings,
-    source,
-)
+from support import SHORT_STAGES, Finished, MakeConfig, run_main, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.data.dataset import ModalityDataset

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from oracles import source
 from ranks import checks
-from support import quick, shipped_settings, source
+from support import quick, shipped_settings
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
