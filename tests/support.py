@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -127,6 +128,15 @@ def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:
         training_loader(config, train),
         evaluation_loader(config, [train], valid, "valid"),
     )
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[Any]:
+    """The content of a JSON or YAML file, which is written back as it was changed."""
+    text = path.read_text()
+    content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    yield content
+    path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content))
 
 
 def id_pairs(split: Any) -> list[tuple[int, int]]:

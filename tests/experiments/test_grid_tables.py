@@ -16,6 +16,7 @@ from grid_support import MakeRuns, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from support import edited
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.comparison import PRIMARY, Method, paired_users, places
@@ -126,26 +127,22 @@ def test_what_is_no_number_neither_wins_nor_breaks_the_table(make_runs: MakeRuns
     runs = make_runs("A", "B", "C", seeds=1)
     for run, ndcg in zip(runs, (0.3, 0.2, 0.9), strict=True):
         write_run(run, ndcg)
-    path = runs[2].folder / "result.json"
-    result = json.loads(path.read_text())
-    for part in result["metrics"].values():
-        part["ndcg@10"] = None
-    path.write_text(json.dumps(result))
+    with edited(runs[2].folder / "result.json") as result:
+        for part in result["metrics"].values():
+            part["ndcg@10"] = None
     table = assemble("T", rows_of(runs), "A")
     assert [row.numbers["iid", "ndcg@10"].place for row in table.rows] == ["best", "second", ""]
     assert table.reference == "B"
     assert all("leads, ahead of B" in sentence for sentence in table.sentences)
-    assert "| C | nan |" in write_table_files(table, path.parent)["table.md"]
+    assert "| C | nan |" in write_table_files(table, runs[2].folder)["table.md"]
 
 
 def test_numbers_stand_in_their_columns_and_lead_to_their_runs(make_runs: MakeRuns) -> None:
     runs = make_runs("A", "B", seeds=1)
     for run in runs:
         write_run(run, 0.3)
-    path = runs[1].folder / "result.json"
-    result = json.loads(path.read_text())
-    del result["metrics"]["iid"]
-    path.write_text(json.dumps(result))
+    with edited(runs[1].folder / "result.json") as result:
+        del result["metrics"]["iid"]
     # Labels that differ only in a sign, as of `gradient_normalization: loss` and `loss+`.
     rows = [Row("x: loss", (runs[0],)), Row("x: loss+", (runs[1],))]
     page = write_table_files(assemble("T", rows, "x: loss"), runs[0].folder)["table.html"]
@@ -261,9 +258,8 @@ def test_rows_that_were_split_differently_are_not_compared(
     runs = make_runs("A", "B")
     for run in runs:
         write_run(run)
-    path = runs[-1].folder / "result.json"
-    result = json.loads(path.read_text())
-    path.write_text(json.dumps(result | other))
+    with edited(runs[-1].folder / "result.json") as result:
+        result |= other
     with pytest.raises(UserError, match="B and A were split differently with seed 1"):
         assemble("T", rows_of(runs), "A")
 
@@ -303,11 +299,9 @@ def test_a_point_of_a_curve_is_the_number_of_its_row(
     runs = make_runs("A", "B", seeds=1)
     for run, level in zip(runs, (0.3, 0.4), strict=True):
         write_run(run, level)
-        path = run.folder / "result.json"
-        result = json.loads(path.read_text())
-        for name, values in result["metrics"].items():
-            values |= {"recall@5": 0.1 + level * (name == "ood"), "recall@20": 0.9}
-        path.write_text(json.dumps(result))
+        with edited(run.folder / "result.json") as result:
+            for name, values in result["metrics"].items():
+                values |= {"recall@5": 0.1 + level * (name == "ood"), "recall@20": 0.9}
     rows = [Row(environment_label(n), (run,)) for n, run in zip((7, 3), runs, strict=True)]
     table = assemble("T", rows, environment_label(7))
     figures.environment_curve(table, tmp_path)

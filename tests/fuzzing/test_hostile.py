@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import PAGES, planted_data, run_main
+from support import PAGES, edited, planted_data, run_main
 
 from dataset_prep.__main__ import main as prepare
 from dataset_prep.check import inside
@@ -149,10 +148,8 @@ def test_a_manifest_that_points_outside_is_named(
 ) -> None:
     planted_data(PAGES, tmp_path)
     assert prepare(["check", str(tmp_path / "tiny")]) == 0
-    path = tmp_path / "tiny" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["sha256"]["../../outside"] = "0"
-    path.write_text(json.dumps(manifest))
+    with edited(tmp_path / "tiny" / "manifest.json") as manifest:
+        manifest["sha256"]["../../outside"] = "0"
     capsys.readouterr()
     assert prepare(["check", str(tmp_path / "tiny")]) == 2
     assert "lists '../../outside', which is outside the folder" in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,7 @@ from recbole.data import data_preparation
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_support import MakeRun, pairs
 from sklearn.metrics import roc_auc_score
-from support import Finished, id_pairs, run_command, run_main
+from support import Finished, edited, id_pairs, run_command, run_main
 
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
@@ -132,17 +131,15 @@ def test_weights_of_another_run(copy: Path, finished: MakeRun) -> None:
 
 
 def test_a_result_that_names_no_weights(copy: Path) -> None:
-    result = json.loads((copy / "result.json").read_text())
-    del result["hashes"]["weights"]
-    (copy / "result.json").write_text(json.dumps(result))
+    with edited(copy / "result.json") as result:
+        del result["hashes"]["weights"]
     with pytest.raises(UserError, match=r"is not the checkpoint that result\.json was made with"):
         load_run(copy)
 
 
 def test_another_split_than_that_of_the_run(copy: Path) -> None:
-    result = json.loads((copy / "result.json").read_text())
-    result["split"]["sizes"]["train"] += 1
-    (copy / "result.json").write_text(json.dumps(result))
+    with edited(copy / "result.json") as result:
+        result["split"]["sizes"]["train"] += 1
     with pytest.raises(UserError, match="the split of the run had"):
         load_run(copy)
 
@@ -269,7 +266,8 @@ def test_damaged_weights_and_weights_that_do_not_fit(copy: Path) -> None:
     with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
         load_run(copy)
     path.write_bytes(content)
-    with_another(copy, "embedding_size")
+    with edited(copy / "config.yaml") as settings:
+        settings["embedding_size"]["value"] += 1
     with pytest.raises(UserError, match=r"config\.yaml: has other settings"):
         load_run(copy)
     with_its_settings(copy)
@@ -277,24 +275,15 @@ def test_damaged_weights_and_weights_that_do_not_fit(copy: Path) -> None:
         load_run(copy)
 
 
-def with_another(folder: Path, setting: str) -> None:
-    """Add one to a number in the run's ``config.yaml``."""
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    settings[setting]["value"] += 1
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-
-
 def with_its_settings(folder: Path) -> None:
     """Make the result that of the settings in ``config.yaml``."""
-    result = json.loads((folder / "result.json").read_text())
-    result["hashes"]["config"] = settings_hash(folder / "config.yaml")
-    (folder / "result.json").write_text(json.dumps(result))
+    with edited(folder / "result.json") as result:
+        result["hashes"]["config"] = settings_hash(folder / "config.yaml")
 
 
 def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    result = json.loads((copy / "result.json").read_text())
-    result["versions"]["torch"] = "1.0"
-    (copy / "result.json").write_text(json.dumps(result))
+    with edited(copy / "result.json") as result:
+        result["versions"]["torch"] = "1.0"
     load_run(copy)
     (line,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert "was made with torch 1.0 (now " in line
@@ -303,7 +292,8 @@ def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixtu
 def test_another_training_split_is_refused(finished: MakeRun, tmp_path: Path) -> None:
     """Of the same size: other libraries may shuffle otherwise."""
     folder = Path(shutil.copytree(finished("BPR", "--protocol=random"), tmp_path / "run"))
-    with_another(folder, "seed")
+    with edited(folder / "config.yaml") as values:
+        values["seed"]["value"] += 1
     with_its_settings(folder)
     with pytest.raises(UserError, match="has other interactions"):
         load_run(folder)

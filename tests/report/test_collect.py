@@ -6,13 +6,11 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from report_support import Report
-from test_foreign_folders import edit_json
+from support import edited
 
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import blocks
@@ -134,7 +132,7 @@ def test_a_grid_is_read_by_its_record(
     # Its seed is not made again yet, so it is on the page.
     waiting = "UltraGCN-tiny-seed2-old"
     shutil.copytree(run_folders / "ultragcn-1", grid / "cells" / waiting)
-    edit_json(grid / "cells" / waiting / "result.json", raise_valid)
+    raise_metrics(grid / "cells" / waiting)
     cells = [
         {"group": "", "row": "PaInvRL", "seed": 1, "folder": "cells/PaInvRL-tiny-seed1-00"},
         {"group": "", "row": "UltraGCN", "seed": 1, "folder": f"cells/{DONE}"},
@@ -146,7 +144,7 @@ def test_a_grid_is_read_by_its_record(
         {"folder": f"cells/{waiting}", "row": "UltraGCN", "seed": 2, "changed": ["code"]},
     ]
     shutil.rmtree(grid / "cells" / BEGUN)
-    edit_json(grid / "cells" / DONE / "result.json", lambda result: raise_valid(result))
+    raise_metrics(grid / "cells" / DONE)
     (grid / "cells.json").write_text(json.dumps({"cells": cells, "left": left}))
     found = report(tmp_path / "x.html", grid)
     assert found.code == 0, found.err
@@ -166,10 +164,10 @@ def controls(run_folders: Path, tmp_path: Path) -> Path:
     for name, mask in (("ultragcn-1", "soft"), ("ultragcn-ids", "zeros")):
         for seed in (1, 2):
             folder = Path(shutil.copytree(run_folders / name, grid / "cells" / f"{name}-{seed}"))
-            edit_json(folder / "result.json", lambda r, n=seed: r.update(seed=n, hashes={}))
-            config = yaml.safe_load((folder / "config.yaml").read_text())
-            config["feature_mask"] = {"value": f"masks/{mask}.npz", "from": "command line"}
-            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+            with edited(folder / "result.json") as result:
+                result |= {"seed": seed, "hashes": {}}
+            with edited(folder / "config.yaml") as config:
+                config["feature_mask"] = {"value": f"masks/{mask}.npz", "from": "command line"}
     runs = [("zeros", 1, "ultragcn-ids-1"), ("zeros", 2, "ultragcn-ids-2")]
     runs += [("soft", 1, "ultragcn-1-1"), ("soft", 2, "failed")]
     runs += [("learnt", 1, "ultragcn-1-1"), ("learnt", 2, "ultragcn-1-2")]
@@ -224,9 +222,10 @@ def test_a_failed_run_of_a_grid_is_said_to_have_failed(
         assert "B, seed 1 failed: NaN that of the grid, with --retry-failed" in page
 
 
-def raise_valid(result: dict[str, Any]) -> None:
-    for values in result["metrics"].values():
-        values |= dict.fromkeys(values, 0.99)
+def raise_metrics(folder: Path) -> None:
+    with edited(folder / "result.json") as result:
+        for values in result["metrics"].values():
+            values |= dict.fromkeys(values, 0.99)
 
 
 def test_a_seed_that_was_run_again_has_a_column_of_its_own(
@@ -234,7 +233,8 @@ def test_a_seed_that_was_run_again_has_a_column_of_its_own(
 ) -> None:
     for name in ("one", "two"):
         shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)
-    edit_json(tmp_path / "two" / "result.json", lambda r: r["hashes"].update(weights="other"))
+    with edited(tmp_path / "two" / "result.json") as result:
+        result["hashes"]["weights"] = "other"
     found = report(tmp_path / "x.html", tmp_path / "one", tmp_path / "two")
     assert found.code == 0, found.err
     page = words(found.text)
@@ -272,7 +272,8 @@ def test_nothing_readable_or_a_wrong_name_writes_no_page(
 
 def test_a_copy_is_not_another_seed(run_folders: Path, tmp_path: Path, report: Report) -> None:
     shutil.copytree(run_folders / "ultragcn-1", tmp_path / "copy")
-    edit_json(tmp_path / "copy" / "result.json", lambda r: r.update(run_folder="copy"))
+    with edited(tmp_path / "copy" / "result.json") as result:
+        result["run_folder"] = "copy"
     found = report(tmp_path / "x.html", run_folders / "ultragcn-1", tmp_path / "copy")
     assert found.code == 0
     assert "1 complete of 1 runs" in found.text
@@ -281,13 +282,10 @@ def test_a_copy_is_not_another_seed(run_folders: Path, tmp_path: Path, report: R
 
 def errors(folder: Path, value: float) -> None:
     """Give a run the metrics RMSE and AUC over labelled interactions."""
-
-    def change(result: dict[str, Any]) -> None:
+    with edited(folder / "result.json") as result:
         result["metrics"] = {s: {"rmse": value, "auc": value} for s in ("valid", "iid", "ood")}
         result["valid_metric"] = "RMSE"
         result["hashes"]["weights"] += str(value)
-
-    edit_json(folder / "result.json", change)
     for name in ("mask.npz", "environments.npz"):
         (folder / name).unlink(missing_ok=True)
     pd.DataFrame({"test_set": []}).to_parquet(folder / "per_user.parquet")
@@ -318,13 +316,12 @@ def test_runs_with_other_test_sets_are_not_compared(
 ) -> None:
     """The same data and protocol, but other candidates or another split."""
     for name in ("usual", "sampled", "other split"):
-        path = Path(shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)) / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        if name == "sampled":
-            config["eval_args"]["value"]["mode"]["test"] = "uni100"
-        if name == "other split":
-            config["split_seed"]["value"] = 7
-        path.write_text(yaml.safe_dump(config))
+        shutil.copytree(run_folders / "ultragcn-1", tmp_path / name)
+        with edited(tmp_path / name / "config.yaml") as config:
+            if name == "sampled":
+                config["eval_args"]["value"]["mode"]["test"] = "uni100"
+            if name == "other split":
+                config["split_seed"]["value"] = 7
     found = report(
         tmp_path / "x.html", *(tmp_path / name for name in ("usual", "sampled", "other split"))
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from report_support import Report
+from support import edited
 from test_page import Reader
 
 from recbole_painvrl.errors import UserError
@@ -29,14 +28,8 @@ def copy(run_folders: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-
-
 def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Report) -> None:
-    def change(result: dict[str, Any]) -> None:
+    with edited(copy / "result.json") as result:
         for key in ("model", "dataset", "edition", "protocol", "device", "valid_metric"):
             result[key] = EVIL + key
         result["metrics"] = {EVIL: {EVIL: 0.5, f"{EVIL}@5": 0.25, f"{EVIL}@10": 0.5}}
@@ -47,10 +40,8 @@ def test_every_text_of_a_run_is_escaped(copy: Path, tmp_path: Path, report: Repo
         for stage in result["stages"]:
             stage["name"] += EVIL
 
-    edit_json(copy / "result.json", change)
-    config = yaml.safe_load((copy / "config.yaml").read_text())
-    config["preset"] = {"value": EVIL, "from": EVIL}
-    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    with edited(copy / "config.yaml") as config:
+        config["preset"] = {"value": EVIL, "from": EVIL}
     with np.load(copy / "mask.npz") as archive:
         arrays = {name.replace("visual", "<b>$x"): archive[name] for name in archive.files}
     np.savez(copy / "mask.npz", **arrays)

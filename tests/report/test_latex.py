@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from report_support import RUNS, Report, toy_run
+from support import edited
 
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.latex import _metrics, _settings
@@ -67,10 +68,8 @@ def test_the_kind_of_shift_is_said_in_words(
     kind: str, said: str, run_folders: Path, tmp_path: Path, report: Report
 ) -> None:
     shutil.copytree(run_folders / "ultragcn-1", tmp_path / "run")
-    file = tmp_path / "run" / "result.json"
-    result = json.loads(file.read_text())
-    result["shift"]["kind"] = kind
-    file.write_text(json.dumps(result))
+    with edited(tmp_path / "run" / "result.json") as result:
+        result["shift"]["kind"] = kind
     assert report(tmp_path / "x.html", tmp_path / "run", "--latex").code == 0
     data = (tmp_path / "x_tables" / "b1-data.tex").read_text()
     assert f"Shift of the OOD test & {said} " in data

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from report_support import RUNS, Report, Reported, toy_run
-from support import empty_figures
+from support import edited, empty_figures
 
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.plots.style import Figures
@@ -239,8 +239,8 @@ def test_costs_shift_and_steps_by_hand(tmp_path: Path) -> None:
 def changed(folder: Path, place: Path, **values: str) -> Path:
     """A copy of a run with other values in its result."""
     other = Path(shutil.copytree(folder, place))
-    result = json.loads((other / "result.json").read_text())
-    (other / "result.json").write_text(json.dumps(result | values))
+    with edited(other / "result.json") as result:
+        result |= values
     return other
 
 

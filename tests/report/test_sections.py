@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_support import Report, toy_run
+from support import edited
 
 from recbole_painvrl.evaluation.comparison import compare
 from recbole_painvrl.report.caveats import caveats
@@ -162,9 +163,8 @@ def page_of(run_folders: Path, tmp_path: Path, report: Report) -> Any:
     def make(mask: dict[str, Any]) -> str:
         folder = tmp_path / "run"
         shutil.copytree(run_folders / "painvrl-1", folder)
-        result = json.loads((folder / "result.json").read_text())
-        result["mask"] |= mask
-        (folder / "result.json").write_text(json.dumps(result))
+        with edited(folder / "result.json") as result:
+            result["mask"] |= mask
         found = report(tmp_path / "x.html", folder)
         assert found.code == 0, found.err
         return found.text
