@@ -19,8 +19,5 @@ def test_seeds_are_distinct_and_stable() -> None:
     assert len(seeds) == 150
     # Written down, because another number would silently change everybody's results.
     assert derive_seed(2020, "negatives") == int.from_bytes(
-        bytes.fromhex(SHA256_OF_2020_NEGATIVES)[:7], "little"
+        bytes.fromhex("1b645c2a84df06"), "little"
     )
-
-
-SHA256_OF_2020_NEGATIVES = "1b645c2a84df06"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recbole_painvrl.config import RunSettings, properties
-from recbole_painvrl.config.layers import internal_layers, merge
+from recbole_painvrl.config.layers import Layer, internal_layers, merge
 from recbole_painvrl.config.loading import read_yaml
 from recbole_painvrl.config.properties import preset_names, properties_root
 from recbole_painvrl.config.recbole_settings import RecBoleSettings
@@ -50,16 +50,32 @@ def test_presets_contain_every_setting(model: str, preset: str) -> None:
 @pytest.mark.parametrize(("model", "preset"), [*PRESETS, *((model, None) for model in SCHEMAS)])
 @pytest.mark.parametrize("dataset", ["ml-trailers", "planted", "unknown"])
 def test_every_combination_is_valid(model: str, preset: str | None, dataset: str) -> None:
-    chosen = [] if preset is None else [_layer(preset=preset)]
+    chosen = [] if preset is None else [Layer("test", {"preset": preset})]
     values, sources = merge(internal_layers(model, dataset, chosen))
     check_values(model, values, sources)
     SCHEMAS[model].from_config(values)
 
 
-def _layer(**values: Any) -> Any:
-    from recbole_painvrl.config.layers import Layer
+def ends(space: dict[str, Any]) -> list[Any]:
+    """The outermost values of a search space, or all of its choices."""
+    if "choices" in space:
+        assert set(space) == {"choices"}
+        assert len(space["choices"]) > 1
+        return list(space["choices"])
+    assert set(space) <= {"low", "high", "log"}
+    assert space["low"] < space["high"]
+    return [space["low"], space["high"]]
 
-    return Layer("test", values)
+
+@pytest.mark.parametrize("model", SCHEMAS)
+def test_search_space(model: str) -> None:
+    """It names settings of the model, with values that the model accepts."""
+    spaces = read_yaml(properties_root() / "search" / f"{model}.yaml")
+    values, sources = merge(internal_layers(model, "unknown", []))
+    for name, space in spaces.items():
+        assert name in values, name
+        for value in ends(space):
+            check_values(model, {**values, name: value}, sources)
 
 
 def test_run_defaults_agree_with_overall() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from support import SHORT_STAGES, Finished, run_main
 
-from recbole_painvrl.atomic import atomic_file, remove_temporary, write_bytes
+from recbole_painvrl.atomic import atomic_file, remove_temporary, write_bytes, write_json
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
@@ -59,13 +60,27 @@ def test_a_refused_write_names_the_file_and_keeps_the_old_one(
 
 
 def test_another_error_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
+    """It leaves the old file and nothing else, too."""
+    path = tmp_path / "sub" / "x"
+    write_bytes(path, b"old")
+
     def read_input() -> None:
-        with atomic_file(tmp_path / "x"):
+        with atomic_file(path) as stream:
+            stream.write(b"half")
             raise FileNotFoundError(errno.ENOENT, "No such file", "input.csv")
 
     with pytest.raises(FileNotFoundError, match=r"input\.csv"):
         read_input()
-    assert list(tmp_path.iterdir()) == []
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_refuses_what_json_has_no_name_for(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": [1, None]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "b.json", {"x": float("nan")})
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:

@@ -48,10 +48,11 @@ def test_the_hash_of_the_weights(tmp_path: Path) -> None:
     others: list[dict[str, torch.Tensor]] = [
         {**weights, "a": torch.zeros(3, 2)},
         {**weights, "b": torch.ones(2, dtype=torch.float64)},
+        {**weights, "b": torch.ones(2).view(torch.int32)},
         {**weights, "b": torch.nextafter(torch.ones(2), torch.tensor(2.0))},
         {"a": weights["a"], "c": weights["b"], "n": weights["n"]},
     ]
-    assert len({same, *map(tensors_hash, others)}) == 5
+    assert len({same, *map(tensors_hash, others)}) == 6
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_the_next_command_has_the_settings_of_the_run(
         ({"planted": planted(0.98), "mask": KEPT}, "recovered"),
         ({"mask": FLAT}, "nothing found"),
         ({"mask": SOFT}, "not known"),
+        ({"mask": {**SOFT, "used": "ones"}}, "nothing found"),
         ({"mask": KEPT}, "nothing found"),
         ({"mask": NONE}, "nothing found"),
         ({"mask": AUTO}, "not known"),

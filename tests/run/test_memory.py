@@ -12,7 +12,6 @@ from support import MakeConfig, run_main
 from benchmarks.paper_sizes import MODELS
 from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.run import memory
 from recbole_painvrl.run.memory import Sizes, available_memory, check_memory, estimate, sizes_of
 
@@ -101,16 +100,6 @@ def test_the_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(memory, "_own_limit", lambda: None)
     monkeypatch.setattr(memory, "cgroup_memory", lambda: [3 * GB])
     assert available_memory() == 3 * GB
-
-
-def test_a_card_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    config: Any = SafeConfig("PaInvRL", "planted")
-    monkeypatch.setattr(memory, "_free_gpu", lambda: 1 << 20)
-    with pytest.raises(UserError, match="GPU memory: this run needs"):
-        check_memory("PaInvRL", TIKTOK, config, on_gpu=True)
-    monkeypatch.setattr(memory, "_free_gpu", lambda: 80 * GB)
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * GB)
-    check_memory("PaInvRL", TIKTOK, config, on_gpu=True)
 
 
 def test_another_final_model_counts_where_it_needs_more(monkeypatch: pytest.MonkeyPatch) -> None:

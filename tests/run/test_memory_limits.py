@@ -58,10 +58,12 @@ def test_a_card_holds_the_model_and_the_machine_the_data(monkeypatch: pytest.Mon
     monkeypatch.setattr(memory, "available_memory", lambda: on_machine)
     monkeypatch.setattr(memory, "_free_gpu", lambda: on_card)
     check_memory("VBPR", DATA, config, on_gpu=True)
-    for name, size in (("available_memory", on_machine), ("_free_gpu", on_card)):
+    for name, size, said in (
+        ("available_memory", on_machine, "memory"), ("_free_gpu", on_card, "GPU memory"),
+    ):  # fmt: skip
         with monkeypatch.context() as patch:
             patch.setattr(memory, name, lambda size=size: size - 1)
-            with pytest.raises(UserError, match="memory: this run needs"):
+            with pytest.raises(UserError, match=f"^{said}: this run needs"):
                 check_memory("VBPR", DATA, config, on_gpu=True)
 
 

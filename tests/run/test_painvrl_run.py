@@ -58,6 +58,24 @@ def test_result_says_who_made_it_from_what(first: Finished) -> None:
     assert result["seconds"] > 0
 
 
+def test_every_stage_has_its_history(first: Finished) -> None:
+    stages = {stage["name"]: stage for stage in first.result["stages"]}
+    for name in ("backbone", "final"):
+        history = stages[name]["history"]
+        assert [entry["epoch"] for entry in history] == [1, 2]
+        assert all(entry["loss"] > 0 and set(entry["valid"]) == METRICS for entry in history)
+    final = stages["final"]
+    assert final["history"][final["best_epoch"] - 1]["valid"] == final["best_valid"]
+    assert final["history"][-1]["loss"] == final["loss"]
+    steps = stages["mask 1"]["history"]
+    assert [entry["epoch"] for entry in steps] == [1, 2]
+    assert all({"l_erm", "l_irm", "w_erm"} <= set(entry) for entry in steps)
+    rounds = stages["environments 1"]["history"]
+    assert rounds[-1]["sizes"] == stages["environments 1"]["sizes"]
+    assert len(rounds) == stages["environments 1"]["rounds"]
+    assert "history" not in (first.folder / "train.log").read_text()
+
+
 def test_result_scores_against_the_planted_truth(first: Finished) -> None:
     planted = first.result["planted"]
     for key in ("mask_auc", "mask_auc_shuffled"):

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from support import Finished, run_main
 
+from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.splits.iid_ood import fixed_ultragcn
 from recbole_painvrl.evaluation.shift import describe_shift
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.run import shift
-from recbole_painvrl.run.shift import kept_shift
+from recbole_painvrl.run.shift import kept_shift, kept_ultragcn
 
 SHORT_SPLIT = ("--split_epochs=1", "--split_rounds=2")
 
@@ -170,7 +171,12 @@ def test_a_model_that_loses_to_popularity_only_out_of_distribution(
 
 @pytest.mark.parametrize(
     ("own", "words"),
-    [(0.05, "is not above it in distribution"), (0.11, "that is 91% of"), (0.3, "")],
+    [
+        (0.05, "is not above it in distribution"),
+        (0.1, "VBPR is not above it in distribution (0.1000)"),
+        (0.11, "that is 91% of"),
+        (0.3, ""),
+    ],
 )
 def test_what_popularity_says_of_the_iid_test(own: float, words: str) -> None:
     said = sentences({"iid": {"ndcg@10": own}}, pop=POP)
@@ -225,6 +231,35 @@ def test_strict_follows_the_paper_and_adapted_names_its_departures(
     assert again.result["split"] == split, "read from the cache"
     assert len(list((own_data / "tiny" / "splits").glob("*.npz"))) == 2
     assert np.isfinite(list(result["shift"]["ultragcn_ndcg@10"].values())).all()
+
+
+def test_a_metric_of_which_less_is_better_is_not_compared(tiny_data: Path, tmp_path: Path) -> None:
+    metrics = ("--metrics=[NDCG, AveragePopularity]", "--valid_metric=AveragePopularity@10")
+    run = run_main(tiny_data, tmp_path, "BPR", *metrics, "--shift_ultragcn=False", name="x")
+    assert run.code == 0, run.err
+    (said,) = [s for s in run.result["shift"]["sentences"] if s.startswith("popularity alone")]
+    assert "averagepopularity@10" in said and "BPR" not in said
+
+
+def test_an_ultragcn_of_other_settings_is_not_taken_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def computed(*given: Any) -> dict[str, float]:
+        calls.append(given)
+        return {"test": 0.5, "ood": 0.25}
+
+    monkeypatch.setattr(shift, "fixed_ultragcn", computed)
+    rng = np.random.default_rng(0)
+    pairs = {name: (rng.integers(1, 9, 20), rng.integers(1, 9, 20)) for name in ("train", "ood")}
+    settings = [RunSettings(), RunSettings(split_seed=1), RunSettings(split_epochs=3)]
+    for _ in range(2):
+        for one in settings:
+            found = kept_ultragcn(tmp_path, pairs, 9, 9, one)
+            assert found["ood"] == 0.25
+    kept_ultragcn(tmp_path, pairs, 9, 10, settings[0])
+    assert len(calls) == 4
 
 
 def test_inside_are_training_validation_and_iid_test(planted: Finished) -> None:

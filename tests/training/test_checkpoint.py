@@ -1,4 +1,4 @@
-"""Checkpoints: whole, safe to read, refused in one line when damaged."""
+"""Checkpoints: whole, safe to read, refused in one line when damaged or changed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.training import checkpoint
 from recbole_painvrl.training.checkpoint import (
     pack,
     read_checkpoint,
@@ -78,3 +79,32 @@ def test_a_nested_state_survives_the_file() -> None:
 def test_what_only_pickle_could_store_is_refused() -> None:
     with pytest.raises(TypeError, match="`model` of type object"):
         pack({"model": object()})
+
+
+@pytest.mark.parametrize("part", ["tensor", "state"])
+def test_a_changed_value_is_found(part: str, tmp_path: Path) -> None:
+    """The file is a whole safetensors file all the same."""
+    path = tmp_path / "best.safetensors"
+    write_checkpoint(path, {"a": torch.full((30,), 2.0)}, {"epoch": 17})
+    old, new = (b"\0\0\0\x40", b"\0\0\x80\x40") if part == "tensor" else (b"17", b"18")
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(new.join(content.rsplit(old, 1)))
+    with pytest.raises(UserError, match="does not have its checksum"):
+        read_checkpoint(path, CPU)
+
+
+@pytest.mark.parametrize("block", [1, 8, 9, 2**22])
+def test_rows_of_a_table_are_read_in_blocks(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "_BLOCK", block)
+    path = tmp_path / "best.safetensors"
+    tensors = {"table": torch.randn(11, 4), "moments": torch.randn(11), "other": torch.randn(3, 4)}
+    write_checkpoint(path, tensors, {})
+    for start, stop in ((0, 11), (0, 4), (3, 8), (7, 11), (5, 5)):
+        part = slice(start, stop)
+        found, _ = read_checkpoint(path, CPU, {"table": part, "moments": part})
+        assert torch.equal(found["table"], tensors["table"][part])
+        assert torch.equal(found["moments"], tensors["moments"][part])
+        assert torch.equal(found["other"], tensors["other"])
