@@ -26,6 +26,11 @@ settings.load_profile("fixed")
 LONGEST = ("test_other_packages.py", "test_cluster.py", "test_kills.py", "test_resume.py")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """RecBole builds its sparse matrices by a deprecated constructor."""
+    config.addinivalue_line("filterwarnings", "ignore:torch.sparse.SparseTensor")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; with ``--dist=loadfile`` workers take files in this order."""
     items.sort(key=lambda item: item.path.name not in LONGEST)

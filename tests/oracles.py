@@ -21,6 +21,16 @@ def source(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    """Normal random numbers in float64."""
+    return torch.randn(shape, generator=source(seed), dtype=torch.float64)
+
+
+def table(*shape: int, seed: int = 0) -> Tensor:
+    """The same, by which can be differentiated."""
+    return draw(*shape, seed=seed).requires_grad_()
+
+
 def random_graph(
     n_users: int, n_items: int, n_neighbours: int, source: torch.Generator
 ) -> GraphWeights:

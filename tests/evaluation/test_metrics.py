@@ -119,17 +119,13 @@ def expected(world: World, k: int, tail: float) -> dict[str, float]:
     def mean(values: Any) -> float:
         return float(np.mean(list(values)))
 
-    def ndcg(row: list[bool], n: int) -> float:
-        ideal = sum(1 / log2(rank + 2) for rank in range(min(n, k)))
-        return sum(1 / log2(rank + 2) for rank, hit in enumerate(row) if hit) / ideal
-
     def precision_at_hits(row: list[bool], n: int) -> float:
         return sum(sum(row[: r + 1]) / (r + 1) for r, hit in enumerate(row) if hit) / min(n, k)
 
     rows = list(zip(hits, n_positives, strict=True))
     return {
         "recall": mean(sum(row) / n for row, n in rows),
-        "ndcg": mean(ndcg(row, n) for row, n in rows),
+        "ndcg": mean(standard_ndcg(row, n) for row, n in rows),
         "precision": mean(sum(row) / k for row in hits),
         "hit": mean(any(row) for row in hits),
         "mrr": mean(1 / (row.index(True) + 1) if any(row) else 0 for row in hits),

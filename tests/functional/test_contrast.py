@@ -5,16 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from oracles import table
 from torch import Tensor
 
 from recbole_painvrl.functional import contrastive
 from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
 from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
-
-
-def table(rows: int, seed: int, width: int = 4) -> Tensor:
-    source = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, width, generator=source, dtype=torch.float64).requires_grad_()
 
 
 def literal(
@@ -44,7 +40,8 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("width", [4, 9])
 def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool, width: int) -> None:
     """A row of zeros and a small temperature included."""
-    a, z, tau = table(5, 0, width), table(9 if among else 5, 1, width), 0.05 if normalise else 0.7
+    a, z = table(5, width), table(9 if among else 5, width, seed=1)
+    tau = 0.05 if normalise else 0.7
     a.data[3] = 0
     targets = torch.tensor([8, 2, 2, 0, 5]) if among else None
     loss = info_nce(a, z, tau, own_view, normalise, targets)
@@ -58,7 +55,7 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool, width
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("among", [False, True])
 def test_info_nce_of_repeated_rows(among: bool) -> None:
-    a, z = table(4, 0), table(9 if among else 4, 1)
+    a, z = table(4, 4), table(9 if among else 4, 4, seed=1)
     targets = torch.tensor([8, 2, 2, 0]) if among else None
     counts = torch.tensor([1, 3, 2, 1])
     of_targets = torch.tensor([1, 2, 4, 1, 3, 1, 1, 2, 5]) if among else counts
@@ -85,7 +82,7 @@ def test_info_nce_of_repeated_rows(among: bool) -> None:
 @pytest.mark.parametrize("own_view", [True, False])
 def test_pairs_that_are_no_negatives(own_view: bool) -> None:
     """They are left out of the sum, whatever the blocks of rows."""
-    a, z = table(5, 0), table(5, 1)
+    a, z = table(5, 4), table(5, 4, seed=1)
     rows, columns = torch.tensor([0, 0, 2, 3, 4]), torch.tensor([1, 4, 0, 4, 3])
     b, c = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
     allowed = torch.ones(5, 5, dtype=torch.bool)
@@ -103,8 +100,8 @@ def test_pairs_that_are_no_negatives(own_view: bool) -> None:
 
 
 def test_info_nce_known_values() -> None:
-    one = table(1, 2)
-    assert float(info_nce(one, table(1, 3), 0.2, own_view=False).detach()) == pytest.approx(0.0)
+    one, other = table(1, 4, seed=2), table(1, 4, seed=3)
+    assert float(info_nce(one, other, 0.2, own_view=False).detach()) == pytest.approx(0.0)
     eye = torch.eye(4, dtype=torch.float64)
     # Orthogonal rows: log(1 + 3 e^{-1 / tau}).
     expected = torch.log(1 + 3 * torch.exp(torch.tensor(-2.0, dtype=torch.float64)))
@@ -112,7 +109,7 @@ def test_info_nce_known_values() -> None:
 
 
 def test_bootstrap_loss() -> None:
-    online, target = table(6, 0), table(6, 1)
+    online, target = table(6, 4), table(6, 4, seed=1)
     loss = bootstrap_loss(online, target)
     torch.testing.assert_close(loss, 1 - (F.normalize(online) * F.normalize(target)).sum(1).mean())
     by_online, by_target = torch.autograd.grad(loss, [online, target], allow_unused=True)
@@ -122,7 +119,7 @@ def test_bootstrap_loss() -> None:
 
 
 def test_fusion_weighs_the_modalities_that_a_node_has() -> None:
-    views, scores = torch.stack([table(3, 0), table(3, 1)]), torch.zeros(2, 3).double()
+    views, scores = torch.stack([table(3, 4), table(3, 4, seed=1)]), torch.zeros(2, 3).double()
     torch.testing.assert_close(fuse(views, scores), views.mean(dim=0))
     present = torch.tensor([[True, True, False], [True, False, False]])
     fused = fuse(views, scores, present)
@@ -134,7 +131,7 @@ def test_fusion_weighs_the_modalities_that_a_node_has() -> None:
 
 def test_query_attention_by_hand() -> None:
     attention = QueryAttention(4).double()
-    views = torch.stack([table(3, 0), table(3, 1)])
+    views = torch.stack([table(3, 4), table(3, 4, seed=1)])
     scores = attention(views)
     assert scores.shape == (2, 3)
     x = views[1, 2]

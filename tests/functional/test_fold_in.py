@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from oracles import random_graph
+from oracles import draw, random_graph
 from scipy.optimize import minimize
-from torch import Tensor
 
 from recbole_painvrl.functional.fold_in import (
     Objective,
@@ -26,11 +25,6 @@ from recbole_painvrl.functional.ultragcn import (
 )
 
 N, D = 40, 6
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    source = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=source, dtype=torch.float64)
 
 
 VECTORS = draw(N, D)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracles import source
+from oracles import draw, source
 from torch import Tensor
 
 from recbole_painvrl.functional.adversarial import gradient_penalty, real_rows, similarity_rows
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import ModalityAttention, fuse_modalities
 from recbole_painvrl.functional.nearest import nearest_items
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=source(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("form", ["modalities", "identity"])

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
+from oracles import table
 from torch import Tensor
 
 from recbole_painvrl.functional.graph import co_users, user_graph
@@ -133,11 +134,6 @@ def test_neighbours_are_those_of_a_stable_sort(k: int, include_self: bool) -> No
 
 N, K = 30, 4
 PRESENT = torch.arange(N) % 7 > 0
-
-
-def table(*shape: int, seed: int = 0) -> Tensor:
-    source = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=source, dtype=torch.float64).requires_grad_()
 
 
 def dense(rows: Tensor, indices: Tensor) -> Tensor:

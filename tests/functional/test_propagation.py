@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from oracles import table
 
 from recbole_painvrl.functional.hypergraph import (
     hyperedge_vectors,
@@ -141,14 +141,9 @@ def test_one_side_at_a_time(n_layers: int) -> None:
         torch.testing.assert_close(found, expected / (n_layers + 1))
 
 
-def table(rows: int, columns: int, seed: int) -> Tensor:
-    source = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, columns, generator=source, dtype=torch.float64).requires_grad_()
-
-
 def test_memberships() -> None:
     """They add up to one, and denormal numbers are zero."""
-    logits = table(7, 3, 0)
+    logits = table(7, 3)
     torch.testing.assert_close(memberships(logits, 0.5), (logits / 0.5).softmax(dim=1))
     noisy = memberships(logits, 0.5, torch.Generator().manual_seed(1))
     torch.testing.assert_close(noisy.sum(dim=1), torch.ones(7, dtype=torch.float64))
@@ -172,7 +167,7 @@ def test_noise_is_gumbel() -> None:
 
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_vectors_round_by_round(n_layers: int) -> None:
-    members, x = table(6, 3, 0), table(6, 4, 1)
+    members, x = table(6, 3), table(6, 4, seed=1)
     kept = torch.cat([torch.zeros(1, 3), torch.ones(5, 3)]) * members
     vectors = torch.zeros(3, 4).double()
     state = x
@@ -184,7 +179,8 @@ def test_vectors_round_by_round(n_layers: int) -> None:
 
 def test_contrast_against_dense_vectors() -> None:
     """Factors against vectors of all nodes, with repeated nodes and a node in no hyperedge."""
-    tables = [table(9, 3, 0), table(3, 5, 1), table(9, 4, 2), table(4, 5, 3)]
+    shapes = ((9, 3), (3, 5), (9, 4), (4, 5))
+    tables = [table(*shape, seed=seed) for seed, shape in enumerate(shapes)]
     with torch.no_grad():
         tables[0][2] = 0
     h_one, t_one, h_other, t_other = tables

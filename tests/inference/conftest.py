@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,7 @@ def finished(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeR
         key = (model, *argv)
         if key not in made:
             stages = SHORT_STAGES if model in ("PaInvRL", "InvRL") else ()
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "torch.sparse.SparseTensor")
-                run = run_main(data, place, model, *stages, *argv, name=" ".join(key))
+            run = run_main(data, place, model, *stages, *argv, name=" ".join(key))
             assert run.code == 0, run.err
             made[key] = run.folder
         return made[key]

@@ -20,7 +20,6 @@ from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 from recbole_painvrl.inference.vectors import content_vectors, score_tables
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 MODELS = [
     ("UltraGCN",),
     ("PaInvRL",),

@@ -23,8 +23,6 @@ from recbole_painvrl.inference.files import write_recommendations
 from recbole_painvrl.inference.loading import LoadedRun, load_run
 from recbole_painvrl.inference.recommending import Recommended
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-
 
 def export(run: LoadedRun, what: str, path: Path) -> set[str]:
     return {file.name for file in write_export(path, KINDS[what](run), run)}

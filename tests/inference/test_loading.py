@@ -232,7 +232,6 @@ def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
         run.valid_data  # noqa: B018
 
 
-@pytest.mark.filterwarnings(r"ignore:torch\.sparse\.SparseTensor")
 def test_a_labelled_run_opens_with_the_graph_it_was_trained_on(tmp_path: Path) -> None:
     """Rows with label 0 are no edges of LightGCN's graph."""
     folder = tmp_path / "rated"

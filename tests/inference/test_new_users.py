@@ -24,8 +24,6 @@ from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer, interactions
 from recbole_painvrl.inference.vectors import score_tables
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-
 
 def agreement(run: Any, k: int = 10) -> tuple[float, float]:
     """Share of known users' lists that new users get with the same items, and with others'."""

@@ -23,7 +23,6 @@ from recbole_painvrl.inference.recommending import Recommender, top_k
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 MODELS = [(name,) for name in ("UltraGCN", "PaInvRL", "VBPR", "MMGCN", "MMSSL", "LightGCN")]
 
 

@@ -19,9 +19,6 @@ from recbole_painvrl.data.loaders import training_loader
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.models.faster import SymmetricMatrix, faster
 
-# PyTorch's of RecBole's constructor of sparse tensors, which still works.
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-
 
 @pytest.mark.parametrize("model", [LightGCN, NGCF])
 def test_equal_scores_loss_and_gradients(model: Any, tiny_config: MakeConfig) -> None:

@@ -9,10 +9,9 @@ import torch
 from oracles import degrees_alone, literal_environment_losses, literal_score, random_graph
 from support import MakeConfig, shipped_settings
 from torch import Tensor
+from zoo_support import build
 
-from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.negatives import NegativeSampler
-from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.functional.invariance import EnvironmentBatch, FrozenTables
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.invrl import InvRL, InvRLSettings
@@ -180,11 +179,6 @@ def test_informative_columns_end_above_noise() -> None:
 TABLES = ("--embedding_size=6", "--content_embedding_size=4", "--init_std=0.3")
 
 
-def build(make: MakeConfig, *argv: str) -> InvRL:
-    config = make("InvRL", *TABLES, *argv)
-    return InvRL(config, ModalityDataset(config).build_parts()[TRAIN])
-
-
 def decays(model: InvRL, groups: list[dict[str, Any]]) -> dict[str, float]:
     """Name of every parameter -> its weight decay; each is in one group."""
     found = [(p, group["weight_decay"]) for group in groups for p in group["params"]]
@@ -195,7 +189,7 @@ def decays(model: InvRL, groups: list[dict[str, Any]]) -> dict[str, float]:
 
 def test_item_ids_decay_by_their_factor_in_the_final_model(tiny_config: MakeConfig) -> None:
     weights = ("--embedding_reg_weight=0.1", "--projection_reg_weight=0.5")
-    model = build(tiny_config, *weights, "--item_id_reg_factor=3.0")
+    model = build(tiny_config("InvRL", *TABLES, *weights, "--item_id_reg_factor=3.0"))
     expected = {
         "user_id_embedding": 0.2,
         "user_content_embedding": 0.2,

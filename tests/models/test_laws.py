@@ -118,9 +118,6 @@ FIT = {
     "ItemKNN": ("--epochs=1", "--k=5"),
 }
 
-# RecBole builds its sparse matrices by a deprecated constructor.
-pytestmark = pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
-
 
 def _stops_gradients(*_: Any) -> None:
     pytest.skip("the loss stops gradients; see test_bm3.py")

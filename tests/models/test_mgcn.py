@@ -17,25 +17,13 @@ from zoo_support import (
     batch_of,
     build,
     data_with_gaps,
+    dense_neighbours,
+    laplacian,
     literal_layers,
     shaken,
 )
 
 SMALL = ("--embedding_size=6", "--knn_k=4")
-
-
-def literal_graph(model: Any, m: int) -> Tensor:
-    """Cosines of the nearest items, divided by the roots of the row sums of both ends."""
-    columns = list(model.modality_slices.values())[m]
-    unit = F.normalize(model.features[:, columns])
-    cosines = unit @ unit.T
-    graph = torch.zeros_like(cosines)
-    has = [i for i in range(1, model.n_items) if model.has_row[i, m]]
-    for i in has:
-        nearest = sorted(has, key=lambda j: -float(cosines[i, j]))[: model.settings.knn_k]
-        graph[i, nearest] = cosines[i, nearest].clamp(min=0)
-    scale = torch.where(graph.sum(1) > 0, graph.sum(1) ** -0.5, 0.0)
-    return scale[:, None] * graph * scale
 
 
 def literal(model: Any) -> tuple[Tensor, Tensor]:
@@ -45,11 +33,12 @@ def literal(model: Any) -> tuple[Tensor, Tensor]:
     c = literal_layers(model, graph, s.n_layers)
     views = []
     for m, columns in enumerate(model.modality_slices.values()):
+        near = dense_neighbours(model.features[:, columns], model.has_row[:, m], s.knn_k)
         features = s.feature_scale * model.features[:, columns]
         gate = torch.sigmoid(model.purifiers[m](model.content[m](features)))
         x = model.item_embedding.weight * gate * model.has_row[:, m : m + 1]
         for _ in range(s.item_layers):
-            x = literal_graph(model, m) @ x
+            x = laplacian(near) @ x
         views.append(torch.cat([graph[:n, n:] @ x, x]))
     sides = []
     has = torch.cat([model.user_has_row, model.has_row])

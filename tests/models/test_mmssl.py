@@ -12,20 +12,18 @@ import torch.nn.functional as F
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
+from zoo_support import batch_of, build
 
-from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.splits.base import TRAIN
-from recbole_painvrl.models.mmssl import MMSSL
 from recbole_painvrl.models.mmssl.adversary import Discriminator
 from recbole_painvrl.models.mmssl.memory import hidden_widths
 
 SMALL = ("--embedding_size=4", "--n_heads=2")
 RELEASED = ("--attention=identity", "--last_layer_softmax=True")
+FOUR = [(1, 2, 7), (4, 8, 3), (9, 1, 60), (30, 40, 5)]
 
 
-def build(make: MakeConfig, *argv: str) -> Any:
-    config = make("MMSSL", *SMALL, *argv)
-    return MMSSL(config, ModalityDataset(config).build_parts()[TRAIN])
+def mmssl(make: MakeConfig, *argv: str) -> Any:
+    return build(make("MMSSL", *SMALL, *argv))
 
 
 def scores(model: Any) -> Tensor:
@@ -33,15 +31,6 @@ def scores(model: Any) -> Tensor:
     with torch.no_grad():
         users = Interaction({model.USER_ID: torch.arange(model.n_users)})
         return model.full_sort_predict(users).view(model.n_users, model.n_items)
-
-
-def triples(model: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.tensor([1, 4, 9, 30]), torch.tensor([2, 8, 1, 40]), torch.tensor([7, 3, 60, 5])
-
-
-def batch(model: Any) -> Interaction:
-    names = (model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID)
-    return Interaction(dict(zip(names, triples(model), strict=True)))
 
 
 def scaled(matrix: Tensor, norm: str) -> Tensor:
@@ -145,7 +134,7 @@ def learn(model: Any, users: Tensor, seed: int = 0) -> list[Tensor]:
 def test_scores_are_those_of_the_literal_forward_pass(
     extra: tuple[str, ...], refreshed: bool, tiny_config: MakeConfig
 ) -> None:
-    model = build(tiny_config, "--graph_share=0.03", *extra)
+    model = mmssl(tiny_config, "--graph_share=0.03", *extra)
     graphs = learn(model, torch.arange(3, 50)) if refreshed else interactions(model)
     with torch.no_grad():
         for layer in model.projections:
@@ -163,20 +152,20 @@ def test_scores_are_those_of_the_literal_forward_pass(
 def test_loss_by_hand(tiny_config: MakeConfig) -> None:
     # Large, so that the term is seen beside the others.
     weights = ("--embedding_reg_weight=0.3", "--feature_reg_weight=90", "--contrastive_weight=0.7")
-    model = build(
+    model = mmssl(
         tiny_config, *weights, "--contrastive_temperature=0.4", "--graph_norm=symmetric"
     ).eval()
     views = literal_views(model, interactions(model))
     expected = torch.zeros(())
-    b = len(triples(model)[0])
-    for u, i, j in zip(*(part.tolist() for part in triples(model)), strict=True):
+    b = len(FOUR)
+    for u, i, j in FOUR:
         user, liked, other = views["users"][u], views["items"][i], views["items"][j]
         expected = expected - F.logsigmoid(user @ liked - user @ other) / b
         squares = user @ user + liked @ liked + other @ other
         expected = expected + 0.3 * squares / 2 / b
     for table in (*views["U"], *views["I"]):
         expected = expected + 90 * table.square().sum() / 2 / (model.n_items - 1)
-    users = triples(model)[0].tolist()
+    users = [u for u, *_ in FOUR]
     for ids in views["ids"]:
         for u in users:
             e = {c: math.e ** (F.cosine_similarity(ids[u], views["users"][c], 0) / 0.4)
@@ -185,27 +174,27 @@ def test_loss_by_hand(tiny_config: MakeConfig) -> None:
                 math.e ** (F.cosine_similarity(ids[u], ids[c], 0) / 0.4) for c in users if c != u
             )
             expected = expected - 0.7 / b * torch.log(e[u] / (sum(e.values()) + within))
-    loss = model.calculate_loss(batch(model))
+    loss = model.calculate_loss(batch_of(model, FOUR))
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_in_training_only_and_from_its_own_generator(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config)
+    model = mmssl(tiny_config)
     model.train()
     state, everything = model.dropout_source.get_state(), torch.get_rng_state()
-    first, second = (model.calculate_loss(batch(model)).item() for _ in range(2))
+    first, second = (model.calculate_loss(batch_of(model)).item() for _ in range(2))
     assert first != second
     model.dropout_source.set_state(state)
-    assert model.calculate_loss(batch(model)).item() == first
+    assert model.calculate_loss(batch_of(model)).item() == first
     assert torch.equal(torch.get_rng_state(), everything)
     model.eval()
-    assert model.calculate_loss(batch(model)) == model.calculate_loss(batch(model))
-    dry = build(tiny_config, "--modality_dropout=0.0").train()
-    assert dry.calculate_loss(batch(dry)) == dry.calculate_loss(batch(dry))
+    assert model.calculate_loss(batch_of(model)) == model.calculate_loss(batch_of(model))
+    dry = mmssl(tiny_config, "--modality_dropout=0.0").train()
+    assert dry.calculate_loss(batch_of(dry)) == dry.calculate_loss(batch_of(dry))
 
 
 def test_saved_and_loaded_graphs_give_identical_scores(tiny_config: MakeConfig) -> None:
-    model, other = build(tiny_config), build(tiny_config)
+    model, other = mmssl(tiny_config), mmssl(tiny_config)
     learn(model, torch.arange(5, 40))
     assert not torch.equal(scores(model), scores(other))
     other.load_state_dict({name: t.clone() for name, t in model.state_dict().items()})
@@ -218,7 +207,7 @@ def test_saved_and_loaded_graphs_give_identical_scores(tiny_config: MakeConfig) 
 
 
 def test_graphs_collect_refresh_and_clear(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config, "--graph_share=0.03")
+    model = mmssl(tiny_config, "--graph_share=0.03")
     graphs = model.graphs
     assert graphs.k == 2
     everything = model.interactions.nnz
@@ -239,11 +228,11 @@ def test_graphs_collect_refresh_and_clear(tiny_config: MakeConfig) -> None:
     assert graphs.to_users[0].matrix.to_dense()[3, 6] > 0, "rows stay until the next note"
     graphs.clear()
     assert graphs.edges() == [0, 0]
-    assert build(tiny_config, "--graph_share=1e-9").graphs.k == 1, "at least one neighbour"
+    assert mmssl(tiny_config, "--graph_share=1e-9").graphs.k == 1, "at least one neighbour"
 
 
 def test_without_carry_over_only_users_drawn_have_a_row(tiny_config: MakeConfig) -> None:
-    graphs = build(tiny_config, "--graph_carry_over=False").graphs
+    graphs = mmssl(tiny_config, "--graph_carry_over=False").graphs
     for user in (3, 4):
         graphs.collect(torch.tensor([user]), [torch.tensor([[1]])] * 2)
         graphs.refresh()

@@ -10,12 +10,9 @@ import pytest
 import torch
 from support import MakeConfig, assert_means, files_in, run_main
 from torch import Tensor
-from zoo_support import assert_resumes
+from zoo_support import assert_resumes, build
 
-from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.models.mmssl import MMSSL
 from recbole_painvrl.models.mmssl.adversary import Adversary
 from recbole_painvrl.models.mmssl.trainer import MMSSLTrainer
 from recbole_painvrl.seeds import generator
@@ -26,8 +23,7 @@ QUICK = ("--embedding_size=8", "--train_batch_size=100", "--graph_update_every=3
 
 def trainer(make: MakeConfig, *argv: str) -> Any:
     config = make("MMSSL", *QUICK, *argv)
-    model = MMSSL(config, ModalityDataset(config).build_parts()[TRAIN])
-    made = MMSSLTrainer(config, model)
+    made = MMSSLTrainer(config, build(config))
     made.pipeline._enabled = False
     # Its thread would write into the test's folder after the test.
     made.tensorboard.close()

@@ -11,8 +11,8 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_model
 from support import MakeConfig
 from torch import Tensor
+from zoo_support import build
 
-from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
@@ -25,11 +25,6 @@ MODELS = pytest.mark.parametrize(
     [("UltraGCN", ()), ("UltraGCN", ("--modalities=[]",)), ("PaInvRL", ())],
     ids=["features", "ID-only", "PaInvRL"],
 )
-
-
-def build(config: SafeConfig) -> Any:
-    train = ModalityDataset(config).build_parts()[TRAIN]
-    return get_model(config["model"])(config, train)
 
 
 @pytest.mark.parametrize("name", ["PaInvRL", "InvRL"])
@@ -214,6 +209,5 @@ def test_item_graph_of_the_model_is_that_of_the_setting(
 
 
 def test_without_an_item_item_term_there_are_no_neighbours(tiny_config: MakeConfig) -> None:
-    config = tiny_config("UltraGCN", "--item_item_weight=0.0", "--n_neighbours=4")
-    model = UltraGCN(config, ModalityDataset(config).build_parts()[TRAIN])
+    model = build(tiny_config("UltraGCN", "--item_item_weight=0.0", "--n_neighbours=4"))
     assert model.graph.neighbours.shape == (model.n_items, 0)

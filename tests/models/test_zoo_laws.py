@@ -322,7 +322,6 @@ MODELS = [
 ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 @pytest.mark.parametrize("model", MODELS)
 def test_the_losses_are_those_of_single_precision(
     model: str, tiny_data: Path, tmp_path: Path

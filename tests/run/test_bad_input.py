@@ -223,7 +223,6 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
     assert "Traceback" in (run.folder / "train.log").read_text()
 
 
-@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 @pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
 def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> None:
     run = run_main(tiny_data, tmp_path, "NCL", name="x")

@@ -20,8 +20,6 @@ FILES = {
 }
 
 
-# RecBole builds its sparse matrices by a deprecated constructor.
-@pytest.mark.filterwarnings("ignore:torch.sparse.SparseTensor")
 @pytest.mark.parametrize(
     ("model", "argv"),
     [

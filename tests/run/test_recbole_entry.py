@@ -19,7 +19,6 @@ from recbole_painvrl.config.loading import parse_overrides
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*distutils"),
     pytest.mark.filterwarnings("ignore:Detected pickle protocol"),
-    pytest.mark.filterwarnings(r"ignore:torch\.sparse\.SparseTensor"),
 ]
 
 
