@@ -97,7 +97,6 @@ def test_truth_comes_back(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) == {}
     write_dataset(content(), tmp_path / "toy")
     truth = read_truth(tmp_path / "toy")
-    assert truth is not None
     assert truth.columns["visual"].tolist() == [True, False, True]
     assert truth.environments.to_numpy().tolist() == [["u", "x", "0"], ["v", "y", "1"]]
 

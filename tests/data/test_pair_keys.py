@@ -67,11 +67,9 @@ def test_negatives_avoid_exactly_the_users_own_items(oblong: Path, tiny_config: 
 def test_planted_environments_are_those_of_the_pair(oblong: Path, tiny_config: MakeConfig) -> None:
     train, _ = training_pairs(tiny_config("UltraGCN", data=oblong))
     truth = planted_truth(train)
-    assert truth is not None
     by_pair = {(u, i): int(e) for u, i, e in truth.environments.itertuples(index=False)}
     users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
     found = true_environments(train, users, items)
-    assert found is not None
     tokens = (train.id2token(f, n) for f, n in ((train.uid_field, users), (train.iid_field, items)))
     assert found.tolist() == [by_pair[pair] for pair in zip(*tokens, strict=True)]
     assert 0 < found.float().mean() < 1

@@ -39,7 +39,6 @@ def embedded() -> DatasetContent:
 
 def rows_of(content: DatasetContent, frame: pd.DataFrame, invariant: bool) -> Floats:
     """Invariant or spurious columns of all planted modalities for the items of the frame."""
-    assert content.truth is not None
     parts = []
     for modality, mask in content.truth.columns.items():
         matrix, tokens = content.features[modality]
@@ -54,7 +53,6 @@ def environment_auc(content: DatasetContent, invariant: bool) -> float:
 
     Held-out items matter: few items have an extreme style, and by chance their contents differ.
     """
-    assert content.truth is not None
     truth = content.truth.environments
     rows = pd.DataFrame(rows_of(content, truth, invariant))
     values = np.asarray(rows - rows.groupby(truth["user_id"].to_numpy()).transform("mean"))
@@ -71,7 +69,6 @@ def check_splits(content: DatasetContent) -> None:
         map(tuple, content.interactions[PAIR].to_numpy())
     )
     assert set(together["user_id"]) == set(content.splits["train"]["user_id"])
-    assert content.truth is not None
     mixture = pd.concat([content.splits[name] for name in ("train", "valid", "test")])
     assert set(map(tuple, content.truth.environments[PAIR].to_numpy())) == set(
         map(tuple, mixture[PAIR].to_numpy())
@@ -84,7 +81,6 @@ def test_splits_and_sizes(planted: DatasetContent) -> None:
     assert (sizes == 2).all() and len(sizes) == SMALL.n_users
     sizes = planted.splits["ood"].groupby("user_id").size()
     assert (sizes == 6).all() and len(sizes) == SMALL.n_users
-    assert planted.truth is not None
     per_user = planted.truth.environments.groupby("user_id").size()
     assert per_user.min() == 30 and per_user.max() == 40
     shares = [len(planted.splits[name]) / per_user.sum() for name in ("train", "valid", "test")]
@@ -92,7 +88,6 @@ def test_splits_and_sizes(planted: DatasetContent) -> None:
 
 
 def test_environments_are_80_to_20_and_equal_in_every_split(planted: DatasetContent) -> None:
-    assert planted.truth is not None
     truth = planted.truth.environments.set_index(PAIR)["environment"]
     for name in ("train", "valid", "test"):
         frame = planted.splits[name]
@@ -101,7 +96,6 @@ def test_environments_are_80_to_20_and_equal_in_every_split(planted: DatasetCont
 
 
 def test_half_of_the_columns_are_invariant_and_interleaved(planted: DatasetContent) -> None:
-    assert planted.truth is not None
     widths = {name: len(mask) for name, mask in planted.truth.columns.items()}
     assert widths == {"visual": 64, "acoustic": 32}
     for mask in planted.truth.columns.values():
@@ -137,7 +131,6 @@ def test_taste_holds_out_of_distribution_and_style_flips(planted: DatasetContent
 def test_ood_rows_are_exchangeable_with_the_minority_mixture() -> None:
     """A cut by rank instead of by a random order would leave the better draws in the mixture."""
     content = generate_planted(PlantedDesign(n_users=1500, n_items=300, seed=2))
-    assert content.truth is not None
     truth = content.truth.environments
     minority = truth[truth["environment"] == "1"]
     majority = truth[truth["environment"] == "0"]
@@ -190,14 +183,12 @@ def test_other_modalities_leave_the_interactions_alone(planted: DatasetContent) 
     other = PlantedDesign(n_users=400, n_items=300, seed=1, modalities={"text": 5})
     content = generate_planted(other)
     pd.testing.assert_frame_equal(content.interactions, planted.interactions)
-    assert content.truth is not None
     assert content.truth.columns["text"].sum() == 2
 
 
 def test_written_and_read_back(tmp_path: Path, planted: DatasetContent) -> None:
     write_dataset(planted, tmp_path / "planted")
     truth = read_truth(tmp_path / "planted")
-    assert truth is not None and planted.truth is not None
     for modality, mask in planted.truth.columns.items():
         np.testing.assert_array_equal(truth.columns[modality], mask)
         tokens = planted.features[modality][1]
@@ -257,7 +248,6 @@ def test_embedded_is_ml100k_minus_the_rows_not_kept(embedded: DatasetContent) ->
 
 
 def test_embedded_roles(embedded: DatasetContent) -> None:
-    assert embedded.truth is not None
     share = (embedded.truth.environments["environment"] == "0").mean()
     assert abs(share - 0.8) < 0.02
     ood = len(embedded.splits["ood"]) + len(embedded.splits["ood_valid"])
@@ -266,7 +256,6 @@ def test_embedded_roles(embedded: DatasetContent) -> None:
 
 
 def test_embedded_truth_is_planted_in_two_modalities_only(embedded: DatasetContent) -> None:
-    assert embedded.truth is not None
     assert set(embedded.truth.columns) == {"visual", "acoustic"}
     assert set(embedded.features) == {"visual", "acoustic", "textual"}
     for mask in embedded.truth.columns.values():

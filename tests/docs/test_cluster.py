@@ -108,9 +108,7 @@ def test_a_killed_worker_and_an_interrupted_command(
     (lock,) = cells.glob(".BPR-*.lock")
     run = psutil.Process(int(lock.read_text().split()[0]))
     worker = run.parent()
-    assert worker is not None
     for process in (worker.parent(), worker):
-        assert process is not None
         process.kill()
     until(lambda: not run.is_running() or run.status() == psutil.STATUS_ZOMBIE)
     killed = len(epochs())

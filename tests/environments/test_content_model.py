@@ -120,7 +120,6 @@ def test_a_round_follows_the_literal_rules(
 ) -> None:
     monkeypatch.setattr(content_module, "_MOST_ROWS", most_rows)
     model, draws = content_model(learner), source(6)
-    assert model.projections is not None
     # Shares of some round, and projections far enough apart for every environment to win pairs.
     model.shares = SHARES.clone()
     with torch.no_grad():
@@ -137,18 +136,15 @@ def test_a_round_follows_the_literal_rules(
 def test_a_start_has_equal_shares_and_the_labels_of_its_projections() -> None:
     model = content_model()
     labels = model.restart(source(7))
-    assert model.projections is not None
     assert model.shares.tolist() == pytest.approx([1 / SIZE] * SIZE)
     drawn = 0.01 * torch.randn(SIZE, WIDTH + 1, 4, generator=source(7))
     assert torch.equal(model.projections.detach(), drawn)
     expected = Literal(drawn, model.shares).scores(list(range(N)), False).argmax(dim=0)
-    assert labels is not None
     assert torch.equal(labels, expected)
 
 
 def test_a_lost_environment_goes_on_as_a_disturbed_copy_of_the_largest() -> None:
     model = content_model()
-    assert model.projections is not None
     before = model.projections.detach().clone()
     model.shares = torch.tensor([0.1, 0.0, 0.9])
     model.reseed(1, source(8))
@@ -180,7 +176,6 @@ def test_likelihood_is_that_of_every_pairs_own_model(
     monkeypatch.setattr(content_module, "_BLOCK", block)
     monkeypatch.setattr(content_module, "_LIKELIHOOD_NEGATIVES", 6)
     model = content_model()
-    assert model.projections is not None
     with torch.no_grad():
         model.projections.mul_(100)
         scores, likelihood = model._scores_and_likelihood(source(9))

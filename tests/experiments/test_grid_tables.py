@@ -80,7 +80,6 @@ def test_means_spread_and_places(make_runs: MakeRuns) -> None:
     table = filled(make_runs)
     numbers = {row.label: row.numbers.get(("ood", "ndcg@10")) for row in table.rows}
     method, c = numbers["Method"], numbers["C"]
-    assert method is not None and c is not None
     assert method.mean == pytest.approx((0.3 + 0.31) / 2)
     assert method.sd == pytest.approx(0.01 / np.sqrt(2))
     assert (c.place, method.place) == ("best", "second")

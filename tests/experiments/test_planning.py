@@ -122,7 +122,6 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
 
     def changed(config: SafeConfig) -> SafeConfig | None:
         found = final_config(config)
-        assert found is not None
         effective = found.effective() | {"reg_weight": {"value": 0.9, "from": "model"}}
         found.effective = lambda: effective
         return found

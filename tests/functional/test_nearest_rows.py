@@ -188,7 +188,6 @@ def test_a_row_of_zeros_has_a_finite_gradient() -> None:
     product = multiply(normalise([kept_cosines(rows, indices)], "out"), table(N, 2, seed=1))
     assert not product[3].any()
     product.square().sum().backward()
-    assert rows.grad is not None
     assert rows.grad.isfinite().all()
 
 

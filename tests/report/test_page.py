@@ -230,7 +230,6 @@ def test_costs_shift_and_steps_by_hand(tmp_path: Path) -> None:
     # The first and the last tenth of the steps.
     assert row[3:6] == ["20", "0.5 → 18.5", "1 → 37"]
     found = shift(block)
-    assert found is not None
     assert found["head"] == ["metric", "IID", "OOD"]
     assert found["figures"] == [["NDCG@10", "0.1250", "0.2500"]]
     assert found["measures"] == [["which items", "0.750", "< 0.001"]]

@@ -100,7 +100,6 @@ def test_the_table_has_the_outcomes_of_the_comparison_of_all_columns() -> None:
     assert judged.chosen is None, "the others explain the mask"
     outcomes = {one.other: one.outcome for one in judged.found if one.metric == "ndcg@10"}
     table = controls(toy)
-    assert table is not None
     for name, *_, difference in table["rows"][1:]:
         (label,) = (group.label for group in toy.groups if group.mask == name)
         outcome = outcomes[label]
@@ -119,7 +118,6 @@ def test_the_difference_is_that_of_its_test() -> None:
     ]
     (toy,) = blocks(runs)
     table = controls(toy)
-    assert table is not None
     assert table["head"][-2:] == ["learnt − this, IID", "learnt − this, OOD"]
     ones = next(row for row in table["rows"] if row[0] == "ones")
     assert ones[2:4] == ["0.4000", "0.5000"]

@@ -198,7 +198,6 @@ def test_failed_and_hopeless_trials_are_recorded(
         if here == 2:
             # Four peers, all better in both objectives, after four validations.
             watch = run.trainer.on_valid
-            assert watch is not None
             run.trainer.stage, run.trainer.train_loss_dict = "train", dict.fromkeys(range(4), 0.0)
             watch.search.peers = lambda own, rung: [[0.9, 0.9]] * 4
             watch(0.1, {"ndcg@10": 0.1, "ood_ndcg@10": 0.1})
