@@ -130,6 +130,13 @@ def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:
     )
 
 
+def write_inter(root: Path, name: str, columns: str, rows: Iterable[str]) -> Path:
+    """Write interactions, one a line, into a folder of dataset folders; that folder."""
+    (root / name).mkdir(parents=True)
+    (root / name / f"{name}.inter").write_text("\n".join([columns, *rows]) + "\n")
+    return root
+
+
 @contextmanager
 def edited(path: Path) -> Iterator[Any]:
     """The content of a JSON or YAML file, which is written back as it was changed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import MakeConfig
+from support import MakeConfig, write_inter
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
@@ -36,11 +36,8 @@ def timed(tmp_path: Path) -> Path:
         for user in range(N_USERS)
         for position in reversed(range(PER_USER))
     ]
-    folder = tmp_path / "data"
-    (folder / "t").mkdir(parents=True)
     header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
-    (folder / "t" / "t.inter").write_text("\n".join([header, *rows]) + "\n")
-    return folder
+    return write_inter(tmp_path / "data", "t", header, rows)
 
 
 @pytest.fixture

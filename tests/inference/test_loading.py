@@ -16,7 +16,7 @@ from recbole.data import data_preparation
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_support import MakeRun, pairs
 from sklearn.metrics import roc_auc_score
-from support import Finished, edited, id_pairs, run_command, run_main
+from support import Finished, edited, id_pairs, run_main, write_inter
 
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
@@ -212,14 +212,11 @@ def test_the_ood_validation_ranks_what_iid_validation_holds(finished: MakeRun) -
 def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
     tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "all"
-    folder.mkdir()
-    rows = [f"u{u}\ti{i}" for u in range(12) for i in range(8) if u == 0 or (u + i) % 3]
-    (folder / "all.inter").write_text("user_id:token\titem_id:token\n" + "\n".join(rows) + "\n")
-    done = run_command(
-        "--model=BPR", "--dataset=all", f"--data_path={tmp_path}", f"--output_dir={tmp_path}",
-        "--epochs=1", "--use_gpu=False", "--show_progress=False", "--topk=[2]",
-        "--eval_args={split: {RS: [8, 0, 2]}}", "--valid_metric=NDCG@2", name="run",
+    rows = (f"u{u}\ti{i}" for u in range(12) for i in range(8) if u == 0 or (u + i) % 3)
+    data = write_inter(tmp_path, "all", "user_id:token\titem_id:token", rows)
+    done = run_main(
+        data, tmp_path, "BPR", "--dataset=all", "--epochs=1", "--topk=[2]", "--valid_metric=NDCG@2",
+        "--eval_args={split: {RS: [8, 0, 2]}}", name="run",
     )  # fmt: skip
     assert done.code == 0, done.err
     run = load_run(done.folder)
@@ -234,17 +231,12 @@ def test_case_study_without_validation_and_with_a_user_who_has_seen_everything(
 
 def test_a_labelled_run_opens_with_the_graph_it_was_trained_on(tmp_path: Path) -> None:
     """Rows with label 0 are no edges of LightGCN's graph."""
-    folder = tmp_path / "rated"
-    folder.mkdir()
-    rows = [
+    rows = (
         f"u{u}\ti{(u * 7 + j * 3) % 30}\t{1 + (u + j) % 5}" for u in range(40) for j in range(10)
-    ]
-    head = "user_id:token\titem_id:token\trating:float\n"
-    (folder / "rated.inter").write_text(head + "\n".join(rows) + "\n")
-    done = run_command(
-        "--model=LightGCN", "--dataset=rated", f"--data_path={tmp_path}",
-        f"--output_dir={tmp_path}",
-        "--epochs=2", "--use_gpu=False", "--show_progress=False", "--eval_args={mode: labeled}",
+    )
+    data = write_inter(tmp_path, "rated", "user_id:token\titem_id:token\trating:float", rows)
+    done = run_main(
+        data, tmp_path, "LightGCN", "--dataset=rated", "--eval_args={mode: labeled}",
         "--threshold={rating: 3}", "--load_col={inter: [user_id, item_id, rating]}",
         "--metrics=[AUC]", "--valid_metric=AUC", name="run",
     )  # fmt: skip

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_support import MakeRun, everybody, lists, pairs
-from support import quick, run_command
+from support import run_main, write_inter
 
 from recbole_painvrl.inference import scoring
 from recbole_painvrl.inference.loading import load_run
@@ -215,13 +215,10 @@ def test_top_k_is_sorting_with_ties_by_column(rows: int, n: int, k: int, seed: i
 
 
 def test_what_val_interval_has_dropped_is_known_all_the_same(tmp_path: Path) -> None:
-    folder = tmp_path / "rated"
-    folder.mkdir()
     rows = [f"u{u}\ti{(u + j) % 12}\t{1 + (u + j) % 5}" for u in range(30) for j in range(8)]
-    head = "user_id:token\titem_id:token\trating:float\n"
-    (folder / "rated.inter").write_text(head + "\n".join(rows) + "\n")
-    run = run_command(
-        "--model=BPR", *quick(tmp_path, tmp_path, "rated"), "--protocol=random",
+    data = write_inter(tmp_path, "rated", "user_id:token\titem_id:token\trating:float", rows)
+    run = run_main(
+        data, tmp_path, "BPR", "--dataset=rated", "--protocol=random",
         "--load_col={inter: [user_id, item_id, rating]}", "--val_interval={rating: '[4,inf)'}",
         name="run",
     )  # fmt: skip

@@ -22,7 +22,7 @@ from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.testing.laws import as_double, scores
 
 # Settings of small models in which every part has an effect.
-SETTINGS = {
+_SETTINGS = {
     "BM3": ("--score_content=0.5",),
     "DRAGON": ("--user_neighbours=4", "--knn_k=4"),
     "DualGNN": ("--user_neighbours=4",),
@@ -36,6 +36,7 @@ SETTINGS = {
     "MICRO": ("--knn_k=4", "--raw_graph_weight=0.5"),
     "SLMRec": ("--ssl_task=FAC",),
 }
+SETTINGS = {name: ("--embedding_size=6", *words) for name, words in _SETTINGS.items()}
 # Their vectors or weights say which modality is which, or one has no part in the score at all.
 _ORDERED = ("SLMRec",)
 WIDTHS = {"visual": 7, "acoustic": 9, "textual": 11}
@@ -123,7 +124,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        *((name, (*words, "--embedding_size=6")) for name, words in SETTINGS.items()),
+        *SETTINGS.items(),
         ("ContentEASE", ("--form=whitened", "--reg_weight=2.0")),
         ("ContentEASE", ("--form=bilinear", "--reg_weight=5.0")),
     ],
@@ -157,9 +158,8 @@ def test_the_order_of_three_modalities_is_free(
     name: str, three: Path, tiny_config: MakeConfig
 ) -> None:
     before, after = ["visual", "acoustic", "textual"], ["textual", "visual", "acoustic"]
-    words = (*SETTINGS[name], "--embedding_size=6")
     first, second = (
-        shaken(tiny_config(name, *words, f"--modalities=[{','.join(order)}]", data=three))
+        shaken(tiny_config(name, *SETTINGS[name], f"--modalities=[{','.join(order)}]", data=three))
         for order in (before, after)
     )
     second.load_state_dict(moved(first.state_dict(), before, after))
@@ -174,10 +174,9 @@ def test_a_modality_of_zeros_is_left_out(
     """Also by a mask: rows of zeros are no features."""
     mask = {key: np.full(width, float(key != "acoustic")) for key, width in WIDTHS.items()}
     np.savez(tmp_path / "mask.npz", **mask)
-    words = (*SETTINGS[name], "--embedding_size=6")
     names, rest = list(WIDTHS), ["visual", "textual"]
     masked, without = (
-        shaken(tiny_config(name, *words, *more, data=three))
+        shaken(tiny_config(name, *SETTINGS[name], *more, data=three))
         for more in (
             (f"--modalities=[{','.join(names)}]", f"--feature_mask={tmp_path / 'mask.npz'}"),
             (f"--modalities=[{','.join(rest)}]",),
@@ -193,8 +192,7 @@ def test_a_modality_of_zeros_is_left_out_of_the_loss(
 ) -> None:
     """Also where it was one of two, which leaves nothing to contrast."""
     np.savez(tmp_path / "mask.npz", visual=np.ones(7), acoustic=np.zeros(9))
-    words = (*SETTINGS[name], "--embedding_size=6")
-    mask = f"--feature_mask={tmp_path / 'mask.npz'}"
+    words, mask = SETTINGS[name], f"--feature_mask={tmp_path / 'mask.npz'}"
     masked = shaken(tiny_config(name, *words, "--modalities=[visual,acoustic]", mask, data=three))
     without = shaken(tiny_config(name, *words, "--modalities=[visual]", data=three))
     without.load_state_dict(moved(masked.state_dict(), ["visual", "acoustic"], ["visual"]))
@@ -217,7 +215,7 @@ def test_trained_features_stay_under_the_mask(
     source = np.random.default_rng(1)
     parts = {key: source.random(width) * (np.arange(width) % 2) for key, width in WIDTHS.items()}
     np.savez(tmp_path / "mask.npz", **parts)
-    words = (*SETTINGS[name], "--embedding_size=6", f"--feature_mask={tmp_path / 'mask.npz'}")
+    words = (*SETTINGS[name], f"--feature_mask={tmp_path / 'mask.npz'}")
     words = (*words, "--modalities=[visual,acoustic,textual]")
     trained = build(tiny_config(name, *words, "--train_features=True", data=three))
     kept = build(tiny_config(name, *words, "--train_features=False", data=three))
@@ -238,7 +236,7 @@ def test_trained_features_stay_under_the_mask(
 def test_constant_features_are_propagated_once(
     name: str, three: Path, tiny_config: MakeConfig
 ) -> None:
-    words = (*SETTINGS[name], "--embedding_size=6", "--modalities=[visual,acoustic,textual]")
+    words = (*SETTINGS[name], "--modalities=[visual,acoustic,textual]")
     model = build(tiny_config(name, *words, data=three))
     widths: list[int] = []
     model.to_users.register_forward_hook(lambda _, tables, __: widths.append(tables[0].shape[1]))
@@ -265,9 +263,8 @@ def test_content_vectors_follow_what_an_item_has(
 ) -> None:
     """Whatever fills the rows that are missing."""
     data = data_with_gaps(tmp_path / "gaps")
-    words = (*SETTINGS[name], "--embedding_size=6")
     filled, empty = (
-        build(tiny_config(name, *words, f"--missing_modality={rule}", data=data))
+        build(tiny_config(name, *SETTINGS[name], f"--missing_modality={rule}", data=data))
         for rule in ("mean", "zero")
     )
     assert not torch.equal(filled.features, empty.features)
@@ -280,9 +277,8 @@ def test_what_fills_a_missing_row_has_no_effect(
     name: str, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     data = data_with_gaps(tmp_path / "gaps")
-    words = (*SETTINGS[name], "--embedding_size=6")
     filled, empty = (
-        shaken(tiny_config(name, *words, f"--missing_modality={rule}", data=data))
+        shaken(tiny_config(name, *SETTINGS[name], f"--missing_modality={rule}", data=data))
         for rule in ("mean", "zero")
     )
     torch.testing.assert_close(scores(filled), scores(empty))
@@ -303,7 +299,7 @@ def test_a_released_run_says_which_weights_it_lacks(
     name: str, three: Path, tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The suggested setting is accepted and ends the warning; other names have none."""
-    words = (*SETTINGS[name], "--embedding_size=6", "--preset=released")
+    words = (*SETTINGS[name], "--preset=released")
     both = (*words, "--modalities=[visual,textual]")
     build(tiny_config(name, *both, data=three))
     assert len(caplog.messages) == 1

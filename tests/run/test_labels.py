@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import MakeConfig, run_main
+from support import MakeConfig, run_main, write_inter
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.loaders import liked, training_loader
@@ -19,13 +19,10 @@ LABELLED = ("--protocol=random", "--eval_args={mode: labeled}", "--metrics=[AUC]
 @pytest.fixture
 def rated(tiny_data: Path, tmp_path: Path) -> Path:
     """The tiny dataset with a column of ratings 1 to 5 and one of labels, 1 from rating 4 on."""
-    folder = tmp_path / "rated" / "tiny"
-    folder.mkdir(parents=True)
     header, *rows = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
-    lines = [f"{row}\t{n % 5 + 1}\t{int(n % 5 >= 3)}" for n, row in enumerate(rows)]
-    text = "\n".join([f"{header}\trating:float\tlabel:float", *lines])
-    (folder / "tiny.inter").write_text(text + "\n")
-    return folder.parent
+    lines = (f"{row}\t{n % 5 + 1}\t{int(n % 5 >= 3)}" for n, row in enumerate(rows))
+    columns = f"{header}\trating:float\tlabel:float"
+    return write_inter(tmp_path / "rated", "tiny", columns, lines)
 
 
 def train_of(config: Any) -> Any:
@@ -41,19 +38,15 @@ def test_disliked_rows_are_no_positives(source: str, rated: Path, tiny_config: M
     positive = whole.inter_feat["label"] > 0
     assert 0 < int(positive.sum()) < len(whole)
     train = liked(config, whole)
-    pairs = {
-        (int(u), int(i))
-        for u, i in zip(
-            *(whole.inter_feat[f][positive] for f in ("user_id", "item_id")), strict=True
-        )
-    }
-    got = set()
-    for batch in training_loader(config, train):
-        chosen = batch["label"] > 0
-        got |= set(
-            zip(batch["user_id"][chosen].tolist(), batch["item_id"][chosen].tolist(), strict=True)
-        )
-    assert got == pairs
+
+    def pairs(table: Any) -> set[tuple[int, int]]:
+        """Those of the rows with a label above 0."""
+        chosen = table["label"] > 0
+        columns = (table[name][chosen].tolist() for name in ("user_id", "item_id"))
+        return set(zip(*columns, strict=True))
+
+    batches = map(pairs, training_loader(config, train))
+    assert set().union(*batches) == pairs(whole.inter_feat)
 
 
 def test_labels_are_learnt_as_they_are_without_negatives(
@@ -124,14 +117,12 @@ def test_dislikes_are_asked_about(
     column: str, values: list[str], tiny_data: Path, tmp_path: Path
 ) -> None:
     """Whatever is loaded: most published logs hold impressions, and a ranking counts rows."""
-    folder = tmp_path / "logged" / "tiny"
-    folder.mkdir(parents=True)
     header, *rows = (tiny_data / "tiny" / "tiny.inter").read_text().splitlines()
     lines = [f"{row}\t{values[n % len(values)]}" for n, row in enumerate(rows)]
-    (folder / "tiny.inter").write_text("\n".join([f"{header}\t{column}", *lines]) + "\n")
+    data = write_inter(tmp_path / "logged", "tiny", f"{header}\t{column}", lines)
     name = column.partition(":")[0]
     argv = ("--protocol=random",)
-    asked = run_main(folder.parent, tmp_path, "Pop", *argv, name="asked")
+    asked = run_main(data, tmp_path, "Pop", *argv, name="asked")
     assert (asked.code, asked.err.count("\n")) == (2, 1)
     n_disliked = sum(float(line.rpartition("\t")[2]) <= 0 for line in lines)
     assert f"{n_disliked} of {len(lines)} rows have `{name}` <= 0" in asked.err
@@ -141,7 +132,7 @@ def test_dislikes_are_asked_about(
         keep, drop = "'(-inf,inf)'", "'(0,inf)'"
     for answer, n_left in ((keep, len(lines)), (drop, len(lines) - n_disliked)):
         value = f"--val_interval={{{name}: {answer}}}"
-        run = run_main(folder.parent, tmp_path, "Pop", *argv, value, name=f"x{n_left}")
+        run = run_main(data, tmp_path, "Pop", *argv, value, name=f"x{n_left}")
         assert run.code == 0, run.err
         assert sum(run.result["split"]["sizes"].values()) == n_left
 
