@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 from support import SHORT_STAGES, assert_means, files_in, run_main
-from torch import Tensor
-
-from recbole_painvrl.models.ultragcn import UltraGCN
 
 FILES = {
     "config.yaml",
@@ -76,19 +73,3 @@ def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) ->
     assert run.result["stages"][0]["best_epoch"] == 1
     run = run_main(tiny_data, tmp_path, "UltraGCN", "--epochs=3", "--eval_step=2", name="two")
     assert run.result["stages"][0]["best_epoch"] == 2
-
-
-def test_padding_is_never_ranked(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = run_main(tiny_data, tmp_path, "UltraGCN", name="plain")
-    original = UltraGCN.full_sort_predict
-
-    def favour_padding(self: UltraGCN, interaction: object) -> Tensor:
-        scores = original(self, interaction).view(-1, self.n_items).clone()
-        scores[:, 0] = 1e6
-        return scores.view(-1)
-
-    monkeypatch.setattr(UltraGCN, "full_sort_predict", favour_padding)
-    favoured = run_main(tiny_data, tmp_path, "UltraGCN", name="favoured")
-    assert favoured.result["metrics"] == plain.result["metrics"]
