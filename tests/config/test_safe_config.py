@@ -17,13 +17,13 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 
 
-def _config(*argv: str, model: str = "BPR") -> SafeConfig:
+def config_of(*argv: str, model: str = "BPR") -> SafeConfig:
     return config_from_arguments([f"--model={model}", "--dataset=planted", *argv])
 
 
-def _message(*argv: str, model: str = "BPR") -> str:
+def refusal(*argv: str, model: str = "BPR") -> str:
     with pytest.raises(UserError) as caught:
-        _config(*argv, model=model)
+        config_of(*argv, model=model)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -65,21 +65,21 @@ def _message(*argv: str, model: str = "BPR") -> str:
     ],
 )
 def test_mistakes_are_one_line(argument: str, message: str) -> None:
-    assert message in _message(argument)
+    assert message in refusal(argument)
 
 
 def test_presets_that_exist_are_listed() -> None:
     expected = "`preset`: found 'paper_litral' (command line), expected one of "
     expected += "large, paper_literal; did you mean `paper_literal`?"
-    assert _message("--preset=paper_litral", model="PaInvRL") == expected
-    assert "expected none: BPR has no presets" in _message("--preset=x")
-    assert "expected one of" in _message("--preset=../../overall", model="PaInvRL")
+    assert refusal("--preset=paper_litral", model="PaInvRL") == expected
+    assert "expected none: BPR has no presets" in refusal("--preset=x")
+    assert "expected one of" in refusal("--preset=../../overall", model="PaInvRL")
 
 
 def test_painvrl_needs_features() -> None:
-    found = _message("--modalities=[]", model="PaInvRL")
+    found = refusal("--modalities=[]", model="PaInvRL")
     assert found.startswith("`modalities`: found [] (command line), expected at least one")
-    assert _config("--modalities=[]", model="UltraGCN")["modalities"] == []
+    assert config_of("--modalities=[]", model="UltraGCN")["modalities"] == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_painvrl_needs_features() -> None:
     ],
 )
 def test_models_that_cannot_run(model: str, message: str) -> None:
-    found = _message(model=model)
+    found = refusal(model=model)
     assert found.startswith("`model`: ")
     assert message in found
 
@@ -110,7 +110,7 @@ def test_model_and_dataset_are_needed() -> None:
 
 @pytest.mark.parametrize("model", [m for m in model_names() if m not in ("NCL", "RaCT")])
 def test_every_general_recommender_is_accepted(model: str) -> None:
-    config = _config(model=model)
+    config = config_of(model=model)
     assert config["model"] == model
     assert config["metrics"] == ["Recall", "NDCG", "Precision"]
     assert config["eval_batch_size"] == 4_000_000
@@ -158,23 +158,23 @@ def test_precedence_and_sources(tmp_path: Path) -> None:
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("epochs: many\n")
-    assert _message(f"--config_files={file}") == (
+    assert refusal(f"--config_files={file}") == (
         f"`epochs`: found 'many' (file {file}), expected an integer >= 1"
     )
     file.write_text("epoch: 3\n")
-    assert _message(f"--config_files={file}") == (
+    assert refusal(f"--config_files={file}") == (
         f"unknown setting `epoch` (file {file}); did you mean `epochs`?"
     )
 
 
 def test_settings_of_built_in_models_have_types_and_bounds() -> None:
-    found = _message("--n_layers=two", model="LightGCN")
+    found = refusal("--n_layers=two", model="LightGCN")
     assert found == "`n_layers`: found 'two' (command line), expected an integer >= 0"
-    assert "expected a list (each an integer >= 1)" in _message(
+    assert "expected a list (each an integer >= 1)" in refusal(
         "--hidden_size_list=64", model="NGCF"
     )
-    assert _config("--n_layers=3", model="LightGCN")["n_layers"] == 3
-    assert "unknown setting `n_layers`" in _message("--n_layers=3", model="BPR")
+    assert config_of("--n_layers=3", model="LightGCN")["n_layers"] == 3
+    assert "unknown setting `n_layers`" in refusal("--n_layers=3", model="BPR")
 
 
 def test_neither_eval_nor_the_process_command_line(
@@ -183,10 +183,10 @@ def test_neither_eval_nor_the_process_command_line(
     target = tmp_path / "made"
     attack = f"__import__('os').system('touch {target}')"
     monkeypatch.setattr(sys, "argv", ["test", f"--epochs={attack}", "--seed=99"])
-    config = _config(f"--run_name={attack}")
+    config = config_of(f"--run_name={attack}")
     assert (config["run_name"], config["seed"], config["epochs"]) == (attack, 2020, 300)
-    assert "`epochs`: found " in _message(f"--epochs={attack}")
-    assert "`topk`: found " in _message(f"--topk={attack}")
+    assert "`epochs`: found " in refusal(f"--epochs={attack}")
+    assert "`topk`: found " in refusal(f"--topk={attack}")
     with pytest.raises(UserError):
         SafeConfig("BPR", "planted", overrides={"eval_args": attack})
     assert not target.exists()
@@ -206,16 +206,16 @@ def test_yaml_and_recbole_lists_stay_as_they_are() -> None:
     from recbole.utils import argument_list
 
     before = list(argument_list.dataset_arguments)
-    _config("--dataset_save_path=x", model="LightGCN")
+    config_of("--dataset_save_path=x", model="LightGCN")
     assert argument_list.dataset_arguments == before
 
 
 def test_use_gpu_false_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert _config("--use_gpu=False")["device"] == torch.device("cpu")
-    assert _config()["gpu_id"] == "3"
-    assert _config("--gpu_id=1")["gpu_id"] == "1"
+    assert config_of("--use_gpu=False")["device"] == torch.device("cpu")
+    assert config_of()["gpu_id"] == "3"
+    assert config_of("--gpu_id=1")["gpu_id"] == "1"
 
 
 def test_a_process_takes_the_gpu_of_its_number_on_its_machine(
@@ -225,9 +225,9 @@ def test_a_process_takes_the_gpu_of_its_number_on_its_machine(
     numbers = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}
     for name, value in {**numbers, "CUDA_VISIBLE_DEVICES": "2,3"}.items():
         monkeypatch.setenv(name, value)
-    assert _config()["device"] == torch.device("cuda", 1)
+    assert config_of()["device"] == torch.device("cuda", 1)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert _config()["device"] == torch.device("cuda", 1)
-    config = _config("--use_gpu=False")
+    assert config_of()["device"] == torch.device("cuda", 1)
+    config = config_of("--use_gpu=False")
     # RecBole wraps a model in its own parallel training if `single_spec` is not set.
     assert (config["device"], config["single_spec"]) == (torch.device("cpu"), True)
