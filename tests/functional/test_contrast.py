@@ -27,6 +27,13 @@ def literal(
     return torch.stack(losses).mean()
 
 
+def assert_same(loss: Tensor, by_hand: Tensor, tables: list[Tensor]) -> None:
+    """Also the gradients by the tables."""
+    torch.testing.assert_close(loss, by_hand)
+    gradients = [torch.autograd.grad(one, tables) for one in (loss, by_hand)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.fixture(params=[1, 20, 1000])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contrastive, "_ROWS_PER_COLUMN", 0)
@@ -46,10 +53,7 @@ def test_info_nce_row_by_row(own_view: bool, normalise: bool, among: bool, width
     targets = torch.tensor([8, 2, 2, 0, 5]) if among else None
     loss = info_nce(a, z, tau, own_view, normalise, targets)
     by_hand = literal(a, z, tau, own_view, normalise, targets if among else torch.arange(5))
-    torch.testing.assert_close(loss, by_hand)
-    torch.testing.assert_close(
-        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z])
-    )
+    assert_same(loss, by_hand, [a, z])
 
 
 @pytest.mark.usefixtures("_blocks")
@@ -69,10 +73,7 @@ def test_info_nce_of_repeated_rows(among: bool) -> None:
         own_view=False,
         targets=None if targets is None else first_copy[targets[rows]],
     )
-    torch.testing.assert_close(loss, by_hand)
-    torch.testing.assert_close(
-        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z])
-    )
+    assert_same(loss, by_hand, [a, z])
     for counted in ({"counts": counts}, {"target_counts": of_targets}):
         with pytest.raises(ValueError, match="own_view"):
             info_nce(a, z, 0.7, **counted)
@@ -93,10 +94,7 @@ def test_pairs_that_are_no_negatives(own_view: bool) -> None:
         total = total + ((F.normalize(a) @ F.normalize(a).T / 0.7).exp() * (b != c)).sum(dim=1)
     by_hand = (total.log() - terms.diagonal().log()).mean()
     loss = info_nce(a, z, 0.7, own_view, excluded=(rows, columns))
-    torch.testing.assert_close(loss, by_hand)
-    torch.testing.assert_close(
-        torch.autograd.grad(loss, [a, z]), torch.autograd.grad(by_hand, [a, z])
-    )
+    assert_same(loss, by_hand, [a, z])
 
 
 def test_info_nce_known_values() -> None:

@@ -93,13 +93,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "alpha": {"irm_weight": 3.0},
     "lambda": {"mask_decay": 5.0},
     "decay of W": {"mask_projection_reg_weight": 0.5},
+    "released": {},
 }
-
-
-def settings_of(name: str) -> InvRLSettings:
-    if name == "released":
-        return shipped_settings("InvRL", "released", **LARGE)
-    return shipped_settings("InvRL", **{**LARGE, **VARIANTS[name]})
 
 
 def learnt(settings: InvRLSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]:
@@ -122,9 +117,10 @@ def learnt(settings: InvRLSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("name", [*VARIANTS, "released"])
+@pytest.mark.parametrize("name", VARIANTS)
 def test_joint_steps_are_the_literal_ones(name: str) -> None:
-    settings = settings_of(name)
+    preset = "released" if name == "released" else None
+    settings = mask_settings("InvRL", preset, **{**LARGE, **VARIANTS[name]})
     learner, (mask, projection) = learnt(settings)
     torch.testing.assert_close(learner.mask.detach(), mask, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(learner.projection.detach(), projection, rtol=1e-9, atol=1e-9)

@@ -13,6 +13,7 @@ from support import SHORT_STAGES, Finished, run_main
 from torch import Tensor
 
 from recbole_painvrl.environments.content import ContentEnvironmentModel
+from recbole_painvrl.environments.full import PlainUltraGCN
 from recbole_painvrl.errors import NonFiniteLossError
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.mmssl import MMSSL
@@ -66,14 +67,12 @@ def test_a_bad_feature_is_named(
 ) -> None:
     from recbole.utils import get_model
 
-    spoil(monkeypatch, get_model(model), _first_of_a_step(model), bad_feature, batch)
-    argv = SMALL if model != "MMSSL" else ("--train_batch_size=40",)
+    first, argv = "calculate_loss", SMALL
+    if model == "MMSSL":
+        first, argv = "propagate", ("--train_batch_size=40",)
+    spoil(monkeypatch, get_model(model), first, bad_feature, batch)
     run = run_main(tiny_data, tmp_path, model, *argv, name="x")
     stopped(run, f"stage train, epoch 1, batch {batch}:", "loss is nan", "visual column 5")
-
-
-def _first_of_a_step(model: str) -> str:
-    return "propagate" if model == "MMSSL" else "calculate_loss"
 
 
 def test_backbone_and_final_are_guarded(
@@ -170,19 +169,17 @@ def test_environments_are_guarded(
 
         spoil(monkeypatch, ContentEnvironmentModel, "_batch_loss", change, 2)
     else:
-        from recbole_painvrl.environments.full import PlainUltraGCN
 
-        spoil(monkeypatch, PlainUltraGCN, "item_table", _bad_projection, 2)
+        def change(model: Any) -> None:
+            with torch.no_grad():
+                model.projection[0, 7] = torch.nan
+
+        spoil(monkeypatch, PlainUltraGCN, "item_table", change, 2)
     argv = (*SHORT_STAGES, f"--environment_model={environment_model}")
     batch = "--environment_batch_size=256"
     run = run_main(tiny_data, tmp_path, "PaInvRL", *SMALL, *argv, batch, name="x")
     # The modalities are in the order of their names: acoustic has columns 0 to 7.
     stopped(run, "stage environments 1, round 1, batch 2:", "loss of Gamma_e", "acoustic column 7")
-
-
-def _bad_projection(model: Any) -> None:
-    with torch.no_grad():
-        model.projection[0, 7] = torch.nan
 
 
 @pytest.mark.parametrize("term", ["L_ERM", "L_IRM"])
