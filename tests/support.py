@@ -170,6 +170,15 @@ def assert_means(per_user: Any, metrics: dict[str, dict[str, float]]) -> None:
             assert rows[metric].mean() == pytest.approx(value, abs=1e-6)
 
 
+def result_of(folder: Path) -> Any:
+    """``result.json`` of a run, read as strictly as JSON is defined."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"result.json holds {name}")
+
+    return json.loads((folder / "result.json").read_text(), parse_constant=refuse)
+
+
 @dataclass(frozen=True)
 class Finished:
     """A run through the command line: exit code, what it printed, and its folder."""
@@ -181,12 +190,8 @@ class Finished:
 
     @property
     def result(self) -> Any:
-        """``result.json``, read as strictly as JSON is defined."""
-
-        def refuse(name: str) -> None:
-            raise AssertionError(f"result.json holds {name}")
-
-        return json.loads((self.folder / "result.json").read_text(), parse_constant=refuse)
+        """``result.json``."""
+        return result_of(self.folder)
 
     @property
     def per_user(self) -> pd.DataFrame:

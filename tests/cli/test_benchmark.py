@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import result_of
 
 from recbole_painvrl.__main__ import main
 
@@ -20,7 +21,7 @@ def test_a_real_run_its_table_and_the_second_time(
     assert "Pop-tiny-seed3-" in first.err and ": done in" in first.err and "| Pop |" in first.out
     (run,) = json.loads((tmp_path / "out" / "cells.json").read_text())["cells"]
     assert run["state"] == "done"
-    result = json.loads((tmp_path / "out" / run["folder"] / "result.json").read_text())
+    result = result_of(tmp_path / "out" / run["folder"])
     assert (result["model"], result["seed"]) == ("Pop", 3)
     written = (tmp_path / "out" / "table.html").read_text()
     assert f"{result['metrics']['ood']['ndcg@10']:.4f}" in written

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from forks import SUBPROCESS
-from support import STAGES_ALONE, empty_figures, every_mask_is_cut
+from support import STAGES_ALONE, empty_figures, every_mask_is_cut, result_of
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
@@ -116,7 +116,7 @@ def check_report(out: Path, found: dict[str, Any]) -> None:
     assert [name for name, _ in rows] == [*controls.LABELS]
     for name, cells in rows:
         folder = out / found[controls.LABELS[name]]["folder"]
-        metrics = json.loads((folder / "result.json").read_text())["metrics"]
+        metrics = result_of(folder)["metrics"]
         for test in ("iid", "ood"):
             assert f"{metrics[test]['ndcg@10']:.4f}" in cells
     assert "UltraGCN (mask=permuted)" in page

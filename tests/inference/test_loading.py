@@ -16,7 +16,7 @@ from recbole.data import data_preparation
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from serving_support import MakeRun, pairs
 from sklearn.metrics import roc_auc_score
-from support import Finished, edited, id_pairs, run_main, write_inter
+from support import edited, id_pairs, result_of, run_main, write_inter
 
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
@@ -40,7 +40,7 @@ def test_the_public_name(finished: MakeRun) -> None:
     folder = finished("PaInvRL")
     run = recbole_painvrl.load_run(str(folder))
     assert isinstance(run.config, SafeConfig)
-    assert run.result == Finished(0, "", "", folder).result
+    assert run.result == result_of(folder)
     assert set(run.parts) == {"train", "valid", "test", "ood_valid", "ood"}
     assert not run.model.training
     weights, _ = stored(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import TINY, killing, run_main
+from support import TINY, killing, result_of, run_main
 from torch import Tensor
 
 from recbole_painvrl.cli.run import main
@@ -148,7 +147,7 @@ def assert_resumes(model: str, argv: Sequence[str], save: int, data: Path, place
         run_main(data, place, model, *argv, name="killed")
     killed = place / "runs" / "killed"
     assert main([f"--resume={killed}", "--show_progress=False"]) == 0
-    results = [json.loads((run / "result.json").read_text()) for run in (whole.folder, killed)]
+    results = [result_of(run) for run in (whole.folder, killed)]
     for result in results:
         for stage in result["stages"]:
             stage.pop("seconds"), stage.pop("peak_memory_mb")

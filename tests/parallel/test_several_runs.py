@@ -16,7 +16,7 @@ import pytest
 import torch
 from forks import ROOT, fresh
 from ranks import Ended, exit_at, run_ranks
-from support import STAGES_ALONE, Finished, MakeConfig, last_values, quick, run_command
+from support import STAGES_ALONE, Finished, MakeConfig, last_values, quick, result_of, run_command
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.errors import UserError
@@ -50,12 +50,6 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(finished, printed)
 
 
-def weights_hash(folder: Path) -> str:
-    result = json.loads((folder / "result.json").read_text())
-    hashed: str = result["hashes"]["weights"]
-    return hashed
-
-
 @pytest.mark.parametrize("name", ["2", "3"])
 def test_results_do_not_depend_on_the_number_of_processes(name: str, runs: Runs) -> None:
     one, several = runs.finished["1"], runs.finished[name]
@@ -87,7 +81,7 @@ def test_further_settings_do_not_depend_on_the_number(
     one = run_command(*argv, name="one").result
     ended = run_ranks(2, [*argv, "--run_name=two"], tmp_path)
     assert ended.codes == [0, 0], ended.errors
-    two = json.loads((tmp_path / "runs" / "two" / "result.json").read_text())
+    two = result_of(tmp_path / "runs" / "two")
     for key in ("metrics", "all_features"):
         for test, values in one.get(key, {}).items():
             assert two[key][test] == pytest.approx(values, abs=2e-3)
@@ -156,7 +150,7 @@ def test_killed_and_resumed(
     manifest_is_complete(folder)
     resumed = run_ranks(2, [f"--resume={folder}"], tmp_path, save_often)
     assert resumed.codes == [0, 0], resumed.errors
-    assert weights_hash(folder) == weights_hash(whole)
+    assert result_of(folder)["hashes"] == result_of(whole)["hashes"]
     manifest_is_complete(folder)
 
 
@@ -174,7 +168,7 @@ def test_resumed_by_another_number_of_processes(
         assert not (folder / "checkpoint" / "last.json").is_file()
     else:
         assert run_ranks(3, [f"--resume={folder}"], tmp_path).codes == [0] * 3
-    one, other = (json.loads((f / "result.json").read_text()) for f in (whole, folder))
+    one, other = result_of(whole), result_of(folder)
     for name, values in one["metrics"].items():
         assert other["metrics"][name] == pytest.approx(values, abs=2e-3)
     frame = pd.read_parquet(folder / "per_user.parquet")
@@ -309,4 +303,4 @@ def test_torchrun_gives_the_same_bits(tiny_data: Path, tmp_path: Path, whole: Pa
     command += words(tiny_data, tmp_path, "torchrun")
     done = fresh(command, ROOT, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    assert weights_hash(tmp_path / "runs" / "torchrun") == weights_hash(whole)
+    assert result_of(tmp_path / "runs" / "torchrun")["hashes"] == result_of(whole)["hashes"]

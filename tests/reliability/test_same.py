@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import SHORT_STAGES, Finished, run_main
+from support import SHORT_STAGES, Finished, result_of, run_main
 
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
@@ -134,8 +133,7 @@ def test_the_hash_of_the_settings_leaves_out_where_a_run_is_written_and_how_it_i
 
 def test_a_figure_that_is_not_finite_is_none_in_the_result(tmp_path: Path) -> None:
     write_result(tmp_path, {"metrics": {"valid": {"auc": math.nan}}, "range": [1.5, -math.inf]})
-    result = Finished(0, "", "", tmp_path).result
-    assert result == {"metrics": {"valid": {"auc": None}}, "range": [1.5, None]}
+    assert result_of(tmp_path) == {"metrics": {"valid": {"auc": None}}, "range": [1.5, None]}
 
 
 def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -206,7 +204,7 @@ def test_a_run_without_a_checkpoint_starts_over(
     assert code == 0, message
     assert "stopped before its first checkpoint; it begins again" in message
     assert (folder / "checkpoint" / "best.safetensors").read_bytes() == expected
-    assert json.loads((folder / "result.json").read_text())["metrics"]
+    assert result_of(folder)["metrics"]
 
 
 def test_other_code_is_said_and_recorded(
@@ -217,14 +215,14 @@ def test_other_code_is_said_and_recorded(
 ) -> None:
     """The result of two codes has the hash of neither."""
     folder, _ = stopped
-    before = json.loads((tmp_path / "before" / "runs" / "x" / "result.json").read_text())
+    before = result_of(tmp_path / "before" / "runs" / "x")
     monkeypatch.setattr("recbole_painvrl.run.runner.code_hash", lambda: "0" * 64)
     hashes = []
     for _ in range(2):
         code, message = resumed(folder, capsys)
         assert code == 0
         assert "resumed with other code (" in message
-        hashes.append(json.loads((folder / "result.json").read_text())["hashes"]["code"])
+        hashes.append(result_of(folder)["hashes"]["code"])
         (folder / "result.json").unlink()
     assert hashes[0] == hashes[1] not in (before["hashes"]["code"], "0" * 64)
 

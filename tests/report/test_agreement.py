@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_support import toy_run
-from support import empty_figures
+from support import empty_figures, result_of
 
 from recbole_painvrl.evaluation.comparison import compare, reference, standing
 from recbole_painvrl.experiments.tables import method_of
@@ -26,7 +25,7 @@ def test_report_and_benchmark_agree(run_folders: Path) -> None:
     for group in block.groups:
         numbers: dict[tuple[str, str], Number] = {}
         for run in group.runs:
-            result = json.loads((run.folder / "result.json").read_text())
+            result = result_of(run.folder)
             for part, metrics in result["metrics"].items():
                 for metric, value in metrics.items():
                     numbers.setdefault((part, metric), Number([])).values.append(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from report_support import Report
-from support import edited
+from support import edited, result_of
 
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import blocks
@@ -73,7 +73,7 @@ def test_everything_in_the_folder_of_runs(runs: Path, tmp_path: Path, report: Re
     page = words(found.text)
     assert "2 complete of 3 runs" in page
     for path in (runs / "single", runs / "table2" / "cells" / DONE):
-        value = json.loads((path / "result.json").read_text())["metrics"]["ood"]["ndcg@10"]
+        value = result_of(path)["metrics"]["ood"]["ndcg@10"]
         assert f"{value:.4f}" in page
     assert f"--resume={runs / 'table2' / 'cells' / BEGUN}" in page
 

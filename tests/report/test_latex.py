@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from report_support import RUNS, Report, toy_run
-from support import edited
+from support import edited, result_of
 
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.latex import _metrics, _settings
@@ -34,7 +33,7 @@ def tables(run_folders: Path, report: Report, tmp_path_factory: pytest.TempPathF
 def test_every_number_of_a_test_is_in_its_table(tables: Path, run_folders: Path) -> None:
     for test in ("iid", "ood"):
         text = (tables / f"b1-{test}.tex").read_text()
-        result = json.loads((run_folders / "ultragcn-ids" / "result.json").read_text())
+        result = result_of(run_folders / "ultragcn-ids")
         for value in result["metrics"][test].values():
             assert f"{value:.4f}" in text
         assert text.count(r"\textbf{") >= len(result["metrics"][test])
@@ -47,7 +46,7 @@ def test_every_number_of_a_test_is_in_its_table(tables: Path, run_folders: Path)
 
 
 def test_data_settings_and_versions(tables: Path, run_folders: Path) -> None:
-    result = json.loads((run_folders / "painvrl-1" / "result.json").read_text())
+    result = result_of(run_folders / "painvrl-1")
     data = (tables / "b1-data.tex").read_text()
     for value in (*result["data"].values(), *result["split"]["sizes"].values()):
         assert f"& {value:,} " in data

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from report_support import RUNS, Report, Reported, toy_run
-from support import edited, empty_figures
+from support import edited, empty_figures, result_of
 
 from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.plots.style import Figures
@@ -71,22 +69,17 @@ def reader(page: Reported) -> Reader:
     return Reader(page.text)
 
 
-def result(folder: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return value
-
-
 def test_every_metric_of_every_run_is_on_the_page(reader: Reader, run_folders: Path) -> None:
     words = set(reader.words)
     for name, _, _ in RUNS:
-        for metrics in result(run_folders / name)["metrics"].values():
+        for metrics in result_of(run_folders / name)["metrics"].values():
             assert metrics
             for value in metrics.values():
                 assert f"{value:.4f}" in words
 
 
 def test_seeds_are_one_column_with_mean_and_deviation(page: Reported, run_folders: Path) -> None:
-    first, second = (result(run_folders / f"painvrl-{n}")["metrics"]["ood"] for n in (1, 2))
+    first, second = (result_of(run_folders / f"painvrl-{n}")["metrics"]["ood"] for n in (1, 2))
     a, b = first["ndcg@10"], second["ndcg@10"]
     spread = abs(a - b) / 2**0.5
     text = re.sub(r"<[^>]+>", "", page.text)
@@ -97,7 +90,7 @@ def test_seeds_are_one_column_with_mean_and_deviation(page: Reported, run_folder
 
 
 def test_the_oracle_is_beside_the_learnt_mask(reader: Reader, run_folders: Path) -> None:
-    results = [result(run_folders / f"painvrl-{n}") for n in (1, 2)]
+    results = [result_of(run_folders / f"painvrl-{n}") for n in (1, 2)]
     for test in ("iid", "ood"):
         values = [one["planted"]["oracle"][test]["ndcg@10"] for one in results]
         assert f"{sum(values) / 2:.4f}" in reader.words
@@ -125,7 +118,7 @@ def test_every_number_leads_to_its_run(reader: Reader, page: Reported, run_folde
     assert all((page.page.parent / address).exists() for address in local)
     for name, _, _ in RUNS:
         assert sum(name in address for address in local) > len(
-            result(run_folders / name)["metrics"]
+            result_of(run_folders / name)["metrics"]
         )
 
 
@@ -175,7 +168,7 @@ def test_caveats_are_listed(page: Reported) -> None:
 
 def test_command_configuration_versions_and_hashes(page: Reported, run_folders: Path) -> None:
     text = html.unescape(re.sub(r"<[^>]+>", " ", page.text))
-    made = result(run_folders / "invrl-1")
+    made = result_of(run_folders / "invrl-1")
     for words in (*made["hashes"].values(), made["versions"]["torch"]):
         assert words in text
     assert re.search(r"mask_epochs\s+2\s+command line", text)
@@ -258,7 +251,7 @@ def test_the_split_is_described(
     """By its protocol, with the interactions of every part."""
     run = changed(run_folders / "painvrl-1", tmp_path / "run", protocol=protocol)
     text = html.unescape(report(tmp_path / "x.html", run).text)
-    sizes = json.loads((run / "result.json").read_text())["split"]["sizes"]
+    sizes = result_of(run)["split"]["sizes"]
     (split,) = (line for line in text.splitlines() if "<p>Variant of the data" in line)
     assert f"Split: {words}" in split
     assert all(f" {size:,}" in split for size in sizes.values())

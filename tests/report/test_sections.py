@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_support import Report, toy_run
-from support import edited
+from support import edited, result_of
 
 from recbole_painvrl.evaluation.comparison import compare
 from recbole_painvrl.report.caveats import caveats
@@ -243,7 +242,7 @@ def test_the_agreement_with_the_truth_has_its_controls(
     text = html.unescape(re.sub(r"<[^>]+>", " ", table.partition("</table>")[0]))
     assert "truth shuffled" in text and "a classifier that knows the truth" in text
     for name in names:
-        planted = json.loads((run_folders / name / "result.json").read_text())["planted"]
+        planted = result_of(run_folders / name)["planted"]
         for key in ("environment_ari_shuffled", "environment_ari_supervised"):
             assert f" {planted[key]:.3f} " in text
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from forks import SUBPROCESS, forked
+from support import result_of
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli.run import main as run
@@ -90,7 +91,7 @@ def test_of_a_tested_trial_of_a_search(data: Path, tmp_path: Path) -> None:
     words = ["--model=UltraGCN", "--dataset=tiny", f"--data_path={data}", "--use_gpu=False"]
     assert tune([*words, "--epochs=1", "--trials=2", f"--output={output}"]) == 0
     assert run([f"--resume={output / 'trial-0001'}", "--show_progress=False"]) == 0
-    result = json.loads((output / "trial-0001" / "result.json").read_text())
+    result = result_of(output / "trial-0001")
     assert "--resume" not in " ".join(result["command"])
     assert_same(result, again(result, tmp_path / "again"))
 

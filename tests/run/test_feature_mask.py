@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import SHORT_STAGES, Finished, Killed, MakeConfig, killing, run_main
+from support import SHORT_STAGES, Finished, Killed, MakeConfig, killing, result_of, run_main
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli.run import main
@@ -108,7 +107,7 @@ def test_a_resumed_run_has_the_mask_that_it_kept(
         assert said in capsys.readouterr().err
     shutil.copy(whole.folder / COPY, killed)
     assert main([f"--resume={killed}", "--show_progress=False"]) == 0
-    resumed = json.loads((killed / "result.json").read_text())
+    resumed = result_of(killed)
     assert resumed["metrics"] == whole.result["metrics"]
     assert resumed["hashes"] == whole.result["hashes"]
 

@@ -17,6 +17,7 @@ from support import (
     empty_figures,
     every_mask_is_cut,
     killing,
+    result_of,
     run_main,
 )
 
@@ -111,9 +112,9 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     assert "other final.yaml" in capsys.readouterr().err
     (folder / "final.yaml").write_text(kept)
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
-    same = Finished(0, "", "", folder)
-    assert same.result["metrics"] == run.result["metrics"]
-    assert same.result["hashes"]["weights"] == run.result["hashes"]["weights"]
+    same = result_of(folder)
+    assert same["metrics"] == run.result["metrics"]
+    assert same["hashes"]["weights"] == run.result["hashes"]["weights"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import Killed, MakeConfig, kill_at, killing, run_main, trainer_of
+from support import Killed, MakeConfig, kill_at, killing, result_of, run_main, trainer_of
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
@@ -75,7 +74,7 @@ def whole(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 def outcome(folder: Path) -> Outcome:
     """What must not depend on the interruption."""
-    result = json.loads((folder / "result.json").read_text())
+    result = result_of(folder)
     kept = {key: result.get(key) for key in ("metrics", "split", "planted")}
     kept["stages"] = [
         {key: value for key, value in stage.items() if key not in ("seconds", "peak_memory_mb")}
@@ -163,7 +162,7 @@ def test_seconds_and_memory_are_those_of_all_processes(
         first.setattr(pipeline.Pipeline, "spent", lambda _: (1000.0, 50_000.0))
         folder = killed_at(tiny_data, tmp_path, "BPR", 2)
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
-    result = json.loads((folder / "result.json").read_text())
+    result = result_of(folder)
     assert 1000 < result["seconds"] < 2000
     assert result["peak_memory_mb"] == 50_000
     assert "goes on after the 100" in (folder / "train.log").read_text()

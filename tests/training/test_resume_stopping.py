@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Finished, killing, run_main
+from support import Finished, killing, result_of, run_main
 
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.training.base import RunTrainerMixin
@@ -40,7 +40,7 @@ def killed(data: Path, place: Path, save: int, *model: str) -> Path:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    result = Finished(0, "", "", folder).result
+    result = result_of(folder)
     (stage,) = result["stages"]
     kept = {name: stage[name] for name in ("epochs", "best_epoch", "loss", "history")}
     return kept | {"metrics": result["metrics"]}
@@ -74,4 +74,4 @@ def test_the_seconds_of_a_stage_add_up_over_two_interruptions(
     _, state = read_checkpoint(path, torch.device("cpu"))
     assert 1000 < state["seconds"] < 2000
     assert main([f"--resume={folder}", "--show_progress=False"]) == 0
-    assert 1000 < Finished(0, "", "", folder).result["stages"][0]["seconds"] < 2000
+    assert 1000 < result_of(folder)["stages"][0]["seconds"] < 2000

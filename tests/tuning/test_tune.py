@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 import yaml
 from forks import SUBPROCESS
 from optuna.storages import fail_stale_trials
-from support import run_command
+from support import result_of, run_command
 
 from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.data.splits.base import LockedTests
@@ -76,7 +75,7 @@ def test_a_search_and_its_files(
     assert float(chosen["ood_valid ndcg@10"]) == pytest.approx(shifted)
     # The trial itself gives the same test figures without another epoch.
     assert run_main([f"--resume={chosen['folder']}", "--show_progress=False"]) == 0
-    resumed = json.loads((Path(chosen["folder"]) / "result.json").read_text())
+    resumed = result_of(Path(chosen["folder"]))
     assert resumed["metrics"] == again.result["metrics"]
     # The same command has nothing left to do; a larger number goes on.
     monkeypatch.setattr(worker_module, "run_trial", lambda *_: pytest.fail("a trial began"))
