@@ -115,8 +115,6 @@ def shipped_settings(model: str = "PaInvRL", preset: str | None = None, **values
     return own.from_config({**shipped, **values})
 
 
-
-
 def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:
     """A trainer without TensorBoard, and the loaders of training and validation."""
     built = build(config)

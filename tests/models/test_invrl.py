@@ -120,7 +120,7 @@ def learnt(settings: InvRLSettings) -> tuple[MaskLearner, tuple[Tensor, Tensor]]
 @pytest.mark.parametrize("name", VARIANTS)
 def test_joint_steps_are_the_literal_ones(name: str) -> None:
     preset = "released" if name == "released" else None
-    settings = mask_settings("InvRL", preset, **{**LARGE, **VARIANTS[name]})
+    settings = shipped_settings("InvRL", preset, **{**LARGE, **VARIANTS[name]})
     learner, (mask, projection) = learnt(settings)
     torch.testing.assert_close(learner.mask.detach(), mask, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(learner.projection.detach(), projection, rtol=1e-9, atol=1e-9)
