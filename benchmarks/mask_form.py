@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -120,7 +121,10 @@ def _finals(given: argparse.Namespace, dataset: str, seed: int) -> dict[str, Any
         config = config_from_arguments(words)
         run = Run(config, log, held, folder if resumes else None, time.perf_counter())
         finals = Finals(run)
-        found |= finals.learnt()
+        learnt = finals.learnt()
+        if found.get("kept", learnt["kept"]) != learnt["kept"]:
+            sys.exit(f"{path}: made under another rule of the cut; give another --output")
+        found |= learnt
         write_json(path, found)
         for mask, number in wanted:
             if mask in finals.masks and _key(mask, number) not in found["masks"]:

@@ -98,7 +98,10 @@ def _parse(given: list[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 0 if done, 2 (and one line) if the input is wrong, 1 otherwise."""
+    """Run a command; exit code 0 if done, 2 if the input is wrong, 130 after Ctrl-C, 1 otherwise.
+
+    Unless it is 0, one line says why.
+    """
     try:
         arguments = _parse(list(sys.argv[1:] if argv is None else argv))
         code: int = arguments.run(arguments)
@@ -107,6 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, WriteError) else 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(
@@ -148,6 +154,8 @@ class _Pipe(io.TextIOBase):
 
 if __name__ == "__main__":
     sys.stdout, sys.stderr = _Pipe(sys.stdout), _Pipe(sys.stderr)
+    # A shell's background commands ignore Ctrl-C unless a handler is set.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Exit as after Ctrl-C, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -39,9 +39,10 @@ def clean_token(value: object) -> str:
 
 def as_tokens(values: Sequence[Any] | Values) -> list[str]:
     """Text of many ids; ``12.0`` becomes ``12`` if every id has this form."""
-    if any(isinstance(value, list | np.ndarray) for value in values):
+    listed = values.tolist() if isinstance(values, np.ndarray | pd.Series) else values
+    if {list, np.ndarray} & set(map(type, listed)) and getattr(values, "ndim", 1) == 1:
         # A list is no id; its text matches no item, which is a fault.
-        values = list(map(str, values))
+        values = list(map(str, listed))
     codes, uniques = pd.factorize(np.asarray(values), use_na_sentinel=False)
     cleaned = _without_point([clean_token(value) for value in uniques])
     return [cleaned[code] for code in codes]

@@ -28,7 +28,9 @@ LONGEST = ("test_other_packages.py", "test_cluster.py", "test_kills.py", "test_r
 
 def pytest_configure(config: pytest.Config) -> None:
     """RecBole builds its sparse matrices by a deprecated constructor."""
-    config.addinivalue_line("filterwarnings", "ignore:torch.sparse.SparseTensor")
+    config.addinivalue_line(
+        "filterwarnings", r"ignore:torch.sparse.SparseTensor:UserWarning:recbole\."
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

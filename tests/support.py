@@ -112,7 +112,15 @@ def shipped_settings(model: str = "PaInvRL", preset: str | None = None, **values
     chosen = [] if preset is None else [Layer("test", {"preset": preset})]
     shipped = merge(internal_layers(model, "planted", chosen))[0]
     own = {"PaInvRL": PaInvRLSettings, "InvRL": InvRLSettings}[model]
+    # Other names are ignored there.
+    assert values.keys() <= own.model_fields.keys(), values
     return own.from_config({**shipped, **values})
+
+
+def with_values(settings: Any, **values: Any) -> Any:
+    """The same settings with other values, also ones outside their bounds."""
+    assert values.keys() <= type(settings).model_fields.keys(), values
+    return settings.model_copy(update=values)
 
 
 def trainer_of(config: SafeConfig) -> tuple[Any, Any, Any]:

@@ -26,8 +26,6 @@ ROLES = ("user", "item", "rating", "time", "part")
 _TYPES = ("", "token", "token_seq", "float", "float_seq")
 # Larger than any rating, and smaller than any time since 1970.
 _LARGEST_RATING = 1e6
-# Larger whole numbers are not exact in float64.
-_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,9 @@ def add_pairs(
     whole = pairs.dtype.kind in "iu"
     if width in (3, 4) and pairs.dtype.kind == "f":
         ids = pairs[:, :2]
-        whole = bool(((np.floor(ids) == ids) & (ids < _EXACT)).all())
+        # Of larger whole numbers several are stored as one.
+        exact = 2.0 ** (np.finfo(pairs.dtype).nmant + 1)
+        whole = bool(((np.floor(ids) == ids) & (np.abs(ids) < exact)).all())
     flat = pairs.ndim == 2 and pairs.shape[0] in (2, 3) and width > 4
     if not whole or width not in (2, 3, 4) or (len(pairs) and int(pairs[:, :2].min()) < 0):
         raise UserError(

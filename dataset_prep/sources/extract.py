@@ -6,7 +6,6 @@ Without interactions it writes a folder of NAME.npy, NAME.items.tsv and NAME.enc
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -58,6 +57,8 @@ _EXAMPLE = """example:
   python -m dataset_prep movielens --input ml-10M100K --features poster=features/poster.npy \\
       --fix drop-unrated --output dataset/ml-posters"""
 
+# Seconds of a sound; a day needs a few GB.
+_LONGEST = 86_400
 _ENDINGS = (".npy", ".items.tsv", ENCODER_ENDING)
 
 
@@ -86,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare the folder; without interactions, a folder of features alone."""
     if not (arguments.text or arguments.images or arguments.audio):
         raise UserError("extract: give --text, --images or --audio NAME=PATH")
-    if not 0 < arguments.seconds < math.inf:
-        raise UserError(f"--seconds {arguments.seconds:g}: must be above 0 and finite")
+    if not 0 < arguments.seconds <= _LONGEST:
+        raise UserError(f"--seconds {arguments.seconds:g}: must be above 0, at most {_LONGEST}")
     if not (arguments.input or arguments.splits):
         return _run_features(arguments)
     return run_source(arguments, read)

@@ -11,7 +11,10 @@ TAG = "_recbole_painvrl"
 
 
 def wrap(owner: Any, name: str, change: Callable[..., Any]) -> None:
-    """Let a method call ``change(original, self, ...)``; repeating it is harmless."""
+    """Let a method call ``change(original, self, ...)``.
+
+    A method that has been changed is left as it is, also by another change.
+    """
     original = getattr(owner, name)
     if hasattr(original, TAG):
         return

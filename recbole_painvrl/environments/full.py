@@ -156,7 +156,7 @@ class FullEnvironmentModel:
         users: user of every interaction, ``[n]``.
         items: item of every interaction, ``[n]``.
         n_items: with padding.
-        make: an untrained model with initial values from a generator, on Psi (Eq. 25).
+        make: makes an untrained model; its argument draws the initial values.
         n_environments: |E|.
         fit: training settings.
         embedding_reg_weight: L2 of all tables, per step.

@@ -114,7 +114,7 @@ def read_new_items(folder: Path, run: LoadedRun) -> NewItems:
 
 
 def _require_features(run: LoadedRun) -> None:
-    # Without the option a model without features is refused before, see `require_content`.
+    # Without `--map-features`, `require_content` has already refused a model without features.
     if not run.dataset.features.slices:
         raise UserError(
             f"`--map-features`: this run of {run.config['model']} has no features; train it with "

@@ -20,6 +20,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import init_seed
 
 from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.config.loading import YAML_ERRORS
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.feature_mask import mask_file
 from recbole_painvrl.data.folder import dataset_hash, file_hash
@@ -140,9 +141,10 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
     values["data_path"] = str(_data_path(folder, values, result, data_path))
     with _callers_state():
         config = SafeConfig(overrides=values, overrides_from=str(path))
-        use_kept_mask(config, folder)
         if path.name == FINAL_CONFIG:
             config["feature_mask_file"] = str(mask_file(folder))
+        else:
+            use_kept_mask(config, folder)
         _check_mask(config["feature_mask_file"], result)
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])
@@ -191,7 +193,12 @@ def _check_training(folder: Path, train: ModalityDataset, result: dict[str, Any]
 def _check_settings(path: Path, result: dict[str, Any]) -> None:
     """Refuse settings that are not the run's: its weights may fit them and give other scores."""
     recorded = result["hashes"].get("config" if path.name == CONFIG else FINAL_CONFIG)
-    if recorded is not None and settings_hash(path) != recorded:
+    try:
+        same = recorded is None or settings_hash(path) == recorded
+    except (OSError, *YAML_ERRORS):
+        # A value that no run writes, such as a date.
+        same = False
+    if not same:
         raise UserError(
             f"{path}: has other settings than {RESULT} was made with; restore the file or train "
             "again"

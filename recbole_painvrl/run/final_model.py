@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
-from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.config import RunSettings, SafeConfig
 from recbole_painvrl.config.layers import merge
 from recbole_painvrl.config.validation import known_settings
 from recbole_painvrl.data.loaders import liked, training_loader
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from recbole_painvrl.training.base import RunTrainerMixin
 
 _OWN = "UltraGCN"
+# Settings of the data and of the folder, which the final model has in common with the run.
+_OF_THE_RUN = frozenset({"model", "dataset", "data_path", "eval_args", *RunSettings.model_fields})
+_OF_THE_RUN -= {"preset", "select_on", "fast_loader", "ndcg_hits"}
 # Settings of the run that do not apply to another model.
 _NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask"})
 
@@ -53,6 +56,12 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
             )
         return None
     _check(config, str(name))
+    of_run = sorted(_OF_THE_RUN & given.keys())
+    if of_run:
+        raise UserError(
+            f"`final_settings: {of_run[0]}`: has no effect on the final model, which has the data "
+            "and the folder of the run; leave it out, or set it for the run"
+        )
     path = None if folder is None else folder / FINAL_CONFIG
     if path is not None and path.is_file():
         return _in_folder(

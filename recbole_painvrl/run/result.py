@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recbole_painvrl.data.feature_mask import COPY, LEARNT
+from recbole_painvrl.data.feature_mask import LEARNT
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run.command import command_again
 from recbole_painvrl.run.feature_mask import training_hash
-from recbole_painvrl.run.folder import FINAL_CONFIG, config_hash, versions
+from recbole_painvrl.run.folder import versions
 from recbole_painvrl.run.opening import edition
 from recbole_painvrl.run.threads import is_small
 from recbole_painvrl.seeds import run_seeds
@@ -86,17 +86,13 @@ def _hashes(run: Run) -> dict[str, str]:
     hashes = {
         "data": run.data_hash,
         "train": training_hash(run.train),
-        "config": run.config_hash,
         "code": run.code_hash,
         "weights": weights_hash(run.folder / "checkpoint" / "best.safetensors"),
     }
-    # A final model of another class is trained on the learnt mask as if it had been given.
-    mask = run.folder / (COPY if run.final is None else LEARNT)
-    if mask.is_file():
-        hashes["feature_mask"] = file_hash(mask)
     if run.final is not None:
-        hashes[FINAL_CONFIG] = config_hash(run.final.effective())
-    return hashes
+        # It is trained on the learnt mask as on one that was given.
+        hashes["feature_mask"] = file_hash(run.folder / LEARNT)
+    return hashes | run.kept_hashes
 
 
 def _seeds(run: Run) -> dict[str, int]:

@@ -16,6 +16,7 @@ from recbole_painvrl.config import SafeConfig, parse_overrides
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
 from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.data.feature_mask import COPY
+from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.run import RESULT
@@ -31,7 +32,7 @@ _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
 # What must not have changed since the run began; other changes only give a warning.
 _DECISIVE = frozenset(
-    {"data", COPY, "settings", FINAL_CONFIG, "recbole_painvrl", "recbole", "torch"}
+    {"data", "feature_mask", "settings", FINAL_CONFIG, "recbole_painvrl", "recbole", "torch"}
 )
 _HASH_LENGTH = 64
 # Settings that a resumed run may change, since its numbers do not depend on them.
@@ -134,8 +135,18 @@ def stored_settings(path: Path) -> dict[str, Any]:
 
 
 def settings_hash(path: Path) -> str:
-    """The :func:`~recbole_painvrl.run.folder.config_hash` of a readable ``config.yaml``."""
+    """The :func:`~recbole_painvrl.run.folder.config_hash` of a ``config.yaml``."""
     return config_hash(yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader))
+
+
+def kept_hashes(folder: Path) -> dict[str, str]:
+    """Hashes of the files of a run from which it is opened again."""
+    found = {"config": settings_hash(folder / CONFIG)}
+    if (folder / FINAL_CONFIG).is_file():
+        found[FINAL_CONFIG] = settings_hash(folder / FINAL_CONFIG)
+    if (folder / COPY).is_file():
+        found["feature_mask"] = file_hash(folder / COPY)
+    return found
 
 
 def data_path_from_here(folder: Path, data_path: str | Path, recorded: str | Path) -> Path:

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.feature_mask import COPY
-from recbole_painvrl.data.folder import dataset_hash, file_hash
+from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
@@ -45,7 +44,6 @@ from recbole_painvrl.run.feature_mask import (
 )
 from recbole_painvrl.run.final_model import final_config, final_trainer
 from recbole_painvrl.run.folder import (
-    FINAL_CONFIG,
     config_hash,
     create_run_folder,
     origin,
@@ -60,7 +58,7 @@ from recbole_painvrl.run.opening import opening
 from recbole_painvrl.run.processes import check_processes
 from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.result import result_of
-from recbole_painvrl.run.resume import how_to_go_on, keep_data_path, take_up
+from recbole_painvrl.run.resume import how_to_go_on, keep_data_path, kept_hashes, take_up
 from recbole_painvrl.run.shift import Popularity, shift_of_run
 from recbole_painvrl.run.threads import cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
@@ -136,7 +134,6 @@ class Run:
         self.folder = group.from_first(lambda: self._open_folder(log, held, resume))
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
-        self.config_hash = config_hash(config.effective())
         # Before training, so that it is the hash of what was read.
         self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
         self.code_hash = run_code(config, code_hash())
@@ -150,11 +147,9 @@ class Run:
         self.trainer = build_trainer(config, self.model)
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
-        now = origin(config, self.data_hash, self.config_hash, self.code_hash)
-        if config["feature_mask"] is not None:
-            now[COPY] = group.from_first(lambda: file_hash(self.folder / COPY))
-        if self.final is not None:
-            now[FINAL_CONFIG] = config_hash(self.final.effective())
+        self.kept_hashes = group.from_first(lambda: kept_hashes(self.folder))
+        settings = config_hash(config.effective())
+        now = origin(config, self.data_hash, settings, self.code_hash) | self.kept_hashes
         # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]

@@ -68,6 +68,7 @@ def test_features_and_titles_of_other_files(tmp_path: Path, source: str) -> None
     base = arguments(source, tmp_path)
     done(*base)
     rated = sorted(set(inter(tmp_path / "out")["item_id"]))
+    assert len(rated) == {"mmgcn": 4, "ultragcn": 3}.get(source, ITEMS)
     vectors = {seed: matrix(seed, len(rated)) for seed in (7, 8)}
     order = [*range(1, len(rated)), 0]
     np.save(tmp_path / "m.npy", vectors[7])

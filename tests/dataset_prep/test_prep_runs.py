@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import done, pairs, passed, prepare, refused, table, write
+from prep_support import done, features, pairs, passed, prepare, refused, table, write
 from scipy.io import wavfile
 
 from dataset_prep import options
@@ -118,16 +118,28 @@ def test_links_turn_other_ids_into_films(
 ) -> None:
     for name, content in MOVIES.items():
         write(tmp_path / "ml" / name, content)
-    rows = [f"{token},{n},{n * n}" for n, token in enumerate(ids, start=1)]
-    path = write(tmp_path / "f.csv", "\n".join(["id,p,q", *rows]) + "\n")
+    rows = [f"{n},{token},{n * n}" for n, token in enumerate(ids, start=1)]
+    path = write(tmp_path / "f.csv", "\n".join(["p,film,q", *rows]) + "\n")
     arguments = ("movielens", "--input", tmp_path / "ml", "--features", f"v={path}")
-    arguments += ("--feature-ids-are", kind, "--output", tmp_path / "out", "--fix", fixes)
+    arguments += (
+        "--feature-id-column",
+        "film",
+        "--feature-ids-are",
+        kind,
+        "--output",
+        tmp_path / "out",
+        "--fix",
+        fixes,
+    )
     if fixes:
         assert "first 'imdb:tt0000010'" in prepare(*arguments[:-2]).refusal
     result = done(*arguments)
     found = pd.read_csv(tmp_path / "out" / "features" / "v.items.tsv", sep="\t", dtype=str)
     expected = ["20", "10", "30"] if kind == "imdb" else ["10"]
     assert found["item_id"].tolist() == expected
+    if kind == "imdb":
+        vectors = {token: [n, n * n] for n, token in enumerate(expected, start=1)}
+        assert features(tmp_path / "out", "v") == vectors
     assert "paper, Table 1" not in result.out
     assert kind == "imdb" or "1 films share a tmdb id with another" in result.out
     (tmp_path / "ml" / "links.csv").unlink()
@@ -164,7 +176,12 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path, work: str) -> None:
     assert (tmp_path / "new" / "new.inter").is_file() == (work == "table")
 
 
-def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "stopped\n")]
+)
+def test_a_stopped_run_cleans_up(
+    sent: signal.Signals, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     events = write(tmp_path / "e.csv", EVENTS)
@@ -188,9 +205,9 @@ def test_a_terminated_run_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     while not encoding.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list((tmp_path / "tmp").glob("dataset-prep-*"))
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, said)
     assert not list((tmp_path / "tmp").glob("dataset-prep-*"))
     assert not (tmp_path / "out").exists()
 

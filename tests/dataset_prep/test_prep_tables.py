@@ -288,7 +288,9 @@ def test_cut_files_are_refused(tmp_path: Path, kind: str) -> None:
         (np.array([[1.5, 2, 3.0]]), "whole numbers >= 0"),
         (np.array([[1, 2.5, 3.0]]), "whole numbers >= 0"),
         (np.array([[np.inf, 2, 3.0]]), "whole numbers >= 0"),
+        (np.array([[-np.inf, 2, 3.0]]), "whole numbers >= 0"),
         (np.array([[2.0**53, 2, 3.0]]), "whole numbers >= 0"),
+        (np.array([[2.0**24, 2, 3.0]], dtype=np.float32), "whole numbers >= 0"),
         (np.array([[1, 2, 3.0, np.nan]]), "NaN or Inf"),
         (np.array([[1, 2, np.inf, 3.0]]), "NaN or Inf"),
         # A time of zero does not make ratings of the others.

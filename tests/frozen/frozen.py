@@ -52,13 +52,20 @@ def write_data(folder: Path) -> None:
 
 
 def machine() -> str:
-    """What the last bits of a weight depend on."""
-    model = ""
+    """What the last bits of a weight depend on.
+
+    Several generations of a processor, with other vector instructions, may have the same name.
+    """
+    facts = {}
     with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line for line in lines if line.startswith("model name")), "")
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            facts[key.strip()] = value.strip()
+    names = ("model name", "cpu family", "model")
+    processor = " ".join(facts[name] for name in names if name in facts)
+    vectors = torch.backends.cpu.get_cpu_capability()
     libraries = f"torch {torch.__version__}, numpy {np.__version__}"
-    return f"{model.partition(':')[2].strip()} {platform.machine()}, {libraries}"
+    return f"{processor} {platform.machine()} {vectors}, {libraries}"
 
 
 def run(name: str, data: Path, output: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import random
 import shutil
@@ -257,10 +258,13 @@ def test_damaged_weights_and_weights_that_do_not_fit(copy: Path) -> None:
     with pytest.raises(UserError, match=r"best\.safetensors: not a readable checkpoint"):
         load_run(copy)
     path.write_bytes(content)
-    with edited(copy / "config.yaml") as settings:
-        settings["embedding_size"]["value"] += 1
-    with pytest.raises(UserError, match=r"config\.yaml: has other settings"):
-        load_run(copy)
+    kept = (copy / "config.yaml").read_text()
+    for name, value in (("seed", datetime.date(2024, 1, 1)), ("embedding_size", 65)):
+        (copy / "config.yaml").write_text(kept)
+        with edited(copy / "config.yaml") as settings:
+            settings[name]["value"] = value
+        with pytest.raises(UserError, match=r"config\.yaml: has other settings"):
+            load_run(copy)
     with_its_settings(copy)
     with pytest.raises(UserError, match="does not fit the model"):
         load_run(copy)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from oracles import random_graph
-from support import shipped_settings
+from support import shipped_settings, with_values
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
@@ -48,7 +48,7 @@ def learner(mask: float = 0.5, **values: Any) -> MaskLearner:
     tables = FrozenTables(*(torch.randn(*shape, generator=draws) for shape in shapes), graph)
     return MaskLearner(
         users, items, labels, tables, UltraGCNWeights.from_paper(0.1, 0.0),
-        torch.full((D,), mask), shipped_settings().model_copy(update=COMPARABLE | values),
+        torch.full((D,), mask), with_values(shipped_settings(), **(COMPARABLE | values)),
         NegativeSampler(N_ITEMS, 8, "shared", source(4)), source(1), source(2), source(3),
     )  # fmt: skip
 

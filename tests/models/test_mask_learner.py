@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from oracles import degrees_alone
-from support import shipped_settings
+from support import shipped_settings, with_values
 from torch import Tensor
 
 from recbole_painvrl.data.negatives import NegativeSampler
@@ -75,9 +75,7 @@ def finite(figures: dict[str, float]) -> bool:
 
 @pytest.mark.parametrize("normalization", ["none", "l2", "loss", "loss+"])
 def test_one_environment_trains_by_erm_alone(normalization: Any) -> None:
-    stage = learner(
-        SETTINGS.model_copy(update={"gradient_normalization": normalization}), n_environments=1
-    )
+    stage = learner(with_values(SETTINGS, gradient_normalization=normalization), n_environments=1)
     figures = stage.run_epoch()
     assert finite(figures)
     assert figures["l_irm"] == 0.0
@@ -89,7 +87,7 @@ def test_one_environment_trains_by_erm_alone(normalization: Any) -> None:
 def test_literal_decay_trap() -> None:
     """Where the data say nothing about the mask, lambda = 1 leaves 0.5 (1 - s)^t everywhere."""
     literal = {"mask_decay": 1.0, "mask_center": 0.0, "mask_step_size": 1e-3}
-    stage = learner(SETTINGS.model_copy(update=literal), content_scale=0.0)
+    stage = learner(with_values(SETTINGS, **literal), content_scale=0.0)
     for _ in range(7):
         stage.run_epoch()
     n_steps = len(stage.trajectory.steps["l_erm"])
@@ -137,7 +135,7 @@ def test_an_invariant_column_is_kept_and_a_spurious_one_is_not() -> None:
     )  # fmt: skip
     stage = MaskLearner(
         all_users, all_items, torch.cat(labels), tables, UltraGCNWeights.from_paper(1e-4, 0.0),
-        torch.full((D,), 0.5), SETTINGS.model_copy(update={"attention": False}),
+        torch.full((D,), 0.5), with_values(SETTINGS, attention=False),
         NegativeSampler(N_ITEMS, 32, "shared", torch.Generator().manual_seed(0)),
         torch.Generator().manual_seed(1),
     )  # fmt: skip

@@ -59,7 +59,15 @@ def test_a_refused_write_names_the_file_and_keeps_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_another_error_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file", "input.csv"),
+        RuntimeError("input.csv"),
+        KeyboardInterrupt("input.csv"),
+    ],
+)
+def test_another_error_is_not_reported_as_a_full_disk(error: BaseException, tmp_path: Path) -> None:
     """It leaves the old file and nothing else, too."""
     path = tmp_path / "sub" / "x"
     write_bytes(path, b"old")
@@ -67,9 +75,9 @@ def test_another_error_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     def read_input() -> None:
         with atomic_file(path) as stream:
             stream.write(b"half")
-            raise FileNotFoundError(errno.ENOENT, "No such file", "input.csv")
+            raise error
 
-    with pytest.raises(FileNotFoundError, match=r"input\.csv"):
+    with pytest.raises(type(error), match=r"input\.csv"):
         read_input()
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]

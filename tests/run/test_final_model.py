@@ -126,6 +126,8 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         (["--final_model=VBPR", "--final_settings={reg_wieght: 1}"], "reg_wieght"),
         (["--final_model=VBPR", "--mask_form=validation"], "`mask_form: validation`"),
         (["--final_settings={reg_weight: 1}"], "`final_settings`"),
+        (["--final_model=VBPR", "--final_settings={modalities: [visual]}"], "has no effect"),
+        (["--final_model=VBPR", "--final_settings={feature_mask: x.npz}"], "has no effect"),
         (
             ["--final_model=BM3", "--final_settings={content_weight: 0.0}"],
             "BM3, which uses no features with these settings",

@@ -45,8 +45,9 @@ def test_disliked_rows_are_no_positives(source: str, rated: Path, tiny_config: M
         columns = (table[name][chosen].tolist() for name in ("user_id", "item_id"))
         return set(zip(*columns, strict=True))
 
+    expected = pairs(whole.inter_feat)
     batches = map(pairs, training_loader(config, train))
-    assert set().union(*batches) == pairs(whole.inter_feat)
+    assert set().union(*batches) == expected
 
 
 def test_labels_are_learnt_as_they_are_without_negatives(

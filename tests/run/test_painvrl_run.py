@@ -14,7 +14,7 @@ from support import SHORT_STAGES, Finished, assert_means, run_main
 from recbole_painvrl.models.painvrl.backbone_stage import BackboneStage
 from recbole_painvrl.models.painvrl.final_stage import compare
 
-METRICS = {"recall@10", "ndcg@10", "precision@10"}
+METRICS = {f"{name}@{k}" for name in ("recall", "ndcg", "precision") for k in (5, 10)}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,9 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("sys.argv", ["pytest"])
+        words = [*SHORT_STAGES, "--topk=[5,10]"]
         return {
-            name: run_main(tiny_data, place, "PaInvRL", *SHORT_STAGES, f"--seed={seed}", name=name)
+            name: run_main(tiny_data, place, "PaInvRL", *words, f"--seed={seed}", name=name)
             for name, seed in (("first", 1), ("again", 1), ("other", 2))
         }
 
@@ -45,8 +46,8 @@ def test_result_says_who_made_it_from_what(first: Finished) -> None:
     for values in result["metrics"].values():
         assert set(values) == METRICS
         assert all(0 <= value <= 1 for value in values.values())
-    names = [stage["name"] for stage in result["stages"]]
-    assert names[:4] == ["backbone", "environments 1", "mask 1", "form"]
+    names = ["backbone", "environments 1", "mask 1", "form", "final", "final with oracle mask"]
+    assert [stage["name"] for stage in result["stages"]] == names
     assert all(stage["seconds"] >= 0 for stage in result["stages"])
     stages = {stage["name"]: stage for stage in result["stages"]}
     assert stages["backbone"]["epochs"] == stages["final"]["epochs"] == 2

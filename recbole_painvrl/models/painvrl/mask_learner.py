@@ -65,7 +65,7 @@ class MaskLearner:
         tables: the frozen backbone and its graph.
         weights: scalars of the UltraGCN loss.
         mask: m to start from, ``[d]``.
-        settings: the ``mask_*`` settings and what goes with them.
+        settings: of the model, of which those of the mask stage are read.
         negatives: draws negatives.
         generator: initial values.
         order: order of the interactions; None for ``generator``.
