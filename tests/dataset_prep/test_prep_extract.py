@@ -164,7 +164,7 @@ def test_an_own_encoder_is_called_by_name(tmp_path: Path, monkeypatch: Any) -> N
     monkeypatch.delitem(sys.modules, "mine_audio")
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e305"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "100000"])
 def test_a_length_that_is_no_length_is_refused(tmp_path: Path, seconds: str) -> None:
     options = ("--audio", f"a={tmp_path}", "--seconds", seconds, "--output", tmp_path / "f")
     refused(prepare("extract", *options), f"--seconds {seconds}: must be above 0")
