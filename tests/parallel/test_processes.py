@@ -10,7 +10,7 @@ import pytest
 import torch
 from oracles import source
 from ranks import checks
-from support import quick, shipped_settings
+from support import quick, shipped_settings, with_values
 from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments
@@ -85,7 +85,7 @@ def masked(world: World, shard: UserShard, n_environments: int, **values: Any) -
         world.tables(shard),
         UltraGCNWeights.from_paper(0.5, 0.3),
         torch.full((D,), 0.5),
-        shipped_settings(**{**base, **values}),
+        with_values(shipped_settings(), **{**base, **values}),
         NegativeSampler(N_ITEMS, 12, "shared", source(6)),
         source(7),
         own=own,
