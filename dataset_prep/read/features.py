@@ -15,7 +15,7 @@ import numpy as np
 from dataset_prep.interactions import as_tokens
 from dataset_prep.read.feature_tables import read_table_features, read_text_features
 from dataset_prep.read.files import file_kind, readable
-from dataset_prep.read.id_lists import ordered_ids, read_ids
+from dataset_prep.read.id_lists import ordered_ids, read_ids, refuse_unread_ids
 from dataset_prep.read.ids import (
     FeatureFile,
     Found,
@@ -107,6 +107,7 @@ def _from_arrays(file: FeatureFile, arrays: Mapping[str, Array]) -> Found:
         return array, None
     if ids.column is not None and ids.column not in flat:
         raise no_id_column(path, list(arrays), ids.column)
+    refuse_unread_ids(path, [key for key in arrays if key != wide[0]], flat, ids)
     lists = [key for key in flat if len(arrays[key]) == len(array)] or flat
     # Arrays beside a matrix follow its rows, unless one of them is named as row indices are.
     known = [k for k in lists if k == ids.column or is_item_name(k) or is_row_name(k)]

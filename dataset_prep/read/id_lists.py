@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dataset_prep.interactions import as_tokens
@@ -19,6 +20,7 @@ from dataset_prep.read.ids import (
     is_index,
     is_item_name,
     is_row_name,
+    is_sure_id,
     listed_names,
     no_id_column,
     numbered_header,
@@ -51,7 +53,9 @@ def read_ids(
             raise UserError(f"{path}: has shape {array.shape}; give one id per row")
         return as_tokens(array)
     if kind == "npz":
-        columns: Columns = {k: array for k, array in open_archive(path).items() if array.ndim == 1}
+        arrays = open_archive(path)
+        columns: Columns = {name: array for name, array in arrays.items() if array.ndim == 1}
+        refuse_unread_ids(path, arrays, columns, ids)
     elif kind == "text":
         columns, named = _text_columns(path, report, ids, n_rows)
     else:
@@ -64,6 +68,7 @@ def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
     pair = ("key", "value")
     table = open_table(path, ids.encoding, "ids", lambda: sniff(path), pair, _is_plain)
     plain = [name for name in table.names if table.sample[name].dropna().map(_is_plain).all()]
+    refuse_unread_ids(path, table.names, plain, ids)
     frame = table.read(plain, report)
     columns = {name: as_tokens(frame[name].tolist()) for name in plain}
     if plain != ["key", "value"]:
@@ -76,8 +81,19 @@ def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
     return {"item_id": columns["key" if rows == ["value"] else "value"], "row": columns[rows[0]]}
 
 
+def refuse_unread_ids(
+    path: Path, names: Iterable[str], read: Collection[str], ids: IdSource
+) -> None:
+    """Raise :class:`UserError` if a column of ids is not read; row indices would pass for them."""
+    others = any(map(is_item_name, read))
+    for name in names:
+        holds_ids = is_sure_id(name) or (is_item_name(name) and not others)
+        if name not in read and (holds_ids or name == ids.column):
+            raise UserError(f"{path}: `{name}` does not hold one id per row; {_HOW}")
+
+
 def _is_plain(value: object) -> bool:
-    return not isinstance(value, list | dict | bool) and value is not None
+    return not isinstance(value, list | np.ndarray | dict | bool) and value is not None
 
 
 def row_order(tokens: Sequence[str]) -> list[int] | None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import Result, features, pairs, passed, prepare, refused, table, write
+from prep_support import (
+    MATRIX,
+    N,
+    Result,
+    features,
+    pairs,
+    passed,
+    prepare,
+    refused,
+    table,
+    with_vectors,
+    write,
+)
 
 from dataset_prep.read import feature_tables
+from dataset_prep.read.id_lists import nearly_rows, row_order
 
 EVENTS = "user,item\na,x\na,y\nb,x\nb,z\n"
 
@@ -113,3 +127,42 @@ def test_flags_of_a_log(tmp_path: Path, flags: str, kept: int) -> None:
     given = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--fix", "drop-rows")
     passed(prepare("tiktok", *given, "--actions", "finish,like"))
     assert len(pairs(tmp_path / "out")) == kept
+
+
+@pytest.mark.parametrize("form", ["json", "parquet", "npz"])
+def test_row_indices_never_pass_for_ids_that_are_lists(tmp_path: Path, form: str) -> None:
+    """With numbers as ids, every row would belong to an item, but to another one."""
+    frame = pd.DataFrame({"item_id": [[str(k)] for k in reversed(range(N))], "row": range(N)})
+    path = tmp_path / f"l.{form}"
+    if form == "parquet":
+        frame.to_parquet(path)
+    elif form == "json":
+        write(path, json.dumps(frame.to_dict("records")))
+    else:
+        np.savez(path, item_id=np.array(frame["item_id"].tolist()), row=np.arange(N))
+    np.save(tmp_path / "m.npy", MATRIX)
+    said = "`item_id` does not hold one id per row"
+    rated = frame["row"].map(str)
+    refused(with_vectors(tmp_path, rated, tmp_path / "m.npy", "--feature-ids", path), said)
+    if form == "npz":
+        np.savez(tmp_path / "n.npz", features=MATRIX, **np.load(path))
+        refused(with_vectors(tmp_path, rated, tmp_path / "n.npz"), said)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "order", "nearly"),
+    [
+        (["2", "0", "1"], [2, 0, 1], True),
+        (["3", "1", "2"], [2, 0, 1], True),
+        (["002", "000", "001"], [2, 0, 1], True),
+        (["2", "3", "4"], None, True),
+        (["0", "0", "1"], None, True),
+        (["0", "8", "9"], None, False),
+        (["a", "0", "1"], None, True),
+        (["a", "b"], None, False),
+        ([], None, False),
+    ],
+)
+def test_row_order(tokens: list[str], order: list[int] | None, nearly: bool) -> None:
+    assert row_order(tokens) == order
+    assert nearly_rows(tokens) == nearly

@@ -31,7 +31,6 @@ from prep_support import (
 )
 
 from dataset_prep.encoders.text import encode_texts
-from dataset_prep.read.id_lists import nearly_rows, row_order
 from dataset_prep.read.ids import find_id, is_label
 
 SPARSE = [str(1000 + 7 * k) for k in range(N)]
@@ -238,25 +237,6 @@ def test_the_column_that_matches_the_interactions_holds_the_ids(tmp_path: Path) 
     content = "org_id,remap_id\n" + "".join(f"{5000 + 3 * k},{k}\n" for k in ORDER)
     path = write(tmp_path / "l.csv", content)
     refused(listed(tmp_path, MIXED, path), "`remap_id` holds 9 items", "--feature-id-column")
-
-
-@pytest.mark.parametrize(
-    ("tokens", "order", "nearly"),
-    [
-        (["2", "0", "1"], [2, 0, 1], True),
-        (["3", "1", "2"], [2, 0, 1], True),
-        (["002", "000", "001"], [2, 0, 1], True),
-        (["2", "3", "4"], None, True),
-        (["0", "0", "1"], None, True),
-        (["0", "8", "9"], None, False),
-        (["a", "0", "1"], None, True),
-        (["a", "b"], None, False),
-        ([], None, False),
-    ],
-)
-def test_row_order(tokens: list[str], order: list[int] | None, nearly: bool) -> None:
-    assert row_order(tokens) == order
-    assert nearly_rows(tokens) == nearly
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
