@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -62,7 +63,8 @@ class SameDraws(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._twins: dict[torch.Generator, torch.Generator] = {}
+        # The CPU generator of each, and the state that shows that it was not seeded since.
+        self._twins: dict[torch.Generator, tuple[torch.Generator, Tensor]] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -72,14 +74,21 @@ class SameDraws(TorchFunctionMode):
         source = given.get("generator")
         if source is None or source.device.type == "cpu":
             return func(*args, **given)
-        if source not in self._twins:
-            self._twins[source] = torch.Generator().manual_seed(source.initial_seed())
-        given["generator"] = self._twins[source]
-        if args and isinstance(args[0], torch.Tensor):
+        given["generator"] = self._twin(source)
+        if args and isinstance(args[0], Tensor):
             # In place, such as `bernoulli_`.
             drawn = func(torch.empty_like(args[0], device="cpu"), *args[1:], **given)
             return args[0].copy_(drawn)
         return func(*args, **{**given, "device": "cpu"}).to(source.device)
+
+    def _twin(self, source: torch.Generator) -> torch.Generator:
+        twin, state = self._twins.get(source, (torch.Generator(), torch.empty(0)))
+        if not torch.equal(source.get_state(), state):
+            twin.manual_seed(source.initial_seed())
+        # Without a draw, seeding it again would leave no trace.
+        torch.rand((), generator=source, device=source.device)
+        self._twins[source] = twin, source.get_state()
+        return twin
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,19 +165,19 @@ def _trained(model: str, folder: Path, on_gpu: bool) -> tuple[list[float], float
     try:
         start = time.perf_counter()
         result = run(config_from_arguments(words))
-        return list(_losses(result["stages"])), time.perf_counter() - start
+        return list(losses(result["stages"])), time.perf_counter() - start
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _losses(entry: Any, name: str = "") -> Iterator[float]:
+def losses(entry: Any, name: str = "") -> Iterator[float]:
     """Every number of a stage that is called a loss, in order."""
     if isinstance(entry, Mapping):
         for key, value in entry.items():
-            yield from _losses(value, str(key))
+            yield from losses(value, str(key))
     elif isinstance(entry, list):
         for value in entry:
-            yield from _losses(value, name)
+            yield from losses(value, name)
     elif isinstance(entry, float) and name in ("loss", "l_erm", "l_irm", "likelihood"):
         yield entry
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from simulated_gpu import simulated_gpu
 
 from benchmarks import gpu
 from benchmarks.steps import SHAPES, RandomData
@@ -27,6 +28,23 @@ def test_losses_are_compared(tolerance: str, code: int, capsys: pytest.CaptureFi
     # Two epochs and the last loss; the CPU is as itself.
     assert "| BPR | 3 | 0.0e+00 |" in found.out
     assert ("BPR" in found.err) == bool(code)
+
+
+def test_a_run_on_a_gpu_has_the_draws_of_the_cpu() -> None:
+    def draws(device: str) -> list[torch.Tensor]:
+        made = []
+        source = torch.Generator(device).manual_seed(3)
+        for seed in (None, None, 4, 4):
+            if seed is not None:
+                source.manual_seed(seed)
+            made.append(torch.randint(99, (5,), generator=source, device=device))
+            made.append(torch.empty(5, device=device).exponential_(generator=source))
+        return [one.cpu() for one in made]
+
+    expected = draws("cpu")
+    with simulated_gpu(), gpu.SameDraws():
+        found = draws("cuda")
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 def test_difference_of_losses() -> None:
