@@ -24,6 +24,7 @@ from recbole_painvrl.testing.data import datasets
 from recbole_painvrl.testing.laws import (
     MakeConfig,
     Subject,
+    a_gpu_gives_the_same,
     batch_does_not_matter,
     columns_may_be_permuted,
     gradients_are_derivatives,
@@ -96,6 +97,10 @@ class ModelLaws:
     def test_relabelling_permutes(self, make: MakeConfig) -> None:
         """Other internal numbers of users and items permute the scores."""
         relabelling_permutes(self.subject, make, self.data / "shuffled")
+
+    def test_a_gpu_gives_the_same(self, make: MakeConfig) -> None:
+        """No tensor is on the wrong device, and training on a GPU is that on the CPU."""
+        a_gpu_gives_the_same(self.subject, make)
 
     def test_padding_is_nobody(self, make: MakeConfig) -> None:
         """The padding rows change nothing."""

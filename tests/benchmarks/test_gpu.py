@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from simulated_gpu import simulated_gpu
 
 from benchmarks import gpu
 from benchmarks.steps import SHAPES, RandomData
+from recbole_painvrl.testing.simulated_gpu import simulated_gpu
 
 
 def test_without_a_gpu_it_says_so(

@@ -10,7 +10,7 @@ and mixed precision of a real GPU are not simulated.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ _CUDA: dict[str, Any] = {
     "manual_seed_all": lambda _: None,
 }
 # Properties of a tensor that depend on its device.
-_PROPERTIES = {
+_PROPERTIES: dict[str, Callable[[bool], Any]] = {
     "device": lambda on_gpu: GPU if on_gpu else CPU,
     "is_cuda": lambda on_gpu: on_gpu,
     "is_cpu": lambda on_gpu: not on_gpu,
@@ -64,7 +64,7 @@ class _Generator(torch.Generator):
     _on_gpu: bool
 
     def __new__(cls, device: torch.device | str = "cpu") -> _Generator:
-        made = super().__new__(cls, "cpu")
+        made = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         made._on_gpu = torch.device(device).type == "cuda"
         return made
 
@@ -90,11 +90,10 @@ class _SimulatedGpu(TorchFunctionMode):
     ) -> Any:
         """Call a function of PyTorch on the CPU, and note the device of what it returns."""
         given, name = dict(kwargs or {}), getattr(func, "__name__", "")
-        of = getattr(func, "__self__", None)
-        if func is torch._C._nn._parse_to or torch.device in (func, of):
+        if func is torch._C._nn._parse_to or func is torch.device:
             return func(*args, **given)
-        if name == "__get__" and of.__name__ in _PROPERTIES:
-            return _PROPERTIES[of.__name__](self.holds(args[0]))
+        if name == "__get__" and func.__self__.__name__ in _PROPERTIES:
+            return _PROPERTIES[func.__self__.__name__](self.holds(args[0]))
         wanted, args, given = self._without_device(name, args, given)
         inputs = list(_tensors((args, given)))
         on_gpu = [self.holds(one) for one in inputs]
