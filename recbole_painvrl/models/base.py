@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike, Settings
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.functional.pairwise import bpr_loss
+from recbole_painvrl.functional.pairwise import vector_bpr
 from recbole_painvrl.parallel.shards import Sharding, UserShard
 
 
@@ -229,5 +229,4 @@ class PairwiseRecommender(TableRecommender):
 
     def bpr(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """BPR of the vectors ``[B, k]`` of a batch's triples, noted as ``L_BPR``; a scalar."""
-        gap = (users * positives).sum(dim=1), (users * negatives).sum(dim=1)
-        return self.note("L_BPR", bpr_loss(*gap))
+        return self.note("L_BPR", vector_bpr(users, positives, negatives))

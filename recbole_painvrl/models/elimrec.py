@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.functional.pairwise import bpr_loss
+from recbole_painvrl.functional.precision import full_precision
 from recbole_painvrl.models.graph_base import GraphSettings
 from recbole_painvrl.models.late_fusion import LateFusionRecommender, late_fusion_memory
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
@@ -189,6 +190,7 @@ class EliMRec(LateFusionRecommender):
         return loss
 
 
+@full_precision
 def cosine_bpr(users: Tensor, items: Tensor) -> Tensor:
     """``mean log(1 + exp(cos(u, j) - cos(u, i)))`` of users ``[B, k]`` and items ``[2 B, k]``."""
     positives, negatives = items.chunk(2)

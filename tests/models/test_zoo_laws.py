@@ -328,7 +328,8 @@ def test_the_losses_are_those_of_single_precision(
         words = (*stages, f"--enable_amp={amp}")
         run = run_main(tiny_data, tmp_path, model, *words, name=str(amp))
         assert run.code == 0, run.err
-        losses.append([stage["loss"] for stage in run.result["stages"] if "loss" in stage])
-    # bfloat16 has 8 bits.
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+        history = [one for stage in run.result["stages"] for one in stage.get("history", [])]
+        losses.append([one["loss"] for one in history if "loss" in one])
+    # Vectors in bfloat16 have 8 bits; a loss rounded to them would be off by up to 4e-3.
+    assert losses[1] == pytest.approx(losses[0], rel=3e-4)
     assert losses[1] != losses[0]
