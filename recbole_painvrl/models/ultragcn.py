@@ -94,7 +94,8 @@ class UltraGCN(TableRecommender):
                 f"one of {', '.join(_COUPLED)}, and `embedding_reg_weight` for `weight_decay`"
             )
         self.weights = self.settings.loss_weights()
-        self.batch_size = int(config["train_batch_size"])
+        # No batch has more rows than the data.
+        self.batch_size = min(int(config["train_batch_size"]), len(dataset))
         self.graph = self._graph(dataset)
         self.has_content = bool(self.modality_slices)
         width = self.features.shape[1]

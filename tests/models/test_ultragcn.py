@@ -151,6 +151,20 @@ def test_l2_per_interaction_does_not_know_the_batch_size(tiny_config: MakeConfig
         assert content == pytest.approx(2 * 0.7 * 100)
 
 
+def test_l2_per_interaction_in_batches_larger_than_the_data(tiny_config: MakeConfig) -> None:
+    """A batch has all interactions then, however large it may be: one decay for each of them."""
+    config = tiny_config("UltraGCN", "--reg_per=interaction", "--train_batch_size=1000000")
+    train = ModalityDataset(config).build_parts()[TRAIN]
+    model: Any = get_model("UltraGCN")(config, train)
+    users, items, content = (group["weight_decay"] for group in model.parameter_groups())
+    weight, of_content = (
+        config[f"{name}_reg_weight"] * 2 * len(train) for name in ("embedding", "projection")
+    )
+    assert users == pytest.approx(weight / (model.n_users - 1))
+    assert items == pytest.approx(weight / (model.n_items - 1))
+    assert content == pytest.approx(of_content)
+
+
 def test_same_seed_same_initial_values(tiny_config: MakeConfig) -> None:
     first, again, other = (
         build(tiny_config("UltraGCN", f"--seed={seed}")).state_dict() for seed in (1, 1, 2)
