@@ -35,8 +35,8 @@ own: [your-own-model.md](your-own-model.md).
 - *memory*: the estimate with default settings at the size of the paper's Tiktok data (36,656
   users, 76,085 items, 650,000 interactions, 3 x 128 columns); a run prints its own before it
   starts, and is refused if it does not fit.
-- Training stops after RecBole's 10 evaluations without improvement (`stopping_step`; BM3: 30), with
-  a preset after the number of the released code.
+- Training stops at the 11th evaluation in a row without improvement (`stopping_step: 10`; BM3: 30),
+  with a preset after the number of the released code.
 - Every model passes the laws of [testing](api/testing.md) that apply to it. Where features
   enter only what is computed before training or once an epoch (FREEDOM, the training-free models,
   the released LATTICE and MICRO) the law of permuted columns does not apply, and without an ID-only

@@ -32,7 +32,9 @@ class StagedSettings(BackboneSettings):
     outer_rounds: int = Field(ge=1, description="T, alternations of environments and mask.")
     backbone_epochs: int = Field(ge=1, description="Maximum number of epochs of the backbone.")
     backbone_stopping_step: int = Field(
-        ge=0, description="Evaluations without improvement after which the backbone stops."
+        ge=0,
+        description="Evaluations in a row without improvement that the backbone may have; it stops "
+        "at the next one, as RecBole does with `stopping_step`.",
     )
     backbone_embedding_reg_weight: float = Field(
         ge=0, description="Weight of the squared norm of the backbone's embedding tables."
@@ -76,7 +78,8 @@ class StagedSettings(BackboneSettings):
     )
     mask_batch_size: int = Field(ge=1, description="Positives per environment and joint step.")
     mask_negatives: int = Field(
-        ge=1, description="Negatives per positive, or per step if they are shared."
+        ge=1,
+        description="Negatives per positive, or per environment and joint step if they are shared.",
     )
     mask_step_size: float = Field(gt=0, description="s, step size of the mask (Eq. 19).")
     mask_decay: float = Field(
