@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recbole_painvrl.functional.precision import full_precision
+
 # Scores computed at a time; on a CPU the rows of a search by cosine stay near the cache.
 _BLOCK, _CPU_BLOCK = 2**24, 2**22
 
@@ -41,10 +43,13 @@ def nearest_items(
     return torch.cat(found)
 
 
+@full_precision
 def nearest_rows(
     rows: Tensor, present: Tensor, k: int, include_self: bool = True, block: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """The k nearest rows of every row by cosine, exactly, in blocks of rows.
+
+    The cosines of rows in half precision are computed in single precision, too.
 
     Args:
         rows: X, ``[n, d]``; row 0 is padding and is nobody's neighbour.

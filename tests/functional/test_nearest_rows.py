@@ -198,3 +198,17 @@ def test_a_graph_by_hand() -> None:
     graph = merged(normalise([kept_cosines(rows, indices)], "out")).toarray()
     expected = torch.tensor([[0, 0, 0, 0], [0, 1, 0.6, 0], [0, 0.6, 1, 0], [0, 0, 0, 1.6]]) / 1.6
     torch.testing.assert_close(torch.from_numpy(graph), expected)
+
+
+def test_half_precision_finds_the_neighbours_of_the_same_rows_in_single_precision() -> None:
+    """In bfloat16 the cosines of similar rows are equal, and a row is not always its own first."""
+    source = torch.Generator().manual_seed(0)
+    rows = (torch.randn(300, 8, generator=source) * 0.1 + 0.3).bfloat16()
+    present = torch.ones(len(rows), dtype=torch.bool)
+    exact = nearest_rows(rows.float(), present, 10)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = nearest_rows(rows, present, 10)
+        of_single = nearest_rows(rows.float(), present, 10)
+    for indices, cosines in (found, of_single):
+        assert torch.equal(indices, exact[0])
+        assert torch.equal(cosines, exact[1])
