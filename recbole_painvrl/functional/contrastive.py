@@ -88,6 +88,7 @@ def batch_contrast(
     )
 
 
+@full_precision
 def bootstrap_loss(online: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
     """``mean_b 1 - cos(p_b, t_b)``; no gradient reaches the target (BM3).
 

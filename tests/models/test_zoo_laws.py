@@ -322,7 +322,8 @@ MODELS = [
 def test_the_losses_are_those_of_single_precision(
     model: str, tiny_data: Path, tmp_path: Path
 ) -> None:
-    stages = SHORT_STAGES if model == "PaInvRL" else ()
+    # Of BM3's losses the features' has vectors in half precision on both sides.
+    stages = {"PaInvRL": SHORT_STAGES, "BM3": ("--content_weight=2",)}.get(model, ())
     losses = []
     for amp in (False, True):
         words = (*stages, f"--enable_amp={amp}")
