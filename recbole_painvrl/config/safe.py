@@ -23,12 +23,14 @@ from recbole_painvrl.config.loading import (
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
 from recbole_painvrl.config.validation import check_names, check_values
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, short
 from recbole_painvrl.parallel.launch import local_rank, world_size
 from recbole_painvrl.specs import spec_of
 
 DERIVED = "derived by RecBole"
 _IDS = ("USER_ID_FIELD", "ITEM_ID_FIELD")
+# What a command line does not hand on, and no other source of settings can give.
+_OF_COMMAND_LINE = ("config_files", "resume")
 
 
 class SafeConfig(Config):
@@ -76,6 +78,12 @@ class SafeConfig(Config):
         self._external = [Layer(f"file {path}", read_yaml(Path(path))) for path in config_files]
         self._external.append(Layer(overrides_from, given))
         for layer in self._external:
+            for name in _OF_COMMAND_LINE:
+                if layer.values.get(name) is not None:
+                    raise UserError(
+                        f"`{name}`: found {short(layer.values[name])} ({layer.source}), which has "
+                        f"no effect there; give `--{name}` on the command line of the run"
+                    )
             for name in ("field_separator", "seq_separator"):
                 if isinstance(layer.values.get(name), str):
                     # In shells and single-quoted YAML a tab is written as these two characters.

@@ -31,6 +31,8 @@ def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
     known.update(RecBoleSettings.model_fields, DatasetSettings.model_fields)
     known.update(argument_list.general_arguments, argument_list.training_arguments)
     known.update(argument_list.evaluation_arguments, argument_list.dataset_arguments)
+    # RecBole lists it and reads it nowhere; it would pass for `config_files`.
+    known.discard("config_file")
     spec = spec_of(model)
     for layer in internal:
         if spec is None or not _is_of_model(layer):

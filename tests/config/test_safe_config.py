@@ -35,6 +35,10 @@ def refusal(*argv: str, model: str = "BPR") -> str:
             "--lerning_rate=1",
             "unknown setting `lerning_rate` (command line); did you mean `learning_rate`?",
         ),
+        (
+            "--config_file=a.yaml",
+            "unknown setting `config_file` (command line); did you mean `config_files`?",
+        ),
         ("--epochs=abc", "`epochs`: found 'abc' (command line), expected an integer >= 1"),
         ("--epochs=0", "`epochs`: found 0 (command line), expected an integer >= 1"),
         ("--epochs=True", "`epochs`: found True (command line), expected an integer >= 1"),
@@ -153,6 +157,18 @@ def test_precedence_and_sources(tmp_path: Path) -> None:
     # RecBole's file of a dataset is more than its sample file.
     other = config_from_arguments(["--model=BPR", "--dataset=ml-100k"])
     assert other["load_col"] == {"inter": ["user_id", "item_id", "rating", "timestamp"]}
+
+
+@pytest.mark.parametrize("name", ["config_files", "resume"])
+def test_a_file_cannot_hold_what_only_the_command_line_reads(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{name}: runs/first\n")
+    assert refusal(f"--config_files={file}") == (
+        f"`{name}`: found 'runs/first' (file {file}), which has no effect there; give `--{name}` "
+        "on the command line of the run"
+    )
+    file.write_text(f"{name}: ~\n")
+    config_of(f"--config_files={file}")
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
