@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_painvrl.data.dataset import ModalityDataset
+from recbole_painvrl.data.loaders import liked
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.inference.cold import NewItems, mapped_vectors, require_content
@@ -73,7 +76,7 @@ class Scorer:
         self.column = {token: index for index, token in enumerate(self.tokens) if index}
         self.candidates = torch.ones(len(self.tokens), dtype=torch.bool)
         self.candidates[0] = False
-        degrees = torch.from_numpy(interactions(run, (TRAIN,)).getnnz(axis=0))
+        degrees = torch.from_numpy(learnt_from(run).getnnz(axis=0))
         untrained = degrees == 0
         untrained[0] = False
         self.n_unseen = int(untrained.sum())
@@ -151,7 +154,7 @@ class Scorer:
             n = len(self.by_content)
             items = torch.cat([items, self._extra[n:]])
             items[self.by_content] = self._extra[:n]
-        return FoldedVectors(self.run, users, items, interactions(self.run, (TRAIN,)))
+        return FoldedVectors(self.run, users, items, learnt_from(self.run))
 
     @cached_property
     def _tables(self) -> tuple[Tensor, Tensor]:
@@ -185,14 +188,27 @@ def interactions(run: LoadedRun, splits: Sequence[str] | None) -> sp.csr_matrix:
     """
     dataset = run.dataset
     sources = [dataset] if splits is None else [run.parts[s] for s in splits if s in run.parts]
-    shape = (dataset.user_num, dataset.item_num)
-    total = sp.csr_matrix(shape, dtype=np.float32)
     fields = (dataset.uid_field, dataset.iid_field)
-    pairs = [tuple(np.asarray(source.inter_feat[f]) for f in fields) for source in sources]
+    pairs = [_pairs(source) for source in sources]
     if splits is None and dataset.filtered_pairs is not None:
         ids = dataset.filtered_pairs
         table = pd.DataFrame({f: ids[f].map(dataset.field2token_id[f]) for f in fields}).dropna()
         pairs.append(tuple(table[f].to_numpy(dtype=np.int64) for f in fields))
+    return _matrix(run, pairs)
+
+
+def learnt_from(run: LoadedRun) -> sp.csr_matrix:
+    """The same of the training interactions that the model was given as positives."""
+    return _matrix(run, [_pairs(liked(run.config, run.parts[TRAIN]))])
+
+
+def _pairs(split: ModalityDataset) -> tuple[npt.NDArray[np.int64], ...]:
+    return tuple(np.asarray(split.inter_feat[f]) for f in (split.uid_field, split.iid_field))
+
+
+def _matrix(run: LoadedRun, pairs: Iterable[tuple[npt.NDArray[np.int64], ...]]) -> sp.csr_matrix:
+    shape = (run.dataset.user_num, run.dataset.item_num)
+    total = sp.csr_matrix(shape, dtype=np.float32)
     for users, items in pairs:
         ones = np.ones(len(users), dtype=np.float32)
         total = total + sp.csr_matrix((ones, (users, items)), shape=shape)

@@ -230,3 +230,23 @@ def test_what_val_interval_has_dropped_is_known_all_the_same(tmp_path: Path) -> 
         listed = lists(scorer, 12, exclude)  # type: ignore[arg-type]
         found = set(zip(listed["user_id"], listed["item_id"], strict=True))
         assert found and bool(found & known) == overlaps
+
+
+def test_an_item_that_nobody_liked_in_training_is_unseen(tmp_path: Path) -> None:
+    """Rows with label 0 are no positives of a labelled run: no vector has learnt from them."""
+    rows = [
+        f"u{u}\ti{(u * 7 + j * 3) % 30}\t{1 + (u + j) % 5}" for u in range(40) for j in range(10)
+    ]
+    rows += [f"u{u}\tdisliked\t1" for u in range(30)]
+    data = write_inter(tmp_path, "rated", "user_id:token\titem_id:token\trating:float", rows)
+    run = run_main(
+        data, tmp_path, "BPR", "--dataset=rated", "--eval_args={mode: labeled}",
+        "--threshold={rating: 3}", "--metrics=[AUC]", "--valid_metric=AUC", name="run",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    loaded = load_run(run.folder)
+    assert "disliked" in {item for _, item in pairs(loaded, "train")}
+    scorer = Scorer(loaded, "leave-out")
+    assert scorer.n_unseen == 1
+    assert "disliked" not in set(lists(scorer, 31, "none")["item_id"])
+    assert "disliked" in set(lists(Scorer(loaded), 31, "none")["item_id"])
