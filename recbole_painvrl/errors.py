@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -59,3 +62,24 @@ def short(value: Any) -> str:
     """One line for a value of any length."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def place_of(error: BaseException, skip: int = 0) -> str:
+    """``FILE, line N`` in this package or the user's code where an error came from, or nothing.
+
+    Of a syntax error it is the file that could not be compiled.
+
+    Args:
+        error: a caught error.
+        skip: outermost frames, from that which caught it on, that are not meant.
+    """
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    package = str(Path(__file__).parent)
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    frames = [
+        one
+        for one in traceback.extract_tb(error.__traceback__)[skip:]
+        if one.filename.startswith(package) or not one.filename.startswith((*libraries, "<"))
+    ]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl._compat import recbole
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, place_of
 
 GROUP = "recbole_painvrl.models"
 _DATASET = "recbole_painvrl.data.dataset:ModalityDataset"
@@ -143,16 +143,18 @@ def register_reference(reference: str) -> ModelSpec:
     The class may be a ``ModelSpec`` object, or a model with one as its attribute ``spec``.
 
     Raises:
-        UserError: no such module or name, or it is not described.
+        UserError: no such module or name, an error in the module, or it is not described.
     """
     module_name, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"`model`: {reference} cannot be imported ({error}); expected `package.module:Class`"
-        ) from error
-    spec = found if isinstance(found, ModelSpec) else vars(found).get("spec")
+    except Exception as error:
+        message, place = " ".join(str(error).split()), place_of(error, skip=1)
+        why = f"({message}); expected `package.module:Class`"
+        if place:
+            why = f"({type(error).__name__}: {message}); correct {place}"
+        raise UserError(f"`model`: {reference} cannot be imported {why}") from error
+    spec = found if isinstance(found, ModelSpec) else getattr(found, "__dict__", {}).get("spec")
     if inspect.isclass(found) and spec is None:
         spec = _of_module(module_name, found)
     if not isinstance(spec, ModelSpec):

@@ -166,11 +166,39 @@ def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Pat
         ([reference, "--modalities=[]"], "at least one"),
         (["--model=my_models.content_mf:Other"], "cannot be imported"),
         (["--model=my_models.nothing:ContentMF"], "cannot be imported"),
+        (["--model=.content_mf:ContentMF"], "expected `package.module:Class`"),
+        (["--model=my_models.content_mf:__doc__"], "has no ModelSpec"),
         (["--model=pathlib:Path"], "has no ModelSpec"),
     ):
         done = call(package, tmp_path, *common, *words)
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ("(PairwiseRecommender)", "(PairwiseRecomender)", 2, "NameError: name"),
+        ("(Settings):", "(Settings:", 2, "SyntaxError: "),
+        ("from torch import nn", "from torch import nnn", 2, "ImportError: cannot import name"),
+        ("self.n_items", "self.number", 1, "AttributeError: 'ContentMF' object has no attribute"),
+    ],
+)
+def test_a_mistake_in_its_code_names_the_line(
+    package: Path, tmp_path: Path, tiny_data: Path, old: str, new: str, code: int, message: str
+) -> None:
+    """Before there is a run folder, no log has the traceback."""
+    site = Path(shutil.copytree(package, tmp_path / "site"))
+    path = site / "my_models" / "content_mf.py"
+    lines = path.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if old in line)
+    lines[number - 1] = lines[number - 1].replace(old, new)
+    write(path, "\n".join(lines) + "\n")
+    words = ["run", "--model=my_models.content_mf:ContentMF", "--dataset=tiny"]
+    done = call(site, tmp_path, *words, f"--data_path={tiny_data}")
+    assert done.returncode == code and message in done.stderr, done.stderr
+    assert f"{path}, line {number}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_presets_reports_exports_and_names(

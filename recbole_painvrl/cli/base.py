@@ -19,6 +19,7 @@ from recbole_painvrl.errors import (
     UserError,
     WriteError,
     did_you_mean,
+    place_of,
 )
 from recbole_painvrl.parallel import launch
 
@@ -217,7 +218,9 @@ def guarded(action: Callable[[], int | None]) -> int:
         raise
     except Exception as error:
         message = " ".join(str(error).split())
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        # A note names the log with the traceback, which an error before the run folder has not.
+        notes = getattr(error, "__notes__", None) or [place_of(error)]
+        notes = "".join(f" ({note})" for note in notes if note)
         return launch.end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
     return DONE if code is None else code
 
