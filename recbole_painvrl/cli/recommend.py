@@ -19,6 +19,10 @@ PAGE = """
 Works for runs of any model, without training; needs the run folder and its dataset. Input files:
 .csv and .tsv with a header; any other file has one id per line.
 
+known users
+  --users       The list of a user without a training interaction (as in a test file alone) is
+                arbitrary; the summary counts such users.
+
 new users and items
   --new-users   Models with embeddings: the user's embedding minimises the training loss with all
                 items frozen. ItemKNN (by items), EASE, SLIMElastic, Pop, RP3beta, ContentEASE:

@@ -98,6 +98,7 @@ def recommend(request: Request) -> str:
     recommender = Recommender(scorer, request.k, request.exclude, request.block)
     users = dict.fromkeys(map(str, run.dataset.field2id_token[run.dataset.uid_field][1:]))
     known = [] if request.users is None else _known_users(request.users, users)
+    summary.notes += _untrained_users(known, scorer)
     new = {} if request.new_users is None else _new_users(Path(request.new_users), users, scorer)
     if request.items is not None:
         _restrict(Path(request.items), scorer)
@@ -151,6 +152,20 @@ def _known_users(asked: str, users: Mapping[str, None]) -> list[str]:
     tokens = read_ids(Path(asked), "user_id")
     _require(tokens, users, asked, "users", "give new ones with their items by `--new-users`")
     return tokens
+
+
+def _untrained_users(known: Sequence[str], scorer: Scorer) -> Iterator[str]:
+    """A note about users whom training has not seen, such as those of a test file alone."""
+    dataset = scorer.run.dataset
+    indices = dataset.field2token_id[dataset.uid_field]
+    unseen = [user for user in known if not scorer.user_is_trained[indices[user]]]
+    # Popularity ranks alike for everybody.
+    if unseen and scorer.run.config["model"] != "Pop":
+        yield (
+            f"{len(unseen)} of {len(known)} users have no training interaction, first "
+            f"{unseen[0]!r}: nothing was learnt about them, and their lists are arbitrary; give "
+            "them another id and their items by `--new-users`"
+        )
 
 
 def _new_users(path: Path, users: Mapping[str, None], scorer: Scorer) -> dict[str, list[str]]:

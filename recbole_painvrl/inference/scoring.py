@@ -55,6 +55,7 @@ class Scorer:
     Attributes:
         tokens: the dataset's id of every column.
         candidates: which columns may be recommended.
+        user_is_trained: which of the dataset's users have a training interaction.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Scorer:
         self.column = {token: index for index, token in enumerate(self.tokens) if index}
         self.candidates = torch.ones(len(self.tokens), dtype=torch.bool)
         self.candidates[0] = False
-        degrees = torch.from_numpy(learnt_from(run).getnnz(axis=0))
+        trained = learnt_from(run)
+        self.user_is_trained = trained.getnnz(axis=1) > 0
+        degrees = torch.from_numpy(trained.getnnz(axis=0))
         untrained = degrees == 0
         untrained[0] = False
         self.n_unseen = int(untrained.sum())

@@ -250,3 +250,22 @@ def test_an_item_that_nobody_liked_in_training_is_unseen(tmp_path: Path) -> None
     assert scorer.n_unseen == 1
     assert "disliked" not in set(lists(scorer, 31, "none")["item_id"])
     assert "disliked" in set(lists(Scorer(loaded), 31, "none")["item_id"])
+
+
+@pytest.mark.parametrize("model", ["BPR", "Pop"])
+def test_users_without_a_training_interaction_are_counted(model: str, tmp_path: Path) -> None:
+    """Their vectors were never trained; popularity ranks alike for everybody."""
+    rows = [f"u{u}\ti{(u * 7 + j) % 12}" for u in range(30) for j in range(8)]
+    data = write_inter(tmp_path, "fixed", "user_id:token\titem_id:token", rows)
+    (data / "fixed" / "fixed.inter").rename(data / "fixed" / "fixed.train.inter")
+    test = [f"u{u}\ti{(u * 7 + 9) % 12}" for u in range(30)] + ["new1\ti3", "new2\ti4"]
+    text = "\n".join(["user_id:token\titem_id:token", *test])
+    (data / "fixed" / "fixed.test.inter").write_text(f"{text}\n")
+    run = run_main(data, tmp_path, model, "--dataset=fixed", "--protocol=files", name="run")
+    assert run.code == 0, run.err
+    out = tmp_path / "lists.csv"
+    note = "2 of 32 users have no training interaction, first 'new1'"
+    assert (note in recommend(Request(str(run.folder), str(out), "all"))) == (model == "BPR")
+    (tmp_path / "users").write_text("u1\nu2\n")
+    said = recommend(Request(str(run.folder), str(out), str(tmp_path / "users")))
+    assert "no training interaction" not in said
