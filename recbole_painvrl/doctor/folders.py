@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from recbole_painvrl.doctor import BUILT_IN
 from recbole_painvrl.doctor.system import Finding
 
 _NPY = b"\x93NUMPY"
+_TOKEN = re.compile(rb":token\b")
 _SHOWN = 5
 # A run folder is in runs/, or in the folder of a search or a grid in it.
 _DEPTHS = ("*", "*/*", "*/*/*")
@@ -49,15 +52,16 @@ def check_runs(output: Path) -> list[Finding]:
 def _problems(folder: Path) -> Iterator[str]:
     """Faults of a dataset folder with which a run would fail."""
     files = [folder / f"{folder.name}{part}.inter" for part in ("", ".train")]
-    inter = next((path for path in files if path.is_file()), None)
+    # `benchmark_filename` may give the splits other names.
+    others = sorted(folder.glob(f"{glob.escape(folder.name)}.*.inter"))
+    inter = next((path for path in [*files, *others] if path.is_file()), None)
     if inter is None:
         yield f"{folder}: lacks {files[0].name} or {files[1].name}"
         return
     with open(inter, "rb") as stream:
-        header = stream.readline().decode("utf-8-sig", errors="replace").strip().split("\t")
-        first = stream.readline()
-    # Settings may give the columns other names.
-    if sum(column.endswith(":token") for column in header) < 2:
+        header, first = stream.readline(), stream.readline()
+    # Settings may give the columns other names, another separator and an encoding such as UTF-16.
+    if len(_TOKEN.findall(header.replace(b"\0", b""))) < 2:
         yield f"{inter}: the first line lacks two columns such as user_id:token and item_id:token"
     elif not first.strip():
         yield f"{inter}: holds no interaction"

@@ -143,14 +143,17 @@ def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
 
 
 def test_datasets_that_run_are_no_failures(tmp_path: Path) -> None:
-    """Splits as files alone, a byte order mark, columns that settings rename."""
-    for name, file, header in (
-        ("split", "split.train.inter", "user_id:token\titem_id:token"),
-        ("marked", "marked.inter", "\ufeffuser_id:token\titem_id:token"),
-        ("renamed", "renamed.inter", "who:token\twhat:token\twhen:float"),
+    """Splits as files alone, a byte order mark, and what settings rename or read otherwise."""
+    for name, file, header, encoding in (
+        ("split", "split.train.inter", "user_id:token\titem_id:token", "utf-8"),
+        ("marked", "marked.inter", "\ufeffuser_id:token\titem_id:token", "utf-8"),
+        ("renamed", "renamed.inter", "who:token\twhat:token\twhen:float", "utf-8"),
+        ("commas", "commas.inter", "user_id:token,item_id:token", "utf-8"),
+        ("parts", "parts.one.inter", "user_id:token\titem_id:token", "utf-8"),
+        ("wide", "wide.inter", "user_id:token\titem_id:token", "utf-16"),
     ):
         (tmp_path / name).mkdir()
-        (tmp_path / name / file).write_text(header + "\n1\t2\t3\n", encoding="utf-8")
+        (tmp_path / name / file).write_text(header + "\n1\t2\t3\n", encoding=encoding)
     assert failures(check_datasets(tmp_path)) == []
 
 
