@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recbole_painvrl.data.feature_mask import COPY, mask_file
+from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.reading import parse_json
@@ -40,7 +42,8 @@ def check_feature_mask(config: SafeConfig, train: ModalityDataset) -> None:
     """Refuse a mask that the model would ignore, or that was learnt on other interactions.
 
     A mask learnt on another split may have seen this run's tests. A file that is not in a run
-    folder is the user's own and is not checked.
+    folder is the user's own and is not checked. If only other files of the dataset have changed,
+    such as its features, this is a warning.
 
     Args:
         config: of the run.
@@ -73,6 +76,15 @@ def check_feature_mask(config: SafeConfig, train: ModalityDataset) -> None:
             f"`feature_mask`: the mask of {folder} was learnt on other training interactions than "
             "this run has, and may have seen its tests; learn it with the same data, `protocol` "
             "and settings of the split (with protocol random also the same `seed`)"
+        )
+    if result["hashes"].get("data") != dataset_hash(train.folder):
+        # The same number of columns does not say that they are the same.
+        getLogger("recbole_painvrl").warning(
+            "`feature_mask`: files of %s have changed since the mask of %s was learnt, or it was "
+            "learnt on another folder; make sure that its features have the same columns, or "
+            "learn the mask again",
+            train.folder,
+            folder,
         )
 
 

@@ -208,6 +208,19 @@ def test_a_mask_learnt_on_other_interactions_is_refused(
     assert "other training interactions" in run.err
 
 
+def test_other_features_than_those_of_the_mask_are_a_warning(
+    masked: Finished, own_data: Path, tmp_path: Path
+) -> None:
+    """The number of columns is the same, and only their order is not."""
+    mask, said = f"--feature_mask={masked.folder}", "have changed since the mask"
+    same = run_main(own_data, tmp_path, "VBPR", *SMALL, mask, name="same")
+    assert same.code == 0 and said not in same.err, same.err
+    path = own_data / "tiny" / "features" / "visual.npy"
+    np.save(path, np.load(path)[:, ::-1].copy())
+    other = run_main(own_data, tmp_path, "VBPR", *SMALL, mask, name="other")
+    assert other.code == 0 and said in other.err, other.err
+
+
 def test_a_split_by_other_features_is_refused(own_data: Path, tmp_path: Path) -> None:
     """With environments of content the training split depends on the modalities."""
     by_content = (
