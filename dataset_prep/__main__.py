@@ -153,6 +153,9 @@ class _Pipe(io.TextIOBase):
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr is: an id that the terminal lacks must not end a finished command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = _Pipe(sys.stdout), _Pipe(sys.stderr)
     # A shell's background commands ignore Ctrl-C unless a handler is set.
     signal.signal(signal.SIGINT, signal.default_int_handler)

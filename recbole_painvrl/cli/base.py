@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -237,6 +238,9 @@ def piped(action: Callable[[], int]) -> int:
     Returns:
         The exit code of the command, or 1 without a message if the pipe was closed.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr is: an id or a sign that the terminal lacks must not end a finished command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return action()

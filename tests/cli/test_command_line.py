@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -136,6 +137,20 @@ def test_a_reader_may_leave_early(words: str, tmp_path: Path) -> None:
     # Whether the reader left before or after the last line is a race; it is never a traceback.
     assert (tmp_path / "code").read_text() in ("code 0\n", "code 1\n")
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_signs_that_the_terminal_lacks_do_not_end_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+
+    def action() -> int:
+        print("Pop \u00b7 \u540d")
+        return 0
+
+    assert base.piped(action) == 0
+    assert written.getvalue() == b"Pop \\xb7 \\u540d\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="needs /proc")

@@ -158,6 +158,18 @@ def run_alone(*arguments: Any) -> subprocess.Popen[str]:
     )
 
 
+def test_signs_that_the_terminal_lacks_do_not_end_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    path = tmp_path / "w\u00f6rter.csv"
+    path.write_text(EVENTS)
+    process = run_alone("table", "--input", path, "--output", tmp_path / "out")
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "w\\xf6rter.csv" in said
+
+
 @pytest.mark.parametrize("work", ["describe", "table"])
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path, work: str) -> None:
     """The command continues and writes its result."""
