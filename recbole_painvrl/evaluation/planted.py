@@ -87,7 +87,8 @@ def mask_scores(
 
     Returns:
         Per modality and ``overall``: ``auc``, ``auc_shuffled`` (control: mean AUC over shuffled
-        truths, 0.5 by construction), ``mean_invariant``, ``mean_spurious``.
+        truths, 0.5 by construction), ``mean_invariant``, ``mean_spurious``. A modality without
+        columns of both kinds has none; without any of both kinds the result is empty.
     """
     values = mask.detach().cpu().double().numpy()
     groups = {
@@ -98,7 +99,11 @@ def mask_scores(
     if groups:
         both = (np.concatenate(arrays) for arrays in zip(*groups.values(), strict=True))
         groups["overall"] = tuple(both)  # type: ignore[assignment]
-    return {name: _column_scores(*group, rng) for name, group in groups.items()}
+    return {
+        name: _column_scores(*group, rng)
+        for name, group in groups.items()
+        if len(np.unique(group[1])) == 2
+    }
 
 
 def _column_scores(

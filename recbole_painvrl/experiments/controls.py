@@ -116,6 +116,9 @@ def mask_files(run: GridRun, output: Path) -> dict[str, Path]:
         for name in modalities
         if _TRUTH + name in arrays
     }
+    if all(bool(one.all()) for one in truth.values()):
+        # No column in use is known to be spurious.
+        truth = {}
     draws = generator(run.seed, "mask controls", "cpu")
     masks = control_masks(learnt, truth or None, draws) | {"soft": soft}
     files = {}

@@ -50,6 +50,20 @@ def test_auc_by_hand() -> None:
     assert scores["overall"]["mean_spurious"] == pytest.approx((0.5 + 0.1 + 0.2) / 3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_columns_of_one_kind_have_no_auc() -> None:
+    mask = torch.linspace(0, 1, 9)
+    alike = {"visual": np.ones(4, dtype=bool), "acoustic": np.array([False, True])}
+    assert set(mask_scores(mask, Truth(alike, NO_ENVIRONMENTS), SLICES, rng())) == {
+        "acoustic", "overall",
+    }  # fmt: skip
+    kinds = {"visual": np.ones(4, dtype=bool), "acoustic": np.zeros(2, dtype=bool)}
+    assert set(mask_scores(mask, Truth(kinds, NO_ENVIRONMENTS), SLICES, rng())) == {"overall"}
+    one = {"visual": np.ones(4, dtype=bool)}
+    for columns in (one, {}):
+        assert mask_scores(mask, Truth(columns, NO_ENVIRONMENTS), SLICES, rng()) == {}
+
+
 def test_shuffled_truth_is_chance() -> None:
     truth = Truth({"visual": np.arange(200) % 2 == 0}, NO_ENVIRONMENTS)
     mask = torch.from_numpy(truth.columns["visual"]).float()

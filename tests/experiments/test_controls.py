@@ -194,6 +194,15 @@ def test_every_seed_has_a_permutation_of_its_own(tmp_path: Path) -> None:
     assert not np.array_equal(*found)
 
 
+def test_without_a_column_known_to_be_spurious_there_is_no_oracle(tmp_path: Path) -> None:
+    for seed, truth in enumerate(([True, True], [True, False])):
+        run = GridRun("PaInvRL", seed, (), RunKey("data", "config", "code"), tmp_path / str(seed))
+        run.folder.mkdir()
+        arrays: dict[str, Any] = {"visual": np.array([0.2, 0.7]), "truth/visual": np.array(truth)}
+        np.savez(run.folder / "mask.npz", **arrays)
+        assert ("oracle" in controls.mask_files(run, tmp_path)) == (not all(truth))
+
+
 def test_table_comparison_and_report_know_the_same_controls() -> None:
     assert [*controls.LABELS] == [*CONTROLS] == [*section._KEEPS]
 

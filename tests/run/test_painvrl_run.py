@@ -90,6 +90,57 @@ def test_result_scores_against_the_planted_truth(first: Finished) -> None:
     assert planted["oracle"] != {k: v for k, v in first.result["metrics"].items() if k != "valid"}
 
 
+def _without_columns(truth: Path) -> None:
+    lines = (truth / "columns.tsv").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("visual")]
+    (truth / "columns.tsv").write_text("".join(kept))
+
+
+def _all_invariant(truth: Path) -> None:
+    lines = (truth / "columns.tsv").read_text().splitlines()
+    kept = [line[:-1] + "1" if line.startswith("visual") else line for line in lines]
+    (truth / "columns.tsv").write_text("\n".join(kept) + "\n")
+
+
+def _one_environment(truth: Path) -> None:
+    lines = (truth / "environments.tsv").read_text().splitlines()
+    rows = [line.rpartition("\t")[0] + "\t0" for line in lines[1:]]
+    (truth / "environments.tsv").write_text("\n".join([lines[0], *rows]) + "\n")
+
+
+def _not_of_these_rows(truth: Path) -> None:
+    lines = (truth / "environments.tsv").read_text().splitlines(keepends=True)
+    (truth / "environments.tsv").write_text("".join(lines[:-300]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "absent"),
+    [
+        (_without_columns, {"mask", "oracle"}),
+        (_all_invariant, {"mask", "oracle"}),
+        (_one_environment, {"environment"}),
+        (_not_of_these_rows, {"environment"}),
+    ],
+)
+def test_truth_that_says_nothing_of_this_run_is_left_out(
+    edit: Any, absent: set[str], own_data: Path, tmp_path: Path
+) -> None:
+    """Such as ``--modalities=[textual]`` of ml-trailers: found at the end of the run."""
+    edit(own_data / "tiny" / "truth")
+    words = [*SHORT_STAGES, "--modalities=[visual]"]
+    run = run_main(own_data, tmp_path, "PaInvRL", *words, name="run")
+    assert run.code == 0, run.err
+    found = {name.partition("_")[0] for name in run.result["planted"]}
+    assert found == {"mask", "oracle", "environment"} - absent
+    names = {stage["name"] for stage in run.result["stages"]}
+    assert ("final with oracle mask" in names) == ("oracle" not in absent)
+    said = run.result["answer"]
+    if "mask" in absent:
+        assert said["mask"] in ("not known", "nothing found")
+    if "environment" in absent:
+        assert said["environments"] == "not known"
+
+
 def test_mask_and_trajectory_are_stored(first: Finished) -> None:
     arrays = first.arrays("mask")
     assert arrays["visual"].shape == (16,)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import getLogger
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from recbole_painvrl.data.feature_mask import USED
 from recbole_painvrl.environments.loop import Identification
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.planted import (
     environment_scores,
     mask_scores,
@@ -37,7 +40,10 @@ def collect(trainer: StagedTrainer, context: Context[StagedTrainer]) -> Artefact
     if truth is not None and trainer.settings.oracle and trainer.evaluated is trainer:
         width = len(trainer.mask_stages[-1].mask)
         oracle = oracle_mask(truth, slices, width)
-        found.oracle = other_weights(trainer, context, "final with oracle mask", oracle, "oracle")
+        # Where no column in use is known to be spurious, that would be a model with all features.
+        if not bool(oracle.all()):
+            stage = "final with oracle mask"
+            found.oracle = other_weights(trainer, context, stage, oracle, "oracle")
     return found
 
 
@@ -64,18 +70,30 @@ def _arrays_and_scores(
     known = [name for name in slices if name in truth.columns]
     found.arrays["mask"] |= {f"truth/{name}": truth.columns[name] for name in known}
     against = mask_scores(mask, truth, slices, rng)
-    found.planted["mask"] = against
-    found.planted["mask_auc"] = {name: one["auc"] for name, one in against.items()}
-    found.planted["mask_auc_shuffled"] = {n: one["auc_shuffled"] for n, one in against.items()}
-    if partitions and train.protocol == "files":
-        users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
-        labels = true_environments(train, users, items)
-        assert labels is not None
+    if against:
+        found.planted["mask"] = against
+        found.planted["mask_auc"] = {name: one["auc"] for name, one in against.items()}
+        found.planted["mask_auc_shuffled"] = {n: one["auc_shuffled"] for n, one in against.items()}
+    labels = _planted_labels(train) if partitions and train.protocol == "files" else None
+    if labels is not None:
+        items, matrix = train.inter_feat[train.iid_field], train.features.matrix
         found.arrays["environments"]["truth"] = labels.numpy().astype(np.int16)
-        matrix = train.features.matrix
         agreement = environment_scores(partitions[-1].labels, labels, items, matrix, rng)
         found.planted |= {f"environment_{name}": value for name, value in agreement.items()}
     return found
+
+
+def _planted_labels(train: ModalityDataset) -> Tensor | None:
+    """Planted environment of every training interaction; None where there is nothing to find."""
+    users, items = (train.inter_feat[name] for name in (train.uid_field, train.iid_field))
+    try:
+        labels = true_environments(train, users, items)
+    except UserError as error:
+        # At the end of a run: its results do not depend on these labels.
+        getLogger("recbole_painvrl").warning("the environments are not scored: %s", error)
+        return None
+    assert labels is not None
+    return labels if len(labels.unique()) > 1 else None
 
 
 def _mask_arrays(stages: Sequence[MaskStage], slices: dict[str, slice]) -> dict[str, Array]:
