@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +21,8 @@ from recbole_painvrl.evaluation.comparison import (
     places,
     reference,
 )
-from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
 from recbole_painvrl.report.read import Result, RunData
+from recbole_painvrl.report.same_tests import by_split, data_of, evaluation_of, short
 from recbole_painvrl.report.tables import Number
 from recbole_painvrl.run.folder import config_hash
 
@@ -212,45 +211,34 @@ def blocks(
     """
     complete = [run for run in runs if run.result is not None]
     # A run without a configuration is assumed to be evaluated like the others on its data.
-    usual = {_data(run): _evaluation(run) for run in reversed(complete) if run.config}
+    usual = {data_of(run): evaluation_of(run) for run in reversed(complete) if run.config}
     by_test: dict[Any, list[RunData]] = defaultdict(list)
     for run in complete:
-        evaluation = _evaluation(run) if run.config else usual.get(_data(run))
-        by_test[_data(run), evaluation].append(run)
-    found = []
-    for index, members in enumerate(by_test.values(), 1):
-        data = _data(members[0])[:2]
-        alike = [one[0] for one in by_test.values() if _data(one[0])[:2] == data]
-        shared = set.intersection(*(set(_evaluation(run)) for run in alike))
-        words = [f"{k}={v}" for k, v in _evaluation(members[0]) if (k, v) not in shared]
-        title = members[0].done.data_name + (f" ({_few(words)})" if words else "")
-        groups = _groups(members)
-        for group in groups:
-            masks = [(run.folder.resolve(), run.value("feature_mask")) for run in group.runs]
-            pairs = {pair for folder, mask in masks for pair in ((folder, None), (folder, mask))}
-            group.complete = not pairs & of_partial_rows
-        found.append(Block(f"b{index}", title, groups))
+        evaluation = evaluation_of(run) if run.config else usual.get(data_of(run))
+        by_test[data_of(run), evaluation].append(run)
+    found: list[Block] = []
+    for same in by_test.values():
+        data = data_of(same[0])[:2]
+        alike = [one[0] for one in by_test.values() if data_of(one[0])[:2] == data]
+        shared = set.intersection(*(set(evaluation_of(run)) for run in alike))
+        own = (pair for pair in evaluation_of(same[0]) if pair not in shared)
+        words = [f"{name}={short(value, 60)}" for name, value in own]
+        parts = by_split(same)
+        for members in parts:
+            train = members[0].done.hashes.get("train", "")
+            said = [f"split {train[:8]}", *words] if len(parts) > 1 else words
+            title = members[0].done.data_name + (f" ({_few(said)})" if said else "")
+            groups = _groups(members)
+            for group in groups:
+                group.complete = not _rows(group) & of_partial_rows
+            found.append(Block(f"b{len(found) + 1}", title, groups))
     return found
 
 
-def _data(run: RunData) -> tuple[str, ...]:
-    done = run.done
-    return done.dataset, done.protocol, done.edition, done.hashes.get("data", "")
-
-
-def _evaluation(run: RunData) -> tuple[tuple[str, str], ...]:
-    """Settings that decide the test sets and the ranked candidates, beside data and protocol."""
-    settings = evaluation_settings(run.value, run.done.protocol)
-    return tuple(pair for name, value in settings.items() for pair in _flat(name, value))
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """``(eval_args.mode.test, full)`` and so on of nested settings."""
-    if not isinstance(value, dict):
-        yield name, short(value, 60)
-        return
-    for key in sorted(value):
-        yield from _flat(f"{name}.{key}", value[key])
+def _rows(group: Group) -> set[tuple[Path, str | None]]:
+    """Run folders with their masks, and without, as a grid records its rows."""
+    masks = [(run.folder.resolve(), run.value("feature_mask")) for run in group.runs]
+    return {pair for folder, mask in masks for pair in ((folder, None), (folder, mask))}
 
 
 def _few(words: Sequence[str]) -> str:
@@ -260,12 +248,6 @@ def _few(words: Sequence[str]) -> str:
 def unique(values: Iterable[str]) -> list[str]:
     """Values without repetition, in order."""
     return list(dict.fromkeys(values))
-
-
-def short(value: Any, width: int = 24) -> str:
-    """A setting's value, shortened to a width."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def mask_name(run: RunData) -> str | None:

@@ -9,9 +9,10 @@ from typing import Any
 from recbole_painvrl.atomic import write_bytes
 from recbole_painvrl.evaluation.comparison import VALID, part_name
 from recbole_painvrl.report.collect import collect
-from recbole_painvrl.report.groups import Block, Group, blocks, short
+from recbole_painvrl.report.groups import Block, Group, blocks
 from recbole_painvrl.report.read import mapping
 from recbole_painvrl.report.render import metric_name, render, split_name
+from recbole_painvrl.report.same_tests import short
 from recbole_painvrl.report.sections.search import Search, found_searches
 from recbole_painvrl.report.tables import Number
 

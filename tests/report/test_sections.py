@@ -139,6 +139,35 @@ def test_a_column_has_one_mask_and_one_code() -> None:
     assert columns == [[made[0], made[3]], [made[1], made[2]], [made[4]]]
 
 
+def _split_run(name: str, seed: int, train: str | None, test: int, protocol: str) -> Any:
+    hashes = {} if train is None else {"train": train}
+    split = {"sizes": {"train": 5, "test": test}}
+    return toy_run(name, seed, {"test": 0.5}, hashes=hashes, split=split, protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", ["time", "random"])
+def test_runs_of_other_splits_are_not_in_one_table(protocol: str) -> None:
+    """As of other columns of times, or of a split made anew on another machine."""
+    made = [("A", "1" * 64, 2), ("B", "2" * 64, 2), ("C", "1" * 64, 3), ("D", "1" * 64, 2)]
+    found = blocks([_split_run(name, 0, *rest, protocol) for name, *rest in made])
+    assert [[group.label for group in one.groups] for one in found] == [["A", "D"], ["B"], ["C"]]
+    assert [one.key for one in found] == ["b1", "b2", "b3"]
+    assert found[1].title == "toy (split 22222222)"
+
+
+def test_seeds_of_protocol_random_have_splits_of_their_own() -> None:
+    made = [("A", 0, "1"), ("A", 1, "2"), ("B", 1, "2"), ("B", 0, "1"), ("B", 2, None)]
+    (found,) = blocks([_split_run(*one, 2, "random") for one in made])
+    assert found.title == "toy"
+    assert [len(group.runs) for group in found.groups] == [2, 3]
+
+
+def test_long_settings_that_differ_at_their_end_are_told_apart() -> None:
+    values = [{"genre": [*"abcdefghijklmnopqrstuvwxyz", last]} for last in "xy"]
+    found = blocks([toy_run("A", 0, {"ood": 0.5}, {"val_interval": one}) for one in values])
+    assert len(found) == 2
+
+
 def test_a_label_has_every_setting_that_differs() -> None:
     pairs = [(1, 1), (2, 1), (1, 2)]
     (found,) = blocks([toy_run("U", 0, {"ood": 0.5}, {"p": p, "q": q}) for p, q in pairs])

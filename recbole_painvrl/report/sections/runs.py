@@ -9,9 +9,10 @@ from typing import Any
 
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.collect import LeftOut, PlannedRun
-from recbole_painvrl.report.groups import Block, short, unique
+from recbole_painvrl.report.groups import Block, unique
 from recbole_painvrl.report.read import RunData
 from recbole_painvrl.report.render import Cell, address, metric_name, number_or_dash
+from recbole_painvrl.report.same_tests import short
 from recbole_painvrl.run.program import shell_command
 
 

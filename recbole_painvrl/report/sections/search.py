@@ -12,10 +12,11 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from recbole_painvrl.evaluation.selection import selection_score
-from recbole_painvrl.report.groups import short, unique
+from recbole_painvrl.report.groups import unique
 from recbole_painvrl.report.plots.style import INK, Figures
 from recbole_painvrl.report.read import RunData, TrialRecord
 from recbole_painvrl.report.render import Cell, Drawing, address, metric_name, split_name
+from recbole_painvrl.report.same_tests import short
 from recbole_painvrl.run.program import shell_command
 
 _SPLITS = ("valid", "ood_valid")
