@@ -96,6 +96,7 @@ class TrialRecord(_Record):
     """The values of ``trial.json`` that a report reads; a trial of ``tune`` has no test."""
 
     dataset: str = "?"
+    trial: int = 0
     protocol: str = "not recorded"
     seconds: float | None = None
     peak_memory_mb: float | None = None

@@ -1,21 +1,15 @@
-"""Pareto dominance, selection from a front, and pruning; larger values are better."""
+"""When trials are compared and pruned; larger values are better."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-Vector = Sequence[float]
+from recbole_painvrl.evaluation.selection import Vector, dominates
 
 # First number of validations after which trials are compared; it then doubles.
 FIRST_RUNG = 4
 # Minimum number of other trials for pruning.
 FEWEST_PEERS = 4
-
-
-def dominates(a: Vector, b: Vector) -> bool:
-    """Whether ``a`` is no worse than ``b`` in every objective and better in one."""
-    pairs = list(zip(a, b, strict=True))
-    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
 def is_rung(validations: int) -> bool:

@@ -19,7 +19,7 @@ from recbole_painvrl.evaluation.comparison import compare
 from recbole_painvrl.report.caveats import caveats
 from recbole_painvrl.report.groups import Block, blocks, mask_name
 from recbole_painvrl.report.plots.style import Figures
-from recbole_painvrl.report.read import Result, RunData, TrialRecord
+from recbole_painvrl.report.read import Result, RunData
 from recbole_painvrl.report.sections import masks
 from recbole_painvrl.report.sections.controls import controls
 from recbole_painvrl.report.sections.environments import (
@@ -28,7 +28,6 @@ from recbole_painvrl.report.sections.environments import (
     one_environment_users,
 )
 from recbole_painvrl.report.sections.runs import limits
-from recbole_painvrl.report.sections.search import found_searches
 
 METRICS = ("ndcg@10", "recall@10", "hit@10", "mrr@10")
 USERS = 40
@@ -288,23 +287,6 @@ def test_an_environment_by_hand() -> None:
     ]
     # User c alone.
     assert one_environment_users(frame) == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize(("rule", "best"), [("iid", 0), ("ood", 1), ("harmonic", 2)])
-def test_the_best_trial_is_that_of_the_rule(rule: str, best: int) -> None:
-    points = [(0.9, 0.1), (0.1, 0.9), (0.5, 0.5)]
-    trials = []
-    for number, (iid, ood) in enumerate(points):
-        settings = {"select_on": rule, "valid_metric": "NDCG@10"}
-        found = {"valid": {"ndcg@10": iid}, "ood_valid": {"ndcg@10": ood}}
-        record = TrialRecord(metrics=found, seconds=10.0, peak_memory_mb=100.0 * (number + 1))
-        run = toy_run("A", number, {"valid": iid}, settings)
-        folder = Path("search") / f"trial-{number}"
-        trials.append(replace(run, folder=folder, result=None, trial=record))
-    (search,) = found_searches(trials)
-    assert search.best.folder.name == f"trial-{best}"
-    facts = dict(search.facts())
-    assert facts["peak memory, MiB"] == "300" and facts["seconds of the evaluated trials"] == "30"
 
 
 def test_a_shift_that_is_not_detected_is_not_denied() -> None:

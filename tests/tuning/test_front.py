@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_painvrl.evaluation.selection import selection_score
-from recbole_painvrl.tuning.front import dominates, is_hopeless, is_rung
+from recbole_painvrl.evaluation.selection import dominates, selection_score
+from recbole_painvrl.tuning.front import is_hopeless, is_rung
 
 VECTORS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
 

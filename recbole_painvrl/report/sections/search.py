@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from recbole_painvrl.evaluation.selection import selection_score
+from recbole_painvrl.evaluation.selection import dominates, selection_score
 from recbole_painvrl.report.groups import unique
 from recbole_painvrl.report.plots.style import INK, Figures
 from recbole_painvrl.report.read import RunData, TrialRecord
@@ -149,7 +149,15 @@ def _search(runs: list[RunData]) -> Search:
         [name for name in set_by if name not in differ],
     )
     rule = str(first.value("select_on"))
-    trials.sort(key=lambda run: selection_score(search.points(run), rule), reverse=True)
+    points = {run.folder: search.points(run) for run in trials}
+
+    def place(run: RunData) -> tuple[float, bool, int]:
+        """As `tune` selects: by the rule, from the front, and of equal ones the earlier."""
+        own = points[run.folder]
+        is_behind = any(dominates(other, own) for other in points.values())
+        return -selection_score(own, rule), is_behind, run.trial.trial
+
+    trials.sort(key=place)
     return search
 
 
