@@ -13,6 +13,7 @@ from recbole_painvrl.report.groups import Block, Group, blocks
 from recbole_painvrl.report.read import mapping
 from recbole_painvrl.report.render import metric_name, render, split_name
 from recbole_painvrl.report.same_tests import short
+from recbole_painvrl.report.sections.headline import seeds_of
 from recbole_painvrl.report.sections.search import Search, found_searches
 from recbole_painvrl.report.tables import Number
 
@@ -66,7 +67,11 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
 
     Where there is none (controls of a mask, or no validation), every other row has one for its own.
     """
-    metrics = [name for name in block.metrics if block.groups[0].number(split, name)]
+    metrics = [
+        name
+        for name in block.metrics
+        if any(group.number(split, name) is not None for group in block.groups)
+    ]
     marks: dict[tuple[str, str], str] = {}
     chosen = None
     if method is not None and len(block.groups) > 1:
@@ -76,11 +81,12 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
             for one in found
             if one.part == split and chosen in (None, one.other)
         }
-    seeds = sorted({run.done.seed for run in block.runs})
+    seeds = {group.label: seeds_of(group) for group in block.groups}
+    alike = len(set(seeds.values())) == 1
     spread = any(len(group.runs) > 1 for group in block.groups)
     words = [f"{block.title}, {part_name(split)} test, protocol {block.result.protocol}"]
-    words.append("mean and standard deviation over seeds" if spread else "one seed")
-    words.append(f"seeds {', '.join(map(str, seeds))}")
+    words += ["mean and standard deviation over seeds"] if spread else []
+    words.append(seeds[block.groups[0].label] if alike else "seeds as in the rows")
     without = ", the oracle mask left out" if block.has_oracle else ""
     places = {name: block.places((split, name)) for name in metrics}
     return {
@@ -90,7 +96,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
         "head": [metric_name(name) for name in metrics],
         "rows": [
             (
-                group.label,
+                group.label if alike else f"{group.label}, {seeds[group.label]}",
                 [
                     {
                         **_cell(group.number(split, name)),

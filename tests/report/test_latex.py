@@ -145,6 +145,31 @@ def test_without_validation_there_is_no_best_baseline_and_every_row_has_its_mark
     assert [[cell["mark"] for cell in cells] for _, cells in table["rows"]] == [["", ""], ["*"] * 2]
 
 
+def test_a_table_has_the_metrics_of_all_rows_whatever_their_order() -> None:
+    runs = [toy_run(name, 0, {"ood": value}) for name, value in (("A", 0.5), ("B", 0.4))]
+    runs[1].done.metrics["ood"]["ndcg@20"] = 0.6
+    runs[1].done.metrics["ood"]["ndcg@5"] = None
+    for given in (runs, runs[::-1]):
+        (block,) = blocks(given)
+        table = _metrics(block, "ood", None)
+        assert set(table["head"]) == {"NDCG@5", "NDCG@10", "NDCG@20"}
+        cells = {label: [cell["mean"] for cell in found] for label, found in table["rows"]}
+        assert cells["A"][table["head"].index("NDCG@20")] == "--"
+        assert cells["B"][table["head"].index("NDCG@5")] == "--"
+
+
+def test_rows_name_their_seeds_unless_all_have_the_same() -> None:
+    runs = [toy_run(name, seed, {"ood": 0.5}) for name, seed in (("A", 0), ("A", 1), ("B", 1))]
+    (block,) = blocks(runs)
+    table = _metrics(block, "ood", None)
+    assert [label for label, _ in table["rows"]] == ["A, seeds 0, 1", "B, seed 1"]
+    assert "; seeds as in the rows." in table["caption"]
+    (block,) = blocks(runs[1:])
+    table = _metrics(block, "ood", None)
+    assert [label for label, _ in table["rows"]] == ["A", "B"]
+    assert "; seed 1." in table["caption"]
+
+
 def test_a_setting_is_shared_where_all_columns_have_it() -> None:
     given = {
         "A": {"epochs": 5, "knn_k": 10, "feature_mask": "masks/run/learnt.npz"},

@@ -36,7 +36,7 @@ def headline(block: Block, figures: Figures, page: Path, method: Group | None) -
         page: the page, from which links are relative.
         method: the group that is compared with the others.
     """
-    seeds = [_seeds(group) for group in block.groups]
+    seeds = [seeds_of(group) for group in block.groups]
     common = seeds[0] if len(set(seeds)) == 1 else ""
     names = [
         Cell(group.label, small="" if common else own)
@@ -58,7 +58,8 @@ def headline(block: Block, figures: Figures, page: Path, method: Group | None) -
     }
 
 
-def _seeds(group: Group) -> str:
+def seeds_of(group: Group) -> str:
+    """The seeds of a column, in words."""
     seeds = ", ".join(str(run.done.seed) for run in group.runs)
     return f"seed{'s' * (len(group.runs) > 1)} {seeds}"
 
