@@ -240,6 +240,8 @@ def standing(
     words += f" by {gap:.4f}{fraction}" if gap else ""
     if test and 0 < test.seeds < max(len(own.seeds), len(other.seeds)):
         words += f" over the {test.seeds} seed{'s' * (test.seeds > 1)} that both have"
+    elif test and not test.seeds:
+        words += ", each over other seeds"
     return f"{words}; {confidence(test)}."
 
 

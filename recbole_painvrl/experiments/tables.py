@@ -134,9 +134,12 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
         if len(seeds) > 1
         else "One seed, hence no standard deviation."
     )
-    notes.append(
-        "Best in bold, second best underlined, among the rows whose runs are all complete."
+    among = (
+        "among the rows whose runs are all complete"
+        if any(row.complete for row in table.rows)
+        else "among all rows, since none has all its runs yet"
     )
+    notes.append(f"Best in bold, second best underlined, {among}.")
     valid = str(result["valid_metric"]).lower()
     if table.reference is not None:
         notes.append(

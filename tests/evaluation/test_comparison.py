@@ -275,6 +275,8 @@ def test_methods_without_a_common_seed_are_averaged_over_their_own() -> None:
     first = np.mean([one.per_user(seed)["ndcg@10"] for seed in (0, 1)], axis=0)
     assert found.seeds == 0
     assert found.paired == compare_paired(first, other.per_user(2)["ndcg@10"].to_numpy())
+    sentence = standing([one, other], "A", NDCG, [found])
+    assert "ahead of BB (0.2000) by 0.3000, 150.0%, each over other seeds;" in sentence
 
 
 def test_methods_are_not_tested_over_a_part_of_their_common_seeds() -> None:

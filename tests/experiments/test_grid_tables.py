@@ -169,6 +169,16 @@ def test_a_row_with_missing_seeds_does_not_compete(make_runs: MakeRuns) -> None:
     assert found == ["best", "second", ""]
     assert table.rows[2].shown == "B (1 of 2 seeds)"
     assert table.reference == "C"
+    assert any(note.endswith("among the rows whose runs are all complete.") for note in table.notes)
+
+
+def test_marks_among_rows_of_which_none_is_complete_are_named_so(make_runs: MakeRuns) -> None:
+    runs = make_runs("A", "B")
+    for run in (runs[0], runs[3]):
+        write_run(run, {"A": 0.5, "B": 0.9}[run.model])
+    table = assemble("T", rows_of(runs), "A")
+    assert [row.numbers["iid", "ndcg@10"].place for row in table.rows] == ["second", "best"]
+    assert any(note.endswith("since none has all its runs yet.") for note in table.notes)
 
 
 def test_every_file_shows_numbers_failures_and_runs(make_runs: MakeRuns, tmp_path: Path) -> None:
