@@ -190,6 +190,11 @@ def check_run(
     train = parts[TRAIN]
     if config["select_on"] != "iid" and OOD_VALID not in parts:
         raise without_ood_validation(config["select_on"], train.protocol)
+    if config["select_on"] != "iid" and VALID not in parts:
+        raise UserError(
+            f"`select_on: {config['select_on']}`: without an IID validation split no epoch is "
+            "selected; set `validation_share` above 0, or leave `select_on` out"
+        )
     if config["mask_form"] == "validation" and (VALID not in parts or not config["eval_step"]):
         raise UserError(
             "`mask_form: validation` needs a validation split and `eval_step` above 0; set auto, "

@@ -80,6 +80,11 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
         ("tiny",),
     ),
     "shared pairs": (share_rows, (), ("3 (user, item) pairs are in split `train` and in split",)),
+    "selection without an IID validation": (
+        lambda f: (f / "tiny.valid.inter").unlink(),
+        ("--validation_share=0", "--select_on=harmonic"),
+        ("`select_on: harmonic`", "no epoch is selected", "`validation_share`"),
+    ),
     "no truth": (
         lambda f: shutil.rmtree(f / "truth"), (*SHORT_STAGES, "--known_environments=True"),
         ("planted environment",),
