@@ -55,6 +55,21 @@ def test_files_protocol_is_the_files(tiny_config: MakeConfig, tiny_data: Path) -
         assert pairs(part) == pairs_in(tiny_data / "tiny" / f"tiny.{name}.inter")
 
 
+def test_files_that_are_not_read_are_named(
+    tiny_config: MakeConfig, own_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = own_data / "tiny"
+    (folder / "tiny.valid.inter").rename(folder / "tiny.validation.inter")
+    shutil.copy(folder / "tiny.test.inter", folder / "tiny.iid.inter")
+    ModalityDataset(tiny_config("UltraGCN", data=own_data))
+    assert "not read: tiny.iid.inter, tiny.validation.inter; the splits are" in caplog.text
+    caplog.clear()
+    (folder / "tiny.test.inter").unlink()
+    (folder / "tiny.validation.inter").unlink()
+    ModalityDataset(tiny_config("UltraGCN", data=own_data))
+    assert "not read" not in caplog.text
+
+
 def test_files_protocol_without_validation_file(tiny_config: MakeConfig, own_data: Path) -> None:
     (own_data / "tiny" / "tiny.valid.inter").unlink()
     dataset = ModalityDataset(tiny_config("UltraGCN", data=own_data))

@@ -58,6 +58,12 @@ def split_files(folder: Path, dataset: str) -> dict[str, str]:
             f"{folder}: protocol `files` needs {dataset}.train.inter and {dataset}.test.inter, "
             f"found splits {sorted(found) or 'none'}; add them or choose `--protocol=random`"
         )
+    unread = [f"{dataset}.{name}.inter" for name in sorted(found - set(names.values()))]
+    if unread:
+        getLogger("recbole_painvrl").warning(
+            "not read: %s; the splits are train, valid, test (or iid), ood_valid and ood",
+            ", ".join(unread),
+        )
     return names
 
 
