@@ -251,11 +251,12 @@ class ModalityDataset(CheckedDataset):
         ``further`` of the validation and test datasets contains the OOD splits.
         """
         splits = self.build_parts()
-        if VALID not in splits:
-            raise UserError(
-                "RecBole's own entry points need a validation split, which this protocol lacks "
-                "here; use `python run_recbole.py`"
-            )
+        for name, words in ((VALID, "a validation split"), (TEST, "an IID test")):
+            if name not in splits:
+                raise UserError(
+                    f"RecBole's own entry points need {words}, which this protocol lacks "
+                    "here; use `python run_recbole.py`"
+                )
         history = [splits[TRAIN], splits[VALID]]
         for iid, ood in ((VALID, OOD_VALID), (TEST, OOD)):
             splits[iid].further = {ood: splits[ood]} if ood in splits else {}

@@ -70,6 +70,16 @@ def test_files_that_are_not_read_are_named(
     assert "not read" not in caplog.text
 
 
+@pytest.mark.parametrize(("name", "words"), [("valid", "a validation split"), ("test", "an IID")])
+def test_recbole_needs_validation_and_an_iid_test(
+    name: str, words: str, tiny_config: MakeConfig, own_data: Path
+) -> None:
+    (own_data / "tiny" / f"tiny.{name}.inter").unlink()
+    dataset = ModalityDataset(tiny_config("UltraGCN", "--validation_share=0", data=own_data))
+    with pytest.raises(UserError, match=f"entry points need {words}"):
+        dataset.build()
+
+
 def test_files_protocol_without_validation_file(tiny_config: MakeConfig, own_data: Path) -> None:
     (own_data / "tiny" / "tiny.valid.inter").unlink()
     dataset = ModalityDataset(tiny_config("UltraGCN", data=own_data))
