@@ -72,15 +72,8 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
         for name in block.metrics
         if any(group.number(split, name) is not None for group in block.groups)
     ]
-    marks: dict[tuple[str, str], str] = {}
-    chosen = None
-    if method is not None and len(block.groups) > 1:
-        _, chosen, _, found = block.judge(method)
-        marks = {
-            (method.label if chosen else one.other, one.metric): _MARKS.get(one.outcome, "")
-            for one in found
-            if one.part == split and chosen in (None, one.other)
-        }
+    chosen, marks = _marks(block, split, method)
+    tested = {name for _, name in marks}
     seeds = {group.label: seeds_of(group) for group in block.groups}
     alike = len(set(seeds.values())) == 1
     spread = any(len(group.runs) > 1 for group in block.groups)
@@ -93,6 +86,7 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
         "caption": "; ".join(words) + f". Best in bold, second underlined{without}.",
         "compared": chosen,
         "method": method.label if method and marks else None,
+        "untested": [metric_name(name) for name in metrics if name not in tested],
         "head": [metric_name(name) for name in metrics],
         "rows": [
             (
@@ -108,6 +102,20 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
             )
             for group in block.groups
         ],
+    }
+
+
+def _marks(
+    block: Block, split: str, method: Group | None
+) -> tuple[str | None, dict[tuple[str, str], str]]:
+    """The best baseline, and the mark of every row and metric that has a test, which may be ""."""
+    if method is None or len(block.groups) < 2:
+        return None, {}
+    _, chosen, _, found = block.judge(method)
+    return chosen, {
+        (method.label if chosen else one.other, one.metric): _MARKS.get(one.outcome, "")
+        for one in found
+        if one.part == split and chosen in (None, one.other) and one.paired is not None
     }
 
 

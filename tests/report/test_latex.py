@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,22 @@ def test_a_table_has_the_metrics_of_all_rows_whatever_their_order() -> None:
         cells = {label: [cell["mean"] for cell in found] for label, found in table["rows"]}
         assert cells["A"][table["head"].index("NDCG@20")] == "--"
         assert cells["B"][table["head"].index("NDCG@5")] == "--"
+
+
+def test_metrics_that_are_not_tested_are_named() -> None:
+    runs = [toy_run(name, 0, {"ood": value}) for name, value in (("A", 0.5), ("B", 0.4))]
+    for run in runs:
+        run.done.metrics["ood"]["itemcoverage@10"] = 0.1
+    (block,) = blocks(runs)
+    table = _metrics(block, "ood", block.groups[0])
+    assert table["untested"] == ["Itemcoverage@10"]
+    text = render("latex_metrics.tex", **table, label="x")
+    assert "Holm's correction. Not tested: Itemcoverage@10.}" in text
+    # As of AUC: no row has a mark, which would say that no difference is significant.
+    (block,) = blocks([replace(run, per_user=None) for run in runs])
+    table = _metrics(block, "ood", block.groups[0])
+    assert table["method"] is None
+    assert "significantly" not in render("latex_metrics.tex", **table, label="x")
 
 
 def test_rows_name_their_seeds_unless_all_have_the_same() -> None:
