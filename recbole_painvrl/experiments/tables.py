@@ -50,8 +50,9 @@ def assemble(title: str, rows: Sequence[Row], method: str) -> Table:
         for row in found:
             if column in row.numbers:
                 row.numbers[column].place = marks.get(row.label, "")
-    done = (run for row in rows for run in row.runs if run.state() == "done")
-    # Columns that all runs have.
+    # Of the method where it has one: rows may have validation metrics of their own.
+    in_order = sorted(rows, key=lambda row: row.label != method)
+    done = (run for row in in_order for run in row.runs if run.state() == "done")
     result = next((run.result() for run in done), None)
     if result is not None:
         chosen = reference(compared, method, str(result["valid_metric"]).lower())

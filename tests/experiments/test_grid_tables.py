@@ -172,6 +172,22 @@ def test_a_row_with_missing_seeds_does_not_compete(make_runs: MakeRuns) -> None:
     assert any(note.endswith("among the rows whose runs are all complete.") for note in table.notes)
 
 
+def test_the_reference_is_chosen_by_the_validation_metric_of_the_method(
+    make_runs: MakeRuns,
+) -> None:
+    """As in a report, whatever the order of the rows."""
+    runs = make_runs("B", "C", "Method")
+    for run in runs:
+        write_run(run, 0.3, {"Method": 0.1, "B": 0.9, "C": 0.2}[run.model])
+        with edited(run.folder / "result.json") as result:
+            result["metrics"]["valid"]["recall@10"] = {"Method": 0.1, "B": 0.2, "C": 0.9}[run.model]
+            if run.model == "B":
+                result["valid_metric"] = "Recall@10"
+    table = assemble("T", rows_of(runs), "Method")
+    assert table.reference == "B"
+    assert any("by its mean ndcg@10 on validation" in note for note in table.notes)
+
+
 def test_marks_among_rows_of_which_none_is_complete_are_named_so(make_runs: MakeRuns) -> None:
     runs = make_runs("A", "B")
     for run in (runs[0], runs[3]):
