@@ -79,7 +79,7 @@ def seeds_of(text: str) -> list[int]:
     words = [word.strip() for word in text.strip("[] ").split(",")]
     listed = "," in text or text.startswith("[")
     words = [word for word in words if word] if listed else words
-    if words and all(word.isdigit() for word in words):
+    if words and all(word.isdecimal() for word in words):
         numbers = [int(word) for word in words]
         if listed and len(set(numbers)) == len(numbers):
             return numbers

@@ -226,7 +226,7 @@ def test_seeds() -> None:
     assert seeds_of("3") == [0, 1, 2]
     assert seeds_of("4,2") == seeds_of("[4, 2]") == [4, 2]
     assert seeds_of("7,") == [7]
-    for wrong in ("0", "", "a", "1,1", "-1", "1.5"):
+    for wrong in ("0", "", "a", "1,1", "-1", "1.5", "²"):
         with pytest.raises(UserError, match="--seeds"):
             seeds_of(wrong)
 
