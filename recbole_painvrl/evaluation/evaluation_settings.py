@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from recbole_painvrl.data.splits.files import READ_BY
@@ -33,3 +33,19 @@ def evaluation_settings(value: Callable[[str], Any], protocol: str) -> dict[str,
         names += ["modalities", "missing_modality"]
     found = {name: value(name) for name in (*_SETTINGS, *names)}
     return {k: "".join(v.split()) if isinstance(v, str) else v for k, v in found.items()}
+
+
+def trains_on_its_split(metrics: Iterable[str]) -> bool:
+    """Whether all models are trained on the training interactions of the split.
+
+    With value metrics, such as AUC, those that sample negatives are trained on label 1 alone, so
+    that other training interactions do not mean another split.
+
+    Args:
+        metrics: names of the metrics of a run.
+    """
+    from recbole.evaluator.register import metric_types
+    from recbole.utils import EvaluatorType
+
+    kinds = {metric_types.get(name.partition("@")[0].lower()) for name in metrics}
+    return EvaluatorType.VALUE not in kinds

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
+from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings, trains_on_its_split
 from recbole_painvrl.report.read import RunData
 
 
@@ -20,7 +20,8 @@ def by_split(runs: Sequence[RunData]) -> list[list[RunData]]:
     for run in runs:
         done = run.done
         seed = done.seed if done.protocol == "random" else None
-        train = done.hashes.get("train")
+        names = [name for metrics in done.metrics.values() for name in metrics]
+        train = done.hashes.get("train") if trains_on_its_split(names) else ""
         split = None if train is None else (train, as_text(done.split.get("sizes")))
         for known, members in parts:
             if split is None or known.setdefault(seed, split) == split:

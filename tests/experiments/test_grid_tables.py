@@ -289,6 +289,17 @@ def test_rows_that_were_split_differently_are_not_compared(
         assemble("T", rows_of(runs), "A")
 
 
+def test_rows_of_one_split_that_train_on_other_labels_are_compared(make_runs: MakeRuns) -> None:
+    """Models that sample negatives leave out the interactions with label 0."""
+    runs = make_runs("A", "B")
+    for run in runs:
+        write_run(run)
+        with edited(run.folder / "result.json") as result:
+            result["hashes"] = {"train": run.model}
+            result["metrics"] = {name: {"auc": 0.6} for name in ("valid", "test")}
+    assert [row.numbers["test", "auc"].mean for row in assemble("T", rows_of(runs), "A").rows]
+
+
 def test_the_curves_of_a_table_are_over_its_rows(make_runs: MakeRuns, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from recbole_painvrl.experiments.ablate import environment_label

@@ -161,6 +161,14 @@ def test_seeds_of_protocol_random_have_splits_of_their_own() -> None:
     assert [len(group.runs) for group in found.groups] == [2, 3]
 
 
+def test_labelled_runs_differ_in_what_they_train_on_and_not_in_their_tests() -> None:
+    runs = [_split_run(name, 0, train, 2, "files") for name, train in (("A", "1"), ("B", "2"))]
+    for run in runs:
+        run.done.metrics["test"] = {"auc": 0.5}
+    (found,) = blocks(runs)
+    assert [group.label for group in found.groups] == ["A", "B"]
+
+
 def test_long_settings_that_differ_at_their_end_are_told_apart() -> None:
     values = [{"genre": [*"abcdefghijklmnopqrstuvwxyz", last]} for last in "xy"]
     found = blocks([toy_run("A", 0, {"ood": 0.5}, {"val_interval": one}) for one in values])
