@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,12 +141,16 @@ def introduce(spec: ModelSpec) -> None:
 def register_reference(reference: str) -> ModelSpec:
     """The model that ``package.module:Class`` names, registered.
 
-    The class may be a ``ModelSpec`` object, or a model with one as its attribute ``spec``.
+    The class may be a ``ModelSpec`` object, or a model with one as its attribute ``spec``. The
+    current directory is searched for its module, too.
 
     Raises:
         UserError: no such module or name, an error in the module, or it is not described.
     """
     module_name, _, name = reference.partition(":")
+    if not sys.flags.safe_path and not {"", os.getcwd()} & set(sys.path):
+        # As with `python -m recbole_painvrl`; a script has its own folder there alone.
+        sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:

@@ -157,6 +157,17 @@ def test_a_grid_of_models_of_a_module(package: Path, tmp_path: Path, tiny_data: 
     assert "ContentMF" in (tmp_path / "grid.html").read_text(encoding="utf-8")
 
 
+def test_a_script_finds_a_module_of_the_current_directory(package: Path, tiny_data: Path) -> None:
+    """As `python -m recbole_painvrl` does."""
+    words = ["--model=my_models.content_mf:ContentMF", "--dataset=tiny", "--embedding_size=0"]
+    words = [str(ROOT / "run_recbole.py"), *words, f"--data_path={tiny_data}"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=package, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "`embedding_size`: found 0" in done.stderr, done.stderr
+
+
 def test_what_is_wrong_is_one_line(package: Path, tmp_path: Path, tiny_data: Path) -> None:
     common = ["run", "--dataset=tiny", f"--data_path={tiny_data}"]
     reference = "--model=my_models.content_mf:ContentMF"
