@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import wave
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +37,7 @@ def _reader(root: Path, name: str, make: Callable[[Path], list[str]]) -> Reader:
     folder = root / name.replace(" ", "-") / "in"
     folder.mkdir(parents=True)
     arguments = make(folder)
-    if name != "check":
+    if arguments[0] not in ("check", "describe"):
         # A dry run reads and checks everything and writes nothing.
         arguments += ["--output", str(folder.parent / "out"), "--dry-run"]
 
@@ -235,6 +236,19 @@ def _ultragcn(folder: Path) -> list[str]:
     return ["ultragcn", "--input", str(folder)]
 
 
+def _extract(folder: Path) -> list[str]:
+    _each_item(folder / "titles.csv", "item,title\n", 'i{i},"Film, the {i}th of {r}"')
+    (folder / "wav").mkdir()
+    for item, samples in enumerate(np.random.default_rng(0).integers(-999, 999, (_ITEMS, 800))):
+        with wave.open(str(folder / "wav" / f"i{item}.wav"), "wb") as stream:
+            stream.setnchannels(1)
+            stream.setsampwidth(2)
+            stream.setframerate(8000)
+            stream.writeframes(samples.astype("<i2").tobytes())
+    words = ["--text", f"title={folder / 'titles.csv'}", "--text-size", "2"]
+    return ["extract", *words, "--audio", f"sound={folder / 'wav'}"]
+
+
 def _check(folder: Path) -> list[str]:
     design = PlantedDesign(
         n_users=12, n_items=20, min_interactions=6, max_interactions=8, modalities={"visual": 4}
@@ -243,11 +257,16 @@ def _check(folder: Path) -> list[str]:
     return ["check", str(folder / "tiny")]
 
 
+def _describe(folder: Path) -> list[str]:
+    return ["describe", *_check(folder)[1:], "--items", "2"]
+
+
 # Each writes its sample into a folder, and returns the words of the command that reads it.
 SAMPLES: dict[str, Callable[[Path], list[str]]] = {
     make.__name__.strip("_").replace("_", " "): make
     for make in (
         *(_table_csv, _table_npz, _table_parquet, _table_vectors, _movielens, _mmgcn, _tiktok),
-        *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn, _check),
+        *(_kwai, _mmrec, _lattice, _diffmm, _amazon, _microlens, _ultragcn),
+        *(_extract, _check, _describe),
     )
 }
