@@ -83,7 +83,7 @@ def built_model(subject: Subject, make: MakeConfig, data: Path | None = None, *a
     if not subject.learns:
         # Counting models learn in their loss or when they are built.
         for batch in built.loader():
-            model.calculate_loss(batch)
+            model.calculate_loss(batch.to(model.device))
     return built
 
 
