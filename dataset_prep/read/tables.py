@@ -186,7 +186,7 @@ def _names(
             raise UserError(
                 f"{path}: has {width} columns where --columns names {len(columns)}; name each one"
             )
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         raise UserError(f"{path}: two columns are called {twice!r}; rename one")
     return names
