@@ -22,6 +22,7 @@ Values: TypeAlias = npt.NDArray[Any] | pd.Series
 
 PARTS = ("train", "valid", "test")
 _FLOATING_ID = re.compile(r"-?\d+\.0+")
+_WHOLE_ID = re.compile(r"-?\d+(?:\.0+)?")
 
 
 def clean_token(value: object) -> str:
@@ -38,7 +39,7 @@ def clean_token(value: object) -> str:
 
 
 def as_tokens(values: Sequence[Any] | Values) -> list[str]:
-    """Text of many ids; ``12.0`` becomes ``12`` if every id has this form."""
+    """Text of many ids; ``12.0`` becomes ``12`` if every id is a whole number."""
     listed = values.tolist() if isinstance(values, np.ndarray | pd.Series) else values
     if {list, np.ndarray} & set(map(type, listed)) and getattr(values, "ndim", 1) == 1:
         # A list is no id; its text matches no item, which is a fault.
@@ -49,8 +50,7 @@ def as_tokens(values: Sequence[Any] | Values) -> list[str]:
 
 
 def _without_point(tokens: list[str]) -> list[str]:
-    known = [token for token in tokens if token]
-    if known and all(_FLOATING_ID.fullmatch(token) for token in known):
+    if all(_WHOLE_ID.fullmatch(token) for token in tokens if token):
         return [token.partition(".")[0] for token in tokens]
     return tokens
 
@@ -74,12 +74,22 @@ class TokenIndex:
         return np.asarray(numbers[codes])
 
     def tokens(self, where: str) -> Tokens:
-        """Token of each index."""
+        """Token of each index.
+
+        Raises:
+            UserError: an id is written in two ways, as 1 and 1.0.
+        """
         listed = list(self._numbers)
-        cleaned = _without_point(listed)
-        if len(set(cleaned)) < len(listed):
-            raise UserError(f"{where}: ids like 1.0 and 1.00 are both there; write whole numbers")
-        return np.array(cleaned, dtype=object)
+        spelled: dict[str, str] = {}
+        for token in listed:
+            if "." in token and _FLOATING_ID.fullmatch(token):
+                bare = token.partition(".")[0]
+                other = bare if bare in self._numbers else spelled.setdefault(bare, token)
+                if other != token:
+                    raise UserError(
+                        f"{where}: ids like {other} and {token} are both there; write whole numbers"
+                    )
+        return np.array(_without_point(listed), dtype=object)
 
 
 @dataclass
