@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,8 @@ Values: TypeAlias = npt.NDArray[Any] | pd.Series
 
 PARTS = ("train", "valid", "test")
 _FLOATING_ID = re.compile(r"-?\d+\.0+")
+# As in 1.23457E+12, which a spreadsheet shows for a long id.
+_ROUNDED_ID = re.compile(r"-?\d(?:\.\d+)?[eE]\+\d+")
 _WHOLE_ID = re.compile(r"-?\d+(?:\.0+)?")
 
 
@@ -55,6 +58,33 @@ def _without_point(tokens: list[str]) -> list[str]:
     return tokens
 
 
+def refuse_rounded(values: Sequence[Any] | Values, where: Path) -> None:
+    """Raise :class:`UserError` if ids are floating-point numbers too large to be exact."""
+    if isinstance(values, np.ndarray | pd.Series) and values.dtype.kind != "O":
+        if values.dtype.kind != "f":
+            return
+        limit = exact_below(values.dtype)
+        found = np.asarray(values)
+    else:
+        limit = exact_below(np.dtype(np.float64))
+        found = np.array([value for value in values if isinstance(value, float)], dtype=np.float64)
+    found = found[np.isfinite(found) & (np.abs(found) >= limit)]
+    if len(found):
+        raise _rounded(where, clean_token(found[0]))
+
+
+def exact_below(kind: np.dtype[Any]) -> float:
+    """The first whole number that a type of floating point cannot tell from the next."""
+    return float(2.0 ** (np.finfo(kind).nmant + 1))
+
+
+def _rounded(where: Path | str, token: str) -> UserError:
+    return UserError(
+        f"{where}: id {token} is a rounded number, which may stand for several ids; store the ids "
+        "as text or whole numbers"
+    )
+
+
 class TokenIndex:
     """Maps tokens to indices in order of appearance; ``words`` counts words for a missing id."""
 
@@ -77,11 +107,13 @@ class TokenIndex:
         """Token of each index.
 
         Raises:
-            UserError: an id is written in two ways, as 1 and 1.0.
+            UserError: an id is written in two ways, as 1 and 1.0, or has lost digits.
         """
         listed = list(self._numbers)
         spelled: dict[str, str] = {}
         for token in listed:
+            if "+" in token and _ROUNDED_ID.fullmatch(token):
+                raise _rounded(where, token)
             if "." in token and _FLOATING_ID.fullmatch(token):
                 bare = token.partition(".")[0]
                 other = bare if bare in self._numbers else spelled.setdefault(bare, token)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dataset_prep.interactions import refuse_rounded
 from dataset_prep.read.cells import is_missing
 from dataset_prep.read.ids import (
     FeatureFile,
@@ -160,6 +161,8 @@ class _Reader:
         for frame in self._table.frames(wanted, self._file.report, rows):
             for name, values in self.others.items():
                 values += frame[name].tolist()
+            for name in self._id:
+                refuse_rounded(frame[name], self._file.path)
             yield frame, frame[self._id[0]].tolist() if self._id else [None] * len(frame)
 
 

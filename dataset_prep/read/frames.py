@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.interactions import InteractionBuilder, Mask
+from dataset_prep.interactions import InteractionBuilder, Mask, refuse_rounded
 from dataset_prep.read.cells import CellFaults, day_first, is_missing, ratings_of, times_of
 from dataset_prep.read.tables import simple
 from dataset_prep.report import Report
@@ -74,6 +74,8 @@ def add_frames(
             split = _by_label(path, taken[columns["part"]], good)
         for label, rows in split.items() if good.any() else ():
             users, items = (taken[columns[role]].to_numpy()[rows] for role in ("user", "item"))
+            for ids in (users, items):
+                refuse_rounded(ids, path)
             extra = {f"{role}s": values[rows] for role, values in numbers.items()}
             try:
                 builder.add(users, items, part=label, **extra)

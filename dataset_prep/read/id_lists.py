@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataset_prep.interactions import as_tokens
+from dataset_prep.interactions import as_tokens, refuse_rounded
 from dataset_prep.read.files import file_kind, open_lines, text_sample
 from dataset_prep.read.ids import (
     WHOLE,
@@ -51,6 +51,7 @@ def read_ids(
         array = read_array(path)
         if array.ndim != 1 or array.dtype.kind not in "iuSUf":
             raise UserError(f"{path}: has shape {array.shape}; give one id per row")
+        refuse_rounded(array, path)
         return as_tokens(array)
     if kind == "npz":
         arrays = open_archive(path)
@@ -70,9 +71,9 @@ def _table_columns(path: Path, report: Report, ids: IdSource) -> Columns:
     plain = [name for name in table.names if table.sample[name].dropna().map(_is_plain).all()]
     refuse_unread_ids(path, table.names, plain, ids)
     frame = table.read(plain, report)
-    columns = {name: as_tokens(frame[name].tolist()) for name in plain}
     if plain != ["key", "value"]:
-        return columns
+        return {name: frame[name].to_numpy() for name in plain}
+    columns = {name: as_tokens(frame[name].tolist()) for name in plain}
     rows = [name for name in plain if row_order(columns[name]) is not None]
     # Rows count from 0; ids that count from 1 cannot be rows.
     rows = [name for name in rows if "0" in columns[name]] if len(rows) > 1 else rows
@@ -126,6 +127,7 @@ def ordered_ids(
     tokens = {name: as_tokens(values) for name, values in columns.items()}
     n_ids = len(next(iter(tokens.values())))
     if len(tokens) == 1 and (ids.column is None or ids.column in tokens):
+        refuse_rounded(next(iter(columns.values())), path)
         return next(iter(tokens.values()))
     if n_rows is not None and n_ids != n_rows:
         raise UserError(
@@ -133,6 +135,7 @@ def ordered_ids(
         )
     orders = {name: order for name in tokens if (order := row_order(tokens[name])) is not None}
     chosen = _id_column(path, list(tokens), orders, ids.column, named)
+    refuse_rounded(columns[chosen], path)
     if ids.column is None:
         _refuse_better_ids(path, chosen, tokens, ids)
     order = _order(tokens, orders, chosen, ids)

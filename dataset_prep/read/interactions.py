@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset_prep.interactions import InteractionBuilder
+from dataset_prep.interactions import InteractionBuilder, exact_below
 from dataset_prep.read.files import file_kind, text_sample
 from dataset_prep.read.frames import add_frames, part_name
 from dataset_prep.read.matrices import open_archive, read_array
@@ -130,7 +130,7 @@ def add_pairs(
     if width in (3, 4) and pairs.dtype.kind == "f":
         ids = pairs[:, :2]
         # Of larger whole numbers several are stored as one.
-        exact = 2.0 ** (np.finfo(pairs.dtype).nmant + 1)
+        exact = exact_below(pairs.dtype)
         whole = bool(((np.floor(ids) == ids) & (np.abs(ids) < exact)).all())
     flat = pairs.ndim == 2 and pairs.shape[0] in (2, 3) and width > 4
     if not whole or width not in (2, 3, 4) or (len(pairs) and int(pairs[:, :2].min()) < 0):

@@ -1,9 +1,12 @@
-"""Ids that are written in two ways are never taken for two items."""
+"""Ids that are written in two ways are not two items; rounded ids are refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
 from prep_support import done, features, pairs, prepare, refused, table, write
 
 
@@ -25,3 +28,57 @@ def test_whole_numbers_of_two_files_become_one_spelling(tmp_path: Path) -> None:
     done("table", *given, "--output", tmp_path / "out")
     assert pairs(tmp_path / "out") == [("1", "10"), ("1", "11"), ("2", "12"), ("2", "13")]
     assert features(tmp_path / "out", "v") == {"10": [1], "11": [2], "12": [3], "13": [4]}
+
+
+ROUNDED = np.array([2**24 + 1, 2**24 + 2, 7])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npz", "json"])
+def test_rounded_ids_are_refused(tmp_path: Path, kind: str) -> None:
+    """Two different items would be one."""
+    path = tmp_path / f"e.{kind}"
+    ids = ROUNDED.astype(np.float32)
+    columns = {"user": np.arange(3), "item": ids}
+    if kind == "npz":
+        np.savez(path, **columns)
+    elif kind == "parquet":
+        pd.DataFrame(columns).to_parquet(path)
+    else:
+        ids = ROUNDED * 2.0**29
+        pd.DataFrame({**columns, "item": ids}).to_json(path, orient="records", lines=True)
+    result = prepare("table", "--input", path, "--output", tmp_path / "out")
+    refused(result, f"id {int(ids[0])} is a rounded number")
+
+
+def test_ids_in_the_notation_of_a_spreadsheet_are_refused(tmp_path: Path) -> None:
+    refused(table(tmp_path, "user,item\na,1.23457E+12\nb,7\n"), "id 1.23457E+12 is a rounded")
+    done(
+        "table",
+        "--input",
+        write(tmp_path / "f.csv", "user,item\na,1e5\nb,1E10\n"),
+        "--output",
+        tmp_path / "words",
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "npy", "npz", "list"])
+def test_rounded_ids_of_features_are_refused(tmp_path: Path, form: str) -> None:
+    ids, path = ROUNDED.astype(np.float32), tmp_path / "v.npy"
+    matrix = np.arange(6, dtype=np.float32).reshape(3, 2)
+    given = []
+    if form == "table":
+        path = tmp_path / "v.parquet"
+        pd.DataFrame({"item_id": ids, "a": matrix[:, 0], "b": matrix[:, 1]}).to_parquet(path)
+    elif form == "npz":
+        path = tmp_path / "v.npz"
+        np.savez(path, vectors=matrix, ids=ids)
+    else:
+        np.save(path, matrix)
+    if form == "npy":
+        np.save(tmp_path / "v.ids.npy", ids)
+    elif form == "list":
+        given = ["--feature-ids", tmp_path / "ids.parquet"]
+        pd.DataFrame({"item_id": ids, "row": range(3)}).to_parquet(given[1])
+    rows = "".join(f"a,{item}\nb,{item}\n" for item in ROUNDED)
+    result = table(tmp_path, f"user,item\n{rows}", "--features", f"v={path}", *given)
+    refused(result, f"id {int(ids[0])} is a rounded number")
