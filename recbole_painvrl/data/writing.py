@@ -139,7 +139,7 @@ def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, st
     whole = {
         column: "int64"
         for column in columns
-        if types[column] == "float" and (frame[column] % 1 == 0).all()
+        if types[column] == "float" and _fits_int64(frame[column])
     }
     for start in range(0, len(frame), _ROWS_PER_BLOCK):
         block = frame[columns].iloc[start : start + _ROWS_PER_BLOCK]
@@ -147,6 +147,12 @@ def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, st
         block.astype({**whole, **text}).to_csv(
             stream, sep="\t", index=False, header=False, lineterminator="\n", encoding="utf-8"
         )
+
+
+def _fits_int64(values: pd.Series) -> bool:
+    return bool(
+        (values % 1 == 0).all() and (values.dtype.kind in "iu" or values.abs().max() < 2**63)
+    )
 
 
 def repeated_pairs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:

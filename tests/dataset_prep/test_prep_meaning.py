@@ -199,6 +199,13 @@ def test_the_whole_column_tells_day_from_month(
     assert times(tmp_path, ["01/02/2020", "13/02/2020"]) == ["1580515200", "1581552000"]
 
 
+def test_numbers_beyond_64_bit_stay_numbers(tmp_path: Path) -> None:
+    cells = ["1e19", "2e19", "3"]
+    for name in ("rating", "timestamp"):
+        passed(column(tmp_path, name, cells))
+        assert inter(tmp_path / "out")[name].astype(float).tolist() == [1e19, 2e19, 3]
+
+
 @pytest.mark.parametrize("cells", [["03/04/2020"], ["13/04/2020", "04/13/2020"]])
 def test_ambiguous_dates_are_refused(tmp_path: Path, cells: list[str]) -> None:
     refused(column(tmp_path, "time", cells), "`time`", *cells)
