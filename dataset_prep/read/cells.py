@@ -24,8 +24,12 @@ _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+"
 _DAY_OR_MONTH = r"(\d{1,2})[-/](\d{1,2})[-/]\d{4}(?:\D.*)?"
 _DAY_FIRST = r"\d{1,2}\.\d{1,2}\.\d{4}(?:\D.*)?"
 _YEAR_FIRST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:\D.*)?"
-# `Sep 13, 2020`, `13 September 2020`, `Sun Sep 13 12:10:05 +0000 2020`, `09 13, 2020` (Amazon).
-_WITH_YEAR = r"(?:.*[A-Za-z]{3}.*|\d{1,2} \d{1,2}, )\b\d{4}\b.*"
+# `Sep 13, 2020`, `13 September 2020`, `Sun Sep 13 12:10:05 +0000 2020`, `09 13, 2020` (Amazon); not
+# `Sun 03/04/2020`, where pandas would guess which number is the day.
+_WITH_YEAR = (
+    r"(?!.*\b\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b)"
+    r"(?:.*[A-Za-z]{3}.*|(?:0?[1-9]|1[0-2]) \d{1,2}, )\b\d{4}\b.*"
+)
 
 
 class CellFaults:

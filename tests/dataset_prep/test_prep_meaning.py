@@ -110,6 +110,9 @@ def test_ratings_in_every_kind_of_file(tmp_path: Path, kind: str) -> None:
         ("time", ["2020-09-13", "2020-09-14", "7"], "1 rows have a time that cannot be read"),
         ("time", ["01/13/2020", "13/13/2020"], "1 rows have a time that cannot be read"),
         ("date", ["10.05.2020", "09.13.2020", "13.06.2020"], "09.13.2020"),
+        ("date", ["05 10, 2020", "13 09, 2020"], "13 09, 2020"),
+        ("date", ["Sunday, 03/04/2020", "Monday, 13/04/2020"], "2 rows have a time that cannot"),
+        ("date", ["Sep 13, 2020", "Fri 03.04.2020"], "Fri 03.04.2020"),
     ],
 )
 def test_unreadable_and_missing_numbers_are_faults(
