@@ -53,7 +53,7 @@ def add_frames(
     faults = CellFaults(path)
     columns = dict(chosen)
     starts_with_day: bool | None = None
-    without_items = 0
+    without_items, headers = 0, list[Any]()
     for number, frame in enumerate(frames(report)):
         if number == 0:
             if "part" in columns and part is None:
@@ -66,7 +66,8 @@ def add_frames(
                 starts_with_day = day_first(path, name, pieces)
             builder.rating_name = columns.get("rating", builder.rating_name)
         distinct = list(dict.fromkeys(columns.values()))
-        taken, empty = _expanded(path, frame[distinct], columns["item"])
+        frame = _without_headers(frame[distinct], columns, headers)
+        taken, empty = _expanded(path, frame, columns["item"])
         without_items += empty
         good, numbers = _numbers(taken, columns, faults, starts_with_day)
         split = {part: good}
@@ -82,8 +83,32 @@ def add_frames(
             except TypeError as error:
                 raise UserError(f"{path}: holds lists as ids; write one id per cell") from error
     faults.tell(report)
+    _tell_headers(path, headers, report)
     if without_items:
         report.note(f"{path.name}: {without_items} users have an empty list of items")
+
+
+def _without_headers(
+    frame: pd.DataFrame, columns: Mapping[str, str], headers: list[Any]
+) -> pd.DataFrame:
+    """The rows whose ids are not the names of their columns; the lines of the others are appended.
+
+    Tables that were joined end to end have a header in the middle.
+    """
+    again: Mask = np.ones(len(frame), dtype=np.bool_)
+    for name in (columns["user"], columns["item"]):
+        cells = frame[name]
+        if cells.dtype.kind != "O":
+            return frame
+        again &= np.array([isinstance(cell, str) and cell == name for cell in cells], np.bool_)
+    headers += frame.index[again].tolist()
+    return frame[~again] if again.any() else frame
+
+
+def _tell_headers(path: Path, headers: list[Any], report: Report) -> None:
+    if headers:
+        what = f"{len(headers)} rows repeat the header, first line {headers[0]}"
+        report.found(path.name, what, len(headers), "drop-rows")
 
 
 def _numbers(

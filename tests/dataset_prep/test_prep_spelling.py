@@ -1,4 +1,4 @@
-"""Ids that are written in two ways are not two items; rounded ids are refused."""
+"""Ids that are written in two ways are not two items; rounded ids and headers are no ids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from prep_support import done, features, pairs, prepare, refused, table, write
+from prep_support import done, features, pairs, passed, prepare, refused, table, write
 
 
 def test_an_id_written_in_two_ways_is_refused(tmp_path: Path) -> None:
@@ -82,3 +82,11 @@ def test_rounded_ids_of_features_are_refused(tmp_path: Path, form: str) -> None:
     rows = "".join(f"a,{item}\nb,{item}\n" for item in ROUNDED)
     result = table(tmp_path, f"user,item\n{rows}", "--features", f"v={path}", *given)
     refused(result, f"id {int(ids[0])} is a rounded number")
+
+
+def test_a_header_in_the_middle_is_no_interaction(tmp_path: Path) -> None:
+    """Two files were joined end to end."""
+    content = "user_id:token\titem_id:token\na\tx\nb\tx\nuser_id:token\titem_id:token\nb\ty\n"
+    refused(table(tmp_path, content), "1 rows repeat the header, first line 4", "--fix drop-rows")
+    passed(table(tmp_path, content, "--fix", "drop-rows"))
+    assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("b", "y")]
