@@ -41,6 +41,8 @@ def clean(interactions: Interactions, filters: Filters, report: Report) -> Inter
     if filters.resplit and interactions.part_names:
         rows = interactions.rows.drop(columns="part")
         interactions = replace(interactions, rows=rows, part_names=())
+    elif filters.resplit:
+        report.note("--resplit: there are no fixed splits")
     interactions = _without_missing_ids(interactions, report)
     interactions = _with_sound_times(_count(report, "without missing ids", interactions), report)
     if filters.min_rating is not None:
@@ -152,7 +154,9 @@ def select(
     report: Report,
 ) -> Interactions:
     """Keep items with all modalities, then the k-core."""
-    if filters.all_modalities and modalities:
+    if filters.all_modalities and not modalities:
+        raise UserError("--all-modalities: there are no features; leave it out or add features")
+    if filters.all_modalities:
         covered = set.intersection(*(set(tokens) for tokens in modalities.values()))
         has_all = np.array([token in covered for token in interactions.item_tokens], dtype=np.bool_)
         interactions = interactions.keep(has_all[interactions.column("item")])

@@ -140,8 +140,11 @@ def test_filters_that_cannot_be_applied_are_refused(tmp_path: Path) -> None:
         (("--k-core", "3"), "left after `3/3-core`"),
         (("--min-rating", "3"), "--min-rating"),
         (("--k-core", "0"), "--k-core"),
+        (("--all-modalities",), "--all-modalities: there are no features"),
     ):
         refused(table(tmp_path, "user,item\na,x\nb,y\n", *options), word)
+    result = passed(table(tmp_path, "user,item\na,x\nb,y\n", "--resplit"))
+    assert "note: --resplit: there are no fixed splits" in result.out
 
 
 def test_fixed_splits(tmp_path: Path) -> None:
