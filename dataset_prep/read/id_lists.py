@@ -223,6 +223,8 @@ def _text_columns(
     if whole is not None:
         return whole, False
     layout = sniff(path, encoding=ids.encoding, expected=[column] if column else ())
+    if n_rows is not None and len(layout.names) == 1:
+        _refuse_gaps(path, _raw_lines(path, ids.encoding)[0])
     plain = replace(layout, names=tuple(map(str, range(len(layout.names)))), has_header=False)
     table = pd.concat(chunks(plain, plain.names, report))
     first = [str(cell).strip() for cell in table.iloc[0]]
@@ -249,16 +251,15 @@ def _whole_lines(
     """
     if n_rows is None or not ids.rated:
         return None
-    sample = text_sample(path, ids.encoding)
-    with open_lines(path, sample.encoding, sample.end) as stream:
-        raw = list(stream)
+    raw, end = _raw_lines(path, ids.encoding)
     lines = list(filter(None, map(str.strip, raw)))
     items = ids.rated.intersection(lines)
     # In rated items, since a CSV writer encloses ids with separators in quote marks.
     marked = any(mark in item for item in items for mark in ('"', *SEPARATORS))
     if not marked or len(items) < _most_in_a_column(lines, ids.rated):
         return None
-    if not raw[-1].endswith(sample.end):
+    _refuse_gaps(path, raw)
+    if not raw[-1].endswith(end):
         report.note(f"{path.name}: has no end of line at its end; make sure that it is complete")
     first = lines[0]
     named = is_item_name(first) or is_row_name(first) or first == ids.column
@@ -266,6 +267,24 @@ def _whole_lines(
     named = named or (len(lines) == n_rows + 1 and not is_number(first))
     header = named and first not in ids.rated
     return {first if header else "0": lines[header:]}
+
+
+def _raw_lines(path: Path, encoding: str) -> tuple[list[str], str]:
+    """All lines of a text file with their ends, and what ends them."""
+    sample = text_sample(path, encoding)
+    with open_lines(path, sample.encoding, sample.end) as stream:
+        return list(stream), sample.end
+
+
+def _refuse_gaps(path: Path, lines: Sequence[str]) -> None:
+    """Raise :class:`UserError` for a blank line above an id: it may stand for a row."""
+    filled = [bool(line.strip()) for line in lines]
+    gap = filled.index(False) if False in filled else len(filled)
+    if any(filled[gap:]):
+        raise UserError(
+            f"{path}: line {gap + 1} is blank, so that the row of the ids below it is "
+            f"not known; {_HOW}"
+        )
 
 
 def _most_in_a_column(lines: Sequence[str], rated: Collection[str]) -> int:

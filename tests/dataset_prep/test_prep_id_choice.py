@@ -166,3 +166,18 @@ def test_row_indices_never_pass_for_ids_that_are_lists(tmp_path: Path, form: str
 def test_row_order(tokens: list[str], order: list[int] | None, nearly: bool) -> None:
     assert row_order(tokens) == order
     assert nearly_rows(tokens) == nearly
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c", "d"], ["a, b", "b, c", 'c "d"', "d, e"]])
+def test_a_blank_line_in_a_list_of_ids_is_refused(tmp_path: Path, ids: list[str]) -> None:
+    """With a header, the list would seem complete, and most rows be those of the next item."""
+    np.save(tmp_path / "v.npy", np.arange(8.0).reshape(4, 2))
+    quoted = ['"' + token.replace('"', '""') + '"' for token in ids]
+    content = "user,item\n" + "".join(f"u,{token}\nv,{token}\n" for token in quoted)
+    given = ["--features", f"v={tmp_path / 'v.npy'}", "--feature-ids", tmp_path / "ids.txt"]
+    options = [*given, "--fix", "drop-unrated"]
+    write(tmp_path / "ids.txt", "films\n" + "\n".join([*ids[:2], "", ids[3], ""]))
+    refused(table(tmp_path, content, *options), "ids.txt: line 4 is blank")
+    write(tmp_path / "ids.txt", "\n".join([*ids, "", ""]))
+    passed(table(tmp_path, content, *options))
+    assert list(features(tmp_path / "out", "v")) == ids
