@@ -138,8 +138,8 @@ def numbered_dataset(
         users, names = (read_mapping(path, report, encoding) for path in mappings)
         interactions = replace(
             interactions,
-            user_tokens=_renamed(interactions.user_tokens, users, "users"),
-            item_tokens=_renamed(interactions.item_tokens, names, "items"),
+            user_tokens=_renamed(interactions.user_tokens, users, mappings[0]),
+            item_tokens=_renamed(interactions.item_tokens, names, mappings[1]),
         )
     tables, files = [], []
     for name, stems in _MODALITIES.items():
@@ -230,9 +230,16 @@ def item_count(interactions: Interactions, where: Path) -> int:
     return 1 + max(map(int, known))
 
 
-def _renamed(tokens: Tokens, names: Mapping[str, str], what: str) -> Tokens:
-    """Original ids; numbers that are not in the mapping stay."""
-    renamed = [names.get(token, token) for token in tokens]
+def _renamed(tokens: Tokens, names: Mapping[str, str], path: Path) -> Tokens:
+    """Original ids of all numbers of the interactions."""
+    lost = [token for token in tokens if token not in names]
+    if lost:
+        raise UserError(
+            f"{path}: has no id for {len(lost)} of {len(tokens)} numbers of the interactions, "
+            f"first {lost[0]}; give ids in its first column and numbers in its second, or leave "
+            "--original-ids out"
+        )
+    renamed = [names[token] for token in tokens]
     if len(set(renamed)) < len(renamed):
-        raise UserError(f"{what}: two numbers have the same original id; leave --original-ids out")
+        raise UserError(f"{path}: two numbers have the same original id; leave --original-ids out")
     return np.array(renamed, dtype=object)

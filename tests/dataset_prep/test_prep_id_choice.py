@@ -99,7 +99,7 @@ def test_ids_that_are_numbers_are_not_taken_for_the_numbers(tmp_path: Path) -> N
     ("items", "words"),
     [
         ("31\t0\n30\t1\n29\t3\n28\t1\n", "number 1 has two ids, 30 and 28"),
-        ("31\t0\n30\t1\n31\t3\n", "items: two numbers have the same original id"),
+        ("31\t0\n30\t1\n31\t3\n", "i_id_mapping.csv: two numbers have the same original id"),
     ],
 )
 def test_mappings_that_are_not_one_to_one_are_refused(

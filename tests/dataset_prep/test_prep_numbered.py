@@ -144,3 +144,13 @@ def test_an_item_that_is_not_a_row_index_is_refused(tmp_path: Path, number: str)
     path = folder / "baby.inter"
     path.write_text(path.read_text().replace("0\t0\t5.0", f"0\t{number}\t5.0", 1), "utf-8")
     assert len(refused(convert("mmrec", folder), "baby.inter", "not a number from 0")) < 500
+
+
+def test_a_list_that_does_not_name_all_numbers_is_refused(tmp_path: Path) -> None:
+    """The others would stay numbers, which may be ids of other users."""
+    folder = mmrec(tmp_path / "baby")
+    path = folder / "u_id_mapping.csv"
+    write(path, "org\tuserID\n" + "".join(f"{100 + u}\t{u}\n" for u in range(USERS - 1)))
+    refused(convert("mmrec", folder, "--original-ids"), "no id for 1 of 9 numbers", "first 8")
+    write(path, "userID\torg\n" + "".join(f"{u}\t{100 + u}\n" for u in range(USERS)))
+    refused(convert("mmrec", folder, "--original-ids"), "no id for 9 of 9 numbers")
