@@ -155,12 +155,17 @@ def repair_and_filter(
         if len(selection.rows) and len(selection.columns):
             features.repair_rows(selection, report)
         selections.append(selection)
-    modalities = {s.table.name: s.tokens.tolist() for s in selections}
-    raw.interactions = select(raw.interactions, filters, modalities, report)
-    left = set(raw.interactions.rated().tolist())
+    emptied = True
+    while emptied:
+        modalities = {s.table.name: s.tokens.tolist() for s in selections}
+        raw.interactions = select(raw.interactions, filters, modalities, report)
+        left = set(raw.interactions.rated().tolist())
+        emptied = False
+        for selection in selections:
+            _follow_filters(selection, rated, left, report)
+            # An item that loses its row here no longer has all modalities.
+            emptied |= features.repair_again(selection, report) and filters.all_modalities
     for selection in selections:
-        _follow_filters(selection, rated, left, report)
-        features.repair_columns(selection, report, again=True)
         features.standardise(selection, report)
         features.check_result(selection, report)
     for fix in sorted(report.fixes - {str(repair["fix"]) for repair in report.repairs}):

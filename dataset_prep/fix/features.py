@@ -171,6 +171,27 @@ def repair_columns(selection: Selection, report: Report, again: bool = False) ->
         selection.keep_columns(~gone)
 
 
+def repair_again(selection: Selection, report: Report) -> bool:
+    """Columns after rows and items were removed, and rows that are empty without these columns.
+
+    Returns whether a row was dropped.
+    """
+    n_rows, width = selection.shape
+    repair_columns(selection, report, again=True)
+    if not len(selection.columns) or len(selection.columns) == width:
+        return False
+    empty = selection.scan().zero_rows
+    if empty.any():
+        count, shown = int(empty.sum()), selection.tokens[int(np.argmax(empty))]
+        what = (
+            f"{count} items have a row without content where constant columns are dropped, "
+            f"first {shown!r}"
+        )
+        report.found(selection.table.where, what, count, "drop-rows")
+        selection.keep_rows(~empty)
+    return len(selection.rows) < n_rows
+
+
 def standardise(selection: Selection, report: Report) -> None:
     """Standardise the columns if requested, else note columns of very different scale."""
     where = selection.table.where

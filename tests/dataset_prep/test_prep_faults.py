@@ -306,6 +306,19 @@ def test_rows_without_content_are_found_after_others_were_dropped() -> None:
     assert selection.rows.tolist() == [1, 3]
 
 
+def test_rows_that_are_empty_without_a_constant_column_are_a_fault(tmp_path: Path) -> None:
+    """Item 9, which the filter removes, was the only one with another value in column a."""
+    rows = "0,1,0,0\n1,1,1,.5\n2,1,0,1\n3,1,0,0\n9,2,0,1\n"
+    path = write(tmp_path / "f.csv", "item,a,b,c\n" + rows)
+    events = "user,item\n" + "".join(f"{u},{n}\n" for u in "uvw" for n in range(4)) + "u,9\n"
+    options = ["--features", f"v={path}", "--k-core", "2", "--all-modalities", "--fix"]
+    result = table(tmp_path, events, *options, "drop-columns")
+    refused(result, "2 items have a row without content where constant columns", "drop-rows")
+    passed(table(tmp_path, events, *options, "drop-columns,drop-rows"))
+    assert features(tmp_path / "out", "v") == {"1": [1, 0.5], "2": [0, 1]}
+    assert {item for _, item in pairs(tmp_path / "out")} == {"1", "2"}
+
+
 def test_rows_of_an_earlier_reader_are_not_read_again(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         spool = Spool(tmp_path / "rows", 2)
