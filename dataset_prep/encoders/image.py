@@ -74,7 +74,13 @@ def _pixels(path: Path) -> npt.NDArray[np.float32] | None:
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+            if opened.mode.startswith("I"):
+                # 16 bit per pixel, of which `convert` would keep the darkest 256 levels.
+                levels = np.asarray(opened, dtype=np.float64) / 257
+                picture = Image.fromarray(np.clip(levels.round(), 0, 255).astype(np.uint8))
+                picture = picture.convert("RGB")
+            else:
+                picture = opened.convert("RGB")
     except Exception:  # noqa: BLE001
         # Damaged pictures raise nearly any exception (OSError, SyntaxError, struct.error, ...).
         return None

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from prep_support import done, prepare, write
 
+from dataset_prep.encoders.image import _pixels
+
 
 class _Network(torch.nn.Module):
     """Stands in for ResNet50: pixels' mean per colour, 2,048 times, before ``fc``."""
@@ -73,3 +75,11 @@ def test_wrong_weights_are_named(tmp_path: Path, pictures: Path) -> None:
         refusal = prepare(*options, path).refusal
         assert word in refusal
         assert "weights_only" not in refusal
+
+
+def test_pictures_of_16_bit_have_the_pixels_of_8_bit(tmp_path: Path) -> None:
+    levels = np.linspace(0, 255, 256 * 256).reshape(256, 256).astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / "8.png")
+    Image.fromarray(levels.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    few, many = (_pixels(tmp_path / name) for name in ("8.png", "16.png"))
+    np.testing.assert_array_equal(np.asarray(few), np.asarray(many))
