@@ -80,9 +80,10 @@ def ablate(options: GridOptions, what: str) -> list[str]:
             say(f"not counted: at most {n_runs} runs of the controls, known with the masks")
         return []
     runs = _run(options, plan, ablations)
-    if "controls" in ablations and len(ablations["controls"].rows) == 1:
-        # The masks are known only now; what failed is not tried twice by one command.
-        ablations["controls"] = _controls(plan)
+    # The masks are known only now: of all seeds, or of those that have been tried again.
+    while "controls" in ablations and (known := _controls(plan)) != ablations["controls"]:
+        ablations["controls"] = known
+        # What failed is not tried twice by one command.
         runs = _run(replace(options, retry_failed=False), plan, ablations)
     for part, one in ablations.items():
         _write(part, one, options)

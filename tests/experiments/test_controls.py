@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from support import STAGES_ALONE, empty_figures, every_mask_is_cut, result_of
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.evaluation.comparison import CONTROLS
+from recbole_painvrl.experiments import ablate as ablate_module
 from recbole_painvrl.experiments import controls, launch, tables
+from recbole_painvrl.experiments.ablate import Ablation
 from recbole_painvrl.experiments.options import GridOptions
-from recbole_painvrl.experiments.planning import words_of
+from recbole_painvrl.experiments.planning import Plan, Row, words_of
 from recbole_painvrl.experiments.runs import GridRun, RunKey
 from recbole_painvrl.functional.ultragcn import UltraGCNWeights
 from recbole_painvrl.models.backbone import BackboneSettings
@@ -146,6 +148,36 @@ def test_a_seed_without_a_mask_is_missing_in_every_row(tiny_data: Path, tmp_path
     assert len(set(keys.values())) == 4
     with np.load(tmp_path / "out" / "masks" / good.folder.name / "uniform.npz") as uniform:
         assert uniform["visual"][0] == pytest.approx((16 * 0.5 + 8 * 0.25) / 24)
+
+
+def test_a_mask_that_a_second_try_learns_gets_its_own_controls(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that learnt it must not stand in their rows."""
+
+    def run_all(options: GridOptions, plan: Plan, rows: Sequence[Row], **_: Any) -> list[GridRun]:
+        for run in [run for row in rows for run in row.runs]:
+            if run.state() == "failed" and options.retry_failed:
+                run.forget_failure()
+            if run.state() == "open":
+                run.folder.mkdir(parents=True)
+                result = {"metrics": {}, "mask": {"used": "soft"}}
+                (run.folder / "result.json").write_text(json.dumps(result))
+                np.savez(run.folder / "mask.npz", visual=[0.5, 0.7], acoustic=[0.1, 0.2])
+        return []
+
+    written: list[Ablation] = []
+    monkeypatch.setattr(ablate_module, "run_grid", run_all)
+    monkeypatch.setattr(ablate_module, "_write", lambda part, one, options: written.append(one))
+    options = GridOptions("tiny", "3,4", tmp_path / "out", settings=[f"--data_path={tiny_data}"])
+    source = controls.source_row(options.plan(ablate_module.MODELS))
+    source.runs[1].folder.parent.mkdir(parents=True)
+    source.runs[1].fail("no luck", resumable=False)
+    for again in (False, True):
+        ablate_module.ablate(replace(options, retry_failed=again), "controls")
+    for one, second in zip(written, ("PaInvRL", "UltraGCN"), strict=True):
+        assert len(one.rows) > 4
+        assert all([r.model for r in row.runs] == ["UltraGCN", second] for row in one.rows[1:])
 
 
 def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_path: Path) -> None:
