@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,13 @@ from typing import Any
 
 from recbole_painvrl.config import SafeConfig, config_from_arguments, parse_overrides
 from recbole_painvrl.config.loading import read_yaml
-from recbole_painvrl.data.feature_mask import mask_file
-from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
+from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
-from recbole_painvrl.run.code import code_hash, run_code
-from recbole_painvrl.run.final_model import final_config
-from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.run.code import code_hash
+from recbole_painvrl.run.identity import data_hash, identity
 
 # Settings that a grid sets -> the option that controls them.
 _OWN = {
@@ -30,9 +27,6 @@ _OWN = {
     "run_name": "--output",
     "resume": "the same command, which resumes by itself",
 }
-# Not part of a run's identity: the device depends on the machine, and of a mask only the content
-# counts, which is hashed with the data.
-_MACHINE = ("gpu_id", "feature_mask")
 
 
 @dataclass(frozen=True)
@@ -166,21 +160,8 @@ class Plan:
 
 
 def run_key(config: SafeConfig, data: str, code: str) -> RunKey:
-    """Identity of a run with this configuration.
-
-    Args:
-        config: of the run.
-        data: hash of the dataset, see :func:`prepared_hash`.
-        code: hash of the package's code.
-    """
-    if config["feature_mask"] is not None:
-        mask = file_hash(mask_file(Path(config["feature_mask"])))
-        data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
-    settings = _config_hash(config)
-    final = final_config(config) if "final_model" in config else None
-    if final is not None:
-        settings = hashlib.sha256(f"{settings} {_config_hash(final)}".encode()).hexdigest()
-    return RunKey(data, settings, run_code(config, code))
+    """Identity of a run; arguments as of :func:`~recbole_painvrl.run.identity.identity`."""
+    return RunKey(**identity(config, data, code))
 
 
 def prepared_hash(config: SafeConfig) -> str:
@@ -188,15 +169,6 @@ def prepared_hash(config: SafeConfig) -> str:
     folder = Path(config["data_path"])
     ensure_dataset(config["dataset"], folder)
     return data_hash(folder)
-
-
-def data_hash(folder: Path) -> str:
-    """SHA-256 of all that a run reads from a dataset folder: data, planted truth, protocol."""
-    total = hashlib.sha256(dataset_hash(folder).encode())
-    total.update(str(read_manifest(folder).get("default_protocol")).encode())
-    for path in sorted((folder / "truth").glob("*.tsv")):
-        total.update(f"{path.name}\t{file_hash(path)}\n".encode())
-    return total.hexdigest()
 
 
 def prepare_split(config: SafeConfig, say: Callable[[str], None]) -> None:
@@ -221,8 +193,3 @@ def words_of(argv: Sequence[str]) -> dict[str, str]:
         key, equals, text = words.pop(0)[2:].partition("=")
         found[key] = text if equals else words.pop(0)
     return found
-
-
-def _config_hash(config: SafeConfig) -> str:
-    values: dict[str, Any] = config.effective()
-    return config_hash({name: v for name, v in values.items() if name not in _MACHINE})

@@ -8,11 +8,10 @@ from typing import Any
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.splits.base import OOD_VALID, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.run.code import code_hash, run_code
-from recbole_painvrl.run.folder import config_hash
+from recbole_painvrl.run.code import code_hash
+from recbole_painvrl.run.identity import data_hash, identity
 from recbole_painvrl.run.opening import edition
 from recbole_painvrl.tuning.space import Interval, Space, default_values, describe
 
@@ -107,6 +106,7 @@ def make_plan(
         )
     dataset = ModalityDataset(config)
     objectives, config["select_on"] = _objectives(given.get("select_on"), dataset)
+    own = identity(config, data_hash(dataset.folder), code_hash())
     return Plan(
         given=given,
         space=searched,
@@ -120,11 +120,11 @@ def make_plan(
         defaults=default_values(searched, config),
         variant=edition(dataset),
         identity={
-            "settings": config_hash(config.effective()),
-            "data": dataset_hash(dataset.folder),
+            "settings": own["config"],
+            "data": own["data"],
             "space": describe(searched),
             "objectives": list(objectives),
-            "code": run_code(config, code_hash()),
+            "code": own["code"],
         },
     )
 

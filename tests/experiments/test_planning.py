@@ -126,7 +126,7 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
         found.effective = lambda: effective
         return found
 
-    monkeypatch.setattr("recbole_painvrl.experiments.planning.final_config", changed)
+    monkeypatch.setattr("recbole_painvrl.run.identity.final_config", changed)
     assert plan(tiny_data).run("PaInvRL", 0, more).key.config != first.config
 
 

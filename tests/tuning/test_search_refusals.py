@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support import edited
 
 Tune = Callable[..., int]
 
@@ -97,7 +100,7 @@ def test_the_folder_of_another_search_is_refused_where_a_database_is_shared(
     [
         ("settings", "has a search with other settings"),
         ("code_hash", "has a search by another version of the code"),
-        ("dataset_hash", "has a search with other data;"),
+        ("data_hash", "has a search with other data;"),
         ("space", "has a search with other space;"),
         ("scale", "has a search with other space;"),
     ],
@@ -120,3 +123,37 @@ def test_another_search_in_the_same_folder_is_refused(
         monkeypatch.setattr(f"recbole_painvrl.tuning.plan.{changed}", lambda *given: "another")
     assert tune("--trials=1", *(["--epochs=3"] if changed == "settings" else [])) == 2
     assert part in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changed", ["default_protocol", "truth", "feature_mask"])
+def test_a_search_on_other_data_is_refused(
+    changed: str,
+    tiny_data: Path,
+    tune: Tune,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything that a trial reads counts, as in a grid."""
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
+    data, mask = tmp_path / "data" / "tiny", tmp_path / "mask.npz"
+    shutil.copytree(tiny_data / "tiny", data)
+    np.savez(mask, visual=np.ones(16), acoustic=np.ones(8))
+    words = ["--trials=1", f"--data_path={data.parent}"]
+    if changed == "feature_mask":
+        (tmp_path / "vbpr.yaml").write_text("learning_rate: {low: 0.001, high: 0.1}\n")
+        space = tmp_path / "vbpr.yaml"
+        words += ["--model=VBPR", f"--space={space}", f"--feature_mask={mask}"]
+    assert tune(*words) == 1
+    capsys.readouterr()
+    assert tune(*words) == 1, "nothing has changed"
+    if changed == "default_protocol":
+        with edited(data / "manifest.json") as manifest:
+            manifest["default_protocol"] = "popularity"
+    elif changed == "truth":
+        columns = data / "truth" / "columns.tsv"
+        columns.write_text(columns.read_text().replace("\t0\n", "\t1\n", 1))
+    else:
+        np.savez(mask, visual=np.ones(16), acoustic=np.zeros(8))
+    assert tune(*words) == 2
+    assert "has a search with other data;" in capsys.readouterr().err

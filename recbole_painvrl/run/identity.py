@@ -1,0 +1,50 @@
+"""What a run is before it begins: hashes of its data, its configuration and its code."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from recbole_painvrl.config import SafeConfig
+from recbole_painvrl.data.feature_mask import mask_file
+from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
+from recbole_painvrl.run.code import run_code
+from recbole_painvrl.run.final_model import final_config
+from recbole_painvrl.run.folder import config_hash
+
+# Not part of a run's identity: the device depends on the machine, and of a mask only the content
+# counts, which is hashed with the data.
+_MACHINE = ("gpu_id", "feature_mask")
+
+
+def identity(config: SafeConfig, data: str, code: str) -> dict[str, str]:
+    """Identity of a run with this configuration: hashes of ``data``, ``config`` and ``code``.
+
+    Args:
+        config: of the run.
+        data: hash of the dataset, see :func:`data_hash`.
+        code: hash of the package's code.
+    """
+    if config["feature_mask"] is not None:
+        mask = file_hash(mask_file(Path(config["feature_mask"])))
+        data = hashlib.sha256(f"{data} {mask}".encode()).hexdigest()
+    settings = _config_hash(config)
+    final = final_config(config) if "final_model" in config else None
+    if final is not None:
+        settings = hashlib.sha256(f"{settings} {_config_hash(final)}".encode()).hexdigest()
+    return {"data": data, "config": settings, "code": run_code(config, code)}
+
+
+def data_hash(folder: Path) -> str:
+    """SHA-256 of all that a run reads from a dataset folder: data, planted truth, protocol."""
+    total = hashlib.sha256(dataset_hash(folder).encode())
+    total.update(str(read_manifest(folder).get("default_protocol")).encode())
+    for path in sorted((folder / "truth").glob("*.tsv")):
+        total.update(f"{path.name}\t{file_hash(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _config_hash(config: SafeConfig) -> str:
+    values: dict[str, Any] = config.effective()
+    return config_hash({name: v for name, v in values.items() if name not in _MACHINE})
