@@ -19,7 +19,7 @@ def write_record(
     """Write ``cells.json``; returns one line for each run whose key changed since the last call.
 
     The old folder of a changed run is kept and listed under ``left``, the runs of rows of earlier
-    calls under ``earlier``.
+    calls under ``earlier``; the methods of their tables are kept.
 
     Args:
         output: folder of the grid.
@@ -54,8 +54,10 @@ def write_record(
             )
     kept = [entry for folder, entry in left.items() if folder not in wanted]
     earlier = [entry for place, entry in recorded.items() if place not in planned]
-    record = {"methods": dict(methods or {}), "cells": entries, "left": kept, "earlier": earlier}
-    write_json(path, record)
+    groups = {entry["group"] for entry in earlier}
+    known = {name: one for name, one in before.get("methods", {}).items() if name in groups}
+    named = {**known, **(methods or {})}
+    write_json(path, {"methods": named, "cells": entries, "left": kept, "earlier": earlier})
     return lines
 
 
@@ -89,6 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
                 raise TypeError("folder")
         for entry in [*value.get("cells", []), *value.get("earlier", [])]:
             _ = _place(entry)
+        _ = dict(value.get("methods", {}))
     # Ignored: without a record, only the folders of earlier keys are no longer listed.
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}

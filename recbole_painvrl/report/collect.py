@@ -100,7 +100,14 @@ class _Grid(BaseModel):
 
     cells: list[_GridRun] = []
     left: list[_ChangedRun] = []
+    earlier: list[_GridRun] = []
     methods: dict[str, str] = {}
+
+    @property
+    def runs(self) -> list[_GridRun]:
+        """Those of the last call, and of rows that only earlier calls had."""
+        rows = {(run.group, run.row) for run in self.cells}
+        return self.cells + [run for run in self.earlier if (run.group, run.row) not in rows]
 
 
 def collect(paths: Sequence[Path]) -> Collected:
@@ -156,7 +163,7 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
     grid = read_file(path / GRID, lambda file: _Grid.model_validate_json(file.read_text()))
     rows: dict[tuple[str, str], set[tuple[Path, str | None]]] = {}
     open_runs = set()
-    for run in grid.cells:
+    for run in grid.runs:
         folder = path / run.folder
         rows.setdefault((run.group, run.row), set()).add((folder.resolve(), run.mask))
         masks = found.masks.setdefault(folder.resolve(), [])
@@ -175,13 +182,13 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
         if not all((folder / RESULT).is_file() for folder, _ in folders):
             found.of_partial_rows |= folders
     again = {}
-    for earlier in grid.left:
-        folder = (path / earlier.folder).resolve()
-        if (earlier.group, earlier.row, earlier.seed) in open_runs:
+    for old in grid.left:
+        folder = (path / old.folder).resolve()
+        if (old.group, old.row, old.seed) in open_runs:
             # Shown until it is run again, but excluded from the comparison as a partial row.
             found.of_partial_rows.add((folder, None))
         else:
-            again[folder] = " and ".join(earlier.changed)
+            again[folder] = " and ".join(old.changed)
     left = [folder for folder in inside if folder.resolve() in again]
     found.left += [
         LeftOut(folder, f"made again since, as {again[folder.resolve()]} had changed")

@@ -29,6 +29,7 @@ def write_run(run: GridRun, ndcg: float | None = None, valid: float | None = Non
     metrics["valid"] = {"ndcg@10": 0.5 if valid is None else valid}
     result = {
         "model": run.model,
+        "seed": run.seed,
         "dataset": "toy",
         "edition": "planted",
         "protocol": "files",

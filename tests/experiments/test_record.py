@@ -1,0 +1,71 @@
+"""What `cells.json` keeps of earlier calls, and what a report makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from grid_support import MakeRuns, write_run
+
+from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.experiments.record import write_record
+from recbole_painvrl.report.collect import collect
+from recbole_painvrl.report.groups import Block, blocks
+
+
+def reported(output: Path) -> Block:
+    found = collect([output])
+    (block,) = blocks(found.runs, found.of_partial_rows)
+    return block
+
+
+def test_a_report_knows_the_rows_and_methods_of_calls_with_other_experiments(
+    tmp_path: Path, make_runs: MakeRuns
+) -> None:
+    output = tmp_path / "out"
+    rows = {name: Row(name, tuple(make_runs(name)), "losses") for name in ("A", "B", "C")}
+    other = Row("D", tuple(make_runs("D")), "choices")
+    # Of B the better seed is there alone, and C has not begun.
+    for run in (*rows["A"].runs, rows["B"].runs[0], *other.runs):
+        write_run(run, 0.9 if run.model == "B" else 0.3)
+    write_record(output, [*rows.values()], {"losses": "A"})
+    rows["B"].runs[1].fail("no luck", resumable=False)
+    for methods in ({"choices": "D"}, {"choices": "D"}):
+        write_record(output, [other], methods)
+    assert json.loads((output / "cells.json").read_text())["methods"] == {
+        "losses": "A",
+        "choices": "D",
+    }
+    found = collect([output])
+    block = reported(output)
+    complete = {group.label: group.complete for group in block.groups}
+    assert complete == {"A": True, "B": False, "D": True}
+    assert "B" not in block.places(("ood", "ndcg@10"))
+    method = block.method(None, found.of_methods)
+    assert method is not None and method.label == "A"
+    missing = {(run.row, run.seed) for run in found.missing.values()}
+    assert missing == {("B", 1), ("C", 0), ("C", 1)}
+
+
+def test_fewer_seeds_than_in_an_earlier_call_are_all_seeds_of_their_row(
+    tmp_path: Path, make_runs: MakeRuns
+) -> None:
+    output, runs = tmp_path / "out", {name: make_runs(name) for name in ("A", "B")}
+    for one in runs.values():
+        write_run(one[0])
+    write_record(output, [Row(name, tuple(one)) for name, one in runs.items()])
+    write_record(output, [Row(name, (one[0],)) for name, one in runs.items()])
+    assert all(group.complete for group in reported(output).groups)
+    assert not collect([output]).missing
+
+
+def test_without_rows_of_an_experiment_its_method_is_forgotten(
+    tmp_path: Path, make_runs: MakeRuns
+) -> None:
+    output, runs = tmp_path / "out", tuple(make_runs("A"))
+    write_record(output, [Row("A", runs)], {"": "A"})
+    write_record(output, [Row("B", runs)], {"": "B"})
+    assert json.loads((output / "cells.json").read_text())["methods"] == {"": "B"}
+    (output / "cells.json").write_text('{"methods": 3}')
+    write_record(output, [Row("A", runs)], {"": "A"})
+    assert json.loads((output / "cells.json").read_text())["methods"] == {"": "A"}
