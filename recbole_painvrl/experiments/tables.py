@@ -25,7 +25,10 @@ from recbole_painvrl.evaluation.evaluation_settings import trains_on_its_split
 from recbole_painvrl.experiments import controls
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
+from recbole_painvrl.reading import DAMAGED, reason
+from recbole_painvrl.report.read import read_per_user
 from recbole_painvrl.report.tables import Number, Table, TableRow
+from recbole_painvrl.run.folder import PER_USER
 
 _MASK = "--feature_mask="
 _ORDER = {"test": 0, "iid": 1, "ood": 2, VALID: 9}
@@ -114,8 +117,15 @@ def _missing(run: GridRun) -> str:
 def method_of(row: TableRow) -> Method:
     """The row as input of the comparison."""
 
-    def per_user(seed: int) -> pd.DataFrame:
-        return pd.read_parquet(row.folders[seed] / "per_user.parquet")
+    def per_user(seed: int) -> pd.DataFrame | None:
+        path = row.folders[seed] / PER_USER
+        try:
+            # As in a report, a run without the file is not tested.
+            return read_per_user(path) if path.is_file() else None
+        except DAMAGED as error:
+            raise UserError(
+                f"{path}: damaged ({reason(error)}); delete its run folder and run it again"
+            ) from error
 
     values = {column: number.values for column, number in row.numbers.items()}
     seeds = list(row.folders)

@@ -16,7 +16,7 @@ from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import Array, is_number, parse_json, read_arrays, reason
 from recbole_painvrl.run import RESULT
-from recbole_painvrl.run.folder import CONFIG, is_run
+from recbole_painvrl.run.folder import CONFIG, PER_USER, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
@@ -172,7 +172,7 @@ def read_run(folder: Path) -> RunData:
         read(RESULT, _read_result, None),
         read("mask.npz", _read_mask, {}),
         read("environments.npz", _read_environments, {}),
-        read("per_user.parquet", _read_per_user, None),
+        read(PER_USER, read_per_user, None),
         read("train.log", _read_last_line, ""),
         read("trial.json", _read_trial, TrialRecord(metrics={})),
     )
@@ -213,7 +213,12 @@ def _read_trial(path: Path) -> TrialRecord:
     return TrialRecord.model_validate(parse_json(path.read_text(encoding="utf-8")))
 
 
-def _read_per_user(path: Path) -> pd.DataFrame | None:
+def read_per_user(path: Path) -> pd.DataFrame | None:
+    """``per_user.parquet``; None where the run has only metrics without values per user.
+
+    Raises:
+        ValueError: it does not have the columns of such a file.
+    """
     frame = pd.read_parquet(path)
     # Metrics over all interactions, such as AUC, have no value per user.
     if frame.empty and set(frame.columns) <= {"test_set", "user_id"}:

@@ -1,14 +1,17 @@
-"""What `cells.json` keeps of earlier calls, and what a report makes of it."""
+"""What is left of earlier calls: `cells.json`, what a report makes of it, files that are gone."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
 from grid_support import MakeRuns, write_run
 
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.record import write_record
+from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, blocks
 
@@ -69,3 +72,19 @@ def test_without_rows_of_an_experiment_its_method_is_forgotten(
     (output / "cells.json").write_text('{"methods": 3}')
     write_record(output, [Row("A", runs)], {"": "A"})
     assert json.loads((output / "cells.json").read_text())["methods"] == {"": "A"}
+
+
+def test_a_run_without_its_values_per_user_is_not_tested_and_a_damaged_file_named(
+    make_runs: MakeRuns,
+) -> None:
+    rows = [Row(name, tuple(make_runs(name))) for name in ("A", "B", "C")]
+    for row in rows:
+        for run in row.runs:
+            write_run(run)
+    path = rows[1].runs[0].folder / "per_user.parquet"
+    path.unlink()
+    outcomes = {(one.other, one.outcome) for one in assemble("T", rows, "A").comparisons}
+    assert ("B", "not tested") in outcomes and len(outcomes) == 2
+    path.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"per_user.parquet: damaged .*; delete its run folder"):
+        assemble("T", rows, "A")
