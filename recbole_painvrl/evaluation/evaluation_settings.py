@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from recbole_painvrl.data.splits.files import READ_BY
+from recbole_painvrl.evaluation.list_metrics import TAIL_RATIO
+from recbole_painvrl.reading import is_number
 
 _SETTINGS = (
     "eval_args",
@@ -17,10 +19,12 @@ _SETTINGS = (
     "filter_inter_by_user_or_item",
     "rm_dup_inter",
 )
+# By which means are ranked: more of them make no difference.
+_DECIMALS = 6
 
 
 def evaluation_settings(value: Callable[[str], Any], protocol: str) -> dict[str, Any]:
-    """Settings that decide, beside data and protocol, what is tested and what is ranked.
+    """Settings that decide, beside data and protocol, what is tested, ranked and counted.
 
     Args:
         value: a setting by name, None for one that the run does not have.
@@ -32,7 +36,19 @@ def evaluation_settings(value: Callable[[str], Any], protocol: str) -> dict[str,
         # The environments of the split come from the features in use.
         names += ["modalities", "missing_modality"]
     found = {name: value(name) for name in (*_SETTINGS, *names)}
+    found |= _of_metrics(value)
     return {k: "".join(v.split()) if isinstance(v, str) else v for k, v in found.items()}
+
+
+def _of_metrics(value: Callable[[str], Any]) -> dict[str, Any]:
+    """Settings of the metrics, without those that make no difference."""
+    metrics, decimals = value("metrics"), value("metric_decimal_place")
+    names = metrics if isinstance(metrics, list) else [metrics]
+    has_tail = any(str(name).lower() == "tailpercentage" for name in names)
+    return {
+        "tail_ratio": (value("tail_ratio") if has_tail else None) or TAIL_RATIO,
+        "metric_decimal_place": min(decimals, _DECIMALS) if is_number(decimals) else decimals,
+    }
 
 
 def trains_on_its_split(metrics: Iterable[str]) -> bool:

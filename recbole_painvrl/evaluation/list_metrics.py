@@ -17,7 +17,7 @@ from recbole_painvrl.config.base import ConfigLike
 IntArray = npt.NDArray[np.int64]
 
 # RecBole's default of `tail_ratio`.
-_TAIL_RATIO = 0.1
+TAIL_RATIO = 0.1
 
 
 def item_coverage(lists: IntArray, n_items: int) -> float:
@@ -90,7 +90,7 @@ class ListMetric:
     def calculate_metric(self, data: Any) -> dict[str, float]:
         """The metric at every cut-off, from what :class:`FastCollector` has collected."""
         lists, popularity = (data.get(key).numpy() for key in ("rec.items", "data.popularity"))
-        tail = self._config["tail_ratio"] or _TAIL_RATIO
+        tail = self._config["tail_ratio"] or TAIL_RATIO
         return {
             f"{self._name}@{k}": round(
                 LIST_METRICS[self._name](lists[:, :k], popularity, tail),

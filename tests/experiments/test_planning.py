@@ -143,6 +143,8 @@ def test_the_key_is_of_the_defaults_of_another_final_model(
         ({}, {"user_inter_num_interval": "[5,inf)"}),
         ({}, {"item_inter_num_interval": "[5,inf)"}),
         ({}, {"filter_inter_by_user_or_item": "False"}),
+        ({"metrics": "[NDCG, TailPercentage]"}, {"tail_ratio": "0.3"}),
+        ({}, {"metric_decimal_place": "2"}),
         ({"benchmark_filename": "[train, test]"}, {"validation_share": "0.3"}),
         ({"protocol": "iid_ood", "split_environment_model": "content"}, {"modalities": "[visual]"}),
         (
@@ -177,6 +179,9 @@ def test_the_protocol_of_the_data_may_be_named(tiny_data: Path) -> None:
             {"modalities": "[]"},
         ),
         ({"user_inter_num_interval": "[0,inf)"}, {"user_inter_num_interval": "[0, inf)"}),
+        ({}, {"tail_ratio": "0.3"}),
+        ({}, {"metrics": "[NDCG, TailPercentage]", "tail_ratio": "0.1"}),
+        ({}, {"metric_decimal_place": "9"}),
     ],
 )
 def test_settings_without_an_effect_on_the_test_sets_may_differ(
