@@ -75,8 +75,8 @@ def ablate(options: GridOptions, what: str) -> list[str]:
     _check_own(plan, ablations)
     if options.dry_run:
         dry_run(options, [row for one in ablations.values() for row in one.rows])
-        if "controls" in ablations and len(ablations["controls"].rows) == 1:
-            n_runs = len(controls.LABELS) * len(ablations["controls"].rows[0].runs)
+        n_runs = len(controls.LABELS) * _without_mask(ablations.get("controls"), options)
+        if n_runs:
             say(f"not counted: at most {n_runs} runs of the controls, known with the masks")
         return []
     runs = _run(options, plan, ablations)
@@ -89,6 +89,16 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")
     return failures(runs)
+
+
+def _without_mask(one: Ablation | None, options: GridOptions) -> int:
+    """Number of seeds whose controls are not known yet."""
+    if one is None:
+        return 0
+    source, *known = one.rows
+    failed = sum(run.state() == "failed" for run in source.runs)
+    again = failed if options.retry_failed else 0
+    return again if known else len(source.runs) - failed + again
 
 
 def _check_own(plan: Plan, ablations: Mapping[str, Ablation]) -> None:

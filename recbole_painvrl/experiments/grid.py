@@ -150,7 +150,7 @@ def _ended(one: GridRun, code: int, text: str) -> str:
 def dry_run(options: GridOptions, rows: Sequence[Row]) -> None:
     """Say what would be run and how long it takes, from the complete runs in the folder."""
     runs = distinct([one for row in rows for one in row.runs])
-    print("\n".join(planned(runs, options.workers)))
+    print("\n".join(planned(runs, options.workers, options.retry_failed)))
 
 
 def write_files(table: Table, options: GridOptions, part: str = "") -> None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -38,7 +38,10 @@ class Estimate:
 
 
 def estimate(
-    runs: Sequence[GridRun], workers: int, running: Mapping[GridRun, float] | None = None
+    runs: Sequence[GridRun],
+    workers: int,
+    running: Mapping[GridRun, float] | None = None,
+    ended: Collection[str] = ENDED,
 ) -> Estimate:
     """Time left, from the mean time of the complete runs of each model.
 
@@ -46,6 +49,7 @@ def estimate(
         runs: distinct runs.
         workers: number of parallel runs.
         running: seconds so far of every run whose process has not ended.
+        ended: states in which nothing is left to do.
     """
     running = running or {}
     times: dict[str, list[float]] = defaultdict(list)
@@ -53,7 +57,7 @@ def estimate(
         if one.state() == "done":
             times[one.model].append(float(one.result().get("seconds") or 0.0))
     means = {model: sum(values) / len(values) for model, values in times.items()}
-    left = [one for one in runs if one in running or one.state() not in ENDED]
+    left = [one for one in runs if one in running or one.state() not in ended]
     if not means:
         return Estimate(len(left), None, tuple(dict.fromkeys(one.model for one in left)))
     usual = sum(means.values()) / len(means)
@@ -66,11 +70,17 @@ def estimate(
     return Estimate(len(left), seconds, unknown, is_least=0.0 in rest)
 
 
-def planned(runs: Sequence[GridRun], workers: int) -> list[str]:
-    """What `--dry-run` says: the runs, and how long they take."""
+def planned(runs: Sequence[GridRun], workers: int, retry_failed: bool = False) -> list[str]:
+    """What `--dry-run` says: the runs, and how long they take.
+
+    Args:
+        runs: distinct runs.
+        workers: number of parallel runs.
+        retry_failed: whether failed runs are repeated.
+    """
     states = [one.state() for one in runs]
     lines = [f"{one.folder.name}: {state}" for one, state in zip(runs, states, strict=True)]
-    left = estimate(runs, workers)
+    left = estimate(runs, workers, ended=("done",) if retry_failed else ENDED)
     done = states.count("done")
     lines.append(f"{len(runs)} runs, {done} done, {left.runs} left; nothing was started")
     if not left.runs:

@@ -180,6 +180,28 @@ def test_a_mask_that_a_second_try_learns_gets_its_own_controls(
         assert all([r.model for r in row.runs] == ["UltraGCN", second] for row in one.rows[1:])
 
 
+def test_a_dry_run_counts_the_seeds_that_will_learn_a_mask(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = GridOptions(
+        "tiny", "3,4", tmp_path / "out", settings=[f"--data_path={tiny_data}"], dry_run=True
+    )
+
+    def said(**more: bool) -> tuple[str, str]:
+        ablate_module.ablate(replace(options, **more), "controls")
+        out, err = capsys.readouterr()
+        return out.splitlines()[2].partition(";")[0], err
+
+    source = controls.source_row(options.plan(ablate_module.MODELS))
+    assert said()[0] == "2 runs, 0 done, 2 left" and "at most 14 runs" in said()[1]
+    source.runs[0].folder.parent.mkdir(parents=True)
+    for run in source.runs:
+        run.fail("no luck", resumable=False)
+    assert said() == ("2 runs, 0 done, 0 left", "")
+    again = said(retry_failed=True)
+    assert again[0] == "2 runs, 0 done, 2 left" and "at most 14 runs" in again[1]
+
+
 def test_every_row_has_a_run_of_its_own_whatever_the_form(tiny_data: Path, tmp_path: Path) -> None:
     """The final model of one seed has the mask cut in two, that of the other all features."""
     options = GridOptions("tiny", "3,4", tmp_path / "out", settings=[f"--data_path={tiny_data}"])

@@ -70,6 +70,9 @@ def test_failed_runs_are_neither_done_nor_left(
     runs[1].fail("no luck", resumable=False)
     assert (estimate(runs, 1).runs, estimate(runs, 1).seconds) == (1, pytest.approx(100))
     assert planned(runs, 1)[-2].startswith("3 runs, 1 done, 1 left")
+    *_, said, left = planned(runs, 1, retry_failed=True)
+    assert said.startswith("3 runs, 1 done, 2 left")
+    assert left == "time left: about 3:20"
 
 
 def test_a_model_without_a_complete_run_takes_the_mean_of_the_others(
