@@ -87,16 +87,26 @@ def summary(found: Outcome) -> str:
         figures = "  ".join(
             f"{value:>{len(head)}.4f}" for value, head in zip(trial.values, heads, strict=True)
         )
-        lines.append(f"  {star}{trial.number:>6}  {figures}  {trial.user_attrs[FOLDER]}")
+        lines.append(f"  {star}{trial.number:>6}  {figures}  {_folder(plan, trial)}")
     rule = plan.select_on if len(heads) > 1 else "the one objective"
     lines.append(f"* selected by {rule}{_against_defaults(found)}")
     # Quoted twice: the setting takes several files, separated by spaces.
     best = shlex.quote(str(plan.output / "best.yaml"))
     lines.append(f"run it: {shell_command(config_files=best)}")
-    folder = Path(found.chosen.user_attrs[FOLDER])
+    folder = _folder(plan, found.chosen)
     if can_resume(folder):
         lines.append(f"test it without training again: {shell_command(resume=folder)}")
     return "\n".join(lines)
+
+
+def _folder(plan: Plan, trial: FrozenTrial) -> Path:
+    """The run folder of a trial, also after the folder of the search has moved.
+
+    With a database, it may be one of another machine.
+    """
+    recorded = Path(trial.user_attrs[FOLDER])
+    here = plan.output / recorded.name
+    return here if here.is_dir() else recorded
 
 
 def _against_defaults(found: Outcome) -> str:
@@ -128,7 +138,7 @@ def _csv(found: Outcome, trials: Sequence[FrozenTrial]) -> bytes:
                 *values,
                 *(trial.params.get(name, "") for name in names),
                 attributes.get("seconds", ""),
-                attributes.get(FOLDER, ""),
+                _folder(plan, trial) if FOLDER in attributes else "",
                 attributes.get(REASON, ""),
                 "yes" if trial is found.chosen else "",
             ]
@@ -145,7 +155,7 @@ def _property_file(found: Outcome, chosen: FrozenTrial) -> str:
     head = (
         f"# Selected from {len(found.complete)} complete trials by `select_on: {plan.select_on}`,\n"
         f"# on validation only: {figures}\n"
-        f"# Trial {chosen.number}: {chosen.user_attrs[FOLDER]}\n"
+        f"# Trial {chosen.number}: {_folder(plan, chosen)}\n"
     )
     params = {name: domain.restored(chosen.params[name]) for name, domain in plan.space.items()}
     body: str = yaml.safe_dump(plan.settings(params), sort_keys=True, allow_unicode=True)

@@ -31,6 +31,21 @@ def rows(tmp_path: Path, name: str = "trials") -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def test_a_search_that_was_moved_names_its_folders(
+    tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune("--trials=1") == 0
+    capsys.readouterr()
+    moved = (tmp_path / "search").rename(tmp_path / "moved")
+    assert tune("--trials=1", f"--output={moved}") == 0
+    out = capsys.readouterr().out
+    assert "resuming: 1 of 1 trials have ended" in out
+    assert f"--resume={moved / 'trial-0000'}" in out
+    for name in ("trials.csv", "front.csv", "best.yaml"):
+        text = (moved / name).read_text()
+        assert str(moved / "trial-0000") in text and str(tmp_path / "search") not in text
+
+
 def test_a_search_and_its_files(
     tune: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
