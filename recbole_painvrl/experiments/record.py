@@ -10,7 +10,7 @@ from typing import Any
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
-from recbole_painvrl.report.collect import GRID
+from recbole_painvrl.report.collect import GRID, argument
 
 
 def write_record(
@@ -37,7 +37,8 @@ def write_record(
     lines = []
     for row in rows:
         for run in row.runs:
-            old = recorded.get((row.group, row.label, run.seed))
+            dataset = argument(run.arguments, "dataset")
+            old = recorded.get((row.group, row.label, run.seed, dataset))
             if old is None or old["folder"] in wanted or not (output / old["folder"]).is_dir():
                 continue
             changed = run.key.changed(old)
@@ -46,11 +47,12 @@ def write_record(
                 "group": row.group,
                 "row": row.label,
                 "seed": run.seed,
+                "dataset": dataset,
                 "changed": changed,
             }
             lines.append(
-                f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it is run "
-                f"again; the earlier run stays in {output / old['folder']}"
+                f"{row.label} seed {run.seed}: {' and '.join(changed)} changed, so it has to "
+                f"be run again; the earlier run stays in {output / old['folder']}"
             )
     kept = [entry for folder, entry in left.items() if folder not in wanted]
     earlier = [entry for place, entry in recorded.items() if place not in planned]
@@ -62,7 +64,8 @@ def write_record(
 
 
 def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    return entry["group"], entry["row"], entry["seed"]
+    dataset = argument(entry.get("arguments", ()), "dataset")
+    return entry["group"], entry["row"], entry["seed"], dataset
 
 
 def _entry(row: Row, run: GridRun, output: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from recbole_painvrl.run.folder import CONFIG, config_hash, experiment_runs, is_
 
 # Written by `benchmark` and `ablate`.
 GRID = "cells.json"
-_MASK = "--feature_mask="
 _SHOWN = 3
 
 
@@ -84,7 +83,12 @@ class _GridRun(BaseModel):
     @property
     def mask(self) -> str | None:
         """The value of ``feature_mask``."""
-        return next((w.removeprefix(_MASK) for w in self.arguments if w.startswith(_MASK)), None)
+        return argument(self.arguments, "feature_mask")
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """Its row: a folder may have tables of several datasets."""
+        return self.group, self.row, argument(self.arguments, "dataset")
 
 
 class _ChangedRun(BaseModel):
@@ -92,6 +96,7 @@ class _ChangedRun(BaseModel):
     group: str = ""
     row: str = ""
     seed: int | None = None
+    dataset: str | None = None
     changed: list[str] = []
 
 
@@ -106,8 +111,14 @@ class _Grid(BaseModel):
     @property
     def runs(self) -> list[_GridRun]:
         """Those of the last call, and of rows that only earlier calls had."""
-        rows = {(run.group, run.row) for run in self.cells}
-        return self.cells + [run for run in self.earlier if (run.group, run.row) not in rows]
+        rows = {run.key for run in self.cells}
+        return self.cells + [run for run in self.earlier if run.key not in rows]
+
+
+def argument(words: Sequence[str], name: str) -> str | None:
+    """The value of a setting among the arguments of a run."""
+    start = f"--{name}="
+    return next((word.removeprefix(start) for word in words if word.startswith(start)), None)
 
 
 def collect(paths: Sequence[Path]) -> Collected:
@@ -161,22 +172,22 @@ def collect(paths: Sequence[Path]) -> Collected:
 def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]:
     """The runs of a grid without those that were made again with other code, data or settings."""
     grid = read_file(path / GRID, lambda file: _Grid.model_validate_json(file.read_text()))
-    rows: dict[tuple[str, str], set[tuple[Path, str | None]]] = {}
+    rows: dict[tuple[str, str, str | None], set[tuple[Path, str | None]]] = {}
     open_runs = set()
     for run in grid.runs:
         folder = path / run.folder
-        rows.setdefault((run.group, run.row), set()).add((folder.resolve(), run.mask))
+        rows.setdefault(run.key, set()).add((folder.resolve(), run.mask))
         masks = found.masks.setdefault(folder.resolve(), [])
         if run.mask is not None and run.mask not in masks:
             masks.append(run.mask)
         if (folder / RESULT).is_file():
             continue
-        open_runs.add((run.group, run.row, run.seed))
+        open_runs.add((*run.key, run.seed))
         if run.reason or not is_run(folder):
             state = f"failed: {run.reason}" if run.reason else "not run"
             planned = PlannedRun(folder, run.row, run.seed, state)
             found.missing.setdefault(folder.resolve(), planned)
-    for (group, row), folders in rows.items():
+    for (group, row, _), folders in rows.items():
         if grid.methods.get(group) == row:
             found.of_methods |= {folder for folder, _ in folders}
         if not all((folder / RESULT).is_file() for folder, _ in folders):
@@ -184,7 +195,7 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
     again = {}
     for old in grid.left:
         folder = (path / old.folder).resolve()
-        if (old.group, old.row, old.seed) in open_runs:
+        if (old.group, old.row, old.dataset, old.seed) in open_runs:
             # Shown until it is run again, but excluded from the comparison as a partial row.
             found.of_partial_rows.add((folder, None))
         else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from grid_support import MakeRuns, write_run
+from support import edited
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.planning import Row
@@ -60,6 +62,38 @@ def test_fewer_seeds_than_in_an_earlier_call_are_all_seeds_of_their_row(
     write_record(output, [Row(name, (one[0],)) for name, one in runs.items()])
     assert all(group.complete for group in reported(output).groups)
     assert not collect([output]).missing
+
+
+def test_a_table_of_another_dataset_in_the_same_folder_replaces_no_run(
+    tmp_path: Path, make_runs: MakeRuns
+) -> None:
+    output = tmp_path / "out"
+    rows = {}
+    for data in ("toy", "other"):
+        runs = [
+            replace(
+                run,
+                arguments=("--model=A", f"--dataset={data}"),
+                key=replace(run.key, data=data),
+                folder=run.folder.with_name(run.folder.name.replace("toy", data)),
+            )
+            for run in make_runs("A")
+        ]
+        rows[data] = Row("A", tuple(runs))
+    for run in (*rows["toy"].runs, rows["other"].runs[0]):
+        write_run(run)
+    with edited(rows["other"].runs[0].folder / "result.json") as result:
+        result["dataset"] = "other"
+    for row in rows.values():
+        assert write_record(output, [row], {"": "A"}) == []
+    found = collect([output])
+    assert found.left == []
+    complete = {
+        block.result.dataset: [(len(group.runs), group.complete) for group in block.groups]
+        for block in blocks(found.runs, found.of_partial_rows)
+    }
+    assert complete == {"toy": [(2, True)], "other": [(1, False)]}
+    assert {run.folder.resolve() for run in rows["toy"].runs} < found.of_methods
 
 
 def test_without_rows_of_an_experiment_its_method_is_forgotten(
