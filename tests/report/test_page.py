@@ -195,6 +195,28 @@ def test_without_matplotlib_one_line_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_cost_of_a_stage_is_that_of_the_seeds_that_have_it(tmp_path: Path) -> None:
+    """Where validation chose the mask on one seed alone, the others have fewer stages."""
+    stages = {0: {"mask": 4, "final": 10, "oracle": 8}, 1: {"mask": 6, "final ones": 20}}
+    runs = [
+        toy_run(
+            "PaInvRL", seed, {"ood": 0.5},
+            stages=[
+                {"name": name, "seconds": n, "peak_memory_mb": 10 * n} for name, n in own.items()
+            ],
+        )
+        for seed, own in stages.items()
+    ]  # fmt: skip
+    (block,) = blocks(runs)
+    with empty_figures():
+        drawings = cost(block, Figures(tmp_path, "b1", [("PaInvRL", "PaInvRL")]))["drawings"]
+    words = [re.split("[:;.] ?", one.alt)[1:5] for one in drawings]
+    assert words == [
+        ["PaInvRL mask 5", "PaInvRL final 10", "PaInvRL oracle 8", "PaInvRL final ones 20"],
+        ["PaInvRL mask 60", "PaInvRL final 100", "PaInvRL oracle 80", "PaInvRL final ones 200"],
+    ]
+
+
 def test_costs_shift_and_steps_by_hand(tmp_path: Path) -> None:
     measured = {"sentences": ["x"], "items": {"auc": 0.75, "p": 0.0001},
                 "pop": {"iid": {"ndcg@10": 0.125}, "ood": {"ndcg@10": 0.25}}}  # fmt: skip

@@ -49,11 +49,11 @@ def cost(block: Block, figures: Figures) -> dict[str, Any]:
     memory: list[tuple[str, str, float]] = []
     rows = []
     for group in block.groups:
-        for index, stage in enumerate(group.first.done.stages):
-            same = [run.done.stages[index] for run in group.runs if len(run.done.stages) > index]
-            mean = float(np.mean([one.seconds for one in same]))
-            seconds.append((group.label, stage.name, mean))
-            memory.append((group.label, stage.name, max(one.peak_memory_mb for one in same)))
+        # Seeds may have different stages, as where validation chose the mask of some of them.
+        for name in unique(stage.name for run in group.runs for stage in run.done.stages):
+            same = [one for run in group.runs for one in run.done.stages if one.name == name]
+            seconds.append((group.label, name, float(np.mean([one.seconds for one in same]))))
+            memory.append((group.label, name, max(one.peak_memory_mb for one in same)))
         for run in group.runs:
             whole = Stage(
                 name="whole run", seconds=run.done.seconds, peak_memory_mb=run.done.peak_memory_mb
