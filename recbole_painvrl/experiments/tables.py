@@ -165,6 +165,6 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
             "Controls of a mask are no baselines; the oracle mask, which knows the truth, is left "
             "out where the best and second best are marked."
         )
-    if table.comparisons:
+    if table.tested:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")
     return notes

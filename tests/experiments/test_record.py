@@ -119,6 +119,9 @@ def test_a_run_without_its_values_per_user_is_not_tested_and_a_damaged_file_name
     path.unlink()
     outcomes = {(one.other, one.outcome) for one in assemble("T", rows, "A").comparisons}
     assert ("B", "not tested") in outcomes and len(outcomes) == 2
+    assert any(note.startswith("Tests: ") for note in assemble("T", rows, "A").notes)
+    (rows[0].runs[0].folder / "per_user.parquet").unlink()
+    assert not any(note.startswith("Tests: ") for note in assemble("T", rows, "A").notes)
     path.write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"per_user.parquet: damaged .*; delete its run folder"):
         assemble("T", rows, "A")
