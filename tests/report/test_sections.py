@@ -91,6 +91,19 @@ def block() -> Block:
     return found
 
 
+def test_a_learnt_mask_stands_beside_its_own_controls_alone() -> None:
+    """Those of another ablation have another mask."""
+    found = {"one": {"learnt": 0.5, "uniform": 0.4}, "two": {"learnt": 0.8, "soft": 0.9}}
+    runs = [
+        replace(run(mask, level), folder=Path(grid, "cells", mask))
+        for grid, masks in found.items()
+        for mask, level in masks.items()
+    ]
+    (both,) = blocks(runs)
+    table = controls(both)
+    assert [row[0] for row in table["rows"]] == ["learnt", "uniform"]
+
+
 def test_the_table_has_the_outcomes_of_the_comparison_of_all_columns() -> None:
     toy = block()
     learnt = next(group for group in toy.groups if group.mask == "learnt")

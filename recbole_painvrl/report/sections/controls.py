@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.evaluation.comparison import TESTS, VALID, Comparison, part_name
@@ -25,11 +26,15 @@ _KEEPS = {
 
 def controls(block: Block) -> dict[str, Any] | None:
     """A table of all controls, each against the learnt mask; None without such runs."""
-    found: dict[str | None, Group] = {}
+    learnt = next((group for group in block.groups if group.mask == LEARNT), None)
+    if learnt is None:
+        return None
+    found: dict[str | None, Group] = {LEARNT: learnt}
     for group in block.groups:
-        if group.mask in _KEEPS:
+        # Another ablation has learnt another mask.
+        if group.mask in _KEEPS and _folders(group) & _folders(learnt):
             found.setdefault(group.mask, group)
-    if LEARNT not in found or len(found) < 2:
+    if len(found) < 2:
         return None
     metric = found[LEARNT].valid_metric
     tests = [split for split in block.splits if split != VALID]
@@ -54,6 +59,11 @@ def controls(block: Block) -> dict[str, Any] | None:
         "about": TESTS,
         "seeds": len(found[LEARNT].runs),
     }
+
+
+def _folders(group: Group) -> set[Path]:
+    """Folders of the grids that have the runs."""
+    return {run.folder.parent.resolve() for run in group.runs}
 
 
 def _value(group: Group, test: str, metric: str) -> str:
