@@ -106,7 +106,6 @@ def make_plan(
         )
     dataset = ModalityDataset(config)
     objectives, config["select_on"] = _objectives(given.get("select_on"), dataset)
-    own = identity(config, data_hash(dataset.folder), code_hash())
     return Plan(
         given=given,
         space=searched,
@@ -119,14 +118,15 @@ def make_plan(
         seed=int(config["seed"]),
         defaults=default_values(searched, config),
         variant=edition(dataset),
-        identity={
-            "settings": own["config"],
-            "data": own["data"],
-            "space": describe(searched),
-            "objectives": list(objectives),
-            "code": own["code"],
-        },
+        identity=_identity(config, dataset)
+        | {"space": describe(searched), "objectives": list(objectives)},
     )
+
+
+def _identity(config: SafeConfig, dataset: ModalityDataset) -> dict[str, Any]:
+    """What must not change of every trial, as of the runs of a grid."""
+    own = identity(config, data_hash(dataset.folder), code_hash())
+    return {"settings": own["config"], "data": own["data"], "code": own["code"]}
 
 
 def _check_bounds(given: dict[str, Any], space: Space) -> None:
