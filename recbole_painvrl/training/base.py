@@ -78,6 +78,8 @@ class RunTrainerMixin(_Trainer):
         self.sharded: ShardedSteps | None = None
         with tensorboard_in(self.folder / "tensorboard" if group.is_first() else None):
             super().__init__(config, model)
+        # RecBole's trainer of models without training sets its one epoch after `eval_step`.
+        self.eval_step = min(self.eval_step, self.epochs)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
         self.eval_collector = FastCollector(config)

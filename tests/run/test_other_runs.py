@@ -73,3 +73,15 @@ def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) ->
     assert run.result["stages"][0]["best_epoch"] == 1
     run = run_main(tiny_data, tmp_path, "UltraGCN", "--epochs=3", "--eval_step=2", name="two")
     assert run.result["stages"][0]["best_epoch"] == 2
+
+
+@pytest.mark.parametrize("model", ["EASE", "RP3beta"])
+def test_a_model_without_training_is_validated_after_its_one_epoch(
+    model: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    """Whatever `eval_step` and `epochs` are, which other models of a grid may need."""
+    rarely = run_main(tiny_data, tmp_path, model, "--epochs=6", "--eval_step=5", name="rarely")
+    always = run_main(tiny_data, tmp_path, model, name="always")
+    assert rarely.code == 0, rarely.err
+    assert rarely.result["metrics"] == always.result["metrics"]
+    assert rarely.result["stages"][0]["best_epoch"] == 1
