@@ -237,6 +237,7 @@ class Run:
         """Write the figures and arrays of the run, the result last."""
         log = getLogger("recbole_painvrl")
         metrics |= _metrics(final)
+        self.trainer.evaluated.summary.write_tests(_metrics(final))
         frames = [frame for _, frame in final.values()]
         write_per_user(self.folder, pd.concat(frames, ignore_index=True))
         for name, arrays in report.arrays.items():

@@ -43,6 +43,7 @@ from recbole_painvrl.training.sharded import (
 )
 from recbole_painvrl.training.stage_log import StageLog
 from recbole_painvrl.training.state import ModelAttributes, further_optimizers
+from recbole_painvrl.training.wandb_summary import WandbSummary
 
 # Attributes of the trainer in which RecBole's `fit` keeps its progress.
 _COUNTERS = (
@@ -80,6 +81,7 @@ class RunTrainerMixin(_Trainer):
             super().__init__(config, model)
         # RecBole's trainer of models without training sets its one epoch after `eval_step`.
         self.eval_step = min(self.eval_step, self.epochs)
+        self.summary = WandbSummary(self.wandblogger)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
         self.eval_collector = FastCollector(config)
@@ -300,7 +302,9 @@ class RunTrainerMixin(_Trainer):
         if isinstance(eval_data, FullSortEvalDataLoader):
             self.item_tensor = None
         with separate_draws(self.config["seed"], "evaluation", self.device):
-            return self._evaluate(eval_data, show_progress)
+            result = self._evaluate(eval_data, show_progress)
+        self.summary.write(result)
+        return result
 
     def _evaluate(self, eval_data: Loader, show_progress: bool) -> dict[str, float]:
         result: dict[str, float] = super().evaluate(eval_data, False, None, show_progress)
