@@ -112,9 +112,13 @@ def versions() -> dict[str, str]:
     return {"recbole_painvrl": __version__, "python": platform.python_version(), **packages}
 
 
-def origin(config: ConfigLike, data_hash: str, settings_hash: str, code: str) -> dict[str, str]:
+def origin(
+    config: ConfigLike, data_hash: str, settings_hash: str, code: str, threads: int
+) -> dict[str, str]:
     """What the figures of a run depend on, by name: data, settings, code, versions and machine."""
-    return {
+    # Those of the CPU do not add up what a GPU computes.
+    on_cpu = {"threads": str(threads)} if str(config["device"]) == "cpu" else {}
+    return on_cpu | {
         "data": data_hash,
         "settings": settings_hash,
         "code": code,

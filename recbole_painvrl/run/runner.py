@@ -60,7 +60,7 @@ from recbole_painvrl.run.profile import profiled
 from recbole_painvrl.run.result import result_of
 from recbole_painvrl.run.resume import how_to_go_on, keep_data_path, kept_hashes, take_up
 from recbole_painvrl.run.shift import Popularity, shift_of_run
-from recbole_painvrl.run.threads import cpu_threads
+from recbole_painvrl.run.threads import cpu_threads, n_cpu_threads
 from recbole_painvrl.training.pipeline import Artefacts
 from recbole_painvrl.training.protocols import MakesFinal
 
@@ -149,7 +149,8 @@ class Run:
             self.trainer.make_final = partial(final_trainer, config, self.folder)
         self.kept_hashes = group.from_first(lambda: kept_hashes(self.folder))
         settings = config_hash(config.effective())
-        now = origin(config, self.data_hash, settings, self.code_hash) | self.kept_hashes
+        threads = n_cpu_threads(config["n_threads"], self.dataset.item_num, self.width)
+        now = origin(config, self.data_hash, settings, self.code_hash, threads) | self.kept_hashes
         # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]

@@ -17,6 +17,17 @@ def is_small(n_items: int, width: int) -> bool:
     return n_items * width < _SMALL
 
 
+def n_cpu_threads(n_threads: int | None, n_items: int, width: int) -> int:
+    """Threads of a run: the user's choice, or one on small data and PyTorch's own choice otherwise.
+
+    Args:
+        n_threads: the user's choice, or None.
+        n_items: items of the dataset.
+        width: feature columns plus the width of the vectors of an item.
+    """
+    return n_threads or (1 if is_small(n_items, width) else torch.get_num_threads())
+
+
 @contextmanager
 def cpu_threads(n_threads: int | None, n_items: int, width: int) -> Iterator[None]:
     """Set PyTorch's threads for the duration of a run.
@@ -28,7 +39,7 @@ def cpu_threads(n_threads: int | None, n_items: int, width: int) -> Iterator[Non
         width: feature columns plus the width of the vectors of an item.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(n_threads or (1 if is_small(n_items, width) else before))
+    torch.set_num_threads(n_cpu_threads(n_threads, n_items, width))
     try:
         yield
     finally:

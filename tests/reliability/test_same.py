@@ -194,6 +194,17 @@ def test_other_versions(
     assert words in message and "0.0.1 now" in message
 
 
+def test_other_threads(
+    stopped: Stopped, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On large data without `n_threads`, their number is that of the machine or OMP_NUM_THREADS."""
+    monkeypatch.setattr("recbole_painvrl.run.threads._SMALL", 0)
+    torch.set_num_threads(2)
+    code, message = resumed(stopped[0], capsys)
+    assert code == 0, message
+    assert "resumed with other threads (1 then, 2 now); figures may differ" in message
+
+
 def test_a_run_without_a_checkpoint_starts_over(
     stopped: Stopped, capsys: pytest.CaptureFixture[str]
 ) -> None:
