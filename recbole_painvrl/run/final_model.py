@@ -14,15 +14,19 @@ from recbole_painvrl.config import RunSettings, SafeConfig
 from recbole_painvrl.config.layers import merge
 from recbole_painvrl.config.validation import known_settings
 from recbole_painvrl.data.loaders import liked, training_loader
+from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.run.build import build_model, build_trainer
+from recbole_painvrl.run.checks import check_run, check_saved, check_settings
 from recbole_painvrl.run.feature_mask import takes_feature_mask
 from recbole_painvrl.run.folder import FINAL_CONFIG, write_config
 from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.specs import spec_of, specs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recbole_painvrl.data.dataset import ModalityDataset
     from recbole_painvrl.training.base import RunTrainerMixin
 
@@ -77,6 +81,27 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
     if folder is not None:
         write_config(folder, found.effective(), FINAL_CONFIG)
     return _in_folder(found, folder)
+
+
+def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> None:
+    """Refuse at once what would end the run when its last stage begins.
+
+    The model is built and dropped: every model checks its settings when it is built. Nothing of it
+    is saved in the dataset's folder, since its features are not masked yet.
+
+    Args:
+        config: of the final model.
+        parts: all splits.
+
+    Raises:
+        UserError: the first setting that cannot work.
+    """
+    check_saved(config)
+    check_settings(config)
+    train: Any = copy.copy(parts[TRAIN])
+    train.folder = None
+    check_run(config, build_model(config, train), parts)
+    training_loader(config, liked(config, parts[TRAIN]))
 
 
 def final_trainer(

@@ -42,7 +42,7 @@ from recbole_painvrl.run.feature_mask import (
     keep_feature_mask,
     use_kept_mask,
 )
-from recbole_painvrl.run.final_model import final_config, final_trainer
+from recbole_painvrl.run.final_model import check_final, final_config, final_trainer
 from recbole_painvrl.run.folder import (
     config_hash,
     create_run_folder,
@@ -129,6 +129,8 @@ class Run:
             self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
             self.valid.history = [self.train]
             self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
+        if self.final is not None and resume is None:
+            check_final(self.final, parts)
         self.model = build_model(config, self.train)
         check_run(config, self.model, parts)
         self.folder = group.from_first(lambda: self._open_folder(log, held, resume))

@@ -133,6 +133,12 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
             "BM3, which uses no features with these settings",
         ),
         (["--final_model=VBPR", "--compare_backbone=True"], "benchmark --models=VBPR"),
+        # What only the model itself, its loader or its trainer can tell.
+        (["--final_model=FREEDOM", "--final_settings={modality_weights: {x: 1}}"], "modality `x`"),
+        (["--final_model=VBPR", "--final_settings={train_neg_sample_args: ~}"], "needs negatives"),
+        (["--final_model=MMSSL", "--final_settings={train_batch_size: 1}"], "at least 2 users"),
+        (["--final_model=MMSSL", "--final_settings={enable_amp: True}"], "two optimisers"),
+        (["--final_model=VBPR", "--final_settings={enable_scaler: True}"], "on GPUs only"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_trained(

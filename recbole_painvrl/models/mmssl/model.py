@@ -11,6 +11,7 @@ from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
 from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.modality_attention import fuse_modalities
@@ -22,6 +23,9 @@ from recbole_painvrl.models.mmssl.memory import memory
 from recbole_painvrl.models.mmssl.settings import MMSSLSettings
 from recbole_painvrl.seeds import generator
 from recbole_painvrl.specs import ModelSpec
+
+# In a batch, for the discriminator.
+_LEAST_USERS = 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class MMSSL(PairwiseRecommender):
         dataset: the training dataset, with at least one modality.
 
     Raises:
-        UserError: the dataset has no modality.
+        UserError: the dataset has no modality, batches are too small for the discriminator, or
+            mixed precision is asked for, which two optimisers do not share.
 
     Deviations:
         *Learnt graphs*: as released they are empty from the third step on, and stay so
@@ -99,6 +104,7 @@ class MMSSL(PairwiseRecommender):
         s = self.settings
         matrix = binary_interactions(dataset)
         self.interactions = matrix.astype("float32")
+        self._check_batches(config)
         to_users, to_items = interaction_matrices(self.interactions, s.graph_norm)
         self.to_users = Propagation(to_users).to(self.device)
         self.to_items = Propagation(to_items).to(self.device)
@@ -125,6 +131,18 @@ class MMSSL(PairwiseRecommender):
         self.key = nn.Parameter(torch.empty(shape), requires_grad=weighs)
         self.dropout_source = generator(self.seed, "dropout", self.device)
         self.reset()
+
+    def _check_batches(self, config: ConfigLike) -> None:
+        """Refuse what the trainer cannot train, before there is a run folder."""
+        if config["enable_amp"]:
+            raise UserError("`enable_amp`: found True, expected False: MMSSL has two optimisers")
+        n_users = int((self.interactions.getnnz(axis=1) > 0).sum())
+        size = min(config["train_batch_size"], n_users)
+        if self.settings.adversarial_weight and size < _LEAST_USERS:
+            raise UserError(
+                f"`train_batch_size`: batches have {size} user, but MMSSL's discriminator needs at "
+                f"least {_LEAST_USERS} users in a batch; raise it, or set `adversarial_weight: 0`"
+            )
 
     def reset(self) -> None:
         """Fresh parameters: Xavier uniform, biases 0."""

@@ -10,7 +10,6 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_painvrl.config.base import ConfigLike
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.nearest import nearest_items
 from recbole_painvrl.models.mmssl.adversary import Adversary
 from recbole_painvrl.models.mmssl.model import MMSSL, Views
@@ -28,17 +27,12 @@ class MMSSLTrainer(RunTrainer):
     """A step of the discriminator, then one of the model, on every batch of distinct users.
 
     RecBole's training loader is not used; its epoch loop runs over ``UserBatches``.
-
-    Raises:
-        UserError: mixed precision is asked for, which two optimisers do not share.
     """
 
     model: MMSSL
 
     def __init__(self, config: ConfigLike, model: MMSSL) -> None:
         super().__init__(config, model)
-        if config["enable_amp"]:
-            raise UserError("`enable_amp`: found True, expected False: MMSSL has two optimisers")
         s = self.settings = model.settings
         self._negative_source = generator(model.seed, "negatives", model.device)
         self.batches = UserBatches(
@@ -48,12 +42,6 @@ class MMSSLTrainer(RunTrainer):
             (model.USER_ID, model.ITEM_ID, model.NEG_ITEM_ID),
             self._negative_source,
         )
-        if s.adversarial_weight and self.batches.batch_size < 2:
-            raise UserError(
-                f"`train_batch_size`: batches have {self.batches.batch_size} user, but MMSSL's "
-                "discriminator needs at least 2 users in a batch; raise it, or set "
-                "`adversarial_weight: 0`"
-            )
         n_modalities = len(model.modality_slices)
         self.adversary: Adversary | None = None
         if s.adversarial_weight:
