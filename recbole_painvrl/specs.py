@@ -100,6 +100,12 @@ def draws_negatives(name: str) -> bool:
     return spec is not None and "negatives" in spec.own_generators
 
 
+def shuffles_users(name: str) -> bool:
+    """Whether a model makes its own batches, which are always in a random order."""
+    spec = spec_of(name)
+    return spec is not None and "shuffling" in spec.own_generators
+
+
 def register_model(spec: ModelSpec) -> None:
     """Add a model of another package; registering the same one again is harmless.
 

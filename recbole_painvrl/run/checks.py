@@ -18,7 +18,7 @@ from recbole_painvrl.evaluation.per_user import PER_USER
 from recbole_painvrl.evaluation.planted import known_environments
 from recbole_painvrl.parallel import group
 from recbole_painvrl.reading import reason
-from recbole_painvrl.specs import draws_negatives
+from recbole_painvrl.specs import draws_negatives, shuffles_users
 
 if TYPE_CHECKING:
     from recbole_painvrl.config import SafeConfig
@@ -78,7 +78,8 @@ def check_settings(config: SafeConfig) -> None:
             "gradients; leave one of them out"
         )
     by_users = get_dataloader(config, "train") is not TrainDataLoader
-    if not config["shuffle"] and (by_users or config["sampling"] == "users"):
+    by_users = by_users or config["sampling"] == "users" or shuffles_users(config["model"])
+    if not config["shuffle"] and by_users:
         raise UserError(
             f"`shuffle`: found False, but the users of {config['model']} are always shuffled; "
             "leave it out"

@@ -143,6 +143,7 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
         ("BPR", ("--eval_args={mode: pop90}",), ("pop90", "90 items")),
         ("BPR", ("--additional_feat_suffix=[emb]",), ("tiny.emb",)),
         ("MultiVAE", ("--shuffle=False",), ("`shuffle`",)),
+        ("MMSSL", ("--shuffle=False",), ("`shuffle`", "always shuffled")),
         ("LATTICE", ("--shuffle=False", "--sampling=users"), ("`shuffle`",)),
         (
             "BPR",
