@@ -26,7 +26,7 @@ def peak_memory_mb() -> float:
     Counted from :func:`reset_peak_memory` on, where that could be done.
     """
     mebibytes = _resident_peak()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         mebibytes = max(mebibytes, torch.cuda.max_memory_allocated() / 2**20)
     return round(mebibytes, 1)
 
@@ -35,7 +35,7 @@ def reset_peak_memory() -> None:
     """Count the largest memory afresh, where the system can: on Linux, and on the GPU."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
 
 

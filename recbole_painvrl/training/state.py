@@ -20,7 +20,8 @@ def global_rng() -> dict[str, Any]:
     legacy: Any = np.random.get_state(legacy=True)
     kind, keys, position, has_gauss, cached = legacy
     version, words, gauss = random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    # Of a run on the CPU the GPUs, which asking them would initialise, draw nothing.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
         "torch": torch.get_rng_state(),
         "cuda": cuda,
@@ -33,7 +34,9 @@ def restore_global_rng(state: Mapping[str, Any]) -> None:
     """Inverse of :func:`global_rng`."""
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        # The run may go on where there are fewer GPUs.
+        here = state["cuda"][: torch.cuda.device_count()]
+        torch.cuda.set_rng_state_all([one.cpu() for one in here])
     kind, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((kind, keys.astype(np.uint32), position, has_gauss, cached))
     version, words, gauss = state["python"]
