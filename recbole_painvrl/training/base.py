@@ -80,7 +80,7 @@ class RunTrainerMixin(_Trainer):
         with tensorboard_in(self.folder / "tensorboard" if group.is_first() else None):
             super().__init__(config, model)
         # RecBole's trainer of models without training sets its one epoch after `eval_step`.
-        self.eval_step = min(self.eval_step, self.epochs)
+        self.eval_step: int = min(self.eval_step, self.epochs)
         self.summary = WandbSummary(self.wandblogger)
         self.log = getLogger("recbole_painvrl")
         self.evaluator = PerUserEvaluator(config)
