@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Without these there is no run.
 _NAMES = ("model", "dataset", "data_path")
 _SET_BY_RUN = "set by the run"
+_GPUS = "gpu_id"
 # What must not have changed since the run began; other changes only give a warning.
 _DECISIVE = frozenset(
     {"data", "feature_mask", "settings", FINAL_CONFIG, "recbole_painvrl", "recbole", "torch"}
@@ -63,7 +64,7 @@ def interrupted_run(argv: Sequence[str]) -> tuple[Path, SafeConfig]:
     recorded = Path(values["output_dir"], values["run_name"] or folder.name)
     values["data_path"] = str(data_path_from_here(folder, values["data_path"], recorded))
     values.update({name: overrides[name] for name in _FREE & set(overrides) - {"resume"}})
-    return folder, SafeConfig(overrides=values, overrides_from=str(path))
+    return folder, stored_config(path, values)
 
 
 def refuse_complete(folder: Path) -> None:
@@ -118,13 +119,33 @@ def _shown(value: Any) -> str:
     return text[:8] if len(text) == _HASH_LENGTH else text
 
 
+def stored_config(path: Path, values: Mapping[str, Any]) -> SafeConfig:
+    """The configuration of a run that goes on, with the settings with which it began.
+
+    Args:
+        path: its ``config.yaml``.
+        values: :func:`stored_settings`, perhaps with some changed.
+    """
+    config = SafeConfig(overrides=values, overrides_from=str(path))
+    if _GPUS not in values:
+        # As recorded: the GPUs that this process sees are no other setting.
+        recorded = stored_entries(path).get(_GPUS, {"value": config[_GPUS]})
+        config.final_config_dict[_GPUS] = recorded["value"]
+    return config
+
+
 def stored_settings(path: Path) -> dict[str, Any]:
     """Settings of a run's ``config.yaml``, as overrides that give the same configuration again.
+
+    Unless the user set them, GPUs are left out: a scheduler gives every process its own.
 
     Raises:
         UserError: the file is not the configuration of a run.
     """
-    values = {name: entry["value"] for name, entry in stored_entries(path).items()}
+    entries = stored_entries(path)
+    if entries.get(_GPUS, {}).get("from") == "RecBole overall":
+        del entries[_GPUS]
+    values = {name: entry["value"] for name, entry in entries.items()}
     # RecBole appends the dataset's name to the path.
     values["data_path"] = str(Path(values["data_path"]).parent)
     negatives = values.get("train_neg_sample_args")

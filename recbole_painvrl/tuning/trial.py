@@ -14,12 +14,11 @@ from optuna.trial import Trial
 from recbole.utils import init_seed
 
 from recbole_painvrl.atomic import write_json
-from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import WriteError
 from recbole_painvrl.run.folder import CONFIG, versions
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.result import described
-from recbole_painvrl.run.resume import can_resume, stored_settings
+from recbole_painvrl.run.resume import can_resume, stored_config, stored_settings
 from recbole_painvrl.run.runner import Run
 from recbole_painvrl.tuning.front import is_hopeless, is_rung
 from recbole_painvrl.tuning.study import FOLDER, REASON, Search, TrialError, rung_name
@@ -120,7 +119,7 @@ def _validated(
     if can_resume(folder):
         # With its stored settings: the number of workers, and so of threads, may have changed.
         resume, path = folder, folder / CONFIG
-        config = SafeConfig(overrides=stored_settings(path), overrides_from=str(path))
+        config = stored_config(path, stored_settings(path))
     else:
         # Left by a trial that was killed before its first checkpoint.
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import SHORT_STAGES, Finished, edited, result_of, run_main
+from support import SHORT_STAGES, Finished, MakeConfig, edited, result_of, run_main
 
 from benchmarks.reliability.determinism import metric_distance, weight_distance
 from recbole_painvrl import seeds
@@ -20,7 +21,7 @@ from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.locks import LOCK
 from recbole_painvrl.run import folder as run_folder
 from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, config_hash, write_config, write_result
-from recbole_painvrl.run.resume import keep_data_path
+from recbole_painvrl.run.resume import interrupted_run, keep_data_path
 from recbole_painvrl.seeds import derive_seed
 from recbole_painvrl.training.checkpoint import tensors_hash, weights_hash
 
@@ -203,6 +204,27 @@ def test_other_threads(
     code, message = resumed(stopped[0], capsys)
     assert code == 0, message
     assert "resumed with other threads (1 then, 2 now); figures may differ" in message
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_goes_on_with_the_gpus_that_it_is_given(
+    processes: int, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the environment; without it, every process of torchrun takes its own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    began = tiny_config("BPR", "--use_gpu=True").effective()
+    write_config(tmp_path, began)
+    if processes == 1:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    else:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+    _, config = interrupted_run([f"--resume={tmp_path}"])
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == ("3" if processes == 1 else None)
+    assert config_hash(config.effective()) == config_hash(began), "no other setting"
+    write_config(tmp_path, tiny_config("BPR", "--use_gpu=True", "--gpu_id=2").effective())
+    interrupted_run([f"--resume={tmp_path}"])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2", "as the user chose"
 
 
 def test_a_run_without_a_checkpoint_starts_over(
