@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from recbole_painvrl.training.base import RunTrainerMixin
 
 _OWN = "UltraGCN"
-# Settings of the data and of the folder, which the final model has in common with the run.
+# Settings that the final model has in common with the run, whose result names the run's values.
 _OF_THE_RUN = frozenset({"model", "dataset", "data_path", "eval_args", *RunSettings.model_fields})
+_OF_THE_RUN |= {"seed", "reproducibility", "use_gpu", "gpu_id", "repeatable"}
+_OF_THE_RUN |= {"metrics", "topk", "valid_metric", "valid_metric_bigger", "metric_decimal_place"}
 _OF_THE_RUN -= {"preset", "select_on", "fast_loader", "ndcg_hits"}
 # Settings of the run that do not apply to another model.
 _NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask"})
@@ -63,8 +65,8 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
     of_run = sorted(_OF_THE_RUN & given.keys())
     if of_run:
         raise UserError(
-            f"`final_settings: {of_run[0]}`: has no effect on the final model, which has the data "
-            "and the folder of the run; leave it out, or set it for the run"
+            f"`final_settings: {of_run[0]}`: has no effect, since the final model has the data, "
+            "seed, device, metrics and folder of the run; leave it out, or set it for the run"
         )
     path = None if folder is None else folder / FINAL_CONFIG
     if path is not None and path.is_file():

@@ -128,6 +128,8 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         (["--final_settings={reg_weight: 1}"], "`final_settings`"),
         (["--final_model=VBPR", "--final_settings={modalities: [visual]}"], "has no effect"),
         (["--final_model=VBPR", "--final_settings={feature_mask: x.npz}"], "has no effect"),
+        (["--final_model=VBPR", "--final_settings={seed: 3}"], "seed, device, metrics and folder"),
+        (["--final_model=VBPR", "--final_settings={valid_metric: Recall@10}"], "has no effect"),
         (
             ["--final_model=BM3", "--final_settings={content_weight: 0.0}"],
             "BM3, which uses no features with these settings",
