@@ -26,6 +26,8 @@ from recbole_painvrl.data.negatives import NegativeSampler
 from recbole_painvrl.environments import full as full_models
 from recbole_painvrl.environments.content import ContentEnvironmentModel
 from recbole_painvrl.models.painvrl import joint_step, mask_learner
+from recbole_painvrl.training.protocols import MakesFinal
+from recbole_painvrl.training.user_batches import UserBatches
 
 if TYPE_CHECKING:
     from recbole_painvrl.run.runner import Run
@@ -148,11 +150,21 @@ def profiled(run: Run) -> Iterator[None]:
 
 
 def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
-    trainer, model = run.trainer, run.model
+    trainer = run.trainer
     run.train_loader = _TimedLoader(run.train_loader, profile)
+    _wrap_trainer(trainer, profile, stack)
+    if isinstance(trainer, MakesFinal) and trainer.make_final is not None:
+        make = trainer.make_final
+
+        def made(*arguments: Any) -> tuple[Any, Any]:
+            other, loader = make(*arguments)
+            _wrap_trainer(other, profile, stack)
+            return other, _TimedLoader(loader, profile)
+
+        _replace(trainer, "make_final", made, stack)
     for owner, name, phase in (
         (NegativeSampler, "draw", "negatives"),
-        (model, "calculate_loss", "forward"),
+        (UserBatches, "draw", "loader"),
         (mask_learner, "joint_losses", "forward"),
         (joint_step, "irm_loss", "forward"),
         (ContentEnvironmentModel, "_batch_loss", "forward"),
@@ -161,10 +173,8 @@ def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
         (full_models.PlainUltraGCN, "score", "evaluation"),
         (torch.autograd, "backward", "backward"),
         (torch.autograd, "grad", "backward"),
-        (trainer, "evaluate", "evaluation"),
         (trainer.pipeline, "save", "saving"),
         (trainer.pipeline, "_keep", "saving"),
-        (trainer, "_save_checkpoint", "saving"),
     ):
         _replace(owner, name, profile.timed(phase, getattr(owner, name)), stack)
     before = register_optimizer_step_pre_hook(lambda *_: profile.begin("optimiser"))
@@ -179,6 +189,20 @@ def _wrap(run: Run, profile: Profile, stack: ExitStack) -> None:
             yield entry
 
     _replace(trainer.stage_log, "measure", measured, stack)
+
+
+def _wrap_trainer(trainer: Any, profile: Profile, stack: ExitStack) -> None:
+    """Time what is a trainer's own: of the run, and of another final model."""
+    for owner, name, phase in (
+        # RecBole's RecVAE calls it by itself; MMSSL has a loss function of its trainer.
+        (trainer.model, "calculate_loss", "forward"),
+        (trainer, "evaluate", "evaluation"),
+        (trainer, "_save_checkpoint", "saving"),
+    ):
+        _replace(owner, name, profile.timed(phase, getattr(owner, name)), stack)
+    watched = trainer.guard.watched
+    timed = functools.partial(profile.timed, "forward")
+    _replace(trainer.guard, "watched", lambda loss: watched(timed(loss)), stack)
 
 
 def _replace(owner: Any, name: str, value: Any, stack: ExitStack) -> None:

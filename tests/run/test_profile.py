@@ -49,6 +49,12 @@ def test_the_end_of_a_loader_ends_its_phase(monkeypatch: pytest.MonkeyPatch) -> 
     ("model", "argv", "phases"),
     [
         ("BPR", (), {"train": {"loader", "forward", "backward", "optimiser", "evaluation"}}),
+        ("MMSSL", (), {"train": {"loader", "negatives", "forward", "backward", "optimiser"}}),
+        (
+            "PaInvRL",
+            (*SHORT_STAGES, "--final_model=VBPR"),
+            {"final": {"loader", "forward", "backward", "optimiser", "evaluation", "saving"}},
+        ),
         (
             "PaInvRL",
             SHORT_STAGES,
