@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 # Settings of a run that depend on where it is written and read, or that show its progress.
 _OF_A_FOLDER = {"data_path", "output_dir", "run_name", "show_progress"}
+# Further settings on which no figure depends, or that the machine decides.
+_WITHOUT_EFFECT = {"checkpoint_dir", "gpu_id", "state", "memory_check", "profile", "resume"}
 Result = dict[str, Any]
 
 
@@ -77,6 +79,24 @@ def check_settings(folder: Path, settings: Sequence[str]) -> None:
             raise SystemExit(
                 f"{folder}: was run with {name}={found}, {wanted}; delete the folder or choose "
                 "another --output"
+            )
+    if "model" in expected:
+        _check_defaults(folder, stored, settings)
+
+
+def _check_defaults(folder: Path, stored: Mapping[str, Any], settings: Sequence[str]) -> None:
+    """Raise SystemExit if a default is no longer that with which the run in a folder was made."""
+    from recbole_painvrl.config import config_from_arguments
+
+    present = config_from_arguments(settings).effective()
+    names = stored.keys() & present.keys() - _OF_A_FOLDER - _WITHOUT_EFFECT
+    for name in sorted(names):
+        derived = {"derived by RecBole", "set by the run", "command line"}
+        found, now = stored[name]["value"], present[name]["value"]
+        if stored[name]["from"] not in derived and found != now:
+            raise SystemExit(
+                f"{folder}: was run with {name}={found}, by default now {now}; delete the folder, "
+                "choose another --output, or run the version that it was made with"
             )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import common, reproduction
 from benchmarks.reproduction import EXPERIMENTS, Experiment, Outcome
+from recbole_painvrl.config import config_from_arguments
 
 EXPERIMENT = Experiment(
     name="content", dataset="d", settings="--model=VBPR --epochs=9", metrics=("recall@10",),
@@ -115,3 +116,15 @@ def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
         common.check_settings(tmp_path, ["--reg_weight=0.1"])
     with pytest.raises(SystemExit, match=r"reg_weight=0.01, which is not given now"):
         common.check_settings(tmp_path, [])
+
+
+def test_a_folder_with_other_defaults_is_refused(tmp_path: Path) -> None:
+    """The seeds of a row all have the same settings, also those that nobody set."""
+    settings = ["--model=VBPR", "--dataset=tiny", "--epochs=2"]
+    stored = config_from_arguments([*settings, f"--output_dir={tmp_path}"]).effective()
+    (tmp_path / "config.yaml").write_text(json.dumps(stored))
+    common.check_settings(tmp_path, settings)
+    stored["learning_rate"]["value"] = 0.5
+    (tmp_path / "config.yaml").write_text(json.dumps(stored))
+    with pytest.raises(SystemExit, match=r"learning_rate=0.5, by default now 0.01; delete"):
+        common.check_settings(tmp_path, settings)
