@@ -266,7 +266,7 @@ def fix_random() -> None:
 
 
 class _Silent:
-    """A TensorBoard writer that writes nothing."""
+    """A logger of TensorBoard, or of Weights and Biases, that writes nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments, **keywords: None
@@ -274,16 +274,20 @@ class _Silent:
 
 @contextmanager
 def tensorboard_in(path: Path | None) -> Iterator[None]:
-    """Trainers constructed inside write their TensorBoard events into ``path``; None for nowhere.
+    """Trainers constructed inside write their TensorBoard events into ``path``.
 
-    ``Trainer.__init__`` calls ``get_tensorboard``, which writes to ./log_tensorboard wherever
-    the command was started. Unnecessary with a RecBole that has a setting for the folder.
+    None for nowhere, and then they log nothing to Weights and Biases either, where every process of
+    a run would begin one of its own. ``Trainer.__init__`` calls ``get_tensorboard``, which writes
+    to ./log_tensorboard wherever the command was started. Unnecessary with a RecBole that has a
+    setting for the folder.
     """
     module: Any = importlib.import_module("recbole.trainer.trainer")
     writer_class = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    original = module.get_tensorboard
+    originals = module.get_tensorboard, module.WandbLogger
     module.get_tensorboard = lambda logger: _Silent() if path is None else writer_class(str(path))
+    if path is None:
+        module.WandbLogger = lambda config: _Silent()
     try:
         yield
     finally:
-        module.get_tensorboard = original
+        module.get_tensorboard, module.WandbLogger = originals

@@ -6,6 +6,7 @@ import logging
 import sys
 import types
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,18 @@ def test_tensorboard_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert trainer.get_tensorboard is original
     assert [path.name for path in tmp_path.iterdir()] == ["events"]
     assert any((tmp_path / "events").iterdir())
+
+
+def test_a_process_that_is_not_the_first_logs_nothing() -> None:
+    """With `log_wandb`, every process of torchrun began a run of Weights and Biases."""
+    from recbole.trainer import trainer
+
+    original = trainer.WandbLogger
+    with recbole.tensorboard_in(None):
+        logger = trainer.WandbLogger(SimpleNamespace(log_wandb=True))
+        logger.log_metrics({"x": 1.0}, head="train")
+        trainer.get_tensorboard(logging.getLogger()).add_scalar("x", 1.0, 0)
+    assert trainer.WandbLogger is original
 
 
 def test_collector_passes_plain_counts() -> None:
