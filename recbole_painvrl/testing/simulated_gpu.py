@@ -26,6 +26,7 @@ GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 _CUDA: dict[str, Any] = {
     "is_available": lambda: True,
     "device_count": lambda: 1,
+    "is_initialized": lambda: True,
     "current_device": lambda: 0,
     "get_device_name": lambda *_: "simulated",
     "mem_get_info": lambda *_: (2**36, 2**36),
