@@ -18,7 +18,6 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
-from recbole_painvrl.testing.simulated_gpu import simulated_gpu
 
 MakeConfig = Callable[..., SafeConfig]
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
@@ -157,20 +156,6 @@ def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> 
     second.model.load_state_dict(state)
     expected = scores(first.model)[users[1:] - 1][:, items[1:]]
     torch.testing.assert_close(scores(second.model)[:, 1:], expected, rtol=1e-3, atol=1e-5)
-
-
-def a_gpu_gives_the_same(subject: Subject, make: MakeConfig) -> None:
-    """An epoch and the scores after it on a simulated GPU are those of the CPU."""
-
-    def trained(*argv: str) -> Tensor:
-        built = built_model(subject, make, None, "--epochs=1", *argv)
-        built.trainer.fit(built.loader(), None)
-        return scores(built.model).cpu()
-
-    expected = trained()
-    with simulated_gpu():
-        found = trained("--use_gpu=True")
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:

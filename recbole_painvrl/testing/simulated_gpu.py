@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
+from recbole_painvrl.testing.laws import MakeConfig, Subject, built_model, scores
+
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 # What PyTorch answers about its GPUs.
@@ -39,6 +41,8 @@ _CUDA: dict[str, Any] = {
     "set_rng_state_all": lambda _: None,
     "manual_seed": lambda _: None,
     "manual_seed_all": lambda _: None,
+    # Optimisers ask, in a PyTorch that is built for CUDA.
+    "is_current_stream_capturing": lambda: False,
 }
 # Properties of a tensor that depend on its device.
 _PROPERTIES: dict[str, Callable[[bool], Any]] = {
@@ -46,17 +50,26 @@ _PROPERTIES: dict[str, Callable[[bool], Any]] = {
     "is_cuda": lambda on_gpu: on_gpu,
     "is_cpu": lambda on_gpu: not on_gpu,
 }
-# Functions that PyTorch lets mix the devices, and those of a table on the GPU by indices anywhere.
+# Functions that PyTorch lets mix the devices.
 _MIXING = {
-    *("copy_", "to", "type_as", "__set__", "__setitem__", "backward", "grad"),
+    *("copy_", "__set__", "backward", "grad", "tensor", "new_tensor"),
     *("sparse_coo_tensor", "sparse_csr_tensor", "_has_compatible_shallow_copy_type"),
     "_group_tensors_by_device_and_dtype",
 }
-_INDEXING = {"__getitem__", "index_put", "index_put_"}
+# Functions that move their first argument.
+_MOVING = {"to", "cpu", "cuda", "as_tensor", "type_as"}
+_INDEXING = {"__getitem__", "__setitem__", "index_put", "index_put_"}
 # Those that refuse even a number that is a tensor on the CPU.
 _WITHOUT_NUMBERS = {"cat", "stack", "mm", "matmul", "__matmul__", "index_select", "gather"}
 # Results that are on the device of the first tensor, whatever the others are on.
-_OF_THE_FIRST = {"__getitem__", "__setitem__", "copy_", "new_tensor", "new_zeros", "new_full"}
+_OF_THE_FIRST = {*_INDEXING, "copy_", "new_tensor", "new_zeros", "new_full"}
+# Parts of a compressed sparse tensor.
+_COMPRESSED = {
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
 
 
 class _Generator(torch.Generator):
@@ -100,9 +113,10 @@ class _SimulatedGpu(TorchFunctionMode):
         on_gpu = [self.holds(one) for one in inputs]
         if name in ("numpy", "__array__") and on_gpu[0]:
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
-        moving = wanted is not None and name in ("to", "cpu", "cuda", "as_tensor")
-        if not moving:
-            _check_devices(name, inputs, on_gpu)
+        moving = wanted is not None and name in _MOVING
+        if any(on_gpu) and not all(on_gpu) and not moving:
+            here = [one for one, there in zip(inputs, on_gpu, strict=True) if not there]
+            self._check_mix(name, args, given, here)
         if (generator := given.get("generator")) is not None:
             there = (wanted or (GPU if any(on_gpu[:1]) else CPU)).type
             if generator.device.type != there:
@@ -111,8 +125,9 @@ class _SimulatedGpu(TorchFunctionMode):
                     f"'{generator.device.type}'"
                 )
         result = func(*args, **given)
-        there = _is_on_gpu(name, wanted, on_gpu)
-        if moving and inputs and there != on_gpu[0] and _share(result, inputs[0]):
+        there = _is_on_gpu(name, args, wanted, on_gpu)
+        pairs = zip(inputs, on_gpu, strict=True)
+        if wanted is not None and any(was != there and _share(result, one) for one, was in pairs):
             result = result.clone()
         if there:
             for tensor in _tensors(result):
@@ -126,48 +141,83 @@ class _SimulatedGpu(TorchFunctionMode):
             return GPU if name == "cuda" else CPU, args[:1], {}
         wanted, words = None, list(args)
         if given.get("device") is not None:
-            wanted = torch.device(given["device"])
+            wanted = _device(given["device"])
             given["device"] = CPU
         for place, one in enumerate(args):
-            if isinstance(one, torch.device) or (name == "to" and isinstance(one, str)):
-                wanted, words[place] = torch.device(one), CPU
-        if name == "to" and isinstance(args[1] if args[1:] else None, Tensor):
+            named = name == "to" and place == 1 and type(one) in (str, int)
+            if named or isinstance(one, torch.device):
+                wanted, words[place] = _device(one), CPU
+        if name in ("to", "type_as") and isinstance(args[1] if args[1:] else None, Tensor):
             wanted = GPU if self.holds(args[1]) else CPU
         return wanted, tuple(words), given
 
+    def _check_mix(
+        self, name: str, args: tuple[Any, ...], given: dict[str, Any], here: list[Tensor]
+    ) -> None:
+        """Raise PyTorch's error unless a call with tensors of both devices is allowed.
 
-def _is_on_gpu(name: str, wanted: torch.device | None, on_gpu: list[bool]) -> bool:
+        Those on the CPU are ``here``.
+        """
+        # PyTorch makes the gradients of a backward pass without asking a mode: they may be
+        # anywhere.
+        if torch._C._current_graph_task_id() != -1:
+            return
+        if name in _MIXING or name.startswith("_foreach"):
+            return
+        if name in _INDEXING:
+            refused = self._refuses_indices(args, given)
+        else:
+            refused = name in _WITHOUT_NUMBERS or any(one.dim() > 0 for one in here)
+        if refused:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, "
+                f"cuda:0 and cpu! (in {name})"
+            )
+
+    def _refuses_indices(self, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
+        """Whether a table on the CPU has indices on the GPU, or values by index are elsewhere."""
+        words = [*args, *(given[key] for key in ("indices", "values") if key in given)]
+        table, index, value = words[0], words[1], words[2] if words[2:] else None
+        on_gpu = self.holds(table)
+        # An index without dimensions is a number, and values by slices are copied.
+        indices = [one for one in _tensors(index) if one.dim() > 0]
+        elsewhere = isinstance(value, Tensor) and self.holds(value) != on_gpu and value.numel() > 1
+        return (not on_gpu and any(map(self.holds, indices))) or (bool(indices) and elsewhere)
+
+
+def _device(given: Any) -> torch.device:
+    """The device of a name or a number; a number is that of a GPU."""
+    return GPU if isinstance(given, int) else torch.device(given)
+
+
+def _is_on_gpu(
+    name: str, args: tuple[Any, ...], wanted: torch.device | None, on_gpu: list[bool]
+) -> bool:
     if wanted is not None:
         return wanted.type == "cuda"
+    if name in ("tensor", "as_tensor") and not isinstance(args[0] if args else None, Tensor):
+        # Made of the numbers in a list, wherever these are.
+        return False
     return any(on_gpu[:1] if name in _OF_THE_FIRST else on_gpu)
 
 
-def _check_devices(name: str, inputs: list[Tensor], on_gpu: list[bool]) -> None:
-    # PyTorch makes the gradients of a backward pass without asking a mode: they may be anywhere.
-    backward = torch._C._current_graph_task_id() != -1
-    if not any(on_gpu) or all(on_gpu) or backward or name in _MIXING or name.startswith("_foreach"):
-        return
-    others = [one for one, there in zip(inputs, on_gpu, strict=True) if not there]
-    numbers = name not in _WITHOUT_NUMBERS and all(one.dim() == 0 for one in others)
-    if not numbers and not (name in _INDEXING and on_gpu[0]):
-        raise RuntimeError(
-            "Expected all tensors to be on the same device, but found at least two devices, "
-            f"cuda:0 and cpu! (in {name})"
-        )
-
-
 def _storages(tensor: Tensor) -> list[Any]:
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        # In `torch.func.vmap`, `grad` and so on.
+        tensor = torch._C._functorch.get_unwrapped(tensor)
     parts = [tensor]
     if tensor.layout is torch.sparse_coo:
         parts = [tensor._indices(), tensor._values()]
-    elif tensor.layout is torch.sparse_csr:
-        parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    elif tensor.layout in _COMPRESSED:
+        parts = [getattr(tensor, name)() for name in _COMPRESSED[tensor.layout]]
     return [part.untyped_storage() for part in parts]
 
 
-def _share(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have a storage in common."""
-    places = ({storage._cdata for storage in _storages(tensor)} for tensor in (one, other))
+def _share(result: Any, other: Tensor) -> bool:
+    """Whether a result is a tensor that has a storage in common with another."""
+    if not isinstance(result, Tensor):
+        return False
+    places = ({storage._cdata for storage in _storages(tensor)} for tensor in (result, other))
     return not set.isdisjoint(*places)
 
 
@@ -198,3 +248,17 @@ def simulated_gpu() -> Iterator[None]:
             patch.setattr(module, "_engine_run_backward", backward)
         with mode:
             yield
+
+
+def a_gpu_gives_the_same(subject: Subject, make: MakeConfig) -> None:
+    """An epoch and the scores after it on a simulated GPU are those of the CPU."""
+
+    def trained(*argv: str) -> Tensor:
+        built = built_model(subject, make, None, "--epochs=1", *argv)
+        built.trainer.fit(built.loader(), None)
+        return scores(built.model).cpu()
+
+    expected = trained()
+    with simulated_gpu():
+        found = trained("--use_gpu=True")
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

@@ -31,6 +31,11 @@ Call = Callable[[torch.Tensor, torch.Tensor], Any]
         lambda there, here: F.linear(there, here),
         lambda there, here: torch.nn.Linear(3, 3).to("cuda")(here),
         lambda there, here: torch.sparse.mm(torch.eye(3).to_sparse_coo(), there[:, None]),
+        lambda there, here: here.__setitem__(there.argsort(), 1.0),
+        lambda there, here: there.clone().__setitem__(there > 0, here[1:]),
+        lambda there, here: there.index_put((there.argsort(),), here),
+        lambda there, here: torch.tensor([there[0], there[1]]) + there[:2],
+        lambda there, here: there.type_as(here) + there,
         lambda there, here: there.numpy(),
         lambda there, here: torch.rand(3, device="cuda", generator=torch.Generator()),
         lambda there, here: here.clone().uniform_(generator=torch.Generator("cuda")),
@@ -41,6 +46,7 @@ def test_a_mix_of_devices_is_refused(call: Call) -> None:
         call(torch.arange(3.0, device="cuda"), torch.arange(3.0))
 
 
+@pytest.mark.filterwarnings("ignore:To copy construct", "ignore:Sparse")
 @pytest.mark.parametrize(
     ("call", "on_gpu"),
     [
@@ -48,6 +54,12 @@ def test_a_mix_of_devices_is_refused(call: Call) -> None:
         (lambda there, here: there[here.argsort()], True),
         (lambda there, here: torch.zeros_like(there).copy_(here), True),
         (lambda there, here: here.to(there), True),
+        (lambda there, here: here.type_as(there), True),
+        (lambda there, here: there.to(0), True),
+        (lambda there, here: there.new_tensor(here), True),
+        (lambda there, here: here[there.argsort()[0]], False),
+        (lambda there, here: torch.func.vmap(torch.sin)(there), True),
+        (lambda there, here: torch.diag(there).to_sparse_csr().t(), True),
         (lambda there, here: there.cpu() + here, False),
         (lambda there, here: torch.nn.Linear(3, 3).to("cuda")(there), True),
         (lambda there, here: torch.eye(3, device="cuda").to_sparse_coo() @ there[:, None], True),
@@ -57,6 +69,38 @@ def test_a_mix_of_devices_is_refused(call: Call) -> None:
 def test_what_a_gpu_allows(call: Call, on_gpu: bool) -> None:
     with simulated_gpu():
         assert call(torch.arange(3.0, device="cuda"), torch.arange(3.0)).is_cuda == on_gpu
+
+
+def test_slices_and_places_take_numbers_of_the_cpu() -> None:
+    with simulated_gpu():
+        there, here = torch.zeros(3, device="cuda"), torch.ones(3)
+        there[:2] = here[:2]
+        there[here.argsort()[2:]] = here.sum()
+        assert there.cpu().tolist() == [1, 1, 3]
+
+
+def test_what_a_tensor_on_the_gpu_is_made_of_stays_on_the_cpu() -> None:
+    with simulated_gpu():
+        indices, values = torch.tensor([[0, 1], [1, 0]]), torch.ones(2)
+        made = torch.sparse_coo_tensor(
+            indices, values, (2, 2), device="cuda", check_invariants=True
+        )
+        moved = values.type_as(torch.zeros(1, device="cuda"))
+        assert made.is_cuda and moved.is_cuda
+        assert not indices.is_cuda and not values.is_cuda
+
+
+def test_an_optimiser_steps_where_pytorch_is_built_for_cuda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It then asks the GPU whether its calls are being recorded."""
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    with simulated_gpu():
+        weight = torch.nn.Parameter(torch.ones(3, device="cuda"))
+        optimiser = torch.optim.Adam([weight])
+        weight.sum().backward()
+        optimiser.step()
+        assert bool((weight < 1).all())
 
 
 def test_a_moved_tensor_has_memory_of_its_own() -> None:
