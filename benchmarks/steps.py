@@ -109,6 +109,9 @@ class RandomData:
             features={"content": (self.features.matrix[seen].numpy(), tokens)},
         )
 
+    def __len__(self) -> int:
+        return len(self.users)
+
     def num(self, field: str) -> int:
         """Users or items, with padding."""
         return 1 + (self.shape.n_users if field == "user_id" else self.shape.n_items)
