@@ -152,6 +152,9 @@ def stored_settings(path: Path) -> dict[str, Any]:
     if isinstance(negatives, dict) and negatives.get("distribution") == "none":
         # RecBole rewrites "no negatives" to a form that it does not accept as input.
         values["train_neg_sample_args"] = None
+    for name in ("config_file", "config_files", "resume"):
+        # Runs of earlier versions may hold them; they had no effect, and are refused today.
+        values.pop(name, None)
     return values
 
 

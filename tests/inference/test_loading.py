@@ -276,6 +276,14 @@ def with_its_settings(folder: Path) -> None:
         result["hashes"]["config"] = settings_hash(folder / "config.yaml")
 
 
+def test_settings_without_effect_of_an_earlier_version_are_ignored(copy: Path) -> None:
+    with edited(copy / "config.yaml") as settings:
+        for name in ("config_file", "config_files", "resume"):
+            settings[name] = {"value": "mine.yaml", "from": "file first.yaml"}
+    with_its_settings(copy)
+    assert load_run(copy).config["resume"] is None
+
+
 def test_other_versions_are_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     with edited(copy / "result.json") as result:
         result["versions"]["torch"] = "1.0"
