@@ -76,10 +76,15 @@ def place_of(error: BaseException, skip: int = 0) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
     package = str(Path(__file__).parent)
-    libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
-    frames = [
+    installed = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    others = (*installed, sysconfig.get_path("stdlib"), "<")
+    frames = traceback.extract_tb(error.__traceback__)[skip:]
+    own = [
         one
-        for one in traceback.extract_tb(error.__traceback__)[skip:]
-        if one.filename.startswith(package) or not one.filename.startswith((*libraries, "<"))
+        for one in frames
+        if one.filename.startswith(package) or not one.filename.startswith(others)
     ]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    # The user's code may be an installed package, too: it calls the other ones.
+    outer = [one for one in frames if one.filename.startswith(installed)]
+    place = next(iter(own[-1:] + outer), None)
+    return "" if place is None else f"{place.filename}, line {place.lineno}"

@@ -159,6 +159,9 @@ def register_reference(reference: str) -> ModelSpec:
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), name)
+    except UserError:
+        # A line of its own, such as of `register_model` in the module.
+        raise
     except Exception as error:
         message, place = " ".join(str(error).split()), place_of(error, skip=1)
         why = f"({message}); expected `package.module:Class`"

@@ -20,7 +20,9 @@ import yaml
 from forks import SUBPROCESS, forked
 from support import PAGES, empty_figures, planted_data, replaced
 
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import launch
+from recbole_painvrl.specs import register_reference
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "your-own-model.md").read_text(encoding="utf-8")
@@ -210,6 +212,29 @@ def test_a_mistake_in_its_code_names_the_line(
     assert done.returncode == code and message in done.stderr, done.stderr
     assert f"{path}, line {number}" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("first = nothing\n", "NameError: name 'nothing' is not defined); correct {path}, line 1"),
+        (
+            "from recbole_painvrl.errors import UserError\nraise UserError('its own line')\n",
+            "its own line",
+        ),
+    ],
+)
+def test_a_mistake_in_an_installed_package_names_the_line(
+    code: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mistaken_model.py"
+    path.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    paths = {"stdlib": sysconfig.get_path("stdlib"), "purelib": str(tmp_path)}
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: paths.get(name, str(tmp_path)))
+    with pytest.raises(UserError) as caught:
+        register_reference("mistaken_model:Model")
+    assert str(caught.value).endswith(message.format(path=path))
 
 
 def test_presets_reports_exports_and_names(
