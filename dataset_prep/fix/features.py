@@ -176,20 +176,23 @@ def repair_again(selection: Selection, report: Report) -> bool:
 
     Returns whether a row was dropped.
     """
-    n_rows, width = selection.shape
+    width = len(selection.columns)
     repair_columns(selection, report, again=True)
     if not len(selection.columns) or len(selection.columns) == width:
         return False
     empty = selection.scan().zero_rows
-    if empty.any():
-        count, shown = int(empty.sum()), selection.tokens[int(np.argmax(empty))]
-        what = (
-            f"{count} items have a row without content where constant columns are dropped, "
-            f"first {shown!r}"
-        )
-        report.found(selection.table.where, what, count, "drop-rows")
-        selection.keep_rows(~empty)
-    return len(selection.rows) < n_rows
+    if not empty.any():
+        return False
+    count, shown = int(empty.sum()), selection.tokens[int(np.argmax(empty))]
+    what = (
+        f"{count} items have a row without content where constant columns are dropped, "
+        f"first {shown!r}"
+    )
+    report.found(selection.table.where, what, count, "drop-rows")
+    selection.keep_rows(~empty)
+    # Without these rows, other columns may be constant.
+    repair_again(selection, report)
+    return True
 
 
 def standardise(selection: Selection, report: Report) -> None:

@@ -99,7 +99,8 @@ def times_of(
     """
     if values.dtype.kind == "M":
         return _instants(values)
-    if values.dtype.kind in "iu":
+    too_large = values.dtype.kind == "u" and (values.astype(np.uint64) >= 2**63).any()
+    if values.dtype.kind in "iu" and not too_large:
         return values.to_numpy(np.int64), np.ones(len(values), dtype=np.bool_)
     numbers = _floats(values) if values.dtype.kind == "O" else values.to_numpy(np.float64)
     good: Mask = np.isfinite(numbers)

@@ -93,12 +93,13 @@ def _without_headers(
 ) -> pd.DataFrame:
     """The rows whose ids are not the names of their columns; the lines of the others are appended.
 
-    Tables that were joined end to end have a header in the middle.
+    Tables that were joined end to end have a header in the middle. Columns that are called by
+    numbers, as without a header, may have these numbers as ids.
     """
     again: Mask = np.ones(len(frame), dtype=np.bool_)
     for name in (columns["user"], columns["item"]):
         cells = frame[name]
-        if cells.dtype.kind != "O":
+        if cells.dtype.kind != "O" or name.isdecimal():
             return frame
         again &= np.array([isinstance(cell, str) and cell == name for cell in cells], np.bool_)
     headers += frame.index[again].tolist()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prep_support import Result, done, features, manifest, pairs, passed, refused, table, write
 
-from dataset_prep.fix.features import repair_ids, repair_rows
+from dataset_prep.fix.features import repair_again, repair_ids, repair_rows
 from dataset_prep.fix.selection import Selection
 from dataset_prep.read import matrices
 from dataset_prep.read.matrices import FeatureTable, Spool
@@ -317,6 +317,16 @@ def test_rows_that_are_empty_without_a_constant_column_are_a_fault(tmp_path: Pat
     passed(table(tmp_path, events, *options, "drop-columns,drop-rows"))
     assert features(tmp_path / "out", "v") == {"1": [1, 0.5], "2": [0, 1]}
     assert {item for _, item in pairs(tmp_path / "out")} == {"1", "2"}
+
+
+def test_columns_are_checked_again_without_rows_that_are_empty() -> None:
+    """Column c is constant without item 2, whose row is empty without column a."""
+    values = np.array([[1.0, 3, 2], [1, 1, 2], [1, 0, 0]])
+    selection, report = selected(values), Report(frozenset({"drop-columns", "drop-rows"}))
+    assert repair_again(selection, report)
+    assert selection.tokens.tolist() == ["0", "1"]
+    assert selection.columns.tolist() == [1]
+    assert not repair_again(selection, report)
 
 
 def test_rows_of_an_earlier_reader_are_not_read_again(tmp_path: Path) -> None:

@@ -207,6 +207,11 @@ def test_numbers_beyond_64_bit_stay_numbers(tmp_path: Path) -> None:
     for name in ("rating", "timestamp"):
         passed(column(tmp_path, name, cells))
         assert inter(tmp_path / "out")[name].astype(float).tolist() == [1e19, 2e19, 3]
+    path = tmp_path / "e.parquet"
+    unsigned = np.array([2**63, 2**63 + 2**12, 3], dtype=np.uint64)
+    pd.DataFrame({"user": [*"abc"], "item": [*"xyx"], "timestamp": unsigned}).to_parquet(path)
+    done("table", "--input", path, "--output", tmp_path / "unsigned")
+    assert inter(tmp_path / "unsigned")["timestamp"].astype(float).tolist() == unsigned.tolist()
 
 
 @pytest.mark.parametrize("cells", [["03/04/2020"], ["13/04/2020", "04/13/2020"]])

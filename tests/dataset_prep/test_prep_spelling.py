@@ -84,6 +84,14 @@ def test_rounded_ids_of_features_are_refused(tmp_path: Path, form: str) -> None:
     refused(result, f"id {int(ids[0])} is a rounded number")
 
 
+def test_ids_that_are_the_numbers_of_their_columns_are_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    pd.DataFrame({"0": ["5", "0", "5"], "1": ["1", "1", "2"]}).to_parquet(path)
+    given = ["--input", path, "--user-column", "0", "--item-column", "1"]
+    done("table", *given, "--output", tmp_path / "out")
+    assert sorted(pairs(tmp_path / "out")) == [("0", "1"), ("5", "1"), ("5", "2")]
+
+
 def test_a_header_in_the_middle_is_no_interaction(tmp_path: Path) -> None:
     """Two files were joined end to end."""
     content = "user_id:token\titem_id:token\na\tx\nb\tx\nuser_id:token\titem_id:token\nb\ty\n"
