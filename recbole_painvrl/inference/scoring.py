@@ -201,7 +201,7 @@ def interactions(run: LoadedRun, splits: Sequence[str] | None) -> sp.csr_matrix:
 
 
 def learnt_from(run: LoadedRun) -> sp.csr_matrix:
-    """The same of the training interactions that the model was given as positives."""
+    """The matrix ``[n_users, n_items]`` of the interactions that were positives in training."""
     return _matrix(run, [_pairs(liked(run.config, run.parts[TRAIN]))])
 
 

@@ -225,7 +225,8 @@ def blocks(
         words = [f"{name}={short(value, 60)}" for name, value in own]
         parts = by_split(same)
         for members in parts:
-            train = members[0].done.hashes.get("train", "")
+            known = (run.done.hashes["train"] for run in members if "train" in run.done.hashes)
+            train = next(known, "not recorded")
             said = [f"split {train[:8]}", *words] if len(parts) > 1 else words
             title = members[0].done.data_name + (f" ({_few(said)})" if said else "")
             groups = _groups(members)
