@@ -82,10 +82,11 @@ class SameDraws(TorchFunctionMode):
         return func(*args, **{**given, "device": "cpu"}).to(source.device)
 
     def _twin(self, source: torch.Generator) -> torch.Generator:
-        twin, state = self._twins.get(source, (torch.Generator(), torch.empty(0)))
+        never = torch.empty(0, dtype=torch.uint8)
+        twin, state = self._twins.get(source, (torch.Generator(), never))
         if not torch.equal(source.get_state(), state):
             twin.manual_seed(source.initial_seed())
-        # Without a draw, seeding it again would leave no trace.
+        # The draw changes the state of the source, so that seeding it again can be seen.
         torch.rand((), generator=source, device=source.device)
         self._twins[source] = twin, source.get_state()
         return twin

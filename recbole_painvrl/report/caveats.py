@@ -28,7 +28,7 @@ def _planted(run: RunData) -> Iterator[str]:
         yield f"Variant of the data: {result.edition}."
     scored = result.planted.get("mask_auc")
     if isinstance(scored, dict):
-        columns = ", ".join(name for name in scored if name != "overall")
+        columns = ", ".join(name for name in scored if name != "overall") or "all modalities"
         yield f"Planted: the invariant columns of {columns}; in real data they are not known."
     if "oracle" in result.planted:
         yield "The oracle uses the planted mask instead of a learned one."

@@ -321,6 +321,12 @@ def test_a_shift_that_is_not_detected_is_not_denied() -> None:
     assert "has the distribution of training" not in said
 
 
+def test_planted_columns_that_are_scored_only_together_are_named() -> None:
+    """As where all columns of one modality are invariant and all of another are not."""
+    run = toy_run("A", 0, {"ood": 0.5}, planted={"mask_auc": {"overall": 0.9}})
+    assert any("invariant columns of all modalities;" in said for said in caveats(run))
+
+
 @pytest.mark.parametrize(("epochs", "best", "said"), [(5, 3, True), (5, 5, True), (4, 4, False)])
 def test_a_stage_without_early_stopping_is_named_with_its_seed(
     epochs: int, best: int, said: bool
