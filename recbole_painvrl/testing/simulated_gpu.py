@@ -3,8 +3,9 @@
 Inside :func:`simulated_gpu` PyTorch reports one CUDA device. A tensor that is moved to it or made
 on it stays in the CPU's memory, but counts as being on the GPU, and so do the results of all
 operations on it. An operation that mixes the devices fails as it would on a GPU, so that code that
-runs here, with the results of the CPU, has no tensor on the wrong device. Speed, memory, rounding
-and mixed precision of a real GPU are not simulated.
+runs here, with the results of the CPU, has no tensor on the wrong device. Inside a backward pass
+nothing is refused. Speed, memory, rounding and mixed precision of a real GPU, pinned memory,
+streams, and ``torch.load`` onto a GPU are not simulated.
 """
 
 from __future__ import annotations
