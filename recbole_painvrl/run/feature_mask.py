@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole_painvrl.data.feature_mask import COPY, mask_file
-from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.base import TableRecommender
 from recbole_painvrl.reading import parse_json
@@ -42,8 +41,7 @@ def check_feature_mask(config: SafeConfig, train: ModalityDataset) -> None:
     """Refuse a mask that the model would ignore, or that was learnt on other interactions.
 
     A mask learnt on another split may have seen this run's tests. A file that is not in a run
-    folder is the user's own and is not checked. If only other files of the dataset have changed,
-    such as its features, this is a warning.
+    folder is the user's own and is not checked.
 
     Args:
         config: of the run.
@@ -77,13 +75,28 @@ def check_feature_mask(config: SafeConfig, train: ModalityDataset) -> None:
             "this run has, and may have seen its tests; learn it with the same data, `protocol` "
             "and settings of the split (with protocol random also the same `seed`)"
         )
-    if result["hashes"].get("data") != dataset_hash(train.folder):
-        # The same number of columns does not say that they are the same.
+
+
+def warn_of_other_files(config: SafeConfig, data_hash: str) -> None:
+    """A warning if the mask was learnt on other files of the dataset, such as other features.
+
+    The same number of columns does not say that they are the same.
+
+    Args:
+        config: of the run, whose mask :func:`check_feature_mask` has accepted.
+        data_hash: of the files of its dataset.
+    """
+    given = config["feature_mask"]
+    folder = None if given is None else mask_file(Path(given)).parent
+    if folder is None or not (folder / CONFIG).is_file() or not (folder / RESULT).is_file():
+        return
+    result = parse_json((folder / RESULT).read_text(encoding="utf-8"))
+    if result["hashes"].get("data") != data_hash:
         getLogger("recbole_painvrl").warning(
             "`feature_mask`: files of %s have changed since the mask of %s was learnt, or it was "
             "learnt on another folder; make sure that its features have the same columns, or "
             "learn the mask again",
-            train.folder,
+            config["data_path"],
             folder,
         )
 

@@ -41,6 +41,7 @@ from recbole_painvrl.run.feature_mask import (
     check_feature_mask,
     keep_feature_mask,
     use_kept_mask,
+    warn_of_other_files,
 )
 from recbole_painvrl.run.final_model import check_final, final_config, final_trainer
 from recbole_painvrl.run.folder import (
@@ -124,11 +125,7 @@ class Run:
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)
-        self.valid_loader: Loader | None = None
-        if self.valid is not None:
-            self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
-            self.valid.history = [self.train]
-            self.valid_loader = evaluation_loader(config, [self.train], self.valid, "valid")
+        self.valid_loader = self._validation_loader(parts)
         if self.final is not None and resume is None:
             check_final(self.final, parts)
         self.model = build_model(config, self.train)
@@ -140,12 +137,7 @@ class Run:
         self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
         self.code_hash = run_code(config, code_hash())
         if resume is None and group.is_first():
-            # Before config.yaml, which lists all settings: a resumed run cannot tell which ones
-            # the user set, and these also apply to the final model.
-            final_config(config, self.folder)
-            # And the mask, since a folder with a config.yaml can be resumed.
-            keep_feature_mask(self.dataset, self.folder)
-            write_config(self.folder, config.effective())
+            self._keep_settings()
         self.trainer = build_trainer(config, self.model)
         if isinstance(self.trainer, MakesFinal):
             self.trainer.make_final = partial(final_trainer, config, self.folder)
@@ -183,6 +175,24 @@ class Run:
         )
         check_feature_mask(config, parts[TRAIN])
         return dataset, parts
+
+    def _validation_loader(self, parts: Mapping[str, ModalityDataset]) -> Loader | None:
+        if self.valid is None:
+            return None
+        self.valid.further = {name: parts[name] for name in (OOD_VALID,) if name in parts}
+        self.valid.history = [self.train]
+        return evaluation_loader(self.config, [self.train], self.valid, "valid")
+
+    def _keep_settings(self) -> None:
+        """Write what the run began with, for those who open or resume it."""
+        config = self.config
+        warn_of_other_files(config, self.data_hash)
+        # Before config.yaml, which lists all settings: a resumed run cannot tell which ones
+        # the user set, and these also apply to the final model.
+        final_config(config, self.folder)
+        # And the mask, since a folder with a config.yaml can be resumed.
+        keep_feature_mask(self.dataset, self.folder)
+        write_config(self.folder, config.effective())
 
     def _open_folder(self, log: RunLog, held: ExitStack, resume: Path | None) -> Path:
         """Make the folder of a new run, lock it, and write the log there."""
