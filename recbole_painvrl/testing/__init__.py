@@ -24,6 +24,7 @@ from recbole_painvrl.testing.data import datasets
 from recbole_painvrl.testing.laws import (
     MakeConfig,
     Subject,
+    a_gpu_gives_the_same,
     batch_does_not_matter,
     columns_may_be_permuted,
     gradients_are_derivatives,
@@ -34,7 +35,6 @@ from recbole_painvrl.testing.laws import (
     saved_and_loaded_is_the_same,
     zero_features_are_ids_only,
 )
-from recbole_painvrl.testing.simulated_gpu import a_gpu_gives_the_same
 
 __all__ = ["MakeConfig", "ModelLaws", "Subject"]
 

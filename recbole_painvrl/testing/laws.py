@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.splits.base import TEST, TRAIN, VALID
 from recbole_painvrl.run.build import build_data, build_model, build_trainer
+from recbole_painvrl.testing.fixed_draws import as_double, total_loss, training_loss
+from recbole_painvrl.testing.simulated_gpu import simulated_gpu
 
 MakeConfig = Callable[..., SafeConfig]
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6, "check_dtype": False}
@@ -158,6 +158,20 @@ def relabelling_permutes(subject: Subject, make: MakeConfig, shuffled: Path) -> 
     torch.testing.assert_close(scores(second.model)[:, 1:], expected, rtol=1e-3, atol=1e-5)
 
 
+def a_gpu_gives_the_same(subject: Subject, make: MakeConfig) -> None:
+    """An epoch and the scores after it on a simulated GPU are those of the CPU."""
+
+    def trained(*argv: str) -> Tensor:
+        built = built_model(subject, make, None, "--epochs=1", *argv)
+        built.trainer.fit(built.loader(), None)
+        return scores(built.model).cpu()
+
+    expected = trained()
+    with simulated_gpu():
+        found = trained("--use_gpu=True")
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def padding_is_nobody(subject: Subject, make: MakeConfig) -> None:
     """Whatever stands in the padding rows, no score, loss or metric changes; item 0 never wins."""
     built = built_model(subject, make)
@@ -284,63 +298,8 @@ def step(built: Built, n_batches: int) -> None:
     for _, batch in zip(range(n_batches), built.loader(), strict=False):
         optimizer.zero_grad()
         loss = model.calculate_loss(batch)
-        _total(loss).backward()
+        total_loss(loss).backward()
         optimizer.step()
-
-
-def as_double(model: Any) -> Any:
-    """The model in float64, RecBole's plain tensor attributes too."""
-    model.double()
-    for name, value in vars(model).items():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            setattr(model, name, value.double())
-        elif hasattr(value, "item_factor"):
-            setattr(model, name, _double_graph(value))
-    return model
-
-
-def _double_graph(graph: Any) -> Any:
-    double = copy.copy(graph)
-    for name, value in vars(graph).items():
-        if value.is_floating_point():
-            object.__setattr__(double, name, value.double())
-    return double
-
-
-def training_loss(model: Any, batch: Interaction, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The loss of a batch in training mode, the same draws every time."""
-    model.train()
-    with same_draws(model, dtype):
-        value = model.calculate_loss(batch.to(model.device))
-    return _total(value)
-
-
-def _total(loss: Any) -> Tensor:
-    """Some of RecBole's models return the terms of their loss."""
-    return torch.stack(loss).sum() if isinstance(loss, tuple) else loss
-
-
-@contextmanager
-def same_draws(model: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, every generator starts from where it was; afterwards it is put back there."""
-    generators = [torch.default_generator, *_generators(model)]
-    states = [generator.get_state() for generator in generators]
-    # RecBole's regulariser adds into a tensor of the default type.
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-
-
-def _generators(model: Any) -> Iterator[torch.Generator]:
-    owners = [model, *(value for value in vars(model).values() if hasattr(value, "generator"))]
-    for owner in owners:
-        for value in vars(owner).values():
-            if isinstance(value, torch.Generator):
-                yield value
 
 
 def _numbers(first: Built, second: Built, field: str) -> Tensor:

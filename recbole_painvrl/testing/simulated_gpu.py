@@ -21,8 +21,6 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
-from recbole_painvrl.testing.laws import MakeConfig, Subject, built_model, scores
-
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 # What PyTorch answers about its GPUs.
@@ -249,17 +247,3 @@ def simulated_gpu() -> Iterator[None]:
             patch.setattr(module, "_engine_run_backward", backward)
         with mode:
             yield
-
-
-def a_gpu_gives_the_same(subject: Subject, make: MakeConfig) -> None:
-    """An epoch and the scores after it on a simulated GPU are those of the CPU."""
-
-    def trained(*argv: str) -> Tensor:
-        built = built_model(subject, make, None, "--epochs=1", *argv)
-        built.trainer.fit(built.loader(), None)
-        return scores(built.model).cpu()
-
-    expected = trained()
-    with simulated_gpu():
-        found = trained("--use_gpu=True")
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

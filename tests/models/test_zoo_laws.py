@@ -19,7 +19,8 @@ from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.functional import contrastive, nearest
 from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
-from recbole_painvrl.testing.laws import as_double, scores
+from recbole_painvrl.testing.fixed_draws import as_double
+from recbole_painvrl.testing.laws import scores
 
 # Settings of small models in which every part has an effect.
 _SETTINGS = {

@@ -20,7 +20,7 @@ from recbole_painvrl.data.folder import write_dataset
 from recbole_painvrl.data.planted import generate_planted
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.run.build import build_model
-from recbole_painvrl.testing.laws import as_double
+from recbole_painvrl.testing.fixed_draws import as_double
 
 # Repeated and single triples of the tiny dataset.
 TRIPLES = [(1, 1, 2), (1, 3, 2), (5, 7, 60), (9, 3, 1), (9, 3, 1), (80, 44, 45)]
