@@ -51,7 +51,9 @@ _PROPERTIES: dict[str, Callable[[bool], Any]] = {
 }
 # Functions that PyTorch lets mix the devices.
 _MIXING = {
-    *("copy_", "__set__", "backward", "grad", "tensor", "new_tensor"),
+    *("copy_", "fill_", "__set__", "backward", "grad", "tensor", "new_tensor"),
+    # Of the second tensor these take the shape alone.
+    *("view_as", "reshape_as", "expand_as"),
     *("sparse_coo_tensor", "sparse_csr_tensor", "_has_compatible_shallow_copy_type"),
     "_group_tensors_by_device_and_dtype",
 }
@@ -61,7 +63,10 @@ _INDEXING = {"__getitem__", "__setitem__", "index_put", "index_put_"}
 # Those that refuse even a number that is a tensor on the CPU.
 _WITHOUT_NUMBERS = {"cat", "stack", "mm", "matmul", "__matmul__", "index_select", "gather"}
 # Results that are on the device of the first tensor, whatever the others are on.
-_OF_THE_FIRST = {*_INDEXING, "copy_", "new_tensor", "new_zeros", "new_full"}
+_OF_THE_FIRST = {
+    *_INDEXING,
+    *("copy_", "fill_", "view_as", "reshape_as", "expand_as", "new_tensor", "new_zeros", "new_full"),
+}
 # Parts of a compressed sparse tensor.
 _COMPRESSED = {
     torch.sparse_csr: ("crow_indices", "col_indices", "values"),
@@ -110,6 +115,9 @@ class _SimulatedGpu(TorchFunctionMode):
         wanted, args, given = self._without_device(name, args, given)
         inputs = list(_tensors((args, given)))
         on_gpu = [self.holds(one) for one in inputs]
+        if name == "cuda":
+            # `Tensor.cuda` needs a PyTorch that is built for CUDA.
+            func = Tensor.cpu
         if name in ("numpy", "__array__") and on_gpu[0]:
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
         moving = wanted is not None and name in _MOVING
@@ -166,7 +174,14 @@ class _SimulatedGpu(TorchFunctionMode):
         if name in _INDEXING:
             refused = self._refuses_indices(args, given)
         else:
-            refused = name in _WITHOUT_NUMBERS or any(one.dim() > 0 for one in here)
+            # What a call in place, such as `add_`, changes may not be on the CPU.
+            in_place = name.endswith("_") and not name.endswith("__")
+            changed = args[0] if in_place else given.get("out")
+            refused = (
+                name in _WITHOUT_NUMBERS
+                or any(one.dim() > 0 for one in here)
+                or any(one is changed for one in here)
+            )
         if refused:
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, "
