@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
@@ -88,8 +89,8 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
 def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> None:
     """Refuse at once what would end the run when its last stage begins.
 
-    The model is built and dropped: every model checks its settings when it is built. Nothing of it
-    is saved in the dataset's folder, since its features are not masked yet.
+    The model is built and dropped: every model checks its settings when it is built. As the mask is
+    not known yet, it is one of zeros, with which no nearest items are searched.
 
     Args:
         config: of the final model.
@@ -100,7 +101,8 @@ def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> Non
     """
     check_saved(config)
     check_settings(config)
-    train: Any = copy.copy(parts[TRAIN])
+    train = _masked(parts[TRAIN], torch.zeros(parts[TRAIN].features.matrix.shape[1]))
+    # Where large searches would be saved, this one too.
     train.folder = None
     check_run(config, build_model(config, train), parts)
     training_loader(config, liked(config, parts[TRAIN]))
@@ -119,10 +121,15 @@ def final_trainer(
     """
     found = final_config(config, folder)
     assert found is not None
-    masked: Any = copy.copy(train)
-    masked.features = replace(train.features, mask=mask.cpu())
+    masked = _masked(train, mask.cpu())
     trainer = build_trainer(found, build_model(found, masked))
     return trainer, training_loader(found, liked(found, masked))
+
+
+def _masked(train: ModalityDataset, mask: Tensor) -> Any:
+    masked: Any = copy.copy(train)
+    masked.features = replace(train.features, mask=mask)
+    return masked
 
 
 def _in_folder(config: SafeConfig, folder: Path | None) -> SafeConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,10 @@ from recbole_painvrl import load_run
 from recbole_painvrl.__main__ import main as command_line
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
-from recbole_painvrl.run.final_model import final_config
+from recbole_painvrl.run.build import build_data
+from recbole_painvrl.run.final_model import check_final, final_config
 
 WORDS = (*STAGES_ALONE, "--seed=5", "--mask_form=binary", "--train_batch_size=256")
 FINAL = ("--final_model=VBPR", "--final_settings={reg_weight: 0.05, embedding_size: 6}")
@@ -115,6 +118,24 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     same = result_of(folder)
     assert same["metrics"] == run.result["metrics"]
     assert same["hashes"]["weights"] == run.result["hashes"]["weights"]
+
+
+def test_checking_the_final_model_searches_no_neighbours(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among 100,000 items it would take as long as the search of the final model itself."""
+    searched = []
+
+    def search(rows: torch.Tensor, present: torch.Tensor, *words: Any) -> Any:
+        searched.append(int(present.sum()))
+        return nearest_rows(rows, present, *words)
+
+    monkeypatch.setattr("recbole_painvrl.models.item_graphs.nearest_rows", search)
+    config = tiny_config("PaInvRL", "--final_model=FREEDOM")
+    final = final_config(config)
+    assert final is not None
+    check_final(final, build_data(config)[1])
+    assert searched == [0, 0]
 
 
 @pytest.mark.parametrize(
