@@ -101,9 +101,13 @@ def _without_headers(
         cells = frame[name]
         if cells.dtype.kind != "O" or name.isdecimal():
             return frame
-        again &= np.array([isinstance(cell, str) and cell == name for cell in cells], np.bool_)
+        # A list, since a pandas column of text is slow to go through.
+        listed = cells.to_numpy(dtype=object).tolist()
+        again &= np.array([isinstance(cell, str) and cell == name for cell in listed], np.bool_)
+        if not again.any():
+            return frame
     headers += frame.index[again].tolist()
-    return frame[~again] if again.any() else frame
+    return frame[~again]
 
 
 def _tell_headers(path: Path, headers: list[Any], report: Report) -> None:
