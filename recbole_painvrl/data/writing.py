@@ -150,9 +150,9 @@ def save_interactions(stream: BinaryIO, frame: pd.DataFrame, types: dict[str, st
 
 
 def _fits_int64(values: pd.Series) -> bool:
-    return bool(
-        (values % 1 == 0).all() and (values.dtype.kind in "iu" or values.abs().max() < 2**63)
-    )
+    if values.dtype.kind == "i":
+        return True
+    return bool((values % 1 == 0).all() and values.abs().max() < 2**63)
 
 
 def repeated_pairs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:

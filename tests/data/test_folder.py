@@ -25,6 +25,7 @@ from recbole_painvrl.data.folder import (
     read_truth,
     write_dataset,
 )
+from recbole_painvrl.data.writing import save_interactions
 from recbole_painvrl.errors import UserError, WriteError
 
 
@@ -52,6 +53,20 @@ def content(**changes: Any) -> DatasetContent:
         "encoders": {"visual": "made up"},
     }
     return DatasetContent(**(made | changes))
+
+
+def test_whole_numbers_of_every_size_are_written_as_they_are(tmp_path: Path) -> None:
+    times = np.array([2**63 + 1, 2**63 + 3, 5], dtype=np.uint64)
+    for values, expected in (
+        (times, times),
+        (np.array([-(2**63), 2**62 + 1, 5]), [-(2**63), 2**62 + 1, 5]),
+        (np.array([3.0, 4.0, 5.0]), [3, 4, 5]),
+    ):
+        frame = pd.DataFrame({"user_id": [*"abc"], "timestamp": values})
+        with (tmp_path / "x.inter").open("wb") as stream:
+            save_interactions(stream, frame, {"user_id": "token", "timestamp": "float"})
+        written = (tmp_path / "x.inter").read_text().split()[2:]
+        assert written[1::2] == [str(value) for value in expected]
 
 
 def test_layout_and_headers(tmp_path: Path) -> None:
