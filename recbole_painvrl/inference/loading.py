@@ -301,6 +301,9 @@ def _callers_state() -> Iterator[None]:
         yield
     finally:
         restore_global_rng(state)
+        if not state["cuda"] and torch.cuda.is_initialized():
+            # The caller had not used the GPUs, whose generators begin with the seed of the CPU's.
+            torch.cuda.manual_seed_all(torch.initial_seed())
         cudnn.benchmark, cudnn.deterministic = flags
         os.environ.pop(_VISIBLE, None)
         if visible is not None:

@@ -22,7 +22,7 @@ from support import edited, id_pairs, result_of, run_main, write_inter
 import recbole_painvrl
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.inference.loading import load_run
+from recbole_painvrl.inference.loading import _callers_state, load_run
 from recbole_painvrl.run.resume import settings_hash
 from recbole_painvrl.training.checkpoint import read_checkpoint
 
@@ -101,6 +101,20 @@ def test_the_callers_process_is_left_alone(
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
     assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
     assert torch.get_num_threads() == threads
+
+
+def test_gpus_that_the_caller_had_not_used_have_the_callers_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Opening a run of a GPU seeds it for the run."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    torch.manual_seed(7)
+    with _callers_state():
+        torch.manual_seed(1)
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert seeds == [7, 1, 7]
 
 
 def test_a_moved_dataset_is_found_and_a_changed_one_refused(copy: Path, tmp_path: Path) -> None:
