@@ -94,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
                 raise TypeError("folder")
         for entry in [*value.get("cells", []), *value.get("earlier", [])]:
             _ = _place(entry)
-        _ = dict(value.get("methods", {}))
+        _ = value.get("methods", {}).items()
     # Ignored: without a record, only the folders of earlier keys are no longer listed.
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}

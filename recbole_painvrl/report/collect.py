@@ -182,7 +182,8 @@ def _of_grid(path: Path, inside: Sequence[Path], found: Collected) -> list[Path]
             masks.append(run.mask)
         if (folder / RESULT).is_file():
             continue
-        open_runs.add((*run.key, run.seed))
+        # Records of earlier versions do not name the dataset of a changed run.
+        open_runs |= {(*run.key, run.seed), (run.group, run.row, None, run.seed)}
         if run.reason or not is_run(folder):
             state = f"failed: {run.reason}" if run.reason else "not run"
             planned = PlannedRun(folder, run.row, run.seed, state)

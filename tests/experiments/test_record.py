@@ -103,9 +103,10 @@ def test_without_rows_of_an_experiment_its_method_is_forgotten(
     write_record(output, [Row("A", runs)], {"": "A"})
     write_record(output, [Row("B", runs)], {"": "B"})
     assert json.loads((output / "cells.json").read_text())["methods"] == {"": "B"}
-    (output / "cells.json").write_text('{"methods": 3}')
-    write_record(output, [Row("A", runs)], {"": "A"})
-    assert json.loads((output / "cells.json").read_text())["methods"] == {"": "A"}
+    for damaged in ('{"methods": 3}', '{"methods": []}'):
+        (output / "cells.json").write_text(damaged)
+        write_record(output, [Row("A", runs)], {"": "A"})
+        assert json.loads((output / "cells.json").read_text())["methods"] == {"": "A"}
 
 
 def test_a_run_without_its_values_per_user_is_not_tested_and_a_damaged_file_named(
