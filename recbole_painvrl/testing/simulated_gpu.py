@@ -5,7 +5,7 @@ on it stays in the CPU's memory, but counts as being on the GPU, and so do the r
 operations on it. An operation that mixes the devices fails as it would on a GPU, so that code that
 runs here, with the results of the CPU, has no tensor on the wrong device. Inside a backward pass
 nothing is refused. Speed, memory, rounding and mixed precision of a real GPU, pinned memory,
-streams, and ``torch.load`` onto a GPU are not simulated.
+streams, packed sequences, and ``torch.load`` onto a GPU are not simulated.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ _WITHOUT_NUMBERS = {"cat", "stack", "mm", "matmul", "__matmul__", "index_select"
 # Results that are on the device of the first tensor, whatever the others are on.
 _OF_THE_FIRST = {
     *_INDEXING,
-    *("copy_", "fill_", "view_as", "reshape_as", "expand_as", "new_tensor", "new_zeros", "new_full"),
+    *("copy_", "fill_", "view_as", "reshape_as", "expand_as"),
+    *("new_tensor", "new_zeros", "new_full"),
 }
 # Parts of a compressed sparse tensor.
 _COMPRESSED = {
