@@ -90,10 +90,11 @@ def _check_defaults(folder: Path, stored: Mapping[str, Any], settings: Sequence[
 
     present = config_from_arguments(settings).effective()
     names = stored.keys() & present.keys() - _OF_A_FOLDER - _WITHOUT_EFFECT
+    # What the run derived, and what `check_settings` has compared.
+    compared = {"derived by RecBole", "set by the run", "command line"}
     for name in sorted(names):
-        derived = {"derived by RecBole", "set by the run", "command line"}
         found, now = stored[name]["value"], present[name]["value"]
-        if stored[name]["from"] not in derived and found != now:
+        if stored[name]["from"] not in compared and found != now:
             raise SystemExit(
                 f"{folder}: was run with {name}={found}, by default now {now}; delete the folder, "
                 "choose another --output, or run the version that it was made with"

@@ -155,7 +155,7 @@ def register_reference(reference: str) -> ModelSpec:
     """
     module_name, _, name = reference.partition(":")
     if not sys.flags.safe_path and not {"", os.getcwd()} & set(sys.path):
-        # As with `python -m recbole_painvrl`; a script has its own folder there alone.
+        # `python -m recbole_painvrl` has it there already, a script only its own folder.
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), name)

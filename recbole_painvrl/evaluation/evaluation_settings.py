@@ -19,7 +19,7 @@ _SETTINGS = (
     "filter_inter_by_user_or_item",
     "rm_dup_inter",
 )
-# By which means are ranked: more of them make no difference.
+# Means are ranked after rounding to this many decimals; further ones make no difference.
 _DECIMALS = 6
 
 

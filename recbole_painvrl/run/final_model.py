@@ -102,7 +102,7 @@ def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> Non
     check_saved(config)
     check_settings(config)
     train = _masked(parts[TRAIN], torch.zeros(parts[TRAIN].features.matrix.shape[1]))
-    # Where large searches would be saved, this one too.
+    # Nothing is saved in the dataset's folder: with the learnt mask other items are nearest.
     train.folder = None
     check_run(config, build_model(config, train), parts)
     training_loader(config, liked(config, parts[TRAIN]))

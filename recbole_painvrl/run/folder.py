@@ -116,7 +116,7 @@ def origin(
     config: ConfigLike, data_hash: str, settings_hash: str, code: str, threads: int
 ) -> dict[str, str]:
     """What the figures of a run depend on, by name: data, settings, code, versions and machine."""
-    # Those of the CPU do not add up what a GPU computes.
+    # The number of CPU threads does not change what a GPU computes.
     on_cpu = {"threads": str(threads)} if str(config["device"]) == "cpu" else {}
     return on_cpu | {
         "data": data_hash,

@@ -128,7 +128,7 @@ def stored_config(path: Path, values: Mapping[str, Any]) -> SafeConfig:
     """
     config = SafeConfig(overrides=values, overrides_from=str(path))
     if _GPUS not in values:
-        # As recorded: the GPUs that this process sees are no other setting.
+        # The recorded value, so that other visible GPUs do not count as another setting.
         recorded = stored_entries(path).get(_GPUS, {"value": config[_GPUS]})
         config.final_config_dict[_GPUS] = recorded["value"]
     return config

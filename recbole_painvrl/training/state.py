@@ -20,7 +20,7 @@ def global_rng() -> dict[str, Any]:
     legacy: Any = np.random.get_state(legacy=True)
     kind, keys, position, has_gauss, cached = legacy
     version, words, gauss = random.getstate()
-    # Of a run on the CPU the GPUs, which asking them would initialise, draw nothing.
+    # Asking for their state would initialise the GPUs, which a run on the CPU does not use.
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
         "torch": torch.get_rng_state(),

@@ -124,7 +124,7 @@ def make_plan(
 
 
 def _identity(config: SafeConfig, dataset: ModalityDataset) -> dict[str, Any]:
-    """What must not change of every trial, as of the runs of a grid."""
+    """Hashes of settings, data and code that all trials share, made as for runs of a grid."""
     own = identity(config, data_hash(dataset.folder), code_hash())
     return {"settings": own["config"], "data": own["data"], "code": own["code"]}
 
