@@ -56,8 +56,10 @@ class GridOptions:
             model, dot, name = left.rpartition(".")
             if not dot or not name:
                 raise UserError(f"`--set`: found {text!r}, expected MODEL.SETTING=VALUE")
-            model = _in_grid(model, "--set", models)
-            own.setdefault(model, {})[name] = value
+            of_model = own.setdefault(_in_grid(model, "--set", models), {})
+            if name in of_model:
+                raise UserError(f"`--set`: {left} occurs twice; give it once")
+            of_model[name] = value
         return Plan(
             self.dataset,
             seeds_of(self.seeds),

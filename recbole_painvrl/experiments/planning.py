@@ -27,6 +27,8 @@ _OWN = {
     "run_name": "--output",
     "resume": "the same command, which resumes by itself",
 }
+# The same for a setting of one model, which options of the command give otherwise.
+_OWN_OF_MODEL = {**_OWN, "dataset": "--dataset", "config_files": "--model-config MODEL=FILE"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ class Plan:
         for name in self.common:
             if name in _OWN:
                 raise UserError(f"`--{name}`: a grid sets this itself; use {_OWN[name]}")
+        for model, settings in self.own.items():
+            for name in settings:
+                if name in _OWN_OF_MODEL:
+                    raise UserError(
+                        f"`--set {model}.{name}`: a grid sets this itself; use "
+                        f"{_OWN_OF_MODEL[name]}"
+                    )
 
     @cached_property
     def code(self) -> str:
