@@ -10,6 +10,7 @@ from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import OOD_VALID, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
+from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
 from recbole_painvrl.run.code import code_hash
 from recbole_painvrl.run.identity import data_hash, identity
 from recbole_painvrl.run.opening import edition
@@ -23,6 +24,8 @@ _OWN = {
 }
 # Settings of every trial, which override those of the user; the console shows the search.
 _TRIAL = {"show_progress": False}
+# These decide, beside those of `evaluation_settings`, on what trials are judged.
+_OF_DATA = ("data_path", "protocol")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ def make_plan(
     name = next((name for name in _OWN if name in given), None)
     if name is not None:
         raise UserError(f"`{name}`: tune sets it for every trial; {_OWN[name]}")
+    name = next((name for name in (*_OWN, *_TRIAL, "select_on") if name in space), None)
+    if name is not None:
+        raise UserError(
+            f"`{name}`: found it in the search space, but the search sets it for every trial; "
+            "leave it out there"
+        )
     searched = {name: domain for name, domain in space.items() if name not in given}
     if not searched:
         raise UserError(
@@ -105,6 +114,7 @@ def make_plan(
             "choose another of `metrics`, such as `--valid_metric=AUC`"
         )
     dataset = ModalityDataset(config)
+    _check_comparable(searched, config, dataset.protocol)
     objectives, config["select_on"] = _objectives(given.get("select_on"), dataset)
     return Plan(
         given=given,
@@ -149,6 +159,20 @@ def _check_bounds(given: dict[str, Any], space: Space) -> None:
                     errors.append(error)
             else:
                 raise errors[0]
+
+
+def _check_comparable(space: Space, config: SafeConfig, protocol: str) -> None:
+    """Refuse to search what decides on which interactions, and how, trials are judged."""
+    deciding = {*evaluation_settings(config.__getitem__, protocol), *_OF_DATA}
+    # RecBole's own split is drawn by it.
+    deciding |= {"seed"} if protocol == "random" else set()
+    for name in space:
+        if name in deciding:
+            raise UserError(
+                f"`{name}`: found it in the search space, but it decides on what trials are "
+                f"judged with protocol {protocol}, so that they could not be compared; set "
+                f"`--{name}=VALUE` for all of them"
+            )
 
 
 def _objectives(select_on: str | None, dataset: ModalityDataset) -> tuple[tuple[str, ...], str]:

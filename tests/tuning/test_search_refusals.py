@@ -45,6 +45,37 @@ def test_wrong_input_is_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "choices", "argv", "part"),
+    [
+        ("select_on", "[iid, ood]", [], "the search sets it for every trial"),
+        ("run_name", "[a, b]", [], "the search sets it for every trial"),
+        ("show_progress", "[true, false]", [], "the search sets it for every trial"),
+        ("protocol", "[files, popularity]", [], "could not be compared"),
+        ("ood_fraction", "[0.1, 0.3]", ["--protocol=popularity"], "could not be compared"),
+        ("item_inter_num_interval", "['[1,inf)', '[2,inf)']", ["--protocol=popularity"],
+         "could not be compared"),
+        ("seed", "[1, 2]", ["--protocol=random"], "could not be compared"),
+    ],
+)  # fmt: skip
+def test_what_all_trials_have_in_common_is_not_searched(
+    name: str,
+    choices: str,
+    argv: list[str],
+    part: str,
+    tune: Tune,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`best.yaml` would name a value that no trial had, or trials would have other splits."""
+    space = tmp_path / "common.yaml"
+    space.write_text(f"{name}: {{choices: {choices}}}\n")
+    assert tune("--trials=1", f"--space={space}", *argv) == 2
+    err = capsys.readouterr().err
+    assert f"`{name}`: found it in the search space" in err and part in err
+    assert err.count("\n") == 1
+
+
 def test_values_that_suit_only_some_of_the_other_choices_are_searched(
     tune: Tune, tmp_path: Path
 ) -> None:
