@@ -22,7 +22,10 @@ def settings_page() -> str:
         "`stopping_step`, `seed`, ...) keep their names and meaning.",
         "",
         "Weak to strong: RecBole overall, plugin overall, model, preset, dataset, files given by "
-        "`--config_files`, command line.",
+        "`--config_files`, command line. A mapping such as `eval_args` replaces that of a weaker "
+        "source as a whole; keys that it leaves out have RecBole's defaults, and where one of them "
+        "was in a file of yours, a warning names it. `checkpoint_dir` has no effect on a run, "
+        "whose checkpoints are in its folder.",
     ]
     text += _section("Every run", run_settings(), "overall.yaml")
     for model in sorted(specs()):

@@ -232,13 +232,16 @@ def _opening(plan: Plan, ended: int, taken: int) -> str:
 
 def _given(settings: Sequence[str]) -> dict[str, Any]:
     """Settings from files and the command line; the command line takes precedence."""
+    from recbole_painvrl.config.layers import Layer, dropped_keys, merge
     from recbole_painvrl.config.loading import config_file_names, parse_overrides, read_yaml
 
     overrides = parse_overrides(settings)
-    given: dict[str, Any] = {}
-    for path in config_file_names(overrides.pop("config_files", None) or ""):
-        given.update(read_yaml(Path(path)))
-    given.update(overrides)
+    files = config_file_names(overrides.pop("config_files", None) or "")
+    layers = [Layer(f"file {path}", read_yaml(Path(path))) for path in files]
+    layers.append(Layer("command line", overrides))
+    for line in dropped_keys(layers):
+        print(line, file=sys.stderr)
+    given, _ = merge(layers)
     for name, example in (("model", "PaInvRL"), ("dataset", "ml-trailers")):
         if not isinstance(given.get(name), str):
             raise UserError(f"`--{name}` is missing; give a name such as `--{name}={example}`")

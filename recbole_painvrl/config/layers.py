@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +65,33 @@ def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
         values.update(layer.values)
         sources.update(dict.fromkeys(layer.values, layer.source))
     return values, sources
+
+
+def dropped_keys(layers: Iterable[Layer]) -> list[str]:
+    """One line for every mapping that lacks keys of the same mapping in weaker layers.
+
+    It replaces theirs as a whole, as in RecBole; keys that are left out have their defaults.
+    """
+    last: dict[str, Layer] = {}
+    keys: dict[str, dict[str, str]] = {}
+    for layer in layers:
+        for name, value in layer.values.items():
+            last[name] = layer
+            if isinstance(value, Mapping):
+                keys.setdefault(name, {}).update(dict.fromkeys(value, layer.source))
+            else:
+                # Set to something else in between, and to none on purpose.
+                keys.pop(name, None)
+    lines = []
+    for name, sources in keys.items():
+        lost = [key for key in sources if key not in last[name].values[name]]
+        if lost:
+            lines.append(
+                f"`{name}` ({last[name].source}) replaces the whole mapping: "
+                + ", ".join(f"`{key}` of {sources[key]}" for key in lost)
+                + " does not apply; repeat there what is to be kept"
+            )
+    return lines
 
 
 def _of(root: Path, kind: str, name: str) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from recbole.config import Config
 
-from recbole_painvrl.config.layers import Layer, internal_layers, merge
+from recbole_painvrl.config.layers import Layer, dropped_keys, internal_layers, merge
 from recbole_painvrl.config.loading import (
     PlainLoader,
     config_file_names,
@@ -49,6 +49,7 @@ class SafeConfig(Config):
     Attributes:
         sources: where each value came from.
         model_settings: what RecBole's property file of one of its own models declares.
+        dropped: one line for every mapping of the user's that lacks keys of a weaker one.
 
     Raises :class:`UserError` with one line for the first error.
 
@@ -59,6 +60,7 @@ class SafeConfig(Config):
 
     sources: dict[str, str]
     model_settings: tuple[str, ...]
+    dropped: tuple[str, ...]
     parameters: dict[str, list[str]]
 
     def __init__(
@@ -77,6 +79,7 @@ class SafeConfig(Config):
         self.model_settings = ()
         self._external = [Layer(f"file {path}", read_yaml(Path(path))) for path in config_files]
         self._external.append(Layer(overrides_from, given))
+        self.dropped = tuple(dropped_keys(self._external))
         for layer in self._external:
             for name in _OF_COMMAND_LINE:
                 if layer.values.get(name) is not None:

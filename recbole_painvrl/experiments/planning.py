@@ -15,6 +15,7 @@ from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.evaluation_settings import evaluation_settings
+from recbole_painvrl.experiments.progress import say
 from recbole_painvrl.experiments.runs import GridRun, RunKey, run_folder
 from recbole_painvrl.run.code import code_hash
 from recbole_painvrl.run.identity import data_hash, identity
@@ -64,6 +65,7 @@ class Plan:
     own_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _data: dict[Path, str] = field(init=False, default_factory=dict)
+    _said: set[str] = field(init=False, default_factory=set)
     _test_sets: dict[str, tuple[str, dict[str, Any]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,7 +100,12 @@ class Plan:
             UserError: the configuration or the data are wrong.
         """
         runs = tuple(self.run(model, seed, settings or {}) for seed in self.seeds)
-        self._check_test_sets(label, group, self.config(runs[0].arguments))
+        config = self.config(runs[0].arguments)
+        for line in config.dropped:
+            if line not in self._said:
+                self._said.add(line)
+                say(line)
+        self._check_test_sets(label, group, config)
         return Row(label, runs, group)
 
     def _check_test_sets(self, label: str, group: str, config: SafeConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from logging import getLogger
 from typing import TYPE_CHECKING
 
 from recbole.data.dataloader import TrainDataLoader
@@ -55,6 +56,8 @@ def check_saved(config: SafeConfig) -> None:
 def check_settings(config: SafeConfig) -> None:
     """Refuse settings that would be ignored, and packages that would be missed after training.
 
+    What a stronger mapping has replaced is a warning.
+
     Raises:
         UserError: the first such setting.
     """
@@ -84,6 +87,8 @@ def check_settings(config: SafeConfig) -> None:
             f"`shuffle`: found False, but the users of {config['model']} are always shuffled; "
             "leave it out"
         )
+    for line in config.dropped:
+        getLogger("recbole_painvrl").warning("%s", line)
     _check_evaluation(config)
     _check_idle_arguments(config)
 

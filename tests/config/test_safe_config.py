@@ -159,6 +159,21 @@ def test_precedence_and_sources(tmp_path: Path) -> None:
     assert other["load_col"] == {"inter": ["user_id", "item_id", "rating", "timestamp"]}
 
 
+def test_keys_that_a_stronger_mapping_leaves_out_are_named(tmp_path: Path) -> None:
+    """As in RecBole it replaces the whole mapping, so that the split of the file is not used."""
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("eval_args: {split: {LS: valid_and_test}, mode: full}\nthreshold: {rating: 3}")
+    second.write_text("eval_args: {order: TO}\nthreshold: ~\nval_interval: {rating: '[3,inf)'}\n")
+    found = config_of(f"--config_files={first} {second}", "--eval_args={mode: uni20}")
+    assert found["eval_args"]["split"] == {"RS": [0.8, 0.1, 0.1]}
+    (line,) = found.dropped
+    assert line.startswith("`eval_args` (command line)") and "`mode`" not in line
+    assert f"`split` of file {first}" in line and f"`order` of file {second}" in line
+    whole = "--eval_args={split: {RS: [8, 1, 1]}, mode: full, order: RO}"
+    assert config_of(f"--config_files={first} {second}", whole).dropped == ()
+    assert config_of("--eval_args={mode: uni20}").dropped == (), "only the defaults are replaced"
+
+
 @pytest.mark.parametrize("name", ["config_files", "resume"])
 def test_a_file_cannot_hold_what_only_the_command_line_reads(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mine.yaml"

@@ -270,25 +270,6 @@ def test_what_names_no_model_of_the_grid_is_refused(words: dict[str, list[str]])
 
 
 @pytest.mark.parametrize(
-    ("name", "option"),
-    [("seed", "--seeds"), ("model", "--models"), ("dataset", "--dataset"),
-     ("output_dir", "--output"), ("run_name", "--output"), ("config_files", "--model-config"),
-     ("resume", "the same command")],
-)  # fmt: skip
-def test_a_model_gets_no_setting_of_its_own_that_the_grid_sets(name: str, option: str) -> None:
-    """The grid's value would win, or every run would fail with the setting given twice."""
-    options = GridOptions("tiny", "1", Path("out"), own=[f"BPR.{name}=7"])
-    with pytest.raises(UserError, match=rf"--set BPR\.{name}`: .* use {option}"):
-        options.plan({"BPR": "BPR"})
-
-
-def test_a_setting_of_one_model_is_given_once() -> None:
-    options = GridOptions("tiny", "1", Path("out"), own=["BPR.epochs=1", "BPR.epochs=2"])
-    with pytest.raises(UserError, match=r"BPR\.epochs occurs twice"):
-        options.plan({"BPR": "BPR"})
-
-
-@pytest.mark.parametrize(
     ("what", "model"), [("controls", "InvRL"), ("environments", "UltraGCN"), ("controls", "")]
 )
 def test_settings_of_a_model_that_is_not_trained_are_refused(

@@ -1,0 +1,59 @@
+"""Settings of all runs and of single models that have no effect, in a grid and in a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import run_main
+
+from recbole_painvrl.cli.tune import _given
+from recbole_painvrl.errors import UserError
+from recbole_painvrl.experiments.options import GridOptions
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("seed", "--seeds"), ("model", "--models"), ("dataset", "--dataset"),
+     ("output_dir", "--output"), ("run_name", "--output"), ("config_files", "--model-config"),
+     ("resume", "the same command")],
+)  # fmt: skip
+def test_a_model_gets_no_setting_of_its_own_that_the_grid_sets(name: str, option: str) -> None:
+    """The grid's value would win, or every run would fail with the setting given twice."""
+    options = GridOptions("tiny", "1", Path("out"), own=[f"BPR.{name}=7"])
+    with pytest.raises(UserError, match=rf"--set BPR\.{name}`: .* use {option}"):
+        options.plan({"BPR": "BPR"})
+
+
+def test_a_setting_of_one_model_is_given_once() -> None:
+    options = GridOptions("tiny", "1", Path("out"), own=["BPR.epochs=1", "BPR.epochs=2"])
+    with pytest.raises(UserError, match=r"BPR\.epochs occurs twice"):
+        options.plan({"BPR": "BPR"})
+
+
+def test_a_replaced_mapping_is_named_once_by_every_command(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The split of the file is not used, which nothing else says."""
+    file = tmp_path / "split.yaml"
+    file.write_text("protocol: random\neval_args: {split: {LS: valid_and_test}}\n")
+    words = [f"--config_files={file}", "--eval_args={mode: uni20}"]
+    line = f"`eval_args` (command line) replaces the whole mapping: `split` of file {file}"
+    run = run_main(tiny_data, tmp_path, "BPR", *words, name="x")
+    assert run.code == 0 and run.err.count(line) == 1
+    assert line in (run.folder / "train.log").read_text()
+
+    options = GridOptions(
+        "tiny",
+        "2",
+        tmp_path,
+        config_files=str(file),
+        settings=[f"--data_path={tiny_data}", words[1]],
+    )
+    plan = options.plan({"BPR": "BPR", "Pop": "Pop"})
+    for model in ("BPR", "Pop"):
+        plan.row(model, model)
+    assert capsys.readouterr().err.count(line) == 1
+
+    assert _given(["--model=BPR", "--dataset=tiny", *words])["eval_args"] == {"mode": "uni20"}
+    assert capsys.readouterr().err.count(line) == 1
