@@ -19,6 +19,8 @@ from recbole_painvrl.errors import UserError
 LOCK = ".lock"
 # A folder this young may belong to a process that has not locked it yet.
 _YOUNG_SECONDS = 60.0
+# `holder` takes a free lock for a moment, which must not count as being held.
+_MOMENT, _POLL = 0.2, 0.01
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -87,7 +89,7 @@ def holder(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(path).acquire(_MOMENT, _POLL):
             return ""
     except Timeout:
         return _written(path)
@@ -96,7 +98,7 @@ def holder(path: Path) -> str:
             return _written(path)
     try:
         # `SoftFileLock` takes over a lock whose process ran on this machine and is gone.
-        with SoftFileLock(path, timeout=0):
+        with SoftFileLock(path).acquire(_MOMENT, _POLL):
             return ""
     except (Timeout, OSError):
         return _written(path)
@@ -115,7 +117,7 @@ def remove_abandoned(folders: Iterator[Path]) -> None:
 
 def _acquire(lock: BaseFileLock, path: Path, on_wait: Callable[[str], None] | None) -> None:
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(_MOMENT, _POLL)
     except Timeout:
         if on_wait is None:
             raise HeldError(_written(path)) from None

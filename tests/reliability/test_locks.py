@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from support import run_main
 
 from recbole_painvrl.cli.run import main
@@ -43,6 +44,21 @@ def test_the_holder_is_named_and_the_file_is_removed(tmp_path: Path) -> None:
             pass
         assert path.exists()
     assert not path.exists() and holder(path) == ""
+
+
+def test_looking_for_a_holder_is_no_holding(tmp_path: Path) -> None:
+    """As `doctor` or another command may do at the moment at which a run begins."""
+    for path, use in ((tmp_path / LOCK, run_lock), (tmp_path / "looked", None)):
+        look = FileLock(path, thread_local=False)
+        look.acquire()
+        timer = threading.Timer(0.03, look.release)
+        timer.start()
+        if use is None:
+            assert holder(path) == ""
+        else:
+            with use(tmp_path):
+                pass
+        timer.join()
 
 
 def _hold_and_die(path: Path) -> None:
