@@ -21,6 +21,8 @@ _EXTRA = {
     "config_files",
     "nproc",
 }
+# The user's alone: among the defaults of a model they would have no effect.
+_OF_USER = ("model", "dataset", "model_from", "config_files", "preset", "resume")
 
 
 def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
@@ -49,6 +51,13 @@ def check_names(model: str, internal: list[Layer], external: Iterable[Layer]) ->
     files = [
         Layer(f"{one.source} file of {model}", one.values) for one in internal if _is_of_model(one)
     ]
+    for layer in files:
+        for name in _OF_USER:
+            if layer.values.get(name) is not None:
+                raise UserError(
+                    f"`{name}` ({layer.source}): has no effect in the defaults of a model or in "
+                    "a preset; remove it there"
+                )
     for layer in [*files, *external]:
         for name, value in layer.values.items():
             if name in WITHOUT_EFFECT and value != defaults.get(name):

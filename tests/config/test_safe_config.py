@@ -12,7 +12,9 @@ import torch
 import yaml
 
 from recbole_painvrl.config import RunSettings, SafeConfig, config_from_arguments
+from recbole_painvrl.config.layers import Layer, internal_layers
 from recbole_painvrl.config.lookup import model_names
+from recbole_painvrl.config.validation import check_names
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.models.painvrl.settings import PaInvRLSettings
 
@@ -184,6 +186,16 @@ def test_a_file_cannot_hold_what_only_the_command_line_reads(tmp_path: Path, nam
     )
     file.write_text(f"{name}: ~\n")
     config_of(f"--config_files={file}")
+
+
+@pytest.mark.parametrize("source", ["model", "preset small"])
+@pytest.mark.parametrize("name", ["model", "dataset", "config_files", "preset", "resume"])
+def test_the_defaults_of_a_model_do_not_hold_what_only_a_user_sets(source: str, name: str) -> None:
+    """A preset named there was recorded as that of the run, and not read."""
+    internal = internal_layers("UltraGCN", "planted")
+    check_names("UltraGCN", internal, [])
+    with pytest.raises(UserError, match=rf"`{name}` \({source} file of UltraGCN\): has no effect"):
+        check_names("UltraGCN", [*internal, Layer(source, {name: "x"})], [])
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
