@@ -121,7 +121,8 @@ class Run:
             use_kept_mask(config, resume)
         self.config = config
         self.memory_needed: list[str] = []
-        self.dataset, parts = shared_data(config, self._data, Path(config["output_dir"]))
+        place = Path(config["output_dir"]) if resume is None else resume.parent
+        self.dataset, parts = shared_data(config, self._data, place)
         self.train, self.valid = parts[TRAIN], parts.get(VALID)
         self.tests = LockedTests({name: parts[name] for name in (TEST, OOD) if name in parts})
         self.train_loader = training_loader(config, self.train)

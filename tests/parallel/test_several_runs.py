@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from forks import ROOT, fresh
 from ranks import Ended, exit_at, run_ranks
 from support import STAGES_ALONE, Finished, MakeConfig, last_values, quick, result_of, run_command
@@ -114,6 +116,15 @@ def manifest_is_complete(folder: Path) -> None:
             assert (manifest.parent / name).is_file()
 
 
+@contextmanager
+def edited_config(folder: Path) -> Iterator[dict[str, Any]]:
+    """Change the ``config.yaml`` of a run."""
+    path = folder / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    yield content
+    path.write_text(yaml.safe_dump(content))
+
+
 def words(data: Path, place: Path, name: str) -> list[str]:
     words = ["--model=UltraGCN", *quick(data, place), "--epochs=4", f"--run_name={name}"]
     return last_values(words)
@@ -167,7 +178,12 @@ def test_resumed_by_another_number_of_processes(
         assert main(["run", f"--resume={folder}"]) == 0
         assert not (folder / "checkpoint" / "last.json").is_file()
     else:
-        assert run_ranks(3, [f"--resume={folder}"], tmp_path).codes == [0] * 3
+        # From another directory, where a relative `output_dir` would be a new folder.
+        with edited_config(folder) as content:
+            content["output_dir"]["value"] = "runs"
+        (tmp_path / "away").mkdir()
+        assert run_ranks(3, [f"--resume={folder}"], tmp_path / "away").codes == [0] * 3
+        assert not list((tmp_path / "away").iterdir())
     one, other = result_of(whole), result_of(folder)
     for name, values in one["metrics"].items():
         assert other["metrics"][name] == pytest.approx(values, abs=2e-3)
