@@ -20,7 +20,7 @@ LOCK = ".lock"
 # A folder this young may belong to a process that has not locked it yet.
 _YOUNG_SECONDS = 60.0
 # `holder` takes a free lock for a moment, which must not count as being held.
-_MOMENT, _POLL = 0.2, 0.01
+_MOMENT, _POLL = 0.05, 0.005
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -89,7 +89,7 @@ def holder(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        with FileLock(path).acquire(_MOMENT, _POLL):
+        with FileLock(path, timeout=0):
             return ""
     except Timeout:
         return _written(path)
@@ -98,7 +98,7 @@ def holder(path: Path) -> str:
             return _written(path)
     try:
         # `SoftFileLock` takes over a lock whose process ran on this machine and is gone.
-        with SoftFileLock(path).acquire(_MOMENT, _POLL):
+        with SoftFileLock(path, timeout=0):
             return ""
     except (Timeout, OSError):
         return _written(path)
