@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.locks import LOCK, holder
+from recbole_painvrl.locks import LOCK, HeldError, file_lock, holder
 from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run import RESULT
 
@@ -116,10 +117,16 @@ class GridRun:
         write_json(self.failure_file, record)
 
     def forget_failure(self) -> None:
-        """Let the run be run again, from the beginning where going on would fail again."""
-        if not _read_object(self.failure_file, "resumable")["resumable"]:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.failure_file.unlink(missing_ok=True)
+        """Let the run be run again, from the beginning where going on would fail again.
+
+        A process that has taken it up meanwhile, perhaps by hand, keeps it.
+        """
+        with suppress(HeldError), file_lock(self.lock_file):
+            if self.is_started_by_hand() or not self.failure_file.is_file():
+                return
+            if not _read_object(self.failure_file, "resumable")["resumable"]:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self.failure_file.unlink(missing_ok=True)
 
 
 def _read_object(path: Path, key: str) -> dict[str, Any]:

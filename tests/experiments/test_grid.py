@@ -23,7 +23,7 @@ from recbole_painvrl.experiments.engines import open_engine
 from recbole_painvrl.experiments.grid import run
 from recbole_painvrl.experiments.progress import LiveLine
 from recbole_painvrl.experiments.runs import GridRun, distinct, run_folder
-from recbole_painvrl.locks import file_lock
+from recbole_painvrl.locks import LOCK, file_lock
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
@@ -77,6 +77,20 @@ def test_a_failed_run_starts_again_when_its_failure_is_forgotten(make_runs: Make
     assert not broken.folder.exists() and broken.state() == "open"
     # What was ended from outside goes on.
     assert killed.state() == "interrupted"
+
+
+def test_a_failed_run_that_another_process_has_taken_up_is_kept(make_runs: MakeRuns) -> None:
+    """By `--resume` of its folder, or by the same command with `--retry-failed`."""
+    broken, _ = make_runs("Broken")
+    execute([broken])
+    broken.folder.mkdir()
+    for lock in (broken.lock_file, broken.folder / LOCK):
+        with file_lock(lock):
+            broken.forget_failure()
+            assert broken.folder.is_dir() and broken.state() == "failed"
+    broken.failure_file.unlink()
+    broken.forget_failure()
+    assert broken.state() == "interrupted"
 
 
 def test_a_run_that_is_stopped_from_outside_is_resumed(make_runs: MakeRuns) -> None:
@@ -140,7 +154,7 @@ def test_a_run_of_another_process_is_waited_for(
     def hold() -> None:
         with file_lock(path):
             held.set()
-            time.sleep(0.8)
+            time.sleep(1.2)
         if lock == "of a run":
             runs[0].folder.rmdir()
 
