@@ -100,8 +100,9 @@ def make_plan(
         raise UserError(
             "every setting of the search space is fixed; remove one of them from the command"
         )
-    _check_bounds(given, searched)
+    # First, so that what is wrong here is not said to be in the search space.
     config = SafeConfig(overrides=given)
+    _check_bounds(given, searched)
     for setting, domain in searched.items():
         if isinstance(domain, Interval) and domain.is_whole and isinstance(config[setting], float):
             raise UserError(

@@ -20,6 +20,7 @@ Tune = Callable[..., int]
         (["--learning_rate=0.1", "--n_negatives=16"], "every setting of the search space is fixed"),
         (["--select_on=ood", "--protocol=random"], "needs an OOD validation split"),
         (["--storage=nosuch://x"], "`--storage`: nosuch://x cannot be used"),
+        (["--seed=x"], "`seed`: found 'x' (command line)"),
         (["--space=whole.yaml"], "write `low: 1.0`"),
         (["--space=choices.yaml"], "`n_negatives`: found 0 (search space)"),
         (["--space=high.yaml"], "`ood_fraction`: found 1.5 (search space)"),
