@@ -64,40 +64,25 @@ def finished_run(folder: Path, settings: Sequence[str], may_run: bool = True) ->
 
 
 def check_settings(folder: Path, settings: Sequence[str]) -> None:
-    """Raise SystemExit, naming the first difference, if the run in a folder has other settings."""
+    """Raise SystemExit, naming the first difference, if the run in a folder has other settings.
+
+    Defaults count as well: they may have changed since the run was made.
+    """
     import yaml
 
-    from recbole_painvrl.config import parse_overrides
-
-    stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    expected = parse_overrides(settings)
-    given = {name for name, entry in stored.items() if entry["from"] == "command line"}
-    for name in sorted((given | expected.keys()) - _OF_A_FOLDER):
-        found = stored[name]["value"]
-        if name not in expected or found != expected[name]:
-            wanted = f"expected {expected[name]}" if name in expected else "which is not given now"
-            raise SystemExit(
-                f"{folder}: was run with {name}={found}, {wanted}; delete the folder or choose "
-                "another --output"
-            )
-    if "model" in expected:
-        _check_defaults(folder, stored, settings)
-
-
-def _check_defaults(folder: Path, stored: Mapping[str, Any], settings: Sequence[str]) -> None:
-    """Raise SystemExit if a default is no longer that with which the run in a folder was made."""
     from recbole_painvrl.config import config_from_arguments
 
+    stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     present = config_from_arguments(settings).effective()
-    names = stored.keys() & present.keys() - _OF_A_FOLDER - _WITHOUT_EFFECT
-    # What the run derived, and what `check_settings` has compared.
-    compared = {"derived by RecBole", "set by the run", "command line"}
-    for name in sorted(names):
-        found, now = stored[name]["value"], present[name]["value"]
-        if stored[name]["from"] not in compared and found != now:
+    given = {name for name, entry in present.items() if entry["from"] == "command line"}
+    names = (stored.keys() & present.keys()) | given
+    for name in sorted(names - _OF_A_FOLDER - _WITHOUT_EFFECT):
+        before, now = stored.get(name, {"value": None, "from": ""}), present[name]["value"]
+        derived = before["from"] in ("derived by RecBole", "set by the run")
+        if before["value"] != now and not derived:
             raise SystemExit(
-                f"{folder}: was run with {name}={found}, by default now {now}; delete the folder, "
-                "choose another --output, or run the version that it was made with"
+                f"{folder}: was run with {name}={before['value']}, now it is {now}; delete the "
+                "folder, choose another --output, or run the version that it was made with"
             )
 
 

@@ -109,13 +109,14 @@ def test_runs_choose_by_validation_and_are_reused(
 
 
 def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
-    stored = {"reg_weight": {"value": 0.01, "from": "command line"}}
+    settings = ["--model=VBPR", "--dataset=tiny"]
+    stored = config_from_arguments([*settings, "--reg_weight=0.5"]).effective()
     (tmp_path / "config.yaml").write_text(json.dumps(stored))
-    common.check_settings(tmp_path, ["--reg_weight=1e-2"])
-    with pytest.raises(SystemExit, match=r"reg_weight=0.01, expected 0.1; delete the folder"):
-        common.check_settings(tmp_path, ["--reg_weight=0.1"])
-    with pytest.raises(SystemExit, match=r"reg_weight=0.01, which is not given now"):
-        common.check_settings(tmp_path, [])
+    common.check_settings(tmp_path, [*settings, "--reg_weight=5e-1"])
+    with pytest.raises(SystemExit, match=r"reg_weight=0.5, now it is 0.1; delete the folder"):
+        common.check_settings(tmp_path, [*settings, "--reg_weight=0.1"])
+    with pytest.raises(SystemExit, match=r"reg_weight=0.5, now it is "):
+        common.check_settings(tmp_path, settings)
 
 
 def test_a_folder_with_other_defaults_is_refused(tmp_path: Path) -> None:
@@ -126,5 +127,5 @@ def test_a_folder_with_other_defaults_is_refused(tmp_path: Path) -> None:
     common.check_settings(tmp_path, settings)
     stored["learning_rate"]["value"] = 0.5
     (tmp_path / "config.yaml").write_text(json.dumps(stored))
-    with pytest.raises(SystemExit, match=r"learning_rate=0.5, by default now 0.01; delete"):
+    with pytest.raises(SystemExit, match=r"learning_rate=0.5, now it is 0.01; delete"):
         common.check_settings(tmp_path, settings)
