@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from dataset_prep.read.rows import is_number
 from dataset_prep.report import Report
 from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
@@ -87,6 +88,27 @@ def ratings_of(values: pd.Series) -> npt.NDArray[np.floating[Any]]:
             numbers[rest] = text.map(_WORDS)
         elif commas.all() and not text.str.fullmatch(_THOUSANDS).all():
             numbers[rest] = _floats(text.str.replace(",", "."))
+    return numbers
+
+
+def as_floats(path: Path, cells: pd.Series) -> npt.NDArray[np.float64]:
+    """Numbers of a column, NaN where missing.
+
+    Raises:
+        UserError: a cell is not a number; the index of ``cells`` holds the line numbers.
+    """
+    if cells.dtype.kind in "iuf":
+        return np.asarray(cells, dtype=np.float64)
+    numbers = _floats(cells)
+    unread = np.isnan(numbers)
+    if unread.any():
+        unread &= ~is_missing(cells)
+    for line, cell in cells[unread].astype(str).items():
+        if not is_number(cell):
+            raise UserError(
+                f"{path}: line {line} has {cell[:40]!r} where column `{cells.name}` needs a "
+                "number; correct it"
+            )
     return numbers
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dataset_prep.interactions import refuse_rounded
-from dataset_prep.read.cells import is_missing
+from dataset_prep.read.cells import as_floats, is_missing
 from dataset_prep.read.ids import (
     FeatureFile,
     Found,
@@ -27,7 +27,7 @@ from dataset_prep.read.ids import (
 )
 from dataset_prep.read.matrices import CELLS_PER_BLOCK, RowMatrix, Spool
 from dataset_prep.read.rows import is_number
-from dataset_prep.read.tables import Layout, as_floats, sniff
+from dataset_prep.read.tables import Layout, sniff
 from dataset_prep.read.tabular import Table, open_table
 from dataset_prep.read.vectors_in_text import parse_vector, read_words, word_sizes
 from recbole_painvrl.errors import UserError

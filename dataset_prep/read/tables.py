@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from dataset_prep.read.files import bar, open_lines, text_sample
 from dataset_prep.read.rows import Rows, find_separator, is_number, split_any
 from dataset_prep.report import Report
-from recbole_painvrl.data.folder import MISSING_TOKENS
 from recbole_painvrl.errors import UserError
 
 ROWS_PER_CHUNK = 500_000
@@ -144,28 +142,6 @@ def _frame(columns: Sequence[str], numbers: list[int], cells: list[list[str]]) -
     arrays = (np.array(column, dtype=object) for column in cells)
     found = dict(zip(columns, arrays, strict=True))
     return pd.DataFrame(found, index=pd.Index(numbers), copy=False)
-
-
-def as_floats(path: Path, cells: pd.Series) -> npt.NDArray[np.float64]:
-    """Numbers of a column, NaN where missing.
-
-    Raises:
-        UserError: a cell is not a number; the index of ``cells`` holds the line numbers.
-    """
-    if cells.dtype.kind in "iuf":
-        return np.asarray(cells, dtype=np.float64)
-    values = cells.tolist()
-    try:
-        return np.array(list(map(float, values)))
-    except (TypeError, ValueError):
-        known = ["nan" if v is None or str(v).strip() in MISSING_TOKENS else str(v) for v in values]
-    for number, cell in zip(cells.index, known, strict=True):
-        if not is_number(cell):
-            raise UserError(
-                f"{path}: line {number} has {cell[:40]!r} where column `{cells.name}` needs a "
-                "number; correct it"
-            )
-    return np.array(list(map(float, known)))
 
 
 def _names(
