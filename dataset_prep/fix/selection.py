@@ -138,8 +138,6 @@ class Selection:
     def keep_columns(self, mask: npt.NDArray[np.bool_]) -> None:
         """Drop the other columns."""
         self.columns = self.columns[mask]
-        if self.standard is not None:
-            self.standard = self.standard[:, mask]
 
     def values(self) -> Iterator[Block]:
         """The values as float64, in blocks of bounded size."""
