@@ -8,10 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-
-import pandas as pd
 
 from dataset_prep.encoders.audio import AUDIO_ADVICE, encode_sounds
 from dataset_prep.encoders.common import files_of_items
@@ -31,8 +28,9 @@ from dataset_prep.read.tabular import ROWS_PER_FRAME
 from dataset_prep.read.titles import as_text, open_texts
 from dataset_prep.report import Report, parse_fixes
 from dataset_prep.sources import table as table_source
-from recbole_painvrl.atomic import atomic_file, write_json, write_with
-from recbole_painvrl.data.writing import new_folder, save_matrix
+from recbole_painvrl.atomic import write_json
+from recbole_painvrl.data.folder import write_features
+from recbole_painvrl.data.writing import new_folder
 from recbole_painvrl.errors import UserError
 
 _DESCRIPTION = """Make features from raw content: texts in a table, pictures and WAV files named by
@@ -154,15 +152,11 @@ def _write_features(selections: Sequence[Selection], folder: Path, report: Repor
     with new_folder(folder, replace=True) as work:
         for selection in selections:
             name = selection.table.name
-            matrix, ids = work / f"{name}.npy", work / f"{name}.items.tsv"
-            write_with(matrix, partial(save_matrix, matrix=selection))
-            rows = pd.DataFrame({"row": range(len(selection.rows)), "item_id": selection.tokens})
-            with atomic_file(ids) as stream:
-                rows.to_csv(stream, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
+            written = write_features(work / f"{name}.npy", selection, selection.tokens)
             where = selection.table.where
             repairs = [repair for repair in report.repairs if repair["where"] == where]
             notes = {**selection.table.notes, "made_from": where, "repairs_before": repairs}
-            record = encoder_record(selection.table.encoder, notes, [matrix, ids])
+            record = encoder_record(selection.table.encoder, notes, written)
             write_json(work / f"{name}{ENCODER_ENDING}", record)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -218,10 +218,7 @@ def _write_files(content: DatasetContent, work: Path) -> None:
     if content.item_table is not None:
         _write_table(work / f"{content.name}.item", content.item_table)
     for modality, (matrix, tokens) in content.features.items():
-        path = work / "features" / f"{modality}.npy"
-        write_with(path, partial(save_matrix, matrix=matrix))
-        rows = pd.DataFrame({"row": np.arange(len(tokens)), "item_id": tokens})
-        _write_table(path.with_suffix(".items.tsv"), rows)
+        write_features(work / "features" / f"{modality}.npy", matrix, tokens)
     if content.truth is not None:
         columns = [
             (modality, column, int(invariant))
@@ -230,6 +227,16 @@ def _write_files(content: DatasetContent, work: Path) -> None:
         ]
         _write_table(work / _COLUMNS, pd.DataFrame(columns, columns=_COLUMNS_HEADER))
         _write_table(work / _ENVIRONMENTS, content.truth.environments)
+
+
+def write_features(
+    path: Path, matrix: FloatArray | MatrixStream, tokens: Sequence[str] | npt.NDArray[np.object_]
+) -> list[Path]:
+    """Write ``NAME.npy`` and ``NAME.items.tsv`` with the item of each row; returns both paths."""
+    ids = path.with_suffix(".items.tsv")
+    write_with(path, partial(save_matrix, matrix=matrix))
+    _write_table(ids, pd.DataFrame({"row": np.arange(len(tokens)), "item_id": tokens}))
+    return [path, ids]
 
 
 def _write_table(path: Path, frame: pd.DataFrame) -> None:
