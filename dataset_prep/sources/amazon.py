@@ -30,7 +30,7 @@ from dataset_prep.read.interactions import TableColumns, read_interactions
 from dataset_prep.read.json_data import first_of, json_lines
 from dataset_prep.read.matrices import FeatureTable
 from dataset_prep.read.tables import sniff
-from dataset_prep.read.titles import item_table
+from dataset_prep.read.titles import as_text, item_table
 from dataset_prep.report import Report
 from dataset_prep.sources.common import TERMS, add_text_encoder
 from dataset_prep.sources.vectors import read_id_records
@@ -186,8 +186,9 @@ def _read_metadata(
             for found in json_lines(path, report, python=True):
                 token = clean_token(first_of(found, _ITEM))
                 if token in rated and token not in texts:
-                    titles[token] = _words(found.get("title"))
-                    texts[token] = " ".join(_words(found.get(name)) for name in _TEXTS).strip()
+                    titles[token] = as_text(found.get("title"))
+                    words = " ".join(as_text(found.get(name)) for name in _TEXTS)
+                    texts[token] = " ".join(words.split())
         if not texts:
             raise UserError(
                 f"{path}: describes no item with interactions; check that the files belong together"
@@ -195,15 +196,6 @@ def _read_metadata(
     if texts and len(texts) < len(rated):
         report.note(f"metadata: {len(rated) - len(texts)} items with interactions have no entry")
     return titles, texts
-
-
-def _words(value: object) -> str:
-    """Text of a string or of nested lists of strings."""
-    if isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, list | tuple):
-        return " ".join(filter(None, map(_words, value)))
-    return ""
 
 
 _SUMMARY = "Amazon reviews 2014, 2018, 2023"
