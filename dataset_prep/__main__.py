@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import re
 import signal
 import sys
@@ -123,40 +122,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-class _Pipe(io.TextIOBase):
+class _Pipe(io.FileIO):
     """A stream whose pipe may be closed (`| head`): the command continues without output."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
+    def write(self, content: Any) -> int:
+        """Write the bytes; after the pipe was closed, drop them."""
         try:
-            return self._stream.write(text)
+            return super().write(content)
         except BrokenPipeError:
-            self._close()
-            return len(text)
+            return len(content)
 
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._close()
 
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def _close(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+def _piped(stream: TextIO) -> TextIO:
+    """The same stream; a character that it lacks, as in an id, must not end a finished command."""
+    buffer = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=True)
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # As stderr is: an id that the terminal lacks must not end a finished command.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = _Pipe(sys.stdout), _Pipe(sys.stderr)
+    sys.stdout, sys.stderr = _piped(sys.stdout), _piped(sys.stderr)
     # A shell's background commands ignore Ctrl-C unless a handler is set.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Exit as after Ctrl-C, so that temporary files are removed.
