@@ -17,7 +17,7 @@ from dataset_prep.finish import source
 from dataset_prep.interactions import InteractionBuilder
 from dataset_prep.options import RawDataset
 from dataset_prep.read.interactions import add_pairs, read_interactions
-from dataset_prep.read.matrices import Array, open_archive
+from dataset_prep.read.matrices import open_archive
 from dataset_prep.read.pickles import read_pickled_matrix
 from dataset_prep.report import Report
 from dataset_prep.sources.common import find_file, numbered_dataset
@@ -46,22 +46,21 @@ def read(arguments: argparse.Namespace, report: Report, spool: Path) -> RawDatas
     """Splits and features of the folder."""
     folder: Path = arguments.input
     builder = InteractionBuilder()
-    inputs = [folder / "interactions.npz"]
-    if inputs[0].is_file():
-        read_interactions(inputs[0], builder, report)
-        stated = open_archive(inputs[0]).get("shape")
-        width = None if stated is None else _stated_items(inputs[0], stated)
+    path = folder / "interactions.npz"
+    inputs, width = [path], None
+    if path.is_file():
+        read_interactions(path, builder, report)
+        shape = open_archive(path).get("shape")
+        if shape is not None:
+            if shape.shape != (2,) or shape.dtype.kind not in "iu":
+                raise UserError(
+                    f"{path}: its `shape` is not two whole numbers; leave it out or correct it"
+                )
+            width = int(shape[1])
     else:
         inputs, width = _read_pickles(folder, builder)
     interactions = builder.finish(str(inputs[0]), report)
     return numbered_dataset(report, interactions, inputs, [folder], "DiffMM family", width)
-
-
-def _stated_items(path: Path, shape: Array) -> int:
-    """Number of items by the array ``shape``."""
-    if shape.shape != (2,) or shape.dtype.kind not in "iu":
-        raise UserError(f"{path}: its `shape` is not two whole numbers; leave it out or correct it")
-    return int(shape[1])
 
 
 def _read_pickles(folder: Path, builder: InteractionBuilder) -> tuple[list[Path], int]:

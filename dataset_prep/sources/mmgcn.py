@@ -214,10 +214,8 @@ def word_bag(
     *Deviation* from MMGCN, which learns a vector per word: TF-IDF and an SVD give every model the
     same features.
     """
-    if int(pairs[0].max()) >= n_items:
-        n_items = int(pairs[0].max()) + 1
-    counts = sp.csr_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])))
-    counts.resize(n_items, counts.shape[1])
+    shape = (max(n_items, int(pairs[0].max()) + 1), int(pairs[1].max()) + 1)
+    counts = sp.csr_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=shape)
     # Imported here, since importing scikit-learn takes a second.
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
