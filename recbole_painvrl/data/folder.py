@@ -156,6 +156,13 @@ def read_truth(folder: Path) -> Truth | None:
                 f"numbered 0 to {len(rows) - 1} with invariant 0 or 1; {_AGAIN}"
             )
         planted[str(modality)] = (rows["invariant"] == "1").to_numpy(dtype=np.bool_)
+    labels = environments["environment"]
+    bad = labels[~labels.str.fullmatch("[0-9]{1,4}", na=False)]
+    if len(bad):
+        raise UserError(
+            f"{folder / _ENVIRONMENTS}: {len(bad)} of {len(labels)} rows have no whole number of 0 "
+            f"to 9999 as environment, first {short(bad.iloc[0])}; {_AGAIN}"
+        )
     return Truth(columns=planted, environments=environments)
 
 

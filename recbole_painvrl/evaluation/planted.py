@@ -22,8 +22,21 @@ _SHUFFLES = 200
 
 
 def planted_truth(dataset: ModalityDataset) -> Truth | None:
-    """Truth of the dataset's folder, or None where nothing was planted."""
-    return read_truth(dataset.folder)
+    """Truth of the dataset's folder, or None where nothing was planted.
+
+    Raises:
+        UserError: it cannot be read, or is of other columns than those of the features in use.
+    """
+    truth, slices = read_truth(dataset.folder), dataset.features.slices
+    for modality, invariant in () if truth is None else truth.columns.items():
+        columns = slices.get(modality)
+        if columns is not None and columns.stop - columns.start != len(invariant):
+            raise UserError(
+                f"{dataset.folder / 'truth' / 'columns.tsv'}: {len(invariant)} columns of modality "
+                f"{modality}, but its features have {columns.stop - columns.start}; prepare the "
+                "dataset again, or delete its folder `truth` if these features are not planted"
+            )
+    return truth
 
 
 def true_environments(dataset: ModalityDataset, users: Tensor, items: Tensor) -> Tensor | None:

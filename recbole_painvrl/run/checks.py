@@ -16,7 +16,7 @@ from recbole.utils import EvaluatorType, InputType, ModelType
 from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.per_user import PER_USER
-from recbole_painvrl.evaluation.planted import known_environments
+from recbole_painvrl.evaluation.planted import known_environments, planted_truth
 from recbole_painvrl.parallel import group
 from recbole_painvrl.reading import reason
 from recbole_painvrl.specs import draws_negatives, shuffles_users
@@ -224,8 +224,12 @@ def check_run(
             f"`metrics: {config['metrics']}`: {config['model']} ranks items and has no labels; "
             "use ranking metrics such as [Recall, NDCG, Precision]"
         )
-    if getattr(getattr(model, "settings", None), "known_environments", False):
-        # With several processes, only the first has the ids.
+    known = getattr(getattr(model, "settings", None), "known_environments", None)
+    # Models that learn a mask are scored against planted truth once they are trained. With several
+    # processes, only the first has the ids.
+    if known is not None:
+        group.from_first(lambda: planted_truth(train) is not None)
+    if known:
         group.from_first(lambda: len(known_environments(train)))
 
 

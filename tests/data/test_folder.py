@@ -130,6 +130,10 @@ def test_broken_manifest(tmp_path: Path, text: str) -> None:
         ("columns.tsv", "modality\tcolumn\tinvariant\nvisual\t1\t1\n"),
         ("columns.tsv", "modality\tcolumn\tinvariant\nvisual\t0\tyes\n"),
         ("environments.tsv", ""),
+        ("environments.tsv", "user_id\titem_id\tenvironment\nu\tx\tminor\n"),
+        ("environments.tsv", "user_id\titem_id\tenvironment\nu\tx\t-1\n"),
+        ("environments.tsv", "user_id\titem_id\tenvironment\nu\tx\t1.0\n"),
+        ("environments.tsv", "user_id\titem_id\tenvironment\nu\tx\t1\nv\ty\n"),
     ],
 )
 def test_broken_truth(tmp_path: Path, file: str, text: str | None) -> None:

@@ -89,6 +89,19 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
         lambda f: shutil.rmtree(f / "truth"), (*SHORT_STAGES, "--known_environments=True"),
         ("planted environment",),
     ),
+    # These would be noticed when all stages have been trained.
+    "truth of other columns": (
+        lambda f: rewrite(f / "truth" / "columns.tsv", lambda lines: lines[:-1]), SHORT_STAGES,
+        ("columns.tsv", "its features have", "`truth`"),
+    ),
+    "truth without numbers": (
+        lambda f: rewrite(f / "truth" / "environments.tsv", lambda lines: [*lines[:-1], "u\ti\tx"]),
+        SHORT_STAGES,
+        ("environments.tsv", "1 of", "first 'x'"),
+    ),
+    "incomplete truth": (
+        lambda f: (f / "truth" / "columns.tsv").unlink(), SHORT_STAGES, ("columns.tsv: missing",),
+    ),
 }  # fmt: skip
 
 
@@ -96,7 +109,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
 def test_a_dataset_that_is_spoiled(name: str, own_data: Path, tmp_path: Path) -> None:
     spoil, argv, parts = SPOILED[name]
     spoil(own_data / "tiny")
-    model = "PaInvRL" if name in ("NaN", "no truth") else "UltraGCN"
+    model = "PaInvRL" if name == "NaN" or "truth" in name else "UltraGCN"
     assert_refused(run_main(own_data, tmp_path, model, *argv, name="x"), *parts)
 
 
