@@ -208,6 +208,9 @@ def test_written_and_read_back(tmp_path: Path, planted: DatasetContent) -> None:
         ({"min_interactions": 9, "max_interactions": 8}, "9 to 8"),
         ({"n_items": 47}, "47 items cannot give a user 48 different ones"),
         ({"majority": 1.5}, "majority fraction 1.5"),
+        ({"gamma": float("nan")}, "gamma is nan"),
+        ({"noise": float("inf")}, "noise is inf"),
+        ({"spurious_personal": 1e300}, "spurious_personal is 1e"),
         ({"modalities": {"visual": 1}}, "modality visual has 1 columns"),
     ],
 )

@@ -26,6 +26,8 @@ TRAIN, OOD_VALID, OOD = 0, 3, 4
 _FRACTIONS = (0.8, 0.1, 0.1)
 # Number of scores in a block of users, which limits the memory.
 _BLOCK_CELLS = 1 << 22
+# Largest parameter: features above 1e6 are refused by every run.
+_LARGEST = 1e5
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class PlantedDesign:
                 f"planted data: {self.n_factors} factors, majority fraction {self.majority}, "
                 f"{self.n_ood} OOD draws; give factors >= 1, 0 <= fraction <= 1 and draws >= 0"
             )
+        for name in ("gamma", "noise", "spurious_personal"):
+            if not abs(getattr(self, name)) <= _LARGEST:
+                raise UserError(
+                    f"planted data: {name} is {getattr(self, name)}; give a number of at most "
+                    f"{_LARGEST:g}"
+                )
         for modality, width in self.modalities.items():
             if width < 2:
                 raise UserError(
