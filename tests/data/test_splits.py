@@ -30,6 +30,7 @@ from recbole_painvrl.data.splits.base import (
     hold_out,
     split_iid_ood,
 )
+from recbole_painvrl.data.splits.files import files_split
 from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.data.splits.shifts import popularity_split, time_split
 
@@ -225,6 +226,23 @@ def test_a_pair_counts_once_however_often_it_is_in_the_table(protocol: str) -> N
     assert plain.diagnostics == repeated.diagnostics
     for name, rows in plain.rows.items():
         np.testing.assert_array_equal(rows, repeated.rows[name])
+
+
+def test_what_is_said_of_the_validation_rows_is_what_was_held_out(tmp_path: Path) -> None:
+    # 12 users with two items each, of 6 items: 12 rows are left when everybody keeps one.
+    users, items = np.repeat(np.arange(1, 13), 2), np.tile(np.arange(1, 7), 4)
+
+    def split(fraction: float) -> Split:
+        settings = RunSettings(validation_share=fraction)
+        return files_split({"train": 24}, users, items, settings, tmp_path, False)
+
+    for fraction, held in ((0.125, 3), (0.9, 12)):
+        found = split(fraction)
+        said = found.diagnostics["valid"]
+        n = len(found.rows["valid"])
+        assert n <= held and n + len(found.rows["train"]) == 24
+        assert said.startswith(f"{n} of 24 interactions of the training file ({n / 24:.1%})")
+        assert ("in place of 22" in said) == (fraction == 0.9)
 
 
 SHORT = ("--split_epochs=1", "--split_rounds=1")

@@ -128,9 +128,13 @@ def files_split(
     fraction = settings.validation_share
     if VALID not in rows and fraction > 0:
         rng = np.random.default_rng([settings.split_seed, 0])
-        size = round(fraction * len(rows[TRAIN]))
+        n, size = len(rows[TRAIN]), round(fraction * len(rows[TRAIN]))
         rows[TRAIN], rows[VALID] = hold_out(rows[TRAIN], users, items, size, rng)
-        diagnostics["valid"] = f"{fraction:.0%} of the training file; there is no validation file"
+        held = len(rows[VALID])
+        words = f"{held} of {n} interactions of the training file ({held / n:.1%})"
+        if held < size:
+            words += f" in place of {size}, since every user and item keeps one"
+        diagnostics["valid"] = f"{words}; there is no validation file"
     return drop_cold(Split(rows, diagnostics), users, items)
 
 
