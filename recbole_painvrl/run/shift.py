@@ -231,7 +231,7 @@ def _sentences(
         )
         own = metrics.get("iid", {}).get(metric)
         iid, ood = values.get("iid", np.nan), values[OOD]
-        if own and own <= iid:
+        if own is not None and own <= iid:
             words += f"; {model} is not above it in distribution ({own:.4f})"
         elif own and iid >= _MOSTLY_POPULARITY * own:
             words += f"; that is {iid / own:.0%} of {model}'s IID value, so the IID test is mostly "

@@ -172,6 +172,7 @@ def test_a_model_that_loses_to_popularity_only_out_of_distribution(
 @pytest.mark.parametrize(
     ("own", "words"),
     [
+        (0.0, "VBPR is not above it in distribution (0.0000)"),
         (0.05, "is not above it in distribution"),
         (0.1, "VBPR is not above it in distribution (0.1000)"),
         (0.11, "that is 91% of"),
