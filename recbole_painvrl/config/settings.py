@@ -33,7 +33,8 @@ class RunSettings(Settings):
     split_epochs: int = Field(
         default=20,
         ge=1,
-        description="Epochs per round of an environment model of protocol iid_ood.",
+        description="Epochs per round of a full environment model of protocol iid_ood, or of the "
+        "UltraGCN whose user vectors the content models use; also those of `shift_ultragcn`.",
     )
     split_rounds: int = Field(
         default=10, ge=1, description="Maximum number of rounds of protocol iid_ood."

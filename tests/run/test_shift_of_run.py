@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from support import Finished, run_main
 
 from recbole_painvrl.config import RunSettings
+from recbole_painvrl.data.splits import iid_ood
 from recbole_painvrl.data.splits.iid_ood import fixed_ultragcn
+from recbole_painvrl.environments.content import ContentEnvironmentModel, FitSettings
 from recbole_painvrl.evaluation.shift import describe_shift
 from recbole_painvrl.inference.loading import load_run
 from recbole_painvrl.run import shift
@@ -232,6 +235,32 @@ def test_strict_follows_the_paper_and_adapted_names_its_departures(
     assert again.result["split"] == split, "read from the cache"
     assert len(list((own_data / "tiny" / "splits").glob("*.npz"))) == 2
     assert np.isfinite(list(result["shift"]["ultragcn_ndcg@10"].values())).all()
+
+
+@pytest.mark.parametrize("variant", ["adapted", "strict"])
+def test_departures_of_content_models_are_those_of_their_training(
+    variant: Literal["adapted", "strict"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[FitSettings] = []
+    model, source = iid_ood.ContentEnvironmentModel, np.random.default_rng(0)
+
+    def watched(*arguments: Any) -> ContentEnvironmentModel:
+        fits.append(arguments[-1])
+        return model(*arguments)
+
+    monkeypatch.setattr(iid_ood, "ContentEnvironmentModel", watched)
+    settings = RunSettings(
+        split_variant=variant, split_environment_model="content", split_epochs=2, split_rounds=1
+    )
+    users, items = source.integers(1, 9, (2, 60))
+    features = torch.from_numpy(source.standard_normal((9, 4))).float()
+    iid_ood._make(users, items, features, settings)
+    (fit,) = fits
+    named = "; ".join(iid_ood.departures(settings))
+    assert f"{fit.epochs} epochs per round" in named
+    assert f"{fit.n_negatives} negatives shared" in named
+    assert "kappa 0, " in named and "an UltraGCN of 2 epochs" in named
+    assert ("8:1:1" in named) == (variant == "adapted")
 
 
 def test_a_metric_of_which_less_is_better_is_not_compared(tiny_data: Path, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ _EMBEDDING_SIZE, _INIT_STD, _REG_WEIGHT = 64, 0.01, 1e-4
 _TABLES = _EMBEDDING_SIZE, _EMBEDDING_SIZE, _INIT_STD
 _LEARNING_RATE, _BATCH_SIZE, _N_NEGATIVES = 1e-3, 512, 512
 _TOLERANCE = 0.01
+# The models of `split_environment_model: content`, in both variants.
+_CONTENT_FIT = FitSettings(3, 1e-2, 4096, 256, "adam")
 # The environment models of `split_variant: strict`: kappa of 4.2.2; K and N of InvRL's code, since
 # the paper does not give them.
 _STRICT_WEIGHTS = UltraGCNWeights.from_paper(eta=1e-4, kappa=0.01)
@@ -132,19 +134,28 @@ def _make(users: IntArray, items: IntArray, content: Tensor | None, settings: Ru
 def departures(settings: RunSettings) -> list[str]:
     """Where the protocol with these settings differs from section 4.2.2 of the paper."""
     found = []
-    if settings.split_variant == "adapted":
+    adapted = settings.split_variant == "adapted"
+    content = settings.split_environment_model == "content"
+    fit = _CONTENT_FIT if content else _fit_settings(settings.split_epochs)
+    if adapted or content:
         found += [
             f"kappa {_WEIGHTS.item_item:g}, no item-item loss (4.2.2: 0.01)",
-            f"{_N_NEGATIVES} negatives shared by a batch (InvRL's code: {_STRICT_NEGATIVES} per "
+            f"{fit.n_negatives} negatives shared by a batch (InvRL's code: {_STRICT_NEGATIVES} per "
             "positive; 4.2.2 does not say)",
+        ]
+    if adapted:
+        found += [
             "training, validation and IID test 8:1:1 (4.2.2: training and test 9:1)",
             "a fifth of the smaller environment is OOD validation (4.2.2: all of it is the test)",
             "every user and item keeps a training interaction (4.2.2 does not say)",
         ]
-    if settings.split_environment_model == "content":
-        found.append("environment models without IDs (4.2.2: UltraGCN)")
-    if settings.split_epochs != _PAPER_EPOCHS:
-        found.append(f"{settings.split_epochs} epochs per round (4.2.2: {_PAPER_EPOCHS})")
+    if content:
+        found.append(
+            "environment models without IDs, with the user vectors of an UltraGCN of "
+            f"{settings.split_epochs} epochs (4.2.2: UltraGCN)"
+        )
+    if fit.epochs != _PAPER_EPOCHS:
+        found.append(f"{fit.epochs} epochs per round (4.2.2: {_PAPER_EPOCHS})")
     found.append(
         "test interactions of users or items without training are dropped (4.2.2 does not say)"
     )
@@ -183,9 +194,7 @@ def _environments(
         content = content[:n_items]
         backbone = _fitted(u, i, content, graph, settings.split_epochs, source)
         user_content = backbone.users.detach()[:, _EMBEDDING_SIZE:]
-        model = ContentEnvironmentModel(
-            u, i, user_content, content, 2, FitSettings(3, 1e-2, 4096, 256, "adam")
-        )
+        model = ContentEnvironmentModel(u, i, user_content, content, 2, _CONTENT_FIT)
     return identify(model, len(u), LoopSettings(2, settings.split_rounds, _TOLERANCE, 1), source)
 
 
