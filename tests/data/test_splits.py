@@ -294,3 +294,20 @@ def test_every_protocol_has_a_stream_of_its_own(
     pairs = np.repeat(np.arange(1, 11), 10), np.tile(np.arange(1, 11), 10)
     time_split(*pairs, np.arange(100.0), 0.2, 5)
     assert seen == [[5, 0], [5, 1], [5, 3], [5, 2]]
+
+
+@pytest.mark.parametrize(
+    ("argv", "idle"),
+    [
+        (["--protocol=popularity"], False),
+        (["--protocol=popularity", "--shift_ultragcn=True"], False),
+        (["--protocol=popularity", "--shift_ultragcn=False"], True),
+        (["--protocol=random"], True),
+        (["--protocol=iid_ood", "--shift_ultragcn=False"], False),
+    ],
+)
+def test_epochs_of_the_fixed_model_that_measures_a_shift_have_an_effect(
+    argv: list[str], idle: bool, tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    ModalityDataset(tiny_config("UltraGCN", "--split_epochs=3", *argv))
+    assert ("`split_epochs` has no effect" in caplog.text) == idle

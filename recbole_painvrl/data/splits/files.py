@@ -177,9 +177,12 @@ def refuse_split_arguments(config: Any, protocol: str) -> None:
 def warn_of_idle_settings(settings: RunSettings, config: Any, protocol: str) -> None:
     """Warn of split settings that the protocol does not use."""
     sampled = any(mode[:3] in ("uni", "pop") for mode in config["eval_args"]["mode"].values())
+    # The fixed UltraGCN that measures a shift reads them with every protocol with an OOD test.
+    measured = protocol != "random" and settings.shift_ultragcn is not False
+    read = {"split_seed": sampled, "split_epochs": measured}
     for name, protocols in READ_BY.items():
         changed = getattr(settings, name) != type(settings).model_fields[name].default
-        if changed and protocol not in protocols and not (name == "split_seed" and sampled):
+        if changed and protocol not in protocols and not read.get(name, False):
             instead = "; its split follows `seed`" if name == "split_seed" else ""
             getLogger("recbole_painvrl").warning(
                 "`%s` has no effect with protocol `%s`%s", name, protocol, instead
