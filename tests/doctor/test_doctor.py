@@ -110,6 +110,17 @@ def test_a_library_that_crashes_ends_only_the_probe() -> None:
     assert second.text.startswith("RecBole cannot be imported: ModuleNotFoundError")
 
 
+def test_imports_that_take_too_long_name_the_library_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system, "_SECONDS", 3)
+    said = 'print(\'{"PyTorch": "2 imports", "gpus": []}\', flush=True)\n'
+    (found,) = check_imports(said + "import time; time.sleep(60)")
+    assert found.level == "FAIL"
+    assert found.text == "RecBole was not imported within 3 s"
+    assert found.advice.endswith("run doctor again")
+
+
 def test_a_check_that_raises_is_a_finding() -> None:
     def broken() -> list[Finding]:
         raise RuntimeError("planted")
