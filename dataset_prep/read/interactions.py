@@ -49,6 +49,15 @@ class TableColumns:
         headless = ", or with `--columns user,item,...` if its first line is data" if text else ""
         return f"name the columns with `--user-column` and `--item-column`{headless}"
 
+    def unknown_header(self) -> str:
+        """What to do if the first line of a text file is no header with known names."""
+        if not self.options:
+            return self.advice(text=True)
+        return (
+            "if it is data, name all columns in order with `--columns user,item,...`; if it is a "
+            "header, name two of its columns with `--user-column` and `--item-column`"
+        )
+
 
 @dataclass(frozen=True)
 class _File:
@@ -195,7 +204,7 @@ def _layout(file: _File) -> Layout:
             )
         raise UserError(
             f"{path}: its first line ({', '.join(layout.sample[0])[:60]}) is not a known header; "
-            f"{'if it is data, ' * columns.options}{columns.advice(text=True)}"
+            f"{columns.unknown_header()}"
         )
     if not layout.sample:
         raise UserError(f"{path}: has a header and no row; check that it was written completely")

@@ -80,6 +80,12 @@ def test_files_without_a_header_need_names(tmp_path: Path) -> None:
     assert pairs(tmp_path / "out") == [("1", "10"), ("2", "11")]
 
 
+def test_the_error_for_no_known_header_tells_data_from_a_header(tmp_path: Path) -> None:
+    out = refused(table(tmp_path, "a,b,4\na,c,3\n"))
+    assert "if it is data, name all columns in order with `--columns user,item,...`" in out
+    assert "if it is a header, name two of its columns with `--user-column`" in out
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "named"),
     [
