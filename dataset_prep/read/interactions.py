@@ -14,6 +14,7 @@ import pandas as pd
 from dataset_prep.interactions import InteractionBuilder, exact_below
 from dataset_prep.read.files import file_kind, text_sample
 from dataset_prep.read.frames import add_frames, part_name
+from dataset_prep.read.ids import listed_names
 from dataset_prep.read.matrices import open_archive, read_array
 from dataset_prep.read.rows import is_number
 from dataset_prep.read.tables import Layout, find_role, simple, sniff
@@ -74,7 +75,7 @@ class _File:
         chosen = choose_columns(self.path, names, self.columns, text)
         taken = ", ".join(f"{role} = {name}" for role, name in chosen.items())
         left = [name for name in names if name not in chosen.values()]
-        rest = f"; left out: {', '.join(left[:6])}" if left else ""
+        rest = f"; left out: {listed_names(left)}" if left else ""
         self.report.note(f"{self.path.name}: {taken}{rest}")
         return chosen
 

@@ -86,6 +86,11 @@ def test_the_error_for_no_known_header_tells_data_from_a_header(tmp_path: Path) 
     assert "if it is a header, name two of its columns with `--user-column`" in out
 
 
+def test_a_column_without_a_name_is_listed_among_those_left_out(tmp_path: Path) -> None:
+    out = passed(table(tmp_path, ",user,item\n0,a,b\n1,a,c\n")).out
+    assert "user = user, item = item; left out: (no name)" in out
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "named"),
     [
