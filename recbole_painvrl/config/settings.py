@@ -83,8 +83,8 @@ class RunSettings(Settings):
     )
     feature_mask: str | None = Field(
         default=None,
-        description="Run of PaInvRL or InvRL whose learnt mask multiplies the features of this "
-        "model, or an .npz file with a mask per modality.",
+        description="Run of PaInvRL or InvRL whose mask, in the form that its final model uses, "
+        "multiplies the features of this model, or an .npz file with a mask per modality.",
     )
     preset: str | None = Field(
         default=None, description="Named set of values that override the model's defaults."

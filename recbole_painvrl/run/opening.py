@@ -10,6 +10,8 @@ from recbole_painvrl.data.splits.base import SPLITS, VALID
 from recbole_painvrl.specs import spec_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from recbole_painvrl.data.dataset import ModalityDataset
 
 
@@ -33,6 +35,8 @@ def opening(config: ConfigLike, dataset: ModalityDataset, folder: Path) -> str:
         f"{dataset.item_num - 1} items, {_modalities(config, dataset)}",
         f"protocol {dataset.protocol}: {sizes}",
     ]
+    if dataset.features.mask is not None:
+        lines.insert(1, f"feature mask of {config['feature_mask']}: {_mask(dataset.features.mask)}")
     if VALID not in found["sizes"]:
         lines.append(f"no validation split: all {config['epochs']} epochs, the last is tested")
     elif "valid" in found:
@@ -52,3 +56,13 @@ def _modalities(config: ConfigLike, dataset: ModalityDataset) -> str:
         return f"modalities: not used by {config['model']}"
     widths = [f"{name} {columns.stop - columns.start}" for name, columns in slices.items()]
     return f"modalities: {', '.join(widths) or 'none'}"
+
+
+def _mask(mask: Tensor) -> str:
+    """What a given mask does to the feature columns."""
+    if not bool(mask.any()):
+        return f"all {len(mask)} columns dropped, so the model has no features"
+    if bool((mask == 1).all()):
+        return f"all {len(mask)} columns kept, so it changes nothing"
+    dropped = int((mask == 0).sum())
+    return f"{dropped} of {len(mask)} columns dropped, mean weight {float(mask.mean()):.3f}"

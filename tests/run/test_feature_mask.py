@@ -27,6 +27,7 @@ from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.run import runner
 from recbole_painvrl.run.build import build_model
 from recbole_painvrl.run.feature_mask import takes_feature_mask, training_hash
+from recbole_painvrl.run.opening import opening
 from recbole_painvrl.specs import specs
 
 SMALL = ("--embedding_size=6",)
@@ -62,6 +63,25 @@ def test_a_mask_of_ones_changes_nothing(tiny_data: Path, tmp_path: Path) -> None
     )
     assert plain.result["hashes"]["weights"] == same.result["hashes"]["weights"]
     assert plain.result["metrics"] == same.result["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("visual", "acoustic", "said"),
+    [
+        (0.0, 0.0, "all 24 columns dropped, so the model has no features"),
+        (1.0, 1.0, "all 24 columns kept, so it changes nothing"),
+        (0.75, 0.0, "8 of 24 columns dropped, mean weight 0.500"),
+    ],
+)
+def test_a_run_says_what_its_mask_does(
+    visual: float, acoustic: float, said: str, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "given.npz"
+    np.savez(path, visual=np.full(16, visual), acoustic=np.full(8, acoustic))
+    config = tiny_config("VBPR", *SMALL, f"--feature_mask={path}")
+    dataset = ModalityDataset(config)
+    dataset.build_parts()
+    assert f"feature mask of {path}: {said}\n" in opening(config, dataset, tmp_path)
 
 
 def test_a_run_keeps_its_mask(masked: Finished, tiny_data: Path, tmp_path: Path) -> None:
