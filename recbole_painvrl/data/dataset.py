@@ -15,7 +15,7 @@ from torch import Tensor
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.checked import CheckedDataset
 from recbole_painvrl.data.feature_mask import read_feature_mask
-from recbole_painvrl.data.features import aligned_features, available_modalities
+from recbole_painvrl.data.features import aligned_features, all_modalities, available_modalities
 from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, Split
@@ -129,7 +129,9 @@ class ModalityDataset(CheckedDataset):
 
     def _load_features(self) -> Features:
         known = available_modalities(self.folder)
-        wanted = known if self.run_settings.modalities is None else self.run_settings.modalities
+        wanted = self.run_settings.modalities
+        if wanted is None:
+            wanted = all_modalities(self.folder)
         tokens = {str(t): index for index, t in enumerate(self.field2id_token[self.iid_field])}
         matrices, has_row, slices, counts, start = [], [], {}, {}, 0
         for modality in wanted:

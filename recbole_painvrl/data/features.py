@@ -45,6 +45,24 @@ def available_modalities(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "features").glob("*.npy"))
 
 
+def all_modalities(folder: Path) -> list[str]:
+    """The same, of a folder without remains of others.
+
+    Raises :class:`UserError` for a list of items whose matrix is missing: a run would do without
+    the modality, and say nothing.
+    """
+    known = available_modalities(folder)
+    for path in sorted((folder / "features").glob("*.items.tsv")):
+        name = path.name.removesuffix(".items.tsv")
+        if name not in known:
+            raise UserError(
+                f"{_npy(folder, name)}: no such file, but {path.name} lists the items of its rows; "
+                f"put it back, or name the modalities in use, as in "
+                f"`--modalities=[{','.join(known)}]`"
+            )
+    return known
+
+
 def load_modality(folder: Path, modality: str) -> tuple[FloatArray, list[str]]:
     """Memory-mapped matrix [n_rows, d] and the item token of each row.
 

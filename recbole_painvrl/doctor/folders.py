@@ -72,6 +72,9 @@ def _problems(folder: Path) -> Iterator[str]:
         items = matrix.with_name(f"{matrix.stem}.items.tsv")
         if not items.is_file():
             yield f"{matrix}: lacks {items.name}, which lists the items of its rows"
+    for items in sorted((folder / "features").glob("*.items.tsv")):
+        if not items.with_name(f"{items.name.removesuffix('.items.tsv')}.npy").is_file():
+            yield f"{items}: lists the items of a .npy file that is not there"
     manifest = folder / "manifest.json"
     if manifest.is_file():
         try:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_painvrl.data import features as features_module
-from recbole_painvrl.data.features import aligned_features
+from recbole_painvrl.data.features import aligned_features, all_modalities
 from recbole_painvrl.errors import UserError
 
 IDS = {"[PAD]": 0, "a": 1, "b": 2, "c": 3}
@@ -163,6 +163,17 @@ def test_missing_matrix_suggests_a_name(tmp_path: Path) -> None:
     message = fault(tmp_path, "visuals")
     assert "no such file, the dataset has features for visual" in message
     assert "did you mean `visual`?" in message
+
+
+def test_a_list_of_items_without_its_matrix_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    write(tmp_path, name="text")
+    assert all_modalities(tmp_path) == ["text", "visual"]
+    npy(tmp_path).unlink()
+    with pytest.raises(UserError) as caught:
+        all_modalities(tmp_path)
+    assert str(caught.value).startswith(f"{npy(tmp_path)}: no such file, but visual.items.tsv")
+    assert str(caught.value).endswith("`--modalities=[text]`")
 
 
 @pytest.mark.parametrize(

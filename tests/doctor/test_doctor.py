@@ -144,11 +144,13 @@ def test_datasets(tiny_data: Path, tmp_path: Path) -> None:
     (root / "features" / "features" / "visual.npy").write_bytes(b"\x93NUMPY")
     (root / "features" / "features" / "text.npy").write_bytes(b"PK")
     (root / "features" / "features" / "text.items.tsv").write_text("row\titem_id\n")
+    (root / "features" / "features" / "audio.items.tsv").write_text("row\titem_id\n")
     texts = " | ".join(failures(check_datasets(root)))
     for part in (
         "empty: lacks empty.inter or empty.train.inter",
         "headless.inter: the first line lacks two", "holds no interaction",
         "visual.npy: lacks visual.items.tsv", "text.npy: not a .npy file",
+        "audio.items.tsv: lists the items of a .npy file that is not there",
     ):  # fmt: skip
         assert part in texts
 

@@ -85,6 +85,10 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, .
         ("--validation_share=0", "--select_on=harmonic"),
         ("`select_on: harmonic`", "no epoch is selected", "`validation_share`"),
     ),
+    "list of items without its matrix": (
+        lambda f: (f / "features" / "visual.npy").unlink(), (),
+        ("visual.npy: no such file, but visual.items.tsv", "`--modalities=[acoustic]`"),
+    ),
     "no truth": (
         lambda f: shutil.rmtree(f / "truth"), (*SHORT_STAGES, "--known_environments=True"),
         ("planted environment",),
