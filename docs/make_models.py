@@ -21,7 +21,8 @@ Written by `python -m docs.make_models` from the descriptions of the models.
 
 `--model=NAME` runs a model, `python -m recbole_painvrl settings NAME` lists its settings, and
 `benchmark --models` takes names and groups. RecBole's general recommenders (BPR, LightGCN, NGCF,
-EASE, MultiVAE and 27 more, all except RaCT) run beside them with the same commands. A model of your
+EASE, MultiVAE and 27 more, all except RaCT) run beside them with the same commands; NCL needs
+`pip install faiss-cpu`. A model of your
 own: [your-own-model.md](your-own-model.md).
 
 - *features*: whether the model needs at least one modality, or also has an ID-only form
