@@ -245,6 +245,17 @@ def test_what_is_said_of_the_validation_rows_is_what_was_held_out(tmp_path: Path
         assert ("in place of 22" in said) == (fraction == 0.9)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3])
+def test_a_share_of_the_training_file_beside_a_validation_file_is_a_warning(
+    fraction: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    users, items = np.repeat(np.arange(1, 13), 2), np.tile(np.arange(1, 7), 4)
+    settings = RunSettings(validation_share=fraction)
+    found = files_split({"train": 20, "valid": 4}, users, items, settings, tmp_path, False)
+    assert len(found.rows["train"]) == 20
+    assert ("`validation_share` has no effect" in caplog.text) == (fraction != 0.1)
+
+
 SHORT = ("--split_epochs=1", "--split_rounds=1")
 PROTOCOLS = {
     # Without a validation file a fraction of the training file is drawn.

@@ -135,6 +135,10 @@ def files_split(
         if held < size:
             words += f" in place of {size}, since every user and item keeps one"
         diagnostics["valid"] = f"{words}; there is no validation file"
+    elif VALID in rows and fraction != RunSettings.model_fields["validation_share"].default:
+        getLogger("recbole_painvrl").warning(
+            "`validation_share` has no effect: %s has a validation file", folder
+        )
     return drop_cold(Split(rows, diagnostics), users, items)
 
 
