@@ -97,7 +97,7 @@ def test_refusals(finished: MakeRun, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="UltraGCN learns no mask"):
             KINDS[what](load_run(finished("UltraGCN")))
     joint = ("ContentEASE", "--form=joint")
-    for model, *argv in (("ItemKNN",), ("Pop",), ("NeuMF",), ("RP3beta",), joint):
+    for model, *argv in (("ItemKNN",), ("Pop",), ("NeuMF",), ("RP3beta",), ("EliMRec",), joint):
         with pytest.raises(UserError, match=f"{model}: its scores are not products"):
             KINDS["embeddings"](load_run(finished(model, *argv)))
     run = load_run(finished("BPR"))

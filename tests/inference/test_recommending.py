@@ -23,7 +23,9 @@ from recbole_painvrl.inference.recommending import Recommender, top_k
 from recbole_painvrl.inference.request import Request, recommend
 from recbole_painvrl.inference.scoring import Scorer
 
-MODELS = [(name,) for name in ("UltraGCN", "PaInvRL", "VBPR", "MMGCN", "MMSSL", "LightGCN")]
+MODELS = [
+    *(("UltraGCN",), ("PaInvRL",), ("VBPR",), ("MMGCN",), ("MMSSL",), ("LightGCN",), ("EliMRec",)),
+]
 
 
 def metrics(found: pd.DataFrame, positives: set[tuple[str, str]], k: int) -> tuple[float, float]:

@@ -122,15 +122,6 @@ def test_idle_projections(tiny_config: MakeConfig) -> None:
     assert all(p.grad is None for p in model.content.parameters())
 
 
-def test_dropout_of_an_epoch(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("BM3", *SMALL))
-    losses = []
-    for epoch in (3, 4, 3):
-        model.start_epoch(epoch)
-        losses.append(model.calculate_loss(batch_of(model)).item())
-    assert losses[0] == losses[2] != losses[1]
-
-
 def test_items_do_not_collapse(tiny_config: MakeConfig) -> None:
     config = tiny_config("BM3", "--embedding_size=32", "--train_batch_size=256")
     model = build(config)

@@ -1,15 +1,14 @@
-"""EliMRec: the formulas on dense matrices, the effects, and what a run serves."""
+"""EliMRec: the formulas on dense matrices, and the effects."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import product
 
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from recbole.data.interaction import Interaction
-from support import MakeConfig, run_main
+from support import MakeConfig
 from test_slmrec import SMALL, literal_fused, literal_views
 from torch import Tensor
 from zoo_support import (
@@ -19,7 +18,6 @@ from zoo_support import (
     shaken,
 )
 
-from recbole_painvrl.__main__ import main
 from recbole_painvrl.models import elimrec
 from recbole_painvrl.testing.laws import scores
 
@@ -47,8 +45,10 @@ def literal_effects(
     return f(g) - f(g[:, 1:].mean(dim=1, keepdim=True)) if score == "TIE" else f(g)
 
 
-@pytest.mark.parametrize("fusion", ["product", "hm", "sum"])
-@pytest.mark.parametrize("score", ["TIE", "TE", "plain"])
+@pytest.mark.parametrize(
+    ("score", "fusion"),
+    [*product(("TIE", "TE"), ("product", "hm", "sum")), ("plain", "product")],
+)
 def test_loss_and_scores_by_hand(
     score: str, fusion: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,24 +84,3 @@ def test_loss_and_scores_by_hand(
     batch = Interaction({model.USER_ID: users, model.ITEM_ID: items})
     found = model.predict(batch).detach()
     torch.testing.assert_close(found, expected[users, items].detach(), rtol=1e-6, atol=1e-9)
-
-
-def test_recommend_and_export(
-    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = run_main(tiny_data, tmp_path, "EliMRec", name="run")
-    out = tmp_path / "recs.csv"
-    words = ["--users", "all", "--k=3", "--out", str(out)]
-    assert main(["recommend", str(run.folder), *words]) == 0
-    assert len(pd.read_csv(out)) == 360
-    new = tmp_path / "new.csv"
-    new.write_text("user_id,item_id\nnobody,i1\n")
-    for command in (
-        ["export", str(run.folder), "--what", "embeddings", "--out", str(tmp_path / "v.npy")],
-        ["recommend", str(run.folder), "--new-users", str(new), "--out", str(tmp_path / "n.csv")],
-    ):
-        capsys.readouterr()
-        assert main(command) == 2
-        said = capsys.readouterr().err
-        assert "EliMRec" in said
-        assert said.count("\n") == 1

@@ -128,17 +128,6 @@ def test_joint_steps_are_the_literal_ones(name: str) -> None:
     assert bool(((mask < 0) | (mask > 1)).any()) == (settings.mask_clipping == "in_use")
 
 
-@pytest.mark.usefixtures("double")
-def test_plain_gradient_steps_can_go_unclipped() -> None:
-    """``mask_clipping`` says the same with ``mask_optimizer: sgd`` as with Adam."""
-    ends = {}
-    for clipping in ("every_step", "in_use"):
-        settings = shipped_settings("InvRL", **LARGE, mask_optimizer="sgd", mask_clipping=clipping)
-        ends[clipping] = learnt(settings)[0].mask.detach()
-    assert ((ends["every_step"] >= 0) & (ends["every_step"] <= 1)).all()
-    assert ((ends["in_use"] < 0) | (ends["in_use"] > 1)).any()
-
-
 def test_informative_columns_end_above_noise() -> None:
     """Half of the columns say what users like, half are noise (spec 8, 5, in small)."""
     source = torch.Generator().manual_seed(0)

@@ -118,16 +118,6 @@ def test_evaluation_has_no_dropout(tiny_config: MakeConfig) -> None:
     assert torch.equal(one.tables()[1], other.tables()[1])
 
 
-def test_noise_belongs_to_the_epoch(tiny_config: MakeConfig) -> None:
-    model = build(tiny_config("LGMRec", *SMALL))
-    losses = []
-    for epoch in (2, 3, 2):
-        model.start_epoch(epoch)
-        losses.append([float(model.calculate_loss(batch_of(model)).detach()) for _ in range(2)])
-    assert losses[0] == losses[2] != losses[1]
-    assert losses[0][0] != losses[0][1]
-
-
 def test_contrast_does_not_grow_with_the_batch(tiny_config: MakeConfig) -> None:
     model = build(tiny_config("LGMRec", *SMALL, "--reg_weight=0.0"))
     losses = []

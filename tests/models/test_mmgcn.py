@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 from support import MakeConfig
 from torch import Tensor
-from zoo_support import TRIPLES, batch_of, build
+from zoo_support import TRIPLES, assert_same_gradients, batch_of, build
 
 from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.data.splits.base import TRAIN
@@ -101,37 +101,18 @@ def test_scores_loss_and_gradients_node_by_node(
     for network in model.networks:
         squares = squares + network.preference[1:].square().mean()
     literal = literal + 0.3 * squares
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    by_hand = torch.autograd.grad(literal, parameters)
     model.train()
     for repeats, longer in ((1, [False, False]), (12, [False, True]), (60, [True, True])):
         assert [6 * repeats >= model.n_users, 12 * repeats >= model.n_items] == longer
         loss = model.calculate_loss(batch_of(model, repeats * TRIPLES))
-        torch.testing.assert_close(loss, literal, rtol=1e-12, atol=0.0)
-        by_model = torch.autograd.grad(loss, parameters)
-        for name, one, other in zip(names, by_model, by_hand, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-14, msg=name)
-
-
-def test_either_side_of_the_product_is_exact(tiny_config: MakeConfig) -> None:
-    """W multiplies the smaller side; the other choice gives the same."""
-    model = build(tiny_config("MMGCN", *SMALL)).double()
-    assert model.n_items < model.n_users
-    weight = torch.randn(4, 7, dtype=torch.float64)
-    x = (
-        torch.randn(model.n_users, 7, dtype=torch.float64),
-        torch.randn(model.n_items, 7, dtype=torch.float64),
-    )
-    few_items = model.aggregate(x, weight)
-    model.n_users, model.n_items = 1, 2
-    few_users = model.aggregate(x, weight)
-    torch.testing.assert_close(few_items, few_users, rtol=1e-12, atol=1e-14)
+        assert_same_gradients(model, loss, literal)
 
 
 def test_weight_multiplies_the_smaller_side(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(tiny_config("MMGCN", *SMALL))
+    """The other choice gives the same."""
+    model = build(tiny_config("MMGCN", *SMALL)).double()
     widths = []
     original = Propagation.forward
 
@@ -140,9 +121,14 @@ def test_weight_multiplies_the_smaller_side(
         return original(self, table)
 
     monkeypatch.setattr(Propagation, "forward", spy)
-    users, items = torch.randn(model.n_users, 7), torch.randn(model.n_items, 7)
-    model.aggregate((users, items), torch.randn(4, 7))
+    tables = [torch.randn(n, 7).double() for n in (model.n_users, model.n_items)]
+    weight = torch.randn(4, 7).double()
+    few_items = model.aggregate(tables, weight)
     assert widths == [(model.n_items, 4), (model.n_users, 7)]
+    model.n_users, model.n_items = 1, 2
+    few_users = model.aggregate(tables, weight)
+    assert widths[2:] == [(len(tables[0]), 4), (len(tables[1]), 7)]
+    torch.testing.assert_close(few_items, few_users, rtol=1e-12, atol=1e-14)
 
 
 def test_frozen_ids_are_saved_and_never_trained(tiny_config: MakeConfig) -> None:

@@ -119,7 +119,7 @@ def test_a_moved_tensor_has_memory_of_its_own() -> None:
         assert there.to("cuda") is there
 
 
-@pytest.mark.parametrize("model", ["PaInvRL", "MMSSL", "GRCN", "LightGCN", "ContentEASE"])
+@pytest.mark.parametrize("model", ["PaInvRL", "MMSSL", "LightGCN", "ContentEASE"])
 def test_runs_and_rankings_are_those_of_the_cpu(
     model: str, tiny_data: Path, tmp_path: Path
 ) -> None:

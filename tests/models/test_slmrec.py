@@ -209,18 +209,3 @@ def test_trained_features_reach_the_scores(tiny_config: MakeConfig) -> None:
     with torch.no_grad():
         model.feature_table.mul_(-1)
     assert not torch.allclose(model.tables()[1], before)
-
-
-@pytest.mark.parametrize("task", ["FD", "FM"])
-def test_draws_of_an_epoch(task: str, tiny_config: MakeConfig) -> None:
-    """They follow from seed and epoch alone, so that a resumed run has the same."""
-    model = build(tiny_config("SLMRec", *SMALL, f"--ssl_task={task}"))
-
-    def losses(epoch: int) -> list[float]:
-        model.start_epoch(epoch)
-        return [model.calculate_loss(batch_of(model)).item() for _ in range(6)]
-
-    first = losses(3)
-    assert len(set(first)) > 1
-    assert losses(4) != first
-    assert losses(3) == first

@@ -253,6 +253,29 @@ def test_constant_features_are_propagated_once(
     torch.testing.assert_close(scores(as_double(model)).float(), before, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *(("BM3", ()), ("FREEDOM", ("--pruned_fraction=0.5",)), ("LGMRec", ())),
+        *(("LATTICE", ("--backbone=ngcf", "--backbone_dropout=0.3")), ("MICRO", ())),
+        *(("SLMRec", ("--ssl_task=FD",)), ("SLMRec", ("--ssl_task=FM",))),
+    ],
+)
+def test_draws_of_an_epoch(name: str, more: tuple[str, ...], tiny_config: MakeConfig) -> None:
+    """They follow from seed and epoch alone, so that a resumed run has the same."""
+    more = ("--contrast_items=20",) if name == "MICRO" else more
+    model = build(tiny_config(name, *SETTINGS[name], *more)).train()
+
+    def losses(epoch: int) -> list[float]:
+        model.start_epoch(epoch)
+        return [model.calculate_loss(batch_of(model)).item() for _ in range(6)]
+
+    first = losses(3)
+    assert (len(set(first)) > 1) == (name not in ("FREEDOM",))
+    assert losses(4) != first
+    assert losses(3) == first
+
+
 @pytest.mark.parametrize("name", ["BM3", "FREEDOM", "LATTICE", "MGCN", "MICRO"])
 def test_released_trains_the_features(name: str, tiny_config: MakeConfig) -> None:
     assert build(tiny_config(name, "--preset=released")).feature_table.requires_grad
@@ -327,7 +350,7 @@ def test_the_losses_are_those_of_single_precision(
     stages = {"PaInvRL": SHORT_STAGES, "BM3": ("--content_weight=2",)}.get(model, ())
     losses = []
     for amp in (False, True):
-        words = (*stages, f"--enable_amp={amp}")
+        words = (*stages, "--epochs=1", f"--enable_amp={amp}")
         run = run_main(tiny_data, tmp_path, model, *words, name=str(amp))
         assert run.code == 0, run.err
         history = [one for stage in run.result["stages"] for one in stage.get("history", [])]
