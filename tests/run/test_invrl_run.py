@@ -70,22 +70,20 @@ def test_it_is_painvrl_with_its_objective_bit_for_bit(run: Run, rounds: tuple[st
 
 
 def test_alpha_and_lambda_grow_after_every_outer_round(run: Run) -> None:
-    grown = run("InvRL", "--outer_rounds=3", "--irm_weight=2.0")
+    """Hence the first round is the same without growth."""
+    whole = run("InvRL", "--outer_rounds=3")
     for number in (1, 2, 3):
-        entry = stage(grown, f"mask {number}")
-        assert entry["irm_weight"] == pytest.approx(2.0 * 1.05 ** (number - 1))
+        entry = stage(whole, f"mask {number}")
+        assert entry["irm_weight"] == pytest.approx(1.05 ** (number - 1))
         assert entry["mask_decay"] == pytest.approx(0.2 * 1.05 ** (number - 1))
         w_erm = 1 / (1 + entry["irm_weight"])
         assert entry["w_erm"] == pytest.approx(w_erm), "the weights that acted"
-
-
-def test_growing_weights_change_the_second_round_only(run: Run) -> None:
     constant = run("InvRL", "--outer_rounds=2", "--weight_growth=1.0").arrays("mask")
-    grown = run("InvRL", "--outer_rounds=2", "--weight_growth=4.0").arrays("mask")
+    grown = whole.arrays("mask")
     for key, values in constant.items():
         if key.startswith("round 1/"):
             np.testing.assert_array_equal(values, grown[key])
-    assert not np.array_equal(constant["visual"], grown["visual"])
+    assert not np.array_equal(constant["round 2/visual"], grown["round 2/visual"])
 
 
 def test_the_mask_reaches_the_environments_or_does_not(run: Run) -> None:

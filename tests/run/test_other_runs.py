@@ -36,7 +36,7 @@ def test_every_model_leaves_the_same_kind_of_folder(
     assert files_in(run.folder) >= FILES
     assert not {"mask.npz", "environments.npz"} & files_in(run.folder)
     result = run.result
-    assert result["model"] == model
+    assert result["model"] == model and "answer" not in result
     assert set(result["metrics"]) == {"valid", "iid", "ood"}
     assert result["metrics"]["iid"]["ndcg@10"] > 0
     assert [stage["name"] for stage in result["stages"]] == ["train"]
@@ -69,8 +69,6 @@ def test_presets_run(model: str, preset: str, tiny_data: Path, tmp_path: Path) -
 
 
 def test_best_epoch_is_the_one_that_was_kept(tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "ItemKNN", name="one")
-    assert run.result["stages"][0]["best_epoch"] == 1
     run = run_main(tiny_data, tmp_path, "UltraGCN", "--epochs=3", "--eval_step=2", name="two")
     assert run.result["stages"][0]["best_epoch"] == 2
 
