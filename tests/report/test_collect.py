@@ -78,16 +78,11 @@ def test_everything_in_the_folder_of_runs(runs: Path, tmp_path: Path, report: Re
     assert f"--resume={runs / 'table2' / 'cells' / BEGUN}" in page
 
 
-@pytest.mark.parametrize("name", ["table2", "search"])
-def test_a_folder_of_runs_alone(
-    name: str, runs: Path, report: Report, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = report(runs / name / "page.html", runs / name)
+def test_a_folder_of_trials_alone(runs: Path, report: Report) -> None:
+    place = runs / "search" / "page.html"
+    found = report(place, runs / "search")
     assert found.code == 0, found.err
     page = words(found.text)
-    if name == "table2":
-        assert "1 complete of 2 runs" in page
-        return
     # The best trial is first, and one of three has no figures.
     assert re.search(r"seconds trial-0001 0\.5432 – trial-0000 0\.4321 61\.5", page)
     assert "Search: UltraGCN on tiny, embedded variant" in page
@@ -99,7 +94,7 @@ def test_a_folder_of_runs_alone(
     assert "trial-0002" not in page
     # Once it is tested, it is still the best trial.
     shutil.copy(runs / "single" / "result.json", runs / "search" / "trial-0001")
-    page = words(report(runs / name / "page.html", runs / name).text)
+    page = words(report(place, runs / "search").text)
     assert "The best of 2 complete trials is trial-0001" in page
     assert "1 complete of 1 runs" in page and "has been tested since" in page
 
@@ -272,14 +267,18 @@ def test_nothing_readable_or_a_wrong_name_writes_no_page(
         assert not found.page.exists()
 
 
-def test_a_copy_is_not_another_seed(run_folders: Path, tmp_path: Path, report: Report) -> None:
+def test_a_copy_or_a_second_name_is_not_another_seed(
+    run_folders: Path, tmp_path: Path, report: Report
+) -> None:
     shutil.copytree(run_folders / "ultragcn-1", tmp_path / "copy")
     with edited(tmp_path / "copy" / "result.json") as result:
         result["run_folder"] = "copy"
-    found = report(tmp_path / "x.html", run_folders / "ultragcn-1", tmp_path / "copy")
+    run = run_folders / "ultragcn-1"
+    found = report(tmp_path / "x.html", run, run_folders / "." / "ultragcn-1", tmp_path / "copy")
     assert found.code == 0
     assert "1 complete of 1 runs" in found.text
-    assert f"copy: left out: repeats {run_folders / 'ultragcn-1'}" in found.err
+    assert "there is nothing to compare it with" in found.text
+    assert f"copy: left out: repeats {run}" in found.err
 
 
 def errors(folder: Path, value: float) -> None:

@@ -60,7 +60,6 @@ def test_data_settings_and_versions(tables: Path, run_folders: Path) -> None:
     ("kind", "said"),
     [
         ("both", "popularity and content"),
-        ("content", "content"),
         ("other", "items, by neither popularity nor content"),
     ],
 )
