@@ -173,13 +173,6 @@ def test_fixed_splits(tmp_path: Path) -> None:
     refused(prepare(*run("a,x\n", "")), "give train and test")
 
 
-def test_one_id_written_in_two_ways_is_refused(tmp_path: Path) -> None:
-    """Both would become 1, and their rows one item's."""
-    refused(table(tmp_path, "user,item\na,1.0\nb,1.00\nc,2.0\n"), "ids like 1.0 and 1.00")
-    passed(table(tmp_path, "user,item\na,1.0\nb,1.0\nc,2.0\n"))
-    assert pairs(tmp_path / "out") == [("a", "1"), ("b", "1"), ("c", "2")]
-
-
 def test_words_for_a_missing_id_are_counted_by_row(tmp_path: Path) -> None:
     rows = "user,item\na,x\nb,NA\nc,NA\nNULL,x\nd,NA\n"
     refused(table(tmp_path, rows), "4 ids are words for a missing value ('NULL', 'NA')")

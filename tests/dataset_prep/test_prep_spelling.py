@@ -18,6 +18,7 @@ def test_an_id_written_in_two_ways_is_refused(tmp_path: Path) -> None:
     result = prepare("table", *splits, "--output", tmp_path / "out")
     refused(result, "ids like 12 and 12.0 are both there")
     refused(table(tmp_path, "user,item\n7,a\n7.0,b\nx,a\n"), "ids like 7 and 7.0 are both there")
+    refused(table(tmp_path, "user,item\na,1.0\nb,1.00\nc,2.0\n"), "ids like 1.0 and 1.00")
 
 
 def test_whole_numbers_of_two_files_become_one_spelling(tmp_path: Path) -> None:

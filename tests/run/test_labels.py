@@ -101,12 +101,6 @@ def test_the_advice_works(rated: Path, tmp_path: Path) -> None:
     assert sum(run.result["split"]["sizes"].values()) == sum(row.endswith("\t1") for row in rows)
 
 
-def test_a_labelled_run(rated: Path, tmp_path: Path) -> None:
-    run = run_main(rated, tmp_path, "NeuMF", *LABELLED, "--threshold={rating: 4}", name="x")
-    assert run.code == 0, run.err
-    assert set(run.result["metrics"]["test"]) == {"auc"}
-
-
 @pytest.mark.parametrize(
     ("column", "values"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,21 @@ def stop(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_names_the_run_to_resume(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def terminate(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+
+@pytest.mark.parametrize("end", [stop, terminate], ids=["Ctrl-C", "SIGTERM"])
+def test_a_run_that_is_stopped_is_named_with_the_command_that_resumes_it(
+    end: Callable[..., None], tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(RunTrainer, "_train_epoch", stop)
-        run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
+    monkeypatch.setattr(RunTrainer, "_train_epoch", end)
+    run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
     assert run.code == 1
     command = run.err.strip().splitlines()[-1]
     assert command == f"stopped; go on with: {shell_command(resume=run.folder)}"
     assert f"run folder: {run.folder}" in run.err
-
-
-def test_sigterm_is_like_ctrl_c(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def terminated(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-
-    monkeypatch.setattr(RunTrainer, "_train_epoch", terminated)
-    run = run_main(tiny_data, tmp_path, "UltraGCN", name="x")
-    assert run.code == 1
-    assert f"--resume={run.folder}" in run.err
     assert not (run.folder / LOCK).exists()
 
 

@@ -39,8 +39,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "PaInvRL": STAGES,
     "InvRL": STAGES,
     "UltraGCN": (),
-    "VBPR": (),
-    "MMGCN": (),
     "MMSSL": (),
     "BPR": (),
     "ItemKNN": (),
@@ -103,11 +101,9 @@ def killed_at(data: Path, place: Path, model: str, save: int, before: bool = Fal
     ("model", "save", "before"),
     [
         *[("PaInvRL", save, save % 2 == 0) for save in (2, 5, 8, 11, 15)],
-        # Inside the first mask stage, and inside the second, whose weights have grown.
-        *[("InvRL", save, save % 2 == 0) for save in (5, 10)],
+        # Inside the second mask stage, whose weights have grown.
+        ("InvRL", 10, True),
         ("UltraGCN", 3, False),
-        ("VBPR", 2, False),
-        ("MMGCN", 3, True),
         *[("BPR", save, save % 2 == 1) for save in (2, 3)],
         ("ItemKNN", 2, False),
         *[(m, 2, False) for m in ("MultiVAE", "MacridVAE", "RecVAE", "DiffRec", "LDiffRec")],

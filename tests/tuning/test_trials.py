@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from recbole_painvrl.tuning.results import outcome
 from recbole_painvrl.tuning.study import Search, rung_name
 from recbole_painvrl.tuning.trial import Watch
 
@@ -48,16 +47,6 @@ def test_another_final_model_is_compared_by_its_own_training() -> None:
         final.train_loss_dict[epoch] = 0.0
         watch(0.1, {"ndcg@10": 0.1 * (epoch + 1)})
     assert rungs == [(rung_name(4), [pytest.approx(0.4)])]
-
-
-def test_of_equal_trials_the_earlier_is_chosen() -> None:
-    trials = [SimpleNamespace(number=number, values=[0.5, 0.5]) for number in (2, 0, 1)]
-    search: Any = SimpleNamespace(
-        plan=SimpleNamespace(select_on="harmonic"), study=SimpleNamespace(best_trials=trials),
-        ended=lambda: trials,
-    )  # fmt: skip
-    chosen = outcome(search).chosen
-    assert chosen is not None and chosen.number == 0
 
 
 def test_peers_are_compared_after_as_many_validations() -> None:
