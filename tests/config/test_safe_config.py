@@ -82,12 +82,6 @@ def test_presets_that_exist_are_listed() -> None:
     assert "expected one of" in refusal("--preset=../../overall", model="PaInvRL")
 
 
-def test_painvrl_needs_features() -> None:
-    found = refusal("--modalities=[]", model="PaInvRL")
-    assert found.startswith("`modalities`: found [] (command line), expected at least one")
-    assert config_of("--modalities=[]", model="UltraGCN")["modalities"] == []
-
-
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -1,4 +1,4 @@
-"""InfoNCE in all its forms against the formula, the bootstrap loss and fusion of modalities."""
+"""InfoNCE in all its forms against the formula."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from oracles import table
 from torch import Tensor
 
 from recbole_painvrl.functional import contrastive
-from recbole_painvrl.functional.contrastive import bootstrap_loss, info_nce
-from recbole_painvrl.functional.modality_attention import QueryAttention, fuse
+from recbole_painvrl.functional.contrastive import info_nce
 
 
 def literal(
@@ -104,34 +103,3 @@ def test_info_nce_known_values() -> None:
     # Orthogonal rows: log(1 + 3 e^{-1 / tau}).
     expected = torch.log(1 + 3 * torch.exp(torch.tensor(-2.0, dtype=torch.float64)))
     torch.testing.assert_close(info_nce(eye, eye, 0.5, own_view=False), expected)
-
-
-def test_bootstrap_loss() -> None:
-    online, target = table(6, 4), table(6, 4, seed=1)
-    loss = bootstrap_loss(online, target)
-    torch.testing.assert_close(loss, 1 - (F.normalize(online) * F.normalize(target)).sum(1).mean())
-    by_online, by_target = torch.autograd.grad(loss, [online, target], allow_unused=True)
-    assert by_online.any()
-    assert by_target is None
-    assert float(bootstrap_loss(online, 10 * online).detach()) == pytest.approx(0.0)
-
-
-def test_fusion_weighs_the_modalities_that_a_node_has() -> None:
-    views, scores = torch.stack([table(3, 4), table(3, 4, seed=1)]), torch.zeros(2, 3).double()
-    torch.testing.assert_close(fuse(views, scores), views.mean(dim=0))
-    present = torch.tensor([[True, True, False], [True, False, False]])
-    fused = fuse(views, scores, present)
-    torch.testing.assert_close(fused[0], views[:, 0].mean(dim=0))
-    torch.testing.assert_close(fused[1], views[0, 1])
-    assert not fused[2].any()
-    assert torch.isfinite(torch.autograd.grad(fused.sum(), [views])[0]).all()
-
-
-def test_query_attention_by_hand() -> None:
-    attention = QueryAttention(4).double()
-    views = torch.stack([table(3, 4), table(3, 4, seed=1)])
-    scores = attention(views)
-    assert scores.shape == (2, 3)
-    x = views[1, 2]
-    hidden = torch.tanh(attention.hidden.weight @ x + attention.hidden.bias)
-    torch.testing.assert_close(scores[1, 2], attention.output.weight[0] @ hidden)

@@ -191,15 +191,6 @@ def test_a_row_of_zeros_has_a_finite_gradient() -> None:
     assert rows.grad.isfinite().all()
 
 
-def test_a_graph_by_hand() -> None:
-    """Two neighbours with cosine 0.6 and themselves: entries 1 / 1.6 and 0.6 / 1.6."""
-    rows = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
-    indices = nearest_rows(rows, torch.tensor([False, True, True, True]), 2)[0]
-    graph = merged(normalise([kept_cosines(rows, indices)], "out")).toarray()
-    expected = torch.tensor([[0, 0, 0, 0], [0, 1, 0.6, 0], [0, 0.6, 1, 0], [0, 0, 0, 1.6]]) / 1.6
-    torch.testing.assert_close(torch.from_numpy(graph), expected)
-
-
 def test_half_precision_finds_the_neighbours_of_the_same_rows_in_single_precision() -> None:
     """In bfloat16 the cosines of similar rows are equal, and a row is not always its own first."""
     source = torch.Generator().manual_seed(0)

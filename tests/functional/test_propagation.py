@@ -12,19 +12,13 @@ import torch
 import torch.nn.functional as F
 from oracles import table
 
-from recbole_painvrl.functional.hypergraph import (
-    hyperedge_vectors,
-    hypergraph_contrast,
-    memberships,
-)
+from recbole_painvrl.functional.hypergraph import hypergraph_contrast, memberships
 from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
     interaction_matrices,
     layer_mean,
     layer_sum_of_one_side,
-    ngcf_mean,
-    self_loop_matrices,
     spread,
 )
 from recbole_painvrl.functional.rows import unit_rows
@@ -91,35 +85,6 @@ def test_a_copy_is_independent_and_equal() -> None:
     assert product.matrix.dtype == torch.float32
 
 
-@pytest.mark.parametrize("loops", [False, True])
-def test_layers_of_ngcf_by_hand(loops: bool) -> None:
-    """On one dense matrix of users and items; the dropout here doubles."""
-    matrix = interactions()
-    a = np.zeros((12, 12))
-    a[:7, 7:], a[7:, :7] = matrix.toarray(), matrix.toarray().T
-    factors = None
-    if loops:
-        to_users, to_items, *both = self_loop_matrices(matrix)
-        factors = both[0].double(), both[1].double()
-        a = a + np.eye(12)
-        a /= a.sum(axis=1, keepdims=True)
-    else:
-        to_users, to_items = interaction_matrices(matrix, "symmetric")
-        degrees = np.maximum(a.sum(axis=1), 1)
-        a = a / np.sqrt(degrees[:, None] * degrees)
-    sides = [Propagation(side).double() for side in (to_users, to_items)]
-    layers = [(torch.nn.Linear(3, 3).double(), torch.nn.Linear(3, 3).double()) for _ in range(2)]
-    e = torch.randn(12, 3, dtype=torch.float64)
-    found = ngcf_mean(e[:7], e[7:], sides[0], sides[1], factors, layers, lambda x: 2 * x)
-    total = e
-    for v, w in layers:
-        near = torch.from_numpy(a) @ e
-        own, product = near @ v.weight.T + v.bias, (e * near) @ w.weight.T + w.bias
-        e = 2 * (torch.maximum(own, 0.01 * own) + torch.maximum(product, 0.01 * product))
-        total = total + e / e.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(torch.cat(found), total / 3, rtol=1e-6, atol=1e-6)
-
-
 @pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
 def test_one_side_at_a_time(n_layers: int) -> None:
     to_users, to_items = map(Propagation, interaction_matrices(interactions(), "symmetric"))
@@ -162,18 +127,6 @@ def test_noise_is_gumbel() -> None:
     chosen = memberships(logits, 0.01, torch.Generator().manual_seed(1)).argmax(dim=1)
     frequencies = torch.bincount(chosen, minlength=3) / 20000
     torch.testing.assert_close(frequencies, logits[0].softmax(dim=0), rtol=0, atol=0.01)
-
-
-@pytest.mark.parametrize("n_layers", [1, 3])
-def test_vectors_round_by_round(n_layers: int) -> None:
-    members, x = table(6, 3), table(6, 4, seed=1)
-    kept = torch.cat([torch.zeros(1, 3), torch.ones(5, 3)]) * members
-    vectors = torch.zeros(3, 4).double()
-    state = x
-    for _ in range(n_layers):
-        vectors = kept.T @ state
-        state = kept @ vectors
-    torch.testing.assert_close(hyperedge_vectors(members, x, n_layers), vectors)
 
 
 def test_contrast_against_dense_vectors() -> None:

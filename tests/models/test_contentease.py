@@ -106,11 +106,6 @@ def test_too_many_items(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     build(tiny_config("ContentEASE", *FORMS["bilinear"]))
 
 
-def test_wrong_weights(tiny_config: MakeConfig) -> None:
-    with pytest.raises(UserError, match="found a negative weight"):
-        build(tiny_config("ContentEASE", "--modality_weights={visual: 1.0, acoustic: -1.0}"))
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_modality_order(form: str, tiny_config: MakeConfig) -> None:
     one, other = (

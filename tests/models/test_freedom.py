@@ -173,6 +173,7 @@ def test_cold_items_have_the_mean_of_their_neighbours(tiny_config: MakeConfig) -
         ("{visual: 1.0}", "no weight for acoustic"),
         ("{visual: 1.0, sound: 1.0}", "no modality `sound`"),
         ("{visual: 0.0, acoustic: 0.0}", "only weights of 0"),
+        ("{visual: 1.0, acoustic: -1.0}", "found a negative weight"),
     ],
 )
 def test_weights_that_do_not_fit(weights: str, said: str, tiny_config: MakeConfig) -> None:

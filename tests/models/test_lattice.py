@@ -90,7 +90,13 @@ def literal_tables(model: Any, source: torch.Generator | None = None) -> tuple[T
         (),
         ("--item_layers=2", "--content_scale=0.3", "--raw_graph_weight=0.2", "--feature_scale=3"),
         ("--backbone=mf", "--item_layers=0"),
-        ("--backbone_operator=symmetric", "--n_layers=1", "--knn_k=90", RANDOM_WALK),
+        (
+            "--backbone=ngcf",
+            "--backbone_operator=symmetric",
+            "--n_layers=1",
+            "--knn_k=90",
+            RANDOM_WALK,
+        ),
         ("--backbone=ngcf", "--backbone_dropout=0.3", "--reg_divisor=train_batch_size"),
     ],
 )

@@ -196,8 +196,6 @@ def test_one_modality_is_enough_and_an_unknown_one_is_named(tiny_config: MakeCon
     assert len(model.networks) == 1
     with pytest.raises(UserError, match=r"`latent_modalities`: no modality `visuel`.*`visual`"):
         build(tiny_config("MMGCN", "--latent_modalities=[visuel]"))
-    with pytest.raises(UserError, match="MMGCN"):
-        build(tiny_config("MMGCN", "--modalities=[]"))
 
 
 def test_scores_are_those_of_the_current_parameters(tiny_config: MakeConfig) -> None:

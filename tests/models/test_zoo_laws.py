@@ -17,7 +17,6 @@ from zoo_support import batch_of, build, data_with_gaps, shaken
 
 from recbole_painvrl.data.planted import PlantedDesign
 from recbole_painvrl.functional import contrastive, nearest
-from recbole_painvrl.functional.nearest import nearest_rows
 from recbole_painvrl.inference.vectors import content_vectors
 from recbole_painvrl.testing.fixed_draws import as_double
 from recbole_painvrl.testing.laws import scores
@@ -308,14 +307,6 @@ def test_what_fills_a_missing_row_has_no_effect(
     torch.testing.assert_close(scores(filled), scores(empty))
     one, other = (model.train().calculate_loss(batch_of(model)) for model in (filled, empty))
     torch.testing.assert_close(one, other)
-
-
-def test_doubling_a_modality_leaves_its_neighbours() -> None:
-    rows = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
-    present = torch.ones(30, dtype=torch.bool)
-    found, doubled = (nearest_rows(scale * rows, present, 4) for scale in (1.0, 2.0))
-    assert torch.equal(found[0], doubled[0])
-    torch.testing.assert_close(found[1], doubled[1])
 
 
 @pytest.mark.parametrize("name", ["FREEDOM", "DRAGON"])
