@@ -129,7 +129,6 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
     ("model", "argv", "parts"),
     [
         ("PaInvRL", ("--mask_epoch=3",), ("`mask_epoch`", "did you mean `mask_epochs`?")),
-        ("PaInvRL", ("--modalities=[smell]",), ("no modality `smell`",)),
         ("PaInvRL", ("mask_epochs=3",), ("'mask_epochs=3'", "--setting=value")),
         (
             "PaInvRL",
