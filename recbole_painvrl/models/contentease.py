@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from pydantic import Field
@@ -24,6 +26,8 @@ from recbole_painvrl.models.memory import ENTRY, FLOAT, Sizes, short_size
 from recbole_painvrl.specs import ModelSpec
 
 _MAX_JOINT_ITEMS = 20_000
+# Largest rounding error of q in the form whitened, relative to the largest q and to 1 - q.
+_PRECISION = 1e-3
 
 
 class ContentEASESettings(Settings):
@@ -66,8 +70,8 @@ class ContentEASE(ClosedFormRecommender):
         dataset: the training dataset, with at least one modality.
 
     Raises:
-        UserError: the dataset has no modality, ``modality_weights`` do not fit, or the catalogue is
-            too large for the form joint.
+        UserError: the dataset has no modality, ``modality_weights`` do not fit, the catalogue is
+            too large for the form joint, or a ridge is too small for the data.
 
     Deviations:
         *whitened* leaves the term of an item with itself, which EASE takes out of the score of a
@@ -89,20 +93,49 @@ class ContentEASE(ClosedFormRecommender):
         scale = self.column_scale(s.modality_weights)
         self.register_buffer("column_weights", scale, persistent=False)
         items = self.features * scale
-        if s.form == "joint":
-            self._check_size()
-            gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
-            gram = gram.to(self.device).addmm_(items, items.T, alpha=s.feature_weight)
-            self.other_parameter_name = ("item_similarity",)
-            self.item_similarity = ease_weights(gram, s.reg_weight).cpu().numpy()
-            return
+        try:
+            if s.form == "joint":
+                self._check_size()
+                self.other_parameter_name = ("item_similarity",)
+                self.item_similarity = self._item_weights(items)
+                return
+            self.register_buffer("content_map", self._content_map(items))
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise self._too_small() from error
+
+    def _item_weights(self, items: Tensor) -> npt.NDArray[np.float32]:
+        """B of the form joint, ``[n_items, n_items]``."""
+        s = self.settings
+        gram = torch.from_numpy((self.interaction_matrix.T @ self.interaction_matrix).toarray())
+        gram = gram.to(self.device).addmm_(items, items.T, alpha=s.feature_weight)
+        weights: npt.NDArray[np.float32] = ease_weights(gram, s.reg_weight).cpu().numpy()
+        return weights
+
+    def _content_map(self, items: Tensor) -> Tensor:
+        """G or W of the other forms, ``[d, d]``."""
+        s = self.settings
         if s.form == "whitened":
             content_map = whitened_map(items, s.reg_weight)
-        else:
-            profiles = self._profiles(self.interaction_matrix)
-            degrees = torch.from_numpy(self.interaction_matrix.getnnz(axis=0)).to(self.device)
-            content_map = bilinear_map(profiles, items, degrees, s.reg_weight, s.feature_reg_weight)
-        self.register_buffer("content_map", content_map)
+            # Where columns depend on one another, as with more of them than items, G has entries of
+            # about 1 / lambda that cancel in q = f^T G f, and 1 - q is about lambda.
+            exact = quadratic_forms(items.double(), whitened_map(items.double(), s.reg_weight))
+            error = (quadratic_forms(items, content_map) - exact).abs().max()
+            if not bool(error <= _PRECISION * torch.minimum((1 - exact).min(), exact.max())):
+                raise self._too_small()
+            return content_map
+        profiles = self._profiles(self.interaction_matrix)
+        degrees = torch.from_numpy(self.interaction_matrix.getnnz(axis=0)).to(self.device)
+        return bilinear_map(profiles, items, degrees, s.reg_weight, s.feature_reg_weight)
+
+    def _too_small(self) -> UserError:
+        s, name = self.settings, "`reg_weight`"
+        found = f"{s.reg_weight:g}"
+        if s.form == "bilinear":
+            name, found = f"{name}, `feature_reg_weight`", f"{found}, {s.feature_reg_weight:g}"
+        return UserError(
+            f"{name}: found {found}, too small for the form {s.form} on these data, whose scores "
+            "would be rounding errors; raise it"
+        )
 
     def _check_size(self) -> None:
         if self.n_items - 1 > _MAX_JOINT_ITEMS:

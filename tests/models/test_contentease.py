@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from oracles import ease
 from recbole.data.interaction import Interaction
-from support import MakeConfig
+from support import TINY, MakeConfig, planted_data
 from torch import Tensor
 from zoo_support import build
 
+from recbole_painvrl.data.folder import write_dataset
+from recbole_painvrl.data.planted import generate_planted
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.closed_form import whitened_map
 from recbole_painvrl.models import contentease
@@ -45,6 +50,56 @@ def test_whitened(tiny_config: MakeConfig) -> None:
     unseen = r[1:, 1:] == 0
     found, expected = all_scores(model)[:, 1:], (r @ ease(f @ f.T, 2.0))[1:, 1:]
     torch.testing.assert_close(found[unseen], expected[unseen], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reg_weight", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-7])
+def test_whitened_with_a_small_ridge(
+    reg_weight: float, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """With more columns than items q is almost 1: scores are right, or refused."""
+    design = replace(TINY, modalities={"visual": 80, "acoustic": 40})
+    data = planted_data(design, tmp_path / "wide")
+    words = ("--form=whitened", f"--reg_weight={reg_weight}", UNEQUAL)
+    config = tiny_config("ContentEASE", *words, data=data)
+    if reg_weight < 1e-3:
+        with pytest.raises(UserError, match=r"`reg_weight`: found .*, too small for the form"):
+            build(config)
+        return
+    model = build(config)
+    r, f = dense(model)
+    unseen = r[1:, 1:] == 0
+    found, expected = all_scores(model)[:, 1:], (r @ ease(f @ f.T, reg_weight))[1:, 1:]
+    largest = float(expected[unseen].abs().max())
+    torch.testing.assert_close(found[unseen], expected[unseen], rtol=0, atol=1e-2 * largest)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--form=whitened", "--reg_weight=1e-8"), "`reg_weight`: found 1e-08"),
+        (
+            ("--form=bilinear", "--reg_weight=1e-300", "--feature_reg_weight=2e-300"),
+            "`reg_weight`, `feature_reg_weight`: found 1e-300, 2e-300",
+        ),
+        (
+            ("--form=joint", "--reg_weight=1e-9", "--feature_weight=0.0"),
+            "`reg_weight`: found 1e-09",
+        ),
+    ],
+)
+def test_a_ridge_that_is_too_small(
+    words: tuple[str, ...], names: str, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Columns that are repeated, and fewer users than items."""
+    content = generate_planted(replace(TINY, n_users=20), "tiny")
+    features = {
+        name: (np.repeat(np.asarray(matrix), 12, axis=1), items)
+        for name, (matrix, items) in content.features.items()
+    }
+    write_dataset(replace(content, features=features), tmp_path / "wide" / "tiny")
+    config = tiny_config("ContentEASE", *words, data=tmp_path / "wide")
+    with pytest.raises(UserError, match=f"{names}, too small for the form"):
+        build(config)
 
 
 def test_bilinear(tiny_config: MakeConfig) -> None:
