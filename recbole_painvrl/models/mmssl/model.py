@@ -59,7 +59,8 @@ class MMSSL(PairwiseRecommender):
         u^l = A i^{l-1};  i^l = A' u^l                                   GCN
         u   = mean_l u^l + 0.55 sum_r normalise(U_r);  i likewise
 
-    The score is ``<u, i>``. This class has the loss without the adversary: BPR, half squared
+    The score is ``<u, i>``. An item without training interactions has ``I_r = 0``: its features
+    have no part in its score. This class has the loss without the adversary: BPR, half squared
     norms of the batch's vectors and of the content, and the contrast of G_r Q with u.
     ``MMSSLTrainer`` adds the discriminator and refreshes the graphs.
 
@@ -250,5 +251,4 @@ SPEC = ModelSpec(
     url="https://arxiv.org/abs/2302.10632",
     idea="Adversarially learnt interaction graphs per modality and a contrast between "
     "modalities and IDs.",
-    ranks_cold_items=True,
 )
