@@ -6,12 +6,19 @@ the hyperedges t ``[a, k]``. As a is small, products of two nodes are computed f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recbole_painvrl.functional.contrastive import info_nce
 from recbole_painvrl.functional.dropout import dropout
+
+# The squares of vectors below 2 to this power, times the size of a hyperedge, fit into float32.
+_LARGEST_EXPONENT = 40
+# Vectors smaller by this power of two add nothing to larger ones; their directions still count.
+_NEGLIGIBLE = 30
 
 
 def memberships(
@@ -33,24 +40,45 @@ def memberships(
     return dropout(_softmax((logits - noise) / temperature), rate, source)
 
 
-def hyperedge_vectors(members: Tensor, table: Tensor, n_layers: int) -> Tensor:
-    """Vectors t after ``n_layers`` rounds of ``t = H^T x, x = H t``, from x the table.
+def hyperedge_vectors(members: Sequence[Tensor], table: Tensor, n_layers: int) -> list[Tensor]:
+    """Vectors t of several hypergraphs after ``n_layers`` rounds of ``t = H^T x, x = H t``.
+
+    They grow by the size of a hyperedge with every round. Where they would leave the range of
+    their squares, all are divided by the same power of two: only their directions and relative
+    lengths count.
 
     Args:
-        members: H, ``[n, a]``; row 0, the padding, does not count.
-        table: x, ``[n, k]``.
+        members: H of every hypergraph, ``[n, a]``; row 0, the padding, does not count.
+        table: x at the start, ``[n, k]``.
         n_layers: number of rounds, at least 1.
 
     Returns:
-        ``(H^T H)^(n_layers - 1) H^T x``, ``[a, k]``.
+        ``(H^T H)^(n_layers - 1) H^T x`` of every hypergraph, ``[a, k]``, over a common divisor.
     """
-    members = members[1:]
-    vectors = members.T @ table[1:]
-    if n_layers > 1:
-        overlap = members.T @ members
-        for _ in range(n_layers - 1):
-            vectors = overlap @ vectors
-    return vectors
+    vectors, exponents = [], []
+    for one in members:
+        one = one[1:]
+        found = one.T @ table[1:]
+        exponent = torch.zeros((), dtype=torch.int32, device=found.device)
+        if n_layers > 1:
+            overlap = one.T @ one
+            for _ in range(n_layers - 1):
+                found = overlap @ found
+                largest = found.detach().abs().amax().float()
+                excess = (torch.frexp(largest).exponent - _LARGEST_EXPONENT).clamp(min=0)
+                found, exponent = _divided(found, excess), exponent + excess
+        vectors.append(found)
+        exponents.append(exponent)
+    if n_layers == 1:
+        return vectors
+    highest = torch.stack(exponents).max()
+    below = [(highest - own).clamp(max=_NEGLIGIBLE) for own in exponents]
+    return [_divided(*pair) for pair in zip(vectors, below, strict=True)]
+
+
+def _divided(table: Tensor, exponent: Tensor) -> Tensor:
+    """The table over ``2^exponent``, exactly."""
+    return table * torch.pow(2.0, -exponent.double()).to(table.dtype)
 
 
 def hypergraph_contrast(

@@ -171,7 +171,7 @@ class LGMRec(GraphRecommender):
         self, items: Tensor, noise: torch.Generator | None, rate: float
     ) -> list[Hypergraph]:
         """The hypergraph of every modality; x is c of items."""
-        s, graphs = self.settings, []
+        s, members = self.settings, []
         for m, features in enumerate(self.modality_features()):
             # Rows of length 1 become rows of entries of about 1.
             by_item = self.hyperedges[m](features) * features.shape[1] ** 0.5
@@ -179,12 +179,10 @@ class LGMRec(GraphRecommender):
             by_user = self.mean_of_items(by_item)
             if s.user_logits == "sum":
                 by_user = by_user * self.degrees
-            members = (
-                memberships(by_user, s.temperature, noise, rate),
-                memberships(by_item, s.temperature, noise, rate),
-            )
-            graphs.append((members, hyperedge_vectors(members[1], items, s.hyper_layers)))
-        return graphs
+            of_users = memberships(by_user, s.temperature, noise, rate)
+            members.append((of_users, memberships(by_item, s.temperature, noise, rate)))
+        vectors = hyperedge_vectors([of_items for _, of_items in members], items, s.hyper_layers)
+        return list(zip(members, vectors, strict=True))
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """BPR, penalty and contrast of a batch's triples; a scalar."""

@@ -129,6 +129,47 @@ def test_noise_is_gumbel() -> None:
     torch.testing.assert_close(frequencies, logits[0].softmax(dim=0), rtol=0, atol=0.01)
 
 
+@pytest.mark.parametrize("n_layers", [5, 12, 60])
+def test_many_rounds_over_large_hyperedges(n_layers: int) -> None:
+    """In float32 the directions and the relative lengths are those of numbers without limits."""
+    source = torch.Generator().manual_seed(0)
+    members = [torch.rand(4000, 3, generator=source).softmax(dim=1) for _ in range(2)]
+    # The second overlaps more, so that its vectors grow by more.
+    members[1] = torch.cat([members[1][:, :1] + members[1][:, 1:2], members[1][:, 2:]], dim=1)
+    x = torch.rand(4000, 4, generator=source).requires_grad_()
+    found = hyperedge_vectors(members, x, n_layers)
+    exact, logs = [], []
+    for one in members:
+        h = one[1:].double()
+        vectors, log = h.T @ x[1:].detach().double(), 0.0
+        for _ in range(n_layers - 1):
+            vectors = h.T @ (h @ vectors)
+            log += float(vectors.abs().max().log())
+            vectors = vectors / vectors.abs().max()
+        exact.append(F.normalize(vectors.flatten(), dim=0))
+        logs.append(log + float(vectors.norm().log()))
+    for vectors, direction in zip(found, exact, strict=True):
+        assert torch.isfinite(vectors.square()).all()
+        unit = F.normalize(vectors.detach().double().flatten(), dim=0)
+        torch.testing.assert_close(unit, direction, rtol=1e-4, atol=1e-5)
+    ratio = float(found[0].detach().double().norm().log() - found[1].detach().double().norm().log())
+    assert (
+        ratio == pytest.approx(logs[0] - logs[1], abs=1e-3) or min(ratio, logs[0] - logs[1]) < -20
+    )
+    parts = [F.normalize(one @ t)[:, 0].sum() for one, t in zip(members, found, strict=True)]
+    loss = torch.stack(parts).sum()
+    (gradient,) = torch.autograd.grad(loss, x)
+    assert torch.isfinite(gradient).all() and gradient.any()
+
+
+def test_few_rounds_are_left_alone() -> None:
+    """Bit by bit, where the squares are in range."""
+    members, x = table(50, 3).float(), table(50, 4, seed=1).float()
+    overlap = members[1:].T @ members[1:]
+    (found,) = hyperedge_vectors([members], x, 3)
+    assert torch.equal(found, overlap @ (overlap @ (members[1:].T @ x[1:])))
+
+
 def test_contrast_against_dense_vectors() -> None:
     """Factors against vectors of all nodes, with repeated nodes and a node in no hyperedge."""
     shapes = ((9, 3), (3, 5), (9, 4), (4, 5))

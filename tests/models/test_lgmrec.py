@@ -133,3 +133,19 @@ def test_one_modality_has_no_contrast(tiny_config: MakeConfig) -> None:
     model.noted = {}
     assert float(model.calculate_loss(batch_of(model)).detach()) < 2
     assert "L_contrast" not in model.noted
+
+
+@pytest.mark.parametrize("modalities", ["[visual]", "[visual,acoustic]"])
+def test_many_hyper_layers(modalities: str, tiny_config: MakeConfig) -> None:
+    """Vectors of hyperedges that float32 cannot hold have the scores of those that it can.
+
+    After a few rounds they have the direction of the strongest, which further rounds keep.
+    """
+    words = (*SMALL, f"--modalities={modalities}", "--n_hyperedges=1", "--contrastive_weight=0.1")
+    few, many = (build(tiny_config("LGMRec", *words, f"--hyper_layers={n}")) for n in (2, 60))
+    torch.testing.assert_close(many.tables(), few.tables())
+    without = build(tiny_config("LGMRec", *words, "--global_weight=0"))
+    assert not torch.allclose(many.tables()[1], without.tables()[1], atol=1e-3)
+    loss = many.calculate_loss(batch_of(many))
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in many.parameters() if p.grad is not None)
