@@ -12,7 +12,11 @@ import torch
 import torch.nn.functional as F
 from oracles import table
 
-from recbole_painvrl.functional.hypergraph import hypergraph_contrast, memberships
+from recbole_painvrl.functional.hypergraph import (
+    hyperedge_vectors,
+    hypergraph_contrast,
+    memberships,
+)
 from recbole_painvrl.functional.propagation import (
     GraphNorm,
     Propagation,
