@@ -87,6 +87,11 @@ class FREEDOM(GraphRecommender):
     settings_class = FREEDOMSettings
     settings: FREEDOMSettings
 
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """Only the item graph and the loss of the projected features do."""
+        return bool(config["item_layers"] or config["content_weight"])
+
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings

@@ -99,6 +99,11 @@ class LearntGraphRecommender(GraphRecommender):
     user_factors: Tensor
     item_factors: Tensor
 
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """Only the item graphs do; without layers over them every view is the ID embeddings."""
+        return bool(config["item_layers"])
+
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings

@@ -176,20 +176,28 @@ def test_refused(
 
 
 @pytest.mark.parametrize(
-    ("model", "setting", "takes"),
+    ("model", "settings", "takes"),
     [
-        ("RP3beta", "content_weight=0.0", False),
-        ("RP3beta", "content_weight=0.1", True),
-        ("RP3beta", "form=knn", True),
-        ("BM3", "score_content=0.0", True),
-        ("VBPR", "modalities=[]", False),
-        ("InvRL", "seed=1", False),
+        ("RP3beta", ("content_weight=0.0",), False),
+        ("RP3beta", ("content_weight=0.1",), True),
+        ("RP3beta", ("form=knn",), True),
+        ("BM3", ("score_content=0.0",), True),
+        ("FREEDOM", ("item_layers=0", "content_weight=0.0"), False),
+        ("FREEDOM", ("item_layers=0",), True),
+        ("FREEDOM", ("content_weight=0.0",), True),
+        ("LATTICE", ("item_layers=0",), False),
+        ("LATTICE", ("raw_graph_weight=1.0",), True),
+        ("MICRO", ("item_layers=0",), False),
+        ("MGCN", ("item_layers=0",), True),
+        ("VBPR", ("modalities=[]",), False),
+        ("InvRL", ("seed=1",), False),
     ],
 )
 def test_whoever_reads_features_takes_a_mask(
-    model: str, setting: str, takes: bool, tiny_config: MakeConfig
+    model: str, settings: tuple[str, ...], takes: bool, tiny_config: MakeConfig
 ) -> None:
-    assert takes_feature_mask(tiny_config(model, f"--{setting}")) == takes
+    words = (f"--{setting}" for setting in settings)
+    assert takes_feature_mask(tiny_config(model, *words)) == takes
 
 
 def hashed(pairs: list[str], users: str = "ab", items: str = "xyz") -> str:
