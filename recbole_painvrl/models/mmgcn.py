@@ -265,15 +265,19 @@ def _rows(sides: Sides, nodes: Nodes) -> Sides:
 def memory(sizes: Sizes, settings: ConfigLike) -> dict[str, int]:
     """A graph of users and items, and a table per modality and layer."""
     size, n_nodes = settings["embedding_size"], sizes.users + sizes.items
-    learnt, tables = n_nodes * size, 0
-    for width in sizes.columns.values():
-        start = settings["latent_size"] if width > settings["latent_size"] else width
-        learnt += sizes.users * start + 3 * start * start + width * start
+    latent = settings["latent_size"]
+    ids, layers, tables = n_nodes * size, 0, 0
+    for name, width in sizes.columns.items():
+        named = settings["latent_modalities"]
+        projected = width > latent if named is None else name in named
+        start = latent if projected else width
+        ids += sizes.users * start
+        layers += start * start + 2 * start * size + (width * start if projected else 0)
         # The first layer at its own width, the others at the embedding's.
         tables += n_nodes * (7 * start + 6 * size * (settings["num_layers"] - 1))
     batch = 6 * len(sizes.columns) * 3 * settings["train_batch_size"] * size
     return {
-        "parameters": learnt * (LEARNT if settings["train_ids"] else FLOAT),
+        "parameters": ids * (LEARNT if settings["train_ids"] else FLOAT) + layers * LEARNT,
         "graphs": 2 * sizes.interactions * ENTRY,
         "forward pass": FLOAT * tables,
         "batch": FLOAT * batch,

@@ -97,6 +97,11 @@ def nodes(numbers: int) -> Callable[[Sizes], int]:
         ("SLMRec", {"ssl_task": ("FAC", "FD")}, nodes(64)),
         ("BM3", {"n_layers": (1, 2)}, nodes(2 * 64)),
         ("LATTICE", {"backbone": ("lightgcn", "ngcf")}, nodes(64)),
+        # Preferences and the first layer are as wide as what is not projected.
+        ("MMGCN", {"latent_size": (64, 64), "latent_modalities": (None, [])},
+         lambda sizes: LEARNT * sizes.users * (160 + 128 + 96 - 3 * 64)),
+        ("MMGCN", {"latent_modalities": ([], ["textual"])},
+         lambda sizes: LEARNT * sizes.users * (256 - 96)),
         ("MGAT", {"latent_size": (16, 64)}, lambda sizes: LEARNT * 3 * 48 * sizes.users),
         ("GRCN", {"content_size": (16, 32)}, lambda sizes: LEARNT * 3 * 16 * sizes.users),
         ("GRCN", {"routing": (True, True), "n_routings": (2, 3)},
