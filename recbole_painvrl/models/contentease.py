@@ -85,6 +85,11 @@ class ContentEASE(ClosedFormRecommender):
     column_weights: Tensor
     content_map: Tensor
 
+    @classmethod
+    def reads_features(cls, config: ConfigLike) -> bool:
+        """``joint`` is EASE of the interactions alone where the features weigh nothing."""
+        return bool(config["form"] != "joint" or config["feature_weight"])
+
     def __init__(self, config: ConfigLike, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         s = self.settings

@@ -189,6 +189,8 @@ def test_refused(
         ("LATTICE", ("raw_graph_weight=1.0",), True),
         ("MICRO", ("item_layers=0",), False),
         ("MGCN", ("item_layers=0",), True),
+        ("ContentEASE", ("feature_weight=0.0",), True),
+        ("ContentEASE", ("form=joint", "feature_weight=0.0"), False),
         ("VBPR", ("modalities=[]",), False),
         ("InvRL", ("seed=1",), False),
     ],
