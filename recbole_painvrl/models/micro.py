@@ -70,6 +70,7 @@ class MICRO(LearntGraphRecommender):
         items in every step (``all``), which takes time in proportion to the square of their
         number, here without the matrix of all pairs. An item counts in the modalities that it
         has. Where one modality alone has rows, the fusion is itself: there is no contrast.
+        *Modalities*: an item without any has no content vector, also with ``item_layers: 0``.
         For gradient, batches, cosines, modalities, features, backbone and penalty see LATTICE.
     """
 
