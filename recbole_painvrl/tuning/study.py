@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.data.splits.base import OOD_VALID
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, WriteError
 from recbole_painvrl.locks import file_lock, holder
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import experiment_runs
@@ -72,7 +72,7 @@ class Search:
         """Run one more trial; returns False if all are done or running.
 
         Raises:
-            KeyboardInterrupt, WriteError: from the objective, after it queued the trial again.
+            KeyboardInterrupt, WriteError: from the objective; the trial is queued again.
         """
         with ExitStack() as asking, ExitStack() as working:
             # One process at a time requests a trial, so that there are never more than planned.
@@ -86,10 +86,14 @@ class Search:
             self.study.sampler = optuna.samplers.TPESampler(seed=seed)
 
             def locked(trial: Trial) -> Sequence[float]:
-                # Held until the study has the outcome; others take an unlocked trial for dead.
-                working.enter_context(file_lock(self._lock(trial.number)))
-                asking.close()
-                return objective(trial)
+                try:
+                    # Held until the study has the outcome; others take an unlocked trial for dead.
+                    working.enter_context(file_lock(self._lock(trial.number)))
+                    asking.close()
+                    return objective(trial)
+                except (KeyboardInterrupt, WriteError):
+                    self.queue_again(trial.number)
+                    raise
 
             self.study.optimize(locked, n_trials=1, catch=(TrialError,))
         return True
@@ -100,8 +104,13 @@ class Search:
             return self._take_over()
 
     def queue_again(self, number: int) -> None:
-        """Queue a trial again that was stopped from outside; a new trial continues it."""
-        RetryHeartbeatStaleTrialCallback()(self.study, self.study.trials[number])
+        """Queue a trial again that was stopped from outside; a new trial continues it.
+
+        Once only: a process may be killed between this and the end of the stopped trial.
+        """
+        trials = self.study.trials
+        if not any(number in trial.system_attrs.get(_RETRIED, ()) for trial in trials):
+            RetryHeartbeatStaleTrialCallback()(self.study, trials[number])
 
     def folder(self, trial: Trial | FrozenTrial) -> Path:
         """The run folder of a trial; a continued trial keeps its predecessor's folder."""
@@ -136,8 +145,9 @@ class Search:
             n for n, lock in locks.items() if (lock.exists() or not elsewhere) and not holder(lock)
         ]
         for number in dead:
-            self.study.tell(number, state=TrialState.FAIL)
+            # In this order: a failed trial that nothing continues would be lost.
             self.queue_again(number)
+            self.study.tell(number, state=TrialState.FAIL)
             locks[number].unlink(missing_ok=True)
         return len(dead)
 

@@ -83,8 +83,8 @@ def run_trial(search: Search, trial: Trial) -> list[float]:
     Raises:
         TrialPruned: the trial is hopeless.
         TrialError: the trial failed.
-        KeyboardInterrupt: the trial was queued again and can be resumed.
-        WriteError: the disk is full; the trial was queued again.
+        KeyboardInterrupt: the trial was stopped and can be resumed.
+        WriteError: the disk is full; the trial can be resumed.
     """
     plan = search.plan
     params = {name: domain.suggest(trial, name) for name, domain in plan.space.items()}
@@ -98,8 +98,7 @@ def run_trial(search: Search, trial: Trial) -> list[float]:
         # Checkpoints of pruned trials are not needed and would fill the disk.
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         raise
-    except (KeyboardInterrupt, WriteError):
-        search.queue_again(trial.number)
+    except WriteError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"

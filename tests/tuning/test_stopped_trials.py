@@ -1,0 +1,66 @@
+"""Trials that are stopped at moments outside their runs: none is lost, none is made twice."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recbole_painvrl.errors import WriteError
+from recbole_painvrl.tuning import trial as trial_module
+from recbole_painvrl.tuning.space import Interval
+from recbole_painvrl.tuning.study import Search
+
+Tune = Callable[..., int]
+
+
+def _rows(tmp_path: Path) -> list[dict[str, str]]:
+    with open(tmp_path / "search" / "trials.csv", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("place", ["choosing its values", "writing its result"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, WriteError("disk full")])
+def test_a_trial_that_is_stopped_outside_its_run_goes_on(
+    place: str,
+    error: BaseException | type[BaseException],
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither is a failure of the trial, of which the search would have one fewer."""
+
+    def stop(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as stopping:
+        if place == "choosing its values":
+            stopping.setattr(Interval, "suggest", stop)
+        else:
+            stopping.setattr(trial_module, "write_json", stop)
+        assert tune("--trials=1") == 1
+    assert _rows(tmp_path) == []
+    assert tune("--trials=1") == 0
+    (row,) = _rows(tmp_path)
+    assert (row["state"], row["learning_rate"]) == ("complete", "0.001"), row["reason"]
+
+
+def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may be killed when it has queued its trial and not yet ended it."""
+    states = []
+
+    def ask_and_die(plan: Any, say: Any, until: float) -> None:
+        search = Search(plan)
+        search.queue_again(search.study.ask().number)
+
+    def look(plan: Any, say: Any, until: float) -> None:
+        states.extend(trial.state.name for trial in Search(plan).study.trials)
+
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", ask_and_die)
+    assert tune("--trials=1") == 1
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", look)
+    assert tune("--trials=1") == 1
+    assert states == ["FAIL", "WAITING"]
