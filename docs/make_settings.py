@@ -25,7 +25,8 @@ def settings_page() -> str:
         "`--config_files`, command line. A mapping such as `eval_args` replaces that of a weaker "
         "source as a whole; keys that it leaves out have RecBole's defaults, and where one of them "
         "was in a file of yours, a warning names it. `checkpoint_dir` has no effect on a run, "
-        "whose checkpoints are in its folder.",
+        "whose checkpoints are in its folder. A setting of yours that another one makes idle, such "
+        "as `irm_weight` without `loss_weighting: fixed`, is a warning.",
     ]
     text += _section("Every run", run_settings(), "overall.yaml")
     for model in sorted(specs()):

@@ -6,7 +6,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -37,9 +37,27 @@ class Expects:
     text: str
 
 
-class Settings(BaseModel):
-    """Immutable, validated settings; an integer is accepted as a number, a boolean is not."""
+@dataclass(frozen=True)
+class Idle:
+    """Settings that nothing reads while others have certain values.
 
+    Attributes:
+        names: the settings without effect.
+        where: setting -> values; it must have one of them, and so must every other one.
+    """
+
+    names: tuple[str, ...]
+    where: Mapping[str, tuple[Any, ...]]
+
+
+class Settings(BaseModel):
+    """Immutable, validated settings; an integer is accepted as a number, a boolean is not.
+
+    Attributes:
+        idle: which of them have no effect beside others; the user is told.
+    """
+
+    idle: ClassVar[tuple[Idle, ...]] = ()
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod

@@ -22,7 +22,7 @@ from recbole_painvrl.config.loading import (
 )
 from recbole_painvrl.config.lookup import model_class
 from recbole_painvrl.config.recbole_models import check_together, recbole_model_schema
-from recbole_painvrl.config.validation import check_names, check_values
+from recbole_painvrl.config.validation import check_names, check_values, idle_settings
 from recbole_painvrl.errors import UserError, short
 from recbole_painvrl.parallel.launch import local_rank, world_size
 from recbole_painvrl.specs import spec_of
@@ -50,6 +50,7 @@ class SafeConfig(Config):
         sources: where each value came from.
         model_settings: what RecBole's property file of one of its own models declares.
         dropped: one line for every mapping of the user's that lacks keys of a weaker one.
+        idle: one line for every setting of the user's that others of the model make idle.
 
     Raises :class:`UserError` with one line for the first error.
 
@@ -61,6 +62,7 @@ class SafeConfig(Config):
     sources: dict[str, str]
     model_settings: tuple[str, ...]
     dropped: tuple[str, ...]
+    idle: tuple[str, ...]
     parameters: dict[str, list[str]]
 
     def __init__(
@@ -156,12 +158,15 @@ class SafeConfig(Config):
         check_names(model, internal, self._external)
         values, self.sources = merge([*internal, *self._external])
         check_values(model, values, self.sources)
+        given, _ = merge(self._external)
+        defaults, _ = merge(internal)
+        self.idle = tuple(idle_settings(model, values, given, defaults))
         if spec_of(model) is None:
-            defaults, _ = merge(layer for layer in internal if layer.source == "RecBole model")
-            recbole_model_schema(model, defaults).from_config(values, self.sources)
+            own, _ = merge(layer for layer in internal if layer.source == "RecBole model")
+            recbole_model_schema(model, own).from_config(values, self.sources)
             check_together(model, values)
-            self.model_settings = tuple(defaults)
-        self.internal_config_dict, _ = merge(internal)
+            self.model_settings = tuple(own)
+        self.internal_config_dict = defaults
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
 
     def _init_device(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from recbole_painvrl.config.base import wrong_value
@@ -23,6 +23,11 @@ _EXTRA = {
 }
 # The user's alone: among the defaults of a model they would have no effect.
 _OF_USER = ("model", "dataset", "model_from", "config_files", "preset", "resume")
+# Settings of RecBole's log, which a run does not write.
+_OF_LOG = {
+    "state": "train.log has all records, the console figures and warnings",
+    "loss_decimal_place": "train.log has losses with six digits",
+}
 
 
 def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
@@ -96,3 +101,26 @@ def check_values(model: str, values: Mapping[str, Any], sources: Mapping[str, st
             sources,
             f"at least one: {model} needs features; `--model=UltraGCN` can be ID-only",
         )
+
+
+def idle_settings(
+    model: str, values: Mapping[str, Any], given: Iterable[str], defaults: Mapping[str, Any]
+) -> Iterator[str]:
+    """One line for each setting that was changed and that nothing reads.
+
+    Args:
+        model: name of the model.
+        values: all settings.
+        given: names of those that the user has set.
+        defaults: values of settings that the user has not set.
+    """
+    spec = spec_of(model)
+    changed = {name for name in given if name in defaults and values[name] != defaults[name]}
+    for name in sorted(changed & _OF_LOG.keys()):
+        yield f"`{name}` has no effect: {_OF_LOG[name]}"
+    for idle in () if spec is None else spec.schema.idle:
+        if all(values[name] in expected for name, expected in idle.where.items()):
+            reasons = ", ".join(f"{name}: {values[name]}" for name in idle.where)
+            for name in sorted(changed.intersection(idle.names)):
+                changed.remove(name)
+                yield f"`{name}` has no effect with `{reasons}`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.contrastive import bootstrap_loss
 from recbole_painvrl.models.graph_base import GraphRecommender, GraphSettings, graph_memory
 from recbole_painvrl.seeds import generator
@@ -32,6 +32,8 @@ class BM3Settings(GraphSettings):
     score_content: float = Field(
         ge=0, description="Weight of the features in an item's vector; 0 scores by IDs alone."
     )
+
+    idle: ClassVar[tuple[Idle, ...]] = (Idle(("target_dropout_per",), {"target_dropout": (0,)}),)
 
 
 class BM3(GraphRecommender):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor
 
-from recbole_painvrl.config.base import ConfigLike, Settings
+from recbole_painvrl.config.base import ConfigLike, Idle, Settings
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.closed_form import (
     bilinear_map,
@@ -44,6 +44,11 @@ class ContentEASESettings(Settings):
     )
     modality_weights: dict[str, float] | None = Field(
         description="Weight of every modality; ~ for equal weights."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("feature_reg_weight",), {"form": ("whitened", "joint")}),
+        Idle(("feature_weight",), {"form": ("whitened", "bilinear")}),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.item_graph import ItemGraphNorm
 from recbole_painvrl.functional.propagation import Propagation
 from recbole_painvrl.models.dualgnn import DualGNN, DualGNNSettings
@@ -31,6 +33,11 @@ class DRAGONSettings(DualGNNSettings):
     )
     modality_weights: dict[str, float] | None = Field(
         description="Weight of every modality in the item graph; ~ for equal weights."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        *DualGNNSettings.idle,
+        Idle(("knn_k", "item_graph_norm", "modality_weights"), {"item_layers": (0,)}),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.graph import UserWeights, co_users, user_graph
 from recbole_painvrl.functional.propagation import Propagation, layer_sum_of_one_side
 from recbole_painvrl.models.graph_base import GraphRecommender, GraphSettings, graph_memory
@@ -36,6 +36,10 @@ class DualGNNSettings(GraphSettings):
     user_layers: int = Field(ge=1, description="Layers of propagation over the user graph.")
     reg_weight: float = Field(
         ge=0, description="Weight of the mean squares of preferences and modality weights."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("user_weights", "user_layers"), {"user_neighbours": (0,)}),
     )
 
 

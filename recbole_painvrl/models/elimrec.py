@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.pairwise import bpr_loss
 from recbole_painvrl.functional.precision import full_precision
 from recbole_painvrl.models.graph_base import GraphSettings
@@ -38,6 +38,8 @@ class EliMRecSettings(GraphSettings):
         "product (released), or by the release's options hm and sum, of logarithms. No effect on "
         "plain."
     )
+
+    idle: ClassVar[tuple[Idle, ...]] = (Idle(("score_fusion",), {"score": ("plain",)}),)
 
 
 class EliMRec(LateFusionRecommender):

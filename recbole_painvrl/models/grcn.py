@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.edges import (
     EdgePattern,
     edge_products,
@@ -53,6 +53,8 @@ class GRCNSettings(GraphSettings):
         description="Prototypes in the penalty: those of the batch's users, or also the first "
         "modality's of all users (first_table; MMRec, whose first is the visual one)."
     )
+
+    idle: ClassVar[tuple[Idle, ...]] = (Idle(("n_routings",), {"routing": (False,)}),)
 
 
 # A table of users and one of items.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from recbole.data.dataset import Dataset
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.attention import AttentionOutput
 from recbole_painvrl.functional.pareto import GradientNormalization
 from recbole_painvrl.models.base import require_modalities
@@ -36,6 +36,11 @@ class InvRLSettings(StagedSettings):
         ge=0, description="Factor on embedding_reg_weight of the item ids in the final model."
     )
 
+    idle: ClassVar[tuple[Idle, ...]] = (
+        *StagedSettings.idle,
+        Idle(("weight_growth",), {"outer_rounds": (1,)}),
+        Idle(("environment_features",), {"known_environments": (True,)}),
+    )
     # Settings of PaInvRL that are constants here; without attention its others have no effect.
     loss_weighting: ClassVar = "fixed"
     gradient_normalization: ClassVar[GradientNormalization] = "none"

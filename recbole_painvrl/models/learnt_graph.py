@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +14,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.edges import EdgePattern
 from recbole_painvrl.functional.item_graph import ItemGraphNorm
@@ -72,6 +72,11 @@ class LearntGraphSettings(GraphSettings):
         "(released), also in a smaller batch."
     )
     lr_decay: float = Field(gt=0, le=1, description="Factor on learning_rate in 50 epochs.")
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("backbone_dropout",), {"backbone": ("lightgcn", "mf")}),
+        Idle(("backbone_operator", "n_layers"), {"backbone": ("mf",)}),
+    )
 
 
 class LearntGraphRecommender(GraphRecommender):

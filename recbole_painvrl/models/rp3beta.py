@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +11,7 @@ from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor
 
-from recbole_painvrl.config.base import ConfigLike, Settings
+from recbole_painvrl.config.base import ConfigLike, Idle, Settings
 from recbole_painvrl.functional.item_graph import neighbour_graph, neighbour_matrix
 from recbole_painvrl.functional.propagation import interaction_matrices
 from recbole_painvrl.models.base import require_modalities
@@ -44,6 +44,11 @@ class RP3betaSettings(Settings):
     )
     modality_weights: dict[str, float] | None = Field(
         description="Weight of every modality in the cosines; ~ for equal weights."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("alpha", "beta", "popularity_prior", "content_weight"), {"form": ("knn",)}),
+        Idle(("knn_k", "shrink", "modality_weights"), {"form": ("walk",), "content_weight": (0,)}),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.functional.contrastive import batch_contrast, info_nce
 from recbole_painvrl.functional.dropout import dropout
 from recbole_painvrl.functional.propagation import layer_mean
@@ -45,6 +45,11 @@ class SLMRecSettings(GraphSettings):
         description="Score pairs by the product of their vectors, by the cosine, on which the "
         "model is trained, or by the sigmoid of the product. The last is the release's, but not "
         "in its presets: scores near 1 are equal."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("dropout",), {"ssl_task": ("FAC", "FM")}),
+        Idle(("ssl_task", "ssl_temperature", "dropout"), {"ssl_weight": (0,)}),
     )
 
 

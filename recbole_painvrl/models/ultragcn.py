@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import InputType
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike
+from recbole_painvrl.config.base import ConfigLike, Idle
 from recbole_painvrl.data.negatives import NegativeSampler, sorted_keys
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.functional.gate import invariant
@@ -41,6 +41,10 @@ class UltraGCNSettings(BackboneSettings):
         ge=0, description="Weight of the mean over the negatives of a positive."
     )
     item_item_weight: float = Field(ge=0, description="Weight of the item-item loss L_I (Eq. 7).")
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("n_neighbours", "item_graph"), {"item_item_weight": (0,)}),
+    )
 
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of the loss."""

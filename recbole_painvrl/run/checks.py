@@ -56,7 +56,8 @@ def check_saved(config: SafeConfig) -> None:
 def check_settings(config: SafeConfig) -> None:
     """Refuse settings that would be ignored, and packages that would be missed after training.
 
-    What a stronger mapping has replaced is a warning.
+    What a stronger mapping has replaced, and what other settings of the model make idle, is a
+    warning.
 
     Raises:
         UserError: the first such setting.
@@ -87,7 +88,7 @@ def check_settings(config: SafeConfig) -> None:
             f"`shuffle`: found False, but the users of {config['model']} are always shuffled; "
             "leave it out"
         )
-    for line in config.dropped:
+    for line in (*config.dropped, *config.idle):
         getLogger("recbole_painvrl").warning("%s", line)
     _check_evaluation(config)
     _check_idle_arguments(config)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from recbole_painvrl.config.base import Settings
+from recbole_painvrl.config.base import Idle, Settings
 from recbole_painvrl.functional.modality_attention import ModalityAttention
 from recbole_painvrl.functional.propagation import GraphNorm
 
@@ -82,6 +82,18 @@ class MMSSLSettings(Settings):
     gumbel_noise: float = Field(ge=0, description="Scale of the Gumbel noise on the real rows.")
     real_similarity_weight: float = Field(
         ge=0, description="Weight of the final vectors' similarities in the real rows."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(
+            (
+                *("discriminator_columns", "discriminator_slope", "discriminator_learning_rate"),
+                *("discriminator_beta1", "discriminator_beta2"),
+                *("discriminator_dropout1", "discriminator_dropout2"),
+                *("gradient_penalty_weight", "gumbel_noise", "real_similarity_weight"),
+            ),
+            {"adversarial_weight": (0,)},
+        ),
     )
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from recbole_painvrl.config.base import Idle
 from recbole_painvrl.environments.content import EnvironmentLearner
 from recbole_painvrl.functional.attention import AttentionOutput
 from recbole_painvrl.functional.invariance import VarianceForm
@@ -145,6 +146,22 @@ class StagedSettings(BackboneSettings):
             )
         return self
 
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(("environment_projection_reg_weight",), {"environment_model": ("content",)}),
+        Idle(("mask_reset",), {"outer_rounds": (1,)}),
+        Idle(("mask_center",), {"mask_decay": (0,)}),
+        Idle(("n_neighbours", "item_graph"), {"kappa": (0,)}),
+        Idle(
+            (
+                *("n_environments", "environment_model", "environment_epochs"),
+                *("environment_learning_rate", "environment_batch_size", "environment_rounds"),
+                *("environment_tolerance", "environment_restarts", "environment_negatives"),
+                *("environment_learner", "environment_projection_reg_weight"),
+            ),
+            {"known_environments": (True,)},
+        ),
+    )
+
     def loss_weights(self) -> UltraGCNWeights:
         """The scalars of Eq. 3."""
         return UltraGCNWeights.from_paper(self.eta, self.kappa)
@@ -168,6 +185,12 @@ class PaInvRLSettings(StagedSettings):
     attention_hidden_size: int = Field(ge=1, description="Hidden width of the two MLPs.")
     attention_output: AttentionOutput = Field(description="Output function of the two MLPs.")
 
+    idle: ClassVar[tuple[Idle, ...]] = (
+        *StagedSettings.idle,
+        Idle(("irm_weight",), {"loss_weighting": ("pareto", "erm", "irm")}),
+        Idle(("gradient_normalization",), {"loss_weighting": ("fixed",)}),
+        Idle(("attention_hidden_size", "attention_output"), {"attention": (False,)}),
+    )
     # Settings of InvRL that are constants here.
     environment_features: ClassVar = "variant"
     penalty_gate: ClassVar = "noisy"
