@@ -189,7 +189,7 @@ class PaInvRLSettings(StagedSettings):
         *StagedSettings.idle,
         Idle(("irm_weight",), {"loss_weighting": ("pareto", "erm", "irm")}),
         Idle(("gradient_normalization",), {"loss_weighting": ("fixed",)}),
-        Idle(("attention_hidden_size", "attention_output"), {"attention": (False,)}),
+        Idle(("attention_hidden_size", "attention_output", "outer_gate"), {"attention": (False,)}),
     )
     # Settings of InvRL that are constants here.
     environment_features: ClassVar = "variant"
