@@ -21,6 +21,8 @@ VALUES = {
     "select_on": ("iid", "ood", "harmonic"),
     "missing_modality": ("zero", "mean", "error"),
     "unknown_items": ("error", "ignore"),
+    "split_environment_model": ("full", "content"),
+    "split_variant": ("adapted", "strict"),
 }
 _PATHS = frozenset({"config_files", "resume", "data_path", "output_dir"})
 

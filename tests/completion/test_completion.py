@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import pytest
 
@@ -82,6 +82,10 @@ def test_the_lists_are_those_of_the_package() -> None:
         allowed = str(RunSettings.model_fields[name].annotation)
         assert all(f"'{value}'" in allowed for value in values)
         assert len(values) == allowed.count("'") // 2
+    # Those with nothing but a choice of words; `shift_ultragcn` is also true or false.
+    fields = RunSettings.model_fields
+    choices = {name for name, one in fields.items() if get_origin(one.annotation) is Literal}
+    assert choices <= names.VALUES.keys()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
