@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,10 +31,30 @@ def encode_texts(
     from sklearn.feature_extraction.text import CountVectorizer
 
     try:
-        counts = CountVectorizer(strip_accents="unicode").fit_transform(texts)
+        counts = CountVectorizer(
+            strip_accents="unicode", token_pattern=_word_pattern(texts)
+        ).fit_transform(texts)
     except ValueError as error:
         raise UserError(f"{where}: {error}; check the text columns") from error
     return encode_words(counts, width, where)
+
+
+def _word_pattern(texts: Sequence[str]) -> str:
+    """Words of two or more characters, with the signs that the scripts of the texts put into them.
+
+    The word characters of regular expressions lack the vowel signs of Indic scripts, Thai and
+    others, at which words would be cut.
+    """
+    present = set().union(*(unicodedata.normalize("NFKD", text) for text in set(texts)))
+    # Accents, which have a combining class, are stripped.
+    signs = sorted(
+        sign
+        for sign in present
+        if unicodedata.category(sign) in ("Mn", "Mc")
+        and not unicodedata.combining(sign)
+        and "VARIATION SELECTOR" not in unicodedata.name(sign, "")
+    )
+    return rf"(?u)\w[\w{re.escape(''.join(signs))}]+"
 
 
 def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") -> Encoded:

@@ -1,0 +1,43 @@
+"""Texts of other scripts as features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+
+from dataset_prep.encoders.text import encode_texts, encode_words
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["राजा और शेर", "शेर", "राजा", "प्रेम कहानी", "युद्ध की कहानी"],
+        ["ภาพยนตร์ รัก", "สงคราม รัก", "เรื่อง น้ำ", "สงคราม น้ำ"],
+        ["কাহিনী যুদ্ধ", "রাজা", "রাজা কাহিনী", "যুদ্ধ প্রেম"],
+    ],
+    ids=["hindi", "thai", "bengali"],
+)
+def test_vowel_signs_belong_to_words(texts: list[str]) -> None:
+    """The features are those of the same texts with every word replaced by a Latin one."""
+    words = sorted({word for text in texts for word in text.split()})
+    latin = {word: f"word{place:03}" for place, word in enumerate(words)}
+    same = [" ".join(latin[word] for word in text.split()) for text in texts]
+    found, expected = encode_texts(texts, "tfidf"), encode_texts(same, "tfidf")
+    assert found.notes["words"] == len(words)
+    assert not found.absent.any()
+    likeness = expected.matrix @ expected.matrix.T
+    np.testing.assert_allclose(found.matrix @ found.matrix.T, likeness, atol=1e-6)
+
+
+def test_words_of_other_scripts_are_as_before() -> None:
+    texts = [
+        "Crème brûlée, l'été 3x a_b",
+        "Ёлка й \u2764\ufe0fa b",
+        "1\ufe0f\u20e3 קָפֶה قِصَّة",
+        "한국 영화",
+    ]
+    counts = CountVectorizer(strip_accents="unicode").fit_transform(texts)
+    np.testing.assert_array_equal(
+        encode_texts(texts, "tfidf").matrix, encode_words(counts, 128).matrix
+    )
