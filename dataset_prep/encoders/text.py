@@ -88,8 +88,17 @@ def encode_words(counts: sp.csr_matrix, width: int = 128, where: str = "texts") 
         "none",
         words=int(counts.shape[1]),
         explained_variance=explained,
+        texts_that_share_no_word=_alone(sp.csr_matrix(counts)),
     )
     return Encoded(rows, absent, f"TF-IDF + SVD (scikit-learn {sklearn.__version__})", notes)
+
+
+def _alone(counts: sp.csr_matrix) -> int:
+    """Texts with words, none of which is in another text."""
+    there = sp.csr_matrix(counts > 0, dtype=np.int64)
+    texts_of_word = np.bincount(there.indices, minlength=there.shape[1])
+    shared = there @ (texts_of_word > 1)
+    return int(((np.diff(there.indptr) > 0) & (shared == 0)).sum())
 
 
 def _sentences(texts: Sequence[str]) -> Encoded:

@@ -220,6 +220,12 @@ def _from_texts(
         what = "item" if lookup is None else "item with interactions"
         raise UserError(f"{path}: describes no {what}; check its ids")
     encoded = encode_texts(texts, arguments.text_encoder, arguments.text_size, str(path))
+    alone = encoded.notes.get("texts_that_share_no_word", 0)
+    if 2 * alone > len(texts):
+        report.note(
+            f"{path.name}: {alone:,} of {len(texts):,} texts share no word with another, and their "
+            "features say nothing; put spaces between the words of a language without them"
+        )
     return encoded.table(name, path.name, tokens)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from prep_support import passed, prepare, write
 from sklearn.feature_extraction.text import CountVectorizer
 
 from dataset_prep.encoders.text import encode_texts, encode_words
@@ -41,3 +44,19 @@ def test_words_of_other_scripts_are_as_before() -> None:
     np.testing.assert_array_equal(
         encode_texts(texts, "tfidf").matrix, encode_words(counts, 128).matrix
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "noted"),
+    [
+        (["霸王别姬电影", "花样年华", "重庆森林", "英雄 森林", "英雄"], True),
+        (["red car", "blue car", "red bus", "alone", "blue bus"], False),
+    ],
+)
+def test_texts_that_share_no_word_are_counted(
+    tmp_path: Path, texts: list[str], noted: bool
+) -> None:
+    rows = [f"i{place},{text}" for place, text in enumerate(texts)]
+    path = write(tmp_path / "t.csv", "\n".join(["item_id,plot", *rows]) + "\n")
+    printed = passed(prepare("extract", "--text", f"plot={path}", "--output", tmp_path / "out")).out
+    assert ("t.csv: 3 of 5 texts share no word with another" in printed) == noted
