@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,6 +13,7 @@ import numpy as np
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.training.checkpoint import fitting, pack, unpack, write_checkpoint
 from recbole_painvrl.training.shard_files import (
@@ -155,6 +156,13 @@ class TrainingStage(Stage[TrainerT]):
         self.outcome = score, result
 
 
+def _refuse_twice(names: Sequence[str]) -> None:
+    """The second stage of a name would pass for one that is finished."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"stage `{twice}`: there are two of this name; give each stage its own")
+
+
 class Pipeline:
     """Runs stages in order, and saves and resumes them exactly at stage and epoch boundaries.
 
@@ -188,10 +196,19 @@ class Pipeline:
     # --- running --------------------------------------------------------------------------
 
     def run(self, stages: Iterable[Stage[Any]], context: Context[Any]) -> Stage[Any] | None:
-        """Run stages in order, from where an interrupted run stopped; returns the last one."""
+        """Run stages in order, from where an interrupted run stopped; returns the last one.
+
+        Raises:
+            UserError: two stages have the same name.
+        """
+        if isinstance(stages, Sequence):
+            # Before anything is trained.
+            _refuse_twice([stage.name for stage in stages])
         self.begin(context)
-        stage = None
+        stage, names = None, []
         for stage in stages:
+            names.append(stage.name)
+            _refuse_twice(names)
             self.run_stage(stage, context)
         return stage
 
