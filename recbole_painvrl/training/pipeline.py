@@ -22,7 +22,7 @@ from recbole_painvrl.training.shard_files import (
     remove_shards,
     write_shards,
 )
-from recbole_painvrl.training.state import global_rng, restore_global_rng
+from recbole_painvrl.training.state import forget_training, global_rng, restore_global_rng
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +116,8 @@ class Stage(Generic[TrainerT]):
 class TrainingStage(Stage[TrainerT]):
     """RecBole's ``fit`` as a stage: epochs, validation, early stopping, the best epoch loaded.
 
+    After another stage of this kind it begins anew, with the weights that this one left.
+
     Attributes:
         outcome: best validation score and result, once finished.
     """
@@ -125,9 +127,11 @@ class TrainingStage(Stage[TrainerT]):
         self.outcome: Outcome | None = None
 
     def prepare(self, context: Context[TrainerT]) -> None:
-        """Start a new history of epochs."""
+        """Start a new history of epochs, with nothing of an earlier training but its weights."""
         self.context = context
         context.trainer.history = []
+        if context.trainer.pipeline.has_trained_before(self):
+            forget_training(context.trainer)
 
     def run(self, context: Context[TrainerT]) -> dict[str, Any]:
         """Train; afterwards the model holds the weights of its best epoch, if ``saved``."""
@@ -249,6 +253,11 @@ class Pipeline:
         self._done.append(stage.name)
         self._stage, self._stage_start = None, time.perf_counter()
         self.save()
+
+    def has_trained_before(self, stage: Stage[Any]) -> bool:
+        """Whether another stage than this one trains, or has trained, the same trainer."""
+        others = (one for one in self._stages.values() if one is not stage)
+        return any(isinstance(one, TrainingStage) for one in others)
 
     def spent(self) -> tuple[float, float]:
         """Seconds of the run and its peak memory in MiB, those of earlier processes included.

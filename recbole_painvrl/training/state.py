@@ -107,3 +107,13 @@ def further_optimizers(trainer: Trains) -> dict[str, torch.optim.Optimizer]:
         for name, value in vars(trainer).items()
         if isinstance(value, torch.optim.Optimizer) and name != "optimizer"
     }
+
+
+def forget_training(trainer: Any) -> None:
+    """Reset what RecBole's ``fit`` keeps on a trainer: its counters, and moments of optimizers."""
+    trainer.start_epoch, trainer.cur_step = 0, 0
+    trainer.best_valid_score = -np.inf if trainer.valid_metric_bigger else np.inf
+    trainer.best_valid_result = None
+    trainer.train_loss_dict = {}
+    for optimizer in (trainer.optimizer, *further_optimizers(trainer).values()):
+        optimizer.state.clear()

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from support import Finished, run_main
+from support import Finished, killing, result_of, run_main
 
-from recbole_painvrl.training.base import RunTrainer
+from recbole_painvrl.cli.run import main
+from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
 
 OPTIONS = ("--epochs=4", "--stopping_step=1")
@@ -58,3 +59,43 @@ def test_two_stages_of_one_name_are_refused(
     assert done.code != 0
     assert f"stage `{name}`: there are two of this name" in done.err
     assert not (done.folder / "checkpoint" / "last.safetensors").exists()
+
+
+def worse_and_worse(patch: pytest.MonkeyPatch) -> None:
+    """The first epoch of all is the best."""
+    original, calls = RunTrainerMixin._valid_epoch, iter(range(99))
+
+    def valid(own: Any, *given: Any, **named: Any) -> tuple[float, Any]:
+        _, result = original(own, *given, **named)
+        return 1.0 / (1 + next(calls)), result
+
+    patch.setattr(RunTrainerMixin, "_valid_epoch", valid)
+
+
+def test_a_second_training_begins_anew(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stopped at once, with the score, the history and the weights of the first one."""
+    worse_and_worse(monkeypatch)
+    done = run(tiny_data, tmp_path, monkeypatch, "first", "second")
+    first, second = result_of(done.folder)["stages"]
+    assert first["epochs"] == second["epochs"] == len(second["history"]) == 3
+    assert second["best_epoch"] == 1
+    assert second["best_valid"] == second["history"][0]["valid"]
+
+
+def test_a_run_between_two_trainings_resumes_exactly(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second optimizer had the moments of the first one, which the checkpoint lacks."""
+    expected = result_of(run(tiny_data, tmp_path / "a", monkeypatch, "first", "second").folder)
+    saves = expected["stages"][0]["epochs"] + 1
+    with killing(saves):
+        run(tiny_data, tmp_path / "b", monkeypatch, "first", "second")
+    folder = tmp_path / "b" / "runs" / "own"
+    assert main([f"--resume={folder}", "--show_progress=False"]) == 0
+    found = result_of(folder)
+    assert found["hashes"]["weights"] == expected["hashes"]["weights"]
+    assert [stage["history"] for stage in found["stages"]] == [
+        stage["history"] for stage in expected["stages"]
+    ]
