@@ -41,6 +41,7 @@ from recbole_painvrl.training.sharded import (
     change_user_rows,
     whole_tables,
 )
+from recbole_painvrl.training.stage_list import outcome_of
 from recbole_painvrl.training.stage_log import StageLog
 from recbole_painvrl.training.state import ModelAttributes, further_optimizers
 from recbole_painvrl.training.wandb_summary import WandbSummary
@@ -138,9 +139,7 @@ class RunTrainerMixin(_Trainer):
         if group.size() == 1:
             refuse_several("this training")
         self.context = Context(self, train_data, valid_data, saved, show_progress, callback_fn)
-        last: Any = self.pipeline.run(self.stages(), self.context)
-        outcome: tuple[float, Any] = last.outcome
-        return outcome
+        return outcome_of(self.pipeline.run(self.stages(), self.context), self, saved)
 
     def fit_stage(self, context: Context[Any]) -> tuple[tuple[float, Any], dict[str, Any]]:
         """RecBole's ``fit`` with one progress bar; returns its outcome and the stage's figures."""

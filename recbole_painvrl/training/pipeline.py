@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,7 +13,6 @@ import numpy as np
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
 
-from recbole_painvrl.errors import UserError
 from recbole_painvrl.parallel import group
 from recbole_painvrl.training.checkpoint import fitting, pack, unpack, write_checkpoint
 from recbole_painvrl.training.shard_files import (
@@ -22,6 +21,7 @@ from recbole_painvrl.training.shard_files import (
     remove_shards,
     write_shards,
 )
+from recbole_painvrl.training.stage_list import distinct
 from recbole_painvrl.training.state import forget_training, global_rng, restore_global_rng
 
 if TYPE_CHECKING:
@@ -160,13 +160,6 @@ class TrainingStage(Stage[TrainerT]):
         self.outcome = score, result
 
 
-def _refuse_twice(names: Sequence[str]) -> None:
-    """The second stage of a name would pass for one that is finished."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"stage `{twice}`: there are two of this name; give each stage its own")
-
-
 class Pipeline:
     """Runs stages in order, and saves and resumes them exactly at stage and epoch boundaries.
 
@@ -205,14 +198,9 @@ class Pipeline:
         Raises:
             UserError: two stages have the same name.
         """
-        if isinstance(stages, Sequence):
-            # Before anything is trained.
-            _refuse_twice([stage.name for stage in stages])
         self.begin(context)
-        stage, names = None, []
-        for stage in stages:
-            names.append(stage.name)
-            _refuse_twice(names)
+        stage = None
+        for stage in distinct(stages):
             self.run_stage(stage, context)
         return stage
 

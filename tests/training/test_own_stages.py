@@ -10,6 +10,7 @@ import pytest
 import torch
 from support import Finished, killing, result_of, run_main
 
+from recbole_painvrl import load_run
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
@@ -99,3 +100,13 @@ def test_a_run_between_two_trainings_resumes_exactly(
     assert [stage["history"] for stage in found["stages"]] == [
         stage["history"] for stage in expected["stages"]
     ]
+
+
+def test_a_last_stage_may_change_the_model(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended with an AttributeError after all stages; the weights of a run are those tested."""
+    done = run(tiny_data, tmp_path, monkeypatch, "train", Fixed)
+    assert done.code == 0, done.err
+    table = load_run(done.folder).model.item_embedding.weight
+    assert torch.equal(table, table[:1].expand_as(table))
