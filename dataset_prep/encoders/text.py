@@ -45,7 +45,9 @@ def _word_pattern(texts: Sequence[str]) -> str:
     The word characters of regular expressions lack the vowel signs of Indic scripts, Thai and
     others, at which words would be cut.
     """
-    present = set().union(*(unicodedata.normalize("NFKD", text) for text in set(texts)))
+    present: set[str] = set()
+    for text in texts:
+        present.update(unicodedata.normalize("NFKD", text))
     # Accents, which have a combining class, are stripped.
     signs = sorted(
         sign

@@ -125,10 +125,12 @@ class ContentEASE(ClosedFormRecommender):
         """G or W of the other forms, ``[d, d]``."""
         s = self.settings
         if s.form == "whitened":
-            content_map = whitened_map(items, s.reg_weight)
+            table = items.double()
+            exact_map = whitened_map(table, s.reg_weight)
+            content_map = exact_map.to(items.dtype)
             # Where columns depend on one another, as with more of them than items, G has entries of
             # about 1 / lambda that cancel in q = f^T G f, and 1 - q is about lambda.
-            exact = quadratic_forms(items.double(), whitened_map(items.double(), s.reg_weight))
+            exact = quadratic_forms(table, exact_map)
             error = (quadratic_forms(items, content_map) - exact).abs().max()
             if not bool(error <= _PRECISION * torch.minimum((1 - exact).min(), exact.max())):
                 raise self._too_small()
