@@ -90,7 +90,8 @@ def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> Non
     """Refuse at once what would end the run when its last stage begins.
 
     The model is built and dropped: every model checks its settings when it is built. As the mask is
-    not known yet, it is one of zeros, with which no nearest items are searched.
+    not known yet, it is one of zeros, with which no nearest items are searched. A model of the
+    features alone has all of them, since its ridge may be too small for them.
 
     Args:
         config: of the final model.
@@ -101,7 +102,10 @@ def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> Non
     """
     check_saved(config)
     check_settings(config)
-    train = _masked(parts[TRAIN], torch.zeros(parts[TRAIN].features.matrix.shape[1]))
+    spec = spec_of(config["model"])
+    keeps = spec is not None and getattr(spec.model, "content_only", False)
+    mask = torch.full((parts[TRAIN].features.matrix.shape[1],), float(keeps))
+    train = _masked(parts[TRAIN], mask)
     # Nothing is saved in the dataset's folder: with the learnt mask other items are nearest.
     train.folder = None
     check_run(config, build_model(config, train), parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import torch
 import yaml
 from support import (
     STAGES_ALONE,
+    TINY,
     Finished,
     MakeConfig,
     empty_figures,
     every_mask_is_cut,
     killing,
+    planted_data,
     result_of,
     run_main,
 )
@@ -136,6 +139,19 @@ def test_checking_the_final_model_searches_no_neighbours(
     assert final is not None
     check_final(final, build_data(config)[1])
     assert searched == [0, 0]
+
+
+def test_a_ridge_that_is_too_small_is_refused_before_anything_is_trained(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """The check of features that were all zeros found nothing: the last stage ended the run."""
+    wide = replace(TINY, modalities={"visual": 80, "acoustic": 40})
+    words = ("--final_model=ContentEASE", "--final_settings={form: whitened, reg_weight: 1.0e-7}")
+    config = tiny_config("PaInvRL", *words, data=planted_data(wide, tmp_path / "wide"))
+    final = final_config(config)
+    assert final is not None
+    with pytest.raises(UserError, match="too small for the form whitened"):
+        check_final(final, build_data(config)[1])
 
 
 @pytest.mark.parametrize(
