@@ -141,12 +141,13 @@ class ContentEASE(ClosedFormRecommender):
 
     def _too_small(self) -> UserError:
         s, name = self.settings, "`reg_weight`"
-        found = f"{s.reg_weight:g}"
+        found, advice = f"{s.reg_weight:g}", "raise it"
         if s.form == "bilinear":
             name, found = f"{name}, `feature_reg_weight`", f"{found}, {s.feature_reg_weight:g}"
+            advice = "raise them"
         return UserError(
             f"{name}: found {found}, too small for the form {s.form} on these data, whose scores "
-            "would be rounding errors; raise it"
+            f"would be rounding errors; {advice}"
         )
 
     def _check_size(self) -> None:
