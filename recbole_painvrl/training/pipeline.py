@@ -243,7 +243,7 @@ class Pipeline:
         self.save()
 
     def has_trained_before(self, stage: Stage[Any]) -> bool:
-        """Whether another stage than this one trains, or has trained, the same trainer."""
+        """Whether another stage of the run, before this one, was a training."""
         others = (one for one in self._stages.values() if one is not stage)
         return any(isinstance(one, TrainingStage) for one in others)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor
@@ -26,6 +25,7 @@ from recbole_painvrl.models.painvrl.mask_stage import MaskStage
 from recbole_painvrl.models.painvrl.other_final import OtherFinalStage
 from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Artefacts, Stage
+from recbole_painvrl.training.state import forget_training
 
 if TYPE_CHECKING:
     from recbole_painvrl.models.invrl import InvRL
@@ -114,13 +114,10 @@ class StagedTrainer(RunTrainer):
         embedding_reg_weight: float | None = None,
         projection_reg_weight: float | None = None,
     ) -> None:
-        """Forget the previous stage: RecBole's ``fit`` keeps its counters on the trainer."""
+        """Forget the previous stage, and train with another patience, file and optimizer."""
+        forget_training(self)
         self.epochs, self.stopping_step = epochs, stopping_step
         self.eval_step = min(self.config["eval_step"], epochs)
-        self.start_epoch, self.cur_step = 0, 0
-        self.best_valid_score = -np.inf if self.valid_metric_bigger else np.inf
-        self.best_valid_result = None
-        self.train_loss_dict: dict[int, float] = {}
         self.saved_model_file = str(self.folder / "checkpoint" / f"{checkpoint}.safetensors")
         groups = self.model.parameter_groups(embedding_reg_weight, projection_reg_weight)
         self.optimizer: torch.optim.Optimizer = self._build_optimizer(params=groups)
