@@ -24,7 +24,7 @@ _EXTRA = {
 # The user's alone: among the defaults of a model they would have no effect.
 _OF_USER = ("model", "dataset", "model_from", "config_files", "preset", "resume")
 # Settings of RecBole's log, which a run does not write.
-_OF_LOG = {
+OF_LOG = {
     "state": "train.log has all records, the console figures and warnings",
     "loss_decimal_place": "train.log has losses with six digits",
 }
@@ -116,8 +116,8 @@ def idle_settings(
     """
     spec = spec_of(model)
     changed = {name for name in given if name in defaults and values[name] != defaults[name]}
-    for name in sorted(changed & _OF_LOG.keys()):
-        yield f"`{name}` has no effect: {_OF_LOG[name]}"
+    for name in sorted(changed & OF_LOG.keys()):
+        yield f"`{name}` has no effect: {OF_LOG[name]}"
     for idle in () if spec is None else spec.schema.idle:
         if all(values[name] in expected for name, expected in idle.where.items()):
             reasons = ", ".join(f"{name}: {values[name]}" for name in idle.where)

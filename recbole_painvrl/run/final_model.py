@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_painvrl.config import RunSettings, SafeConfig
 from recbole_painvrl.config.layers import merge
-from recbole_painvrl.config.validation import known_settings
+from recbole_painvrl.config.validation import OF_LOG, known_settings
 from recbole_painvrl.data.loaders import liked, training_loader
 from recbole_painvrl.data.splits.base import TRAIN
 from recbole_painvrl.errors import UserError, did_you_mean
@@ -37,8 +37,8 @@ _OF_THE_RUN = frozenset({"model", "dataset", "data_path", "eval_args", *RunSetti
 _OF_THE_RUN |= {"seed", "reproducibility", "use_gpu", "gpu_id", "repeatable"}
 _OF_THE_RUN |= {"metrics", "topk", "valid_metric", "valid_metric_bigger", "metric_decimal_place"}
 _OF_THE_RUN -= {"preset", "select_on", "fast_loader", "ndcg_hits"}
-# Settings of the run that do not apply to another model.
-_NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask"})
+# Settings of the run that do not apply to another model, or of which the run warns.
+_NOT_HANDED_ON = frozenset({"model", "model_from", "preset", "feature_mask", *OF_LOG})
 
 
 def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:

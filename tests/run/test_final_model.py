@@ -141,6 +141,14 @@ def test_checking_the_final_model_searches_no_neighbours(
     assert searched == [0, 0]
 
 
+def test_a_setting_of_the_log_is_a_warning_once(tiny_config: MakeConfig) -> None:
+    """It was handed on to the final model, which warned of it again."""
+    config = tiny_config("PaInvRL", "--final_model=VBPR", "--state=DEBUG")
+    final = final_config(config)
+    assert final is not None
+    assert [len(one.idle) for one in (config, final)] == [1, 0]
+
+
 def test_a_ridge_that_is_too_small_is_refused_before_anything_is_trained(
     tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
