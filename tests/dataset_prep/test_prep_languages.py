@@ -18,8 +18,10 @@ from dataset_prep.encoders.text import encode_texts, encode_words
         ["राजा और शेर", "शेर", "राजा", "प्रेम कहानी", "युद्ध की कहानी"],
         ["ภาพยนตร์ รัก", "สงคราม รัก", "เรื่อง น้ำ", "สงคราม น้ำ"],
         ["কাহিনী যুদ্ধ", "রাজা", "রাজা কাহিনী", "যুদ্ধ প্রেম"],
+        # With a zero-width joiner.
+        ["\u0dc1\u0dca\u200d\u0dbb\u0dd3 ලංකා", "ලංකා", "රජා \u0dc1\u0dca\u200d\u0dbb\u0dd3", "රජා"],
     ],
-    ids=["hindi", "thai", "bengali"],
+    ids=["hindi", "thai", "bengali", "sinhala"],
 )
 def test_vowel_signs_belong_to_words(texts: list[str]) -> None:
     """The features are those of the same texts with every word replaced by a Latin one."""

@@ -99,3 +99,19 @@ def test_a_header_in_the_middle_is_no_interaction(tmp_path: Path) -> None:
     refused(table(tmp_path, content), "1 rows repeat the header, first line 4", "--fix drop-rows")
     passed(table(tmp_path, content, "--fix", "drop-rows"))
     assert pairs(tmp_path / "out") == [("a", "x"), ("b", "x"), ("b", "y")]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "named"),
+    [
+        ("item_ids", ["[1, 2, 3]", "[2, 3]", "4"], "and '4'"),
+        ("item_id", ["[1, 2, 3]", "[2, 3]", "[7"], "and '[7'"),
+        ("item_ids", ["a1 b2 c3", "b2 c3", "abc b2"], "'abc'"),
+    ],
+)
+def test_a_cell_that_is_no_list_among_lists(
+    column: str, cells: list[str], named: str, tmp_path: Path
+) -> None:
+    """It must not turn the lists into ids such as `[1`."""
+    rows = "".join(f'u{n},"{cell}"\n' for n, cell in enumerate(cells))
+    refused(table(tmp_path, f"user_id,{column}\n{rows}"), named)

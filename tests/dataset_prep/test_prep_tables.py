@@ -338,19 +338,3 @@ def test_other_matrices_are_refused(tmp_path: Path, array: Any) -> None:
     np.save(tmp_path / "f.npy", array, allow_pickle=True)
     write(tmp_path / "f.ids", "i1\ni2\n")
     refused(table(tmp_path, text(), "--features", f"v={tmp_path / 'f.npy'}"), "f.npy")
-
-
-@pytest.mark.parametrize(
-    ("column", "cells", "named"),
-    [
-        ("item_ids", ["[1, 2, 3]", "[2, 3]", "4"], "and '4'"),
-        ("item_id", ["[1, 2, 3]", "[2, 3]", "[7"], "and '[7'"),
-        ("item_ids", ["a1 b2 c3", "b2 c3", "abc b2"], "'abc'"),
-    ],
-)
-def test_a_cell_that_is_no_list_among_lists(
-    column: str, cells: list[str], named: str, tmp_path: Path
-) -> None:
-    """It must not turn the lists into ids such as `[1`."""
-    rows = "".join(f'u{n},"{cell}"\n' for n, cell in enumerate(cells))
-    refused(table(tmp_path, f"user_id,{column}\n{rows}"), named)

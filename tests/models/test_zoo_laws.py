@@ -338,14 +338,13 @@ def test_the_losses_are_those_of_single_precision(
     model: str, tiny_data: Path, tmp_path: Path
 ) -> None:
     # Of BM3's losses the features' has vectors in half precision on both sides.
-    stages = {"PaInvRL": SHORT_STAGES, "BM3": ("--content_weight=2",)}.get(model, ())
-    losses = []
+    stages, losses = {"PaInvRL": SHORT_STAGES, "BM3": ("--content_weight=2",)}.get(model, ()), []
     for amp in (False, True):
-        words = (*stages, "--epochs=1", f"--enable_amp={amp}")
-        run = run_main(tiny_data, tmp_path, model, *words, name=str(amp))
+        words = (model, *stages, "--epochs=1", f"--enable_amp={amp}")
+        run = run_main(tiny_data, tmp_path, *words, name=str(amp))
         assert run.code == 0, run.err
-        history = [one for stage in run.result["stages"] for one in stage.get("history", [])]
-        losses.append([one["loss"] for one in history if "loss" in one])
+        epochs = [one for stage in run.result["stages"] for one in stage.get("history", [])]
+        losses.append([one["loss"] for one in epochs if "loss" in one])
     # Vectors in bfloat16 have 8 bits; a loss rounded to them would be off by up to 4e-3.
     assert losses[1] == pytest.approx(losses[0], rel=3e-4)
     assert losses[1] != losses[0]
