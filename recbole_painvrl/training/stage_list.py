@@ -1,4 +1,4 @@
-"""Checks on the stages that a trainer gives, which may be those of another package."""
+"""The stages of a trainer, perhaps of another package: their names, the outcome of the last."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ def distinct(stages: Iterable[Stage[Any]]) -> Iterator[Stage[Any]]:
         UserError: two have the same name, so that the second would pass for one that is finished.
     """
     if isinstance(stages, Sequence):
-        for place, stage in enumerate(stages):
-            _refuse_known(stage.name, {one.name for one in stages[:place]})
+        for _ in distinct(iter(stages)):
+            pass
     names: set[str] = set()
     for stage in stages:
-        _refuse_known(stage.name, names)
+        if stage.name in names:
+            raise UserError(
+                f"stage `{stage.name}`: there are two of this name; give each stage its own"
+            )
         names.add(stage.name)
         yield stage
-
-
-def _refuse_known(name: str, names: set[str]) -> None:
-    if name in names:
-        raise UserError(f"stage `{name}`: there are two of this name; give each stage its own")
 
 
 def outcome_of(last: Any, trainer: Any, saved: bool) -> Outcome:
