@@ -32,14 +32,35 @@ _FLOAT = re.compile(
 )
 
 
-class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+class _PythonEvents(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
+    """Events of a YAML text where PyYAML was built without libyaml."""
+
+    def __init__(self, stream: str) -> None:
+        yaml.reader.Reader.__init__(self, stream)
+        yaml.scanner.Scanner.__init__(self)
+        yaml.parser.Parser.__init__(self)
+
+
+# With libyaml, reading takes a fortieth of the time. Nodes are composed in Python even so, since
+# libyaml's composer crashes on text that is nested very deeply.
+_Events: Any = yaml.cyaml.CParser if yaml.__with_libyaml__ else _PythonEvents
+
+
+class BoundedLoader(
+    yaml.composer.Composer, _Events, yaml.constructor.SafeConstructor, yaml.resolver.Resolver
+):
     """Safe YAML without references, which could expand to billions of values."""
+
+    def __init__(self, stream: str) -> None:
+        _Events.__init__(self, stream)
+        yaml.composer.Composer.__init__(self)
+        yaml.constructor.SafeConstructor.__init__(self)
+        yaml.resolver.Resolver.__init__(self)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse a reference (``*name``)."""
         if self.check_event(yaml.events.AliasEvent):
-            untyped: Any = self
-            event = untyped.peek_event()
+            event = self.peek_event()
             raise yaml.composer.ComposerError(
                 None, None, f"references such as `*{event.anchor}` are not read", event.start_mark
             )

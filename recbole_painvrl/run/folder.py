@@ -22,6 +22,7 @@ from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import Array
 from recbole_painvrl.run import RESULT
 
+_DUMPER = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
 CONFIG = "config.yaml"
 PER_USER = "per_user.parquet"
 # Of the final model, where it is another than that of the run.
@@ -77,7 +78,7 @@ def experiment_runs(folder: Path) -> list[Path]:
 
 def write_config(folder: Path, effective: Mapping[str, Any], name: str = CONFIG) -> None:
     """Write ``config.yaml``: every setting with its source."""
-    text = yaml.safe_dump(_plain(effective), sort_keys=True, allow_unicode=True)
+    text = yaml.dump(_plain(effective), Dumper=_DUMPER, sort_keys=True, allow_unicode=True)
     write_bytes(folder / name, text.encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recbole_painvrl.config import loading
 from recbole_painvrl.config.loading import parse_overrides, read_yaml
 from recbole_painvrl.errors import UserError
 
@@ -98,6 +100,8 @@ def test_tags_are_refused(tag: str, tmp_path: Path) -> None:
         ("a: [1,\nb: 2", "not valid YAML at line"),
         ("a: 1\na: 2\n", "not valid YAML at line 2: `a` occurs twice"),
         ("a: &x [1]\nb: *x\n", "at line 2: references such as `*x` are not read"),
+        ("[" * 200_000, "not valid YAML"),
+        ("- " * 200_000 + "a", "not valid YAML"),
         ("- a\n", "holds list, expected lines `setting: value`"),
         ("1: a\n", "found the key 1"),
     ],
@@ -109,6 +113,29 @@ def test_wrong_files(content: str, message: str, tmp_path: Path) -> None:
         read_yaml(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert message in str(caught.value)
+
+
+def test_same_reading_without_libyaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    spec = importlib.util.spec_from_file_location("without_libyaml", loading.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    without: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(without)
+    assert not issubclass(without.PlainLoader, yaml.cyaml.CParser)
+    shipped = sorted((Path(__file__).parents[2] / "properties").rglob("*.yaml"))
+    assert len(shipped) > 50
+    for path in shipped:
+        assert without.read_yaml(path) == read_yaml(path), path
+    file = tmp_path / "file.yaml"
+    for content in ("a: &x [1]\nb: *x\n", "a: 1\na: 2\n"):
+        file.write_text(content)
+        messages = []
+        for read in (without.read_yaml, read_yaml):
+            with pytest.raises(UserError) as caught:
+                read(file)
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
 
 
 def test_missing_binary_and_empty_files(tmp_path: Path) -> None:
