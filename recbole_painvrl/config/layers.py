@@ -12,12 +12,26 @@ from recbole_painvrl.config.properties import preset_names, properties_of, prope
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.specs import spec_of
 
+DERIVED, SET_BY_RUN = "derived by RecBole", "set by the run"
+# Sources of values that nobody gave; a preset, which is given, is named by a setting of its own.
+_NOT_GIVEN = frozenset(
+    (
+        *("RecBole overall", "plugin overall", "model", "RecBole model"),
+        *("RecBole dataset", "dataset", DERIVED, SET_BY_RUN),
+    )
+)
+
 
 class Layer(NamedTuple):
     """Values from one source."""
 
     source: str
     values: dict[str, Any]
+
+
+def is_given(source: str) -> bool:
+    """Whether a value with this source is from a user: by a file, a command line or ``tune``."""
+    return not (source in _NOT_GIVEN or source.startswith("preset "))
 
 
 def internal_layers(model: str, dataset: str, external: Iterable[Layer] = ()) -> list[Layer]:

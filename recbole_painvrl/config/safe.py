@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from recbole.config import Config
 
-from recbole_painvrl.config.layers import Layer, dropped_keys, internal_layers, merge
+from recbole_painvrl.config.layers import (
+    DERIVED,
+    SET_BY_RUN,
+    Layer,
+    dropped_keys,
+    internal_layers,
+    merge,
+)
 from recbole_painvrl.config.loading import (
     PlainLoader,
     config_file_names,
@@ -27,7 +34,6 @@ from recbole_painvrl.errors import UserError, short
 from recbole_painvrl.parallel.launch import local_rank, world_size
 from recbole_painvrl.specs import spec_of
 
-DERIVED = "derived by RecBole"
 _IDS = ("USER_ID_FIELD", "ITEM_ID_FIELD")
 # What a command line does not hand on, and no other source of settings can give.
 _OF_COMMAND_LINE = ("config_files", "resume")
@@ -107,7 +113,7 @@ class SafeConfig(Config):
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
-        self.sources[key] = "set by the run"
+        self.sources[key] = SET_BY_RUN
 
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recbole_painvrl.config.layers import is_given
 from recbole_painvrl.evaluation.comparison import (
     ORACLE,
     VALID,
@@ -298,7 +299,7 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         name
         for group in groups
         for name, entry in group.first.config.items()
-        if str(entry["from"]).endswith(("command line", ".yaml", ".yml"))
+        if is_given(str(entry["from"]))
     }
     differing.sort(key=lambda name: (name not in given, name not in _DECISIVE))
     rows = [_row_label(group) for group in groups]

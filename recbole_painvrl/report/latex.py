@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_painvrl.atomic import write_bytes
+from recbole_painvrl.config.layers import is_given
 from recbole_painvrl.evaluation.comparison import VALID, part_name
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, Group, blocks
@@ -151,8 +152,8 @@ def _settings(block: Block) -> dict[str, Any]:
     given: dict[str, dict[str, str]] = {}
     for group in block.groups:
         for name, entry in group.first.config.items():
-            by_user = str(entry["from"]).endswith(("command line", ".yaml", ".yml", "tune"))
-            if by_user and name not in (*_NOT_SHOWN, "model", "dataset", "seed"):
+            shown = name not in (*_NOT_SHOWN, "model", "dataset", "seed")
+            if shown and is_given(str(entry["from"])):
                 value = group.mask if name == "feature_mask" else entry["value"]
                 given.setdefault(name, {})[group.label] = short(value, 40)
     shared, own = [], []

@@ -9,15 +9,12 @@ from typing import Any
 
 import yaml
 
+from recbole_painvrl.config.layers import is_given
 from recbole_painvrl.config.loading import TEXT_SETTINGS, PlainLoader
 from recbole_painvrl.run.folder import CONFIG
 from recbole_painvrl.run.program import program
 from recbole_painvrl.run.resume import stored_entries, stored_settings
 
-# Sources of values that the same command gives again by itself.
-_INTERNAL = frozenset(
-    {"RecBole overall", "plugin overall", "model", "RecBole model", "RecBole dataset", "dataset"}
-)
 # Output, display and resuming: the folder is taken, and the new run resumes nothing.
 _LEFT_OUT = frozenset({"output_dir", "run_name", "show_progress", "resume"})
 _FIRST = ("model", "dataset")
@@ -36,7 +33,7 @@ def command_again(folder: Path, threads: int | None) -> list[str]:
     given = {
         name: values[name]
         for name, entry in stored_entries(path).items()
-        if not (entry["from"] in _INTERNAL or entry["from"].startswith("preset "))
+        if is_given(entry["from"])
     }
     if threads is not None:
         given["n_threads"] = threads

@@ -13,8 +13,8 @@ import yaml
 
 from recbole_painvrl.atomic import is_write_failure, remove_temporary, write_failure
 from recbole_painvrl.config import SafeConfig, parse_overrides
+from recbole_painvrl.config.layers import DERIVED, SET_BY_RUN
 from recbole_painvrl.config.loading import YAML_ERRORS, BoundedLoader
-from recbole_painvrl.config.safe import DERIVED
 from recbole_painvrl.data.feature_mask import COPY
 from recbole_painvrl.data.folder import file_hash
 from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # Without these there is no run.
 _NAMES = ("model", "dataset", "data_path")
-_SET_BY_RUN = "set by the run"
 _GPUS = "gpu_id"
 # What must not have changed since the run began; other changes only give a warning.
 _DECISIVE = frozenset(
@@ -254,7 +253,7 @@ def stored_entries(path: Path) -> dict[str, dict[str, Any]]:
         kept = {
             name: {"value": entry["value"], "from": entry["from"]}
             for name, entry in content.items()
-            if entry["from"] not in (DERIVED, _SET_BY_RUN)
+            if entry["from"] not in (DERIVED, SET_BY_RUN)
         }
         for name in _NAMES:
             if not isinstance(kept[name]["value"], str):

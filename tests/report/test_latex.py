@@ -195,3 +195,13 @@ def test_a_setting_is_shared_where_all_columns_have_it() -> None:
     assert _settings(block)["rows"] == [
         ("epochs", "5"), ("A: feature_mask", "learnt"), ("A: knn_k", "10"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["file run.conf", "file a.yaml", "command line", "tune"])
+def test_a_setting_is_shown_from_whichever_source_it_was_given(source: str) -> None:
+    run = toy_run("A", 0, {"ood": 0.5}, {"epochs": 5, "n_layers": 2, "topk": 10, "eta": 1})
+    for name, own in (("epochs", source), ("n_layers", "preset large"), ("topk", "model")):
+        run.config[name]["from"] = own
+    run.config["eta"]["from"] = "set by the run"
+    (block,) = blocks([run])
+    assert _settings(block)["rows"] == [("epochs", "5")]
