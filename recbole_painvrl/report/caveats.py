@@ -73,7 +73,8 @@ def _selection(run: RunData) -> Iterator[str]:
 
 def _epochs(run: RunData) -> Iterator[str]:
     for stage in run.done.stages:
-        limit = run.value("backbone_epochs" if stage.name == "backbone" else "epochs")
+        is_backbone = stage.name == "backbone"
+        limit = run.value("backbone_epochs") if is_backbone else run.final_value("epochs")
         if stage.best_epoch is None or stage.epochs is None or not isinstance(limit, int):
             continue
         if stage.epochs >= limit > 1:
@@ -148,7 +149,7 @@ def _mask(run: RunData) -> Iterator[str]:
 
 
 def _model(run: RunData) -> Iterator[str]:
-    columns = run.value("discriminator_columns")
+    columns = run.final_value("discriminator_columns")
     if isinstance(columns, int):
         yield f"The discriminator uses at most {columns} items, drawn once."
     if run.value("ndcg_hits") is True:

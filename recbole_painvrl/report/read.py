@@ -16,7 +16,7 @@ from recbole_painvrl.config.loading import BoundedLoader
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.reading import Array, is_number, parse_json, read_arrays, reason
 from recbole_painvrl.run import RESULT
-from recbole_painvrl.run.folder import CONFIG, PER_USER, is_run
+from recbole_painvrl.run.folder import CONFIG, FINAL_CONFIG, PER_USER, is_run
 
 T = TypeVar("T")
 Metrics = dict[str, dict[str, float | None]]
@@ -120,6 +120,7 @@ class RunData:
         per_user: ``per_user.parquet``; None if it is missing.
         last_line: last line of ``train.log``.
         trial: ``trial.json`` of a trial of ``tune``; without metrics for all other runs.
+        final: ``final.yaml``, of another final model; empty if it is missing.
     """
 
     folder: Path
@@ -130,10 +131,15 @@ class RunData:
     per_user: pd.DataFrame | None
     last_line: str
     trial: TrialRecord = field(default_factory=lambda: TrialRecord(metrics={}))
+    final: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def value(self, name: str) -> Any:
         """A setting of the run, or None."""
         return self.config.get(name, {}).get("value")
+
+    def final_value(self, name: str) -> Any:
+        """A setting of the final model, which may be another one with its own; or None."""
+        return (self.final or self.config).get(name, {}).get("value")
 
     @property
     def done(self) -> Result:
@@ -175,6 +181,7 @@ def read_run(folder: Path) -> RunData:
         read(PER_USER, read_per_user, None),
         read("train.log", _read_last_line, ""),
         read("trial.json", _read_trial, TrialRecord(metrics={})),
+        read(FINAL_CONFIG, _read_config, {}),
     )
 
 

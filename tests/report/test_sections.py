@@ -337,3 +337,12 @@ def test_a_stage_without_early_stopping_is_named_with_its_seed(
     lists = limits(blocks(runs)[0])["lists"]
     reached = [text for _, texts in lists for text in texts if "reached its maximum" in text]
     assert [text.partition(":")[0] for text in reached] == ["Seed 1"] * said
+
+
+@pytest.mark.parametrize(("own", "said"), [(9, []), (5, ["final"])])
+def test_another_final_model_has_a_maximum_of_epochs_of_its_own(own: int, said: list[str]) -> None:
+    stages = [{"name": "final", "epochs": 5, "best_epoch": 5}]
+    run = toy_run("A", 0, {"ood": 0.5, "valid": 0.5}, {"epochs": 4}, stages=stages)
+    run = replace(run, final={"epochs": {"value": own, "from": "final_settings"}})
+    reached = [text.split()[1] for text in caveats(run) if "reached its maximum of 5 " in text]
+    assert reached == said and "maximum of 4 " not in " ".join(caveats(run))
