@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from logging import getLogger
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
@@ -220,6 +220,7 @@ def check_run(
                 "from; set it lower, or rank all with `full`"
             )
     _check_labels(config, model, parts)
+    _check_sizes_of_recbole(config, model)
     if config["eval_type"] == EvaluatorType.VALUE and hasattr(model, "settings"):
         raise UserError(
             f"`metrics: {config['metrics']}`: {config['model']} ranks items and has no labels; "
@@ -232,6 +233,28 @@ def check_run(
         group.from_first(lambda: planted_truth(train) is not None)
     if known:
         group.from_first(lambda: len(known_environments(train)))
+
+
+def _check_sizes_of_recbole(config: SafeConfig, model: Any) -> None:
+    """Refuse settings of RecBole's DGCF and NCL that ask for more users or items than there are.
+
+    DGCF would fail in its first step, NCL in its first clustering.
+    """
+    # Rows of the smaller table, padding included.
+    fewest = min(getattr(model, "n_users", 0), getattr(model, "n_items", 0))
+    if config["model"] == "DGCF" and model.n_factors > 1 and model.cor_weight > 1e-9:
+        drawn = model.cor_batch_size
+        if drawn > fewest:
+            raise UserError(
+                f"`train_batch_size`: found {config['train_batch_size']}, with which RecBole's "
+                f"DGCF draws {drawn} users and as many items per step out of {model.n_users} and "
+                f"{model.n_items}; set it lower, or `cor_weight` to 0"
+            )
+    if config["model"] == "NCL" and model.k > fewest:
+        raise UserError(
+            f"`num_clusters`: found {model.k}, but RecBole's NCL clusters {model.n_users} users "
+            f"and {model.n_items} items; set it to at most {fewest}"
+        )
 
 
 def _check_labels(

@@ -136,7 +136,11 @@ class TrainingStage(Stage[TrainerT]):
     def run(self, context: Context[TrainerT]) -> dict[str, Any]:
         """Train; afterwards the model holds the weights of its best epoch, if ``saved``."""
         figures: dict[str, Any]
-        self.outcome, figures = context.trainer.fit_stage(context)
+        trainer = context.trainer
+        if trainer.config["train_neg_sample_args"].get("dynamic", False):
+            # RecBole's `fit` does it as well, but not that of NCL.
+            context.train_data.get_model(trainer.model)
+        self.outcome, figures = trainer.fit_stage(context)
         return figures
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader as Loader
 from torch import Tensor, nn
 
+from recbole_painvrl.config.base import ConfigLike
 from recbole_painvrl.evaluation.collector import FastCollector
 from recbole_painvrl.training.pipeline import Context, Outcome, Pipeline
 from recbole_painvrl.training.stage_log import StageLog
@@ -46,6 +47,7 @@ class TermsRecommender(Recommender, Protocol):
 class Trains(Protocol):
     """What stages, pipeline and guard use of a ``RunTrainerMixin``."""
 
+    config: ConfigLike
     model: Recommender
     device: torch.device
     stage: str

@@ -247,7 +247,7 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
 
 @pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
 def test_a_model_whose_package_is_missing(tiny_data: Path, tmp_path: Path) -> None:
-    run = run_main(tiny_data, tmp_path, "NCL", name="x")
+    run = run_main(tiny_data, tmp_path, "NCL", "--num_clusters=5", name="x")
     # NCL asks for the package in its first epoch only.
     assert run.code == 2
     assert "the package `faiss` is needed" in run.err
