@@ -161,7 +161,8 @@ class TrainingStage(Stage[TrainerT]):
         trainer.eval_collector.data_collect(self.context.train_data)
         trainer.load_best()
         score, result = state["outcome"]
-        self.outcome = score, result
+        # A later stage may need them, and `fit` if it is no training.
+        trainer.best_valid_score, trainer.best_valid_result = self.outcome = score, result
 
 
 class Pipeline:

@@ -52,6 +52,8 @@ class Trains(Protocol):
     device: torch.device
     stage: str
     history: list[dict[str, Any]]
+    best_valid_score: float
+    best_valid_result: Any
     log: Logger
     stage_log: StageLog
     pipeline: Pipeline

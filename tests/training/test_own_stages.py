@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Finished, killing, result_of, run_main
+from support import Finished, MakeConfig, killing, result_of, run_main, trainer_of
 
 from recbole_painvrl import load_run
 from recbole_painvrl.cli.run import main
@@ -110,3 +110,18 @@ def test_a_last_stage_may_change_the_model(
     assert done.code == 0, done.err
     table = load_run(done.folder).model.item_embedding.weight
     assert torch.equal(table, table[:1].expand_as(table))
+
+
+def test_a_resumed_run_has_the_validation_score_of_its_training(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`fit` returned minus infinity where the training was finished before the interruption."""
+    monkeypatch.setattr(RunTrainer, "stages", lambda own: [TrainingStage(), Fixed("fixed")])
+    config = tiny_config("VBPR", *OPTIONS, f"--checkpoint_dir={tmp_path}")
+    config["run_folder"] = str(tmp_path / "own")
+    first, *loaders = trainer_of(config)
+    expected = first.fit(*loaders)
+    again, *loaders = trainer_of(config)
+    again.pipeline.load()
+    assert again.fit(*loaders) == expected
+    assert 0 < expected[0] < 1
