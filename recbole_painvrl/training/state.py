@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from recbole_painvrl.training.protocols import Recommender, Trains
+
+# Their objects hold no optimizers of a trainer, or save them.
+_LIBRARIES = frozenset({"recbole_painvrl", "recbole", "torch", "numpy", "scipy", "pandas"})
+# A longer container is data.
+_MOST_HELPERS = 100
 
 
 def global_rng() -> dict[str, Any]:
@@ -101,12 +107,38 @@ def _content(value: Any) -> Any:
 
 
 def further_optimizers(trainer: Trains) -> dict[str, torch.optim.Optimizer]:
-    """Optimizers that RecBole's trainers have beside ``optimizer`` (RecVAE's), by attribute."""
-    return {
-        name: value
-        for name, value in vars(trainer).items()
-        if isinstance(value, torch.optim.Optimizer) and name != "optimizer"
-    }
+    """Optimizers that a trainer has beside ``optimizer``, by their path from it.
+
+    They are attributes of the trainer (RecVAE's), or of helper objects, lists and dictionaries of
+    a trainer of another package. Helpers of this project save and reset their own.
+    """
+    found: dict[str, torch.optim.Optimizer] = {}
+    seen = {id(trainer)}
+
+    def visit(values: Iterable[tuple[Any, Any]], path: str) -> None:
+        for name, value in values:
+            at = f"{path}{name}"
+            if isinstance(value, torch.optim.Optimizer):
+                if at != "optimizer":
+                    found[at] = value
+            elif id(value) not in seen and (inner := _inside(value)):
+                seen.add(id(value))
+                visit(inner, f"{at}.")
+
+    visit(vars(trainer).items(), "")
+    return found
+
+
+def _inside(value: Any) -> list[tuple[Any, Any]]:
+    """Names and values in a container or helper object; nothing of data and of libraries."""
+    if isinstance(value, list | tuple | dict):
+        if len(value) > _MOST_HELPERS:
+            return []
+        return list(value.items() if isinstance(value, dict) else enumerate(value))
+    root = type(value).__module__.partition(".")[0]
+    if root in _LIBRARIES or root in sys.stdlib_module_names:
+        return []
+    return list(getattr(value, "__dict__", {}).items())
 
 
 def forget_training(trainer: Any) -> None:

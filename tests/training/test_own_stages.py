@@ -14,6 +14,7 @@ from recbole_painvrl import load_run
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.training.base import RunTrainer, RunTrainerMixin
 from recbole_painvrl.training.pipeline import Context, Stage, TrainingStage
+from recbole_painvrl.training.state import forget_training, further_optimizers
 
 OPTIONS = ("--epochs=4", "--stopping_step=1")
 
@@ -125,3 +126,29 @@ def test_a_resumed_run_has_the_validation_score_of_its_training(
     again.pipeline.load()
     assert again.fit(*loaders) == expected
     assert 0 < expected[0] < 1
+
+
+class Helper:
+    """Like an adversary with optimizers of its own."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self.table = torch.nn.Parameter(torch.ones(2))
+        self.optimizers = {name: torch.optim.Adam([self.table]) for name in ("a", "b")}
+
+
+def test_optimizers_of_helpers_are_reset_and_saved(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """A second training had their moments of the first one, and a resumed run had none."""
+    config = tiny_config("VBPR", *OPTIONS, f"--checkpoint_dir={tmp_path}")
+    trainer = trainer_of(config)[0]
+    assert further_optimizers(trainer) == {}
+    trainer.helpers = [Helper(trainer)]
+    names = [f"helpers.0.optimizers.{name}" for name in "ab"]
+    assert list(further_optimizers(trainer)) == names
+    helper = trainer.helpers[0]
+    helper.table.sum().backward()
+    helper.optimizers["b"].step()
+    saved = trainer.state_dict()["further_optimizers"][names[1]]
+    assert saved["state"][0]["step"] == 1
+    forget_training(trainer)
+    assert not helper.optimizers["b"].state
