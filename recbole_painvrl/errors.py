@@ -64,7 +64,7 @@ def short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def place_of(error: BaseException, skip: int = 0) -> str:
+def place_of(error: BaseException, skip: int = 0, packages: Iterable[str] = ()) -> str:
     """``FILE, line N`` in this package or the user's code where an error came from, or nothing.
 
     Of a syntax error it is the file that could not be compiled.
@@ -72,6 +72,7 @@ def place_of(error: BaseException, skip: int = 0) -> str:
     Args:
         error: a caught error.
         skip: outermost frames, from that which caught it on, that are not meant.
+        packages: folders and files of the user's code that may be installed packages.
     """
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
@@ -79,12 +80,13 @@ def place_of(error: BaseException, skip: int = 0) -> str:
     installed = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
     others = (*installed, sysconfig.get_path("stdlib"), "<")
     frames = traceback.extract_tb(error.__traceback__)[skip:]
+    meant = (package, *packages)
     own = [
         one
         for one in frames
-        if one.filename.startswith(package) or not one.filename.startswith(others)
+        if one.filename.startswith(meant) or not one.filename.startswith(others)
     ]
-    # The user's code may be an installed package, too: it calls the other ones.
+    # The user's code may be an installed package, too, which is not known before its import.
     outer = [one for one in frames if one.filename.startswith(installed)]
     place = next(iter(own[-1:] + outer), None)
     return "" if place is None else f"{place.filename}, line {place.lineno}"

@@ -106,6 +106,18 @@ def shuffles_users(name: str) -> bool:
     return spec is not None and "shuffling" in spec.own_generators
 
 
+def code_of_others() -> list[str]:
+    """Folders of the packages, and files of the modules, of models that are not the project's."""
+    # What is not imported yet has raised no error.
+    installed = _installed() if _installed.cache_info().currsize else {}
+    found: list[str] = []
+    for spec in {**installed, **_registered}.values():
+        package = sys.modules.get(spec.model.__module__.partition(".")[0])
+        folders = [f"{folder}{os.sep}" for folder in getattr(package, "__path__", ())]
+        found += folders or [str(getattr(package, "__file__", None) or spec.name)]
+    return found
+
+
 def register_model(spec: ModelSpec) -> None:
     """Add a model of another package; registering the same one again is harmless.
 

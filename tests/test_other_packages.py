@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 from forks import SUBPROCESS, forked
-from support import PAGES, empty_figures, planted_data, replaced
+from support import PAGES, empty_figures, planted_data, replaced, run_main
 
+from recbole_painvrl import specs
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import launch
 from recbole_painvrl.specs import register_reference
@@ -235,6 +236,32 @@ def test_a_mistake_in_an_installed_package_names_the_line(
     with pytest.raises(UserError) as caught:
         register_reference("mistaken_model:Model")
     assert str(caught.value).endswith(message.format(path=path))
+
+
+def test_a_mistake_in_the_constructor_of_an_installed_model_names_the_line(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of this package that called it was named."""
+    path = tmp_path / "mistaken.py"
+    path.write_text(
+        "import torch\n"
+        "from pathlib import Path\n"
+        "from recbole_painvrl.models.vbpr import VBPR, VBPRSettings\n"
+        "from recbole_painvrl.specs import ModelSpec\n"
+        "class Mistaken(VBPR):\n"
+        "    def __init__(self, *given):\n"
+        "        torch.nn.Linear('a', 2)\n"
+        "SPEC = ModelSpec('Mistaken', Mistaken, VBPRSettings, properties=Path(__file__).parent)\n"
+    )
+    (tmp_path / "model").mkdir()
+    shutil.copy(ROOT / "properties/model/VBPR.yaml", tmp_path / "model/Mistaken.yaml")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(specs, "_registered", {})
+    paths = {"stdlib": sysconfig.get_path("stdlib"), "platlib": sysconfig.get_path("platlib")}
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: paths.get(name, str(tmp_path)))
+    done = run_main(tiny_data, tmp_path / "work", "mistaken:Mistaken", name="r")
+    assert done.code == 1 and "TypeError" in done.err
+    assert done.err.strip().endswith(f"({path}, line 7)")
 
 
 def test_presets_reports_exports_and_names(

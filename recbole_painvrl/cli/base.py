@@ -220,10 +220,17 @@ def guarded(action: Callable[[], int | None]) -> int:
     except Exception as error:
         message = " ".join(str(error).split())
         # A note names the log with the traceback, which an error before the run folder has not.
-        notes = getattr(error, "__notes__", None) or [place_of(error)]
+        notes = getattr(error, "__notes__", None) or [_place(error)]
         notes = "".join(f" ({note})" for note in notes if note)
         return launch.end(f"error: {type(error).__name__}: {message}{notes}", FAILED)
     return DONE if code is None else code
+
+
+def _place(error: Exception) -> str:
+    """Where an error came from, also in a model that is an installed package."""
+    # Light commands have no models.
+    specs = sys.modules.get("recbole_painvrl.specs")
+    return place_of(error, packages=() if specs is None else specs.code_of_others())
 
 
 def _stop(number: int, frame: object) -> None:
