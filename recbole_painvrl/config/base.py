@@ -43,7 +43,8 @@ class Idle:
 
     Attributes:
         names: the settings without effect.
-        where: setting -> values; it must have one of them, and so must every other one.
+        where: setting of the model or of every run -> values; it must have one of them, and so must
+            every other one.
     """
 
     names: tuple[str, ...]

@@ -111,6 +111,18 @@ class SafeConfig(Config):
             if _is_plain(value)
         }
 
+    def idle_without_features(self) -> list[str]:
+        """Like ``idle``, of settings that only a dataset without features makes idle."""
+        given, _ = merge(self._external)
+        defaults = self.internal_config_dict
+        values = {**defaults, **given, "modalities": []}
+        lines = idle_settings(str(self["model"]), values, given, defaults)
+        return [
+            line.replace("with `modalities: []`", "on a dataset without features")
+            for line in lines
+            if line not in self.idle
+        ]
+
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
         self.sources[key] = SET_BY_RUN

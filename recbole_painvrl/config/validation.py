@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from recbole_painvrl.config.base import wrong_value
+from recbole_painvrl.config.base import Idle, wrong_value
 from recbole_painvrl.config.layers import Layer, merge
 from recbole_painvrl.config.mappings import WITHOUT_EFFECT, DatasetSettings
 from recbole_painvrl.config.recbole_settings import RecBoleSettings, check_recbole_settings
 from recbole_painvrl.config.settings import RunSettings
 from recbole_painvrl.errors import UserError, did_you_mean
-from recbole_painvrl.specs import spec_of, specs
+from recbole_painvrl.specs import project_models, spec_of, specs
 
 # Settings that are in no property file.
 _EXTRA = {
@@ -28,6 +28,14 @@ OF_LOG = {
     "state": "train.log has all records, the console figures and warnings",
     "loss_decimal_place": "train.log has losses with six digits",
 }
+# RecBole's models that read `require_pow`; those of other packages may.
+READS_REQUIRE_POW = ("LightGCN", "SimpleX")
+# Whatever the model is.
+_IDLE = (
+    Idle(("wandb_project",), {"log_wandb": (False,)}),
+    Idle(("stopping_step",), {"eval_step": (0,)}),
+    Idle(("missing_modality", "unknown_items"), {"modalities": ([],)}),
+)
 
 
 def known_settings(model: str, internal: Iterable[Layer]) -> set[str]:
@@ -118,7 +126,10 @@ def idle_settings(
     changed = {name for name in given if name in defaults and values[name] != defaults[name]}
     for name in sorted(changed & OF_LOG.keys()):
         yield f"`{name}` has no effect: {OF_LOG[name]}"
-    for idle in () if spec is None else spec.schema.idle:
+    of_others = spec is not None and model not in project_models()
+    if "require_pow" in changed and model not in READS_REQUIRE_POW and not of_others:
+        yield f"`require_pow` has no effect on {model}, whose loss does not read it"
+    for idle in (*_IDLE, *(() if spec is None else spec.schema.idle)):
         if all(values[name] in expected for name, expected in idle.where.items()):
             reasons = ", ".join(f"{name}: {values[name]}" for name in idle.where)
             for name in sorted(changed.intersection(idle.names)):

@@ -132,19 +132,24 @@ def can_be_fast(config: Any) -> bool:
 
     It supports batches without negatives, and uniform negatives of pairwise models.
     """
-    arguments = config["train_neg_sample_args"]
-    uniform_pairs = (
-        arguments["distribution"] == "uniform"
-        and config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
-        and not arguments.get("dynamic", False)
-    )
+    none = config["train_neg_sample_args"]["distribution"] == "none"
     return bool(
         config["fast_loader"]
         and get_dataloader(config, "train") is TrainDataLoader
         and config["single_spec"]
         and not config["worker"]
         and config["transform"] is None
-        and (uniform_pairs or arguments["distribution"] == "none")
+        and (none or draws_uniform_pairs(config))
+    )
+
+
+def draws_uniform_pairs(config: Any) -> bool:
+    """Whether the loader draws uniform negatives of pairs, which the fast one draws otherwise."""
+    arguments = config["train_neg_sample_args"]
+    return (
+        arguments["distribution"] == "uniform"
+        and config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
+        and not arguments.get("dynamic", False)
     )
 
 

@@ -44,6 +44,7 @@ class UltraGCNSettings(BackboneSettings):
 
     idle: ClassVar[tuple[Idle, ...]] = (
         Idle(("n_neighbours", "item_graph"), {"item_item_weight": (0,)}),
+        Idle(("content_embedding_size", "projection_reg_weight"), {"modalities": ([],)}),
     )
 
     def loss_weights(self) -> UltraGCNWeights:

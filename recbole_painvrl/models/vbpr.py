@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from recbole.data.dataset import Dataset
 from torch import Tensor, nn
 
-from recbole_painvrl.config.base import ConfigLike, Settings
+from recbole_painvrl.config.base import ConfigLike, Idle, Settings
 from recbole_painvrl.functional.pairwise import norm_penalty, square_penalty
 from recbole_painvrl.models.base import PairwiseRecommender
 from recbole_painvrl.models.memory import FLOAT, LEARNT, Sizes
@@ -40,6 +40,13 @@ class VBPRSettings(Settings):
     reg_weight: float = Field(ge=0, description="Weight of the regulariser of the batch.")
     projection_reg_weight: float = Field(
         ge=0, description="Weight of half the squared norm of E and beta', every step."
+    )
+
+    idle: ClassVar[tuple[Idle, ...]] = (
+        Idle(
+            ("content_embedding_size", "feature_scale", "projection_reg_weight"),
+            {"modalities": ([],)},
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from recbole.data.utils import get_dataloader
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import EvaluatorType, InputType, ModelType
 
+from recbole_painvrl.data.loaders import draws_uniform_pairs
 from recbole_painvrl.data.splits.base import OOD_VALID, TEST, TRAIN, VALID, without_ood_validation
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.evaluation.per_user import PER_USER
@@ -118,7 +119,10 @@ def _check_evaluation(config: SafeConfig) -> None:
 
 
 def _check_idle_arguments(config: SafeConfig) -> None:
-    """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read."""
+    """Refuse keys of ``eval_args`` and ``train_neg_sample_args`` that split or model never read.
+
+    The other loader, which then gives the same batches, is a warning.
+    """
     split = config["eval_args"]["split"] or {}
     if {"LS", "TS"} & set(split) and str(config["eval_args"]["group_by"]).lower() != "user":
         raise UserError(
@@ -139,6 +143,14 @@ def _check_idle_arguments(config: SafeConfig) -> None:
     as_positives = draws_negatives(config["model"]) and (
         config["MODEL_INPUT_TYPE"] == InputType.POINTWISE
     )
+    # Another final model may read it.
+    if not (config["fast_loader"] or config["final_model"]) and (
+        own or not draws_uniform_pairs(config)
+    ):
+        getLogger("recbole_painvrl").warning(
+            "`fast_loader` has no effect: the loader of %s draws no uniform negatives of pairs",
+            config["model"],
+        )
     if own and given["distribution"] != "none" and (as_positives or given != plain):
         raise UserError(
             f"`train_neg_sample_args`: found {given}, but {config['model']} draws its own "
@@ -202,6 +214,14 @@ def check_run(
             f"`select_on: {config['select_on']}`: without an IID validation split no epoch is "
             "selected; set `validation_share` above 0, or leave `select_on` out"
         )
+    if config["select_on"] != "iid" and not config["eval_step"]:
+        raise UserError(
+            f"`select_on: {config['select_on']}`: found `eval_step: 0`, with which no epoch is "
+            "selected; set `eval_step` above 0, or leave `select_on` out"
+        )
+    if not train.features.slices and config["modalities"] != []:
+        for line in config.idle_without_features():
+            getLogger("recbole_painvrl").warning("%s", line)
     if config["mask_form"] == "validation" and (VALID not in parts or not config["eval_step"]):
         raise UserError(
             "`mask_form: validation` needs a validation split and `eval_step` above 0; set auto, "
