@@ -15,7 +15,12 @@ from torch import Tensor
 from recbole_painvrl.config import RunSettings
 from recbole_painvrl.data.checked import CheckedDataset
 from recbole_painvrl.data.feature_mask import read_feature_mask
-from recbole_painvrl.data.features import aligned_features, all_modalities, available_modalities
+from recbole_painvrl.data.features import (
+    aligned_features,
+    all_modalities,
+    available_modalities,
+    warn_of_remains,
+)
 from recbole_painvrl.data.folder import read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, Split
@@ -31,6 +36,7 @@ from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.data.splits.random import random_splits
 from recbole_painvrl.data.splits.shifts import popularity_split, time_split
 from recbole_painvrl.errors import UserError, did_you_mean
+from recbole_painvrl.specs import spec_of
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,11 @@ class ModalityDataset(CheckedDataset):
     def _load_features(self) -> Features:
         known = available_modalities(self.folder)
         wanted = self.run_settings.modalities
-        if wanted is None:
-            wanted = all_modalities(self.folder)
+        if wanted is None and self._reads_features():
+            wanted = all_modalities(self.folder, self.config["opened_modalities"])
+        elif wanted is None:
+            warn_of_remains(self.folder)
+            wanted = known
         tokens = {str(t): index for index, t in enumerate(self.field2id_token[self.iid_field])}
         matrices, has_row, slices, counts, start = [], [], {}, {}, 0
         for modality in wanted:
@@ -167,6 +176,14 @@ class ModalityDataset(CheckedDataset):
         return Features(
             torch.cat(matrices, dim=1), torch.stack(has_row, dim=1), slices, counts, mask
         )
+
+    def _reads_features(self) -> bool:
+        """Whether the model or the split depends on them."""
+        s, spec = self.run_settings, spec_of(self.config["model"])
+        if self.protocol == "iid_ood" and s.split_environment_model == "content":
+            return True
+        reads = getattr(getattr(spec, "model", None), "reads_features", lambda _: True)
+        return spec is not None and bool(reads(self.config))
 
     def _report_gaps(self, modality: str, counts: dict[str, int]) -> None:
         words = {

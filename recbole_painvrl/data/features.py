@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,22 +46,43 @@ def available_modalities(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "features").glob("*.npy"))
 
 
-def all_modalities(folder: Path) -> list[str]:
+def all_modalities(folder: Path, used: Collection[str] | None = None) -> list[str]:
     """The same, of a folder without remains of others.
 
-    Raises :class:`UserError` for a list of items whose matrix is missing: a run would do without
-    the modality, and say nothing.
+    Args:
+        folder: of the dataset.
+        used: the modalities whose remains count; None for all.
+
+    Raises:
+        UserError: a list of items whose matrix is missing: a run would do without the modality,
+            and say nothing.
     """
     known = available_modalities(folder)
-    for path in sorted((folder / "features").glob("*.items.tsv")):
-        name = path.name.removesuffix(".items.tsv")
-        if name not in known:
+    for name in _without_matrix(folder):
+        if used is None or name in used:
             raise UserError(
-                f"{_npy(folder, name)}: no such file, but {path.name} lists the items of its rows; "
-                f"put it back, or name the modalities in use, as in "
+                f"{_npy(folder, name)}: no such file, but {_tsv(folder, name).name} lists the "
+                "items of its rows; put it back, or name the modalities in use, as in "
                 f"`--modalities=[{','.join(known)}]`"
             )
     return known
+
+
+def warn_of_remains(folder: Path) -> None:
+    """A warning for each list of items whose matrix is missing, where nothing reads it."""
+    for name in _without_matrix(folder):
+        getLogger("recbole_painvrl").warning(
+            "%s: no such file, but %s lists the items of its rows; the model reads no features, "
+            "and the modality is left out",
+            _npy(folder, name),
+            _tsv(folder, name).name,
+        )
+
+
+def _without_matrix(folder: Path) -> list[str]:
+    lists = sorted((folder / "features").glob("*.items.tsv"))
+    names = [path.name.removesuffix(".items.tsv") for path in lists]
+    return [name for name in names if not _npy(folder, name).exists()]
 
 
 def load_modality(folder: Path, modality: str) -> tuple[FloatArray, list[str]]:
