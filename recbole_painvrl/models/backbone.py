@@ -38,7 +38,8 @@ class BackboneSettings(Settings):
     )
     reg_per: Literal["step", "interaction"] = Field(
         description="How often the L2 weights of backbone and final model apply: once per step, as "
-        "published, or once per interaction of a row. The two need different values: 3e-2 for "
+        "published, or once per interaction of a row, where the smaller last batch of an epoch "
+        "counts as a full one. The two need different values: 3e-2 for "
         "tables and 6e-4 for W per interaction (`preset: large`) act like 1e-2 and 0.3 per step "
         "on `planted`."
     )

@@ -183,7 +183,8 @@ class UltraGCN(TableRecommender):
 
         With ``reg_per: interaction`` a row decays as often as it is a positive, on average:
         B / n_users or B / n_items times a step, and W B times. Decay then weighs the same against
-        the data whatever the batch size, the number of rows and the interactions of each.
+        the data whatever the batch size, the number of rows and the interactions of each, but for
+        the smaller last batch of an epoch, which counts as a full one.
         """
         s = self.settings
         if embedding_reg_weight is None:
