@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -67,6 +67,7 @@ class ModalityDataset(CheckedDataset):
         manifest: contents of ``manifest.json``, ``{}`` without one.
         protocol: the protocol in use.
         split_diagnostics: statistics of the split, after :meth:`build_parts`.
+        sizes: numbers of users, items and interactions, after :meth:`build_parts`.
 
     Raises:
         UserError: files that are missing, empty, faulty or contradict each other.
@@ -75,6 +76,7 @@ class ModalityDataset(CheckedDataset):
     def __init__(self, config: Any) -> None:
         self.run_settings = RunSettings.from_config(config)
         self.split_diagnostics: dict[str, Any] = {}
+        self.sizes: dict[str, int] = {}
         self._parts: dict[str, ModalityDataset] | None = None
         ensure_dataset(config["dataset"], Path(config["data_path"]))
         super().__init__(config)
@@ -210,7 +212,24 @@ class ModalityDataset(CheckedDataset):
             for name, dataset in self._parts.items():
                 if len(dataset) == 0:
                     self._refuse_empty(name)
+            self.sizes = self._sizes(self._parts.values())
         return self._parts
+
+    def _sizes(self, splits: Iterable[ModalityDataset]) -> dict[str, int]:
+        """Users and items that the models know, and the interactions of all splits.
+
+        Where interactions of the table are in no split, also how many were read, and the users and
+        items of the others.
+        """
+        tables = [split.inter_feat for split in splits]
+        kept = sum(map(len, tables))
+        sizes = {"users": self.user_num - 1, "items": self.item_num - 1, "interactions": kept}
+        if kept < self.inter_num:
+            for name, field in (("users", self.uid_field), ("items", self.iid_field)):
+                known = torch.cat([table[field] for table in tables]).unique()
+                sizes[f"{name}_in_splits"] = len(known)
+            sizes["interactions_read"] = self.inter_num
+        return sizes
 
     def _random(self) -> dict[str, ModalityDataset]:
         datasets: dict[str, ModalityDataset] = random_splits(self)

@@ -133,7 +133,7 @@ def _data(block: Block) -> dict[str, Any]:
     """Sizes of the data and their splits, widths of the modalities, kind of shift."""
     done = block.result
     rows = [("Variant", done.edition), ("Protocol", done.protocol)]
-    rows += [(name.capitalize(), f"{size:,}") for name, size in done.data.items()]
+    rows += [(name.replace("_", " ").capitalize(), f"{size:,}") for name, size in done.data.items()]
     sizes, cold = (mapping(done.split.get(name)) for name in ("sizes", "cold_dropped"))
     rows += [(f"Interactions, {split_name(k)}", f"{size:,}") for k, size in sizes.items()]
     rows += [(f"Left out as cold, {split_name(k)}", f"{n:,}") for k, n in cold.items() if n]

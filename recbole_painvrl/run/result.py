@@ -74,11 +74,7 @@ def described(dataset: ModalityDataset) -> dict[str, Any]:
         "dataset": dataset.dataset_name,
         "edition": edition(dataset),
         "protocol": dataset.protocol,
-        "data": {
-            "users": dataset.user_num - 1,
-            "items": dataset.item_num - 1,
-            "interactions": sum(dataset.split_diagnostics["sizes"].values()),
-        },
+        "data": dataset.sizes,
     }
 
 

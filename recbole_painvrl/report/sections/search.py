@@ -98,7 +98,7 @@ class Search:
         return [
             ("variant", self.about.edition),
             ("protocol", self.about.protocol),
-            *((name, f"{size:,}") for name, size in self.about.data.items()),
+            *((name.replace("_", " "), f"{size:,}") for name, size in self.about.data.items()),
             *((name, short(self.best.value(name), 60)) for name in self.given),
             ("seconds of the evaluated trials", _figure([one.seconds for one in trials], sum, 0)),
             ("peak memory, MiB", _figure([one.peak_memory_mb for one in trials], max, 0)),
