@@ -145,7 +145,18 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
                 print(error, file=sys.stderr)
         if runs:
             missing = "" if len(runs) == given.seeds else f", {len(runs)} of {given.seeds}"
-            yield _row(given, label + missing, runs, best or {})
+            searched = "" if model in FIXED else _other_search(folder, given.trials)
+            yield _row(given, label + missing + searched, runs, best or {})
+
+
+def _other_search(folder: Path, trials: int) -> str:
+    """How a search differs from one of ``trials`` trials, for the label of its row, or nothing."""
+    done = folder / "searched"
+    if not done.is_file():
+        n = len([*(folder / "search").glob("trial-*/trial.json")])
+        return f", search not complete ({n} of {trials} trials)"
+    asked = json.loads(done.read_text(encoding="utf-8"))[0]
+    return "" if asked == trials else f", {asked} trials in place of {trials}"
 
 
 def _words(given: argparse.Namespace, label: str, model: str) -> list[str]:
