@@ -16,7 +16,9 @@ from recbole_painvrl.report.collect import GRID, argument
 def write_record(
     output: Path, rows: Sequence[Row], methods: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Write ``cells.json``; returns one line for each run whose key changed since the last call.
+    """Write ``cells.json``; returns a line for each run whose key changed since the last call.
+
+    Another line says if the tables in the folder are of another dataset.
 
     The old folder of a changed run is kept and listed under ``left``, the runs of rows of earlier
     calls under ``earlier``; the methods of their tables are kept.
@@ -34,7 +36,7 @@ def write_record(
     recorded = {_place(e): e for e in [*before.get("earlier", []), *before.get("cells", [])]}
     planned = {_place(entry) for entry in entries}
     left = {e["folder"]: e for e in before.get("left", [])}
-    lines = []
+    lines = _replaced(before.get("cells", []), entries, output)
     for row in rows:
         for run in row.runs:
             dataset = argument(run.arguments, "dataset")
@@ -61,6 +63,19 @@ def write_record(
     named = {**known, **(methods or {})}
     write_json(path, {"methods": named, "cells": entries, "left": kept, "earlier": earlier})
     return lines
+
+
+def _replaced(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], output: Path
+) -> list[str]:
+    """A line if the tables of the last call were of other datasets; else none."""
+    then, present = (sorted({str(_place(e)[3]) for e in entries}) for entries in (before, now))
+    if not then or set(then) & set(present):
+        return []
+    return [
+        f"the tables in {output} are of `{', '.join(then)}` and are replaced by those of "
+        f"`{', '.join(present)}`; to keep both, give each dataset its own `--output` (all runs stay)"
+    ]
 
 
 def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -84,8 +84,10 @@ def test_a_table_of_another_dataset_in_the_same_folder_replaces_no_run(
         write_run(run)
     with edited(rows["other"].runs[0].folder / "result.json") as result:
         result["dataset"] = "other"
-    for row in rows.values():
-        assert write_record(output, [row], {"": "A"}) == []
+    assert write_record(output, [rows["toy"]], {"": "A"}) == []
+    (line,) = write_record(output, [rows["other"]], {"": "A"})
+    assert "are of `toy` and are replaced by those of `other`" in line
+    assert write_record(output, [rows["other"]], {"": "A"}) == [], "said once"
     found = collect([output])
     assert found.left == []
     complete = {
