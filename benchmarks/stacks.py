@@ -52,6 +52,7 @@ STACKS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 PACKAGES = ("numpy", "pandas", "scipy", "torch", "scikit-learn", "pyarrow")
 OURS = ("PaInvRL", "InvRL", "UltraGCN", "VBPR", "MMGCN", "MMSSL")
+MODELS = "BPR,LightGCN,PaInvRL"
 # Models of RecBole that train on all users of ml-100k in seconds.
 FAST = (
     "BPR", "DMF", "EASE", "ENMF", "GCMC", "ItemKNN", "LightGCN", "MultiVAE", "NeuMF", "NGCF", "Pop",
@@ -120,6 +121,8 @@ def results_here(models: str, epochs: int) -> dict[str, Any]:
     import recbole_painvrl  # noqa: F401  # isort: skip
     from recbole.model import general_recommender
 
+    from recbole_painvrl.run.code import code_hash
+
     # RecBole's Config reads the command line.
     del sys.argv[1:]
     general = [name for name, one in vars(general_recommender).items() if inspect.isclass(one)]
@@ -132,6 +135,8 @@ def results_here(models: str, epochs: int) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
+        "asked": models,
+        "code": code_hash(),
         "models": found,
         "seconds": time.perf_counter() - start,
         "neighbours": {name: neighbours(name) for name in TIES if name in names},
@@ -199,9 +204,10 @@ def results(name: str, given: Any) -> dict[str, Any]:
     settings = [arguments(one, given.epochs) for one in ("PaInvRL", "UltraGCN", "BPR", "AsymKNN")]
     made_with = json.dumps([settings, pins(name)])
     file = folder / f"{name}-{hashlib.sha256(made_with.encode()).hexdigest()[:8]}.json"
-    if not (given.reuse and file.is_file()):
+    if not (given.reuse and file.is_file() and _has_asked(file, given.models)):
         inside = environment(name, given)
-        words = ["--models", given.models, "--epochs", str(given.epochs), "--here", str(file)]
+        asked = given.models or MODELS
+        words = ["--models", asked, "--epochs", str(given.epochs), "--here", str(file)]
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         command = [str(inside), "-m", "benchmarks.stacks", *words]
@@ -211,6 +217,24 @@ def results(name: str, given: Any) -> dict[str, Any]:
             raise SystemExit(f"error: {name}: the stack failed, its message is above")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
+
+
+def _has_asked(file: Path, models: str | None) -> bool:
+    """Whether the results of an earlier call have all models that are named, if any."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    known = {*found["models"], *found.get("asked", "").split(",")}
+    names: dict[str, tuple[str, ...]] = {"fast": FAST, "ours": OURS}
+    words = (models or "").split(",")
+    return {name for word in words if word for name in names.get(word, (word,))} <= known
+
+
+def _warn_of_codes(found: dict[str, dict[str, Any] | str]) -> None:
+    """Say if the results of some stacks are those of other code."""
+    codes = {name: one.get("code") for name, one in found.items() if isinstance(one, dict)}
+    others = [name for name, code in codes.items() if code != next(iter(codes.values()))]
+    if others:
+        words = f"{', '.join(others)}: made by another version of the code than"
+        print(f"warning: {words} {next(iter(codes))}", file=sys.stderr)
 
 
 def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
@@ -279,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     usual = ",".join(name for name in STACKS if name not in ("oldest", "newest", "this"))
     parser.add_argument("--stacks", default=usual, help=f"of {', '.join(STACKS)}")
     groups = "names, and `recbole`, `fast` (of them), `ours`"
-    parser.add_argument("--models", default="BPR,LightGCN,PaInvRL", help=groups)
+    parser.add_argument("--models", help=f"{groups} (default: {MODELS}; of --reuse all there are)")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--envs", type=Path, default=Path(".stacks"), help="their environments")
     parser.add_argument("--python", action="append", default=[], metavar="STACK=PATH")
@@ -289,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--here", type=Path, help="train in this environment and write this file")
     given = parser.parse_args(argv)
     if given.here:
-        given.here.write_text(json.dumps(results_here(given.models, given.epochs)))
+        given.here.write_text(json.dumps(results_here(given.models or MODELS, given.epochs)))
         return 0
     names = given.stacks.split(",")
     if unknown := set(names) - set(STACKS):
@@ -308,6 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, why in found.items():
             print(f"{name} skipped: {why}")
         return int(bool(found))
+    _warn_of_codes(found)
     print("\n\n".join(tables(found)))
     ran = [one["models"] for one in found.values() if isinstance(one, dict)]
     differing = (

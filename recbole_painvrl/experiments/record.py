@@ -74,7 +74,7 @@ def _replaced(
         return []
     return [
         f"the tables in {output} are of `{', '.join(then)}` and are replaced by those of "
-        f"`{', '.join(present)}`; to keep both, give each dataset its own `--output` (all runs stay)"
+        f"`{', '.join(present)}`; give each dataset its own `--output` to keep both"
     ]
 
 
