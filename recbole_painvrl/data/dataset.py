@@ -35,6 +35,7 @@ from recbole_painvrl.data.splits.files import (
 from recbole_painvrl.data.splits.iid_ood import iid_ood_split
 from recbole_painvrl.data.splits.random import random_splits
 from recbole_painvrl.data.splits.shifts import popularity_split, time_split
+from recbole_painvrl.data.unicode_forms import warn_of_twins
 from recbole_painvrl.errors import UserError, did_you_mean
 from recbole_painvrl.specs import spec_of
 
@@ -85,6 +86,8 @@ class ModalityDataset(CheckedDataset):
                 f"{self.folder}: no interactions are left; check the file and the filters "
                 "(`user_inter_num_interval`, `item_inter_num_interval`, `val_interval`)"
             )
+        for field in (self.uid_field, self.iid_field):
+            warn_of_twins(map(str, self.field2id_token[field]), field, self.folder)
         self.features = self._load_features()
 
     def _get_preset(self) -> None:

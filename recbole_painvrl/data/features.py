@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from recbole_painvrl.data.unicode_forms import refuse_other_form
 from recbole_painvrl.errors import UserError, did_you_mean, short
 from recbole_painvrl.quoting import is_quoted, split_rows, text_lines
 from recbole_painvrl.reading import DAMAGED, reason
@@ -238,6 +239,12 @@ def _check_ids(
 ) -> int:
     """Number of rows of unknown items; an error if ``unknown`` is "error"."""
     unknown_rows = np.flatnonzero(indices == 0)
+    if len(unknown_rows):
+        listed = set(tokens)
+        without_row = (
+            token for token, index in token_to_id.items() if index and token not in listed
+        )
+        refuse_other_form(path, (tokens[row] for row in unknown_rows), without_row)
     if len(unknown_rows) == len(tokens):
         sample = next((token for token, index in token_to_id.items() if index > 0), "none")
         raise UserError(
