@@ -244,7 +244,7 @@ def _check_ids(
         without_row = (
             token for token, index in token_to_id.items() if index and token not in listed
         )
-        refuse_other_form(path, (tokens[row] for row in unknown_rows), without_row)
+        refuse_other_form(path, (tokens[row] for row in unknown_rows.tolist()), without_row)
     if len(unknown_rows) == len(tokens):
         sample = next((token for token, index in token_to_id.items() if index > 0), "none")
         raise UserError(

@@ -146,7 +146,6 @@ def load_run(folder: str | Path, data_path: str | Path | None = None) -> LoadedR
         else:
             use_kept_mask(config, folder)
         _check_mask(config["feature_mask_file"], result)
-        # What stands in the folder beside them did not matter to the run.
         config["opened_modalities"] = list(result.get("modalities", ()))
         # The split of protocol `random` is drawn from the global generators.
         init_seed(config["seed"], config["reproducibility"])

@@ -207,18 +207,7 @@ def check_run(
         UserError: the first setting that cannot work with these data.
     """
     train = parts[TRAIN]
-    if config["select_on"] != "iid" and OOD_VALID not in parts:
-        raise without_ood_validation(config["select_on"], train.protocol)
-    if config["select_on"] != "iid" and VALID not in parts:
-        raise UserError(
-            f"`select_on: {config['select_on']}`: without an IID validation split no epoch is "
-            "selected; set `validation_share` above 0, or leave `select_on` out"
-        )
-    if config["select_on"] != "iid" and not config["eval_step"]:
-        raise UserError(
-            f"`select_on: {config['select_on']}`: found `eval_step: 0`, with which no epoch is "
-            "selected; set `eval_step` above 0, or leave `select_on` out"
-        )
+    _check_selection(config, parts)
     if not train.features.slices and config["modalities"] != []:
         for line in config.idle_without_features():
             getLogger("recbole_painvrl").warning("%s", line)
@@ -274,6 +263,22 @@ def _check_sizes_of_recbole(config: SafeConfig, model: Any) -> None:
         raise UserError(
             f"`num_clusters`: found {model.k}, but RecBole's NCL clusters {model.n_users} users "
             f"and {model.n_items} items; set it to at most {fewest}"
+        )
+
+
+def _check_selection(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> None:
+    """Refuse a choice of the epoch by validation splits or evaluations that there are not."""
+    if config["select_on"] != "iid" and OOD_VALID not in parts:
+        raise without_ood_validation(config["select_on"], parts[TRAIN].protocol)
+    if config["select_on"] != "iid" and VALID not in parts:
+        raise UserError(
+            f"`select_on: {config['select_on']}`: without an IID validation split no epoch is "
+            "selected; set `validation_share` above 0, or leave `select_on` out"
+        )
+    if config["select_on"] != "iid" and not config["eval_step"]:
+        raise UserError(
+            f"`select_on: {config['select_on']}`: found `eval_step: 0`, with which no epoch is "
+            "selected; set `eval_step` above 0, or leave `select_on` out"
         )
 
 
