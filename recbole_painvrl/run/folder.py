@@ -114,13 +114,13 @@ def versions() -> dict[str, str]:
 
 
 def origin(
-    config: ConfigLike, data_hash: str, settings_hash: str, code: str, threads: int
+    config: ConfigLike, data: Mapping[str, str], settings_hash: str, code: str, threads: int
 ) -> dict[str, str]:
     """What the figures of a run depend on, by name: data, settings, code, versions and machine."""
     # The number of CPU threads does not change what a GPU computes.
     on_cpu = {"threads": str(threads)} if str(config["device"]) == "cpu" else {}
     return on_cpu | {
-        "data": data_hash,
+        **data,
         "settings": settings_hash,
         "code": code,
         **versions(),

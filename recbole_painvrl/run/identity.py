@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.feature_mask import mask_file
@@ -12,6 +12,9 @@ from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
 from recbole_painvrl.run.code import run_code
 from recbole_painvrl.run.final_model import final_config
 from recbole_painvrl.run.folder import config_hash
+
+if TYPE_CHECKING:
+    from recbole_painvrl.data.dataset import ModalityDataset
 
 # Not part of a run's identity: the device depends on the machine, and of a mask only the content
 # counts, which is hashed with the data.
@@ -40,9 +43,24 @@ def data_hash(folder: Path) -> str:
     """SHA-256 of all that a run reads from a dataset folder: data, planted truth, protocol."""
     total = hashlib.sha256(dataset_hash(folder).encode())
     total.update(str(read_manifest(folder).get("default_protocol")).encode())
-    for path in sorted((folder / "truth").glob("*.tsv")):
-        total.update(f"{path.name}\t{file_hash(path)}\n".encode())
+    total.update(_truth(folder))
     return total.hexdigest()
+
+
+def data_origin(dataset: ModalityDataset) -> dict[str, str]:
+    """The same, by name, of the data of a run that begins: each must be as it was to resume it."""
+    return {
+        "data": dataset_hash(dataset.folder),
+        "truth": hashlib.sha256(_truth(dataset.folder)).hexdigest(),
+        # The manifest's, unless it is set.
+        "protocol": dataset.protocol,
+    }
+
+
+def _truth(folder: Path) -> bytes:
+    """Names and hashes of the files of planted truth."""
+    paths = sorted((folder / "truth").glob("*.tsv"))
+    return "".join(f"{path.name}\t{file_hash(path)}\n" for path in paths).encode()
 
 
 def _config_hash(config: SafeConfig) -> str:

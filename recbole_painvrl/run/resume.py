@@ -32,7 +32,8 @@ _NAMES = ("model", "dataset", "data_path")
 _GPUS = "gpu_id"
 # What must not have changed since the run began; other changes only give a warning.
 _DECISIVE = frozenset(
-    {"data", "feature_mask", "settings", FINAL_CONFIG, "recbole_painvrl", "recbole", "torch"}
+    {"data", "truth", "protocol", "feature_mask", "settings", FINAL_CONFIG}
+    | {"recbole_painvrl", "recbole", "torch"}
 )
 _HASH_LENGTH = 64
 # Settings that a resumed run may change, since its numbers do not depend on them.
@@ -78,7 +79,8 @@ def take_up(folder: Path, pipeline: Pipeline, now: Mapping[str, Any]) -> Mapping
     Args:
         folder: the run folder, locked.
         pipeline: that of the trainer.
-        now: data, settings, code and versions of this process (:func:`run.folder.origin`).
+        now: data, truth, protocol, settings, code and versions of this process
+            (:func:`run.folder.origin`).
 
     Returns:
         The same of the process that saved it; empty if the run begins again.

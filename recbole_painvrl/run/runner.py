@@ -20,7 +20,6 @@ from torch import Tensor
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.dataset import ModalityDataset
-from recbole_painvrl.data.folder import dataset_hash
 from recbole_painvrl.data.loaders import evaluation_loader, training_loader
 from recbole_painvrl.data.shared import shared_data
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, LockedTests
@@ -53,6 +52,7 @@ from recbole_painvrl.run.folder import (
     write_per_user,
     write_result,
 )
+from recbole_painvrl.run.identity import data_origin
 from recbole_painvrl.run.logs import RunLog, run_log, shows_bars
 from recbole_painvrl.run.memory import check_memory, sizes_of
 from recbole_painvrl.run.opening import opening
@@ -134,8 +134,8 @@ class Run:
         self.folder = group.from_first(lambda: self._open_folder(log, held, resume))
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
-        # Before training, so that it is the hash of what was read.
-        self.data_hash = group.from_first(lambda: dataset_hash(self.dataset.folder))
+        data = group.from_first(lambda: data_origin(self.dataset))
+        self.data_hash = data["data"]
         self.code_hash = run_code(config, code_hash())
         if resume is None and group.is_first():
             self._keep_settings()
@@ -145,7 +145,7 @@ class Run:
         self.kept_hashes = group.from_first(lambda: kept_hashes(self.folder))
         settings = config_hash(config.effective())
         threads = n_cpu_threads(config["n_threads"], self.dataset.item_num, self.width)
-        now = origin(config, self.data_hash, settings, self.code_hash, threads) | self.kept_hashes
+        now = origin(config, data, settings, self.code_hash, threads) | self.kept_hashes
         # Loading an interrupted run, below, moves it back by the time spent before.
         self.trainer.pipeline.start = start
         codes = [self.code_hash]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -151,6 +152,33 @@ def test_other_data_are_refused(stopped: Stopped, capsys: pytest.CaptureFixture[
     assert code == 2
     assert "it began with other data (" in message and "start a new run" in message
     assert not (folder / LOCK).exists()
+
+
+def test_another_default_protocol_is_refused(
+    stopped: Stopped, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest of the epochs would train on other interactions, among them those of the tests."""
+    folder, data = stopped
+    path = data / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "default_protocol": "random"}))
+    code, message = resumed(folder, capsys)
+    assert code == 2
+    assert "it began with other protocol (files then, random now)" in message
+    assert not (folder / "result.json").exists()
+
+
+def test_other_planted_truth_is_refused(
+    stopped: Stopped, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scores of the mask and the oracle mask would be those of another truth."""
+    folder, data = stopped
+    path = data / "truth" / "columns.tsv"
+    *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, last[:-1] + str(1 - int(last[-1]))]) + "\n")
+    code, message = resumed(folder, capsys)
+    assert code == 2
+    assert "it began with other truth (" in message
+    assert not (folder / "result.json").exists()
 
 
 def test_other_settings_are_refused(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
