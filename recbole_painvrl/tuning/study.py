@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError, WriteError
-from recbole_painvrl.locks import file_lock, holder
+from recbole_painvrl.locks import LOCK, file_lock, holder
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import experiment_runs
 from recbole_painvrl.seeds import derive_seed
@@ -248,7 +248,13 @@ def _open_storage(where: str) -> BaseStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         make_folder(Path(where).parent, "--storage")
-        lock = JournalFileSymlinkLock(where)
+        # Optuna follows the link of the lock to see whether a killed process left it, and waits
+        # without end for one that leads nowhere, as a relative one or that of a moved folder does.
+        journal = os.path.abspath(where)
+        link = Path(journal + LOCK)
+        if link.is_symlink() and not link.exists():
+            link.unlink(missing_ok=True)
+        lock = JournalFileSymlinkLock(journal)
         _drop_cut_line(Path(where), lock)
         return JournalStorage(JournalFileBackend(where, lock))
     except (ModuleNotFoundError, UserError):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from recbole_painvrl.errors import WriteError
+from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import trial as trial_module
 from recbole_painvrl.tuning.space import Interval
 from recbole_painvrl.tuning.study import Search
@@ -64,3 +65,23 @@ def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", look)
     assert tune("--trials=1") == 1
     assert states == ["FAIL", "WAITING"]
+
+
+def test_the_lock_of_a_journal_can_be_seen_to_be_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna follows the link to its time; one that leads nowhere was waited for without end."""
+    locks: list[Any] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study_module, "_drop_cut_line", lambda journal, lock: locks.append(lock))
+    link = Path("runs/search/study.journal.lock")
+    study_module._open_storage("runs/search/study.journal")
+    locks[0].acquire()
+    assert link.is_symlink()
+    assert link.exists()
+
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = tmp_path / "moved" / "search" / "study.journal.lock"
+    assert moved.is_symlink()
+    study_module._open_storage("moved/search/study.journal")
+    assert not moved.is_symlink()
