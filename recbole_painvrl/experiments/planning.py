@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -101,12 +101,26 @@ class Plan:
         """
         runs = tuple(self.run(model, seed, settings or {}) for seed in self.seeds)
         config = self.config(runs[0].arguments)
-        for line in config.dropped:
+        for line in (*config.dropped, *self._without_effect(model)):
             if line not in self._said:
                 self._said.add(line)
                 say(line)
         self._check_test_sets(label, group, config)
         return Row(label, runs, group)
+
+    def _without_effect(self, model: str) -> Iterator[str]:
+        """One line per setting of a configuration file that the grid sets to another value."""
+        values: dict[str, Any] = {"model": self.models[model], "dataset": self.dataset}
+        if len(self.seeds) == 1:
+            values["seed"] = self.seeds[0]
+        for path in (*self.files, *self.own_files.get(model, ())):
+            for name, value in read_yaml(Path(path)).items():
+                option = _OWN_OF_MODEL.get(name)
+                if option and value is not None and value != values.get(name):
+                    yield (
+                        f"`{name}: {value}` (file {path}) has no effect: a grid sets this itself; "
+                        f"use {option}"
+                    )
 
     def _check_test_sets(self, label: str, group: str, config: SafeConfig) -> None:
         """Refuse a row whose runs are evaluated otherwise than those of the table's first row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,36 @@ def test_a_replaced_mapping_is_named_once_by_every_command(
 
     assert _given(["--model=BPR", "--dataset=tiny", *words])["eval_args"] == {"mode": "uni20"}
     assert capsys.readouterr().err.count(line) == 1
+
+
+def test_settings_of_files_that_the_grid_sets_are_named(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seed in a file is not that of the runs; the `best.yaml` of a search names its own model."""
+    common, own = tmp_path / "common.yaml", tmp_path / "best.yaml"
+    common.write_text("seed: 7\noutput_dir: there\n")
+    own.write_text("model: BPR\ndataset: tiny\nlearning_rate: 0.01\nseed: 0\n")
+    options = GridOptions(
+        "tiny",
+        "2",
+        tmp_path,
+        config_files=str(common),
+        own_files=[f"BPR={own}"],
+        settings=[f"--data_path={tiny_data}"],
+    )
+    plan = options.plan({"BPR": "BPR", "Pop": "Pop"})
+    rows = [plan.row(model, model) for model in ("BPR", "Pop")]
+    assert [run.seed for row in rows for run in row.runs] == [0, 1, 0, 1]
+    lines = sorted(capsys.readouterr().err.splitlines())
+    assert lines == [
+        f"`output_dir: there` (file {common}) has no effect: a grid sets this itself; use --output",
+        f"`seed: 0` (file {own}) has no effect: a grid sets this itself; use --seeds",
+        f"`seed: 7` (file {common}) has no effect: a grid sets this itself; use --seeds",
+    ]
+
+    wrong = replace(options, seeds="0,", config_files="", own_files=[f"Pop={own}"])
+    plan = wrong.plan({"BPR": "BPR", "Pop": "Pop"})
+    plan.row("Pop", "Pop")
+    assert capsys.readouterr().err.splitlines() == [
+        f"`model: BPR` (file {own}) has no effect: a grid sets this itself; use --models"
+    ]
