@@ -223,6 +223,7 @@ def _opening(plan: Plan, ended: int, taken: int) -> str:
         if len(plan.parts) > 1
         else f"one objective, since this protocol has no OOD validation split: {objectives}",
         f"folder: {plan.output}",
+        *plan.idle,
     ]
     if ended or taken:
         more = f"; {taken} of killed workers are resumed" if taken else ""

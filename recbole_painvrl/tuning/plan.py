@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Plan:
         select_on: selects the epoch of a trial, and the final configuration.
         defaults: the default configuration as a first trial; None if it is outside the space.
         variant: of the dataset, such as ``real features``.
+        idle: one line per setting, fixed or searched, that no trial reads.
         identity: what must not change when a search is resumed.
     """
 
@@ -57,6 +59,7 @@ class Plan:
     seed: int
     defaults: dict[str, Any] | None
     variant: str = ""
+    idle: tuple[str, ...] = ()
     identity: dict[str, Any] = field(default_factory=dict)
 
     def config(self, params: dict[str, Any], name: str) -> SafeConfig:
@@ -129,6 +132,7 @@ def make_plan(
         seed=int(config["seed"]),
         defaults=default_values(searched, config),
         variant=edition(dataset),
+        idle=_idle(given, searched),
         identity=_identity(config, dataset)
         | {"space": describe(searched), "objectives": list(objectives)},
     )
@@ -147,7 +151,7 @@ def _check_bounds(given: dict[str, Any], space: Space) -> None:
     that are wrong in some combinations only are left to the trials.
     """
     bounds = {name: domain.bounds() for name, domain in space.items()}
-    first, last = ({name: values[at] for name, values in bounds.items()} for at in (0, -1))
+    first, last = _corners(space)
     for name, values in bounds.items():
         for value in values:
             errors = []
@@ -160,6 +164,27 @@ def _check_bounds(given: dict[str, Any], space: Space) -> None:
                     errors.append(error)
             else:
                 raise errors[0]
+
+
+def _corners(space: Space) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first values of all settings, and the last ones."""
+    bounds = {name: domain.bounds() for name, domain in space.items()}
+    return (
+        {name: values[0] for name, values in bounds.items()},
+        {name: values[-1] for name, values in bounds.items()},
+    )
+
+
+def _idle(given: dict[str, Any], space: Space) -> tuple[str, ...]:
+    """Settings without effect in both corners of the space, that is, whatever is searched."""
+    found: list[tuple[str, ...]] = []
+    for corner in _corners(space):
+        # Values that do not go together say nothing.
+        with suppress(UserError):
+            config = SafeConfig(overrides={**given, **corner}, overrides_from="search space")
+            found.append(config.idle)
+    first, *others = found or [()]
+    return tuple(line for line in first if any(line in other for other in others))
 
 
 def _check_comparable(space: Space, config: SafeConfig, protocol: str) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.specs import specs
+from recbole_painvrl.tuning.plan import _idle
 from recbole_painvrl.tuning.space import (
     Choices,
     Interval,
+    Space,
     default_values,
     read_space,
     recbole_lines,
@@ -94,3 +96,15 @@ def test_recbole_reads_its_form(model: str, tmp_path: Path) -> None:
             assert isinstance(domain, Interval)
             if kind == "loguniform":
                 assert np.exp(float(low)) == pytest.approx(domain.low)
+
+
+def test_settings_that_no_trial_reads_are_known() -> None:
+    """Fixed or searched; not where a setting that is searched decides whether they are read."""
+    given = {"model": "PaInvRL", "dataset": "planted", "irm_weight": 5.0}
+    rate: Space = {"learning_rate": Interval(0.001, 0.1, log=True)}
+    line = "`irm_weight` has no effect with `loss_weighting: pareto`"
+    assert _idle(given, rate) == (line,)
+    assert _idle({**given, "loss_weighting": "fixed"}, rate) == ()
+    weight: Space = {"irm_weight": Interval(2.0, 9.0)}
+    assert _idle({"model": "PaInvRL", "dataset": "planted"}, rate | weight) == (line,)
+    assert _idle(given, rate | {"loss_weighting": Choices(("pareto", "fixed"))}) == ()

@@ -316,3 +316,12 @@ def test_a_journal_that_was_cut_is_mended(
     assert tune("--trials=4") == 2
     line = capsys.readouterr().err
     assert "study.journal: line 1 is damaged" in line and line.count("\n") == 1
+
+
+def test_fixed_settings_without_effect_are_named(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trial says it in its own log, which nobody reads."""
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda plan, say, until: None)
+    assert tune("--trials=1", "--loss_decimal_place=3") == 1
+    assert "`loss_decimal_place` has no effect: train.log has" in capsys.readouterr().out
