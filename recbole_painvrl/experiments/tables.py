@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from recbole_painvrl.evaluation.comparison import (
 from recbole_painvrl.evaluation.evaluation_settings import trains_on_its_split
 from recbole_painvrl.experiments import controls
 from recbole_painvrl.experiments.planning import Row
-from recbole_painvrl.experiments.runs import GridRun
+from recbole_painvrl.experiments.runs import GridRun, distinct
 from recbole_painvrl.reading import DAMAGED, reason
 from recbole_painvrl.report.read import read_per_user
 from recbole_painvrl.report.tables import Number, Table, TableRow
@@ -160,6 +161,7 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
             f"Best baseline, that is, best of the other rows: {table.reference}, by its mean "
             f"{valid} on validation; no test set was used to select it."
         )
+    notes += _mixed(rows)
     if any(row.control for row in table.rows):
         notes.append(
             "Controls of a mask are no baselines; the oracle mask, which knows the truth, is left "
@@ -168,3 +170,19 @@ def _notes(table: Table, rows: Sequence[Row], result: dict[str, Any] | None) -> 
     if table.tested:
         notes.append(f"Tests: {table.method} against every other row, {TESTS}")
     return notes
+
+
+def _mixed(rows: Sequence[Row]) -> list[str]:
+    """One sentence per package, or device, that is not the same in all complete runs."""
+    done = distinct([run for row in rows for run in row.runs if run.state() == "done"])
+    counts: dict[str, Counter[str]] = {}
+    for result in (run.result() for run in done):
+        device = {"device": str(result["device"])} if "device" in result else {}
+        for name, value in {**result.get("versions", {}), **device}.items():
+            counts.setdefault(name, Counter())[str(value)] += 1
+    return [
+        f"The runs have different {name}, on which figures may depend: "
+        f"{', '.join(f'{value} ({count} of {len(done)})' for value, count in found.items())}."
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
