@@ -70,6 +70,8 @@ def run_grid(
         raise InterruptedRunError(f"{what}; re-running the command resumes") from error
     finally:
         live.clear()
+        # What was stopped, or what another command has run, has no line of its own.
+        write_record(options.output, rows, methods)
     return runs
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from grid_support import MakeRuns, write_run
 from support import edited
 
-from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.planning import Row
+from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.experiments import grid
+from recbole_painvrl.experiments.options import GridOptions
+from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.tables import assemble
 from recbole_painvrl.report.collect import collect
@@ -128,3 +133,28 @@ def test_a_run_without_its_values_per_user_is_not_tested_and_a_damaged_file_name
     path.write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"per_user.parquet: damaged .*; delete its run folder"):
         assemble("T", rows, "A")
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_the_record_has_the_states_in_which_runs_are_left(
+    stopped: bool, make_runs: MakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of runs that are stopped, and of those that another command has run meanwhile."""
+    runs = make_runs("BPR", seeds=2)
+
+    def run(*_: Any) -> None:
+        write_run(runs[0])
+        runs[1].folder.mkdir()
+        if stopped:
+            raise KeyboardInterrupt
+        write_run(runs[1])
+
+    monkeypatch.setattr(grid, "prepare_split", lambda *_: None)
+    monkeypatch.setattr(grid, "run", run)
+    plan = cast(Plan, SimpleNamespace(config=lambda arguments: None))
+    options = GridOptions("toy", "2", tmp_path / "out")
+    with pytest.raises(InterruptedRunError) if stopped else nullcontext():
+        grid.run_grid(options, plan, [Row("BPR", tuple(runs))])
+    record = json.loads((tmp_path / "out" / "cells.json").read_text())
+    found = [entry["state"] for entry in record["cells"]]
+    assert found == ["done", "interrupted" if stopped else "done"]
