@@ -6,6 +6,7 @@ import io
 import math
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stderr
 from typing import Any
 
@@ -58,12 +59,21 @@ class Watch:
             self._see([known.get(name) for name in self._names()])
         if not is_rung(validations):
             return
+        self._recall(trainer.history, validations)
         if len(self.best) > 1 and self._names()[1] not in result:
             shifted = trainer.ood_valid(self.valid_loader)
             self._see([None, shifted[self.search.plan.metric]])
         self.trial.set_user_attr(rung_name(validations), self.best)
         if is_hopeless(self.best, self.search.peers(self.trial.number, validations)):
             raise TrialPruned(f"hopeless after {validations} validations")
+
+    def _recall(self, history: Sequence[Mapping[str, Any]], validations: int) -> None:
+        """See again what a process saw from which this one has resumed the trial."""
+        for epoch in history:
+            self._see([epoch.get("valid", {}).get(name) for name in self._names()])
+        # Without `ood` in the rule, the OOD split is evaluated at the rungs alone.
+        for rung in filter(is_rung, range(validations)):
+            self._see(self.trial.user_attrs.get(rung_name(rung), self.best))
 
     def _names(self) -> tuple[str, str]:
         return self.search.plan.metric, f"ood_{self.search.plan.metric}"
