@@ -80,8 +80,10 @@ class Search:
             self._take_over()
             if len(self.ended()) + len(self._running()) >= self.plan.trials:
                 return False
-            # Seeded by the trial's index, so that a resumed search does not repeat its draws.
-            number = len(self.study.get_trials(deepcopy=False))
+            # Seeded by the trial's index, so that a resumed search does not repeat its draws, and
+            # by that of an uninterrupted search, so that it does not skip any.
+            trials = self.study.get_trials(deepcopy=False)
+            number = len(trials) - len(_continued(trials))
             seed = derive_seed(self.plan.seed, f"trial {number}") % _LARGEST_SEED
             self.study.sampler = optuna.samplers.TPESampler(seed=seed)
 
@@ -120,8 +122,8 @@ class Search:
     def ended(self) -> list[FrozenTrial]:
         """Complete, pruned and failed trials, by index; not those that another trial continued."""
         trials = self.study.get_trials(deepcopy=False)
-        retried = {n for trial in trials for n in trial.system_attrs.get(_RETRIED, ())}
-        return [t for t in trials if t.state.is_finished() and t.number not in retried]
+        continued = _continued(trials)
+        return [t for t in trials if t.state.is_finished() and t.number not in continued]
 
     def peers(self, own: int, rung: int) -> list[list[float]]:
         """Best objectives of the other trials after as many validations, or at their end."""
@@ -191,6 +193,11 @@ class Search:
     def _alone(self) -> Iterator[None]:
         with file_lock(self.plan.output / ".study.lock", on_wait=lambda holder: None):
             yield
+
+
+def _continued(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Indices of the trials that another trial continued."""
+    return {number for trial in trials for number in trial.system_attrs.get(_RETRIED, ())}
 
 
 def rung_name(rung: int) -> str:

@@ -101,7 +101,7 @@ def test_a_search_and_its_files(
 def test_an_interrupted_trial_goes_on_in_its_folder(
     tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tune("--trials=2", "--epochs=4", f"--output={tmp_path / 'whole'}") == 0
+    assert tune("--trials=3", "--epochs=4", f"--output={tmp_path / 'whole'}") == 0
     original = Watch.__call__
     calls = []
 
@@ -113,17 +113,22 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Watch, "__call__", stop)
-    assert tune("--trials=2", "--epochs=4") == 1
+    assert tune("--trials=3", "--epochs=4") == 1
     assert "re-running the command resumes" in capsys.readouterr().err
     assert len(rows(tmp_path)) == 1
-    assert tune("--trials=2", "--epochs=4") == 0
+    assert tune("--trials=3", "--epochs=4") == 0
     trials = rows(tmp_path)
-    assert [Path(row["folder"]).name for row in trials] == ["trial-0000", "trial-0001"]
+    assert [Path(row["folder"]).name for row in trials] == [
+        "trial-0000",
+        "trial-0001",
+        "trial-0003",
+    ]
     log = (tmp_path / "search" / "trial-0001" / "train.log").read_text()
     assert log.count("run folder:") == 2
     with open(tmp_path / "whole" / "trials.csv", encoding="utf-8") as stream:
         whole = list(csv.DictReader(stream))
-    for name in ("learning_rate", "valid ndcg@10", "ood_valid ndcg@10"):
+    # The third trial has the values that it has without the interruption.
+    for name in ("learning_rate", "n_negatives", "valid ndcg@10", "ood_valid ndcg@10"):
         assert [row[name] for row in trials] == [row[name] for row in whole]
 
 
