@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,18 +114,18 @@ def further_optimizers(trainer: Trains) -> dict[str, torch.optim.Optimizer]:
     """
     found: dict[str, torch.optim.Optimizer] = {}
     seen = {id(trainer)}
-
-    def visit(values: Iterable[tuple[Any, Any]], path: str) -> None:
+    to_visit = [("", list(vars(trainer).items()))]
+    # Grows while it is read, so that the shortest path of each is found, and none is too long.
+    for path, values in to_visit:
         for name, value in values:
             at = f"{path}{name}"
             if isinstance(value, torch.optim.Optimizer):
-                if at != "optimizer":
+                # A scheduler may hold it as well.
+                if at != "optimizer" and value not in found.values():
                     found[at] = value
             elif id(value) not in seen and (inner := _inside(value)):
                 seen.add(id(value))
-                visit(inner, f"{at}.")
-
-    visit(vars(trainer).items(), "")
+                to_visit.append((f"{at}.", inner))
     return found
 
 

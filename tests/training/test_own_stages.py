@@ -152,3 +152,19 @@ def test_optimizers_of_helpers_are_reset_and_saved(tiny_config: MakeConfig, tmp_
     assert saved["state"][0]["step"] == 1
     forget_training(trainer)
     assert not helper.optimizers["b"].state
+
+
+def test_helpers_may_share_an_optimizer_and_be_nested_deeply(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Shared moments are saved once; a long chain of objects ended in a RecursionError."""
+    trainer = trainer_of(tiny_config("VBPR", f"--checkpoint_dir={tmp_path}"))[0]
+    trainer.helpers = [Helper(trainer)]
+    trainer.helpers[0].schedulers = list(trainer.helpers[0].optimizers.values())
+    chain: dict[str, Any] = {}
+    trainer.chain = chain
+    for _ in range(2000):
+        chain["next"] = {}
+        chain = chain["next"]
+    names = [f"helpers.0.optimizers.{name}" for name in "ab"]
+    assert list(further_optimizers(trainer)) == names
