@@ -19,14 +19,14 @@ from optuna.storages import (
     RetryHeartbeatStaleTrialCallback,
     fail_stale_trials,
 )
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError, WriteError
-from recbole_painvrl.locks import LOCK, file_lock, holder
+from recbole_painvrl.locks import file_lock, holder
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import experiment_runs
 from recbole_painvrl.seeds import derive_seed
@@ -255,13 +255,10 @@ def _open_storage(where: str) -> BaseStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         make_folder(Path(where).parent, "--storage")
-        # Optuna follows the link of the lock to see whether a killed process left it, and waits
-        # without end for one that leads nowhere, as a relative one or that of a moved folder does.
-        journal = os.path.abspath(where)
-        link = Path(journal + LOCK)
-        if link.is_symlink() and not link.exists():
-            link.unlink(missing_ok=True)
-        lock = JournalFileSymlinkLock(journal)
+        # Not the lock that is a link to the journal: Optuna follows it to see whether a killed
+        # process left it, and waits without end where it leads nowhere, as with a relative path,
+        # in a moved folder, or on a machine that mounts the folder elsewhere.
+        lock = JournalFileOpenLock(where)
         _drop_cut_line(Path(where), lock)
         return JournalStorage(JournalFileBackend(where, lock))
     except (ModuleNotFoundError, UserError):
@@ -274,7 +271,7 @@ def _open_storage(where: str) -> BaseStorage:
         ) from error
 
 
-def _drop_cut_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
+def _drop_cut_line(journal: Path, lock: JournalFileOpenLock) -> None:
     """Remove a last line that was not written to its end, to which Optuna would append.
 
     Raises:
