@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from logging import getLogger
@@ -54,11 +54,15 @@ def check_saved(config: SafeConfig) -> None:
             )
 
 
-def check_settings(config: SafeConfig) -> None:
+def check_settings(config: SafeConfig, said: Collection[str] = ()) -> None:
     """Refuse settings that would be ignored, and packages that would be missed after training.
 
     What a stronger mapping has replaced, and what other settings of the model make idle, is a
     warning.
+
+    Args:
+        config: of the run or of another final model.
+        said: warnings that the run has given already.
 
     Raises:
         UserError: the first such setting.
@@ -90,7 +94,8 @@ def check_settings(config: SafeConfig) -> None:
             "leave it out"
         )
     for line in (*config.dropped, *config.idle):
-        getLogger("recbole_painvrl").warning("%s", line)
+        if line not in said:
+            getLogger("recbole_painvrl").warning("%s", line)
     _check_evaluation(config)
     _check_idle_arguments(config)
 

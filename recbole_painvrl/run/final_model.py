@@ -26,7 +26,7 @@ from recbole_painvrl.run.resume import stored_settings
 from recbole_painvrl.specs import spec_of, specs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from recbole_painvrl.data.dataset import ModalityDataset
     from recbole_painvrl.training.base import RunTrainerMixin
@@ -86,7 +86,9 @@ def final_config(config: Any, folder: Path | None = None) -> SafeConfig | None:
     return _in_folder(found, folder)
 
 
-def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> None:
+def check_final(
+    config: SafeConfig, parts: Mapping[str, ModalityDataset], said: Collection[str] = ()
+) -> None:
     """Refuse at once what would end the run when its last stage begins.
 
     The model is built and dropped: every model checks its settings when it is built. As the mask is
@@ -96,12 +98,13 @@ def check_final(config: SafeConfig, parts: Mapping[str, ModalityDataset]) -> Non
     Args:
         config: of the final model.
         parts: all splits.
+        said: warnings about settings of the run, which are not repeated.
 
     Raises:
         UserError: the first setting that cannot work.
     """
     check_saved(config)
-    check_settings(config)
+    check_settings(config, said)
     spec = spec_of(config["model"])
     keeps = spec is not None and getattr(spec.model, "content_only", False)
     mask = torch.full((parts[TRAIN].features.matrix.shape[1],), float(keeps))

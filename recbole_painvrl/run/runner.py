@@ -128,7 +128,7 @@ class Run:
         self.train_loader = training_loader(config, self.train)
         self.valid_loader = self._validation_loader(parts)
         if self.final is not None and resume is None:
-            check_final(self.final, parts)
+            check_final(self.final, parts, config.idle)
         self.model = build_model(config, self.train)
         check_run(config, self.model, parts)
         self.folder = group.from_first(lambda: self._open_folder(log, held, resume))

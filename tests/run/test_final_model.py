@@ -196,6 +196,14 @@ def test_a_mistake_is_one_line_before_anything_is_trained(
     assert len(found.err.strip().splitlines()) == 1, found.err
 
 
+def test_a_setting_without_effect_is_named_once(tiny_data: Path, tmp_path: Path) -> None:
+    """Once for the run and its final model, here before the latter is refused."""
+    words = ("--final_model=VBPR", "--eval_step=0", "--stopping_step=3", "--topk=[10,9999]")
+    found = run_main(tiny_data, tmp_path, "PaInvRL", *STAGES_ALONE, *words, name="once")
+    assert found.code == 2 and "`topk`" in found.err
+    assert found.err.count("`stopping_step` has no effect") == 1
+
+
 def test_its_settings_come_before_those_of_the_run_whose_preset_is_not_its_own(
     tiny_config: MakeConfig,
 ) -> None:
