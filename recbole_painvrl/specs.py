@@ -114,7 +114,7 @@ def code_of_others() -> list[str]:
     for spec in {**installed, **_registered}.values():
         package = sys.modules.get(spec.model.__module__.partition(".")[0])
         folders = [f"{folder}{os.sep}" for folder in getattr(package, "__path__", ())]
-        found += folders or [str(getattr(package, "__file__", None) or spec.name)]
+        found += folders or filter(None, [getattr(package, "__file__", None)])
     return found
 
 
