@@ -161,9 +161,13 @@ class Search:
         known = self.study.user_attrs.get(_IDENTITY)
         if known is None:
             self.study.set_user_attr(_ID, secrets.token_hex(16))
-            self.study.set_user_attr(_IDENTITY, self.plan.identity)
             if self.plan.defaults is not None:
-                self.study.enqueue_trial(self.plan.defaults, user_attrs={DEFAULTS: True})
+                # A process may have been killed just after this.
+                self.study.enqueue_trial(
+                    self.plan.defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True
+                )
+            # Last: with it the study is complete, and others leave it as it is.
+            self.study.set_user_attr(_IDENTITY, self.plan.identity)
             return
         changed = [name for name, value in self.plan.identity.items() if known.get(name) != value]
         if changed == ["code"]:

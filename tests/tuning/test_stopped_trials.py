@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna import Study
 
 from recbole_painvrl.errors import WriteError
 from recbole_painvrl.tuning import study as study_module
@@ -65,6 +66,32 @@ def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", look)
     assert tune("--trials=1") == 1
     assert states == ["FAIL", "WAITING"]
+
+
+def test_the_defaults_are_tried_after_a_kill_amid_the_start(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two writes of a new study, the search went on without the defaults."""
+    original = Study.set_user_attr
+
+    def killed(attribute: str, before: bool) -> Callable[..., None]:
+        def write(own: Study, name: str, value: Any) -> None:
+            if name != attribute:
+                return original(own, name, value)
+            if not before:
+                original(own, name, value)
+            raise KeyboardInterrupt
+
+        return write
+
+    for place in (("id", False), ("identity", True), ("identity", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Study, "set_user_attr", killed(*place))
+            assert tune("--trials=2") == 1
+    assert tune("--trials=2") == 0
+    rows = _rows(tmp_path)
+    assert [row["learning_rate"] for row in rows].count("0.001") == 1
+    assert len(rows) == 2
 
 
 def test_the_lock_of_a_journal_can_be_seen_to_be_abandoned(
