@@ -190,6 +190,7 @@ class Pipeline:
         self._stage: str | None = None
         self._stage_start = self.start
         self._loaded: dict[str, Any] | None = None
+        self._is_begun = False
         self._loader_generator: torch.Generator | None = None
         self._enabled = True
         self._saved_at, self._cost = 0.0, 0.0
@@ -211,9 +212,10 @@ class Pipeline:
 
     def begin(self, context: Context[Any]) -> None:
         """Restore the random generators of an interrupted run."""
-        if self._loaded is None:
+        if self._loaded is None or self._is_begun:
             # A second `fit` of the same trainer trains again, as RecBole's does.
-            self._stages, self._done = {}, []
+            self._stages, self._done, self._loaded = {}, [], None
+        self._is_begun = True
         self._enabled = context.saved
         self._loader_generator = context.train_data.generator
         if self._loaded is not None:
@@ -283,7 +285,7 @@ class Pipeline:
             self.trainer.stage_log.entries = state["log"]
             self.trainer.stage_log.earlier_peak_mb = float(state["peak_memory_mb"])
             self.start -= state["run_seconds"]
-            self._loaded = state
+            self._loaded, self._is_begun = state, False
             return dict(state["origin"])
 
     def checkpoint(self) -> None:

@@ -232,6 +232,24 @@ def test_a_second_fit_trains_again(tiny_config: MakeConfig, tmp_path: Path) -> N
     assert sorted(trainer.train_loss_dict) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("save", [2, 3])
+def test_a_second_fit_after_a_resumed_one_trains_again(
+    save: int, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """It returned the first result at once, whether the training was begun or finished before."""
+    config = tiny_config("BPR", "--epochs=2", f"--checkpoint_dir={tmp_path / 'saved'}")
+    config["run_folder"] = str(tmp_path)
+    trainer, train, valid = trainer_of(config)
+    with killing(save):
+        trainer.fit(train, valid)
+    again, train, valid = trainer_of(config)
+    again.pipeline.load()
+    again.fit(train, valid)
+    again.epochs, again.start_epoch = 4, 2
+    again.fit(train, valid)
+    assert {2, 3} <= again.train_loss_dict.keys()
+
+
 def test_a_second_fit_of_all_stages_begins_anew(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
