@@ -104,11 +104,18 @@ def _execute(run: GridRun, start: float) -> int:
 
 def _arguments(run: GridRun) -> list[str]:
     """Arguments that resume or start the run; removes a folder that cannot be resumed."""
+    from recbole_painvrl.config import config_from_arguments
     from recbole_painvrl.run.resume import can_resume
 
     if run.folder.is_dir():
         if can_resume(run.folder):
-            return [f"--resume={run.folder}", "--show_progress=False"]
+            # The data are where the command finds them, perhaps in another working directory.
+            data_path = Path(config_from_arguments(run.arguments)["data_path"]).parent
+            return [
+                f"--resume={run.folder}",
+                f"--data_path={data_path}",
+                "--show_progress=False",
+            ]
         shutil.rmtree(run.folder)
     return [
         *(word for word in run.arguments if not word.startswith("--show_progress=")),

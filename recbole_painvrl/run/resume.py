@@ -197,7 +197,7 @@ def keep_data_path(folder: Path, data_path: str) -> None:
     for path in (folder / CONFIG, folder / FINAL_CONFIG):
         if path.is_file():
             content = yaml.load(path.read_text(encoding="utf-8"), Loader=BoundedLoader)
-            if content["data_path"]["value"] != data_path:
+            if Path(content["data_path"]["value"]) != Path(data_path):
                 content["data_path"]["value"] = os.path.abspath(data_path)
                 write_config(folder, content, path.name)
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stderr
+from pathlib import Path
 from typing import Any
 
 from optuna import TrialPruned
@@ -125,14 +126,16 @@ def _validated(
 ) -> tuple[list[float], dict[str, Any]]:
     """Objectives of a trained configuration; its validation metrics, data and costs."""
     folder = search.folder(trial)
+    resume, config = None, search.plan.config(params, folder.name)
     if can_resume(folder):
-        # With its stored settings: the number of workers, and so of threads, may have changed.
+        # With its stored settings: the number of workers, and so of threads, may have changed. The
+        # data are where this command finds them, perhaps in another working directory.
         resume, path = folder, folder / CONFIG
-        config = stored_config(path, stored_settings(path))
+        data_path = str(Path(config["data_path"]).parent)
+        config = stored_config(path, {**stored_settings(path), "data_path": data_path})
     else:
         # Left by a trial that was killed before its first checkpoint.
         shutil.rmtree(folder, ignore_errors=True)
-        resume, config = None, search.plan.config(params, folder.name)
     # Output of the run goes to its train.log; the console shows the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 from grid_support import MakeRuns, plan
+from support import killing
 
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import __main__ as child
+from recbole_painvrl.cli.run import main as run_main
 from recbole_painvrl.errors import InterruptedRunError, UserError
 from recbole_painvrl.experiments import engines, launch
 from recbole_painvrl.experiments.engines import Engine
@@ -109,3 +112,20 @@ def test_an_engine_that_cannot_be_used_is_one_line(
         "engine": "`--engine`: found 'dusk:x', expected local or",
     }
     assert line.startswith("error: ") and said[fault] in line
+
+
+def test_a_run_goes_on_in_another_working_directory(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed: it looked for its data where they were, seen from the first directory."""
+    monkeypatch.chdir(tiny_data)
+    here = plan(Path(), output=str(tmp_path)).run("BPR", 0, {})
+    with killing(2):
+        run_main(child._arguments(here))
+    monkeypatch.chdir(tmp_path)
+    there = plan(Path(os.path.relpath(tiny_data)), output=str(tmp_path)).run("BPR", 0, {})
+    assert there.folder == here.folder
+    words = child._arguments(there)
+    assert f"--resume={there.folder}" in words
+    assert run_main(words) == 0
+    assert there.state() == "done"

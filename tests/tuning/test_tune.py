@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,25 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
     # The third trial has the values that it has without the interruption.
     for name in ("learning_rate", "n_negatives", "valid ndcg@10", "ood_valid ndcg@10"):
         assert [row[name] for row in trials] == [row[name] for row in whole]
+
+
+def test_an_interrupted_trial_goes_on_in_another_working_directory(
+    tune: Tune, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed: it looked for its data where they were, seen from the first directory."""
+
+    def stop(self: Watch, score: float, result: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Watch, "__call__", stop)
+        stopping.chdir(tiny_data)
+        assert tune("--trials=1", "--data_path=.") == 1
+    monkeypatch.chdir(tmp_path)
+    assert tune("--trials=1", f"--data_path={os.path.relpath(tiny_data)}") == 0
+    (row,) = rows(tmp_path)
+    assert row["state"] == "complete", row["reason"]
+    assert (tmp_path / "search" / "trial-0000" / "train.log").read_text().count("run folder:") == 2
 
 
 def test_a_choice_that_is_a_list_is_a_list_in_the_files(tune: Tune, tmp_path: Path) -> None:
