@@ -24,13 +24,14 @@ VALUES = {
     "split_environment_model": ("full", "content"),
     "split_variant": ("adapted", "strict"),
 }
+GROUP = "recbole_painvrl.models"
 _PATHS = frozenset({"config_files", "resume", "data_path", "output_dir"})
 
 
 def models() -> list[str]:
     """The plugin's models, RecBole's general recommenders, and those of installed packages."""
     found = {path.stem for path in (_own_properties() / "model").glob("*.yaml")}
-    found |= {one.name for one in importlib.metadata.entry_points(group="recbole_painvrl.models")}
+    found |= {one.name for one in _installed()}
     recbole = _recbole()
     if recbole is not None:
         for path in (recbole / "model/general_recommender").glob("*.py"):
@@ -45,8 +46,9 @@ def models_and_groups() -> list[str]:
 
 
 def settings() -> list[str]:
-    """Settings of RecBole and of the plugin, from their property files."""
-    files = [*_own_properties().glob("*.yaml"), *(_own_properties() / "model").glob("*.yaml")]
+    """Settings of RecBole, of the plugin and of installed models, from their property files."""
+    files = [*_own_properties().glob("*.yaml")]
+    files += [path for folder in _all_properties() for path in (folder / "model").glob("*.yaml")]
     recbole = _recbole()
     if recbole is not None:
         files += [recbole / "properties/overall.yaml", recbole / "properties/dataset/sample.yaml"]
@@ -77,11 +79,14 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
         words = models()
     elif name == "dataset":
         folder = Path(ctx.params.get("data_path") or "dataset")
-        own = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-        words = sorted({*BUILT_IN, *own})
+        own = folder.iterdir() if folder.is_dir() else ()
+        found = {path.name for path in own if path.is_dir() and not path.name.startswith(".")}
+        words = sorted({*BUILT_IN, *found})
     elif name == "preset":
-        presets = (_own_properties() / "preset" / str(ctx.params.get("model"))).glob("*.yaml")
-        words = sorted(path.stem for path in presets)
+        places = [
+            Path(folder, "preset", str(ctx.params.get("model"))) for folder in _all_properties()
+        ]
+        words = sorted({path.stem for place in places for path in place.glob("*.yaml")})
     return [word for word in words if word.startswith(incomplete)]
 
 
@@ -99,6 +104,23 @@ def _own_properties() -> Path:
     package = Path(__file__).resolve().parents[1]
     inside = package / "properties"
     return inside if inside.is_dir() else package.parent / "properties"
+
+
+def _installed() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=GROUP)
+
+
+def _all_properties() -> list[Path]:
+    """The plugin's property folder, and those beside the modules of installed models."""
+    found = [_own_properties()]
+    for point in _installed():
+        package, *inner = point.value.partition(":")[0].strip().split(".")
+        # Of a top-level name alone, which imports nothing.
+        spec = find_spec(package)
+        for root in () if spec is None else spec.submodule_search_locations or ():
+            folder = Path(root).joinpath(*inner)
+            found += [place / "properties" for place in (folder, *folder.parents[: len(inner)])]
+    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
 
 
 def _recbole() -> Path | None:

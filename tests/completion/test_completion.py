@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -67,6 +68,34 @@ CALL = "/some/venv/bin/python -m recbole_painvrl "
 def test_what_is_offered(ask: Any, line: str, offered: list[str], tmp_path: Path) -> None:
     (tmp_path / "dataset" / "mine").mkdir(parents=True)
     assert ask(line) == offered
+
+
+def test_hidden_folders_are_no_datasets(ask: Any, tmp_path: Path) -> None:
+    (tmp_path / "dataset" / ".cache").mkdir(parents=True)
+    assert ".cache" not in ask(RUN + "--dataset=.")
+
+
+@pytest.mark.parametrize("place", ["", "content/"])
+def test_settings_and_presets_of_an_installed_model_are_offered(
+    place: str, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder that the docs name, without importing the model."""
+    module = f"models_of_mine.{place.replace('/', '.')}mf"
+    own = tmp_path / "models_of_mine" / place / "properties"
+    for name in ("model/ContentMF.yaml", "preset/ContentMF/sparse.yaml"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("width_of_mine: 32\n")
+    (tmp_path / "models_of_mine" / "__init__.py").write_text("raise RuntimeError\n")
+    point = importlib.metadata.EntryPoint("ContentMF", f"{module}:SPEC", names.GROUP)
+    missing = importlib.metadata.EntryPoint("Gone", "no_such_package.gone:SPEC", names.GROUP)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: (point, missing))
+    names.setting_options.cache_clear()
+    try:
+        assert ask(RUN + "--model=ContentMF --width_of") == ["--width_of_mine"]
+        assert ask(RUN + "--model=ContentMF --preset=") == ["sparse"]
+    finally:
+        names.setting_options.cache_clear()
 
 
 def test_other_shells_replace_the_whole_word(ask: Any) -> None:
