@@ -145,12 +145,14 @@ def _rows(given: argparse.Namespace) -> Iterator[tuple[float, list[str]]]:
                 print(error, file=sys.stderr)
         if runs:
             missing = "" if len(runs) == given.seeds else f", {len(runs)} of {given.seeds}"
-            searched = "" if model in FIXED else _other_search(folder, given.trials)
+            searched = other_search(model, folder, given.trials)
             yield _row(given, label + missing + searched, runs, best or {})
 
 
-def _other_search(folder: Path, trials: int) -> str:
+def other_search(model: str, folder: Path, trials: int) -> str:
     """How a search differs from one of ``trials`` trials, for the label of its row, or nothing."""
+    if model in FIXED:
+        return ""
     done = folder / "searched"
     if not done.is_file():
         n = len([*(folder / "search").glob("trial-*/trial.json")])

@@ -22,7 +22,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.common import command_line, print_table, run_process, slug
-from benchmarks.model_quality import OWN, modalities, parsed, search, selected, shown, with_own
+from benchmarks.model_quality import (
+    OWN,
+    modalities,
+    other_search,
+    parsed,
+    search,
+    selected,
+    shown,
+    with_own,
+)
 from recbole_painvrl.experiments.options import models_of
 
 METHOD = "PaInvRL"
@@ -43,11 +52,14 @@ def main() -> None:
     columns = ["model", "seeds", "valid N@10"]
     columns += [f"{part.upper()} {name[0].upper()}@10" for part in TESTS for name in METRICS]
     columns += [f"{METHOD} higher, {part.upper()} N@10" for part in TESTS]
-    print_table([*columns, "selected settings"], rows(output))
+    print_table([*columns, "selected settings"], rows(output, given.trials))
 
 
-def rows(output: Path) -> Iterator[list[str]]:
-    """A line per model of the table that ``benchmark`` wrote, if it has complete runs."""
+def rows(output: Path, trials: int) -> Iterator[list[str]]:
+    """A line per model of the table that ``benchmark`` wrote, if it has complete runs.
+
+    Its label says if its search had another number of trials than ``trials``.
+    """
     folder = output / "benchmark"
     if not (folder / "table.csv").is_file():
         sys.exit(f"{folder}: no table yet; run the same command without --report first")
@@ -63,8 +75,10 @@ def rows(output: Path) -> Iterator[list[str]]:
             and line["difference"]
         }
         cells += [_higher(tested[part]) if part in tested else "" for part in TESTS]
-        best = selected(output / "search" / slug(model)) or {}
-        yield [model, means[model, "valid", "ndcg@10"]["seeds"], *cells, shown(best)]
+        search_folder = output / "search" / slug(model)
+        best = selected(search_folder) or {}
+        label = model + other_search(model, search_folder, trials)
+        yield [label, means[model, "valid", "ndcg@10"]["seeds"], *cells, shown(best)]
 
 
 def _read(path: Path) -> list[dict[str, str]]:

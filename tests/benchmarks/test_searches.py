@@ -1,18 +1,36 @@
-"""Searches in the table of the quality of the models."""
+"""Searches in the tables of the quality of the models, and of Table 2."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from benchmarks.model_quality import _other_search
+from benchmarks import table2
+from benchmarks.model_quality import other_search
 
 
 def test_a_search_of_another_length_is_named(tmp_path: Path) -> None:
     """``--report`` showed rows of unequal searches as equal ones."""
     (tmp_path / "search" / "trial-0000").mkdir(parents=True)
     (tmp_path / "search" / "trial-0000" / "trial.json").write_text("{}")
-    assert _other_search(tmp_path, 8) == ", search not complete (1 of 8 trials)"
+    assert other_search("BPR", tmp_path, 8) == ", search not complete (1 of 8 trials)"
     (tmp_path / "searched").write_text(json.dumps([8, "--model=BPR"]))
-    assert _other_search(tmp_path, 8) == ""
-    assert _other_search(tmp_path, 6) == ", 8 trials in place of 6"
+    assert other_search("BPR", tmp_path, 8) == ""
+    assert other_search("BPR", tmp_path, 6) == ", 8 trials in place of 6"
+    assert other_search("Pop", tmp_path, 6) == ""
+
+
+def test_a_search_of_another_length_is_named_in_table_2(tmp_path: Path) -> None:
+    """The rows of 2 trials stood among those of 6, and nothing was said."""
+    folder = tmp_path / "benchmark"
+    folder.mkdir()
+    models = ("PaInvRL", "BPR", "Pop")
+    parts = [("valid", "ndcg@10"), *((p, m) for p in table2.TESTS for m in table2.METRICS)]
+    lines = [f"{model},{part},{metric},0.1,,1" for model in models for part, metric in parts]
+    (folder / "table.csv").write_text("\n".join(["row,part,metric,mean,sd,seeds", *lines]))
+    (folder / "significance.csv").write_text("method,other,part,metric,difference\n")
+    for name, trials in (("painvrl", 6), ("bpr", 2)):
+        (tmp_path / "search" / name).mkdir(parents=True)
+        (tmp_path / "search" / name / "searched").write_text(json.dumps([trials]))
+    labels = [row[0] for row in table2.rows(tmp_path, 6)]
+    assert labels == ["PaInvRL", "BPR, 2 trials in place of 6", "Pop"]
