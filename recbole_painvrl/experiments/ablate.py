@@ -73,6 +73,7 @@ def ablate(options: GridOptions, what: str) -> list[str]:
     plan = options.plan(MODELS)
     ablations = {part: ablation(part, plan) for part in parts}
     _check_own(plan, ablations)
+    plan.say_idle()
     if options.dry_run:
         dry_run(options, [row for one in ablations.values() for row in one.rows])
         n_runs = len(controls.LABELS) * _without_mask(ablations.get("controls"), options)

@@ -48,6 +48,7 @@ def benchmark(
         rows += [
             plan.row(f"{label}, masked", label, {"feature_mask": feature_mask}) for label in masked
         ]
+    plan.say_idle()
     if options.dry_run:
         dry_run(options, rows)
         return []

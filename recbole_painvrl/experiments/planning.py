@@ -66,6 +66,8 @@ class Plan:
     own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _data: dict[Path, str] = field(init=False, default_factory=dict)
     _said: set[str] = field(init=False, default_factory=set)
+    # Group and label of every row -> its settings without effect, a line each.
+    _idle: dict[tuple[str, str], tuple[str, ...]] = field(init=False, default_factory=dict)
     _test_sets: dict[str, tuple[str, dict[str, Any]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,15 @@ class Plan:
                 self._said.add(line)
                 say(line)
         self._check_test_sets(label, group, config)
+        self._idle[group, label] = config.idle
         return Row(label, runs, group)
+
+    def say_idle(self) -> None:
+        """Say each setting without effect once, with the rows, unless it is in all of them."""
+        for line in dict.fromkeys(line for lines in self._idle.values() for line in lines):
+            found = [label for (_, label), lines in self._idle.items() if line in lines]
+            names = ", ".join(dict.fromkeys(found))
+            say(line if len(found) == len(self._idle) else f"{line} ({names})")
 
     def _without_effect(self, model: str) -> Iterator[str]:
         """One line per setting of a configuration file that the grid sets to another value."""

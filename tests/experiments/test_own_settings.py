@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import run_main
 
+from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli.tune import _given
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments.options import GridOptions
@@ -91,3 +92,21 @@ def test_settings_of_files_that_the_grid_sets_are_named(
     assert capsys.readouterr().err.splitlines() == [
         f"`model: BPR` (file {own}) has no effect: a grid sets this itself; use --models"
     ]
+
+
+@pytest.mark.parametrize("command", ["benchmark", "ablate"])
+def test_settings_without_effect_are_named_once(
+    command: str, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were named in the logs of the runs alone; rows are named unless it is all of them."""
+    options = {
+        "benchmark": ("--models=BPR,Pop,UltraGCN", "--set=UltraGCN.require_pow=True"),
+        "ablate": ("--what=losses,recall_curve", "--set=UltraGCN.require_pow=True"),
+    }
+    words = ("--dataset=tiny", f"--data_path={tiny_data}", "--seeds=2", f"--output={tmp_path}")
+    assert main([command, *words, *options[command], "--wandb_project=x", "--dry-run"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "has no effect" in line]
+    assert len(lines) == 2
+    of_all, of_one = sorted(lines, key=lambda line: "require_pow" in line)
+    assert of_all.startswith("`wandb_project` has no effect") and "BPR" not in of_all
+    assert of_one.startswith("`require_pow` has no effect") and of_one.endswith(" (UltraGCN)")
