@@ -119,11 +119,7 @@ def test_an_interrupted_trial_goes_on_in_its_folder(
     assert len(rows(tmp_path)) == 1
     assert tune("--trials=3", "--epochs=4") == 0
     trials = rows(tmp_path)
-    assert [Path(row["folder"]).name for row in trials] == [
-        "trial-0000",
-        "trial-0001",
-        "trial-0003",
-    ]
+    assert [Path(row["folder"]).name[-4:] for row in trials] == ["0000", "0001", "0003"]
     log = (tmp_path / "search" / "trial-0001" / "train.log").read_text()
     assert log.count("run folder:") == 2
     with open(tmp_path / "whole" / "trials.csv", encoding="utf-8") as stream:
