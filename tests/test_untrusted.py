@@ -33,10 +33,12 @@ NEVER_OF = {
     "popen": {"os"},
     "_Unpickler": {"pickle"},
 }
+# Makes plain values only.
+SAFE = "yaml.constructor.SafeConstructor"
 
 
 def loaders(trees: Iterable[ast.AST]) -> set[str]:
-    """Names of the project's own YAML loaders, all of which descend from the safe one."""
+    """Names of the project's own YAML loaders, all of which construct as the safe one does."""
     classes = {
         node.name: {ast.unparse(base) for base in node.bases}
         for tree in trees
@@ -45,7 +47,7 @@ def loaders(trees: Iterable[ast.AST]) -> set[str]:
     }
     safe: set[str] = set()
     for _ in classes:
-        safe |= {name for name, bases in classes.items() if bases & {"yaml.SafeLoader", *safe}}
+        safe |= {name for name, bases in classes.items() if bases & {SAFE, *safe}}
     return safe
 
 

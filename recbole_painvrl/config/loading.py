@@ -83,7 +83,7 @@ class PlainLoader(BoundedLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-# Adding a resolver copies the tables to the subclass; yaml.SafeLoader does not change.
+# Adding a resolver copies the tables to the subclass; PyYAML's own do not change.
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 _INT = "tag:yaml.org,2002:int"
 for _first, _resolvers in list(PlainLoader.yaml_implicit_resolvers.items()):
