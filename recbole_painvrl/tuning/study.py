@@ -143,13 +143,16 @@ class Search:
         fail_stale_trials(self.study)
         elsewhere = _is_database(self.plan.storage)
         locks = {number: self._lock(number) for number in self._running()}
-        dead = [
+        free = [
             n for n, lock in locks.items() if (lock.exists() or not elsewhere) and not holder(lock)
         ]
-        for number in dead:
-            # In this order: a failed trial that nothing continues would be lost.
-            self.queue_again(number)
-            self.study.tell(number, state=TrialState.FAIL)
+        # Looked at again: a worker that ended meanwhile released the lock after its last record.
+        dead = set(self._running()).intersection(free)
+        for number in free:
+            if number in dead:
+                # In this order: a failed trial that nothing continues would be lost.
+                self.queue_again(number)
+                self.study.tell(number, state=TrialState.FAIL)
             locks[number].unlink(missing_ok=True)
         return len(dead)
 

@@ -14,7 +14,7 @@ from recbole_painvrl.errors import WriteError
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import trial as trial_module
 from recbole_painvrl.tuning.space import Interval
-from recbole_painvrl.tuning.study import Search
+from recbole_painvrl.tuning.study import FOLDER, Search
 
 Tune = Callable[..., int]
 
@@ -66,6 +66,32 @@ def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("recbole_painvrl.tuning.worker.work", look)
     assert tune("--trials=1") == 1
     assert states == ["FAIL", "WAITING"]
+
+
+def test_a_trial_that_ends_while_another_worker_looks_is_not_dead(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended between the look at its state and the look at its lock, and was run again."""
+
+    def end_and_look(plan: Any, say: Any, until: float) -> None:
+        search = Search(plan)
+        trial = search.study.ask()
+        for name, domain in search.plan.space.items():
+            domain.suggest(trial, name)
+        trial.set_user_attr(FOLDER, str(search.folder(trial)))
+
+        def end(lock: Path) -> str:
+            search.study.tell(trial, [0.5, 0.5])
+            return ""
+
+        with monkeypatch.context() as ending:
+            ending.setattr(study_module, "holder", end)
+            assert Search(plan).take_over() == 0
+
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", end_and_look)
+    assert tune("--trials=1") == 0
+    (row,) = _rows(tmp_path)
+    assert (row["state"], float(row["valid ndcg@10"])) == ("complete", 0.5)
 
 
 def test_the_defaults_are_tried_after_a_kill_amid_the_start(
