@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -21,7 +22,7 @@ LOCK = ".lock"
 _YOUNG_SECONDS = 60.0
 # `holder` takes a free lock for a moment, which must not count as being held.
 _MOMENT, _POLL = 0.05, 0.005
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class HeldError(UserError):
@@ -86,13 +87,13 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def holder(path: Path) -> str:
     """The process that holds a lock file; empty where none does."""
-    if not path.is_file():
-        return ""
     try:
-        with FileLock(path, timeout=0):
+        # Opened as it is: `FileLock` makes a file, and a folder, that were removed a moment ago.
+        with open(path, "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return ""
-    except Timeout:
-        return _written(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             return _written(path)

@@ -60,6 +60,15 @@ def test_looking_for_a_holder_is_no_holding(
         timer.join()
 
 
+def test_looking_for_a_holder_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder removed at that moment came back, and the run that makes it again failed."""
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    assert holder(tmp_path / "gone" / LOCK) == ""
+    assert not list(tmp_path.iterdir())
+
+
 def _hold_and_die(path: Path) -> None:
     with file_lock(path):
         os.kill(os.getpid(), signal.SIGKILL)
