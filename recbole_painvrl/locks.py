@@ -26,7 +26,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class HeldError(UserError):
-    """Another process holds the lock; the message is its number and machine, if known."""
+    """Another process holds the lock; the message has its number and machine, if known."""
 
 
 @contextmanager
@@ -69,20 +69,35 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Hold a run folder for this process.
 
     Raises:
-        UserError: another process holds it.
+        HeldError: another process holds it.
+        UserError: it was removed.
         WriteError: the lock cannot be written.
     """
     path = folder / LOCK
+    if not folder.is_dir():
+        # Asked first, since the lock would make it.
+        raise UserError(f"{folder}: was removed by another process; start the run again")
     with ExitStack() as held:
         try:
             with writing(path):
                 held.enter_context(file_lock(path))
         except HeldError as error:
-            raise UserError(
+            raise HeldError(
                 f"{folder}: process {error} is writing this run; wait until it ends, or stop it "
                 f"(if it is gone and was on another machine, delete {path})"
             ) from None
         yield
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run folder, if it is there.
+
+    Raises:
+        HeldError: another process has taken the run up.
+    """
+    if folder.is_dir():
+        with run_lock(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def holder(path: Path) -> str:

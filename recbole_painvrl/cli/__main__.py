@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 from recbole_painvrl.experiments.launch import BUSY, FAILED, REFUSED, STOPPED
 from recbole_painvrl.experiments.runs import ENDED, GridRun
-from recbole_painvrl.locks import HeldError, file_lock
+from recbole_painvrl.locks import HeldError, file_lock, remove_run
 from recbole_painvrl.run import RESULT
 from recbole_painvrl.run.code import code_hash
 
@@ -116,7 +115,8 @@ def _arguments(run: GridRun) -> list[str]:
                 f"--data_path={data_path}",
                 "--show_progress=False",
             ]
-        shutil.rmtree(run.folder)
+        # Unless a process has taken it up by hand since it was looked for.
+        remove_run(run.folder)
     return [
         *(word for word in run.arguments if not word.startswith("--show_progress=")),
         f"--output_dir={run.folder.parent}",

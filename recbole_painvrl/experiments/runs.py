@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.locks import LOCK, HeldError, file_lock, holder
+from recbole_painvrl.locks import LOCK, HeldError, file_lock, holder, remove_run
 from recbole_painvrl.reading import parse_json, reason
 from recbole_painvrl.run import RESULT
 
@@ -125,7 +124,7 @@ class GridRun:
             if self.is_started_by_hand() or not self.failure_file.is_file():
                 return
             if not _read_object(self.failure_file, "resumable")["resumable"]:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                remove_run(self.folder)
             self.failure_file.unlink(missing_ok=True)
 
 

@@ -17,6 +17,7 @@ from recbole.utils import init_seed
 
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.errors import WriteError
+from recbole_painvrl.locks import remove_run
 from recbole_painvrl.run.folder import CONFIG, versions
 from recbole_painvrl.run.logs import run_log
 from recbole_painvrl.run.result import described
@@ -135,7 +136,7 @@ def _validated(
         config = stored_config(path, {**stored_settings(path), "data_path": data_path})
     else:
         # Left by a trial that was killed before its first checkpoint.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_run(folder)
     # Output of the run goes to its train.log; the console shows the search.
     with redirect_stderr(io.StringIO()), run_log() as log, ExitStack() as held:
         init_seed(config["seed"], config["reproducibility"])

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,40 @@ def test_a_failed_run_that_another_process_has_taken_up_is_kept(make_runs: MakeR
     broken.failure_file.unlink()
     broken.forget_failure()
     assert broken.state() == "interrupted"
+
+
+def test_a_folder_that_is_taken_up_by_hand_at_the_last_moment_is_kept(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a checkpoint yet, it was removed while that process wrote it."""
+    (one,) = make_runs("A", seeds=1)
+    one.folder.mkdir()
+    (one.folder / "config.yaml").touch()
+    seen, held = one.folder.parent / "seen", ExitStack()
+
+    def resume_by_hand(run: GridRun) -> list[str]:
+        if seen.is_file():
+            seen.write_text(str((run.folder / "config.yaml").is_file()))
+        else:
+            seen.touch()
+            held.enter_context(file_lock(run.folder / LOCK))
+        return []
+
+    monkeypatch.setattr("recbole_painvrl.cli.__main__._changed", resume_by_hand)
+    assert [line[:4] for line in execute([one])] == ["done"]
+    assert seen.read_text() == "True"
+
+
+def test_a_failed_run_that_is_taken_up_at_the_last_moment_is_kept(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (broken,) = make_runs("Broken", seeds=1)
+    execute([broken])
+    broken.folder.mkdir()
+    monkeypatch.setattr(GridRun, "is_started_by_hand", lambda run: False)
+    with file_lock(broken.folder / LOCK):
+        broken.forget_failure()
+        assert broken.folder.is_dir() and broken.state() == "failed"
 
 
 def test_a_run_that_is_stopped_from_outside_is_resumed(make_runs: MakeRuns) -> None:

@@ -69,6 +69,12 @@ def test_looking_for_a_holder_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_removed_run_is_not_made_by_its_lock(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="was removed"), run_lock(tmp_path / "gone"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def _hold_and_die(path: Path) -> None:
     with file_lock(path):
         os.kill(os.getpid(), signal.SIGKILL)
