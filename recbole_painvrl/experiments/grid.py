@@ -129,14 +129,20 @@ def run(
             one = pending.pop(future)
             code, text = outcome(future)
             stops[one] += code == STOPPED
-            if code == BUSY or (code == STOPPED and stops[one] < _ATTEMPTS):
-                left.append(one)
-            elif text := _ended(one, code, text):
+            again = code == BUSY or (code == STOPPED and stops[one] < _ATTEMPTS)
+            text = "" if again else _ended(one, code, text)
+            if text:
                 on_end(one, text)
+            else:
+                # Another process may have ended it, or executes it: its state will tell.
+                left.append(one)
 
 
 def _ended(one: GridRun, code: int, text: str) -> str:
-    """One line about a run that has ended; records a failure that its process did not record."""
+    """One line about a run that has ended; records a failure that its process did not record.
+
+    Empty if another process has ended the run or executes it.
+    """
     if code in (0, FAILED):
         return text
     if code > 0 and code != STOPPED:
@@ -145,8 +151,7 @@ def _ended(one: GridRun, code: int, text: str) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         reason = f"ended by {name}{', possibly out of memory' if name == 'SIGKILL' else ''}"
-    one.fail(reason, resumable=True)
-    return f"failed: {reason} ({one.log_file})"
+    return f"failed: {reason} ({one.log_file})" if one.fail_from_outside(reason) else ""
 
 
 def dry_run(options: GridOptions, rows: Sequence[Row]) -> None:

@@ -106,14 +106,28 @@ class GridRun:
 
     def reason(self) -> str:
         """One line: why the run failed."""
-        if not self.failure_file.is_file():
+        try:
+            return str(_read_object(self.failure_file, "reason")["reason"])
+        except UserError:
+            if self.failure_file.is_file():
+                raise
             return "just taken up again by another process"
-        return str(_read_object(self.failure_file, "reason")["reason"])
 
     def fail(self, reason: str, resumable: bool) -> None:
         """Record a failure; it is resumable if its cause was external, such as a signal."""
         record = {"reason": reason, "resumable": resumable, "log": self.log_file.name}
         write_json(self.failure_file, record)
+
+    def fail_from_outside(self, reason: str) -> bool:
+        """Record that a run was ended from outside; returns whether there is anything to record.
+
+        There is not if it has ended all the same, or another process has taken it up meanwhile.
+        """
+        with suppress(HeldError), file_lock(self.lock_file):
+            if self.state() not in ENDED and not self.is_started_by_hand():
+                self.fail(reason, resumable=True)
+                return True
+        return False
 
     def forget_failure(self) -> None:
         """Let the run be run again, from the beginning where going on would fail again.

@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from forks import fresh
-from grid_support import MakeRuns
+from grid_support import MakeRuns, write_run
 
 from recbole_painvrl.cli.__main__ import main as child_main
 from recbole_painvrl.experiments import launch
-from recbole_painvrl.experiments.engines import open_engine
+from recbole_painvrl.experiments import runs as runs_module
+from recbole_painvrl.experiments.engines import Engine, open_engine
 from recbole_painvrl.experiments.grid import run
 from recbole_painvrl.experiments.progress import LiveLine
 from recbole_painvrl.experiments.runs import GridRun, distinct, run_folder
@@ -126,6 +128,47 @@ def test_a_failed_run_that_is_taken_up_at_the_last_moment_is_kept(
     with file_lock(broken.folder / LOCK):
         broken.forget_failure()
         assert broken.folder.is_dir() and broken.state() == "failed"
+
+
+def test_a_killed_run_that_another_command_has_taken_up_is_not_failed(
+    make_runs: MakeRuns,
+) -> None:
+    """It was listed as failed, and its command ended while the other trained it."""
+    (one,) = make_runs("A", seeds=1)
+    lines: list[str] = []
+
+    def taken_up(words: Any, name: str) -> tuple[int, str]:
+        lock = held.enter_context(ExitStack())
+        lock.enter_context(file_lock(one.lock_file))
+        threading.Timer(0.5, end, (lock,)).start()
+        return -signal.SIGKILL, ""
+
+    def end(lock: ExitStack) -> None:
+        states.append(one.state())
+        write_run(one)
+        lock.close()
+
+    states: list[str] = []
+    with ExitStack() as held, ThreadPoolExecutor(1) as executor:
+        engine = Engine(executor, taken_up)
+        run([one], engine, lambda one, line: lines.append(line), LiveLine([one], 1), pause=0.05)
+    assert (states, one.state(), lines) == (["open"], "done", [])
+    assert not one.failure_file.exists()
+
+
+def test_a_failure_that_is_forgotten_while_it_is_read_is_not_damaged(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = make_runs("A", seeds=1)
+    one.fail("no luck", resumable=True)
+
+    def forget(path: Path, key: str) -> dict[str, Any]:
+        path.unlink(missing_ok=True)
+        return read_object(path, key)
+
+    read_object = runs_module._read_object
+    monkeypatch.setattr(runs_module, "_read_object", forget)
+    assert one.reason() == "just taken up again by another process"
 
 
 def test_a_run_that_is_stopped_from_outside_is_resumed(make_runs: MakeRuns) -> None:
