@@ -65,6 +65,13 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
 
 
 @contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold a lock file for a short task, after waiting for other processes at the same task."""
+    with file_lock(path, on_wait=lambda holder: None):
+        yield
+
+
+@contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold a run folder for this process.
 

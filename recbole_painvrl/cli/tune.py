@@ -158,6 +158,7 @@ def command(
 
 
 def _search(plan: Plan, words: list[str], engine: str, workers: int, until: float) -> int:
+    from recbole_painvrl.locks import in_turn
     from recbole_painvrl.tuning.results import outcome, summary, write_results
     from recbole_painvrl.tuning.study import Search
     from recbole_painvrl.tuning.worker import Reports, work
@@ -173,8 +174,10 @@ def _search(plan: Plan, words: list[str], engine: str, workers: int, until: floa
             died = _spread(plan, words, engine, workers, until, Reports(search, say))
             search.take_over()
     finally:
-        found = outcome(search)
-        write_results(found)
+        # Read under the lock: a slower command would replace newer files by its older ones.
+        with in_turn(plan.output / ".results.lock"):
+            found = outcome(search)
+            write_results(found)
         print(summary(found), flush=True)
     if died:
         print(f"{died} workers ended early; re-running the command resumes", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_painvrl.errors import UserError
 from recbole_painvrl.experiments import PARTS, controls
-from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, tables_lock, write_files
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.progress import say
@@ -86,8 +86,9 @@ def ablate(options: GridOptions, what: str) -> list[str]:
         ablations["controls"] = known
         # What failed is not tried twice by one command.
         runs = _run(replace(options, retry_failed=False), plan, ablations)
-    for part, one in ablations.items():
-        _write(part, one, options)
+    with tables_lock(options):
+        for part, one in ablations.items():
+            _write(part, one, options)
     say(f"tables and figures: {options.output}/{{{','.join(parts)}}}/, cells.json")
     return failures(runs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recbole_painvrl.errors import UserError
-from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, write_files
+from recbole_painvrl.experiments.grid import dry_run, failures, run_grid, tables_lock, write_files
 from recbole_painvrl.experiments.options import GridOptions, models_of
 from recbole_painvrl.experiments.progress import say
 from recbole_painvrl.experiments.tables import assemble
@@ -53,8 +53,9 @@ def benchmark(
         dry_run(options, rows)
         return []
     runs = run_grid(options, plan, rows, methods={"": method})
-    table = assemble(f"Benchmark on {options.dataset}", rows, method)
-    write_files(table, options)
+    with tables_lock(options):
+        table = assemble(f"Benchmark on {options.dataset}", rows, method)
+        write_files(table, options)
     print(table_markdown(table, options.output))
     say(f"tables: {options.output / 'table.html'} (.md, .tex, .csv), significance.csv, cells.json")
     return failures(runs)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 
 from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.errors import InterruptedRunError, UserError
@@ -18,6 +19,7 @@ from recbole_painvrl.experiments.planning import Plan, Row, prepare_split
 from recbole_painvrl.experiments.progress import LiveLine, planned
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.runs import ENDED, GridRun, distinct
+from recbole_painvrl.locks import in_turn
 from recbole_painvrl.report.tables import Table, write_table_files
 
 _WAIT = 2.0
@@ -158,6 +160,11 @@ def dry_run(options: GridOptions, rows: Sequence[Row]) -> None:
     """Say what would be run and how long it takes, from the complete runs in the folder."""
     runs = distinct([one for row in rows for one in row.runs])
     print("\n".join(planned(runs, options.workers, options.retry_failed)))
+
+
+def tables_lock(options: GridOptions) -> AbstractContextManager[None]:
+    """Held from reading the runs to writing the tables, lest a slower command write older ones."""
+    return in_turn(options.output / ".tables.lock")
 
 
 def write_files(table: Table, options: GridOptions, part: str = "") -> None:

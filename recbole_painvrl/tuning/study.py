@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from recbole_painvrl.atomic import make_folder, write_bytes
 from recbole_painvrl.data.splits.base import OOD_VALID
 from recbole_painvrl.errors import UserError, WriteError
-from recbole_painvrl.locks import file_lock, holder
+from recbole_painvrl.locks import file_lock, holder, in_turn
 from recbole_painvrl.reading import parse_json
 from recbole_painvrl.run.folder import experiment_runs
 from recbole_painvrl.seeds import derive_seed
@@ -198,7 +198,7 @@ class Search:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with file_lock(self.plan.output / ".study.lock", on_wait=lambda holder: None):
+        with in_turn(self.plan.output / ".study.lock"):
             yield
 
 

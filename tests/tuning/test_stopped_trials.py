@@ -11,6 +11,8 @@ import pytest
 from optuna import Study
 
 from recbole_painvrl.errors import WriteError
+from recbole_painvrl.locks import holder
+from recbole_painvrl.tuning import results
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import trial as trial_module
 from recbole_painvrl.tuning.space import Interval
@@ -48,6 +50,22 @@ def test_a_trial_that_is_stopped_outside_its_run_goes_on(
     assert tune("--trials=1") == 0
     (row,) = _rows(tmp_path)
     assert (row["state"], row["learning_rate"]) == ("complete", "0.001"), row["reason"]
+
+
+def test_results_are_read_and_written_in_turn(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that ended later could replace the files of all trials by its own, with fewer."""
+    lock, held = tmp_path / "search" / ".results.lock", []
+
+    def look(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda found: held.append(holder(lock)) or function(found)
+
+    for name in ("outcome", "write_results"):
+        monkeypatch.setattr(results, name, look(getattr(results, name)))
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", lambda *_: None)
+    assert tune("--trials=1") == 1
+    assert len(held) == 2 and all(held) and not lock.exists()
 
 
 def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
