@@ -10,6 +10,7 @@ from typing import Any
 from recbole_painvrl.atomic import write_json
 from recbole_painvrl.experiments.planning import Row
 from recbole_painvrl.experiments.runs import GridRun
+from recbole_painvrl.locks import in_turn
 from recbole_painvrl.report.collect import GRID, argument
 
 
@@ -28,6 +29,14 @@ def write_record(
         rows: of all tables.
         methods: group -> label of the method of its table, read by `report`.
     """
+    # Other commands, and threads of this one, add their own to what they have read.
+    with in_turn(output / f".{GRID}.lock"):
+        return _write_record(output, rows, methods)
+
+
+def _write_record(
+    output: Path, rows: Sequence[Row], methods: Mapping[str, str] | None
+) -> list[str]:
     path = output / GRID
     before = _read(path)
     entries = [_entry(row, run, output) for row in rows for run in row.runs]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +17,14 @@ from grid_support import MakeRuns, write_run
 from support import edited
 
 from recbole_painvrl.errors import InterruptedRunError, UserError
-from recbole_painvrl.experiments import grid
+from recbole_painvrl.experiments import grid, record
+from recbole_painvrl.experiments.ablate import ablate
+from recbole_painvrl.experiments.benchmark import benchmark
 from recbole_painvrl.experiments.options import GridOptions
 from recbole_painvrl.experiments.planning import Plan, Row
 from recbole_painvrl.experiments.record import write_record
 from recbole_painvrl.experiments.tables import assemble
+from recbole_painvrl.locks import holder
 from recbole_painvrl.report.collect import collect
 from recbole_painvrl.report.groups import Block, blocks
 
@@ -116,6 +122,47 @@ def test_without_rows_of_an_experiment_its_method_is_forgotten(
         assert json.loads((output / "cells.json").read_text())["methods"] == {"": "A"}
 
 
+def test_two_commands_that_write_the_record_at_once_keep_both_rows(
+    tmp_path: Path, make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower one replaced what the other had written since it read the file."""
+    rows, read = [Row(name, tuple(make_runs(name))) for name in ("A", "B")], record._read
+    other = threading.Thread(target=write_record, args=(tmp_path / "out", [rows[1]]))
+
+    def read_slowly(path: Path) -> dict[str, Any]:
+        found = read(path)
+        if threading.current_thread() is not other:
+            other.start()
+            other.join(0.3)
+        return found
+
+    monkeypatch.setattr(record, "_read", read_slowly)
+    write_record(tmp_path / "out", [rows[0]])
+    other.join(60)
+    found = json.loads((tmp_path / "out" / "cells.json").read_text())
+    assert {entry["row"] for entry in found["cells"] + found["earlier"]} == {"A", "B"}
+
+
+@pytest.mark.parametrize("command", [benchmark, ablate])
+def test_tables_are_read_and_written_in_turn(
+    command: Any, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--report-only` beside a command that ends replaced its tables by those of before."""
+    held: list[str] = []
+
+    def stop(*_: Any) -> None:
+        held.append(holder(tmp_path / ".tables.lock"))
+        raise UserError("seen")
+
+    monkeypatch.setattr(sys.modules[command.__module__], "assemble", stop)
+    settings = [f"--data_path={tiny_data}", "--use_gpu=False"]
+    options = GridOptions("tiny", "1", tmp_path, settings=settings, report_only=True)
+    with pytest.raises(UserError, match="seen"):
+        command(options, "losses") if command is ablate else command(options, "Pop", None)
+    assert held[0].startswith(str(os.getpid()))
+    assert not (tmp_path / ".tables.lock").exists()
+
+
 def test_a_run_without_its_values_per_user_is_not_tested_and_a_damaged_file_named(
     make_runs: MakeRuns,
 ) -> None:
@@ -155,6 +202,6 @@ def test_the_record_has_the_states_in_which_runs_are_left(
     options = GridOptions("toy", "2", tmp_path / "out")
     with pytest.raises(InterruptedRunError) if stopped else nullcontext():
         grid.run_grid(options, plan, [Row("BPR", tuple(runs))])
-    record = json.loads((tmp_path / "out" / "cells.json").read_text())
-    found = [entry["state"] for entry in record["cells"]]
+    written = json.loads((tmp_path / "out" / "cells.json").read_text())
+    found = [entry["state"] for entry in written["cells"]]
     assert found == ["done", "interrupted" if stopped else "done"]
