@@ -262,11 +262,8 @@ def _open_storage(where: str) -> BaseStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         make_folder(Path(where).parent, "--storage")
-        # Not the lock that is a link to the journal: Optuna follows it to see whether a killed
-        # process left it, and waits without end where it leads nowhere, as with a relative path,
-        # in a moved folder, or on a machine that mounts the folder elsewhere.
-        lock = JournalFileOpenLock(where)
-        _drop_cut_line(Path(where), lock)
+        lock = _JournalLock(where)
+        _check_lines(Path(where), lock)
         return JournalStorage(JournalFileBackend(where, lock))
     except (ModuleNotFoundError, UserError):
         raise
@@ -278,26 +275,54 @@ def _open_storage(where: str) -> BaseStorage:
         ) from error
 
 
-def _drop_cut_line(journal: Path, lock: JournalFileOpenLock) -> None:
-    """Remove a last line that was not written to its end, to which Optuna would append.
+class _JournalLock(JournalFileOpenLock):
+    """A lock under which a journal ends with a whole line, to which Optuna then appends.
 
-    Raises:
-        UserError: another line is damaged.
+    A last line may not have been written to its end, by a full disk or a killed process.
+
+    Not the lock that is a link to the journal: Optuna follows it to see whether a killed process
+    left it, and waits without end where it leads nowhere, as with a relative path, in a moved
+    folder, or on a machine that mounts the folder elsewhere.
     """
+
+    def __init__(self, journal: str) -> None:
+        super().__init__(journal)
+        self._journal = Path(journal)
+
+    def acquire(self) -> bool:
+        """Wait for the lock, then drop a last line that was not written completely."""
+        acquired = super().acquire()
+        try:
+            self._drop_cut_line()
+        except BaseException:
+            self.release()
+            raise
+        return acquired
+
+    def _drop_cut_line(self) -> None:
+        if not self._journal.is_file() or not self._journal.stat().st_size:
+            return
+        with open(self._journal, "rb+") as stream:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() == b"\n":
+                return
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+        getLogger("recbole_painvrl").warning(
+            "%s: its last line was not written completely, and is dropped", self._journal
+        )
+
+
+def _check_lines(journal: Path, lock: JournalFileOpenLock) -> None:
+    """Raise :class:`UserError` where a line of the journal is damaged."""
     if not journal.is_file():
         return
     lock.acquire()
     try:
         content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(journal, whole)
-            getLogger("recbole_painvrl").warning(
-                "%s: its last line was not written completely, and is dropped", journal
-            )
     finally:
         lock.release()
-    for number, line in enumerate(content[:whole].splitlines(), 1):
+    for number, line in enumerate(content.splitlines(), 1):
         try:
             parse_json(line, finite=False)
         except ValueError as error:

@@ -68,6 +68,23 @@ def test_results_are_read_and_written_in_turn(
     assert len(held) == 2 and all(held) and not lock.exists()
 
 
+def test_a_line_that_was_cut_during_the_search_does_not_damage_the_journal(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a full disk, or a killed worker: the next line of any worker was joined to it."""
+
+    def cut(plan: Any, say: Any, until: float) -> None:
+        search, other = Search(plan), Search(plan)
+        with open(plan.storage, "ab") as stream:
+            stream.write(b'{"op_code":5,"worker')
+        search.study.set_user_attr("a", 1)
+        assert other.study.user_attrs["a"] == 1
+
+    monkeypatch.setattr("recbole_painvrl.tuning.worker.work", cut)
+    for _ in range(2):
+        assert tune("--trials=1") == 1
+
+
 def test_a_trial_is_queued_again_once(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process may be killed when it has queued its trial and not yet ended it."""
     states = []
@@ -144,7 +161,7 @@ def test_the_lock_of_a_journal_can_be_seen_to_be_abandoned(
     """A lock that was a link led nowhere, and was waited for without end."""
     locks: list[Any] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study_module, "_drop_cut_line", lambda journal, lock: locks.append(lock))
+    monkeypatch.setattr(study_module, "_check_lines", lambda journal, lock: locks.append(lock))
     study_module._open_storage("runs/search/study.journal")
     locks[0].acquire()
 
