@@ -13,6 +13,8 @@ from recbole_painvrl.tuning.plan import Plan
 from recbole_painvrl.tuning.study import FOLDER, REASON, Search
 from recbole_painvrl.tuning.trial import run_trial
 
+_WAIT = 1.0
+
 
 class Reports:
     """Says one line about every trial that ends, in whichever process.
@@ -35,7 +37,7 @@ class Reports:
 
 
 def work(plan: Plan, say: Callable[[str], object], until: float = math.inf) -> None:
-    """Run trials until the search is done.
+    """Run trials until the search is done, including those in which other processes are stopped.
 
     Args:
         plan: the search.
@@ -43,9 +45,19 @@ def work(plan: Plan, say: Callable[[str], object], until: float = math.inf) -> N
         until: ``time.time()`` from which on no trial starts.
     """
     search = Search(plan)
-    report = Reports(search, say)
-    while time.time() < until and search.step(functools.partial(run_trial, search)):
+    report, is_told = Reports(search, say), False
+    while time.time() < until:
+        if search.step(functools.partial(run_trial, search)):
+            report()
+            continue
+        is_over = not search.running()
         report()
+        if is_over:
+            return
+        if not is_told:
+            say("waiting for trials of other processes")
+            is_told = True
+        time.sleep(_WAIT)
 
 
 def _line(plan: Plan, trial: FrozenTrial) -> str:

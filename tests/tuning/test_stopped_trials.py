@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import threading
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna import Study
+from optuna.trial import TrialState
 
 from recbole_painvrl.errors import WriteError
-from recbole_painvrl.locks import holder
+from recbole_painvrl.locks import file_lock, holder
 from recbole_painvrl.tuning import results
 from recbole_painvrl.tuning import study as study_module
 from recbole_painvrl.tuning import trial as trial_module
+from recbole_painvrl.tuning import worker as worker_module
 from recbole_painvrl.tuning.space import Interval
 from recbole_painvrl.tuning.study import FOLDER, Search
 
@@ -127,6 +132,34 @@ def test_a_trial_that_ends_while_another_worker_looks_is_not_dead(
     assert tune("--trials=1") == 0
     (row,) = _rows(tmp_path)
     assert (row["state"], float(row["valid ndcg@10"])) == ("complete", 0.5)
+
+
+def test_a_trial_is_run_in_which_another_process_is_stopped(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was the last one; the other processes had ended, and the search ended without it."""
+    work = worker_module.work
+
+    def work_beside_another(plan: Any, say: Any, until: float) -> None:
+        def stop() -> None:
+            time.sleep(0.3)
+            other.queue_again(trial.number)
+            other.study.tell(trial, state=TrialState.FAIL)
+            lock.close()
+
+        other, lock = Search(plan), ExitStack()
+        trial = other.study.ask()
+        lock.enter_context(file_lock(other._lock(trial.number)))
+        process = threading.Thread(target=stop)
+        process.start()
+        work(plan, say, until)
+        process.join()
+
+    monkeypatch.setattr(worker_module, "work", work_beside_another)
+    assert tune("--trials=1") == 0
+    (row,) = _rows(tmp_path)
+    assert (row["state"], row["learning_rate"]) == ("complete", "0.001")
+    assert capsys.readouterr().out.count("waiting for trials of other processes") == 1
 
 
 def test_the_defaults_are_tried_after_a_kill_amid_the_start(
