@@ -129,6 +129,24 @@ def test_rounding_noise_of_seed_means_is_no_difference() -> None:
     assert compare_paired(first * 1e-9, first * 1.01e-9).p_wilcoxon < 1e-6
 
 
+@pytest.mark.parametrize("n", [10, 40])
+@pytest.mark.parametrize("levels", [(4, 3, 0, 1), (3, 2, 1, 2), (6, 3, 2, 5)])
+def test_differences_that_are_equal_but_for_rounding_share_their_rank(
+    levels: tuple[int, int, int, int], n: int
+) -> None:
+    """Of users who gain at one level and lose as much at another, the rounding decided."""
+    high, lower, low, higher = (np.full(n, level) / 10 for level in levels)
+    found = compare_paired(np.concatenate([high, low]), np.concatenate([lower, higher]))
+    assert (found.p_wilcoxon, found.signed_ranks) == (1.0, 0.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=60))
+def test_wilcoxon_does_not_depend_on_the_unit(values: list[tuple[int, int]]) -> None:
+    first, second = np.array(values, dtype=np.float64).T
+    found, exact = compare_paired(first / 10, second / 10), compare_paired(first, second)
+    assert (found.p_wilcoxon, found.signed_ranks) == (exact.p_wilcoxon, exact.signed_ranks)
+
+
 def test_the_interval_is_as_wide_as_the_spread_of_d() -> None:
     """95 % of many samples of 50 differences around 0.4 have the true d in their interval."""
     rng = np.random.default_rng(0)
