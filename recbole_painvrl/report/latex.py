@@ -78,7 +78,8 @@ def _metrics(block: Block, split: str, method: Group | None) -> dict[str, Any]:
     seeds = {group.label: seeds_of(group) for group in block.groups}
     alike = len(set(seeds.values())) == 1
     spread = any(len(group.runs) > 1 for group in block.groups)
-    words = [f"{block.title}, {part_name(split)} test, protocol {block.result.protocol}"]
+    test = "test" if split == "test" else f"{part_name(split)} test"
+    words = [f"{block.title}, {test}, protocol {block.result.protocol}"]
     words += ["mean and standard deviation over seeds"] if spread else []
     words.append(seeds[block.groups[0].label] if alike else "seeds as in the rows")
     without = ", the oracle mask left out" if block.has_oracle else ""

@@ -186,6 +186,13 @@ def test_rows_name_their_seeds_unless_all_have_the_same() -> None:
     assert "; seed 1." in table["caption"]
 
 
+@pytest.mark.parametrize(("split", "said"), [("test", "toy, test,"), ("ood", "toy, OOD test,")])
+def test_the_caption_names_the_test_once(split: str, said: str) -> None:
+    """It was `test test` for protocol random."""
+    (block,) = blocks([toy_run("A", 0, {split: 0.5})])
+    assert _metrics(block, split, None)["caption"].startswith(said)
+
+
 def test_a_setting_is_shared_where_all_columns_have_it() -> None:
     given = {
         "A": {"epochs": 5, "knn_k": 10, "feature_mask": "masks/run/learnt.npz"},
