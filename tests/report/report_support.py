@@ -61,8 +61,8 @@ def toy_run(
         )
     metrics = {part: {"ndcg@5": level / 2, "ndcg@10": level} for part, level in levels.items()}
     result = Result(
-        model=name, dataset="toy", seed=seed, valid_metric="NDCG@10",
-        **{"protocol": "files", "metrics": metrics, **values},
+        model=name, dataset="toy", seed=seed,
+        **{"protocol": "files", "valid_metric": "NDCG@10", "metrics": metrics, **values},
     )  # fmt: skip
     config = {
         key: {"value": value, "from": "command line"} for key, value in (settings or {}).items()

@@ -20,7 +20,7 @@ from recbole_painvrl.report.groups import blocks
 from recbole_painvrl.report.plots.style import Figures
 from recbole_painvrl.report.sections.pareto import pareto
 from recbole_painvrl.report.sections.shift import shift
-from recbole_painvrl.report.sections.training import cost
+from recbole_painvrl.report.sections.training import cost, training
 
 VOID = {"meta", "img", "br", "wbr", "input", "link", "hr"}
 
@@ -240,6 +240,23 @@ def test_costs_shift_and_steps_by_hand(tmp_path: Path) -> None:
     assert found["head"] == ["metric", "IID", "OOD"]
     assert found["figures"] == [["NDCG@10", "0.1250", "0.2500"]]
     assert found["measures"] == [["which items", "0.750", "< 0.001"]]
+
+
+def test_a_curve_names_the_metrics_of_all_its_runs(tmp_path: Path) -> None:
+    """The axis had the name of the last one's, though each is drawn by its own."""
+    runs = [
+        toy_run(
+            name, 0, {"ood": 0.5}, valid_metric=metric,
+            stages=[{"name": "train", "best_epoch": 1, "history": [
+                {"epoch": n, "loss": 1.0, "valid": {"ndcg@5": 0.2, "ndcg@10": 0.3}} for n in (1, 2)
+            ]}],
+        )
+        for name, metric in (("A", "NDCG@5"), ("B", "NDCG@10"))
+    ]  # fmt: skip
+    (block,) = blocks(runs)
+    with empty_figures():
+        _, valid = training(block, Figures(tmp_path, "b1", [(n, n) for n in "AB"]))["drawings"]
+    assert valid.alt.startswith("Stage final, ndcg@5 and ndcg@10 by epoch: A from 0.2 to 0.2; B")
 
 
 def changed(folder: Path, place: Path, **values: str) -> Path:

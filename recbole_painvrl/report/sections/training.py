@@ -84,12 +84,13 @@ def _epochs(stage: Stage, name: str) -> tuple[list[int], list[float]]:
 def _curves(
     figures: Figures, name: str, kind: str, members: Sequence[tuple[Group, Stage]]
 ) -> Drawing | None:
-    sketch, metric = figures.sketch(), "loss"
+    sketch, metrics = figures.sketch(), list[str]()
     for group, stage in members:
         metric = "loss" if kind == "loss" else group.valid_metric
         epochs, values = _epochs(stage, metric)
         if not epochs:
             continue
+        metrics.append(metric)
         drawn = np.asarray(values)
         if kind == "loss" and drawn[0] != 0:
             drawn = drawn / abs(drawn[0])
@@ -101,9 +102,11 @@ def _curves(
     if not sketch.words:
         return None
     sketch.axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name_of = metric_name(metric)
-    y, title = ("loss / first loss", "loss") if kind == "loss" else (name_of, "validation")
-    what = f"Stage {name}, {metric} by epoch"
+    # Runs may have been validated by different metrics.
+    several = unique(metrics)
+    names_of = ", ".join(map(metric_name, several))
+    y, title = ("loss / first loss", "loss") if kind == "loss" else (names_of, "validation")
+    what = f"Stage {name}, {' and '.join(several)} by epoch"
     return sketch.finish(f"{name}-{kind}", what, "epoch", y, f"{name}: {title}")
 
 
