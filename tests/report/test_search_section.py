@@ -13,7 +13,7 @@ from report_support import toy_run
 
 from recbole_painvrl.evaluation.selection import dominates
 from recbole_painvrl.report.read import TrialRecord
-from recbole_painvrl.report.sections.search import found_searches
+from recbole_painvrl.report.sections.search import found_searches, searches
 
 
 def _search(rule: str, points: Sequence[tuple[float, float]], numbers: Sequence[int]) -> Any:
@@ -68,3 +68,22 @@ def test_of_equal_trials_the_report_names_that_of_tune(
     plan = SimpleNamespace(select_on=rule)
     search: Any = SimpleNamespace(study=study, ended=lambda: [*found.values()], plan=plan)
     assert outcome(search).chosen is found[numbers[best]]
+
+
+def test_a_trial_is_drawn_at_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those after a pruned one were drawn at the number of an earlier one."""
+    style = pytest.importorskip("recbole_painvrl.report.plots.style")
+    drawn: list[Any] = []
+    monkeypatch.setattr(
+        style.Sketch, "finish", lambda sketch, *_: drawn.append(sketch.axes.get_lines())
+    )
+    trials = _search("iid", [(0.3, 0.0), (0.1, 0.0), (0.2, 0.0)], [0, 7, 3]).trials
+    one = [{"valid": run.trial.metrics["valid"]} for run in trials]
+    runs = [
+        replace(run, trial=run.trial.model_copy(update={"metrics": metrics}))
+        for run, metrics in zip(trials, one, strict=True)
+    ]
+    searches(runs, tmp_path, tmp_path / "x.html")
+    ((dots, best),) = drawn
+    assert [*dots.get_xdata()] == [*best.get_xdata()] == [0, 3, 7]
+    assert [*dots.get_ydata()] == [0.3, 0.2, 0.1] and [*best.get_ydata()] == [0.3] * 3

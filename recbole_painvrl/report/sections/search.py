@@ -177,7 +177,7 @@ def searches(runs: Sequence[RunData], figures: Path, page: Path) -> list[dict[st
 
 def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, Any]:
     best = search.best
-    in_order = sorted(search.trials, key=lambda run: run.folder.name)
+    in_order = sorted(search.trials, key=lambda run: run.trial.trial)
     return {
         "key": key,
         "title": search.title,
@@ -197,6 +197,7 @@ def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, A
         "command": shell_command(resume=best.folder) if best.result is None else "",
         "drawing": _drawing(
             Figures(figures, key, []),
+            [run.trial.trial for run in in_order],
             [search.points(run) for run in in_order],
             search.points(best),
             [split_name(s) for s in search.splits],
@@ -207,21 +208,21 @@ def _section(search: Search, key: str, figures: Path, page: Path) -> dict[str, A
 
 def _drawing(
     figures: Figures,
+    numbers: Sequence[int],
     points: Sequence[Sequence[float]],
     best: Sequence[float],
     splits: Sequence[str],
     metric: str,
 ) -> Drawing:
-    """Both validations of every trial, or with one of them its best value so far."""
+    """Both validations of every trial, by its number, or with one of them the best so far."""
     sketch = figures.sketch()
     axes, name = sketch.axes, metric_name(metric)
     if len(splits) == 1:
         values = [point[0] for point in points]
-        numbers = range(len(values))
+        reached = [*accumulate(values, max)]
+        # Trials that were pruned or failed leave gaps.
         axes.plot(numbers, values, "o", color=INK, label="trial")
-        axes.step(
-            numbers, [*accumulate(values, max)], where="post", color=_BEST, label="best so far"
-        )
+        axes.step(numbers, reached, where="post", color=_BEST, label="best so far")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         sketch.words = [f"{len(values)} trials, the best {best[0]:.4f}"]
         return sketch.finish("trials", f"{name} by trial", "trial", f"{name}, {splits[0]}")
