@@ -34,6 +34,12 @@ def test_one_seed_has_no_spread() -> None:
     assert band.ymin == band.ymax == pytest.approx(0.4)
 
 
+def test_a_dollar_sign_in_the_note_is_no_formula(tmp_path: Path) -> None:
+    """Such as the variant of the data; after all runs there was a traceback, and no figure."""
+    figure = curves({"OOD": {"A": [Point(1, Number([0.4]))]}}, "K", {"OOD": "R"}, r"a $x_ $\y b")
+    save(figure, tmp_path, "x")
+
+
 def test_the_backend_of_the_environment_does_not_matter(tmp_path: Path) -> None:
     """A notebook sets one for its children, which need not have it."""
     backend = "module://matplotlib_inline.backend_inline"

@@ -53,7 +53,8 @@ def curves(
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
-    figure.supxlabel(note, fontsize=8, color="#444444")
+    # The names of data may have a dollar sign, which would begin a formula.
+    figure.supxlabel(note.replace("$", r"\$"), fontsize=8, color="#444444")
     return figure
 
 
