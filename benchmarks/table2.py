@@ -18,8 +18,10 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+
+import yaml
 
 from benchmarks.common import command_line, print_table, run_process, slug
 from benchmarks.model_quality import (
@@ -76,9 +78,24 @@ def rows(output: Path, trials: int) -> Iterator[list[str]]:
         }
         cells += [_higher(tested[part]) if part in tested else "" for part in TESTS]
         search_folder = output / "search" / slug(model)
-        best = selected(search_folder) or {}
+        line, best = means[model, "valid", "ndcg@10"], selected(search_folder) or {}
         label = model + other_search(model, search_folder, trials)
-        yield [label, means[model, "valid", "ndcg@10"]["seeds"], *cells, shown(best)]
+        used = _used(folder, line["run_folders"], best)
+        if used is not None and used != best:
+            label += ", searched again since"
+        yield [label, line["seeds"], *cells, "not known" if used is None else shown(used)]
+
+
+def _used(folder: Path, runs: str, names: Collection[str]) -> dict[str, object] | None:
+    """The searched settings with which the runs of a row were made; None if they are gone.
+
+    ``best.yaml`` may be of a later search than the table.
+    """
+    config = folder / runs.split(" ")[0] / "config.yaml"
+    if not config.is_file():
+        return None if names else {}
+    stored = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return {name: stored[name]["value"] for name in names if name in stored}
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -26,11 +26,38 @@ def test_a_search_of_another_length_is_named_in_table_2(tmp_path: Path) -> None:
     folder.mkdir()
     models = ("PaInvRL", "BPR", "Pop")
     parts = [("valid", "ndcg@10"), *((p, m) for p in table2.TESTS for m in table2.METRICS)]
-    lines = [f"{model},{part},{metric},0.1,,1" for model in models for part, metric in parts]
-    (folder / "table.csv").write_text("\n".join(["row,part,metric,mean,sd,seeds", *lines]))
+    lines = [f"{model},{part},{metric},0.1,,1,run" for model in models for part, metric in parts]
+    head = "row,part,metric,mean,sd,seeds,run_folders"
+    (folder / "table.csv").write_text("\n".join([head, *lines]))
     (folder / "significance.csv").write_text("method,other,part,metric,difference\n")
     for name, trials in (("painvrl", 6), ("bpr", 2)):
         (tmp_path / "search" / name).mkdir(parents=True)
         (tmp_path / "search" / name / "searched").write_text(json.dumps([trials]))
     labels = [row[0] for row in table2.rows(tmp_path, 6)]
     assert labels == ["PaInvRL", "BPR, 2 trials in place of 6", "Pop"]
+
+
+def test_the_settings_in_table_2_are_those_of_its_runs(tmp_path: Path) -> None:
+    """After another search its settings stood beside the figures of the earlier ones."""
+    search, run = tmp_path / "search" / "bpr" / "search", tmp_path / "benchmark" / "cells" / "run"
+    (search / "trial-0000").mkdir(parents=True)
+    (search / "trial-0000" / "trial.json").write_text(json.dumps({"params": {"lr": 0.1, "n": 2}}))
+    (search.parent / "searched").write_text(json.dumps([6]))
+    run.mkdir(parents=True)
+    config = {name: {"value": value, "from": "x"} for name, value in (("lr", 0.1), ("n", 2))}
+    (run / "config.yaml").write_text(json.dumps(config))
+    parts = [("valid", "ndcg@10"), *((p, m) for p in table2.TESTS for m in table2.METRICS)]
+    lines = [f"BPR,{part},{metric},0.1,,2,cells/run cells/x" for part, metric in parts]
+    head = "row,part,metric,mean,sd,seeds,run_folders"
+    (tmp_path / "benchmark" / "table.csv").write_text("\n".join([head, *lines]))
+    tests = tmp_path / "benchmark" / "significance.csv"
+    tests.write_text("method,other,part,metric,difference\n")
+    found = []
+    for learning_rate in (0.1, 0.5):
+        (search / "best.yaml").write_text(json.dumps({"lr": learning_rate, "n": 2, "model": "BPR"}))
+        ((label, *_, settings),) = table2.rows(tmp_path, 6)
+        found.append((label, settings))
+    assert found == [("BPR", "lr=0.1 n=2"), ("BPR, searched again since", "lr=0.1 n=2")]
+    (run / "config.yaml").unlink()
+    ((label, *_, settings),) = table2.rows(tmp_path, 6)
+    assert (label, settings) == ("BPR", "not known")
