@@ -6,12 +6,12 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 from recbole_painvrl.atomic import make_folder, write_bytes
-from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.experiments.engines import Engine, open_engine, outcome
 from recbole_painvrl.experiments.launch import BUSY, FAILED, STOPPED
 from recbole_painvrl.experiments.options import GridOptions
@@ -59,22 +59,43 @@ def run_grid(
 
     def started(name: str) -> None:
         one = by_name[name]
-        live.begin(one)
-        changed(one, "resumes" if one.state() == "interrupted" else "starts")
+        state = one.state()
+        # Another command, or a worker that Dask took for lost, may have ended it meanwhile.
+        if state not in ENDED:
+            live.begin(one)
+            changed(one, "resumes" if state == "interrupted" else "starts")
 
     try:
-        with open_engine(options.engine, options.workers, options.output, started) as engine:
+        with (
+            _recorded(lambda: write_record(options.output, rows, methods), live),
+            open_engine(options.engine, options.workers, options.output, started) as engine,
+        ):
             prepare_split(plan.config(runs[0].arguments), live.say)
             run(runs, engine, changed, live)
     except KeyboardInterrupt as error:
         done = sum(one.state() == "done" for one in runs)
         what = f"{str(error) or 'stopped'} with {done} of {len(runs)} runs done"
         raise InterruptedRunError(f"{what}; re-running the command resumes") from error
-    finally:
-        live.clear()
-        # What was stopped, or what another command has run, has no line of its own.
-        write_record(options.output, rows, methods)
     return runs
+
+
+@contextmanager
+def _recorded(record: Callable[[], object], live: LiveLine) -> Iterator[None]:
+    """Write the record at the end: what was stopped, or run by others, has no line of its own.
+
+    Where it cannot be written after an error, such as an interruption, the error is raised.
+    """
+    try:
+        yield
+    except BaseException:
+        live.clear()
+        try:
+            record()
+        except (WriteError, UserError) as error:
+            live.say(f"warning: {error}")
+        raise
+    live.clear()
+    record()
 
 
 def _states(runs: Sequence[GridRun], retry_failed: bool, live: LiveLine) -> Sequence[str]:

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from grid_support import MakeRuns, write_run
 from support import edited
 
-from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.experiments import grid, record
 from recbole_painvrl.experiments.ablate import ablate
 from recbole_painvrl.experiments.benchmark import benchmark
@@ -205,3 +206,60 @@ def test_the_record_has_the_states_in_which_runs_are_left(
     written = json.loads((tmp_path / "out" / "cells.json").read_text())
     found = [entry["state"] for entry in written["cells"]]
     assert found == ["done", "interrupted" if stopped else "done"]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_full_disk_does_not_hide_that_a_grid_was_stopped(
+    stopped: bool,
+    make_runs: MakeRuns,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line about the record was raised in place of that about the interruption."""
+
+    def run(*_: Any) -> None:
+        monkeypatch.setattr(grid, "write_record", refuse)
+        if stopped:
+            raise KeyboardInterrupt
+
+    def refuse(*_: Any) -> None:
+        raise WriteError("cells.json: cannot be written (disk full)")
+
+    monkeypatch.setattr(grid, "prepare_split", lambda *_: None)
+    monkeypatch.setattr(grid, "run", run)
+    plan = cast(Plan, SimpleNamespace(config=lambda arguments: None))
+    options, rows = GridOptions("toy", "1", tmp_path / "out"), [Row("A", tuple(make_runs("A")))]
+    with pytest.raises(InterruptedRunError if stopped else WriteError):
+        grid.run_grid(options, plan, rows)
+    assert ("warning: cells.json: cannot be" in capsys.readouterr().err) == stopped
+
+
+def test_a_run_that_was_complete_when_its_task_began_is_not_said_to_start(
+    make_runs: MakeRuns,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As by another command, or a worker that Dask took for lost."""
+    runs = make_runs("A", seeds=3)
+
+    @contextmanager
+    def engine(name: str, workers: int, output: Path, started: Any) -> Iterator[None]:
+        write_run(runs[0])
+        runs[1].folder.mkdir(parents=True)
+        for one in runs:
+            started(one.folder.name)
+        yield
+
+    monkeypatch.setattr(grid, "open_engine", engine)
+    monkeypatch.setattr(grid, "prepare_split", lambda *_: None)
+    monkeypatch.setattr(grid, "run", lambda *_: None)
+    plan = cast(Plan, SimpleNamespace(config=lambda arguments: None))
+    grid.run_grid(GridOptions("toy", "3", tmp_path / "out"), plan, [Row("A", tuple(runs))])
+    said = capsys.readouterr().err
+    assert [word for word in ("starts", "resumes") if said.count(word) == 1] == [
+        "starts",
+        "resumes",
+    ]
+    assert runs[0].folder.name not in said
