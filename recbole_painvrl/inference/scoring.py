@@ -143,13 +143,19 @@ class Scorer:
                     "of `--new-items`; give one of the two options"
                 )
             return ItemWeights(self.model.history_scores, self.n_items)
-        if find_tables(self.model) is None or not getattr(self.model, "folds_in", True):
+        tables, folds_in = find_tables(self.model), getattr(self.model, "folds_in", True)
+        if tables is None or not folds_in:
             weights = item_weights(self.model)
             if weights is None:
+                # A model that folds nobody in may have vectors all the same.
+                why, kind = "", "a model with vectors of users and items (such as"
+                if not folds_in:
+                    why = ", since its loss does not give the vector of a single user"
+                    kind = "another model (such as"
                 raise UserError(
                     f"`--new-users`: {name} has no score for a user whom it has not seen in "
-                    "training; train again with these users, or use a run of a model with vectors "
-                    "of users and items (such as BPR or LightGCN), ItemKNN by items, EASE or Pop"
+                    f"training{why}; train again with these users, or use a run of {kind} BPR or "
+                    "LightGCN), ItemKNN by items, EASE or Pop"
                 )
             return weights
         users, items = self._tables
