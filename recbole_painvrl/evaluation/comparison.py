@@ -242,6 +242,10 @@ def standing(
         words += f" over the {test.seeds} seed{'s' * (test.seeds > 1)} that both have"
     elif test and not test.seeds:
         words += ", each over other seeds"
+    opposite = test and test.paired and (value - theirs) * test.paired.difference < 0
+    if test and opposite and test.outcome != "not significant":
+        # Every seed counts alike in the means, every user in the tests.
+        words += "; the mean over users, of whom seeds have different numbers, is the other way"
     return f"{words}; {confidence(test)}."
 
 

@@ -304,3 +304,24 @@ def test_methods_are_not_tested_over_a_part_of_their_common_seeds() -> None:
     (found,) = compare([one, partly], "A", "BB", [NDCG])
     assert (found.seeds, found.paired, found.outcome) == (2, None, "not tested")
     assert "no values per user" in found.untested
+
+
+def test_a_sentence_says_if_means_over_seeds_and_over_users_have_opposite_signs() -> None:
+    """With protocol random every seed tests users of its own; a lead was called significant."""
+
+    def made(label: str, gains: tuple[float, float]) -> Method:
+        frames = {}
+        for seed, n in enumerate((40, 400)):
+            noise = np.random.default_rng([seed, len(label)]).normal(0, 0.01, n)
+            users = [f"{seed}-{number}" for number in range(n)]
+            values = 0.5 + gains[seed] + noise - noise.mean()
+            frames[seed] = pd.DataFrame({"test_set": "test", "user_id": users, "ndcg@10": values})
+        means = [float(frame["ndcg@10"].mean()) for frame in frames.values()]
+        return Method(label, {("test", "ndcg@10"): means}, [0, 1], frames.get)
+
+    column, other = ("test", "ndcg@10"), made("Other", (0.0, 0.0))
+    for gains, is_opposite in (((0.1, -0.03), True), ((0.1, 0.03), False)):
+        methods = [made("A", gains), other]
+        said = standing(methods, "A", column, compare(methods, "A", None, [column]))
+        assert "A (" in said and "leads, ahead of" in said and "difference is significant" in said
+        assert ("is the other way; " in said) == is_opposite
