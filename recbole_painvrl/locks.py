@@ -66,8 +66,14 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
 
 @contextmanager
 def in_turn(path: Path) -> Iterator[None]:
-    """Hold a lock file for a short task, after waiting for other processes at the same task."""
-    with file_lock(path, on_wait=lambda holder: None):
+    """Hold a lock file for a short task, after waiting for other processes at the same task.
+
+    Raises:
+        WriteError: the lock cannot be written.
+    """
+    with ExitStack() as held:
+        with writing(path):
+            held.enter_context(file_lock(path, on_wait=lambda holder: None))
         yield
 
 

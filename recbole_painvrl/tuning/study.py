@@ -78,7 +78,7 @@ class Search:
             # One process at a time requests a trial, so that there are never more than planned.
             asking.enter_context(self._alone())
             self._take_over()
-            if len(self.ended()) + len(self.running()) >= self.plan.trials:
+            if len(self.ended()) + len(self._running()) >= self.plan.trials:
                 return False
             # Seeded by the trial's index, so that a resumed search does not repeat its draws, and
             # by that of an uninterrupted search, so that it does not skip any.
@@ -125,11 +125,6 @@ class Search:
         continued = _continued(trials)
         return [t for t in trials if t.state.is_finished() and t.number not in continued]
 
-    def running(self) -> list[int]:
-        """Indices of the trials that a process works on, or worked on before it was killed."""
-        states = (TrialState.RUNNING,)
-        return [trial.number for trial in self.study.get_trials(deepcopy=False, states=states)]
-
     def peers(self, own: int, rung: int) -> list[list[float]]:
         """Best objectives of the other trials after as many validations, or at their end."""
         found = []
@@ -147,12 +142,12 @@ class Search:
         # A worker that shares the database but not this folder is alive while its heartbeat is.
         fail_stale_trials(self.study)
         elsewhere = _is_database(self.plan.storage)
-        locks = {number: self._lock(number) for number in self.running()}
+        locks = {number: self._lock(number) for number in self._running()}
         free = [
             n for n, lock in locks.items() if (lock.exists() or not elsewhere) and not holder(lock)
         ]
         # Looked at again: a worker that ended meanwhile released the lock after its last record.
-        dead = set(self.running()).intersection(free)
+        dead = set(self._running()).intersection(free)
         for number in free:
             if number in dead:
                 # In this order: a failed trial that nothing continues would be lost.
@@ -160,6 +155,10 @@ class Search:
                 self.study.tell(number, state=TrialState.FAIL)
             locks[number].unlink(missing_ok=True)
         return len(dead)
+
+    def _running(self) -> list[int]:
+        states = (TrialState.RUNNING,)
+        return [trial.number for trial in self.study.get_trials(deepcopy=False, states=states)]
 
     def _check_identity(self) -> None:
         known = self.study.user_attrs.get(_IDENTITY)

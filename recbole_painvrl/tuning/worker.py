@@ -50,9 +50,8 @@ def work(plan: Plan, say: Callable[[str], object], until: float = math.inf) -> N
         if search.step(functools.partial(run_trial, search)):
             report()
             continue
-        is_over = not search.running()
         report()
-        if is_over:
+        if len(search.ended()) >= plan.trials:
             return
         if not is_told:
             say("waiting for trials of other processes")
