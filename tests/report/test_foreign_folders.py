@@ -80,6 +80,14 @@ def test_every_text_of_a_table_is_escaped(tmp_path: Path) -> None:
     assert EVIL in "".join(reader.words)
 
 
+def test_links_of_a_table_lead_to_folders_with_any_name(tmp_path: Path) -> None:
+    row = TableRow("A", {0: tmp_path / "cells" / "a#b%20?c"}, [], {})
+    table = Table("title", "A", None, [], [row], [])
+    files = write_table_files(table, tmp_path)
+    for name in ("table.html", "table.md"):
+        assert "cells/a%23b%2520%3Fc" in files[name]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
