@@ -62,7 +62,8 @@ def _selection(run: RunData) -> Iterator[str]:
         yield "There was no validation split: the last epoch was tested, not the best."
     chosen = run.value("select_on")
     if chosen in ("ood", "harmonic"):
-        yield f"Epochs were selected on the OOD validation split (`select_on: {chosen}`)."
+        splits = "OOD validation split" if chosen == "ood" else "IID and OOD validation splits"
+        yield f"Epochs were selected on the {splits} (`select_on: {chosen}`)."
     mode = mapping(run.value("eval_args")).get("mode")
     tested = mode.get("test") if isinstance(mode, dict) else mode
     if tested == "labeled":
