@@ -145,12 +145,14 @@ def run(
         if not pending:
             time.sleep(pause if left else 0)
             continue
-        timeout = pause if left or live.active else None
-        ended, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
+        ended, _ = wait(pending, pause if left or live.active else None, FIRST_COMPLETED)
         live.show(one for future, one in pending.items() if future not in ended)
         for future in ended:
             one = pending.pop(future)
             code, text = outcome(future)
+            if code == 0 and not text:
+                # Complete or failed already, unless a library ended the process.
+                code, text = STOPPED, f"ended {_ATTEMPTS} times without a result"
             stops[one] += code == STOPPED
             again = code == BUSY or (code == STOPPED and stops[one] < _ATTEMPTS)
             text = "" if again else _ended(one, code, text)

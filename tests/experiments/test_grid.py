@@ -156,6 +156,23 @@ def test_a_killed_run_that_another_command_has_taken_up_is_not_failed(
     assert not one.failure_file.exists()
 
 
+def test_a_run_whose_process_ends_itself_without_a_result_is_failed(make_runs: MakeRuns) -> None:
+    """A model of another package that called `sys.exit()` was run again without end."""
+    (one,) = make_runs("A", seeds=1)
+    calls: list[str] = []
+
+    def ends_itself(words: Any, name: str) -> tuple[int, str]:
+        calls.append(name)
+        if len(calls) > 5:
+            write_run(one)
+        return 0, ""
+
+    with ThreadPoolExecutor(1) as executor:
+        run([one], Engine(executor, ends_itself), lambda *_: None, LiveLine([one], 1), pause=0.05)
+    assert (len(calls), one.state()) == (3, "failed")
+    assert one.reason() == "ended 3 times without a result"
+
+
 def test_a_failure_that_is_forgotten_while_it_is_read_is_not_damaged(
     make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
