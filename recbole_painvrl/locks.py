@@ -9,7 +9,8 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from logging import getLogger
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -22,6 +23,8 @@ LOCK = ".lock"
 _YOUNG_SECONDS = 60.0
 # `holder` takes a free lock for a moment, which must not count as being held.
 _MOMENT, _POLL = 0.05, 0.005
+# After so many seconds, the wait for a short task is worth a line.
+_LONG = 30.0
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -30,7 +33,9 @@ class HeldError(UserError):
 
 
 @contextmanager
-def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+def file_lock(
+    path: Path, on_wait: Callable[[str], None] | None = None, patience: float = _MOMENT
+) -> Iterator[None]:
     """Hold a lock file, which names this process and is removed afterwards.
 
     Where the file system has no locks the existence of the file is the lock.
@@ -38,25 +43,29 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
     Args:
         path: the file, made where it is absent.
         on_wait: called with the holder before waiting for it; None refuses instead.
+        patience: seconds to wait before that.
 
     Raises:
         HeldError: another process holds it, and ``on_wait`` is None.
+        WriteError: the file cannot be written.
     """
     lock: BaseFileLock = FileLock(path)
     was_there = path.exists()
-    try:
-        _acquire(lock, path, on_wait)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        # Remove the empty file of the failed attempt, but no lock that another process wrote.
-        if not was_there and path.is_file() and not path.stat().st_size:
-            path.unlink(missing_ok=True)
-        lock = SoftFileLock(path)
-        _acquire(lock, path, on_wait)
+    with writing(path):
+        try:
+            _acquire(lock, path, on_wait, patience)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            # Remove the empty file of the failed attempt, but no lock that another process wrote.
+            if not was_there and path.is_file() and not path.stat().st_size:
+                path.unlink(missing_ok=True)
+            lock = SoftFileLock(path)
+            _acquire(lock, path, on_wait, patience)
     try:
         if not isinstance(lock, SoftFileLock):
-            path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+            with writing(path):
+                path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         # Removed before the release: filelock does not accept a lock on a removed file.
@@ -64,17 +73,21 @@ def file_lock(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
         lock.release()
 
 
-@contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def in_turn(path: Path) -> AbstractContextManager[None]:
     """Hold a lock file for a short task, after waiting for other processes at the same task.
 
     Raises:
         WriteError: the lock cannot be written.
     """
-    with ExitStack() as held:
-        with writing(path):
-            held.enter_context(file_lock(path, on_wait=lambda holder: None))
-        yield
+
+    def warn(holder: str) -> None:
+        getLogger("recbole_painvrl").warning(
+            "waiting for process %s (if it is gone and was on another machine, delete %s)",
+            holder,
+            path,
+        )
+
+    return file_lock(path, warn, _LONG)
 
 
 @contextmanager
@@ -92,8 +105,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: was removed by another process; start the run again")
     with ExitStack() as held:
         try:
-            with writing(path):
-                held.enter_context(file_lock(path))
+            held.enter_context(file_lock(path))
         except HeldError as error:
             raise HeldError(
                 f"{folder}: process {error} is writing this run; wait until it ends, or stop it "
@@ -144,9 +156,11 @@ def remove_abandoned(folders: Iterator[Path]) -> None:
             continue
 
 
-def _acquire(lock: BaseFileLock, path: Path, on_wait: Callable[[str], None] | None) -> None:
+def _acquire(
+    lock: BaseFileLock, path: Path, on_wait: Callable[[str], None] | None, patience: float
+) -> None:
     try:
-        lock.acquire(_MOMENT, _POLL)
+        lock.acquire(patience, _POLL)
     except Timeout:
         if on_wait is None:
             raise HeldError(_written(path)) from None

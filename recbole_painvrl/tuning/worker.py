@@ -54,7 +54,10 @@ def work(plan: Plan, say: Callable[[str], object], until: float = math.inf) -> N
         if len(search.ended()) >= plan.trials:
             return
         if not is_told:
-            say("waiting for trials of other processes")
+            say(
+                "waiting for trials of other processes (if one is gone and was on another machine, "
+                f"delete {plan.output / '.trial-NNNN.lock'})"
+            )
             is_told = True
         time.sleep(_WAIT)
 

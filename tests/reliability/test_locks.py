@@ -21,12 +21,13 @@ from recbole_painvrl import locks
 from recbole_painvrl.cli.run import main
 from recbole_painvrl.data.folder import read_manifest, write_dataset
 from recbole_painvrl.data.planted import PlantedDesign, generate_planted
-from recbole_painvrl.errors import UserError
+from recbole_painvrl.errors import UserError, WriteError
 from recbole_painvrl.locks import (
     LOCK,
     HeldError,
     file_lock,
     holder,
+    in_turn,
     remove_abandoned,
     run_lock,
 )
@@ -129,6 +130,42 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert holder(tmp_path / LOCK) == "", "a killed process holds no lock"
     with run_lock(tmp_path):
         assert holder(tmp_path / LOCK) == f"{os.getpid()} on {socket.gethostname()}"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES])
+def test_a_lock_that_cannot_be_written_is_one_line(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of trials and of runs of a grid, which are then tried again."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    path = tmp_path / ".lock"
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(WriteError, match=r"\.lock: cannot be written"), file_lock(path):
+        pytest.fail("the lock is held")
+    assert not path.exists()
+
+
+def test_a_long_wait_names_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(locks, "_LONG", 0.1)
+    path, is_held = tmp_path / ".lock", threading.Event()
+
+    def hold() -> None:
+        with file_lock(path):
+            is_held.set()
+            time.sleep(0.4)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    is_held.wait()
+    with in_turn(path):
+        other.join()
+    assert f"process {os.getpid()} on {socket.gethostname()}" in caplog.text
+    assert str(path) in caplog.text
 
 
 def test_only_abandoned_folders_are_removed(tmp_path: Path) -> None:
