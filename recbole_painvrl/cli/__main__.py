@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_painvrl.errors import WriteError
 from recbole_painvrl.experiments.launch import BUSY, FAILED, REFUSED, STOPPED
 from recbole_painvrl.experiments.runs import ENDED, GridRun
 from recbole_painvrl.locks import HeldError, file_lock, remove_run
@@ -37,6 +38,9 @@ def main(words: Sequence[str]) -> int:
         return _run(GridRun.from_json(task["run"])) if "run" in task else _tune(task["tune"])
     except KeyboardInterrupt:
         return STOPPED
+    except WriteError as error:
+        print(error)
+        return REFUSED
 
 
 def _end_with(parent: int) -> None:

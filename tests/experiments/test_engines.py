@@ -17,7 +17,7 @@ from support import killing
 from recbole_painvrl.__main__ import main
 from recbole_painvrl.cli import __main__ as child
 from recbole_painvrl.cli.run import main as run_main
-from recbole_painvrl.errors import InterruptedRunError, UserError
+from recbole_painvrl.errors import InterruptedRunError, UserError, WriteError
 from recbole_painvrl.experiments import engines, launch
 from recbole_painvrl.experiments.engines import Engine
 from recbole_painvrl.experiments.grid import run
@@ -81,6 +81,20 @@ def test_a_folder_that_is_not_shared_is_refused(
     assert "share it" in capfd.readouterr().out
     code, text = launch.launch([], str(tmp_path / "nowhere"), {})
     assert (code, "no such folder" in text) == (launch.REFUSED, True)
+
+
+def test_a_lock_that_cannot_be_written_is_one_line(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    (one, _) = make_runs("A")
+
+    def refuse(path: Path) -> None:
+        raise WriteError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(child, "_end_with", lambda parent: None)
+    monkeypatch.setattr(child, "file_lock", refuse)
+    assert child.main(["1", json.dumps({"shared": None, "run": one.to_json()})]) == launch.REFUSED
+    assert capfd.readouterr().out == f"{one.lock_file}: cannot be written\n"
 
 
 def address() -> str:
