@@ -21,7 +21,7 @@ from recbole_painvrl.data.features import (
     available_modalities,
     warn_of_remains,
 )
-from recbole_painvrl.data.folder import read_manifest
+from recbole_painvrl.data.folder import dataset_stamp, read_manifest
 from recbole_painvrl.data.prepare import ensure_dataset
 from recbole_painvrl.data.splits.base import OOD, OOD_VALID, TEST, TRAIN, VALID, Split
 from recbole_painvrl.data.splits.files import (
@@ -69,6 +69,7 @@ class ModalityDataset(CheckedDataset):
         protocol: the protocol in use.
         split_diagnostics: statistics of the split, after :meth:`build_parts`.
         sizes: numbers of users, items and interactions, after :meth:`build_parts`.
+        stamp: of the files before they were read.
 
     Raises:
         UserError: files that are missing, empty, faulty or contradict each other.
@@ -94,6 +95,7 @@ class ModalityDataset(CheckedDataset):
         super()._get_preset()
         self.folder = Path(self.dataset_path)
         self.manifest = read_manifest(self.folder) if self.folder.is_dir() else {}
+        self.stamp = dataset_stamp(self.folder) if self.folder.is_dir() else []
         default = str(self.manifest.get("default_protocol", "random"))
         self.protocol = self.run_settings.protocol or default
         if self.benchmark_filename_list:

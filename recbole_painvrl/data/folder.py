@@ -169,12 +169,22 @@ def read_truth(folder: Path) -> Truth | None:
 
 def dataset_hash(folder: Path) -> str:
     """SHA-256 over names and content of all .inter, .item, .user and features files, streamed."""
-    paths = [p for p in folder.iterdir() if p.suffix in (".inter", ".item", ".user")]
-    paths += list((folder / "features").glob("*"))
     total = hashlib.sha256()
-    for path in sorted(p for p in paths if p.is_file()):
+    for path in _data_files(folder):
         total.update(f"{path.relative_to(folder).as_posix()}\t{file_hash(path)}\n".encode())
     return total.hexdigest()
+
+
+def dataset_stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change of the same files, by which a change is seen."""
+    files = [(path.relative_to(folder).as_posix(), path.stat()) for path in _data_files(folder)]
+    return [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+
+
+def _data_files(folder: Path) -> list[Path]:
+    paths = [p for p in folder.iterdir() if p.suffix in (".inter", ".item", ".user")]
+    paths += list((folder / "features").glob("*"))
+    return sorted(p for p in paths if p.is_file())
 
 
 def file_hash(path: Path) -> str:

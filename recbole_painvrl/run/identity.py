@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from recbole_painvrl.config import SafeConfig
 from recbole_painvrl.data.feature_mask import mask_file
-from recbole_painvrl.data.folder import dataset_hash, file_hash, read_manifest
+from recbole_painvrl.data.folder import dataset_hash, dataset_stamp, file_hash, read_manifest
+from recbole_painvrl.errors import UserError
 from recbole_painvrl.run.code import run_code
 from recbole_painvrl.run.final_model import final_config
 from recbole_painvrl.run.folder import config_hash
@@ -48,9 +49,16 @@ def data_hash(folder: Path) -> str:
 
 
 def data_origin(dataset: ModalityDataset) -> dict[str, str]:
-    """The same, by name, of the data of a run that begins: each must be as it was to resume it."""
+    """The same, by name, of the data of a run that begins: each must be as it was to resume it.
+
+    Raises:
+        UserError: the files changed after the run began to read them.
+    """
+    data = dataset_hash(dataset.folder)
+    if dataset_stamp(dataset.folder) != dataset.stamp:
+        raise UserError(f"{dataset.folder}: changed while the run read it; start again")
     return {
-        "data": dataset_hash(dataset.folder),
+        "data": data,
         "truth": hashlib.sha256(_truth(dataset.folder)).hexdigest(),
         # The manifest's, unless it is set.
         "protocol": dataset.protocol,

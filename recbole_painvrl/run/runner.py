@@ -131,10 +131,10 @@ class Run:
             check_final(self.final, parts, config.idle)
         self.model = build_model(config, self.train)
         check_run(config, self.model, parts)
+        data = group.from_first(lambda: data_origin(self.dataset))
         self.folder = group.from_first(lambda: self._open_folder(log, held, resume))
         config["run_folder"] = str(self.folder)
         config["checkpoint_dir"] = str(self.folder / "checkpoint")
-        data = group.from_first(lambda: data_origin(self.dataset))
         self.data_hash = data["data"]
         self.code_hash = run_code(config, code_hash())
         if resume is None and group.is_first():

@@ -13,6 +13,7 @@ import pytest
 from support import run_command, run_main
 
 from recbole_painvrl.cli.run import main
+from recbole_painvrl.data.dataset import ModalityDataset
 from recbole_painvrl.locks import LOCK, run_lock
 from recbole_painvrl.run.program import shell_command
 from recbole_painvrl.training.base import RunTrainer
@@ -67,3 +68,22 @@ def test_two_processes_never_write_one_run(
         assert main(resume) == 2
         assert f"process {os.getpid()} on " in capsys.readouterr().err
     assert main(resume) == 0
+
+
+def test_data_that_change_while_they_are_read_are_refused(
+    own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run had the hash of the new data in its result, and learnt from the old."""
+    original = ModalityDataset._load_features
+
+    def load(self: ModalityDataset) -> Any:
+        features = original(self)
+        (path,) = (own_data / "tiny").glob("*.train.inter")
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+        return features
+
+    monkeypatch.setattr(ModalityDataset, "_load_features", load)
+    run = run_main(own_data, tmp_path, "BPR", name="x")
+    assert run.code == 2
+    assert "tiny: changed while the run read it; start again" in run.err
+    assert not run.folder.exists()
